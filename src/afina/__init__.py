@@ -1,0 +1,1 @@
+"""Afina finds good hyperparameters for neural networks."""

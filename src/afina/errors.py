@@ -1,0 +1,92 @@
+"""Every error that Afina raises on purpose.
+
+    AfinaError
+    ├── SpaceError (ValueError)             a search space, or a value given for it, is wrong
+    ├── ObjectiveError (ValueError)         an objective is wrong, or no metric bears its name
+    ├── ArgumentError (ValueError)          an argument of a tuner, study or algorithm is wrong
+    ├── DataError (ValueError)              the data given to a search cannot be used
+    ├── StoreError (RuntimeError)           trials cannot be kept or read
+    │   ├── ProjectMismatchError            the project was made by another search
+    │   ├── ProjectVersionError             the project was written in another format
+    │   └── ProjectLockedError              another process is searching in this project
+    ├── SearchFailedError (RuntimeError)    too many trials failed in a row
+    ├── FailedTrialError                    raise it in a trial: the trial failed, do not retry it
+    └── FatalError                          raise it in a trial: the whole search must stop
+        ├── FatalValueError (ValueError)
+        ├── FatalTypeError (TypeError)
+        └── FatalRuntimeError (RuntimeError)
+
+A failed trial is no exception of the search: it is a result with a reason.
+"""
+
+from __future__ import annotations
+
+
+class AfinaError(Exception):
+    """Catch this to catch everything that Afina raises on purpose."""
+
+
+class SpaceError(AfinaError, ValueError):
+    """A search space, or a value given for it, is wrong."""
+
+
+class ObjectiveError(AfinaError, ValueError):
+    """An objective is wrong, or no logged metric bears its name."""
+
+
+class ArgumentError(AfinaError, ValueError):
+    """An argument of a tuner, a study or an algorithm is wrong."""
+
+
+class DataError(AfinaError, ValueError):
+    """The data given to a search cannot be used."""
+
+
+class StoreError(AfinaError, RuntimeError):
+    """Trials cannot be kept or read; finished trials are untouched."""
+
+
+class ProjectMismatchError(StoreError):
+    """The project on disk was made by another algorithm, objective or space."""
+
+
+class ProjectVersionError(StoreError):
+    """The project on disk was written in a format that this version does not read."""
+
+
+class ProjectLockedError(StoreError):
+    """Another process is searching in this project."""
+
+
+class SearchFailedError(AfinaError, RuntimeError):
+    """Too many trials failed in a row; their reasons are in the message."""
+
+
+class FailedTrialError(AfinaError):
+    """Raise it inside a trial to say: this trial failed, and a retry would not help."""
+
+
+class FatalError(AfinaError):
+    """Raise it inside a trial to stop the whole search."""
+
+
+class FatalValueError(FatalError, ValueError):
+    """A `FatalError` that is also a ValueError."""
+
+
+class FatalTypeError(FatalError, TypeError):
+    """A `FatalError` that is also a TypeError."""
+
+
+class FatalRuntimeError(FatalError, RuntimeError):
+    """A `FatalError` that is also a RuntimeError."""
+
+
+def wrong(what: str, rule: str, got: object, advice: str = "") -> str:
+    """The one shape of Afina's messages: what, the rule, what came instead, what to do.
+
+    Example:
+        >>> wrong("units", "min_value must be below max_value", (64, 32), "Swap them.")
+        'units: min_value must be below max_value, but got (64, 32). Swap them.'
+    """
+    return f"{what}: {rule}, but got {got!r}. {advice}".rstrip()

@@ -1,0 +1,101 @@
+"""What a store of trials promises. `afina.testing.check_store` tests each promise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from afina.trials import Report, Trial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What identifies a search: written when it begins, compared when it goes on."""
+
+    algorithm: str
+    """`Algorithm.name`."""
+
+    settings: Mapping[str, Any]
+    """`Algorithm.settings()`, JSON values."""
+
+    objective: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+    """Name and direction of the objective, or a list of them; JSON values."""
+
+    seed: int
+    """Every draw of the search and of its trainings follows from it."""
+
+    space: Mapping[str, Any]
+    """`HyperParameters.get_config()` when the search began."""
+
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """What else identifies it; JSON values."""
+
+
+class TrialStore(Protocol):
+    """Keeps the trials of one search.
+
+    **All or nothing.** After a crash each call has happened whole or not at all.
+    **Finished is finished.** A COMPLETED or FAILED trial is never written again: StoreError.
+    **One writer.** The first call that writes takes the project for this process until `close`
+    or the process dies; meanwhile another process's write raises ProjectLockedError. Reading
+    is always allowed.
+    **Cheap reports.** `report` may be buffered; reports reach the disk at the latest with the next
+    change of their trial's state, and at the latest a few seconds later while others come in.
+    """
+
+    def header(self) -> Header | None:
+        """What was written by `begin`, or None for an empty store."""
+        ...
+
+    def begin(self, header: Header) -> None:
+        """Starts a search in an empty store: StoreError if it has begun already."""
+        ...
+
+    def set_header(self, header: Header) -> None:
+        """Replaces the header of a search that goes on with settings that may change."""
+        ...
+
+    def space(self) -> Mapping[str, Any] | None:
+        """The search space as last given to `finish` or `set_space`, else the header's."""
+        ...
+
+    def set_space(self, config: Mapping[str, Any]) -> None:
+        """Keeps a grown search space without finishing a trial."""
+        ...
+
+    def put(self, trial: Trial) -> None:
+        """Adds a trial, or replaces an unfinished one, in one transaction.
+
+        The way for every change of state: new RUNNING, WAITING for a retry, COMPLETED, FAILED.
+        """
+        ...
+
+    def finish(self, trial: Trial, space: Mapping[str, Any] | None = None) -> None:
+        """`put` of a finished trial together with its buffered reports and, where the trial
+        discovered new hyperparameters, the grown space: one transaction."""
+        ...
+
+    def report(self, report: Report) -> None:
+        """Keeps one epoch's metrics."""
+        ...
+
+    def trials(self) -> list[Trial]:
+        """All trials by number."""
+        ...
+
+    def history(self, number: int) -> list[Report]:
+        """The reports of one trial, all attempts, by attempt, execution and step."""
+        ...
+
+    def note(self, key: str) -> Any:
+        """A JSON value kept under `key`, or None."""
+        ...
+
+    def set_note(self, key: str, value: Any) -> None:
+        """Keeps a JSON value under `key`: state of things outside the search's own trials."""
+        ...
+
+    def close(self) -> None:
+        """Writes what is buffered and lets go of the project."""
+        ...

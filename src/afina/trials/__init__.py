@@ -1,0 +1,22 @@
+"""What was tried, and what came of it: frozen values."""
+
+from afina.trials.objective import (
+    MultiObjective,
+    Objective,
+    create_objective,
+    infer_metric_direction,
+)
+from afina.trials.trial import Failure, FailureKind, Report, Schedule, Status, Trial
+
+__all__ = [
+    "Failure",
+    "FailureKind",
+    "MultiObjective",
+    "Objective",
+    "Report",
+    "Schedule",
+    "Status",
+    "Trial",
+    "create_objective",
+    "infer_metric_direction",
+]

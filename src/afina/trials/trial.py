@@ -1,0 +1,156 @@
+"""What was tried and what came of it: frozen values, no behaviour that changes them."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from afina.space import Value
+
+
+class Status(enum.Enum):
+    """Where a trial stands. The values are what a store keeps: add to them, never rename."""
+
+    WAITING = "waiting"
+    """Failed or was lost, and waits to be run again under the same number and values."""
+
+    RUNNING = "running"
+    """Somebody trains it now, or did when the process died."""
+
+    COMPLETED = "completed"
+    """It has a score."""
+
+    FAILED = "failed"
+    """It has a `failure` and no score; it will not be run again."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing about the trial will change any more."""
+        return self in (Status.COMPLETED, Status.FAILED)
+
+
+class FailureKind(enum.Enum):
+    """Why a trial failed. The values are what a store keeps."""
+
+    ERROR = "error"
+    """The user's code raised."""
+
+    NOT_A_NUMBER = "not-a-number"
+    """The loss or the objective became NaN or infinite."""
+
+    OUT_OF_MEMORY = "out-of-memory"
+    """The machine or the device had no memory left."""
+
+    OVERSIZED = "oversized"
+    """The model has more parameters than `max_model_size`."""
+
+    TIMEOUT = "timeout"
+    """It ran longer than it was allowed to."""
+
+    LOST_WORKER = "lost-worker"
+    """The process that trained it died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The reason why a trial has no score."""
+
+    kind: FailureKind
+
+    message: str
+    """For people: the traceback, or a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """Which part of a training a multi-fidelity search asked of this trial."""
+
+    bracket: int
+    """Bracket of Hyperband; the most aggressive one has the highest number, 0 does not halve."""
+
+    rung: int
+    """Round within the bracket, from 0."""
+
+    start_epoch: int
+    """Epochs that `parent` has already trained; 0 for a fresh model."""
+
+    end_epoch: int
+    """Train until this many epochs have been done in all."""
+
+    parent: int | None = None
+    """Number of the trial whose model this one goes on training; None for a fresh model."""
+
+    iteration: int = 0
+    """Which repetition of the whole set of brackets, from 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One set of values and what came of it. Never changed: each step makes a new one."""
+
+    number: int
+    """Place in the study, from 0; it also seeds the trial's training."""
+
+    values: Mapping[str, Value]
+    """Hyperparameter name to value, active ones only."""
+
+    status: Status = Status.RUNNING
+
+    schedule: Schedule | None = None
+    """Set by multi-fidelity algorithms only."""
+
+    ranges: tuple[Mapping[str, Any], ...] = ()
+    """Definitions (as `serialize` gives them) whose bounds this trial's own build resolved
+    differently from the study's space, because they depend on another value."""
+
+    known: int = 0
+    """How many finished trials the algorithm had been told when it proposed this one."""
+
+    attempt: int = 0
+    """How often it was started anew after a failure or a crash, 0 for the first run."""
+
+    score: float | None = None
+    """The objective at the best step, as the user measures it; None until completed."""
+
+    loss: float | None = None
+    """The score with its sign set so that lower is better; None until completed."""
+
+    best_step: int | None = None
+    """The epoch (from 0) at which the score was reached."""
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """All metrics at the best step, mean over the executions."""
+
+    failure: Failure | None = None
+    """Set when, and only when, the status is FAILED or WAITING."""
+
+    ended: int | None = None
+    """Place in the order in which trials finished, from 0; None until finished. Telling an
+    algorithm the finished trials in this order rebuilds its state."""
+
+    seconds: float = 0.0
+    """Wall time from start to end, all attempts of this process."""
+
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Facts for people, e.g. which training path was taken and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The metrics of one epoch of one execution of one trial."""
+
+    trial: int
+    """Number of the trial."""
+
+    step: int
+    """Epoch, from 0, counted over all parts of a promoted training."""
+
+    metrics: Mapping[str, float]
+
+    execution: int = 0
+    """Which of the repeated trainings of the same values, from 0."""
+
+    attempt: int = 0
+    """The trial's attempt that this belongs to."""
