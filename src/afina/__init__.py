@@ -1,1 +1,78 @@
-"""Afina finds good hyperparameters for neural networks."""
+"""Afina finds good hyperparameters for neural networks.
+
+`import afina as kt` reads like Keras Tuner. Names are loaded when they are first used, so that
+importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from afina import applications, engine, errors, oracles, tuners
+    from afina.space import HyperParameter, HyperParameters
+    from afina.trials import Objective
+    from afina.tuners import (
+        BayesianOptimization,
+        GridSearch,
+        Hyperband,
+        RandomSearch,
+        SklearnTuner,
+        Tuner,
+    )
+    from afina.tuners.hypermodel import HyperModel
+    from afina.tuners.oracle import Oracle, synchronized
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "BayesianOptimization": "afina.tuners.bayesian_optimization",
+    "GridSearch": "afina.tuners.grid_search",
+    "HyperModel": "afina.tuners.hypermodel",
+    "HyperParameter": "afina.space",
+    "HyperParameters": "afina.space",
+    "Hyperband": "afina.tuners.hyperband",
+    "Objective": "afina.trials",
+    "Oracle": "afina.tuners.oracle",
+    "RandomSearch": "afina.tuners.random_search",
+    "SklearnTuner": "afina.tuners.sklearn_tuner",
+    "Tuner": "afina.tuners.tuner",
+    "synchronized": "afina.tuners.oracle",
+}
+_MODULES = ("applications", "engine", "errors", "oracles", "tuners")
+
+__all__ = [
+    "BayesianOptimization",
+    "GridSearch",
+    "HyperModel",
+    "HyperParameter",
+    "HyperParameters",
+    "Hyperband",
+    "Objective",
+    "Oracle",
+    "RandomSearch",
+    "SklearnTuner",
+    "Tuner",
+    "__version__",
+    "applications",
+    "engine",
+    "errors",
+    "oracles",
+    "synchronized",
+    "tuners",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"afina.{name}")
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'afina' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

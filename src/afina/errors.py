@@ -11,6 +11,8 @@
     │   └── ProjectLockedError              another process is searching in this project
     ├── SearchFailedError (RuntimeError)    too many trials failed in a row
     ├── FailedTrialError                    raise it in a trial: the trial failed, do not retry it
+    │   ├── OversizedModelError             the model has more parameters than allowed
+    │   └── DivergedError                   the loss or the objective is no number any more
     └── FatalError                          raise it in a trial: the whole search must stop
         ├── FatalValueError (ValueError)
         ├── FatalTypeError (TypeError)
@@ -64,6 +66,14 @@ class SearchFailedError(AfinaError, RuntimeError):
 
 class FailedTrialError(AfinaError):
     """Raise it inside a trial to say: this trial failed, and a retry would not help."""
+
+
+class OversizedModelError(FailedTrialError):
+    """The model has more trainable parameters than `max_model_size` allows."""
+
+
+class DivergedError(FailedTrialError):
+    """The loss or the objective became NaN or infinite: training on would be for nothing."""
 
 
 class FatalError(AfinaError):

@@ -73,8 +73,10 @@ class Algorithm(Protocol[S]):
         """
         ...
 
-    fixed_settings: frozenset[str]
-    """Names in `settings()` that may not change when a project is resumed."""
+    @property
+    def fixed_settings(self) -> frozenset[str]:
+        """Names in `settings()` that may not change when a project is resumed."""
+        ...
 
     def init(self) -> S:
         """The state before any trial."""

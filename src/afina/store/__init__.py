@@ -1,5 +1,30 @@
 """Where trials are kept."""
 
-from afina.store.base import Header, TrialStore
+from __future__ import annotations
 
-__all__ = ["Header", "TrialStore"]
+from typing import TYPE_CHECKING, Any
+
+from afina.store.base import Header, TrialStore
+from afina.store.memory import MemoryStore
+from afina.store.project import delete_project, open_store
+
+if TYPE_CHECKING:
+    from afina.store.sqlite import SqliteStore
+
+__all__ = [
+    "Header",
+    "MemoryStore",
+    "SqliteStore",
+    "TrialStore",
+    "delete_project",
+    "open_store",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # SQLAlchemy takes 0.2 s to import: only who uses this store pays that.
+    if name == "SqliteStore":
+        from afina.store.sqlite import SqliteStore
+
+        return SqliteStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -37,11 +37,19 @@ class TrialStore(Protocol):
 
     **All or nothing.** After a crash each call has happened whole or not at all.
     **Finished is finished.** A COMPLETED or FAILED trial is never written again: StoreError.
-    **One writer.** The first call that writes takes the project for this process until `close`
-    or the process dies; meanwhile another process's write raises ProjectLockedError. Reading
-    is always allowed.
+    No two trials have the same place in the order in which they `ended`: StoreError.
+    **One writer.** The first call that writes takes the project for this process until `close`,
+    until nobody refers to the store, or until the process dies; meanwhile another process's write
+    raises ProjectLockedError. Within a process the newest store that writes takes over, and the
+    next write of an older one raises StoreError. Reading is always allowed.
+    **Looking changes nothing.** A project is made by the first write.
     **Cheap reports.** `report` may be buffered; reports reach the disk at the latest with the next
-    change of their trial's state, and at the latest a few seconds later while others come in.
+    change of any trial's state, and at the latest a few seconds later while others come in. A
+    report of the same trial, attempt, execution and step replaces the earlier one. Whoever buffers
+    them shows them in `history` nevertheless.
+    **What goes in comes out.** NaN and infinite metrics come back as they were; NumPy's numbers
+    come back as Python's, tuples in JSON values as lists. A score is never NaN: StoreError.
+    What is given back shares nothing with what is kept. Many threads may use one store.
     """
 
     def header(self) -> Header | None:

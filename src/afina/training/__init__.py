@@ -1,1 +1,57 @@
-"""(to be written)"""
+"""How a model is trained: build, plain fit, checkpoints, guards, memory. Imports Keras."""
+
+from afina.training.build import build_model, parameter_count
+from afina.training.callbacks import BestEpoch, EpochReporter, OnEpoch
+from afina.training.checkpoint import (
+    BUILD_CONFIG,
+    CHECKPOINT,
+    load_state,
+    prune_checkpoints,
+    remove_checkpoint,
+    save_snapshot,
+    save_state,
+)
+from afina.training.copying import copy_callbacks
+from afina.training.data import check_data
+from afina.training.failures import classify_failure, failure_message
+from afina.training.fit import Fit, plain_fit, run_execution, watch_execution
+from afina.training.guards import DivergenceGuard, ObjectiveGuard, missing_objective, scalars
+from afina.training.memory import release, resident_bytes
+from afina.training.seeds import seeded, trial_seed
+from afina.training.session import fresh_session
+from afina.training.snapshot import Snapshot, apply_snapshot, take_snapshot
+
+__all__ = [
+    "build_model",
+    "parameter_count",
+    "run_execution",
+    "watch_execution",
+    "plain_fit",
+    "Fit",
+    "BestEpoch",
+    "EpochReporter",
+    "OnEpoch",
+    "DivergenceGuard",
+    "ObjectiveGuard",
+    "missing_objective",
+    "scalars",
+    "copy_callbacks",
+    "Snapshot",
+    "take_snapshot",
+    "apply_snapshot",
+    "CHECKPOINT",
+    "BUILD_CONFIG",
+    "save_state",
+    "save_snapshot",
+    "load_state",
+    "remove_checkpoint",
+    "prune_checkpoints",
+    "classify_failure",
+    "failure_message",
+    "check_data",
+    "trial_seed",
+    "seeded",
+    "fresh_session",
+    "release",
+    "resident_bytes",
+]

@@ -1,6 +1,8 @@
 """What was tried, and what came of it: frozen values."""
 
 from afina.trials.objective import (
+    DefaultObjective,
+    Direction,
     MultiObjective,
     Objective,
     create_objective,
@@ -9,6 +11,8 @@ from afina.trials.objective import (
 from afina.trials.trial import Failure, FailureKind, Report, Schedule, Status, Trial
 
 __all__ = [
+    "DefaultObjective",
+    "Direction",
     "Failure",
     "FailureKind",
     "MultiObjective",

@@ -102,8 +102,9 @@ class Trial:
     """Set by multi-fidelity algorithms only."""
 
     ranges: tuple[Mapping[str, Any], ...] = ()
-    """Definitions (as `serialize` gives them) whose bounds this trial's own build resolved
-    differently from the study's space, because they depend on another value."""
+    """Definitions (as `serialize` gives them) that this trial's own build made and the study's
+    space did not hold when the trial ended: bounds that depend on another value, and entries
+    that nobody had met before."""
 
     known: int = 0
     """How many finished trials the algorithm had been told when it proposed this one."""

@@ -1,0 +1,59 @@
+# Everything here works on a machine with nothing but Python 3.11 or newer and make.
+# The first call creates .venv and fills it with the versions of constraints.txt.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+# The first Python that both starts and is new enough; `make PYTHON3=...` overrules the choice.
+PYTHON3 ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+    $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+    && echo $$python && break; done)
+
+# Real data for the case studies, where it lies beside the checkout; empty means: look elsewhere.
+export AFINA_DATA ?= $(wildcard ../shared/data)
+export KERAS_BACKEND ?= jax
+
+# The build tools are pinned too: older pips read the first name for builds, newer ones the second.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demos test check format bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY) ## Tune the Reuters network and show what came of it (a few minutes)
+	$(PYTHON) -m afina demo reuters --output demo-output/reuters --overwrite
+
+demos: demo ## Both case studies: Reuters and Fashion-MNIST
+	$(PYTHON) -m afina demo fashion-mnist --output demo-output/fashion-mnist --overwrite
+
+test: $(READY) ## Run all tests
+	$(PYTHON) -m pytest -q
+
+check: $(READY) ## Check format, lint and types
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+
+format: $(READY) ## Put the code into its format
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+bench: $(READY) ## Measure: each file of benchmarks/ prints its figures
+	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(PYTHON) $$file; done
+
+clean: ## Remove the environment and everything that was made
+	rm -rf $(VENV) demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(READY): pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON3)" ]; then \
+	  echo "Afina needs Python 3.11 or newer with venv: none of python3.11 .. python3.14, python3 is." >&2; \
+	  echo "Install one, or name it: make PYTHON3=/path/to/python" >&2; exit 1; fi
+	@if [ ! -x $(PYTHON) ]; then echo "Creating $(VENV) with $(PYTHON3)"; $(PYTHON3) -m venv $(VENV); fi
+	@echo "Installing the pinned dependencies (once; a minute or two)"
+	$(PYTHON) -m pip install --quiet --editable '.[dev]'
+	@touch $@

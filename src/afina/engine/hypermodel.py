@@ -1,0 +1,5 @@
+"""Keras Tuner's module path `engine.hypermodel`: what builds the models."""
+
+from afina.tuners.hypermodel import HyperModel
+
+__all__ = ["HyperModel"]

@@ -1,0 +1,224 @@
+"""What a model says a candidate is worth, and the search for the most promising candidates."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import erfcx, ndtr
+
+from afina.search.candidates import Geometry
+from afina.search.gaussian_process import GaussianProcess
+
+Array = NDArray[np.float64]
+
+SMALLEST_DEVIATION = 1e-9  # of the posterior; below it the outcome is as good as known
+
+# Where 1 + z * mills(z) has lost so many digits that its asymptotic series is the better one.
+FAR_TAIL = -100.0
+
+UNIFORM = 384
+INCUMBENTS = 5
+AROUND_EACH = 64
+STARTS = 4
+ROUNDS = 2
+STEPS = 12
+KEPT = 64
+
+
+def log_improvement(z: Array) -> tuple[Array, Array, Array]:
+    """log h(z) of h(z) = pdf(z) + z cdf(z), and the ratios pdf(z) / h(z) and cdf(z) / h(z).
+
+    Expected improvement is h((best - mean) / deviation) * deviation; its logarithm and the
+    logarithm's gradient stay finite and accurate for every z, where h itself underflows to 0.
+
+    Args:
+        z: Any shape, finite.
+
+    Source:
+        Why the logarithm: Ament et al., "Unexpected Improvements to Expected Improvement",
+        arXiv:2310.20708, section 4. Unlike theirs the evaluation goes through the Mills ratio
+        m = cdf / pdf: h / pdf = 1 + z m, with m from the scaled complementary error function, and
+        below z = -100 through its series (Abramowitz & Stegun, 26.2.12).
+
+    Example:
+        >>> value, _, _ = log_improvement(np.array([0.0, -1e4]))
+        >>> [f"{v:.6g}" for v in value]
+        ['-0.918939', '-5e+07']
+    """
+    log_pdf = -0.5 * z * z - 0.5 * math.log(2 * math.pi)
+
+    near = np.maximum(z, -1.0)
+    pdf, cdf = np.exp(-0.5 * near * near) / math.sqrt(2 * math.pi), ndtr(near)
+    direct = pdf + near * cdf
+
+    tail = np.minimum(z, -1.0)
+    mills = math.sqrt(math.pi / 2) * erfcx(-tail / math.sqrt(2))
+    inverse = 1 / (tail * tail)
+    series = inverse * (1 - inverse * (3 - inverse * (15 - 105 * inverse)))
+    relative = np.where(tail < FAR_TAIL, series, 1 + tail * mills)  # h / pdf
+
+    far = z < -1.0
+    value = np.where(far, log_pdf + np.log(relative), np.log(direct))
+    return (
+        value,
+        np.where(far, 1 / relative, pdf / direct),
+        np.where(far, mills / relative, cdf / direct),
+    )
+
+
+class Acquisition(Protocol):
+    """The worth of candidates, higher is better."""
+
+    def value(self, features: Array) -> Array:
+        """(m,) for features (m, f)."""
+        ...
+
+    def gradient(self, features: Array) -> tuple[Array, Array]:
+        """`value`, (m,), with its derivatives by the features, (m, f)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LogExpectedImprovement:
+    """The logarithm of how much a candidate is expected to improve on the best so far."""
+
+    process: GaussianProcess
+
+    best: float
+    """Target to improve on, lower is better."""
+
+    def value(self, features: Array) -> Array:
+        """See `Acquisition`."""
+        mean, variance = self.process.predict(features)
+        deviation = np.maximum(np.sqrt(variance), SMALLEST_DEVIATION)
+        return log_improvement((self.best - mean) / deviation)[0] + np.log(deviation)
+
+    def gradient(self, features: Array) -> tuple[Array, Array]:
+        """See `Acquisition`."""
+        mean, variance, mean_slope, variance_slope = self.process.gradients(features)
+        deviation = np.maximum(np.sqrt(variance), SMALLEST_DEVIATION)
+        value, pdf, cdf = log_improvement((self.best - mean) / deviation)
+        # EI = deviation * h(z): its derivative by the mean is -cdf, by the deviation pdf.
+        by_mean, by_variance = -cdf / deviation, 0.5 * pdf / deviation**2
+        slope = by_mean[:, None] * mean_slope + by_variance[:, None] * variance_slope
+        return value + np.log(deviation), slope
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LowerConfidenceBound:
+    """How good a candidate may well turn out: minus (mean - beta * deviation)."""
+
+    process: GaussianProcess
+
+    beta: float
+    """Weight of the uncertainty; larger explores more."""
+
+    def value(self, features: Array) -> Array:
+        """See `Acquisition`."""
+        mean, variance = self.process.predict(features)
+        return self.beta * np.sqrt(variance) - mean
+
+    def gradient(self, features: Array) -> tuple[Array, Array]:
+        """See `Acquisition`."""
+        mean, variance, mean_slope, variance_slope = self.process.gradients(features)
+        deviation = np.sqrt(variance)
+        by_variance = 0.5 * self.beta / np.maximum(deviation, SMALLEST_DEVIATION)
+        return self.beta * deviation - mean, by_variance[:, None] * variance_slope - mean_slope
+
+
+def maximise(
+    acquisition: Acquisition, geometry: Geometry, incumbents: Array, rng: np.random.Generator
+) -> Array:
+    """The most promising points, best first.
+
+    Looks all over the space (uniform points) and around the best known ones (perturbations of
+    them), then improves the winner of each of these groups by turns: gradient ascent over the
+    active real axes, then the best single change of any integer or choice. Changes of a choice
+    switch dependent axes on and off as the space says.
+
+    Args:
+        acquisition: What to maximise.
+        geometry: The space.
+        incumbents: (k, dim) the best points so far, best first, NaN on inactive axes.
+        rng: Every draw comes from it.
+
+    Returns:
+        (m, dim) full points (no NaN: inactive axes hold what they would be), snapped.
+    """
+    pool = [geometry.uniform(UNIFORM, rng)]
+    pool += [geometry.perturbed(point, AROUND_EACH, rng) for point in incumbents[:INCUMBENTS]]
+    values = acquisition.value(geometry.embed(np.concatenate(pool)))
+    bounds = np.cumsum([0] + [len(part) for part in pool])
+    winners = [low + int(values[low:high].argmax()) for low, high in itertools.pairwise(bounds)]
+    winners.sort(key=lambda index: -values[index])
+
+    points = np.concatenate(pool)
+    starts, worth = points[winners[:STARTS]], values[winners[:STARTS]]
+    for _ in range(ROUNDS):
+        starts, worth = _climbed(acquisition, geometry, starts, worth)
+        starts, worth = _stepped(acquisition, geometry, starts, worth, rng)
+    points = np.concatenate([starts, points])
+    order = np.argsort(-np.concatenate([worth, values]), kind="stable")[:KEPT]
+    return np.asarray(points[order])
+
+
+def _climbed(
+    acquisition: Acquisition, geometry: Geometry, points: Array, worth: Array
+) -> tuple[Array, Array]:
+    """Gradient ascent on the real axes, all points at once as one separable problem."""
+    real = geometry.real_axes
+    if not len(real):
+        return points, worth
+
+    def negative(flat: Array) -> tuple[float, Array]:
+        moved = points.copy()
+        moved[:, real] = flat.reshape(len(points), len(real))
+        value, slope = acquisition.gradient(geometry.embed(moved))
+        by_axes = geometry.pull_back(moved, slope)[:, real]
+        return -float(value.sum()), -by_axes.ravel()
+
+    found = minimize(
+        negative,
+        points[:, real].ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0.0, 1.0)] * (len(points) * len(real)),
+        options={"maxiter": STEPS, "maxfun": 2 * STEPS},
+    )
+    moved = points.copy()
+    moved[:, real] = np.clip(found.x, 0, 1).reshape(len(points), len(real))
+    return _better(moved, acquisition.value(geometry.embed(moved)), points, worth)
+
+
+def _stepped(
+    acquisition: Acquisition,
+    geometry: Geometry,
+    points: Array,
+    worth: Array,
+    rng: np.random.Generator,
+) -> tuple[Array, Array]:
+    """For each point the best of all changes of one integer or one choice."""
+    moves = [geometry.neighbours(point, rng) for point in points]
+    sizes = [len(part) for part in moves]
+    if not sum(sizes):
+        return points, worth
+    values = acquisition.value(geometry.embed(np.concatenate(moves)))
+    moved, gained = points.copy(), np.full(len(points), -math.inf)
+    bounds = np.cumsum([0, *sizes])
+    for index, part in enumerate(moves):
+        if len(part):
+            here = values[bounds[index] : bounds[index + 1]]
+            moved[index], gained[index] = part[here.argmax()], here.max()
+    return _better(moved, gained, points, worth)
+
+
+def _better(a: Array, worth_a: Array, b: Array, worth_b: Array) -> tuple[Array, Array]:
+    """Row by row the point of the greater worth."""
+    first = worth_a > worth_b
+    return np.where(first[:, None], a, b), np.where(first, worth_a, worth_b)

@@ -1,0 +1,284 @@
+"""Bayesian optimization: a Gaussian process says where the next trial is worth most."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from afina.errors import ArgumentError, wrong
+from afina.search.acquisition import (
+    Acquisition,
+    LogExpectedImprovement,
+    LowerConfidenceBound,
+    maximise,
+)
+from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.candidates import Geometry
+from afina.search.gaussian_process import GaussianProcess, Kernel, fit
+from afina.search.targets import standardised
+from afina.search.untried import (
+    Tried,
+    all_tried,
+    check_seed,
+    draw_untried,
+    key_of,
+    keys_of,
+)
+from afina.space import HyperParameter, Space, Value
+from afina.trials import Trial
+
+Array = NDArray[np.float64]
+AcquisitionName = Literal["log_ei", "lcb"]
+Values = tuple[tuple[str, Value], ...]
+
+# What one proposal costs grows with the cube of the trials it looks at. Lengthscales are settled
+# by fewer trials than the posterior can use.
+FIT_LIMIT = 100
+MODEL_LIMIT = 300
+# A model that has promised in vain so often in a row may be wrong: then every so many proposals
+# are plain draws, which cost little where the optimum is found, and find another hill if not.
+STALLED = 10
+EXPLORE_EVERY = 3
+SMALLEST_NOISE = 1e-6  # of the targets' variance; less makes the covariance singular in float64
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the search keeps of a finished trial."""
+
+    values: Values
+    """Active hyperparameters and their values, in the trial's order."""
+
+    loss: float | None
+    """Lower is better; None where the trial failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that the search remembers."""
+
+    told: tuple[Told, ...] = ()
+    """The finished trials, in the order in which they ended."""
+
+    tried: Tried = field(default_factory=Tried)
+    """Keys of their configurations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BayesianOptimization:
+    """Models the objective with a Gaussian process and tries what may improve on it most.
+
+    The first trials spread over the space: the default configuration, then a Latin hypercube.
+    Each later proposal fits the process to all results so far and maximises the logarithm of the
+    expected improvement. Trials still running count as if they had scored what is expected of
+    them, so any number of workers can ask at once. No configuration is tried twice.
+
+    Args:
+        seed: Fixes every draw: the same seed and the same history give the same proposals.
+        num_initial_points: How many trials spread before the model takes over. None takes the
+            number of hyperparameters plus 2, at least 4 and at most 10.
+        alpha: Smallest variance of the noise, as a part of the variance of the results.
+        beta: Weight of the uncertainty; used by `acquisition="lcb"` alone.
+        acquisition: "log_ei" (expected improvement) or "lcb" (mean minus beta deviations).
+
+    Raises:
+        ArgumentError: An argument is outside of its range.
+
+    Source:
+        The process: Hvarfner et al., arXiv:2402.02229. The acquisition: Ament et al.,
+        arXiv:2310.20708. Names of the arguments: `BayesianOptimization` of Keras Tuner 1.4, which
+        starts with max(3 d, 3) random points; that leaves no trial of its default of 10 to the
+        model from d = 4 on, and the model is of use long before.
+
+    Example:
+        >>> from afina.space import Float, Space
+        >>> space = Space((Float("rate", 1e-4, 1e-1, sampling="log"),))
+        >>> search = BayesianOptimization(seed=0)
+        >>> search.ask(search.init(), Situation(number=0, space=space)).values
+        {'rate': 0.0001}
+    """
+
+    seed: int
+    num_initial_points: int | None = None
+    alpha: float = 1e-4
+    beta: float = 2.6
+    acquisition: AcquisitionName = "log_ei"
+
+    name: ClassVar[str] = "bayesian"
+    fixed_settings: ClassVar[frozenset[str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        points = self.num_initial_points
+        if points is not None and (isinstance(points, bool) or points < 1):
+            raise ArgumentError(wrong("num_initial_points", "must be None or at least 1", points))
+        if not 0 < self.alpha < math.inf:  # False for NaN too
+            raise ArgumentError(
+                wrong("alpha", "must be above 0 and finite", self.alpha, "The default is 1e-4.")
+            )
+        if not 0 <= self.beta < math.inf:
+            raise ArgumentError(
+                wrong("beta", "must be at least 0 and finite", self.beta, "The default is 2.6.")
+            )
+        if self.acquisition not in get_args(AcquisitionName):
+            raise ArgumentError(wrong("acquisition", 'must be "log_ei" or "lcb"', self.acquisition))
+
+    def settings(self) -> Mapping[str, Any]:
+        """See `Algorithm.settings`."""
+        return {
+            "seed": self.seed,
+            "num_initial_points": self.num_initial_points,
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "acquisition": self.acquisition,
+        }
+
+    def init(self) -> State:
+        """Nothing tried."""
+        return State()
+
+    def tell(self, state: State, trial: Trial, space: Space) -> State:
+        """Remembers the trial; what its loss means is decided when asked, among all others."""
+        told = Told(tuple(trial.values.items()), trial.loss)
+        return State((*state.told, told), state.tried.add(keys_of(trial, space)))
+
+    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+        """Proposes the configuration of trial `situation.number`. Changes nothing."""
+        space = situation.space
+        running = {key for trial in situation.running for key in keys_of(trial, space)}
+
+        def is_tried(key: Hashable) -> bool:
+            return key in running or key in state.tried
+
+        rng = np.random.default_rng([self.seed, situation.number])
+        geometry = _geometry(space)
+        started = len(state.told) + len(situation.running)
+        initial = self.num_initial_points or min(max(len(geometry.tunable) + 2, 4), 10)
+        completed = sum(told.loss is not None for told in state.told)
+        points = np.zeros((0, geometry.dim))
+        if started < initial:
+            points = self._spread(geometry, started, initial)
+        elif completed >= 2 and not (_stalled(state.told) and started % EXPLORE_EVERY == 0):
+            # The model needs two results to know of a difference, however many trials are running.
+            points = self._promising(geometry, state.told, situation.running, rng)
+        for point in points:
+            values = geometry.decode(point)
+            if not is_tried(key_of(values, space)):
+                return Suggestion(values=values)
+        drawn = draw_untried(space, rng, is_tried)
+        if drawn is not None:
+            return Suggestion(values=drawn)
+        # A running trial may still discover entries that make the space larger.
+        return Wait() if situation.running else Done(all_tried(space))
+
+    def _spread(self, geometry: Geometry, index: int, count: int) -> Array:
+        """The point of the initial design at `index` of `count`.
+
+        The default configuration first: people choose defaults that work. Then a Latin hypercube,
+        in which each entry's values are spread evenly for any number of points. Its draws go by
+        the entry's place, so entries discovered later leave the others where they were.
+        """
+        if index == 0:
+            return geometry.encode([geometry.space.defaults()])
+        units = np.empty((1, len(geometry.tunable)))
+        for column in range(len(geometry.tunable)):
+            rng = np.random.default_rng([self.seed, column, count])
+            strata = rng.permutation(count - 1)
+            units[0, column] = (strata[index - 1] + rng.random(count - 1)[index - 1]) / (count - 1)
+        return geometry.place(units)
+
+    def _promising(
+        self,
+        geometry: Geometry,
+        told: Sequence[Told],
+        running: Sequence[Trial],
+        rng: np.random.Generator,
+    ) -> Array:
+        """Points in the order of what the model expects of them, the most promising first."""
+        kept = _kept([t.loss for t in told], MODEL_LIMIT)
+        targets = standardised([told[index].loss for index in kept])
+        points = _encoded(geometry, [told[index].values for index in kept])
+        features, groups = geometry.embed(points), geometry.groups
+        noise_floor = max(self.alpha, SMALLEST_NOISE)
+        fitted = _kept(targets, FIT_LIMIT)
+        kernel = _fit(
+            features[fitted].tobytes(), targets[fitted].tobytes(), groups.tobytes(), noise_floor
+        )
+        process = GaussianProcess(kernel, features, targets, groups)
+        if running:
+            pending = _encoded(geometry, [tuple(trial.values.items()) for trial in running])
+            process = process.believe(geometry.embed(pending))
+        order = np.argsort(targets, kind="stable")
+        return maximise(self._acquisition(process), geometry, points[order], rng)
+
+    def _acquisition(self, process: GaussianProcess) -> Acquisition:
+        """What to maximise, given the model."""
+        if self.acquisition == "lcb":
+            return LowerConfidenceBound(process, self.beta)
+        # The best expected result, not the best measured one: that may have been luck. Running
+        # trials take part, or their believed success would look like a promise of its own.
+        expected, _ = process.predict(process.features)
+        return LogExpectedImprovement(process, float(expected.min()))
+
+
+@functools.lru_cache(maxsize=4)
+def _geometry(space: Space) -> Geometry:
+    """Compiled once per space: a memo of a pure function, so no answer depends on it."""
+    return Geometry(space)
+
+
+@functools.lru_cache(maxsize=4096)
+def _row(geometry: Geometry, values: Values) -> Array:
+    """(1, dim) the encoded point of a trial: what the space has learnt since is at its default,
+    and values that it no longer allows are moved to its nearest ones."""
+    own = dict(values)
+
+    def choose(entry: HyperParameter) -> Value:
+        return entry.clip(own[entry.name]) if entry.name in own else entry.default
+
+    return geometry.encode([geometry.space.complete(own, choose)])
+
+
+def _encoded(geometry: Geometry, rows: Sequence[Values]) -> Array:
+    """(n, dim) the encoded points of trials, NaN on inactive axes."""
+    return np.concatenate([_row(geometry, values) for values in rows])
+
+
+@functools.lru_cache(maxsize=8)
+def _fit(features: bytes, targets: bytes, groups: bytes, noise_floor: float) -> Kernel:
+    """`fit` of arrays given as bytes: workers that ask at the same time share one fit."""
+    results = np.frombuffer(targets)
+    rows = np.frombuffer(features).reshape(len(results), -1)
+    return fit(rows, results, np.frombuffer(groups, dtype=np.intp), noise_floor=noise_floor)
+
+
+def _stalled(told: Sequence[Told]) -> bool:
+    """Whether none of the last `STALLED` completed trials was better than all before."""
+    losses = [t.loss for t in told if t.loss is not None]
+    return len(losses) > STALLED and min(losses[-STALLED:]) >= min(losses[:-STALLED])
+
+
+def _kept(losses: Sequence[float | None] | Array, limit: int) -> NDArray[np.intp]:
+    """Which trials to look at where there are more than `limit`: sorted indices.
+
+    Half of them the best, which say where the optimum is; a quarter the most recent, which were
+    made where the model is uncertain and must not be proposed again; the rest evenly over the
+    history, which keep it honest about the whole space.
+    """
+    count = len(losses)
+    if count <= limit:
+        return np.arange(count)
+    filled = np.array([math.inf if loss is None else loss for loss in losses])
+    order = np.argsort(filled, kind="stable").tolist()
+    chosen = set(order[: limit // 2])
+    chosen.update(range(count - limit // 4, count))
+    others = [index for index in range(count) if index not in chosen]
+    places = np.linspace(0, len(others) - 1, limit - len(chosen)).astype(int)
+    chosen.update(others[place] for place in places)
+    return np.array(sorted(chosen), dtype=np.intp)

@@ -1,0 +1,160 @@
+"""Rungs and brackets of Hyperband as plain numbers: who trains how long, and how many go on.
+
+A bracket starts `size` fresh trials on a few epochs each, keeps the best `1/factor` of them,
+trains those `factor` times as long, and so on up to `max_epochs`. A bracket's number is how often
+it halves: the highest number starts the most trials on the fewest epochs, bracket 0 trains each
+of its trials in full. All arithmetic is exact, so that no rung hangs on how a logarithm was
+rounded.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from numbers import Integral, Real
+
+from afina.errors import ArgumentError, wrong
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """One round of a bracket: `size` trials, each trained on to `end_epoch`."""
+
+    bracket: int
+    """The bracket's number."""
+
+    index: int
+    """Place within the bracket, from 0."""
+
+    size: int
+    """How many trials this rung has."""
+
+    start_epoch: int
+    """Epochs that each of them has behind it; 0 on the first rung."""
+
+    end_epoch: int
+    """Epochs that each of them has done at the end."""
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained on this rung, over all its trials."""
+        return self.size * (self.end_epoch - self.start_epoch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bracket:
+    """One run of successive halving."""
+
+    number: int
+    """How often it halves; also the count of its rungs less one."""
+
+    rungs: tuple[Rung, ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Trials on each rung; strictly falling."""
+        return tuple(rung.size for rung in self.rungs)
+
+    @property
+    def trials(self) -> int:
+        """Trials on all rungs; each promotion counts as a trial."""
+        return sum(self.sizes)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained on all rungs."""
+        return sum(rung.epochs for rung in self.rungs)
+
+
+def plan(max_epochs: int, factor: float = 3) -> tuple[Bracket, ...]:
+    """All brackets of one iteration of Hyperband, in the order in which they start.
+
+    Args:
+        max_epochs: Epochs of a trial that is never thrown away; at least 1.
+        factor: One in `factor` goes on to the next rung; at least 2, usually whole.
+
+    Raises:
+        ArgumentError: An argument is out of range.
+
+    Source:
+        Li et al., "Hyperband", JMLR 18 (2018), algorithm 1. Rungs are rounded up, as Keras Tuner
+        does: with b the bracket and r the rung, `ceil(B / (b+1) * factor^(b-r))` trials train
+        until epoch `ceil(max_epochs / factor^(b-r))`, where `B = ceil(1 + log_factor(max_epochs))`.
+
+    Example:
+        >>> [(rung.size, rung.start_epoch, rung.end_epoch) for rung in plan(10, 3)[0].rungs]
+        [(12, 0, 2), (4, 2, 4), (2, 4, 10)]
+    """
+    epochs, ratio = check_max_epochs(max_epochs), Fraction(check_factor(factor))
+    halvings = 0
+    while ratio ** (halvings + 1) <= epochs:
+        halvings += 1
+    weight = 1
+    while ratio ** (weight - 1) < epochs:
+        weight += 1
+    return tuple(_bracket(number, weight, epochs, ratio) for number in range(halvings, -1, -1))
+
+
+def _bracket(number: int, weight: int, epochs: int, ratio: Fraction) -> Bracket:
+    rungs = []
+    start = 0
+    for index in range(number + 1):
+        left = ratio ** (number - index)
+        end = math.ceil(epochs / left)
+        size = math.ceil(weight * left / (number + 1))
+        rungs.append(Rung(bracket=number, index=index, size=size, start_epoch=start, end_epoch=end))
+        start = end
+    return Bracket(number=number, rungs=tuple(rungs))
+
+
+def total_trials(max_epochs: int, factor: float = 3, iterations: int = 1) -> int:
+    """How many trials Hyperband runs, promotions included.
+
+    Example:
+        >>> total_trials(100), total_epochs(100)
+        (254, 2672)
+    """
+    return iterations * sum(bracket.trials for bracket in plan(max_epochs, factor))
+
+
+def total_epochs(max_epochs: int, factor: float = 3, iterations: int = 1) -> int:
+    """How many epochs Hyperband trains in all, when promoted models go on where they stopped."""
+    return iterations * sum(bracket.epochs for bracket in plan(max_epochs, factor))
+
+
+def scaled_sizes(bracket: Bracket, started: int, factor: float) -> tuple[int, ...]:
+    """The sizes of the rungs when only `started` fresh trials could be found for the first.
+
+    Keeps the bracket's own ratio between rungs, and at least one trial on each.
+
+    Example:
+        >>> bracket = plan(27, 3)[0]
+        >>> bracket.sizes, scaled_sizes(bracket, 10, 3)
+        ((27, 9, 3, 1), (10, 4, 2, 1))
+    """
+    if started >= bracket.sizes[0]:
+        return bracket.sizes
+    ratio = Fraction(factor)
+    return tuple(
+        min(size, math.ceil(started / ratio**index)) for index, size in enumerate(bracket.sizes)
+    )
+
+
+def check_max_epochs(max_epochs: int) -> int:
+    """`max_epochs`, or ArgumentError where it is no whole number from 1 up."""
+    if isinstance(max_epochs, bool) or not isinstance(max_epochs, Integral) or max_epochs < 1:
+        raise ArgumentError(
+            wrong("max_epochs", "must be a whole number from 1 up", max_epochs, "Try 100.")
+        )
+    return int(max_epochs)
+
+
+def check_factor(factor: float) -> float:
+    """`factor`, or ArgumentError where it is below 2."""
+    number = isinstance(factor, Real) and not isinstance(factor, bool)
+    if not number or not 2 <= factor < math.inf:  # False for NaN too
+        raise ArgumentError(
+            wrong("factor", "must be a number from 2 up", factor, "3 and 4 are usual.")
+        )
+    return factor

@@ -1,0 +1,311 @@
+"""The geometry of a search space: which points there are, how far apart, and moves among them.
+
+A *full point* is a row of the unit cube of `Encoding` without NaN: axes that are inactive under
+the point's own choices hold what they would be if they were active. So a move that switches a
+branch on finds values there, and moves of many points at once are plain array operations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from afina.search.gaussian_process import Groups
+from afina.search.untried import all_values
+from afina.space import Encoding, Parent, Space, Value
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+# More values than this are as good as a continuum: rounding happens when the point is decoded.
+DISCRETE_LIMIT = 1000
+# At most so many single changes of one choice or integer are looked at in a step.
+MOVES_LIMIT = 16
+# Perturbations of a good point: widths from fine to coarse, and how many entries change.
+WIDTHS = (0.01, 0.3)
+CHANGED = 2.0
+
+HALF_ROOT = math.sqrt(0.5)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """One entry of the space as the point's coordinates see it."""
+
+    name: str
+
+    axes: NDArray[np.intp]
+    """Its axes; one each category, or a single one. Empty for an entry that cannot vary."""
+
+    values: tuple[Value, ...]
+    """Of a discrete entry, in the order of its categories or positions; else empty."""
+
+    positions: Array | None
+    """(count,) sorted coordinates of the values of a discrete entry with a single axis."""
+
+    switches: tuple[tuple[tuple[int, Mask], ...], ...]
+    """The entry is active where each of its conditions is met by one of these parts: the part of
+    that number is active and has a value whose place is marked."""
+
+    rivals: tuple[int, ...]
+    """Earlier parts of the same name; where one of them is active, this one is not."""
+
+    @property
+    def one_hot(self) -> bool:
+        """Whether each category has an axis of its own."""
+        return len(self.axes) > 1
+
+
+class Geometry:
+    """What the algorithm needs to know of a space, compiled once for operations on many points.
+
+    Distances between embedded points say how different two configurations are:
+
+    - Numbers differ by their distance in the unit cube, ends at distance 1.
+    - Choices are at distance 1 when they differ, however many categories there are.
+    - A conditional entry that is active in one configuration only is at distance 1, wherever its
+      value lies; inactive in both at 0. To make that possible in a Euclidean space, the values of
+      a conditional number lie on an arc of radius 1 and length 1 around the place of "inactive",
+      and "inactive" is one more category of a conditional choice. Imputing a default instead
+      would make "inactive" a near neighbour of the default and a far one of the rest.
+
+    Args:
+        space: The search space.
+
+    Source:
+        Hutter & Osborne, "A kernel for hierarchical parameter spaces", arXiv:1310.5738 (the arc);
+        Horn et al., "Surrogates for hierarchical search spaces", GECCO 2019 (comparison).
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.encoding = Encoding(space)
+        self.dim = self.encoding.dim
+        self.parts = tuple(_parts(space, self.encoding))
+        self.tunable = tuple(part for part in self.parts if len(part.axes))
+        real = [p.axes[0] for p in self.tunable if not p.one_hot and p.positions is None]
+        self.real_axes: NDArray[np.intp] = np.array(real, dtype=np.intp)
+        """Axes along which a point can move freely."""
+        self._layout()
+
+    def _layout(self) -> None:
+        """Decides which features each axis becomes."""
+        linear: list[tuple[int, int]] = []
+        arcs: list[tuple[int, int]] = []
+        hot: list[tuple[int, int]] = []
+        idle: list[tuple[int, int]] = []
+        groups: list[int] = []
+        self._scale, self._shift = np.ones(self.dim), np.zeros(self.dim)
+        for group, part in enumerate(self.tunable):
+            conditional = bool(part.switches or part.rivals)
+            if part.one_hot:
+                hot += [(axis, group) for axis in part.axes]
+                idle += [(self.parts.index(part), group)] if conditional else []
+                continue
+            axis = part.axes[0]
+            if part.positions is not None and len(part.positions) > 1:
+                low, high = part.positions[[0, -1]]
+                self._scale[axis], self._shift[axis] = 1 / (high - low), low
+            (arcs if conditional else linear).append((axis, group))
+        for columns in (linear, arcs, arcs, hot, idle):
+            groups += [group for _, group in columns]
+        self.groups: Groups = np.array(groups, dtype=np.intp)
+        """(f,) the entry, counted among those that vary, that each feature belongs to."""
+        self._linear, self._arcs, self._hot, self._idle = (
+            np.array([column for column, _ in columns], dtype=np.intp)
+            for columns in (linear, arcs, hot, idle)
+        )
+        owners = np.zeros(self.dim, dtype=np.intp)
+        for index, part in enumerate(self.parts):
+            owners[part.axes] = index
+        self._owners = owners
+
+    def encode(self, rows: Sequence[Mapping[str, Value]]) -> Array:
+        """(n, dim) the points of configurations, NaN on inactive axes."""
+        return np.asarray(self.encoding.encode_many(list(rows)), dtype=float)
+
+    def decode(self, point: Array) -> dict[str, Value]:
+        """The configuration at a full point."""
+        return dict(self.encoding.decode(point))
+
+    def active(self, points: Array) -> Mask:
+        """(n, parts) which entries of the space are active at these points."""
+        active = np.ones((len(points), len(self.parts)), dtype=bool)
+        for index, part in enumerate(self.parts):
+            for pairs in part.switches:
+                met = np.zeros(len(points), dtype=bool)
+                for parent, allowed in pairs:
+                    met |= active[:, parent] & allowed[_choices(self.parts[parent], points)]
+                active[:, index] &= met
+            for rival in part.rivals:
+                active[:, index] &= ~active[:, rival]
+        return active
+
+    def embed(self, points: Array) -> Array:
+        """(n, f) features of full points, or of encoded ones: NaN counts as inactive."""
+        points = np.nan_to_num(points, nan=0.5)
+        active = self.active(points)
+        on = active[:, self._owners].astype(float)
+        lines = (points - self._shift) * self._scale
+        angles = lines[:, self._arcs]
+        return np.concatenate(
+            [
+                lines[:, self._linear],
+                np.sin(angles) * on[:, self._arcs],
+                np.cos(angles) * on[:, self._arcs],
+                HALF_ROOT * points[:, self._hot] * on[:, self._hot],
+                HALF_ROOT * ~active[:, self._idle],
+            ],
+            axis=1,
+        )
+
+    def pull_back(self, points: Array, slopes: Array) -> Array:
+        """Derivatives by the features (n, f) as derivatives by the single axes (n, dim)."""
+        on = self.active(points)[:, self._owners]
+        angles = (points - self._shift) * self._scale
+        split = np.cumsum([len(self._linear), len(self._arcs), len(self._arcs)])
+        by_line, by_sine, by_cosine, _ = np.split(slopes, split, axis=1)
+        result = np.zeros_like(points)
+        result[:, self._linear] = by_line
+        angles = angles[:, self._arcs]
+        result[:, self._arcs] = by_sine * np.cos(angles) - by_cosine * np.sin(angles)
+        return np.asarray(result * on * self._scale)
+
+    def place(self, units: Array) -> Array:
+        """Full points from one number in [0, 1) for each entry that varies.
+
+        Args:
+            units: (n, tunable entries). Equal parts of [0, 1) fall on each category.
+        """
+        points = np.zeros((len(units), self.dim))
+        for column, part in enumerate(self.tunable):
+            unit = units[:, column]
+            if part.one_hot:
+                chosen = (unit * len(part.axes)).astype(int)
+                points[np.arange(len(units)), part.axes[chosen]] = 1
+            else:
+                points[:, part.axes[0]] = _snapped(part, unit)
+        return points
+
+    def uniform(self, count: int, rng: np.random.Generator) -> Array:
+        """(count, dim) full points from all over the space."""
+        return self.place(rng.random((count, len(self.tunable))))
+
+    def perturbed(self, point: Array, count: int, rng: np.random.Generator) -> Array:
+        """(count, dim) full points near an encoded one, each changed in some entries.
+
+        Inactive axes (NaN) are drawn anew for each, so that a switched branch finds variety.
+        """
+        fresh = self.uniform(count, rng)
+        points = np.where(np.isnan(point), fresh, point)
+        entries = len(self.tunable)
+        changed = rng.random((count, entries)) < min(1.0, CHANGED / max(entries, 1))
+        if entries:
+            changed[np.arange(count), rng.integers(entries, size=count)] = True
+        low, high = np.log(WIDTHS)
+        widths = np.exp(rng.uniform(low, high, count))
+        steps = rng.standard_normal((count, entries)) * widths[:, None]
+        for column, part in enumerate(self.tunable):
+            rows = np.flatnonzero(changed[:, column])
+            if part.one_hot:
+                points[np.ix_(rows, part.axes)] = fresh[np.ix_(rows, part.axes)]
+                continue
+            axis = part.axes[0]
+            step = steps[rows, column]
+            if part.positions is not None:
+                # A step that rounds to nothing is wasted: at least one value on.
+                step += np.copysign(0.75 / len(part.positions), step)
+            moved = points[rows, axis] + step
+            moved = np.abs(moved)  # reflected at the walls: clipping would heap points up there
+            points[rows, axis] = _snapped(part, np.clip(1 - np.abs(1 - moved), 0, 1))
+        return points
+
+    def neighbours(self, point: Array, rng: np.random.Generator) -> Array:
+        """(m, dim) full points that differ from this one in one active discrete entry."""
+        active = self.active(point[None])[0]
+        moves = []
+        for part in self.tunable:
+            if not active[self._owners[part.axes[0]]]:
+                continue
+            if part.one_hot:
+                others = np.flatnonzero(np.arange(len(part.axes)) != point[part.axes].argmax())
+                if len(others) > MOVES_LIMIT:
+                    others = rng.choice(others, MOVES_LIMIT, replace=False)
+                moved = np.tile(point, (len(others), 1))
+                moved[:, part.axes] = 0
+                moved[np.arange(len(others)), part.axes[others]] = 1
+                moves.append(moved)
+            elif part.positions is not None:
+                here = int(np.abs(part.positions - point[part.axes[0]]).argmin())
+                steps = np.array(_steps(len(part.positions)), dtype=int)
+                reached = here + steps
+                reached = reached[(reached >= 0) & (reached < len(part.positions))]
+                moved = np.tile(point, (len(reached), 1))
+                moved[:, part.axes[0]] = part.positions[reached]
+                moves.append(moved)
+        return np.concatenate(moves) if moves else np.zeros((0, self.dim))
+
+
+def _parts(space: Space, encoding: Encoding) -> list[Part]:
+    """The entries of the space, in order, with their axes and what switches them on."""
+    parts: list[Part] = []
+    for index, entry in enumerate(space):
+        axes = np.array(
+            [number for number, axis in enumerate(encoding.axes) if axis.entry_index == index],
+            dtype=np.intp,
+        )
+        values: tuple[Value, ...] = ()
+        if len(axes) > 1:
+            values = tuple(entry.values)
+        elif entry.count is not None and entry.count <= DISCRETE_LIMIT:
+            values = tuple(sorted(all_values(entry)[1:], key=entry.value_to_prob))
+        positions = None
+        if len(axes) == 1 and values:
+            positions = np.array([entry.value_to_prob(value) for value in values])
+        switches = tuple(_pairs(condition, parts) for condition in entry.conditions)
+        rivals = tuple(number for number, other in enumerate(parts) if other.name == entry.name)
+        parts.append(Part(entry.name, axes, values, positions, switches, rivals))
+    return parts
+
+
+def _pairs(condition: Parent, parts: Sequence[Part]) -> tuple[tuple[int, Mask], ...]:
+    """See `Part.switches`. A continuum meets single values with probability 0: not at all."""
+    return tuple(
+        (
+            number,
+            np.array([condition.is_active({part.name: value}) for value in part.values], bool),
+        )
+        for number, part in enumerate(parts)
+        if part.name == condition.name and part.values
+    )
+
+
+def _choices(part: Part, points: Array) -> NDArray[np.intp]:
+    """(n,) the place of the value that a discrete part has at full points."""
+    if not len(part.axes):
+        return np.zeros(len(points), dtype=np.intp)
+    if part.one_hot:
+        return np.asarray(points[:, part.axes].argmax(axis=1), dtype=np.intp)
+    assert part.positions is not None
+    middles = (part.positions[1:] + part.positions[:-1]) / 2
+    return np.searchsorted(middles, points[:, part.axes[0]])
+
+
+def _snapped(part: Part, coordinates: Array) -> Array:
+    """Coordinates of a single axis, moved to the nearest value where the part is discrete."""
+    if part.positions is None:
+        return coordinates
+    middles = (part.positions[1:] + part.positions[:-1]) / 2
+    return part.positions[np.searchsorted(middles, coordinates)]
+
+
+def _steps(count: int) -> list[int]:
+    """Steps to try from one of `count` ordered values: each other, or doubling where many."""
+    if count <= MOVES_LIMIT // 2:
+        return [step for step in range(1 - count, count) if step]
+    sizes = [2**power for power in range(count.bit_length() - 1)]
+    return [-size for size in reversed(sizes)] + sizes

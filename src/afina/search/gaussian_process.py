@@ -1,0 +1,270 @@
+"""A Gaussian process on embedded configurations: fit, posterior, gradients.
+
+It knows nothing of search spaces. A configuration comes as a row of *features*; features belong
+to *groups* (one group a hyperparameter), each with its own lengthscale, so that a hyperparameter
+embedded in several features (a one-hot choice) still counts once. The prior covariance of two
+rows is Matern-5/2 of `sqrt(sum over groups of squared distance / lengthscale ** 2)`.
+
+Source: Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), chapters 2 and 5.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+from scipy.optimize import minimize
+
+Array = NDArray[np.float64]
+Groups = NDArray[np.intp]
+
+LENGTHSCALE_BOUNDS = (0.025, 1e3)
+LARGEST_NOISE = 1.0  # targets have variance 1: more noise than that means no signal at all
+
+# arXiv:2402.02229: the typical distance in the unit cube grows with sqrt(d), so lengthscales must.
+LENGTHSCALE_LOG_MEAN = math.sqrt(2)
+LENGTHSCALE_LOG_SD = math.sqrt(3)
+NOISE_LOG_MEAN = -4.0
+NOISE_LOG_SD = 1.0
+
+ITERATIONS = 30
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kernel:
+    """What is fitted: how fast the objective varies along each group, and how noisy it is."""
+
+    lengthscales: Array
+    """(g,), in units of the features."""
+
+    noise: float
+    """Variance of the noise, in units of the targets' variance (1)."""
+
+
+def kernel_mode(count: int, noise_floor: float) -> Kernel:
+    """The most probable kernel for `count` groups before any data: where each fit starts."""
+    log_mean = LENGTHSCALE_LOG_MEAN + 0.5 * math.log(max(count, 1))
+    lengthscale = max(math.exp(log_mean - LENGTHSCALE_LOG_SD**2), LENGTHSCALE_BOUNDS[0])
+    noise = max(math.exp(NOISE_LOG_MEAN - NOISE_LOG_SD**2), noise_floor)
+    return Kernel(np.full(count, lengthscale), noise)
+
+
+class Likelihood:
+    """The negative log posterior density of kernels, for one set of data.
+
+    What does not depend on the kernel is computed once: squared distances of all pairs of rows.
+
+    Args:
+        features: (n, f) embedded configurations, n >= 1.
+        targets: (n,) standardised, lower is better.
+        groups: (f,) group of each feature, from 0.
+    """
+
+    def __init__(self, features: Array, targets: Array, groups: Groups) -> None:
+        n = len(features)
+        self.targets = targets
+        self.count = int(groups.max()) + 1 if len(groups) else 0
+        self._rows, self._columns = np.triu_indices(n, 1)
+        self._flat = self._rows * n + self._columns
+        self._distances = np.empty((self.count, len(self._rows)))  # (g, pairs), squared
+        for group in range(self.count):
+            part = features[:, groups == group]
+            square = squared_distances(part, part)
+            self._distances[group] = square.ravel()[self._flat]
+        self._log_mean = LENGTHSCALE_LOG_MEAN + 0.5 * math.log(max(self.count, 1))
+
+    def __call__(self, logs: Array) -> tuple[float, Array]:
+        """The objective of the fit and its gradient.
+
+        Args:
+            logs: (g + 1,) natural logarithms of the lengthscales and, last, the noise.
+
+        Returns:
+            The negative log posterior, and its gradient, (g + 1,). The densities of the priors
+            are those of the values, not of their logarithms. The constant mean is profiled out:
+            at its best value the gradient through it is 0.
+        """
+        n = len(self.targets)
+        weights = np.exp(-2 * logs[:-1])
+        noise = math.exp(logs[-1])
+        root = np.sqrt(5 * (weights @ self._distances))
+        decay = np.exp(-root)
+        covariance = np.zeros((n, n))
+        covariance.ravel()[self._flat] = (1 + root + root * root / 3) * decay
+        np.fill_diagonal(covariance, 1 + noise)
+        factor, failed = lapack.dpotrf(covariance.T, lower=1, overwrite_a=1)
+        if failed:
+            return math.inf, np.zeros_like(logs)
+        inverse, _ = lapack.dpotri(factor, lower=1)
+        # dpotri fills one triangle only; the other still holds the factor's zeros.
+        lower = inverse.T.ravel()[self._flat]
+        full = np.zeros((n, n))
+        full.ravel()[self._flat] = lower
+        full += full.T
+        diagonal = np.diagonal(inverse)
+        np.fill_diagonal(full, diagonal)
+        residual = self.targets - _profiled_mean(full, self.targets)
+        alpha = full @ residual
+
+        value = 0.5 * residual @ alpha + np.log(np.diagonal(factor)).sum()
+        slope = (alpha[self._rows] * alpha[self._columns] - lower) * (1 + root) * decay
+        gradient = np.empty_like(logs)
+        gradient[:-1] = -5 / 3 * weights * (self._distances @ slope)
+        gradient[-1] = -0.5 * noise * (alpha @ alpha - diagonal.sum())
+
+        offsets = logs - NOISE_LOG_MEAN
+        offsets[:-1] = logs[:-1] - self._log_mean
+        spreads = np.full_like(logs, LENGTHSCALE_LOG_SD)
+        spreads[-1] = NOISE_LOG_SD
+        scaled = offsets / spreads
+        value += (logs + 0.5 * scaled**2).sum()
+        gradient += 1 + scaled / spreads
+        return float(value), gradient
+
+
+def fit(features: Array, targets: Array, groups: Groups, *, noise_floor: float = 1e-4) -> Kernel:
+    """The most probable kernel given the data (MAP), found by L-BFGS-B from the prior's mode.
+
+    A pure function of the data: it starts at the same place each time, never at an earlier fit,
+    so that a resumed search fits the same kernel as one that never stopped.
+
+    Args:
+        features: (n, f) embedded configurations, n >= 1.
+        targets: (n,) mean about 0, variance about 1.
+        groups: (f,) group of each feature, from 0.
+        noise_floor: Smallest variance of the noise; keeps the covariance invertible.
+
+    Source:
+        Lengthscale prior LogNormal(sqrt(2) + ln(d) / 2, sqrt(3)) and fixed output scale: Hvarfner
+        et al., arXiv:2402.02229, with d the number of groups, not of features.
+    """
+    likelihood = Likelihood(features, targets, groups)
+    mode = kernel_mode(likelihood.count, noise_floor)
+    start = np.log(np.append(mode.lengthscales, mode.noise))
+    low, high = np.log(LENGTHSCALE_BOUNDS)
+    bounds = [(low, high)] * likelihood.count
+    bounds.append((math.log(noise_floor), math.log(max(LARGEST_NOISE, 2 * noise_floor))))
+    found = minimize(
+        likelihood,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        # A looser fit than scipy's default changes no proposal that matters, and costs half.
+        options={"maxiter": ITERATIONS, "maxfun": 2 * ITERATIONS, "ftol": 1e-5, "gtol": 1e-3},
+    )
+    best = np.exp(found.x)
+    return Kernel(best[:-1], float(best[-1]))
+
+
+class GaussianProcess:
+    """The posterior of the objective given data and a kernel.
+
+    Args:
+        kernel: Lengthscales and noise, from `fit`.
+        features: (n, f) embedded configurations, n >= 1.
+        targets: (n,) their standardised results.
+        groups: (f,) group of each feature.
+        mean: Prior mean; None takes its best value given the kernel (generalised least squares).
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        features: Array,
+        targets: Array,
+        groups: Groups,
+        mean: float | None = None,
+    ) -> None:
+        self.kernel = kernel
+        self.features = features
+        self.targets = targets
+        self.groups = groups
+        self._weights = 1 / kernel.lengthscales[groups] if len(groups) else np.zeros(0)  # (f,)
+        self._scaled = features * self._weights
+        covariance, _ = _matern(squared_distances(self._scaled, self._scaled))
+        np.fill_diagonal(covariance, 1 + kernel.noise)
+        factor = np.linalg.cholesky(covariance)
+        self._whiten: Array = lapack.dtrtri(factor, lower=1)[0]  # (n, n), inverse of the factor
+        white = self._whiten @ targets
+        ones = self._whiten.sum(axis=1)
+        self.mean = float(ones @ white / (ones @ ones)) if mean is None else mean
+        self._alpha = self._whiten.T @ (white - self.mean * ones)
+
+    def predict(self, features: Array) -> tuple[Array, Array]:
+        """Posterior mean and variance of the objective without noise.
+
+        Args:
+            features: (m, f).
+
+        Returns:
+            Mean (m,) and variance (m,), the variance never below 0.
+        """
+        cross, _ = _matern(squared_distances(features * self._weights, self._scaled))
+        white = cross @ self._whiten.T
+        variance = 1 - np.einsum("mn,mn->m", white, white)
+        return self.mean + cross @ self._alpha, np.maximum(variance, 0.0)
+
+    def gradients(self, features: Array) -> tuple[Array, Array, Array, Array]:
+        """`predict` together with the derivatives by the features.
+
+        Returns:
+            Mean (m,), variance (m,), gradient of the mean (m, f), gradient of the variance (m, f).
+        """
+        scaled = features * self._weights
+        cross, slope = _matern(squared_distances(scaled, self._scaled))
+        white = cross @ self._whiten.T
+        variance = np.maximum(1 - np.einsum("mn,mn->m", white, white), 0.0)
+
+        def by_features(outer: Array) -> Array:
+            # d/dx of sum_j outer_j k(x, x_j) = sum_j outer_j slope_j 2 (x - x_j) / l ** 2
+            pull = outer * slope
+            total = pull.sum(axis=1, keepdims=True)
+            return 2 * (total * scaled - pull @ self._scaled) * self._weights
+
+        mean_gradient = by_features(np.broadcast_to(self._alpha, cross.shape))
+        variance_gradient = by_features(-2 * white @ self._whiten)
+        return self.mean + cross @ self._alpha, variance, mean_gradient, variance_gradient
+
+    def believe(self, features: Array) -> GaussianProcess:
+        """The process as if each of these rows had scored just what is expected of it.
+
+        Keeps the mean where it was and takes the uncertainty away around the rows, so that a
+        proposal made while they still run goes elsewhere.
+
+        Source:
+            "Kriging believer": Ginsbourger, Le Riche & Carraro, "Kriging is well-suited to
+            parallelize optimization" (2010).
+        """
+        expected, _ = self.predict(features)
+        return GaussianProcess(
+            self.kernel,
+            np.concatenate([self.features, features]),
+            np.concatenate([self.targets, expected]),
+            self.groups,
+            self.mean,
+        )
+
+
+def squared_distances(a: Array, b: Array) -> Array:
+    """Squared Euclidean distances of the rows of (n, f) and (m, f), as (n, m)."""
+    squares: Array = np.add.outer(np.einsum("nf,nf->n", a, a), np.einsum("mf,mf->m", b, b))
+    squares -= 2 * (a @ b.T)
+    np.maximum(squares, 0.0, out=squares)
+    return squares
+
+
+def _matern(squares: Array) -> tuple[Array, Array]:
+    """Matern-5/2 at squared distances, and its derivative by the squared distance."""
+    root = np.sqrt(5 * squares)
+    decay = np.exp(-root)
+    return (1 + root + 5 / 3 * squares) * decay, -5 / 6 * (1 + root) * decay
+
+
+def _profiled_mean(inverse: Array, targets: Array) -> float:
+    """The constant mean that makes the targets most likely, given the inverse covariance."""
+    row = inverse.sum(axis=0)
+    return float(row @ targets / row.sum())

@@ -1,0 +1,216 @@
+"""Grid search over a space that may be conditional and may grow while it is searched.
+
+The grid is a tree. Its root has every entry at its default. A configuration that was made by
+setting one entry is the parent of those that set one *later* entry to another value; all entries
+after that stand at their defaults. So every combination has exactly one parent, and walking the
+tree depth first, last entry first, counts like an odometer: the last wheel turns fastest.
+
+A parent's children are made when it has finished, because only its own build tells which entries
+there are below it and how far they range. Different parts of the tree can run at the same time.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.untried import (
+    Place,
+    count_tried,
+    default_first,
+    default_of,
+    own_ranges,
+    place,
+)
+from afina.space import HyperParameter, Space, Value
+from afina.space.conditions import same_value
+from afina.trials import Trial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """Children of one trial that differ from it in one entry: its values from `start` to `stop`."""
+
+    base: Mapping[str, Value]
+    """Values of the entries before this one, active ones only."""
+
+    name: str
+    """The entry's name."""
+
+    values: tuple[Value, ...]
+    """The values that the entry takes on the children of the trial."""
+
+    start: int
+    """Index of the first value that is still to be tried."""
+
+    stop: int
+    """Index after the last one."""
+
+    settled: frozenset[Place]
+    """The entries that these configurations and all below them keep: this one and those before."""
+
+    def values_at(self, index: int, space: Space) -> dict[str, Value]:
+        """The configuration of child `index`: what is settled, and defaults for the rest."""
+        settled = {**self.base, self.name: self.values[index]}
+        # The own range of a trial may hold what the space's definition does not.
+        return {**space.complete(settled, default_of), **settled}
+
+
+_ROOT = Branch(base={}, name="", values=(None,), start=0, stop=1, settled=frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What grid search remembers: not what was tried, only what is still to be tried."""
+
+    frontier: tuple[Branch, ...] | None = None
+    """Configurations whose parent has finished, in the order of the grid; None before the root."""
+
+    told: int = 0
+    """How many trials have finished."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Tries every combination of the space, defaults first, the last entry changing fastest.
+
+    Each entry goes through its default and then its other `values` in order; numbers without
+    a step have ten of them. Entries that a trial discovers are varied from that trial on. Earlier
+    trials are not taken up again for them: their builds ran to the end without meeting them, so
+    other values of them would build the same model again.
+
+    Example:
+        >>> from afina.space import Boolean, Choice, Space
+        >>> grid = Grid()
+        >>> space = Space((Choice("units", [8, 16]), Boolean("bias")))
+        >>> grid.ask(grid.init(), Situation(number=0, space=space)).values
+        {'units': 8, 'bias': False}
+    """
+
+    name: ClassVar[str] = "grid"
+    fixed_settings: ClassVar[frozenset[str]] = frozenset()
+
+    def settings(self) -> Mapping[str, Any]:
+        """None."""
+        return {}
+
+    def init(self) -> State:
+        """Nothing tried."""
+        return State()
+
+    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+        """Proposes the first combination in the grid's order that does not run yet."""
+        space = situation.space
+        if state.frontier is None:
+            return Wait() if situation.running else Suggestion(values=space.defaults())
+        taken: set[tuple[int, int]] = set()
+        for trial in situation.running:
+            found = _find(state.frontier, trial, space, taken)
+            if found is not None:
+                taken.add(found)
+        for spot in _pending(state.frontier):
+            if spot not in taken:
+                branch, index = spot
+                return Suggestion(values=state.frontier[branch].values_at(index, space))
+        return Wait() if situation.running else Done(count_tried(state.told))
+
+    def tell(self, state: State, trial: Trial, space: Space) -> State:
+        """Puts the trial's children in its place, whether it completed or failed."""
+        if state.frontier is None:
+            return State(tuple(_children(_ROOT, 0, trial, space)), 1)
+        found = _find(state.frontier, trial, space, set())
+        if found is None:  # not one of the grid's own
+            return state
+        at, index = found
+        branch = state.frontier[at]
+        middle = [
+            replace(branch, stop=index),
+            *_children(branch, index, trial, space),
+            replace(branch, start=index + 1),
+        ]
+        left = [part for part in middle if part.start < part.stop]
+        frontier = (*state.frontier[:at], *left, *state.frontier[at + 1 :])
+        return State(frontier, state.told + 1)
+
+
+def _pending(frontier: tuple[Branch, ...]) -> Iterator[tuple[int, int]]:
+    for at, branch in enumerate(frontier):
+        for index in range(branch.start, branch.stop):
+            yield at, index
+
+
+def _children(branch: Branch, index: int, trial: Trial, space: Space) -> Iterator[Branch]:
+    """The branches below a finished trial, in the grid's order: last entry first."""
+    own = own_ranges(trial)
+    planned = space.defaults() if branch is _ROOT else branch.values_at(index, space)
+    # The trial's own values count: its build may have folded a default into a narrower range.
+    values = {**planned, **{n: v for n, v in trial.values.items() if n in planned}}
+    settled = branch.settled
+    # Of two active entries with one name the first counts, as everywhere.
+    active = {entry.name: entry for entry in reversed(space.active(values))}
+    base = {n: values[n] for n, entry in active.items() if place(entry) in settled}
+    branches = []
+    for entry in space:
+        settled = settled | {place(entry)}
+        if active.get(entry.name) is not entry:
+            continue
+        home = values.get(entry.name, entry.default)
+        if place(entry) not in branch.settled:
+            others = _other_values(own.get(place(entry), entry), home)
+            branches.append(
+                Branch(
+                    base=dict(base),
+                    name=entry.name,
+                    values=others,
+                    start=0,
+                    stop=len(others),
+                    settled=settled,
+                )
+            )
+        base[entry.name] = home
+    return (part for part in reversed(branches) if part.values)
+
+
+@functools.lru_cache(maxsize=64, typed=True)
+def _other_values(entry: HyperParameter, home: Value) -> tuple[Value, ...]:
+    values = entry.values
+    if entry.contains(entry.default):
+        values = default_first(entry.default, values)
+    return tuple(value for value in values if not same_value(value, home))
+
+
+def _find(
+    frontier: tuple[Branch, ...], trial: Trial, space: Space, taken: set[tuple[int, int]]
+) -> tuple[int, int] | None:
+    """Where in the frontier the trial's configuration was proposed from.
+
+    No two pending configurations agree in what they have settled, so that alone identifies one.
+    The rest is compared first all the same, so that a trial from outside is not mistaken.
+    """
+    own = own_ranges(trial)
+    narrow = {name: entry for (name, _), entry in own.items()}
+
+    def accepts(name: str, wanted: Value) -> bool:
+        """Whether the trial has this value, or what its own build folded it into."""
+        if name not in trial.values:
+            return True
+        got = trial.values[name]
+        return same_value(got, wanted) or (
+            name in narrow and same_value(got, narrow[name].fold(wanted))
+        )
+
+    fallback = None
+    for at, branch in enumerate(frontier):
+        if not all(accepts(name, value) for name, value in branch.base.items()):
+            continue
+        for index in range(branch.start, branch.stop):
+            if (at, index) in taken or not accepts(branch.name, branch.values[index]):
+                continue
+            planned = branch.values_at(index, space)
+            if all(accepts(name, value) for name, value in planned.items()):
+                return at, index
+            fallback = fallback or (at, index)
+    return fallback

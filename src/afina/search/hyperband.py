@@ -1,0 +1,269 @@
+"""Hyperband: many configurations on few epochs, the best of them on more and more."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+
+from afina.errors import ArgumentError, wrong
+from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.brackets import Bracket, plan, scaled_sizes
+from afina.search.untried import NOTHING_TRIED, Tried, check_seed, draw_untried, keys_of
+from afina.space import Space, Value
+from afina.trials import Schedule, Status, Trial
+
+Rungs = tuple[tuple[Trial, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What Hyperband remembers."""
+
+    tried: Tried = NOTHING_TRIED
+    """Keys of the configurations of all finished trials."""
+
+    first: int = 0
+    """How many brackets at the head have nothing left to do and are forgotten."""
+
+    brackets: tuple[Rungs, ...] = ()
+    """The finished trials of the brackets from `first` on, by rung, as they ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperband:
+    """Runs all brackets of Hyperband one after another, overlapping them for parallel workers.
+
+    The oldest bracket goes first: fresh random configurations until its first rung is full, then
+    promotions. A trial is promoted as soon as it is sure to be among the best of its rung, however
+    the running ones end; so parallel workers promote the same trials as one worker would. A failed
+    trial counts as thrown away. Where no bracket has anything to start, the next one begins.
+
+    No configuration is drawn twice while the space has new ones; then one may come again in another
+    bracket, where it trains for other epochs. A space too small to fill a rung with different
+    configurations shrinks the bracket.
+
+    Args:
+        max_epochs: Epochs of a trial that is never thrown away.
+        factor: One in `factor` goes on to the next rung; at least 2.
+        iterations: How often to run all brackets; None or 0 for ever.
+        seed: Fixes every draw; from 0 up.
+
+    Raises:
+        ArgumentError: An argument is out of range.
+
+    Source:
+        Li et al., "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization",
+        JMLR 18 (2018); rung sizes as in Keras Tuner, see `afina.search.brackets.plan`.
+
+    Example:
+        >>> from afina.space import Boolean, Space
+        >>> search = Hyperband(max_epochs=9, seed=1)
+        >>> situation = Situation(number=0, space=Space((Boolean("a"),)))
+        >>> schedule = search.ask(search.init(), situation).schedule
+        >>> schedule.bracket, schedule.rung, schedule.start_epoch, schedule.end_epoch
+        (2, 0, 0, 1)
+    """
+
+    max_epochs: int = 100
+    factor: float = 3
+    iterations: int | None = 1
+    seed: int = 0
+
+    name: ClassVar[str] = "hyperband"
+    fixed_settings: ClassVar[frozenset[str]] = frozenset({"max_epochs", "factor"})
+
+    def __post_init__(self) -> None:
+        plan(self.max_epochs, self.factor)
+        check_seed(self.seed)
+        count = self.iterations
+        whole = isinstance(count, Integral) and not isinstance(count, bool)
+        if count is not None and (not whole or count < 0):
+            raise ArgumentError(
+                wrong("iterations", "must be a whole number from 1 up, or None", count)
+            )
+
+    def settings(self) -> Mapping[str, Any]:
+        """All arguments; 0 iterations read None."""
+        return {
+            "max_epochs": int(self.max_epochs),
+            "factor": self.factor,
+            "iterations": self.iterations or None,
+            "seed": int(self.seed),
+        }
+
+    def init(self) -> State:
+        """No trial yet."""
+        return State()
+
+    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+        """Fills, else promotes, in the oldest bracket that can start something; else opens one."""
+        brackets = self._with_running(state, situation.running)
+        for place, rungs in enumerate(brackets):
+            bracket = self._bracket(state.first + place)
+            # What went on past the first rung, or past the bracket, went on because it was full.
+            full = len(rungs[0]) >= bracket.sizes[0]
+            full = full or any(rungs[1:]) or place + 1 < len(brackets)
+            if not full:
+                answer = self._fresh(state, situation, state.first + place, rungs[0])
+                if answer is not None:
+                    return answer
+                if situation.running:
+                    return Wait()  # one of them may still make the space larger
+            promoted = self._promotion(state.first + place, rungs)
+            if promoted is not None:
+                return promoted
+        place = state.first + len(brackets)
+        if self.iterations and place >= self.iterations * len(self._plan):
+            return Wait() if situation.running else Done(self._farewell(place))
+        answer = self._fresh(state, situation, place, ())
+        assert answer is not None, "the rung is empty: any configuration will do"
+        return answer
+
+    def tell(self, state: State, trial: Trial, space: Space) -> State:
+        """Puts the trial on its rung, and forgets brackets at the head that are through."""
+        tried = state.tried.add(keys_of(trial, space))
+        spot = self._spot(trial)
+        if spot is None or spot[0] < state.first:  # not one of Hyperband's own
+            return State(tried, state.first, state.brackets)
+        place, rung = spot[0] - state.first, spot[1]
+        brackets = self._padded(state.first, state.brackets, place + 1)
+        brackets[place] = _with_trial(brackets[place], rung, trial)
+        through = 0
+        while through < len(brackets) and self._is_through(
+            state.first + through, brackets[through]
+        ):
+            through += 1
+        return State(tried, state.first + through, tuple(brackets[through:]))
+
+    # -- one bracket -----------------------------------------------------------------------------
+
+    def _fresh(
+        self, state: State, situation: Situation, place: int, rung: Sequence[Trial]
+    ) -> Suggestion | None:
+        """A new configuration for a bracket's first rung; None where the space has none left."""
+        values = self._draw(state, situation, rung)
+        if values is None:
+            return None
+        first = self._bracket(place).rungs[0]
+        return Suggestion(
+            values=values,
+            schedule=Schedule(
+                bracket=first.bracket,
+                rung=0,
+                start_epoch=0,
+                end_epoch=first.end_epoch,
+                iteration=place // len(self._plan),
+            ),
+        )
+
+    def _draw(
+        self, state: State, situation: Situation, rung: Sequence[Trial]
+    ) -> dict[str, Value] | None:
+        """At random; one that nobody tried, else one that is not on this rung."""
+        space = situation.space
+        rng = np.random.default_rng([self.seed, situation.number])
+        running = {key for trial in situation.running for key in keys_of(trial, space)}
+        new = draw_untried(space, rng, lambda key: key in running or key in state.tried)
+        if new is not None:
+            return new
+        present = {key for trial in rung for key in keys_of(trial, space)}
+        return draw_untried(space, rng, present.__contains__)
+
+    def _promotion(self, place: int, rungs: Rungs) -> Suggestion | None:
+        """The best trial of the lowest rung that is sure to go on, if there is one."""
+        bracket = self._bracket(place)
+        sizes = scaled_sizes(bracket, len(rungs[0]), self.factor)
+        expected = sizes[0]  # trials that the rung below will have in the end
+        for index in range(1, len(rungs)):
+            below, size = rungs[index - 1], sizes[index]
+            failed = sum(trial.status is Status.FAILED for trial in below)
+            lost = failed + sizes[index - 1] - expected
+            expected = min(size, expected - failed)
+            if len(rungs[index]) >= expected:
+                continue
+            promoted = {trial.schedule.parent for trial in rungs[index] if trial.schedule}
+            ready = [
+                trial
+                for trial in below
+                if trial.status is Status.COMPLETED and trial.number not in promoted
+            ]
+            if ready and len(ready) + lost > sizes[index - 1] - size:
+                return self._promoted(min(ready, key=_rank), bracket, index)
+        return None
+
+    def _promoted(self, parent: Trial, bracket: Bracket, index: int) -> Suggestion:
+        rung = bracket.rungs[index]
+        iteration = parent.schedule.iteration if parent.schedule else 0
+        return Suggestion(
+            values=dict(parent.values),
+            schedule=Schedule(
+                bracket=bracket.number,
+                rung=index,
+                start_epoch=rung.start_epoch,
+                end_epoch=rung.end_epoch,
+                parent=parent.number,
+                iteration=iteration,
+            ),
+        )
+
+    def _is_through(self, place: int, rungs: Rungs) -> bool:
+        """Whether all trials of a bracket have ended; False too where that cannot be known."""
+        sizes = self._bracket(place).sizes
+        if len(rungs[0]) < sizes[0]:
+            return False
+        return all(
+            len(rung) == min(size, sum(t.status is Status.COMPLETED for t in below))
+            for rung, below, size in zip(rungs[1:], rungs, sizes[1:], strict=False)
+        )
+
+    # -- brackets in a row -----------------------------------------------------------------------
+
+    @functools.cached_property
+    def _plan(self) -> tuple[Bracket, ...]:
+        return plan(self.max_epochs, self.factor)
+
+    def _bracket(self, place: int) -> Bracket:
+        return self._plan[place % len(self._plan)]
+
+    def _spot(self, trial: Trial) -> tuple[int, int] | None:
+        """Where the trial's bracket stands in the row of all brackets, and its rung."""
+        schedule = trial.schedule
+        count = len(self._plan)
+        if schedule is None or not 0 <= schedule.rung <= schedule.bracket < count:
+            return None
+        return schedule.iteration * count + count - 1 - schedule.bracket, schedule.rung
+
+    def _padded(self, first: int, brackets: Sequence[Rungs], length: int) -> list[Rungs]:
+        """The brackets, with empty ones behind them up to `length`."""
+        empty = range(first + len(brackets), first + length)
+        return [*brackets, *(((),) * len(self._bracket(place).rungs) for place in empty)]
+
+    def _with_running(self, state: State, running: Sequence[Trial]) -> list[Rungs]:
+        """The brackets that have begun, with the running trials on their rungs."""
+        brackets = list(state.brackets)
+        for trial in running:
+            spot = self._spot(trial)
+            if spot is not None and spot[0] >= state.first:
+                place = spot[0] - state.first
+                brackets = self._padded(state.first, brackets, place + 1)
+                brackets[place] = _with_trial(brackets[place], spot[1], trial)
+        return brackets
+
+    def _farewell(self, count: int) -> str:
+        return (
+            "the only bracket is finished" if count == 1 else f"all {count} brackets are finished"
+        )
+
+
+def _with_trial(rungs: Rungs, index: int, trial: Trial) -> Rungs:
+    return (*rungs[:index], (*rungs[index], trial), *rungs[index + 1 :])
+
+
+def _rank(trial: Trial) -> tuple[float, int]:
+    """Lower goes on first; of equals the older."""
+    return (float("inf") if trial.loss is None else trial.loss), trial.number

@@ -1,0 +1,75 @@
+"""Random search without repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.untried import NOTHING_TRIED, Tried, all_tried, check_seed, draw_untried, keys_of
+from afina.space import Space
+from afina.trials import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What random search remembers."""
+
+    tried: Tried = NOTHING_TRIED
+    """Keys of the configurations of all finished trials, failed ones too."""
+
+
+@dataclass(frozen=True)
+class Random:
+    """Draws every trial at random, and no configuration twice.
+
+    A finite space is found in full: when draws keep meeting what was tried, the rest is listed
+    and drawn from, until nothing is left.
+
+    Args:
+        seed: Fixes every draw; from 0 up. Different seeds give unrelated draws.
+
+    Raises:
+        ArgumentError: The seed is no whole number from 0 up.
+
+    Example:
+        >>> from afina.space import Boolean, Space
+        >>> space = Space((Boolean("a"),))
+        >>> search = Random(seed=1)
+        >>> search.ask(search.init(), Situation(number=0, space=space)).values
+        {'a': True}
+    """
+
+    seed: int
+
+    name: ClassVar[str] = "random"
+    fixed_settings: ClassVar[frozenset[str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+
+    def settings(self) -> Mapping[str, Any]:
+        """The seed."""
+        return {"seed": int(self.seed)}
+
+    def init(self) -> State:
+        """Nothing tried."""
+        return State()
+
+    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+        """Draws a configuration that neither finished trials nor running ones have."""
+        space = situation.space
+        running = {key for trial in situation.running for key in keys_of(trial, space)}
+        rng = np.random.default_rng([self.seed, situation.number])
+        values = draw_untried(space, rng, lambda key: key in running or key in state.tried)
+        if values is not None:
+            return Suggestion(values=values)
+        # A running trial may still discover entries that make the space larger.
+        return Wait() if situation.running else Done(all_tried(space))
+
+    def tell(self, state: State, trial: Trial, space: Space) -> State:
+        """Remembers that the trial's configuration was tried, whatever came of it."""
+        return State(state.tried.add(keys_of(trial, space)))

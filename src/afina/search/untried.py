@@ -1,0 +1,204 @@
+"""Which configurations were tried, and random draws of one that was not."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from afina.errors import ArgumentError, wrong
+from afina.space import HyperParameter, Int, Space, Value, deserialize
+from afina.space.conditions import same_value
+from afina.trials import Trial
+
+Key = Hashable
+Place = tuple[str, Hashable]
+
+# Plain draws before the space is listed: with half of it tried, one in 16 million asks gets there.
+QUICK_DRAWS = 24
+# Draws from a space too large or too continuous to list, before the search gives up.
+PATIENT_DRAWS = 1000
+# The largest space that is listed; a list of it takes a few megabytes.
+LIST_LIMIT = 20_000
+# How many configurations one trial may stand for; see `keys_of`.
+STAND_IN_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A set of keys that is never changed: `add` gives the next one.
+
+    Adding copies little: the keys lie in frozen sets of falling size, and two of about the same
+    size are merged, so that n additions cost O(n log n) and a look-up O(log n).
+
+    Example:
+        >>> one = Tried().add(["a"])
+        >>> "a" in one, "b" in one, "b" in one.add(["b"])
+        (True, False, True)
+    """
+
+    parts: tuple[frozenset[Key], ...] = ()
+    """Large ones first."""
+
+    def __contains__(self, key: Key) -> bool:
+        return any(key in part for part in self.parts)
+
+    def add(self, keys: Iterable[Key]) -> Tried:
+        """The set with `keys` in it."""
+        new = frozenset(key for key in keys if key not in self)
+        if not new:
+            return self
+        parts = list(self.parts)
+        while parts and len(parts[-1]) <= len(new):
+            new = new | parts.pop()
+        return Tried((*parts, new))
+
+
+NOTHING_TRIED = Tried()
+
+
+def place(entry: HyperParameter) -> Place:
+    """What tells an entry from the others of a space: its name and its conditions."""
+    return entry.name, tuple(entry.conditions)
+
+
+def default_of(entry: HyperParameter) -> Value:
+    """The entry's default."""
+    return entry.default
+
+
+def key_of(values: Mapping[str, Value], space: Space) -> Key:
+    """What two sets of values have in common when they are the same configuration.
+
+    Values equal to their default are left out. So a configuration keeps its key when the space
+    grows: an entry that nobody knew when the trial was made stands at its default.
+    """
+    return frozenset(
+        (entry.name, type(value).__name__, value)
+        for entry in space.active(values)
+        if not same_value(value := values[entry.name], entry.default)
+    )
+
+
+def keys_of(trial: Trial, space: Space) -> list[Key]:
+    """The keys of all configurations of `space` that `trial` settles.
+
+    That is its own, and where its build came to narrower ranges than the space, also those whose
+    values its build would have folded into the trial's: proposing them would run it again.
+    """
+    complete = space.complete(trial.values, default_of)
+    keys = [key_of(complete, space)]
+    own = own_ranges(trial)
+    if not own:
+        return keys
+    stand_ins: list[list[tuple[str, Value]]] = []
+    count = 1
+    for entry in space.active(complete):
+        narrow, value = own.get(place(entry)), complete[entry.name]
+        if narrow is None or narrow == entry or (entry.count or LIST_LIMIT) >= LIST_LIMIT:
+            continue
+        folded = [
+            v
+            for v in all_values(entry)
+            if same_value(v, value) or same_value(narrow.fold(v), value)
+        ]
+        stand_ins.append([(entry.name, v) for v in folded])
+        count *= len(folded)
+    if count <= STAND_IN_LIMIT:
+        keys += [
+            key_of(space.complete({**complete, **dict(choice)}, default_of), space)
+            for choice in itertools.product(*stand_ins)
+        ]
+    return keys
+
+
+def own_ranges(trial: Trial) -> dict[Place, HyperParameter]:
+    """The definitions that the trial's own build came to, where they differ from the space's."""
+    entries = [deserialize(config) for config in trial.ranges]
+    return {place(entry): entry for entry in entries}
+
+
+def all_values(entry: HyperParameter) -> tuple[Value, ...]:
+    """Every value of a discrete entry, the default first.
+
+    `entry.values` alone does not do: of an Int on a log scale it holds a sample of ten.
+    """
+    values: Iterable[Value] = entry.values
+    if isinstance(entry, Int) and entry.count != len(entry.values):
+        values = range(entry.min_value, entry.max_value + 1)
+    return default_first(entry.default, values)
+
+
+def default_first(default: Value, values: Iterable[Value]) -> tuple[Value, ...]:
+    """The values in their order, but the default before all others."""
+    return (default, *(value for value in values if not same_value(value, default)))
+
+
+@functools.lru_cache(maxsize=4)
+def listed(space: Space) -> tuple[tuple[Key, Mapping[str, Value]], ...] | None:
+    """All configurations with their keys in odometer order; None where there are too many."""
+    if space.size(LIST_LIMIT) is None:
+        return None
+    rows: list[dict[str, Any]] = [{}]
+    for entry in space:
+        values = all_values(entry)
+        rows = [
+            {**row, entry.name: value} if active else row
+            for row in rows
+            for active in (space.is_active(entry, row),)
+            for value in (values if active else (None,))
+        ]
+    return tuple((key_of(row, space), row) for row in rows)
+
+
+def draw_untried(
+    space: Space, rng: np.random.Generator, is_tried: Callable[[Key], bool]
+) -> dict[str, Value] | None:
+    """A random configuration that was not tried, or None where none is left to be found.
+
+    Draws from the space's own distribution while that finds new configurations soon; then, where
+    the space can be listed, draws evenly from all that are left.
+
+    Args:
+        space: Where to draw.
+        rng: Source of all chance.
+        is_tried: Whether a key stands for a configuration that is not wanted.
+    """
+
+    def draws(count: int) -> Iterator[dict[str, Value]]:
+        return (dict(space.sample(rng)) for _ in range(count))
+
+    for values in draws(QUICK_DRAWS):
+        if not is_tried(key_of(values, space)):
+            return values
+    rows = listed(space)
+    if rows is not None:
+        left = [values for key, values in rows if not is_tried(key)]
+        return dict(left[int(rng.integers(len(left)))]) if left else None
+    return next((v for v in draws(PATIENT_DRAWS) if not is_tried(key_of(v, space))), None)
+
+
+def all_tried(space: Space) -> str:
+    """The sentence for the end of a search whose space has nothing new left."""
+    rows = listed(space)
+    if rows is None:
+        return f"{PATIENT_DRAWS} draws in a row found no combination that has not been tried"
+    return count_tried(len(rows))
+
+
+def count_tried(count: int) -> str:
+    """The sentence for the end of a search that tried `count` combinations, all there are."""
+    if count == 1:
+        return "the only combination has been tried"
+    return f"all {count} combinations have been tried"
+
+
+def check_seed(seed: int) -> None:
+    """ArgumentError where `seed` cannot seed a generator."""
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not whole or seed < 0:
+        raise ArgumentError(wrong("seed", "must be a whole number from 0 up", seed))

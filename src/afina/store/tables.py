@@ -1,0 +1,69 @@
+"""The tables of a project, in SQL that every database understands.
+
+JSON is kept as text, so that one codec serves all databases; SQLite's `json_extract` and
+PostgreSQL's `::json` read it. Statements that one dialect alone knows have no place here.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text
+
+FORMAT = 1
+"""Version of everything below. Raise it whenever an older Afina could not read the tables."""
+
+METADATA = MetaData()
+
+META = Table(
+    "meta",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # one row, 0
+    # Every version of Afina must be able to read these two, to say what it cannot read.
+    Column("format", Integer, nullable=False),
+    Column("afina", String(40), nullable=False),  # version of the package that made the project
+    Column("header", Text),
+    Column("space", Text),
+)
+
+TRIALS = Table(
+    "trials",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("status", String(20), nullable=False),
+    Column("values", Text, nullable=False),
+    Column("score", Float(53)),
+    Column("loss", Float(53)),
+    Column("best_step", Integer),
+    Column("metrics", Text, nullable=False),
+    Column("failure_kind", String(40)),
+    Column("failure_message", Text),
+    Column("bracket", Integer),
+    Column("rung", Integer),
+    Column("start_epoch", Integer),
+    Column("end_epoch", Integer),
+    Column("parent", Integer),
+    Column("iteration", Integer),
+    Column("ranges", Text, nullable=False),
+    Column("known", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("ended", Integer, unique=True),
+    Column("seconds", Float(53), nullable=False),
+    Column("notes", Text, nullable=False),
+)
+
+# Reports may come before their trial's row, so no foreign key.
+REPORTS = Table(
+    "reports",
+    METADATA,
+    Column("trial", Integer, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("execution", Integer, primary_key=True, autoincrement=False),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("metrics", Text, nullable=False),
+)
+
+NOTES = Table(
+    "notes",
+    METADATA,
+    Column("key", String(200), primary_key=True),
+    Column("value", Text, nullable=False),
+)

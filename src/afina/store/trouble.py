@@ -1,0 +1,82 @@
+"""What SQLite and the operating system complain of, said to the people who must mend it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
+
+from afina.errors import StoreError
+
+_SAFE = "Nothing was changed: the trials finished so far are kept."
+
+
+@contextlib.contextmanager
+def told_of(file: Path) -> Iterator[None]:
+    """Turns errors of the database and the file system into a StoreError with advice."""
+    try:
+        yield
+    except DBAPIError as error:
+        if isinstance(error.orig, sqlite3.Error):
+            raise store_error(file, error.orig) from error
+        raise
+    except (sqlite3.Error, OSError) as error:
+        raise store_error(file, error) from error
+
+
+def store_error(file: Path, error: sqlite3.Error | OSError) -> StoreError:
+    """The StoreError for an error that came while `file` was read or written."""
+    where = repr(str(file))
+    match _cause(error):
+        case "damaged":
+            return damaged(file, str(error))
+        case "readonly":
+            return StoreError(
+                f"The project in {where} cannot be written ({error}). {_SAFE} Make its folder "
+                "writable, or choose another directory."
+            )
+        case "full":
+            return StoreError(
+                f"The project in {where} cannot be written ({error}): the disk is full or broken, "
+                f"or a quota is used up. {_SAFE} Make room and search again: the search goes on "
+                "where it stopped."
+            )
+        case "busy":
+            return StoreError(
+                f"Another program has locked {where} ({error}). {_SAFE} Close the program that "
+                "has the file open and search again."
+            )
+        case _:
+            return StoreError(f"The project in {where} cannot be used: {error}. {_SAFE}")
+
+
+def damaged(file: Path, reason: str) -> StoreError:
+    """The StoreError for a file that is not, or no longer, what Afina wrote."""
+    return StoreError(
+        f"{str(file)!r} is damaged or no project of Afina ({reason}). Nothing was changed. Put a "
+        "copy of the file in its place, use another project_name, or pass overwrite=True to "
+        "delete the project and start anew."
+    )
+
+
+def _cause(error: sqlite3.Error | OSError) -> str:
+    if isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            return "full"
+        return "readonly"
+    # The last byte is the family; the rest tells its members apart.
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+            return "damaged"
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            return "readonly"
+        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
+            return "full"
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return "busy"
+        case _:
+            return ""

@@ -1,0 +1,134 @@
+"""From a hypermodel and hyperparameters to a compiled Keras model that may be trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from afina.errors import FatalTypeError, FatalValueError, OversizedModelError, wrong
+
+
+def build_model(
+    hypermodel: Any,
+    hp: Any,
+    *,
+    max_model_size: int | None = None,
+    optimizer: Any = None,
+    loss: Any = None,
+    metrics: Any = None,
+) -> keras.Model:
+    """Builds the model of one training and checks that it can be trained.
+
+    Args:
+        hypermodel: Has `build(hp)`, which returns a Keras model.
+        hp: The `HyperParameters` of the trial.
+        max_model_size: Most trainable parameters allowed; a model that only its first batch will
+            build is not counted.
+        optimizer: Replaces the one that `build` compiled the model with.
+        loss: Replaces the loss.
+        metrics: Replaces the metrics.
+
+    Raises:
+        FatalTypeError: `build` returned something else than a Keras model.
+        FatalValueError: The model is not compiled, or `optimizer` cannot be made anew.
+        OversizedModelError: The model is too large.
+    """
+    model = hypermodel.build(hp)
+    if not isinstance(model, keras.Model):
+        raise FatalTypeError(wrong_model(model))
+    if max_model_size is not None:
+        check_size(model, max_model_size)
+    if not (optimizer is None and loss is None and metrics is None):
+        recompile(model, optimizer=optimizer, loss=loss, metrics=metrics)
+    if not model.compiled:
+        raise FatalValueError(
+            wrong(
+                "build(hp)",
+                "must return a compiled model",
+                model.name,
+                "Call model.compile(optimizer=..., loss=...) before `return model`, "
+                "or give optimizer= and loss= to the tuner.",
+            )
+        )
+    return model
+
+
+def wrong_model(got: object) -> str:
+    """The message for a `build` that returned no model."""
+    if got is None:
+        advice = "Did you forget `return model` at the end?"
+    elif isinstance(got, type) and issubclass(got, keras.Model):
+        advice = "Return an instance: call the class."
+    else:
+        advice = "Return the model itself, a keras.Model of the keras that is imported here."
+    return wrong("build(hp)", "must return a Keras model", got, advice)
+
+
+def parameter_count(model: keras.Model) -> int:
+    """Number of trainable parameters; 0 for a model that is not built."""
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+
+def check_size(model: keras.Model, max_model_size: int) -> None:
+    """Raises OversizedModelError for a built model with too many trainable parameters."""
+    if not model.built:
+        return
+    count = parameter_count(model)
+    if count > max_model_size:
+        raise OversizedModelError(
+            f"Oversized model: {count:,} trainable parameters are more than "
+            f"max_model_size={max_model_size:,}."
+        )
+
+
+def recompile(
+    model: keras.Model, *, optimizer: Any = None, loss: Any = None, metrics: Any = None
+) -> None:
+    """Compiles the model anew with the parts that were given; the other parts stay.
+
+    Raises:
+        FatalValueError: An optimizer, loss or metric cannot be re-created from its config.
+    """
+    parts = compiled_parts(model)
+    given = {"optimizer": optimizer, "loss": loss, "metrics": metrics}
+    parts.update({name: renewed(part) for name, part in given.items() if part is not None})
+    model.compile(**parts)
+
+
+def compiled_parts(model: keras.Model) -> dict[str, Any]:
+    """The arguments that `model.compile` was called with; empty if it never was."""
+    if not model.compiled:
+        return {}
+    config = getattr(getattr(model, "_compile_config", None), "config", None)
+    if isinstance(config, dict):  # the very objects; not public, but the only way to functions
+        return dict(config)
+    parts = keras.saving.deserialize_keras_object(model.get_compile_config())
+    return dict(parts)
+
+
+def renewed(part: Any) -> Any:
+    """A copy without state of an optimizer, a loss, a metric, or a list or dict of them.
+
+    An optimizer belongs to the first model that it trains, and so does a metric; each model
+    needs its own. Names and functions are returned as they are.
+    """
+    if isinstance(part, Mapping):
+        return {key: renewed(value) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [renewed(value) for value in part]
+    if not isinstance(part, keras.optimizers.Optimizer | keras.losses.Loss | keras.metrics.Metric):
+        return part
+    try:
+        return type(part).from_config(part.get_config())
+    except Exception as error:
+        raise FatalValueError(
+            wrong(
+                type(part).__name__,
+                "must be re-creatable by from_config(get_config())",
+                f"{type(error).__name__}: {error}",
+                "Give the class a get_config(), or compile the model in build(hp).",
+            )
+        ) from error

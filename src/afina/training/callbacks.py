@@ -1,0 +1,114 @@
+"""What a search hears and keeps of a training: each epoch's numbers, and its best state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from afina.errors import StoreError
+from afina.training.checkpoint import save_snapshot
+from afina.training.guards import scalars
+from afina.training.snapshot import Snapshot, apply_snapshot, take_snapshot
+from afina.trials import Objective
+
+OnEpoch = Callable[[int, int, dict[str, float]], None]
+"""Called with the execution, the epoch (both from 0) and the epoch's numbers."""
+
+
+class EpochReporter(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells each epoch's numbers.
+
+    Args:
+        on_epoch: Told the execution, the epoch and the numbers.
+        execution: Which of a trial's repeated trainings this is, from 0.
+    """
+
+    def __init__(self, on_epoch: OnEpoch, execution: int = 0) -> None:
+        super().__init__()
+        self.on_epoch = on_epoch
+        self.execution = execution
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Passes the epoch on."""
+        self.on_epoch(self.execution, epoch, scalars(logs))
+
+
+class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the state of the best epoch of all executions of a trial, in memory.
+
+    Nothing is written before `save`. An epoch that does not log the objective counts as the best
+    so far if no epoch yet has logged it, so that there is always something to keep.
+
+    Args:
+        objective: What makes an epoch better than another.
+        keep_last: Also keep the state of the last epoch, which a promoted trial goes on from.
+    """
+
+    def __init__(self, objective: Objective, *, keep_last: bool = False) -> None:
+        super().__init__()
+        self.objective = objective
+        self.keep_last = keep_last
+        self.execution = 0
+        """Which execution is being trained; whoever runs them sets it."""
+        self.best: Snapshot | None = None
+        self.last: Snapshot | None = None
+        self.score: float | None = None
+        """The objective at the best epoch, as the user measures it."""
+        self.best_execution: int | None = None
+
+    def begin(self, execution: int) -> None:
+        """A new execution begins: lets go of the model of the one before."""
+        self.execution = execution
+        self.set_model(None)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Copies the model's state if this epoch is the best, or if the last is asked for."""
+        score = self._score(scalars(logs))
+        better = self._better(score)
+        if not better and not self.keep_last:
+            return
+        snapshot = take_snapshot(self.model, epoch + 1)
+        if self.keep_last:
+            self.last = snapshot
+        if better:
+            self.best, self.score, self.best_execution = snapshot, score, self.execution
+
+    def _score(self, numbers: Mapping[str, float]) -> float | None:
+        if not self.objective.has_value(numbers):
+            return None
+        return self.objective.get_value(numbers)
+
+    def _better(self, score: float | None) -> bool:
+        if score is None:
+            return self.score is None
+        if math.isnan(score):
+            return False
+        return self.score is None or self.objective.better_than(score, self.score)
+
+    def save(self, path: Path, *, last: bool = False) -> bool:
+        """Writes the best state, or the last, as a checkpoint.
+
+        Returns:
+            Whether there was one: not so if no epoch was trained, or none had a number.
+
+        Raises:
+            StoreError: The model has changed its variables since.
+        """
+        snapshot = self.last if last else self.best
+        if snapshot is None:
+            return False
+        if self.model is None:
+            raise StoreError("BestEpoch: the model is gone; save before the next execution begins.")
+        save_snapshot(snapshot, self.model, path)
+        return True
+
+    def restore(self) -> bool:
+        """Puts the best state back into the model that is or was trained; whether it could."""
+        if self.best is None or self.model is None:
+            return False
+        apply_snapshot(self.best, self.model)
+        return True

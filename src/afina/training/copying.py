@@ -1,0 +1,75 @@
+"""Callbacks for each training anew: they keep state, and the user's own must stay as given."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import keras
+
+from afina.errors import FatalValueError, wrong
+
+
+def copy_callbacks(callbacks: Any) -> list[Any]:
+    """Copies callbacks deeply; what two of them share, their copies share.
+
+    What an attribute holds that cannot be copied (an open file, a lock, a progress bar) is shared
+    with the original, and a warning says so.
+
+    Args:
+        callbacks: What `fit(callbacks=...)` takes: a callback, a list of them, or None.
+
+    Raises:
+        FatalValueError: A callback cannot be copied even so.
+    """
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = callbacks.callbacks
+    memo: dict[int, Any] = {}
+    return [_copy(callback, memo) for callback in keras.tree.flatten(callbacks or [])]
+
+
+def _copy(callback: Any, memo: dict[int, Any]) -> Any:
+    try:
+        return _deepcopy(callback, memo)
+    except Exception:  # deep copies run code of the objects, which may raise anything
+        pass
+    try:
+        twin, shared = _copy_by_attribute(callback, memo)
+    except Exception as error:
+        raise FatalValueError(
+            wrong(
+                f"callback {type(callback).__name__}",
+                "must be copyable, as each training gets a copy",
+                f"{type(error).__name__}: {error}",
+                "Open what cannot be copied in its on_train_begin, or give it a __deepcopy__.",
+            )
+        ) from error
+    if shared:
+        warnings.warn(
+            f"callback {type(callback).__name__}: {', '.join(shared)} cannot be copied and "
+            "so will be shared by all trainings.",
+            stacklevel=4,
+        )
+    return twin
+
+
+def _copy_by_attribute(callback: Any, memo: dict[int, Any]) -> tuple[Any, list[str]]:
+    """A copy, and the names of the attributes that it shares with the original."""
+    twin = copy.copy(callback)
+    memo[id(callback)] = twin  # for attributes that point back
+    shared = []
+    for name, value in vars(callback).items():
+        try:
+            setattr(twin, name, _deepcopy(value, memo))
+        except Exception:
+            shared.append(name)
+    return twin, shared
+
+
+def _deepcopy(value: Any, memo: dict[int, Any]) -> Any:
+    """A deep copy; a failed one leaves no halves of copies in `memo`."""
+    attempt = dict(memo)
+    result = copy.deepcopy(value, attempt)
+    memo.update(attempt)
+    return result

@@ -1,0 +1,141 @@
+"""The data of a search, checked before the first trial instead of failing in each."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from afina.errors import DataError, wrong
+
+LARGEST_SCAN = 50_000_000
+"""Most numbers of an array that are looked through for NaN: about 0.05 s."""
+
+
+def check_data(
+    args: Sequence[Any], kwargs: Mapping[str, Any], objectives: Sequence[str] = ()
+) -> None:
+    """Checks plain arrays that were given to `search` for `model.fit`.
+
+    Only what is certain is refused; generators, datasets and whatever else are left to Keras. Not
+    for hypermodels with a `fit` of their own, whose arguments mean what they like.
+
+    Args:
+        args: Positional arguments of `search`.
+        kwargs: Its keyword arguments.
+        objectives: Names of the metrics that the search looks at.
+
+    Raises:
+        DataError: Arrays are empty or of different lengths, or an objective needs validation
+            data and there are none.
+    """
+    given = _by_name(args, kwargs)
+    train = {name: given.get(name) for name in ("x", "y", "sample_weight")}
+    samples = _check_arrays("training data", train)
+    validation = given.get("validation_data")
+    if isinstance(validation, list | tuple) and 2 <= len(validation) <= 3:
+        names = ("x of validation_data", "y of validation_data", "weights of validation_data")
+        _check_arrays("validation_data", dict(zip(names, validation, strict=False)))
+    if samples is None:
+        return
+    split = given.get("validation_split") or 0.0
+    if validation is None and split:
+        _check_split(split, samples)
+    if validation is None and not split and not _may_log_more(given.get("callbacks")):
+        _check_validated(objectives)
+
+
+def _by_name(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments under the names that `keras.Model.fit` gives them."""
+    names = list(inspect.signature(keras.Model.fit).parameters)[1:]
+    return {**dict(zip(names, args, strict=False)), **kwargs}
+
+
+def _check_arrays(what: str, parts: Mapping[str, Any]) -> int | None:
+    """The common number of samples; None if there is something that is no plain array."""
+    lengths: dict[str, int] = {}
+    for name, part in parts.items():
+        if part is None:
+            continue
+        arrays = _arrays(part)
+        if arrays is None:
+            return None
+        for key, array in arrays.items():
+            lengths[f"{name}{key}"] = int(array.shape[0])
+            _warn_of_nan(f"{name}{key}", array)
+    if not lengths:
+        return None
+    if 0 in lengths.values():
+        raise DataError(wrong(what, "must hold at least one sample", lengths, "Check its loading."))
+    if len(set(lengths.values())) > 1:
+        advice = "The first axis of each array counts the samples."
+        raise DataError(wrong(what, "must have as many samples in each array", lengths, advice))
+    return next(iter(lengths.values()))
+
+
+def _arrays(part: Any) -> dict[str, Any] | None:
+    """The arrays of a structure such as the inputs of a model, by place; None if some are none."""
+    if isinstance(part, Mapping):
+        leaves = {f"[{key!r}]": value for key, value in part.items()}
+    elif isinstance(part, list | tuple):
+        leaves = {f"[{index}]": value for index, value in enumerate(part)}
+    else:
+        leaves = {"": part}
+    plain = all(_is_array(value) for value in leaves.values())
+    return leaves if plain and leaves else None
+
+
+def _is_array(value: Any) -> bool:
+    """NumPy, JAX, TensorFlow or torch arrays with a length, pandas' frames and series."""
+    shape = getattr(value, "shape", None)
+    try:
+        return shape is not None and len(shape) > 0 and isinstance(shape[0], int)
+    except (TypeError, ValueError):  # TensorFlow: a tensor of unknown rank
+        return False
+
+
+def _warn_of_nan(name: str, array: Any) -> None:
+    """Says that an array holds NaN, of which every loss becomes NaN as well."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.size > LARGEST_SCAN:
+        return
+    if array.size and math.isnan(array.min()):  # min passes NaN on, and makes no copy
+        warnings.warn(f"{name} holds NaN: losses will be NaN, and trials fail.", stacklevel=4)
+
+
+def _check_split(split: Any, samples: int) -> None:
+    if not isinstance(split, float | int) or not 0 < split < 1:
+        raise DataError(wrong("validation_split", "must be above 0 and below 1", split, "Try 0.2."))
+    if not 0 < math.floor(samples * (1.0 - split)) < samples:
+        raise DataError(
+            wrong(
+                "validation_split",
+                f"must leave samples on both sides of {samples}",
+                split,
+                "Give more data, or validation_data=.",
+            )
+        )
+
+
+def _may_log_more(callbacks: Any) -> bool:
+    """Whether some callbacks are not by Keras: they may log "val_..." themselves."""
+    leaves = keras.tree.flatten(callbacks or [])
+    return any(not type(leaf).__module__.startswith("keras.") for leaf in leaves)
+
+
+def _check_validated(objectives: Sequence[str]) -> None:
+    for name in objectives:
+        if name.startswith("val_"):
+            raise DataError(
+                wrong(
+                    f"objective {name!r}",
+                    "needs validation data",
+                    "none",
+                    "Give validation_data= or validation_split= to search(), "
+                    f"or take {name.removeprefix('val_')!r}.",
+                )
+            )

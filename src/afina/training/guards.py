@@ -1,0 +1,122 @@
+"""Guards: callbacks that end a training which cannot give a score."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from afina.errors import DivergedError, FatalValueError, wrong
+
+
+def scalars(logs: Mapping[str, Any] | None) -> dict[str, float]:
+    """The logged numbers as floats; what is no single number (a metric per class) is left out."""
+    numbers: dict[str, float] = {}
+    for name, value in (logs or {}).items():
+        if getattr(value, "shape", ()) in ((), (1,)):
+            try:
+                numbers[str(name)] = float(value)
+            except (TypeError, ValueError):
+                continue
+    return numbers
+
+
+class DivergenceGuard(keras.callbacks.Callback):  # type: ignore[misc]
+    """Stops a training whose loss became NaN or infinite, or whose objective became NaN.
+
+    It looks at the end of each epoch only: a look at each batch would make the device wait. The
+    training is stopped, not broken off, so that other callbacks can close their files; `check`
+    raises afterwards.
+
+    Args:
+        objectives: Names of the metrics that the search looks at.
+    """
+
+    def __init__(self, objectives: Sequence[str]) -> None:
+        super().__init__()
+        self.objectives = tuple(objectives)
+        self.error: DivergedError | None = None
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Ends a second `fit` of the same training before it begins."""
+        self.check()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Stops the training if the epoch's numbers are none."""
+        numbers = scalars(logs)
+        bad = {name for name in ("loss",) if not math.isfinite(numbers.get(name, 0.0))}
+        bad |= {name for name in self.objectives if math.isnan(numbers.get(name, 0.0))}
+        if bad and self.error is None:
+            values = ", ".join(f"{name} is {numbers[name]}" for name in sorted(bad))
+            self.error = DivergedError(
+                f"Diverged in epoch {epoch + 1}: {values}. A smaller learning rate or "
+                "clipnorm= in the optimizer may help; inputs must not hold NaN."
+            )
+            self.model.stop_training = True
+
+    def check(self) -> None:
+        """Raises DivergedError if the training was stopped."""
+        if self.error is not None:
+            raise self.error
+
+
+class ObjectiveGuard(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends the search after the first epoch if nothing that is logged bears the objective's name.
+
+    Put it behind the user's callbacks, which may add to the logs. Validation may be left out in
+    some epochs (`validation_freq`): a missing "val_..." is judged when the training has ended,
+    by `check`.
+
+    Args:
+        objectives: Names of the metrics that the search needs.
+    """
+
+    def __init__(self, objectives: Sequence[str]) -> None:
+        super().__init__()
+        self.missing = tuple(objectives)
+        self.logged: set[str] = set()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Raises FatalValueError if a name is missing that this epoch should have logged."""
+        self.logged |= set(logs or {})
+        self.missing = tuple(name for name in self.missing if name not in self.logged)
+        validated = any(name.startswith("val_") for name in self.logged)
+        if any(validated or not name.startswith("val_") for name in self.missing):
+            self.check()
+
+    def check(self) -> None:
+        """Raises FatalValueError if an objective was never logged though epochs were trained."""
+        if self.missing and self.logged:
+            raise FatalValueError(missing_objective(self.missing[0], sorted(self.logged)))
+
+
+def missing_objective(name: str, logged: Sequence[str]) -> str:
+    """The message for an objective that no metric bears, with the likeliest reason.
+
+    Example:
+        >>> missing_objective("val_acc", ["loss", "val_accuracy", "val_loss"])
+        "objective: 'val_acc' must be logged in training, but got ['loss', 'val_accuracy', \
+'val_loss']. Did you mean 'val_accuracy'?"
+    """
+    validated = any(other.startswith("val_") for other in logged)
+    near = difflib.get_close_matches(name, logged, n=1) or [
+        other for other in logged if _same_metric(name, other)
+    ]
+    if name.startswith("val_") and not validated:
+        advice = "Nothing was validated: give validation_data= or validation_split= to search()."
+        if name.removeprefix("val_") not in logged:
+            advice += " compile(metrics=...) must name the metric too."
+    elif near:
+        advice = f"Did you mean {near[0]!r}?"
+    else:
+        advice = "Name the metric in compile(metrics=...), or choose one of these."
+    return wrong("objective", f"{name!r} must be logged in training", list(logged), advice)
+
+
+def _same_metric(name: str, other: str) -> bool:
+    """Whether one name begins as the other, as `acc` and `accuracy` do, with equal prefix."""
+    short, long = sorted((name, other), key=len)
+    return long.startswith(short)

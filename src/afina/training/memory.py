@@ -1,0 +1,106 @@
+"""Memory given back between trials, without making equal models compile twice."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from afina.training.session import fresh_session
+
+GROWTH = 24 * 2**20
+"""Bytes that the process may grow by before compiled programs are thrown away.
+
+JAX keeps every program that it ever compiled: about 13 MB for each new layer width of a small
+model. Throwing them away after each trial makes a search over one architecture compile its
+initialisers each time; by growth, such a search never pays, and one over many widths pays each
+second or third trial.
+"""
+
+BLIND_TRIALS = 3
+"""Where the resident size cannot be read, programs are thrown away after so many trials."""
+
+STATM = Path("/proc/self/statm")
+
+
+def resident_bytes() -> int | None:
+    """Memory of this process that is in RAM; None where the system does not tell."""
+    try:
+        pages = int(STATM.read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGESIZE")
+
+
+def trim_heap() -> None:
+    """Gives freed memory back to the system, where the C library is glibc; else nothing."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):  # TypeError: Windows has no CDLL(None)
+        return
+
+
+def clear_programs() -> None:
+    """Throws away the programs that JAX has compiled; other backends free theirs themselves."""
+    jax = sys.modules.get("jax")
+    if jax is not None:
+        jax.clear_caches()
+
+
+@dataclass
+class Keeper:
+    """Decides when memory is worth a clearing.
+
+    Args:
+        growth: Bytes to grow by before programs are thrown away.
+        resident: Reads the process' size.
+        clear: Throws programs away.
+    """
+
+    growth: int = GROWTH
+    resident: Callable[[], int | None] = resident_bytes
+    clear: Callable[[], None] = clear_programs
+    baseline: int | None = field(default=None, init=False)
+    """Bytes after the last clearing, or less if the process has shrunk since."""
+    blind: int = field(default=0, init=False)
+    """Trials since the last clearing, where the size cannot be read."""
+
+    def release(self) -> bool:
+        """Gives back what a finished trial held; whether programs were thrown away."""
+        fresh_session()
+        gc.collect()
+        if not self._is_due():
+            return False
+        self.clear()
+        gc.collect()
+        trim_heap()
+        self.baseline, self.blind = self.resident(), 0
+        return True
+
+    def _is_due(self) -> bool:
+        now = self.resident()
+        if now is None:
+            self.blind += 1
+            return self.blind >= BLIND_TRIALS
+        if self.baseline is not None and now - self.baseline > self.growth:
+            trim_heap()  # perhaps it is only the heap that a large model has left behind
+            now = self.resident() or now
+        if self.baseline is None or now < self.baseline:
+            self.baseline = now
+        return now - self.baseline > self.growth
+
+
+_keeper = Keeper()  # the process' memory is one, and so is its keeper
+
+
+def release() -> None:
+    """Frees what a trial has left: call it when nothing refers to its model any more.
+
+    Models are cycles, so they wait for the garbage collector; compiled programs stay for the next
+    trial until the process has grown by more than `GROWTH`.
+    """
+    _keeper.release()

@@ -1,0 +1,71 @@
+"""Seeds: each training draws from streams of its own; the user's stay as they were."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+
+from afina.training.session import SEEDS, read_globals, write_globals
+
+
+def trial_seed(seed: int, number: int, execution: int = 0) -> int:
+    """The seed of one training: neighbouring trials and executions get unrelated streams.
+
+    Args:
+        seed: The search's seed, 0 or above.
+        number: The trial's number, from 0.
+        execution: Which of the trial's repeated trainings, from 0.
+
+    Returns:
+        A number below 2**32, as `keras.utils.set_random_seed` takes it.
+
+    Example:
+        >>> trial_seed(1, 0) == trial_seed(1, 0)
+        True
+        >>> trial_seed(1, 0) == trial_seed(1, 1)
+        False
+    """
+    return int(np.random.SeedSequence([seed, number, execution]).generate_state(1)[0])
+
+
+@contextmanager
+def seeded(seed: int | None) -> Iterator[None]:
+    """Seeds Python, NumPy, Keras and its backend inside; puts the callers' streams back after.
+
+    The streams are the process's own, so two threads must not be inside at once. TensorFlow has
+    no way to read its global seed: it keeps the last trial's.
+
+    Args:
+        seed: Below 2**32; None leaves every stream as it is, to be advanced by the training.
+    """
+    if seed is None:
+        yield
+        return
+    python, numpy, torch = random.getstate(), np.random.get_state(), _torch_stream()
+    keras_seeds = read_globals(SEEDS)
+    try:
+        keras.utils.set_random_seed(seed)
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        write_globals(keras_seeds)
+        torch()
+
+
+def _torch_stream() -> Callable[[], None]:
+    """What puts torch's stream back; does nothing where torch is not in use."""
+    if keras.backend.backend() != "torch":
+        return lambda: None
+    torch = sys.modules["torch"]
+    state = torch.get_rng_state()
+
+    def put_back() -> None:
+        torch.set_rng_state(state)
+
+    return put_back

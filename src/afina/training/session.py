@@ -1,0 +1,55 @@
+"""Keras' global state: cleared between trials, without losing what the user set there.
+
+`keras.utils.clear_session` forgets more than names of layers: also the mixed-precision policy,
+the distribution, the logging settings and an open `custom_object_scope`, so that from the second
+model on a search would train something else than the user asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+
+try:  # Not public; there is no public way to read the global seed or an open scope.
+    from keras.src.backend.common import global_state as _state
+except ImportError:  # pragma: no cover - another Keras: settings are then not carried over
+    _state = None
+
+SETTINGS = (
+    "dtype_policy",
+    "distribution",
+    "custom_objects_scope_dict",
+    "interactive_logging",
+    "traceback_filtering",
+    "flash_attention",
+    "nnx_enabled",
+)
+"""Keras' names for what users set and `clear_session` would drop."""
+
+SEEDS = ("global_random_seed", "global_seed_generator")
+"""Keras' names for what `keras.utils.set_random_seed` sets."""
+
+
+def read_globals(names: Iterable[str]) -> dict[str, Any]:
+    """The values of Keras' global attributes, None for those that are not set."""
+    if _state is None:  # pragma: no cover
+        return {}
+    return {name: _state.get_global_attribute(name) for name in names}
+
+
+def write_globals(values: dict[str, Any]) -> None:
+    """Sets Keras' global attributes as `read_globals` found them."""
+    for name, value in values.items():
+        _state.set_global_attribute(name, value)
+
+
+def fresh_session() -> None:
+    """Starts a new Keras session: layer names count from 0 again, user settings stay.
+
+    Garbage is not collected here: that takes a good part of a second, and `release` does it.
+    """
+    settings = read_globals(SETTINGS)
+    keras.utils.clear_session(free_memory=False)
+    write_globals({name: value for name, value in settings.items() if value is not None})

@@ -1,0 +1,110 @@
+"""All of a model's state, copied to the host: weights, seed generators, optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from afina.errors import StoreError, wrong
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state of a model at the end of an epoch. Its arrays are nobody else's."""
+
+    variables: tuple[Array, ...]
+    """In the order of `model.variables`: weights and seed generators, no metrics."""
+
+    optimizers: tuple[tuple[Array, ...], ...]
+    """The variables of each optimizer in the order of `optimizers_of`."""
+
+    epochs: int
+    """Epochs trained when it was taken, counted over all parts of a promoted training."""
+
+
+def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """The model's optimizers: the compiled one first, then those it keeps as attributes, as
+    models with a `train_step` of their own do."""
+    found: list[keras.optimizers.Optimizer] = []
+    for value in (getattr(model, "optimizer", None), *vars(model).values()):
+        known = any(value is optimizer for optimizer in found)
+        if isinstance(value, keras.optimizers.Optimizer) and not known:
+            found.append(value)
+    return found
+
+
+def take_snapshot(model: keras.Model, epochs: int) -> Snapshot:
+    """Copies the model's state; training on does not change the copy."""
+    return Snapshot(
+        variables=copies(model.variables),
+        optimizers=tuple(copies(optimizer.variables) for optimizer in optimizers_of(model)),
+        epochs=epochs,
+    )
+
+
+def apply_snapshot(snapshot: Snapshot, model: keras.Model) -> bool:
+    """Puts the state into a built model of the same architecture.
+
+    Returns:
+        Whether the optimizers took theirs too; not so after another `compile` in between.
+
+    Raises:
+        StoreError: The model has other variables than the one that the snapshot was taken of.
+    """
+    if not fits(model.variables, snapshot.variables):
+        raise StoreError(
+            wrong(
+                f"model {model.name!r}",
+                f"must have the {len(snapshot.variables)} variables of the snapshot",
+                [tuple(variable.shape) for variable in model.variables],
+                "build(hp) must make the same model each time it is given the same values.",
+            )
+        )
+    assign(model.variables, snapshot.variables)
+    optimizers = [optimizer.variables for optimizer in optimizers_of(model)]
+    if len(optimizers) != len(snapshot.optimizers) or not all(
+        map(fits, optimizers, snapshot.optimizers)
+    ):
+        return False
+    for variables, arrays in zip(optimizers, snapshot.optimizers, strict=True):
+        assign(variables, arrays)
+    return True
+
+
+@contextmanager
+def applied(snapshot: Snapshot, model: keras.Model) -> Iterator[bool]:
+    """The model in the snapshot's state inside, in its own again after.
+
+    Yields:
+        What `apply_snapshot` returns.
+    """
+    now = take_snapshot(model, snapshot.epochs)
+    try:
+        yield apply_snapshot(snapshot, model)
+    finally:
+        apply_snapshot(now, model)
+
+
+def copies(variables: Sequence[Any]) -> tuple[Array, ...]:
+    """Host copies. Real ones: on the CPU `convert_to_numpy` may show the device's own buffer,
+    which the next training step gives away."""
+    return tuple(np.array(keras.ops.convert_to_numpy(variable.value)) for variable in variables)
+
+
+def fits(variables: Sequence[Any], arrays: Sequence[Array]) -> bool:
+    """Whether the arrays have the variables' number and shapes."""
+    return [tuple(variable.shape) for variable in variables] == [array.shape for array in arrays]
+
+
+def assign(variables: Sequence[Any], arrays: Sequence[Array]) -> None:
+    """Gives each variable its array's values."""
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)

@@ -1,0 +1,339 @@
+"""The loop around one oracle and one hypermodel: what every tuner shares."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from afina.errors import (
+    ArgumentError,
+    FailedTrialError,
+    FatalError,
+    FatalTypeError,
+    StoreError,
+    wrong,
+)
+from afina.progress import (
+    Display,
+    EpochEnded,
+    SearchEnded,
+    SearchStarted,
+    TrialEnded,
+    TrialStarted,
+    create_display,
+)
+from afina.run import Serial, Signal
+from afina.space import HyperParameters
+from afina.store import delete_project, open_store
+from afina.training.failures import classify_failure, failure_message
+from afina.trials import Failure
+from afina.tuners.hypermodel import HyperModel, as_hypermodel
+from afina.tuners.oracle import Oracle
+from afina.tuners.results import read_result
+from afina.tuners.summaries import results_summary, search_space_summary
+from afina.tuners.trial import Trial, TrialStatus
+
+
+class BaseTuner:
+    """Searches with any oracle and any way to train: subclass it and override `run_trial`.
+
+    Args:
+        oracle: Chooses the trials and keeps them.
+        hypermodel: A `HyperModel` or a function `build(hp)`; may be None where `run_trial` is
+            overridden.
+        directory: The folder in which projects lie; None is the working directory.
+        project_name: The project's own folder in it; None is "untitled_project".
+        overwrite: True deletes the project that is there and starts anew; False goes on with it.
+        tuner_id: Kept for Keras Tuner's users: the name under which this tuner asks the oracle.
+        logger: Kept for Keras Tuner's users; ignored with a DeprecationWarning.
+
+    Raises:
+        ArgumentError: An argument is not known, or there is nothing to build or run.
+        ProjectMismatchError: The project there was made by another search.
+    """
+
+    def __init__(
+        self,
+        oracle: Oracle,
+        hypermodel: Any = None,
+        directory: str | Path | None = None,
+        project_name: str | None = None,
+        overwrite: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(oracle, Oracle):
+            raise ArgumentError(wrong("oracle", "must be an Oracle", oracle))
+        if kwargs.pop("logger", None) is not None:
+            warnings.warn("logger= is ignored.", DeprecationWarning, stacklevel=3)
+        self.tuner_id = kwargs.pop("tuner_id", None) or "tuner0"
+        if kwargs:
+            raise ArgumentError(f"Unrecognized arguments {sorted(kwargs)}.")
+        self.oracle = oracle
+        self.hypermodel: Any = as_hypermodel(hypermodel)
+        self.directory = str(directory or ".")
+        self.project_name = project_name or "untitled_project"
+        if hypermodel is None and type(self).run_trial is BaseTuner.run_trial:
+            raise ArgumentError(
+                "Received `hypermodel=None`: give a function build(hp) or a HyperModel, or "
+                "override run_trial in a subclass."
+            )
+        self._display: Display | None = None
+        self._epochs: int | None = None
+        folder = Path(self.project_dir)
+        if overwrite:
+            delete_project(folder)
+        self._populate_initial_space()
+        self.oracle._set_project_dir(self.directory, self.project_name)
+        self.oracle.open(open_store(folder))
+        if self.oracle.trials:
+            print(f"Reloading Tuner from {folder}")
+
+    # -- the space --------------------------------------------------------------------------------
+
+    def _populate_initial_space(self) -> None:
+        """Builds the hypermodel until every conditional scope has been active once."""
+        if self.hypermodel is None:
+            return
+        hp = self.oracle.get_space()
+        self.hypermodel.declare_hyperparameters(hp)
+        self.oracle.update_space(hp)
+        self._activate_all_conditions()
+
+    def _activate_all_conditions(self) -> None:
+        hp = self.oracle.get_space()
+        seen: set[Any] = set()
+        while True:
+            hp.start_build()
+            self._build_for_space(hp)
+            self.oracle.update_space(hp)
+            fresh = [scope for scope in hp.inactive_scopes() if scope not in seen]
+            if not fresh:
+                return
+            seen.add(fresh[0])
+            hp.activate(fresh[0])
+
+    def _build_for_space(self, hp: HyperParameters) -> None:
+        """One build whose model is thrown away."""
+        self.hypermodel.build(hp)
+
+    # -- the search -------------------------------------------------------------------------------
+
+    def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
+        """Runs trials until the oracle has no more, going on where an earlier call stopped.
+
+        Args:
+            fit_args: Passed to `run_trial`, and from there to `HyperModel.fit`.
+            fit_kwargs: Likewise. `verbose=0` silences the display too; without `verbose` the
+                display shows the epochs, and the models train silently.
+
+        Raises:
+            SearchFailedError: Too many trials in a row have failed.
+            FatalError: A trial raised it.
+        """
+        verbose = fit_kwargs.get("verbose", "auto")
+        self.oracle.verbose = verbose
+        if verbose == "auto":
+            fit_kwargs["verbose"] = 0
+        self._check_search(fit_args, fit_kwargs)
+        self._begin_display(verbose, fit_kwargs)
+        try:
+            self.on_search_begin()
+            Serial().run(self._next_trial, lambda trial: self._run_one(trial, fit_args, fit_kwargs))
+            self.on_search_end()
+            self._show(SearchEnded(self.oracle.stop_reason, self._best_score()))
+        finally:
+            if self._display is not None:
+                self._display.close()
+                self._display = None
+            self.oracle.study.close()
+
+    def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """For subclasses: refuses what cannot be searched before the first trial begins."""
+
+    def _next_trial(self) -> Trial | Signal:
+        self.pre_create_trial()
+        trial = self.oracle.create_trial(self.tuner_id)
+        if trial.status == TrialStatus.STOPPED:
+            return Signal.STOP
+        return Signal.WAIT if trial.status == TrialStatus.IDLE else trial
+
+    def _run_one(self, trial: Trial, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.on_trial_begin(trial)
+        self._try_run_and_update_trial(trial, *args, **dict(kwargs))
+        self.on_trial_end(trial)
+
+    def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
+        """Runs the trial; what it raises becomes its failure, unless it is fatal."""
+        try:
+            self._run_and_update_trial(trial, *args, **kwargs)
+            trial.status = TrialStatus.COMPLETED
+        except (FatalError, StoreError):
+            raise
+        except Exception as error:
+            trial.message = failure_message(error)
+            trial.failure = Failure(classify_failure(error), trial.message)
+            hopeless = isinstance(error, FailedTrialError)
+            trial.status = TrialStatus.FAILED if hopeless else TrialStatus.INVALID
+
+    def _run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
+        result = self.run_trial(trial, *args, **kwargs)
+        if result is None and trial.metrics.exists(self.oracle.objective.name):
+            warnings.warn(
+                "Calling oracle.update_trial() in run_trial() is deprecated: return the metrics "
+                "instead.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            return
+        outcome = read_result(result, self.oracle.objective, f"{type(self).__name__}.run_trial()")
+        self.oracle.update_trial(trial.trial_id, outcome.metrics, step=outcome.step)
+
+    def run_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> Any:
+        """Trains and scores one trial: override it.
+
+        Args:
+            trial: Its `hyperparameters` are what `build` gets.
+            fit_args: As given to `search`.
+            fit_kwargs: As given to `search`.
+
+        Returns:
+            The objective as a number, a dict of metrics with the objective among them, a Keras
+            History, or a list of these, one for each execution.
+        """
+        raise NotImplementedError("Override run_trial.")
+
+    # -- hooks ------------------------------------------------------------------------------------
+
+    def pre_create_trial(self) -> None:
+        """Called before a trial is asked for."""
+
+    def on_search_begin(self) -> None:
+        """Called before the first trial of a search."""
+
+    def on_search_end(self) -> None:
+        """Called after the last trial of a search."""
+
+    def on_trial_begin(self, trial: Trial) -> None:
+        """Called before a trial runs."""
+        if self._display is None:
+            return
+        best = self.oracle.study.best_trials(1)
+        number = int(trial.trial_id)
+        self._show(
+            TrialStarted(
+                trial=self.oracle.study.trials[number],
+                label=str(number + 1),
+                total=self.oracle.max_trials,
+                values=dict(trial.hyperparameters.values),
+                best_values=dict(best[0].values) if best else None,
+                epochs=self._epochs_of(trial),
+            )
+        )
+
+    def on_trial_end(self, trial: Trial) -> None:
+        """Called after a trial has run: ends it. An override must call this one."""
+        self.oracle.end_trial(trial)
+        self._show(TrialEnded(self.oracle.study.trials[int(trial.trial_id)]))
+
+    # -- display ----------------------------------------------------------------------------------
+
+    def _begin_display(self, verbose: Any, fit_kwargs: dict[str, Any]) -> None:
+        self._epochs = fit_kwargs.get("epochs") if type(self).__name__ != "Hyperband" else None
+        self._display = create_display(verbose, self.oracle.objective, clock=time.monotonic)
+        self._show(
+            SearchStarted(
+                total=self.oracle.max_trials,
+                done=len(self.oracle.end_order),
+                objective=str(self.oracle.objective.name),
+                best=self._best_score(),
+                folder=self.project_dir,
+            )
+        )
+
+    def _epochs_of(self, trial: Trial) -> int | None:
+        epochs = trial.hyperparameters.values.get("tuner/epochs", self._epochs)
+        return epochs if isinstance(epochs, int) else None
+
+    def _best_score(self) -> float | None:
+        best = self.oracle.study.best_trials(1)
+        return best[0].score if best else None
+
+    def _show(self, event: Any) -> None:
+        if self._display is not None:
+            self._display.handle(event)
+
+    def _epoch_ended(
+        self, trial: Trial, execution: int, epoch: int, metrics: dict[str, float]
+    ) -> None:
+        """Keeps and shows one epoch's metrics."""
+        self.oracle.report_epoch(trial.trial_id, execution, epoch, metrics)
+        self._show(
+            EpochEnded(
+                number=int(trial.trial_id),
+                execution=execution,
+                epoch=epoch,
+                epochs=self._epochs_of(trial),
+                metrics=metrics,
+            )
+        )
+
+    # -- results ----------------------------------------------------------------------------------
+
+    def get_best_hyperparameters(self, num_trials: int = 1) -> list[HyperParameters]:
+        """The hyperparameters of the best trials, best first; build with them at will."""
+        return [t.hyperparameters.copy() for t in self.oracle.get_best_trials(num_trials)]
+
+    def get_best_models(self, num_models: int = 1) -> list[Any]:
+        """The models of the best trials as they were at their best epoch, best first."""
+        return [self.load_model(trial) for trial in self.oracle.get_best_trials(num_models)]
+
+    def load_model(self, trial: Trial) -> Any:
+        """Loads a trial's model: override it together with `save_model`."""
+        raise NotImplementedError
+
+    def save_model(self, trial_id: str, model: Any, step: int = 0) -> None:
+        """Saves a trial's model: override it together with `load_model`."""
+        raise NotImplementedError
+
+    def search_space_summary(self, extended: bool = False) -> None:
+        """Prints the search space."""
+        del extended
+        search_space_summary(self.oracle.hyperparameters)
+
+    def results_summary(self, num_trials: int = 10) -> None:
+        """Prints the best trials."""
+        results_summary(self.project_dir, self.oracle, num_trials)
+
+    @property
+    def remaining_trials(self) -> int | None:
+        """How many trials are left to begin; None where the oracle has no `max_trials`."""
+        return self.oracle.remaining_trials()
+
+    @property
+    def project_dir(self) -> str:
+        """The project's folder."""
+        return str(Path(self.directory) / self.project_name)
+
+    def get_trial_dir(self, trial_id: str) -> str:
+        """The folder of one trial's files."""
+        return str(Path(self.project_dir) / f"trial_{trial_id}")
+
+    def save(self) -> None:
+        """Kept for Keras Tuner's users: every change is on disk already."""
+        self.oracle.save()
+
+    def reload(self) -> None:
+        """Reads the project again."""
+        self.oracle.reload()
+
+    @contextlib.contextmanager
+    def _building(self, hp: HyperParameters) -> Iterator[HyperModel]:
+        """The hypermodel, with `hp` set for a new build."""
+        if self.hypermodel is None:
+            raise FatalTypeError("There is no hypermodel to build: give one, or override run_trial")
+        hp.start_build()
+        yield self.hypermodel

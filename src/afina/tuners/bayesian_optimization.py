@@ -1,0 +1,113 @@
+"""`BayesianOptimization`: a Gaussian process learns from the trials where to look next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from afina.search import Algorithm
+from afina.search import BayesianOptimization as BayesianAlgorithm
+from afina.space import HyperParameters
+from afina.tuners.oracle import Oracle
+from afina.tuners.tuner import Tuner
+
+
+class BayesianOptimizationOracle(Oracle):
+    """Proposes where a Gaussian process expects improvement.
+
+    Args:
+        objective: See `Oracle`, as for all that is not named here.
+        max_trials: How many configurations.
+        num_initial_points: Trials before the process takes over; None for a number that grows
+            slowly with the hyperparameters.
+        alpha: Least variance of the noise in the scores, in units of their variance.
+        beta: None weighs exploration by the logarithm of the expected improvement; a number
+            takes the lower confidence bound with this many standard deviations instead.
+        seed: Fixes every draw."""
+
+    def __init__(
+        self,
+        objective: Any = None,
+        max_trials: int | None = 10,
+        num_initial_points: int | None = None,
+        alpha: float = 1e-4,
+        beta: float = 2.6,
+        seed: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+    ) -> None:
+        super().__init__(
+            objective=objective,
+            max_trials=max_trials,
+            hyperparameters=hyperparameters,
+            tune_new_entries=tune_new_entries,
+            allow_new_entries=allow_new_entries,
+            seed=seed,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
+        self.num_initial_points = num_initial_points
+        self.alpha = alpha
+        self.beta = beta
+
+    def make_algorithm(self, seed: int) -> Algorithm[Any]:
+        """The Gaussian process."""
+        return BayesianAlgorithm(
+            seed=seed,
+            num_initial_points=self.num_initial_points,
+            alpha=self.alpha,
+            beta=self.beta,
+        )
+
+
+class BayesianOptimization(Tuner):
+    """Searches where a Gaussian process, fitted to the trials so far, expects improvement.
+
+    Args:
+        hypermodel: A `HyperModel`, or a function `build(hp)` that returns a compiled model.
+        objective: See `Oracle`.
+        max_trials: How many configurations; fewer where the space has no more.
+        num_initial_points: See `BayesianOptimizationOracle`.
+        alpha: See `BayesianOptimizationOracle`.
+        beta: See `BayesianOptimizationOracle`.
+        seed: Fixes the configurations and the trainings.
+        hyperparameters: See `Oracle`.
+        tune_new_entries: See `Oracle`.
+        allow_new_entries: See `Oracle`.
+        max_retries_per_trial: See `Oracle`.
+        max_consecutive_failed_trials: See `Oracle`.
+        kwargs: See `Tuner`.
+    """
+
+    def __init__(
+        self,
+        hypermodel: Any = None,
+        objective: Any = None,
+        max_trials: int = 10,
+        num_initial_points: int | None = None,
+        alpha: float = 1e-4,
+        beta: float = 2.6,
+        seed: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        tune_new_entries: bool = True,
+        allow_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+        **kwargs: Any,
+    ) -> None:
+        oracle = BayesianOptimizationOracle(
+            objective=objective,
+            max_trials=max_trials,
+            num_initial_points=num_initial_points,
+            alpha=alpha,
+            beta=beta,
+            seed=seed,
+            hyperparameters=hyperparameters,
+            tune_new_entries=tune_new_entries,
+            allow_new_entries=allow_new_entries,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
+        super().__init__(oracle, hypermodel, **kwargs)

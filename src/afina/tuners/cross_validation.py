@@ -1,0 +1,1 @@
+def cross_validate(*a, **k): raise NotImplementedError

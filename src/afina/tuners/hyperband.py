@@ -1,0 +1,120 @@
+"""`Hyperband`: many short trainings, of which the best go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from afina.search import Algorithm
+from afina.search import Hyperband as HyperbandAlgorithm
+from afina.space import HyperParameters
+from afina.tuners.oracle import Oracle
+from afina.tuners.trial import Trial
+from afina.tuners.tuner import Tuner
+
+
+class HyperbandOracle(Oracle):
+    """Proposes random configurations for few epochs, and promotes the best to more.
+
+    Args:
+        objective: See `Oracle`, as for all that is not named here.
+        max_epochs: The most epochs that one model is trained.
+        factor: Each round keeps one in so many, for so many times the epochs.
+        hyperband_iterations: How often the whole set of brackets is run; 0 or None: for ever.
+        seed: Fixes every draw.
+
+    Source:
+        Li et al., "Hyperband", JMLR 18 (2018), arXiv:1603.06560.
+    """
+
+    def __init__(
+        self,
+        objective: Any = None,
+        max_epochs: int = 100,
+        factor: int = 3,
+        hyperband_iterations: int = 1,
+        seed: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+    ) -> None:
+        super().__init__(
+            objective=objective,
+            hyperparameters=hyperparameters,
+            allow_new_entries=allow_new_entries,
+            tune_new_entries=tune_new_entries,
+            seed=seed,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
+        self.max_epochs = max_epochs
+        self.factor = factor
+        self.hyperband_iterations = hyperband_iterations
+        self.make_algorithm(seed=0)  # refuses wrong numbers now, not at the first trial
+
+    def make_algorithm(self, seed: int) -> Algorithm[Any]:
+        """Hyperband."""
+        return HyperbandAlgorithm(
+            max_epochs=self.max_epochs,
+            factor=self.factor,
+            iterations=self.hyperband_iterations,
+            seed=seed,
+        )
+
+
+class Hyperband(Tuner):
+    """Searches with many short trainings, of which the best go on with weights and optimizer.
+
+    Args:
+        hypermodel: A `HyperModel`, or a function `build(hp)` that returns a compiled model.
+        objective: See `Oracle`.
+        max_epochs: See `HyperbandOracle`. Best a little above what your model needs; use an
+            EarlyStopping callback as well.
+        factor: See `HyperbandOracle`.
+        hyperband_iterations: See `HyperbandOracle`.
+        seed: Fixes the configurations and the trainings.
+        hyperparameters: See `Oracle`.
+        tune_new_entries: See `Oracle`.
+        allow_new_entries: See `Oracle`.
+        max_retries_per_trial: See `Oracle`.
+        max_consecutive_failed_trials: See `Oracle`.
+        kwargs: See `Tuner`.
+    """
+
+    def __init__(
+        self,
+        hypermodel: Any = None,
+        objective: Any = None,
+        max_epochs: int = 100,
+        factor: int = 3,
+        hyperband_iterations: int = 1,
+        seed: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        tune_new_entries: bool = True,
+        allow_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+        **kwargs: Any,
+    ) -> None:
+        oracle = HyperbandOracle(
+            objective=objective,
+            max_epochs=max_epochs,
+            factor=factor,
+            hyperband_iterations=hyperband_iterations,
+            seed=seed,
+            hyperparameters=hyperparameters,
+            tune_new_entries=tune_new_entries,
+            allow_new_entries=allow_new_entries,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
+        super().__init__(oracle, hypermodel, **kwargs)
+
+    def run_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> Any:
+        """Trains for the epochs of the trial's round, whatever `search` was given."""
+        values = trial.hyperparameters.values
+        if "tuner/epochs" in values:
+            fit_kwargs["epochs"] = values["tuner/epochs"]
+            fit_kwargs["initial_epoch"] = values["tuner/initial_epoch"]
+        return super().run_trial(trial, *fit_args, **fit_kwargs)

@@ -1,0 +1,103 @@
+"""What users hand to a tuner: a function, or a `HyperModel`, that builds a model from `hp`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from afina.errors import FatalValueError, wrong
+from afina.space import HyperParameters
+
+
+class HyperModel:
+    """A model with open hyperparameters: subclass it and override `build`.
+
+    Args:
+        name: For people; None takes the class's name.
+        tunable: False builds with a copy of `hp`, so that what `build` asks for takes its
+            defaults and never reaches the search space.
+
+    Example:
+        >>> class Net(HyperModel):
+        ...     def build(self, hp):
+        ...         return hp.Int("units", 8, 64, step=8)
+        >>> Net().build(HyperParameters())
+        8
+    """
+
+    tunable: bool = True
+
+    def __init__(self, name: str | None = None, tunable: bool = True) -> None:
+        self.name = name or type(self).__name__
+        self.tunable = tunable
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "build" in cls.__dict__:
+            cls.build = _respecting_tunable(cls.__dict__["build"])  # type: ignore[method-assign]
+
+    def build(self, hp: HyperParameters) -> Any:
+        """Builds and compiles a model; every `hp.Int(...)` in it is a hyperparameter."""
+        raise NotImplementedError
+
+    def fit(self, hp: HyperParameters, model: Any, *args: Any, **kwargs: Any) -> Any:
+        """Trains the model; override it to tune `batch_size`, `epochs` or the whole loop.
+
+        Args:
+            hp: More hyperparameters may be asked for here.
+            model: What `build` returned.
+            args: What was given to `search`.
+            kwargs: What was given to `search`, `callbacks` among it: pass them on.
+
+        Returns:
+            Keras' History, or the objective as a number, or a dict of metrics.
+        """
+        del hp
+        return model.fit(*args, **kwargs)
+
+    def declare_hyperparameters(self, hp: HyperParameters) -> None:
+        """Called once before the first build, for hyperparameters that `build` may not reach."""
+
+
+def _respecting_tunable(build: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(build)
+    def wrapped(self: HyperModel, hp: HyperParameters, *args: Any, **kwargs: Any) -> Any:
+        return build(self, hp if self.tunable else hp.copy(), *args, **kwargs)
+
+    return wrapped
+
+
+class FunctionModel(HyperModel):
+    """A `HyperModel` made of a function `build(hp)`."""
+
+    def __init__(
+        self, function: Callable[..., Any], name: str | None = None, tunable: bool = True
+    ) -> None:
+        super().__init__(name or getattr(function, "__name__", None), tunable)
+        self.function = function
+
+    def build(self, hp: HyperParameters) -> Any:
+        """Calls the function; each call is a build of its own."""
+        hp.start_build()
+        return self.function(hp)
+
+
+def as_hypermodel(hypermodel: Any) -> HyperModel | None:
+    """Reads what users give for a model: a `HyperModel`, a function of `hp`, or None.
+
+    Raises:
+        FatalValueError: It is none of these.
+    """
+    if hypermodel is None or isinstance(hypermodel, HyperModel):
+        return hypermodel
+    if callable(hypermodel):
+        return FunctionModel(hypermodel)
+    raise FatalValueError(
+        wrong(
+            "hypermodel",
+            "must be a HyperModel or a function that takes hp",
+            hypermodel,
+            "Write def build_model(hp): ... return model.",
+        )
+    )

@@ -1,0 +1,528 @@
+"""Keras Tuner's `Oracle`: the search as its users drive it by hand, over a `Study`."""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from afina.errors import ArgumentError, FatalRuntimeError, ObjectiveError, wrong
+from afina.search import Algorithm, Done, Random, Situation, Suggestion, Wait
+from afina.space import HyperParameters
+from afina.store import TrialStore, open_store
+from afina.study import Study, choose_seed
+from afina.trials import (
+    Failure,
+    FailureKind,
+    MultiObjective,
+    Report,
+    Status,
+    create_objective,
+)
+from afina.trials import Trial as StoredTrial
+from afina.tuners.reserved_keys import split_schedule, with_schedule
+from afina.tuners.trial import Trial, TrialStatus
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+_FACE_STATUS = {
+    Status.RUNNING: TrialStatus.RUNNING,
+    Status.WAITING: TrialStatus.INVALID,
+    Status.COMPLETED: TrialStatus.COMPLETED,
+    Status.FAILED: TrialStatus.FAILED,
+}
+
+
+def synchronized(method: Method) -> Method:
+    """Lets one thread at a time into the decorated methods of one oracle; they may nest."""
+
+    @functools.wraps(method)
+    def locked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        lock = self.__dict__.setdefault("_lock", threading.RLock())
+        with lock:
+            return method(self, *args, **kwargs)
+
+    return locked  # type: ignore[return-value]
+
+
+class PopulatedByOracle:
+    """An algorithm whose proposals pass through `Oracle.populate_space`, which users override."""
+
+    def __init__(self, oracle: Oracle, inner: Algorithm[Any] | None) -> None:
+        self.oracle = oracle
+        self.inner = inner
+        self.name = inner.name if inner else type(oracle).__name__
+        self.fixed_settings = inner.fixed_settings if inner else frozenset()
+
+    def settings(self) -> Mapping[str, Any]:
+        """Those of the algorithm behind, none for an oracle that chooses by itself."""
+        return self.inner.settings() if self.inner else {}
+
+    def init(self) -> Any:
+        """The state of the algorithm behind."""
+        return self.inner.init() if self.inner else None
+
+    def tell(self, state: Any, trial: StoredTrial, space: Any) -> Any:
+        """Passes on to the algorithm behind."""
+        return self.inner.tell(state, trial, space) if self.inner else None
+
+    def ask(self, state: Any, situation: Situation) -> Suggestion | Wait | Done:
+        """Asks the oracle and reads its dict."""
+        del state  # the oracle reads it from the study
+        answer = self.oracle.populate_space(self.oracle.id_of(situation.number))
+        status = answer.get("status") if isinstance(answer, Mapping) else None
+        if status == TrialStatus.IDLE:
+            return Wait()
+        if status == TrialStatus.STOPPED:
+            return Done(self.oracle.stop_reason)
+        if status != TrialStatus.RUNNING:
+            raise FatalRuntimeError(
+                wrong(
+                    f"{type(self.oracle).__name__}.populate_space",
+                    'must return {"status": "RUNNING" | "IDLE" | "STOPPED", "values": {...}}',
+                    answer,
+                )
+            )
+        values, schedule = split_schedule(answer.get("values") or {})
+        return Suggestion(values=values, schedule=schedule)
+
+
+class Oracle:
+    """Chooses what to try and keeps what came of it.
+
+    Subclass it and override `populate_space` to search in your own way; `score_trial` to score
+    in your own way.
+
+    Args:
+        objective: A metric's name, an `Objective`, a list of either, or None for the number that
+            a trial returns, to be minimized.
+        max_trials: How many trials in all; None for as many as the algorithm has.
+        hyperparameters: Entries that override those of the same name in the model's build.
+        allow_new_entries: False refuses hyperparameters that are not in `hyperparameters`.
+        tune_new_entries: False leaves those at their defaults.
+        seed: Fixes every draw; 0 is a seed. None draws one and keeps it with the project.
+        max_retries_per_trial: How often a failed trial is run again.
+        max_consecutive_failed_trials: The search stops when so many in a row have failed.
+
+    Raises:
+        ArgumentError: One of these is out of range.
+        ObjectiveError: The objective is not known.
+    """
+
+    stop_reason: ClassVar[str] = "the oracle has nothing more to propose"
+
+    def __init__(
+        self,
+        objective: Any = None,
+        max_trials: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        seed: int | None = None,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+    ) -> None:
+        if hyperparameters is None and not (allow_new_entries and tune_new_entries):
+            raise ArgumentError(
+                "allow_new_entries=False and tune_new_entries=False need hyperparameters=...: "
+                "without it there would be nothing to tune."
+            )
+        if hyperparameters is not None and not isinstance(hyperparameters, HyperParameters):
+            raise ArgumentError(
+                wrong("hyperparameters", "must be a HyperParameters", hyperparameters)
+            )
+        if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__")):
+            raise ArgumentError(wrong("seed", "must be a whole number or None", seed))
+        if seed is not None and seed < 0:
+            raise ArgumentError(wrong("seed", "must be a whole number from 0 up", seed))
+        self.objective = create_objective(objective)
+        self.max_trials = max_trials
+        self.allow_new_entries = allow_new_entries
+        self.tune_new_entries = tune_new_entries
+        self.seed = None if seed is None else int(seed)
+        self.max_retries_per_trial = max_retries_per_trial
+        self.max_consecutive_failed_trials = max_consecutive_failed_trials
+        self.hyperparameters = HyperParameters()
+        if hyperparameters is not None:
+            self.hyperparameters = hyperparameters.copy()
+            self.hyperparameters.bind()
+        self.trials: dict[str, Trial] = {}
+        self.ongoing_trials: dict[str, Trial] = {}
+        self.verbose: Any = "auto"
+        self._folder: Path | None = None
+        self._study: Study | None = None
+        self._id_width: int | None = None
+        self._with_curves: set[str] = set()
+
+    # -- the algorithm ------------------------------------------------------------------------
+
+    def make_algorithm(self, seed: int) -> Algorithm[Any] | None:
+        """The algorithm behind `populate_space`; None where the subclass chooses by itself."""
+        del seed
+        return None
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Chooses the values of the next trial: override it to search in your own way.
+
+        Args:
+            trial_id: The id that the trial will have.
+
+        Returns:
+            `{"status": "RUNNING", "values": {name: value}}`, or `{"status": "IDLE"}` when it must
+            wait for running trials, or `{"status": "STOPPED"}` when the search is over.
+        """
+        study = self.study
+        inner = study.algorithm.inner if isinstance(study.algorithm, PopulatedByOracle) else None
+        if inner is None:
+            raise NotImplementedError(f"{type(self).__name__} must override populate_space.")
+        answer = inner.ask(study.state, study.situation())
+        if isinstance(answer, Suggestion):
+            values = with_schedule(answer.values, answer.schedule, self.id_of)
+            return {"status": TrialStatus.RUNNING, "values": values}
+        if isinstance(answer, Wait):
+            return {"status": TrialStatus.IDLE, "values": None}
+        self.stop_reason = answer.reason  # type: ignore[misc]
+        return {"status": TrialStatus.STOPPED, "values": None}
+
+    def needed_trials(self) -> set[int]:
+        """Numbers of finished trials whose models a later trial may go on training."""
+        return set()
+
+    def score_trial(self, trial: Trial) -> None:
+        """Sets `trial.score` and `trial.best_step` from its metrics: override it at will."""
+        trial.score = trial.metrics.get_best_value(self.objective.name)
+        trial.best_step = trial.metrics.get_best_step(self.objective.name)
+
+    def _random_values(self) -> dict[str, Any] | None:
+        """Random values for all active hyperparameters, none tried before; None if there are no
+        more. For custom oracles."""
+        situation = self.study.situation()
+        sampler = Random(seed=self.study.seed)
+        state = sampler.init()
+        for trial in self.study.trials.values():
+            state = sampler.tell(state, trial, situation.space)
+        answer = sampler.ask(state, situation)
+        return dict(answer.values) if isinstance(answer, Suggestion) else None
+
+    # -- the study behind -----------------------------------------------------------------------
+
+    @property
+    def study(self) -> Study:
+        """The search itself; begun in memory where no project folder was set."""
+        if self._study is None:
+            self.open(open_store(self._folder))
+        assert self._study is not None
+        return self._study
+
+    def open(self, store: TrialStore) -> None:
+        """Begins a search in `store`, or goes on with the one that it holds."""
+        seed = choose_seed(store, self.seed)
+        algorithm = PopulatedByOracle(self, self.make_algorithm(seed))
+        self._study = Study(
+            algorithm=algorithm,
+            objective=self.objective,
+            hp=self.hyperparameters,
+            store=store,
+            seed=seed,
+            max_trials=self.max_trials,
+            max_retries=self.max_retries_per_trial,
+            max_consecutive_failed=self.max_consecutive_failed_trials,
+            may_grow=self.tune_new_entries,
+        )
+        self.seed = seed
+        self._id_width = store.note("trial_id_width")
+        self.trials.clear()
+        self.ongoing_trials.clear()
+        for trial in self._study.trials.values():
+            self.trials[self.id_of(trial.number)] = self._face(trial)
+        state = store.note("oracle_state")
+        if state is not None:
+            self.set_state(state)
+
+    def _set_project_dir(self, directory: str | Path | None, project_name: str | None) -> None:
+        self._folder = Path(directory or ".") / (project_name or "untitled_project")
+        self._study = None
+
+    def id_of(self, number: int) -> str:
+        """The id of the trial with this number: digits, zero-padded."""
+        if self._id_width is None:
+            self._id_width = len(str(self.max_trials)) if self.max_trials else 4
+        return f"{number:0{self._id_width}d}"
+
+    def _face(self, trial: StoredTrial) -> Trial:
+        """The trial as users see it."""
+        hp = HyperParameters.for_trial(self.hyperparameters, trial.values, trial.ranges)
+        hp.values = with_schedule(hp.values, trial.schedule, self.id_of)
+        face = Trial(hp, trial_id=self.id_of(trial.number))
+        if trial.notes.get("curves") == "tracked":
+            for report in self.study_history(trial.number):
+                for name, value in report.metrics.items():
+                    face.metrics.update(name, value, step=report.step)
+        self._refresh(face, trial)
+        return face
+
+    def study_history(self, number: int) -> list[Report]:
+        """Every epoch of every execution of a trial's last attempt."""
+        assert self._study is not None
+        reports = self._study.store.history(number)
+        last = max((report.attempt for report in reports), default=0)
+        return [report for report in reports if report.attempt == last]
+
+    def _refresh(self, face: Trial, trial: StoredTrial) -> None:
+        face.status = _FACE_STATUS[trial.status]
+        face.message = trial.failure.message if trial.failure else None
+        face.failure = trial.failure
+        face.notes = dict(trial.notes)
+        if trial.status is Status.COMPLETED:
+            face.score, face.best_step = trial.score, trial.best_step
+            if not face.metrics.metrics:
+                face.observe(trial.metrics, trial.best_step or 0)
+
+    # -- trials ---------------------------------------------------------------------------------
+
+    @synchronized
+    def create_trial(self, tuner_id: str) -> Trial:
+        """Hands out a trial to run.
+
+        Args:
+            tuner_id: Who runs it; one who has a trial already gets the same one again.
+
+        Returns:
+            A trial whose status is RUNNING, or IDLE (ask again later), or STOPPED (no more).
+        """
+        if tuner_id in self.ongoing_trials:
+            return self.ongoing_trials[tuner_id]
+        answer = self.study.ask()
+        if not isinstance(answer, StoredTrial):
+            waiting = isinstance(answer, Wait)
+            if isinstance(answer, Done):
+                self.stop_reason = answer.reason  # type: ignore[misc]
+            status = TrialStatus.IDLE if waiting else TrialStatus.STOPPED
+            return Trial(HyperParameters(), self.id_of(len(self.trials)), status)
+        if self.study.store.note("trial_id_width") is None:
+            self.study.store.set_note("trial_id_width", self._id_width)
+        trial = self._face(answer)
+        self.trials[trial.trial_id] = self.ongoing_trials[tuner_id] = trial
+        self._save_custom_state()
+        return trial
+
+    @synchronized
+    def update_trial(self, trial_id: str, metrics: Mapping[str, Any], step: int = 0) -> str:
+        """Reports metrics of a running trial; a second report of one step is another execution's.
+
+        Args:
+            trial_id: Of the trial.
+            metrics: The objective must be among them.
+            step: The epoch.
+
+        Returns:
+            The trial's status.
+
+        Raises:
+            ObjectiveError: The objective is not among the metrics.
+        """
+        trial = self.trials[trial_id]
+        numbers = {name: float(value) for name, value in metrics.items()}
+        if not self.objective.has_value(numbers):
+            raise ObjectiveError(
+                f"Objective value missing in metrics reported to the Oracle, expected: "
+                f"{list(self.objective.names)}, found: {sorted(numbers)}."
+            )
+        if isinstance(self.objective, MultiObjective):
+            numbers.setdefault(self.objective.name, self.objective.get_value(numbers))
+        for name, value in numbers.items():
+            if not trial.metrics.exists(name):
+                own = name in (self.objective.name, *self.objective.names)
+                single = own and not isinstance(self.objective, MultiObjective)
+                direction: Any = self.objective.direction if single else None
+                trial.metrics.register(name, direction)
+            trial.metrics.update(name, value, step=step)
+        if trial_id not in self._with_curves:
+            trial.notes["curves"] = "tracked"
+            first = next(iter(numbers))
+            seen = {o.step: len(o.value) for o in trial.metrics.get_history(first)}
+            stored = self.study.trials[int(trial_id)]
+            self.study.report(stored, numbers, step=step, execution=seen[step] - 1)
+        return trial.status
+
+    @synchronized
+    def report_epoch(
+        self, trial_id: str, execution: int, epoch: int, metrics: Mapping[str, float]
+    ) -> None:
+        """Keeps the metrics of one epoch of one execution, beside the tracked best ones."""
+        self._with_curves.add(trial_id)
+        self.study.report(self.study.trials[int(trial_id)], metrics, epoch, execution)
+
+    @synchronized
+    def end_trial(self, trial: Trial | str, status: str | None = None) -> None:
+        """Ends a trial: scores it, or queues it to be run again, or records its failure.
+
+        Args:
+            trial: The trial, its status set to COMPLETED, INVALID (failed, to be retried) or
+                FAILED; or its id.
+            status: With an id: the status.
+
+        Raises:
+            SearchFailedError: Too many trials in a row have failed.
+        """
+        if isinstance(trial, str):
+            trial_id, trial = trial, self.trials[trial]
+            trial.status = status or TrialStatus.COMPLETED
+            assert trial.trial_id == trial_id
+        mine = self.trials.get(trial.trial_id)
+        if mine is None:
+            raise ArgumentError(wrong("end_trial", "must get a trial of this oracle", trial))
+        if mine is not trial:  # a copy that travelled
+            mine.status, mine.message = trial.status, trial.message
+            mine.hyperparameters, mine.failure = trial.hyperparameters, trial.failure
+            trial = mine
+        self._end(trial)
+        for tuner_id, ongoing in list(self.ongoing_trials.items()):
+            if ongoing.trial_id == trial.trial_id:
+                del self.ongoing_trials[tuner_id]
+        self._save_custom_state()
+        if trial.status == TrialStatus.FAILED:
+            self.study.check_failures()
+
+    def _end(self, trial: Trial) -> None:
+        stored = self.study.trials[int(trial.trial_id)]
+        self._check_entries(trial.hyperparameters)
+        hp = self._without_reserved_keys(trial.hyperparameters)
+        if trial.status == TrialStatus.COMPLETED:
+            self.score_trial(trial)
+            score = math.nan if trial.score is None else float(trial.score)
+            metrics = {
+                name: value
+                for name in trial.metrics.metrics
+                if (value := _at_step(trial, name)) is not None
+            }
+            ended = self.study.tell(
+                stored,
+                metrics,
+                score=score,
+                best_step=trial.best_step,
+                hp=hp,
+                notes=trial.notes,
+            )
+        else:
+            failure = trial.failure or Failure(
+                FailureKind.ERROR, trial.message or f"The trial ended with status {trial.status}."
+            )
+            retry = trial.status == TrialStatus.INVALID
+            ended = self.study.fail(stored, failure, retry=retry, hp=hp, notes=trial.notes)
+        self._with_curves.discard(trial.trial_id)
+        if ended.status is Status.WAITING:  # the rerun starts with a clean record
+            trial.metrics = type(trial.metrics)()
+            trial.score = None
+        self._refresh(trial, ended)
+
+    def _without_reserved_keys(self, hp: HyperParameters) -> HyperParameters:
+        plain = hp.copy()
+        plain.values, _ = split_schedule(plain.values)
+        return plain
+
+    # -- the space ------------------------------------------------------------------------------
+
+    @synchronized
+    def get_space(self) -> HyperParameters:
+        """A copy of the search space as known now."""
+        return self.hyperparameters.copy()
+
+    @synchronized
+    def update_space(self, hyperparameters: HyperParameters) -> None:
+        """Takes new hyperparameters into the space, as far as the oracle's arguments allow.
+
+        Raises:
+            FatalRuntimeError: There are new ones and `allow_new_entries` is False.
+        """
+        self._check_entries(hyperparameters)
+        if not self.tune_new_entries:
+            return
+        if self._study is not None:
+            self._study.add_space(hyperparameters)
+        else:
+            self.hyperparameters.absorb(hyperparameters)
+
+    def _check_entries(self, hp: HyperParameters) -> None:
+        if self.allow_new_entries:
+            return
+        known = {(entry.name, entry.conditions) for entry in self.hyperparameters.space}
+        new = [e for e in hp.space if (e.name, e.conditions) not in known]
+        if new:
+            raise FatalRuntimeError(
+                "`allow_new_entries` is `False`, but found new entries in the search space: "
+                f"{[entry.name for entry in new]}. Add them to hyperparameters=..., or allow them."
+            )
+
+    # -- looking --------------------------------------------------------------------------------
+
+    @property
+    def start_order(self) -> list[str]:
+        """Ids of all trials in the order in which they were begun."""
+        return [self.id_of(number) for number in sorted(self.study.trials)]
+
+    @property
+    def end_order(self) -> list[str]:
+        """Ids of the finished trials in the order in which they ended."""
+        return [self.id_of(number) for number in self.study.ended]
+
+    def get_trial(self, trial_id: str) -> Trial:
+        """The trial with this id; KeyError where there is none."""
+        return self.trials[trial_id]
+
+    def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
+        """The completed trials, best first; fewer where there are not so many."""
+        found = []
+        for trial in self.study.best_trials(num_trials):
+            face = self.trials[self.id_of(trial.number)]
+            if not face.history:
+                face.history = self.study_history(trial.number)
+            found.append(face)
+        return found
+
+    def remaining_trials(self) -> int | None:
+        """How many trials are left to begin; None without `max_trials`."""
+        return None if self.max_trials is None else max(0, self.max_trials - len(self.trials))
+
+    # -- state of custom oracles ------------------------------------------------------------------
+
+    def get_state(self) -> dict[str, Any]:
+        """A picture of the search, as JSON values. A subclass that overrides it gets what it
+        returned back by `set_state` when the project is opened again."""
+        return {
+            "hyperparameters": self.hyperparameters.get_config(),
+            "start_order": self.start_order,
+            "end_order": self.end_order,
+            "ongoing_trials": {who: t.trial_id for who, t in self.ongoing_trials.items()},
+            "seed": self.seed,
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """The other half of `get_state`: override both. The trials come back by themselves."""
+        del state
+
+    def save(self) -> None:
+        """Kept for Keras Tuner's users: every change is on disk already."""
+        self._save_custom_state()
+
+    def reload(self) -> None:
+        """Reads the project again."""
+        self.open(open_store(self._folder) if self._folder else self.study.store)
+
+    def _save_custom_state(self) -> None:
+        if type(self).get_state is not Oracle.get_state:
+            self.study.store.set_note("oracle_state", self.get_state())
+
+
+def _at_step(trial: Trial, name: str) -> float | None:
+    """A metric at the trial's best step, else its last value."""
+    for seen in trial.metrics.get_history(name):
+        if seen.step == trial.best_step:
+            return seen.mean()
+    last = trial.metrics.get_last_value(name)
+    return None if last is None else float(np.float64(last))

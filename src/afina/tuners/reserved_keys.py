@@ -1,0 +1,55 @@
+"""Keras Tuner keeps a Hyperband trial's place among its values, under reserved names.
+
+Only at this door: inside, `Schedule` says the same as data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from afina.space import Value
+from afina.trials import Schedule
+
+PREFIX = "tuner/"
+_NEEDED = ("tuner/epochs", "tuner/initial_epoch", "tuner/bracket", "tuner/round")
+
+
+def with_schedule(
+    values: Mapping[str, Value], schedule: Schedule | None, trial_id: Callable[[int], str]
+) -> dict[str, Value]:
+    """The values with the schedule written among them.
+
+    Args:
+        values: Of the hyperparameters.
+        schedule: None leaves the values as they are.
+        trial_id: Turns a parent's number into its id.
+    """
+    if schedule is None:
+        return dict(values)
+    keys: dict[str, Value] = {
+        "tuner/epochs": schedule.end_epoch,
+        "tuner/initial_epoch": schedule.start_epoch,
+        "tuner/bracket": schedule.bracket,
+        "tuner/round": schedule.rung,
+    }
+    if schedule.parent is not None:
+        keys["tuner/trial_id"] = trial_id(schedule.parent)
+    return {**values, **keys}
+
+
+def split_schedule(values: Mapping[str, Any]) -> tuple[dict[str, Any], Schedule | None]:
+    """The inverse of `with_schedule`; values without all reserved keys stay untouched."""
+    if any(key not in values for key in _NEEDED):
+        return dict(values), None
+    parent = values.get("tuner/trial_id")
+    if parent is not None and not str(parent).isdigit():
+        return dict(values), None
+    schedule = Schedule(
+        bracket=int(values["tuner/bracket"]),
+        rung=int(values["tuner/round"]),
+        start_epoch=int(values["tuner/initial_epoch"]),
+        end_epoch=int(values["tuner/epochs"]),
+        parent=None if parent is None else int(parent),
+    )
+    return {k: v for k, v in values.items() if not k.startswith(PREFIX)}, schedule

@@ -1,0 +1,123 @@
+"""Reads what `run_trial` and `HyperModel.fit` return: numbers, dicts, histories, lists of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from afina.errors import FatalTypeError, FatalValueError, wrong
+from afina.trials import DefaultObjective, MultiObjective, Objective
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial came to."""
+
+    metrics: dict[str, float]
+    """All metrics at the best epoch, mean over the executions; the objective is among them."""
+
+    step: int
+    """The best epoch, mean over the executions, rounded down; 0 where none is known."""
+
+
+def read_result(result: Any, objective: Objective, where: str) -> Outcome:
+    """Reads one returned value.
+
+    Args:
+        result: A number (the objective), a dict of metrics, a Keras History, or a list of these,
+            one for each execution.
+        objective: What the search minimizes or maximizes.
+        where: The function that returned it, for messages.
+
+    Raises:
+        FatalTypeError: It is nothing of these.
+        FatalValueError: The objective is not in it.
+    """
+    parts = result if isinstance(result, list | tuple) else [result]
+    if not parts:
+        raise FatalTypeError(wrong(where, "must return at least one result", result))
+    outcomes = [_read_one(part, objective, where) for part in parts]
+    names = [name for name in outcomes[0].metrics if all(name in o.metrics for o in outcomes)]
+    return Outcome(
+        metrics={name: float(np.mean([o.metrics[name] for o in outcomes])) for name in names},
+        step=int(np.mean([o.step for o in outcomes])),
+    )
+
+
+def _read_one(result: Any, objective: Objective, where: str) -> Outcome:
+    if result is None:
+        raise FatalTypeError(
+            f"{where} must return a number, a dict of metrics, a History or a list of these, but "
+            "got None. Did you forget to return the metrics?"
+        )
+    if (number := _as_number(result)) is not None:
+        return Outcome({objective.name: number}, step=0)
+    if isinstance(result, Mapping):
+        return Outcome(_with_objective(result, objective, where), step=0)
+    if isinstance(history := getattr(result, "history", None), Mapping):
+        return _read_history(history, objective, where)
+    raise FatalTypeError(
+        wrong(
+            where,
+            "must return a number, a dict of metrics, a History or a list of these",
+            type(result).__name__,
+        )
+    )
+
+
+def _as_number(value: Any) -> float | None:
+    """Python, NumPy and backend scalars; None for anything else."""
+    if isinstance(value, bool | str | Mapping) or getattr(value, "shape", ()) != ():
+        return None
+    if not isinstance(value, int | float) and not hasattr(value, "dtype"):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _with_objective(
+    metrics: Mapping[str, Any], objective: Objective, where: str
+) -> dict[str, float]:
+    if not objective.has_value(metrics):
+        names = ", ".join(objective.names)
+        raise FatalValueError(
+            f"{where} must return a dict with the objective {names!r}, but got the names "
+            f"{sorted(metrics)}. Return it, or name one of these as the objective."
+        )
+    numbers = {name: number for name, v in metrics.items() if (number := _as_number(v)) is not None}
+    if isinstance(objective, MultiObjective):
+        numbers.setdefault(objective.name, objective.get_value(numbers))
+    return numbers
+
+
+def _read_history(
+    history: Mapping[str, Sequence[Any]], objective: Objective, where: str
+) -> Outcome:
+    if isinstance(objective, DefaultObjective):
+        raise FatalTypeError(
+            wrong(where, "must return a number when the tuner has no objective", "a History")
+        )
+    epochs = max((len(values) for values in history.values()), default=0)
+    if epochs == 0:
+        raise FatalValueError(
+            f"{where} trained no epoch, so there is nothing to score. Pass epochs=... of at least "
+            "1 to search, and data that is not empty."
+        )
+    logs = [
+        {name: values[epoch] for name, values in history.items() if epoch < len(values)}
+        for epoch in range(epochs)
+    ]
+    scored = [
+        (objective.get_value(_with_objective(log, objective, where)), epoch)
+        for epoch, log in enumerate(logs)
+        if objective.has_value(log) or epoch == epochs - 1
+    ]
+    finite = [pair for pair in scored if not math.isnan(pair[0])] or scored
+    _, best = min(finite, key=lambda pair: (objective.loss(pair[0]), pair[1]))
+    return Outcome(_with_objective(logs[best], objective, where), step=best)

@@ -1,0 +1,103 @@
+"""`SklearnTuner`: tunes scikit-learn's models by cross-validation."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from afina.tuners.base_tuner import BaseTuner
+from afina.tuners.cross_validation import cross_validate
+from afina.tuners.oracle import Oracle
+from afina.tuners.trial import Trial
+
+MODEL = "model.pickle"
+
+
+class SklearnTuner(BaseTuner):
+    """Tunes scikit-learn models.
+
+    Args:
+        oracle: Any but Hyperband's; its objective is usually `Objective("score", "max")`.
+        hypermodel: A `HyperModel`, or a function `build(hp)` that returns an estimator.
+        scoring: `scoring(estimator, X, y)` as made by `sklearn.metrics.make_scorer`; None takes
+            the estimator's own `score`.
+        metrics: Functions `metric(y_true, y_pred)`, one or a list; each is logged under its name.
+        cv: A splitter of scikit-learn; None is `KFold(5, shuffle=True, random_state=1)`.
+        kwargs: See `BaseTuner`.
+    """
+
+    def __init__(
+        self,
+        oracle: Oracle,
+        hypermodel: Any,
+        scoring: Callable[..., float] | None = None,
+        metrics: Any = None,
+        cv: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        self.scoring = scoring
+        self.metrics = metrics if isinstance(metrics, list) or metrics is None else [metrics]
+        self.cv = cv
+        super().__init__(oracle=oracle, hypermodel=hypermodel, **kwargs)
+
+    def search(  # type: ignore[override]
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        groups: Any = None,
+        verbose: Any = "auto",
+    ) -> None:
+        """Runs trials until the oracle has no more.
+
+        Args:
+            X: Samples, array-like or DataFrame, (n, ...).
+            y: Targets, (n,) or (n, outputs).
+            sample_weight: (n,), for estimators and scores that take it.
+            groups: (n,), for splitters that take them.
+            verbose: 0 is silent.
+        """
+        super().search(X, y, sample_weight=sample_weight, groups=groups, verbose=verbose)
+
+    def run_trial(  # type: ignore[override]
+        self,
+        trial: Trial,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        groups: Any = None,
+        verbose: Any = 0,
+    ) -> dict[str, float]:
+        """Cross-validates one configuration and keeps the last fold's model."""
+        del verbose
+
+        def build() -> Any:
+            with self._building(trial.hyperparameters) as hypermodel:
+                return hypermodel.build(trial.hyperparameters)
+
+        scores, model = cross_validate(
+            build,
+            X,
+            y,
+            sample_weight=sample_weight,
+            groups=groups,
+            cv=self.cv,
+            scoring=self.scoring,
+            metrics=self.metrics,
+        )
+        self.save_model(trial.trial_id, model)
+        return scores
+
+    def save_model(self, trial_id: str, model: Any, step: int = 0) -> None:
+        """Pickles the estimator into the trial's folder."""
+        del step
+        path = Path(self.get_trial_dir(trial_id)) / MODEL
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(pickle.dumps(model))
+
+    def load_model(self, trial: Trial) -> Any:
+        """The estimator that was fitted on the trial's last fold. Open only projects of your own:
+        a pickle runs code when it is loaded."""
+        return pickle.loads((Path(self.get_trial_dir(trial.trial_id)) / MODEL).read_bytes())

@@ -1,0 +1,248 @@
+"""`Tuner`: trains Keras models with `model.fit`, keeps each trial's best epoch."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from afina import training
+from afina.errors import ArgumentError, wrong
+from afina.space import HyperParameters
+from afina.tuners.base_tuner import BaseTuner
+from afina.tuners.hypermodel import HyperModel
+from afina.tuners.hooks import BatchTunerCallback, TunerCallback
+from afina.tuners.oracle import Oracle
+from afina.tuners.trial import Trial
+
+
+class Tuner(BaseTuner):
+    """Tunes Keras models.
+
+    Args:
+        oracle: Chooses the trials.
+        hypermodel: A `HyperModel`, or a function `build(hp)` that returns a compiled model.
+        max_model_size: Trials whose model has more trainable parameters fail without training.
+        optimizer: Replaces the one that the model was compiled with.
+        loss: Likewise.
+        metrics: Likewise.
+        distribution_strategy: TensorFlow's; each trial runs in its scope.
+        directory: See `BaseTuner`.
+        project_name: See `BaseTuner`.
+        logger: See `BaseTuner`.
+        tuner_id: See `BaseTuner`.
+        overwrite: See `BaseTuner`.
+        executions_per_trial: How often each configuration is trained; the score is the mean.
+        keep_checkpoints: Of how many trials, best first, the models stay on disk, beside those
+            that the search still needs; None keeps all.
+    """
+
+    def __init__(
+        self,
+        oracle: Oracle,
+        hypermodel: Any = None,
+        max_model_size: int | None = None,
+        optimizer: Any = None,
+        loss: Any = None,
+        metrics: Any = None,
+        distribution_strategy: Any = None,
+        directory: str | Path | None = None,
+        project_name: str | None = None,
+        logger: Any = None,
+        tuner_id: str | None = None,
+        overwrite: bool = False,
+        executions_per_trial: int = 1,
+        keep_checkpoints: int | None = 10,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(executions_per_trial, bool) or executions_per_trial < 1:
+            rule = "must be a whole number from 1 up"
+            raise ArgumentError(wrong("executions_per_trial", rule, executions_per_trial))
+        self.max_model_size = max_model_size
+        self.optimizer = optimizer
+        self.loss = loss
+        self.metrics = metrics
+        self.distribution_strategy = distribution_strategy
+        self.executions_per_trial = executions_per_trial
+        self.keep_checkpoints = keep_checkpoints
+        self._removed: set[int] = set()
+        super().__init__(
+            oracle=oracle,
+            hypermodel=hypermodel,
+            directory=directory,
+            project_name=project_name,
+            logger=logger,
+            tuner_id=tuner_id,
+            overwrite=overwrite,
+            **kwargs,
+        )
+        if hypermodel is None and type(self).run_trial is Tuner.run_trial:
+            raise ArgumentError(
+                "Received `hypermodel=None`: give a function build(hp) or a HyperModel, or "
+                "override run_trial in a subclass."
+            )
+
+    # -- building ---------------------------------------------------------------------------------
+
+    def _try_build(self, hp: HyperParameters) -> Any:
+        """Builds and checks the model of one configuration."""
+        with self._building(hp) as hypermodel, maybe_distribute(self.distribution_strategy):
+            return training.build_model(
+                hypermodel,
+                hp,
+                max_model_size=self.max_model_size,
+                optimizer=self.optimizer,
+                loss=self.loss,
+                metrics=self.metrics,
+            )
+
+    def _build_for_space(self, hp: HyperParameters) -> None:
+        with training.seeded(training.trial_seed(self.oracle.seed or 0, 0, 0)):
+            super()._build_for_space(hp)
+        training.release()
+
+    # -- training ---------------------------------------------------------------------------------
+
+    def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if type(self).run_trial is Tuner.run_trial or type(self).__module__.startswith("afina."):
+            training.check_data(args, kwargs, self.oracle.objective.names)
+
+    def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
+        """Builds and trains the trial's model `executions_per_trial` times.
+
+        Args:
+            trial: Its `hyperparameters` go to `build` and `HyperModel.fit`.
+            args: As given to `search`.
+            kwargs: As given to `search`.
+
+        Returns:
+            What `HyperModel.fit` returned, one for each execution.
+        """
+        callbacks = kwargs.pop("callbacks", None) or []
+        best = training.BestEpoch(self.oracle.objective)
+        seed = self.oracle.study.seed
+        results = []
+        for index in range(self.executions_per_trial):
+            own = self._deepcopy_callbacks(callbacks)
+            self._configure_tensorboard(own, trial, index)
+            results.append(
+                training.watch_execution(
+                    lambda watched: self._build_and_fit_model(
+                        trial, *args, callbacks=watched, **kwargs
+                    ),
+                    objective=self.oracle.objective,
+                    callbacks=[*own, self._hooks(trial)],
+                    best=best,
+                    on_epoch=functools.partial(self._epoch_ended, trial),
+                    execution=index,
+                    seed=training.trial_seed(seed, int(trial.trial_id), index),
+                    from_logs=type(self.hypermodel).fit is HyperModel.fit,
+                )
+            )
+        best.save(Path(self._get_checkpoint_fname(trial.trial_id)))
+        return results
+
+    def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
+        """Builds one model, goes on from its parent's state if it has one, and trains it."""
+        hp = trial.hyperparameters
+        model = self._try_build(hp)
+        parent = hp.values.get("tuner/trial_id")
+        if parent is not None:
+            training.load_state(model, Path(self._get_checkpoint_fname(str(parent))))
+        return self.hypermodel.fit(hp, model, *args, **kwargs)
+
+    def _hooks(self, trial: Trial) -> TunerCallback:
+        """Passes epochs on to `on_epoch_begin` and `on_epoch_end`; batches only if asked for."""
+        return (BatchTunerCallback if self._overrides_batch_hooks() else TunerCallback)(self, trial)
+
+    def _overrides_batch_hooks(self) -> bool:
+        cls = type(self)
+        return (
+            cls.on_batch_begin is not Tuner.on_batch_begin
+            or cls.on_batch_end is not Tuner.on_batch_end
+        )
+
+    def _deepcopy_callbacks(self, callbacks: list[Any]) -> list[Any]:
+        """Each execution gets callbacks of its own."""
+        return training.copy_callbacks(callbacks)
+
+    def _configure_tensorboard(self, callbacks: list[Any], trial: Trial, index: int) -> None:
+        """Each execution logs into a folder of its own."""
+        for callback in callbacks:
+            if type(callback).__name__ == "TensorBoard":
+                folder = Path(str(callback.log_dir)) / trial.trial_id / f"execution{index}"
+                callback.log_dir = str(folder)
+
+    # -- hooks ------------------------------------------------------------------------------------
+
+    def on_epoch_begin(self, trial: Trial, model: Any, epoch: int, logs: Any = None) -> None:
+        """Called at the beginning of an epoch: override it at will."""
+
+    def on_epoch_end(self, trial: Trial, model: Any, epoch: int, logs: Any = None) -> None:
+        """Called at the end of an epoch: override it at will."""
+
+    def on_batch_begin(self, trial: Trial, model: Any, batch: int, logs: Any) -> None:
+        """Called at the beginning of a batch: override it at will."""
+
+    def on_batch_end(self, trial: Trial, model: Any, batch: int, logs: Any = None) -> None:
+        """Called at the end of a batch: override it at will."""
+
+    def on_trial_end(self, trial: Trial) -> None:
+        """Ends the trial, and gives back its memory and the checkpoints that nobody needs."""
+        super().on_trial_end(trial)
+        training.release()
+        self._remove_checkpoints()
+
+    # -- models -----------------------------------------------------------------------------------
+
+    def _get_checkpoint_fname(self, trial_id: str) -> str:
+        return str(Path(self.get_trial_dir(trial_id)) / training.CHECKPOINT)
+
+    def load_model(self, trial: Trial) -> Any:
+        """The trial's model as it was at its best epoch, compiled."""
+        model = self._try_build(trial.hyperparameters.copy())
+        training.load_state(model, Path(self._get_checkpoint_fname(trial.trial_id)))
+        return model
+
+    def save_model(self, trial_id: str, model: Any, step: int = 0) -> None:
+        """Saves the model's weights and its optimizer's state as the trial's checkpoint."""
+        del step
+        training.save_state(model, Path(self._get_checkpoint_fname(trial_id)))
+
+    def get_best_models(self, num_models: int = 1) -> list[Any]:
+        """The models of the best trials as they were at their best epoch, best first.
+
+        For the final model, build anew with `get_best_hyperparameters` and train on all data.
+
+        Args:
+            num_models: How many; fewer where there are not so many completed trials.
+
+        Raises:
+            ArgumentError: More than `keep_checkpoints` are asked for.
+        """
+        return super().get_best_models(num_models)
+
+    def _remove_checkpoints(self) -> None:
+        if self.keep_checkpoints is None:
+            return
+        study = self.oracle.study
+        keep = {trial.number for trial in study.best_trials(self.keep_checkpoints)}
+        keep |= self.oracle.needed_trials()
+        for number in study.ended:
+            if number not in keep and number not in self._removed:
+                training.remove_checkpoint(
+                    Path(self._get_checkpoint_fname(self.oracle.id_of(number)))
+                )
+                self._removed.add(number)
+
+
+@contextlib.contextmanager
+def maybe_distribute(distribution_strategy: Any) -> Iterator[None]:
+    """Runs the block in the strategy's scope; without a strategy, just runs it."""
+    if distribution_strategy is None:
+        yield
+    else:
+        with distribution_strategy.scope():
+            yield

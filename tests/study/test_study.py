@@ -1,0 +1,179 @@
+"""The study: budget, retries, failures, resume; over a real SQLite file."""
+
+import math
+
+import pytest
+
+from afina.errors import ArgumentError, ProjectMismatchError, SearchFailedError
+from afina.search import Done, Grid, Random, Wait
+from afina.space import HyperParameters
+from afina.store import open_store
+from afina.study import Study, choose_seed
+from afina.trials import Failure, FailureKind, Objective, Status
+
+BROKEN = Failure(FailureKind.ERROR, "it broke")
+
+
+def make_space():
+    hp = HyperParameters()
+    hp.Float("x", 0.0, 1.0)
+    hp.Int("n", 1, 4)
+    return hp
+
+
+def make(folder, *, algorithm=None, hp=None, seed=0, **kwargs):
+    return Study(
+        algorithm=algorithm or Random(seed=seed),
+        objective=kwargs.pop("objective", Objective("loss", "min")),
+        hp=hp or make_space(),
+        store=open_store(folder),
+        seed=seed,
+        **kwargs,
+    )
+
+
+def run(study, trials=100):
+    for _ in range(trials):
+        trial = study.ask()
+        if isinstance(trial, Done):
+            return trial
+        study.report(trial, {"loss": 9.0}, step=0)
+        study.tell(trial, {"loss": (trial.values["x"] - 0.3) ** 2})
+    return None
+
+
+def values(study):
+    return [dict(trial.values) for trial in study.trials.values()]
+
+
+def test_a_study_ends_after_max_trials_and_says_so(tmp_path):
+    study = make(tmp_path / "p", max_trials=5)
+    assert "max_trials=5" in run(study).reason
+    assert len(study.trials) == 5
+    best = study.best_trials(1)[0]
+    assert best.loss == min(trial.loss for trial in study.trials.values())
+
+
+@pytest.mark.parametrize("stop", range(1, 8))
+def test_a_study_opened_again_goes_on_as_if_it_had_never_stopped(tmp_path, stop):
+    straight = make(tmp_path / "a", max_trials=8)
+    run(straight)
+    first = make(tmp_path / "b", max_trials=8)
+    run(first, stop)
+    first.ask()  # its process dies while this trial runs
+    first.close()
+    second = make(tmp_path / "b", max_trials=8)
+    run(second)
+    assert values(second) == values(straight)
+    assert second.ended == straight.ended
+
+
+def test_a_trial_that_was_running_when_the_process_died_is_run_again_first(tmp_path):
+    study = make(tmp_path / "p", max_trials=4)
+    run(study, 1)
+    lost = study.ask()
+    study.close()
+    again = make(tmp_path / "p", max_trials=4)
+    trial = again.ask()
+    assert (trial.number, trial.values, trial.attempt) == (lost.number, lost.values, 1)
+
+
+def test_a_failed_trial_is_retried_and_then_counts_as_failed(tmp_path):
+    study = make(tmp_path / "p", max_trials=2, max_retries=2)
+    numbers = []
+    for _ in range(3):
+        trial = study.ask()
+        numbers.append(trial.number)
+        ended = study.fail(trial, BROKEN)
+    assert numbers == [0, 0, 0]
+    assert ended.status is Status.FAILED
+    assert study.ask().number == 1
+
+
+def test_a_retry_after_a_score_that_is_no_number_can_succeed(tmp_path):
+    study = make(tmp_path / "p", max_trials=1, max_retries=1)
+    first = study.tell(study.ask(), {"loss": math.nan})
+    assert first.status is Status.WAITING
+    assert first.failure.kind is FailureKind.NOT_A_NUMBER
+    assert study.tell(study.ask(), {"loss": 0.5}).status is Status.COMPLETED
+
+
+def test_failures_in_a_row_end_the_search_with_the_last_reason(tmp_path):
+    study = make(tmp_path / "p", max_consecutive_failed=3)
+    for count in range(3):
+        study.fail(study.ask(), BROKEN)
+        if count < 2:
+            study.check_failures()
+    with pytest.raises(SearchFailedError, match=r"limit of 3[\s\S]*it broke"):
+        study.check_failures()
+
+
+def test_what_a_build_discovers_joins_the_space_in_a_replay_too(tmp_path):
+    study = make(tmp_path / "p", algorithm=Grid(), max_trials=200)
+    for _ in range(6):
+        trial = study.ask()
+        hp = HyperParameters.for_trial(study.hp, trial.values)
+        hp.start_build()
+        hp.Float("x", 0.0, 1.0)
+        if hp.Int("n", 1, 4) == 2:
+            hp.Choice("kind", ["a", "b"])
+        study.tell(trial, {"loss": 0.5}, hp=hp)
+    study.close()
+    again = make(tmp_path / "p", algorithm=Grid(), max_trials=200)
+    assert again.space == study.space
+    assert [entry.name for entry in again.space] == ["x", "n", "kind"]
+    assert again.ask().values == study.ask().values
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"algorithm": Grid()}, "algorithm: was 'random', is now 'grid'"),
+        ({"objective": Objective("loss", "max")}, "objective"),
+        ({"hp": HyperParameters()}, "hyperparameter 'x' is gone"),
+    ],
+)
+def test_another_search_in_the_same_project_is_refused_and_changes_nothing(
+    tmp_path, change, message
+):
+    study = make(tmp_path / "p", max_trials=3)
+    run(study)
+    study.close()
+    with pytest.raises(ProjectMismatchError, match=message):
+        make(tmp_path / "p", **change)
+    assert values(make(tmp_path / "p")) == values(study)
+
+
+def test_other_bounds_in_the_same_project_are_named(tmp_path):
+    run(make(tmp_path / "p", max_trials=1))
+    hp = HyperParameters()
+    hp.Float("x", 0.0, 2.0)
+    hp.Int("n", 1, 4)
+    with pytest.raises(ProjectMismatchError, match=r"'x': max_value was 1.0, is now 2.0"):
+        make(tmp_path / "p", hp=hp)
+
+
+def test_the_project_keeps_its_seed(tmp_path):
+    store = open_store(tmp_path / "p")
+    assert choose_seed(store, 0) == 0
+    run(make(tmp_path / "p", seed=5, max_trials=1))
+    again = open_store(tmp_path / "p")
+    assert choose_seed(again, None) == 5
+    with pytest.warns(UserWarning, match="seed 5"):
+        assert choose_seed(again, 6) == 5
+
+
+def test_two_open_trials_are_two_configurations_and_the_budget_waits_for_them(tmp_path):
+    study = make(tmp_path / "p", max_trials=2)
+    first, second = study.ask(), study.ask()
+    assert first.values != second.values
+    assert study.ask() == Wait()
+    study.tell(first, {"loss": 1.0})
+    study.tell(second, {"loss": 2.0})
+    assert isinstance(study.ask(), Done)
+
+
+@pytest.mark.parametrize("bad", [{"max_trials": 0}, {"max_trials": 2.5}, {"max_retries": -1}])
+def test_wrong_counts_are_refused(tmp_path, bad):
+    with pytest.raises(ArgumentError, match="whole number"):
+        make(tmp_path / "p", **bad)

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from afina.errors import StoreError
+from afina.training import (
+    BUILD_CONFIG,
+    CHECKPOINT,
+    load_state,
+    prune_checkpoints,
+    remove_checkpoint,
+    save_snapshot,
+    save_state,
+    take_snapshot,
+)
+
+from .conftest import Data, MakeModel
+
+
+def same_state(one: keras.Model, other: keras.Model) -> bool:
+    mine, theirs = take_snapshot(one, 0), take_snapshot(other, 0)
+    flat = [
+        (*snapshot.variables, *(a for each in snapshot.optimizers for a in each))
+        for snapshot in (mine, theirs)
+    ]
+    return len(flat[0]) == len(flat[1]) and all(map(np.array_equal, *flat))
+
+
+@pytest.mark.parametrize("built", [True, False], ids=["built", "built by its first batch"])
+def test_a_training_goes_on_from_a_checkpoint_exactly_as_if_it_had_never_stopped(
+    built: bool, data: Data, make_model: MakeModel, tmp_path: Path
+) -> None:
+    keras.utils.set_random_seed(3)
+    straight = make_model(built=built)
+    whole = straight.fit(*data, epochs=4, shuffle=False, verbose=0).history
+
+    keras.utils.set_random_seed(3)
+    first = make_model(built=built)
+    first.fit(*data, epochs=2, shuffle=False, verbose=0)
+    save_state(first, tmp_path / CHECKPOINT, epochs=2)
+
+    keras.utils.set_random_seed(99)
+    second = make_model(built=built)
+    assert load_state(second, tmp_path / CHECKPOINT) == 2
+    assert same_state(first, second)
+    rest = second.fit(*data, epochs=4, initial_epoch=2, shuffle=False, verbose=0).history
+
+    assert rest["loss"] == whole["loss"][2:]
+    assert same_state(straight, second)
+    assert int(second.optimizer.iterations) == 8  # 2 batches an epoch
+
+
+def test_a_checkpoint_is_a_weights_file_that_plain_keras_reads(
+    data: Data, make_model: MakeModel, tmp_path: Path
+) -> None:
+    model, other = make_model(), make_model()
+    model.fit(*data, verbose=0)
+    save_state(model, tmp_path / CHECKPOINT)
+
+    other.optimizer.build(other.trainable_variables)  # else Keras warns that it skips it
+    other.load_weights(tmp_path / CHECKPOINT)
+
+    np.testing.assert_array_equal(
+        model.predict(data[0], verbose=0), other.predict(data[0], verbose=0)
+    )
+
+
+def test_a_weights_file_by_plain_keras_is_read_too(
+    data: Data, make_model: MakeModel, tmp_path: Path
+) -> None:
+    model, other = make_model(), make_model()
+    model.fit(*data, verbose=0)
+    model.save_weights(tmp_path / CHECKPOINT)
+
+    assert load_state(other, tmp_path / CHECKPOINT) is None
+    np.testing.assert_array_equal(model.layers[0].get_weights()[0], other.get_weights()[0])
+    assert int(other.optimizer.iterations) == 2
+
+
+def test_the_optimizer_can_be_left_as_it_is(
+    data: Data, make_model: MakeModel, tmp_path: Path
+) -> None:
+    model, other = make_model(), make_model(optimizer="sgd")
+    model.fit(*data, verbose=0)
+    save_state(model, tmp_path / CHECKPOINT)
+
+    load_state(other, tmp_path / CHECKPOINT, optimizer=False)
+
+    np.testing.assert_array_equal(model.get_weights()[0], other.get_weights()[0])
+    assert int(other.optimizer.iterations) == 0
+
+
+def test_a_checkpoint_of_another_optimizer_or_shape_is_refused_with_the_likely_reason(
+    data: Data, make_model: MakeModel, tmp_path: Path
+) -> None:
+    model = make_model()
+    model.fit(*data, verbose=0)
+    save_state(model, tmp_path / CHECKPOINT)
+
+    with pytest.raises(StoreError, match="optimizer in build"):
+        load_state(make_model(optimizer="sgd"), tmp_path / CHECKPOINT)
+    with pytest.raises(StoreError, match=r"Has build\(hp\) changed"):
+        load_state(make_model(units=7), tmp_path / CHECKPOINT)
+    with pytest.raises(StoreError, match="must exist"):
+        load_state(model, tmp_path / "none" / CHECKPOINT)
+    (tmp_path / CHECKPOINT).write_bytes(b"half of a file")
+    with pytest.raises(StoreError, match="this very model"):
+        load_state(model, tmp_path / CHECKPOINT)
+
+
+def test_an_unbuilt_model_without_a_build_config_is_told_what_to_do(
+    data: Data, make_model: MakeModel, tmp_path: Path
+) -> None:
+    with pytest.raises(StoreError, match=r"keras\.Input"):
+        save_state(make_model(built=False), tmp_path / CHECKPOINT)
+    model = make_model()
+    save_state(model, tmp_path / CHECKPOINT)
+    (tmp_path / BUILD_CONFIG).unlink()
+    with pytest.raises(StoreError, match=r"keras\.Input"):
+        load_state(make_model(built=False), tmp_path / CHECKPOINT)
+
+
+def test_a_subclassed_model_of_two_inputs_is_rebuilt_from_its_build_config(tmp_path: Path) -> None:
+    @keras.saving.register_keras_serializable("afina-tests")
+    class Two(keras.Model):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.left, self.right = keras.layers.Dense(3), keras.layers.Dense(3)
+
+        def call(self, inputs: dict[str, object]) -> object:
+            return self.left(inputs["a"]) + self.right(inputs["b"])
+
+    inputs = {"a": np.ones((8, 2), "float32"), "b": np.ones((8, 5), "float32")}
+    model, other = Two(), Two()
+    for each in (model, other):
+        each.compile("adam", "mse")
+    model.fit(inputs, np.ones((8, 3), "float32"), verbose=0)
+    save_state(model, tmp_path / CHECKPOINT)
+
+    load_state(other, tmp_path / CHECKPOINT)
+
+    assert same_state(model, other)
+
+
+def test_a_model_with_two_optimizers_of_its_own_is_snapshot_with_both(
+    data: Data, make_model: MakeModel
+) -> None:
+    model = make_model()
+    model.second = keras.optimizers.SGD(momentum=0.9)
+    model.second.build(model.trainable_variables)
+    assert [len(each) for each in take_snapshot(model, 0).optimizers] == [2, 8]
+
+
+def test_a_snapshot_is_not_changed_by_training_on_and_its_saving_leaves_the_model_alone(
+    data: Data, make_model: MakeModel, tmp_path: Path
+) -> None:
+    model, early = make_model(), make_model()
+    model.fit(*data, verbose=0)
+    snapshot = take_snapshot(model, 1)
+    weights = model.get_weights()
+    model.fit(*data, epochs=3, verbose=0)
+    later = take_snapshot(model, 3)
+
+    save_snapshot(snapshot, model, tmp_path / CHECKPOINT)
+
+    assert load_state(early, tmp_path / CHECKPOINT) == 1
+    assert all(map(np.array_equal, early.get_weights(), weights))
+    assert int(early.optimizer.iterations) == 2
+    assert all(map(np.array_equal, take_snapshot(model, 3).variables, later.variables))
+
+
+def test_a_snapshot_from_before_another_compile_is_saved_without_its_optimizer(
+    data: Data, make_model: MakeModel, tmp_path: Path
+) -> None:
+    model, other = make_model(), make_model()
+    model.fit(*data, verbose=0)
+    snapshot = take_snapshot(model, 1)
+    model.compile("sgd", "mse")
+    model.fit(*data, verbose=0)
+
+    save_snapshot(snapshot, model, tmp_path / CHECKPOINT)
+
+    load_state(other, tmp_path / CHECKPOINT)
+    np.testing.assert_array_equal(other.get_weights()[0], snapshot.variables[0])
+    assert int(other.optimizer.iterations) == 0
+
+
+def test_a_process_killed_at_any_moment_leaves_a_whole_checkpoint(
+    make_model: MakeModel, tmp_path: Path
+) -> None:
+    path = tmp_path / CHECKPOINT
+    writer = textwrap.dedent(
+        """
+        import sys, numpy as np, keras
+        from pathlib import Path
+        from afina.training import save_state
+        model = keras.Sequential([keras.Input((300,)), keras.layers.Dense(300, use_bias=False)])
+        model.compile("adam", "mse")
+        for value in range(1, 1_000_000):
+            model.set_weights([np.full((300, 300), value, "float32")])
+            save_state(model, Path(sys.argv[1]), epochs=value)
+            if value == 1:
+                print("writing", flush=True)
+        """
+    )
+    for pause in (0.0, 0.004, 0.011, 0.05, 0.13):
+        with subprocess.Popen(
+            [sys.executable, "-c", writer, str(path)], stdout=subprocess.PIPE, text=True
+        ) as child:
+            assert child.stdout is not None
+            started = child.stdout.readline()
+            time.sleep(pause)
+            child.kill()
+        assert started == "writing\n"
+
+        model = keras.Sequential([keras.Input((300,)), keras.layers.Dense(300, use_bias=False)])
+        model.compile("adam", "mse")
+        epochs = load_state(model, path)
+        assert epochs is not None
+        assert np.all(model.get_weights()[0] == epochs)
+    assert remove_checkpoint(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pruning_deletes_all_checkpoints_but_those_to_keep(
+    make_model: MakeModel, tmp_path: Path
+) -> None:
+    model = make_model()
+    for name in ("trial_0", "trial_1", "trial_2"):
+        save_state(model, tmp_path / name / CHECKPOINT)
+    (tmp_path / "trial_0" / "notes.txt").write_text("stays")
+
+    assert prune_checkpoints(tmp_path, keep={"trial_1"}) == 2
+
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*"))
+    assert left == ["trial_0/notes.txt", f"trial_1/{BUILD_CONFIG}", f"trial_1/{CHECKPOINT}"]
+    assert json.loads((tmp_path / "trial_1" / BUILD_CONFIG).read_text()) is not None

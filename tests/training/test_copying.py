@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import threading
+import warnings
+from pathlib import Path
+
+import keras
+import pytest
+
+from afina.errors import FatalValueError
+from afina.training import copy_callbacks
+
+
+class Counter(keras.callbacks.Callback):  # type: ignore[misc]
+    def __init__(self, seen: list[int] | None = None) -> None:
+        super().__init__()
+        self.seen: list[int] = [] if seen is None else seen
+
+
+def test_each_training_gets_callbacks_of_its_own() -> None:
+    original = Counter()
+    copied = copy_callbacks([original])[0]
+    copied.seen.append(1)
+    assert original.seen == []
+    assert isinstance(copied, Counter)
+
+
+def test_what_two_callbacks_share_their_copies_share_too() -> None:
+    shared: list[int] = []
+    one, other = copy_callbacks([Counter(shared), Counter(shared)])
+    one.seen.append(1)
+    assert other.seen == [1]
+    assert shared == []
+
+
+def test_an_open_file_or_lock_is_shared_and_the_rest_copied_with_one_warning(
+    tmp_path: Path,
+) -> None:
+    with (tmp_path / "log.txt").open("w") as file:
+        original = Counter()
+        original.file, original.lock = file, threading.Lock()
+        original.again = original
+        with pytest.warns(UserWarning, match="Counter: file, lock cannot be copied") as caught:
+            (copied,) = copy_callbacks(original)
+        assert len(caught) == 1
+        assert copied.file is file
+        assert copied.lock is original.lock
+        assert copied.again is copied
+        copied.seen.append(1)
+        assert original.seen == []
+
+
+def test_a_callback_that_refuses_to_be_copied_ends_the_search_with_advice() -> None:
+    class Single(keras.callbacks.Callback):  # type: ignore[misc]
+        def __reduce_ex__(self, protocol: object) -> str:
+            raise RuntimeError("there is one of me")
+
+    with pytest.raises(FatalValueError, match="there is one of me.*on_train_begin"):
+        copy_callbacks([Single()])
+
+
+def test_keras_own_callbacks_are_copied_silently_in_every_form_that_fit_takes() -> None:
+    stop = keras.callbacks.EarlyStopping(patience=3)
+    csv = keras.callbacks.CSVLogger("never-opened.csv")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert copy_callbacks(None) == []
+        assert copy_callbacks(stop)[0].patience == 3
+        assert [type(each) for each in copy_callbacks((stop, [csv]))] == [type(stop), type(csv)]
+        in_list = copy_callbacks(keras.callbacks.CallbackList([stop]))
+    assert in_list[0] is not stop
+    assert in_list[0].patience == 3
