@@ -58,6 +58,10 @@ if REFERENCE:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "afina_only: Keras Tuner 1.4.8 does not have this")
+    # Keras' JAX backend and NumPy 2 disagree; nothing here can help it.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

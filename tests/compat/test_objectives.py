@@ -53,7 +53,9 @@ def test_the_direction_is_inferred_from_the_name(name: str) -> None:
     assert infer_metric_direction(name) == INFERRED[name]
 
 
-@pytest.mark.parametrize("name", ["F1Score", "f1_score", "r2_score", "cosine_similarity", "BinaryIoU"])
+@pytest.mark.parametrize(
+    "name", ["F1Score", "f1_score", "r2_score", "cosine_similarity", "BinaryIoU"]
+)
 def test_scores_that_grow_with_quality_are_maximized(name: str, mended: bool) -> None:
     assert (infer_metric_direction(f"val_{name}") == "max") is mended
 

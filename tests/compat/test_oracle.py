@@ -135,7 +135,9 @@ def test_trial_ids_without_max_trials_have_four_digits(random_oracle: Any) -> No
 @pytest.mark.parametrize(
     ("direction", "order"), [("max", [0.9, 0.5, 0.1]), ("min", [0.1, 0.5, 0.9])]
 )
-def test_best_trials_come_best_first(random_oracle: Any, direction: str, order: list[float]) -> None:
+def test_best_trials_come_best_first(
+    random_oracle: Any, direction: str, order: list[float]
+) -> None:
     oracle = random_oracle(objective=kt.Objective("score", direction))
     for score in (0.5, 0.9, 0.1):
         finish(oracle, oracle.create_trial("tuner0"), score)

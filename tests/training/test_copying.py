@@ -55,7 +55,7 @@ def test_a_callback_that_refuses_to_be_copied_ends_the_search_with_advice() -> N
         def __reduce_ex__(self, protocol: object) -> str:
             raise RuntimeError("there is one of me")
 
-    with pytest.raises(FatalValueError, match="there is one of me.*on_train_begin"):
+    with pytest.raises(FatalValueError, match=r"there is one of me.*on_train_begin"):
         copy_callbacks([Single()])
 
 

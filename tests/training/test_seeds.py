@@ -82,7 +82,7 @@ def test_what_the_user_set_in_keras_survives_a_fresh_session() -> None:
             release()
             assert keras.config.dtype_policy().name == "mixed_bfloat16"
             assert not keras.config.is_interactive_logging_enabled()
-            assert keras.activations.get("twice")(2) == 4
+            assert keras.saving.get_registered_object("twice")(2) == 4
     finally:
         keras.config.set_dtype_policy("float32")
         if interactive:

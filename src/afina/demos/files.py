@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,16 @@ SILENCE_SECONDS = 5
 """After this long without an answer a connection is given up."""
 
 # What reading a damaged or half-written file raises.
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, pickle.UnpicklingError)
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    zipfile.BadZipFile,
+    zlib.error,
+    pickle.UnpicklingError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,12 +111,12 @@ def pictures_downloaded() -> tuple[Album, str] | None:
 def read_newswires(file: Path) -> Corpus:
     """Reads `reuters.npz` as Keras publishes it, or its twin without pickled lists."""
     if file.name == "reuters_flat.npz":
-        with np.load(file) as arrays:
+        with file.open("rb") as opened, np.load(opened) as arrays:
             tokens, offsets, labels = arrays["tokens"], arrays["offsets"], arrays["y"]
         texts = np.split(tokens.astype(np.int64), offsets[1:-1])
     else:
         # Pickled lists: only ever opened from the user's own folder or Keras's own cache.
-        with np.load(file, allow_pickle=True) as arrays:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=True) as arrays:
             texts, labels = [np.asarray(ranks, np.int64) for ranks in arrays["x"]], arrays["y"]
     rank_of = json.loads((file.parent / "reuters_word_index.json").read_text(encoding="utf-8"))
     return Corpus(
@@ -119,7 +129,7 @@ def read_newswires(file: Path) -> Corpus:
 
 def read_pictures(file: Path) -> Album:
     """Reads the four arrays of `fashion_mnist.npz`."""
-    with np.load(file) as arrays:
+    with file.open("rb") as opened, np.load(opened) as arrays:
         parts = {name: arrays[name] for name in ("x_train", "y_train", "x_test", "y_test")}
     return Album(**parts, white=255, classes=tuple(CLOTHES.split(", ")))
 

@@ -1,25 +1,28 @@
-"""(interim) Display of a running search."""
+"""The display of a running search: events (facts), a board (where it stands), and drawings."""
 
-from dataclasses import dataclass
-from typing import Any
+from afina.progress.base import Display, SilentDisplay
+from afina.progress.board import Board
+from afina.progress.choose import create_display
+from afina.progress.events import (
+    EpochEnded,
+    Event,
+    Message,
+    SearchEnded,
+    SearchStarted,
+    TrialEnded,
+    TrialStarted,
+)
 
-
-class _Event:
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.__dict__.update(kwargs)
-
-
-class EpochEnded(_Event): ...
-class SearchEnded(_Event): ...
-class SearchStarted(_Event): ...
-class TrialEnded(_Event): ...
-class TrialStarted(_Event): ...
-
-
-class Display:
-    def handle(self, event: Any) -> None: ...
-    def close(self) -> None: ...
-
-
-def create_display(*args: Any, **kwargs: Any) -> Display:
-    return Display()
+__all__ = [
+    "create_display",
+    "Display",
+    "SilentDisplay",
+    "Board",
+    "Event",
+    "SearchStarted",
+    "TrialStarted",
+    "EpochEnded",
+    "TrialEnded",
+    "SearchEnded",
+    "Message",
+]

@@ -22,13 +22,12 @@ SMALLEST_DEVIATION = 1e-9  # of the posterior; below it the outcome is as good a
 # Where 1 + z * mills(z) has lost so many digits that its asymptotic series is the better one.
 FAR_TAIL = -100.0
 
-UNIFORM = 384
-INCUMBENTS = 5
-AROUND_EACH = 64
+UNIFORM = 256
+INCUMBENTS = 4
+AROUND_EACH = 48
 STARTS = 4
 ROUNDS = 2
 STEPS = 12
-KEPT = 64
 
 
 def log_improvement(z: Array) -> tuple[Array, Array, Array]:
@@ -161,10 +160,12 @@ def maximise(
     points = np.concatenate(pool)
     starts, worth = points[winners[:STARTS]], values[winners[:STARTS]]
     for _ in range(ROUNDS):
-        starts, worth = _climbed(acquisition, geometry, starts, worth)
-        starts, worth = _stepped(acquisition, geometry, starts, worth, rng)
+        starts, climbed = _climbed(acquisition, geometry, starts, worth)
+        starts, worth = _stepped(acquisition, geometry, starts, climbed, rng)
+        if not (worth > climbed).any():
+            break
     points = np.concatenate([starts, points])
-    order = np.argsort(-np.concatenate([worth, values]), kind="stable")[:KEPT]
+    order = np.argsort(-np.concatenate([worth, values]), kind="stable")
     return np.asarray(points[order])
 
 
@@ -176,11 +177,13 @@ def _climbed(
     if not len(real):
         return points, worth
 
+    active = geometry.active(points)  # decided by discrete axes alone, which stay
+
     def negative(flat: Array) -> tuple[float, Array]:
         moved = points.copy()
         moved[:, real] = flat.reshape(len(points), len(real))
-        value, slope = acquisition.gradient(geometry.embed(moved))
-        by_axes = geometry.pull_back(moved, slope)[:, real]
+        value, slope = acquisition.gradient(geometry.embed(moved, active))
+        by_axes = geometry.pull_back(moved, active, slope)[:, real]
         return -float(value.sum()), -by_axes.ravel()
 
     found = minimize(

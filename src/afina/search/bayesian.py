@@ -20,8 +20,9 @@ from afina.search.acquisition import (
 )
 from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.search.candidates import Geometry
-from afina.search.gaussian_process import GaussianProcess, Kernel, fit
+from afina.search.gaussian_process import GaussianProcess, Kernel, fit, squared_distances
 from afina.search.targets import standardised
+from afina.search.threads import one_blas_thread
 from afina.search.untried import (
     Tried,
     all_tried,
@@ -45,6 +46,9 @@ MODEL_LIMIT = 300
 # are plain draws, which cost little where the optimum is found, and find another hill if not.
 STALLED = 10
 EXPLORE_EVERY = 3
+# Squared distance up to which points are one configuration: real values change in their last
+# digits on the way to the unit cube and back, so that equality alone would not see a repeat.
+SAME = 1e-12
 SMALLEST_NOISE = 1e-6  # of the targets' variance; less makes the covariance singular in float64
 
 
@@ -166,7 +170,8 @@ class BayesianOptimization:
             points = self._spread(geometry, started, initial)
         elif completed >= 2 and not (_stalled(state.told) and started % EXPLORE_EVERY == 0):
             # The model needs two results to know of a difference, however many trials are running.
-            points = self._promising(geometry, state.told, situation.running, rng)
+            with one_blas_thread():
+                points = self._promising(geometry, state.told, situation.running, rng)
         for point in points:
             values = geometry.decode(point)
             if not is_tried(key_of(values, space)):
@@ -215,7 +220,9 @@ class BayesianOptimization:
             pending = _encoded(geometry, [tuple(trial.values.items()) for trial in running])
             process = process.believe(geometry.embed(pending))
         order = np.argsort(targets, kind="stable")
-        return maximise(self._acquisition(process), geometry, points[order], rng)
+        found = maximise(self._acquisition(process), geometry, points[order], rng)
+        nearest = squared_distances(geometry.embed(found), process.features).min(axis=1)
+        return np.asarray(found[nearest > SAME])
 
     def _acquisition(self, process: GaussianProcess) -> Acquisition:
         """What to maximise, given the model."""

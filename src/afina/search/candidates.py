@@ -145,10 +145,16 @@ class Geometry:
                 active[:, index] &= ~active[:, rival]
         return active
 
-    def embed(self, points: Array) -> Array:
-        """(n, f) features of full points, or of encoded ones: NaN counts as inactive."""
-        points = np.nan_to_num(points, nan=0.5)
-        active = self.active(points)
+    def embed(self, points: Array, active: Mask | None = None) -> Array:
+        """(n, f) features of points, full or encoded.
+
+        Args:
+            points: (n, dim).
+            active: What `active` says of them, where that is known; saves half of the time.
+        """
+        points = np.where(np.isnan(points), 0.5, points)
+        if active is None:
+            active = self.active(points)
         on = active[:, self._owners].astype(float)
         lines = (points - self._shift) * self._scale
         angles = lines[:, self._arcs]
@@ -163,9 +169,9 @@ class Geometry:
             axis=1,
         )
 
-    def pull_back(self, points: Array, slopes: Array) -> Array:
+    def pull_back(self, points: Array, active: Mask, slopes: Array) -> Array:
         """Derivatives by the features (n, f) as derivatives by the single axes (n, dim)."""
-        on = self.active(points)[:, self._owners]
+        on = active[:, self._owners]
         angles = (points - self._shift) * self._scale
         split = np.cumsum([len(self._linear), len(self._arcs), len(self._arcs)])
         by_line, by_sine, by_cosine, _ = np.split(slopes, split, axis=1)
@@ -262,7 +268,7 @@ def _parts(space: Space, encoding: Encoding) -> list[Part]:
         if len(axes) > 1:
             values = tuple(entry.values)
         elif entry.count is not None and entry.count <= DISCRETE_LIMIT:
-            values = tuple(sorted(all_values(entry)[1:], key=entry.value_to_prob))
+            values = tuple(sorted(all_values(entry), key=entry.value_to_prob))
         positions = None
         if len(axes) == 1 and values:
             positions = np.array([entry.value_to_prob(value) for value in values])

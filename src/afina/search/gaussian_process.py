@@ -185,7 +185,7 @@ class GaussianProcess:
         self.groups = groups
         self._weights = 1 / kernel.lengthscales[groups] if len(groups) else np.zeros(0)  # (f,)
         self._scaled = features * self._weights
-        covariance, _ = _matern(squared_distances(self._scaled, self._scaled))
+        covariance = _matern(squared_distances(self._scaled, self._scaled))
         np.fill_diagonal(covariance, 1 + kernel.noise)
         factor = np.linalg.cholesky(covariance)
         self._whiten: Array = lapack.dtrtri(factor, lower=1)[0]  # (n, n), inverse of the factor
@@ -203,7 +203,7 @@ class GaussianProcess:
         Returns:
             Mean (m,) and variance (m,), the variance never below 0.
         """
-        cross, _ = _matern(squared_distances(features * self._weights, self._scaled))
+        cross = _matern(squared_distances(features * self._weights, self._scaled))
         white = cross @ self._whiten.T
         variance = 1 - np.einsum("mn,mn->m", white, white)
         return self.mean + cross @ self._alpha, np.maximum(variance, 0.0)
@@ -215,17 +215,19 @@ class GaussianProcess:
             Mean (m,), variance (m,), gradient of the mean (m, f), gradient of the variance (m, f).
         """
         scaled = features * self._weights
-        cross, slope = _matern(squared_distances(scaled, self._scaled))
+        squares = squared_distances(scaled, self._scaled)
+        slope = _matern_slope(squares)
+        cross = _matern(squares)
         white = cross @ self._whiten.T
         variance = np.maximum(1 - np.einsum("mn,mn->m", white, white), 0.0)
 
         def by_features(outer: Array) -> Array:
             # d/dx of sum_j outer_j k(x, x_j) = sum_j outer_j slope_j 2 (x - x_j) / l ** 2
-            pull = outer * slope
+            pull = outer * slope  # (m, n)
             total = pull.sum(axis=1, keepdims=True)
-            return 2 * (total * scaled - pull @ self._scaled) * self._weights
+            return np.asarray(2 * (total * scaled - pull @ self._scaled) * self._weights)
 
-        mean_gradient = by_features(np.broadcast_to(self._alpha, cross.shape))
+        mean_gradient = by_features(self._alpha[None])
         variance_gradient = by_features(-2 * white @ self._whiten)
         return self.mean + cross @ self._alpha, variance, mean_gradient, variance_gradient
 
@@ -257,11 +259,22 @@ def squared_distances(a: Array, b: Array) -> Array:
     return squares
 
 
-def _matern(squares: Array) -> tuple[Array, Array]:
-    """Matern-5/2 at squared distances, and its derivative by the squared distance."""
+def _matern(squares: Array) -> Array:
+    """Matern-5/2 at squared distances, which it overwrites."""
+    squares *= 5
+    root = np.sqrt(squares)
+    squares /= 3
+    squares += root
+    squares += 1
+    np.negative(root, out=root)
+    squares *= np.exp(root, out=root)
+    return squares
+
+
+def _matern_slope(squares: Array) -> Array:
+    """Derivative of Matern-5/2 by the squared distance."""
     root = np.sqrt(5 * squares)
-    decay = np.exp(-root)
-    return (1 + root + 5 / 3 * squares) * decay, -5 / 6 * (1 + root) * decay
+    return np.asarray(-5 / 6 * (1 + root) * np.exp(-root))
 
 
 def _profiled_mean(inverse: Array, targets: Array) -> float:

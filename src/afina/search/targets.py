@@ -15,6 +15,7 @@ from scipy.special import ndtri
 
 Array = NDArray[np.float64]
 
+LARGEST = 1e150  # its square is a float still
 POWERS = np.linspace(-1.0, 3.0, 17)  # 1 leaves the values as they are
 
 
@@ -37,9 +38,7 @@ def standardised(losses: Sequence[float | None]) -> Array:
         return np.zeros(len(losses))
     best, worst = min(finite), max(finite)
     filled = [worst if loss is None else min(max(loss, best), worst) for loss in losses]
-    values = np.array(filled, dtype=float)
-    # Dividing first: losses near the largest float would overflow when squared.
-    values /= max(abs(best), abs(worst), 1e-300)
+    values = np.clip(np.array(filled, dtype=float), -LARGEST, LARGEST)
     return _scaled(_power_warped(_scaled(_half_ranked(values))))
 
 

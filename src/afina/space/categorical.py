@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from afina.errors import SpaceError, wrong
@@ -30,9 +29,9 @@ class Choice(HyperParameter):
         values: Any,
         ordered: bool | None = None,
         default: Any = None,
-        conditions: Sequence[Any] = (),
+        **kwargs: Any,
     ) -> None:
-        super().__init__(name, None, conditions)
+        super().__init__(name, None, **kwargs)
         if isinstance(values, str) or not hasattr(values, "__iter__"):
             raise SpaceError(wrong(name, "values must be a list", values))
         self._values = _distinct([plain(value) for value in values])
@@ -101,8 +100,8 @@ class Boolean(HyperParameter):
 
     fields = ("default",)
 
-    def __init__(self, name: str, default: Any = False, conditions: Sequence[Any] = ()) -> None:
-        super().__init__(name, None, conditions)
+    def __init__(self, name: str, default: Any = False, **kwargs: Any) -> None:
+        super().__init__(name, None, **kwargs)
         default = plain(default)
         if default not in (0, 1):
             raise SpaceError(wrong(name, "default must be True or False", default))
@@ -150,8 +149,8 @@ class Fixed(HyperParameter):
 
     fields = ("value",)
 
-    def __init__(self, name: str, value: Any, conditions: Sequence[Any] = (), **_: Any) -> None:
-        super().__init__(name, None, conditions)
+    def __init__(self, name: str, value: Any, **kwargs: Any) -> None:
+        super().__init__(name, None, kwargs.get("conditions", ()))
         self.value = plain(value)
         if self.value is None or _kind(name, self.value) is None:
             raise SpaceError(wrong(name, "value must be a number, a text or a boolean", value))

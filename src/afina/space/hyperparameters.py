@@ -129,7 +129,9 @@ class HyperParameters:
         """
         with self._parent(name, parent_name, parent_values):
             full, conditions = self._place(name)
-            return self._ask(Int(full, min_value, max_value, step, sampling, default, conditions))
+            return self._ask(
+                Int(full, min_value, max_value, step, sampling, default, conditions=conditions)
+            )
 
     def Float(
         self,
@@ -145,7 +147,9 @@ class HyperParameters:
         """A real number between two bounds; arguments as for `Int`."""
         with self._parent(name, parent_name, parent_values):
             full, conditions = self._place(name)
-            return self._ask(Float(full, min_value, max_value, step, sampling, default, conditions))
+            return self._ask(
+                Float(full, min_value, max_value, step, sampling, default, conditions=conditions)
+            )
 
     def Choice(
         self,
@@ -159,7 +163,7 @@ class HyperParameters:
         """One of some values of one kind; see `afina.space.Choice`."""
         with self._parent(name, parent_name, parent_values):
             full, conditions = self._place(name)
-            return self._ask(Choice(full, values, ordered, default, conditions))
+            return self._ask(Choice(full, values, ordered, default, conditions=conditions))
 
     def Boolean(
         self,
@@ -171,7 +175,7 @@ class HyperParameters:
         """True or False."""
         with self._parent(name, parent_name, parent_values):
             full, conditions = self._place(name)
-            return self._ask(Boolean(full, default, conditions))
+            return self._ask(Boolean(full, default, conditions=conditions))
 
     def Fixed(
         self, name: str, value: Any, parent_name: str | None = None, parent_values: Any = None
@@ -179,7 +183,7 @@ class HyperParameters:
         """A value that is not tuned."""
         with self._parent(name, parent_name, parent_values):
             full, conditions = self._place(name)
-            return self._ask(Fixed(full, value, conditions))
+            return self._ask(Fixed(full, value, conditions=conditions))
 
     def _place(self, name: str) -> Place:
         if not isinstance(name, str) or not name:

@@ -148,9 +148,9 @@ class Numerical(HyperParameter):
         step: Any = None,
         sampling: str | None = "linear",
         default: Any = None,
-        conditions: Sequence[Any] = (),
+        **kwargs: Any,
     ) -> None:
-        super().__init__(name, None, conditions)
+        super().__init__(name, None, **kwargs)
         self.min_value = self._number(min_value, "min_value")
         self.max_value = self._number(max_value, "max_value")
         self.step = None if step is None else self._number(step, "step")
@@ -210,7 +210,7 @@ class Numerical(HyperParameter):
         """All values of a stepped range, else 10 evenly spread over the sampling's scale."""
         if self._count is not None and self.step is not None:
             return sorted(self.value_at(index) for index in range(self._count))
-        points = [self.prob_to_value(index / 9) for index in range(10)]
+        points = [self.prob_to_value((index + 0.5) / 10) for index in range(10)]
         return sorted(set(points))
 
     def prob_to_value(self, prob: float) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from afina.store.base import Header, TrialStore
+from afina.store.codec import row_to_trial, trial_to_row
 from afina.store.memory import MemoryStore
 from afina.store.project import delete_project, open_store
 
@@ -18,6 +19,8 @@ __all__ = [
     "TrialStore",
     "delete_project",
     "open_store",
+    "row_to_trial",
+    "trial_to_row",
 ]
 
 

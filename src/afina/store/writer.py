@@ -53,7 +53,7 @@ class SqliteWriter:
         with told_of(file):
             fresh = not file.exists()
             self._engine = sql.create_engine(
-                "sqlite://", creator=lambda: connect(str(file)), poolclass=NullPool
+                "sqlite://", creator=lambda: _open_to_write(file), poolclass=NullPool
             )
             self.connection = self._engine.connect()
             try:
@@ -68,15 +68,10 @@ class SqliteWriter:
     def _prepare(self) -> None:
         with self.connection.begin():  # before anything is changed
             ready = has_tables(self.connection, self.file)
-        # A state change is one transaction, and must survive a power loss with one synced write.
-        # With a write-ahead log and synchronous=FULL a commit appends to the log and syncs it
-        # once; NORMAL would not sync before the log is moved into the file, and a rollback
-        # journal would sync three times. Readers see the last commit and never wait.
-        # Where a file system cannot do it (no shared memory), SQLite keeps its rollback journal.
-        with self.connection.begin():
-            with contextlib.suppress(sql.exc.OperationalError):
-                self.connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            self.connection.exec_driver_sql("PRAGMA synchronous=FULL")
+        # Where a file system cannot do it (no shared memory), SQLite keeps its rollback journal,
+        # which syncs more often and makes readers wait, but is as safe.
+        with self.connection.begin(), contextlib.suppress(sql.exc.OperationalError):
+            self.connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         if not ready:
             with self._transaction():
                 METADATA.create_all(self.connection)
@@ -173,6 +168,17 @@ def connect(path: str, *, uri: bool = False) -> sqlite3.Connection:
     return sqlite3.connect(
         path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, uri=uri
     )
+
+
+def _open_to_write(file: Path) -> sqlite3.Connection:
+    connection = connect(str(file))
+    # A state change is one transaction, and must survive a power loss with one synced write.
+    # With a write-ahead log and synchronous=FULL a commit appends to the log and syncs it once;
+    # NORMAL would not sync before the log is moved into the file, and a rollback journal would
+    # sync three times. Readers see the last commit and never wait for the writer.
+    # Said here and not once, as SQLAlchemy opens anew after Ctrl-C within a statement.
+    connection.execute("PRAGMA synchronous=FULL")
+    return connection
 
 
 def has_tables(connection: Connection, file: Path) -> bool:

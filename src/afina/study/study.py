@@ -291,7 +291,7 @@ class Study:
         with self._lock:
             resolved = replace(self._resolved(trial, hp), failure=failure, notes=dict(notes or {}))
             if retry and resolved.attempt < self.max_retries:
-                waiting = replace(resolved, status=Status.WAITING, ranges=())
+                waiting = replace(resolved, status=Status.WAITING)
                 self._keep(waiting)
                 self._retry.append(trial.number)
                 return waiting

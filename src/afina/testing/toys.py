@@ -90,14 +90,7 @@ def run(
             if watch is not None:
                 watch(state, situation, answer)
         if isinstance(answer, Suggestion):
-            running.append(
-                Trial(
-                    number=started,
-                    values=dict(answer.values),
-                    schedule=answer.schedule,
-                    known=len(ended),
-                )
-            )
+            running.append(_open(answer, number=started, known=len(ended)))
             started += 1
             continue
         if isinstance(answer, Done):
@@ -105,14 +98,19 @@ def run(
         if not running:
             assert done is not None or started >= trials, "Wait was answered while nothing runs"
             break
-        open_trial = running.pop(int(rng.integers(len(running))))
-        met = discover(open_trial.values) if discover is not None else ()
-        trial, space = _build(open_trial, space, met)
+        trial = running.pop(int(rng.integers(len(running))))
+        met = discover(trial.values) if discover is not None else ()
+        trial, space = _build(trial, space, met)
         trial = _train(replace(trial, ended=len(ended)), loss)
         state = algorithm.tell(state, trial, space)
         ended.append(trial)
         spaces.append(space)
     return Run(trials=tuple(ended), spaces=tuple(spaces), state=state, done=done)
+
+
+def _open(answer: Suggestion, *, number: int, known: int) -> Trial:
+    values = dict(answer.values)
+    return Trial(number=number, values=values, schedule=answer.schedule, known=known)
 
 
 def _build(trial: Trial, space: Space, met: Sequence[HyperParameter]) -> tuple[Trial, Space]:

@@ -19,6 +19,7 @@ def build_model(
     optimizer: Any = None,
     loss: Any = None,
     metrics: Any = None,
+    must_be_compiled: bool = True,
 ) -> keras.Model:
     """Builds the model of one training and checks that it can be trained.
 
@@ -30,6 +31,7 @@ def build_model(
         optimizer: Replaces the one that `build` compiled the model with.
         loss: Replaces the loss.
         metrics: Replaces the metrics.
+        must_be_compiled: False for a training loop of the user's own.
 
     Raises:
         FatalTypeError: `build` returned something else than a Keras model.
@@ -43,7 +45,7 @@ def build_model(
         check_size(model, max_model_size)
     if not (optimizer is None and loss is None and metrics is None):
         recompile(model, optimizer=optimizer, loss=loss, metrics=metrics)
-    if not model.compiled:
+    if must_be_compiled and not model.compiled:
         raise FatalValueError(
             wrong(
                 "build(hp)",

@@ -120,7 +120,7 @@ def load_state(model: keras.Model, path: Path, *, optimizer: bool = True) -> int
     main = getattr(model, "optimizer", None)
     if main is not None and not main.built:
         main.build(model.trainable_variables)
-    kept = [copies(each.variables) for each in optimizers_of(model)]
+    kept = [] if optimizer else [copies(each.variables) for each in optimizers_of(model)]
     try:
         extras = _read_extras(path)
         _load_weights(model, path, quiet=extras is not None or not optimizer)
@@ -209,8 +209,15 @@ def _save_build_config(model: keras.Model, path: Path) -> None:
 
 def _build(model: keras.Model, path: Path) -> None:
     """Creates the variables of a model that was returned unbuilt."""
-    if path.is_file():
-        model.build_from_config(_shapes(json.loads(path.read_text(encoding="utf-8"))))
+    config = _shapes(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    with warnings.catch_warnings():  # Keras warns where it gives up; the next lines do not
+        warnings.filterwarnings("ignore", "Model .* had a build config", UserWarning)
+        model.build_from_config(config)
+    if not model.built and "input_shape" in config:  # e.g. inputs in a dict
+        model(_tensors(config["input_shape"]))
+    if not model.built and "shapes_dict" in config:
+        shapes = config["shapes_dict"]
+        model(**{name.removesuffix("_shape"): _tensors(shapes[name]) for name in shapes})
     if not model.built:
         raise StoreError(
             wrong(
@@ -231,6 +238,15 @@ def _shapes(value: Any) -> Any:
             return tuple(value)
         return [_shapes(item) for item in value]
     return value
+
+
+def _tensors(shapes: Any) -> Any:
+    """Symbolic inputs of these shapes: calling a model with them creates its variables."""
+    if isinstance(shapes, dict):
+        return {key: _tensors(shape) for key, shape in shapes.items()}
+    if isinstance(shapes, list):
+        return [_tensors(shape) for shape in shapes]
+    return keras.KerasTensor(shapes)
 
 
 def remove_checkpoint(path: Path) -> bool:

@@ -48,6 +48,7 @@ def write_globals(values: dict[str, Any]) -> None:
 def fresh_session() -> None:
     """Starts a new Keras session: layer names count from 0 again, user settings stay.
 
+    The session belongs to the process: no other thread may be building a model meanwhile.
     Garbage is not collected here: that takes a good part of a second, and `release` does it.
     """
     settings = read_globals(SETTINGS)

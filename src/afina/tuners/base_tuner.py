@@ -101,6 +101,7 @@ class BaseTuner:
         hp = self.oracle.get_space()
         self.hypermodel.declare_hyperparameters(hp)
         self.oracle.update_space(hp)
+        self.oracle.hyperparameters.bind()  # what is declared overrides what `build` says
         self._activate_all_conditions()
 
     def _activate_all_conditions(self) -> None:
@@ -285,11 +286,11 @@ class BaseTuner:
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[HyperParameters]:
         """The hyperparameters of the best trials, best first; build with them at will."""
-        return [t.hyperparameters.copy() for t in self.oracle.get_best_trials(num_trials)]
+        return [t.hyperparameters.copy() for t in self.oracle.get_completed_trials(num_trials)]
 
     def get_best_models(self, num_models: int = 1) -> list[Any]:
         """The models of the best trials as they were at their best epoch, best first."""
-        return [self.load_model(trial) for trial in self.oracle.get_best_trials(num_models)]
+        return [self.load_model(trial) for trial in self.oracle.get_completed_trials(num_models)]
 
     def load_model(self, trial: Trial) -> Any:
         """Loads a trial's model: override it together with `save_model`."""

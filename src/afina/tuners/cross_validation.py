@@ -1,1 +1,2 @@
-def cross_validate(*a, **k): raise NotImplementedError
+def cross_validate(*a, **k):
+    raise NotImplementedError

@@ -62,6 +62,11 @@ class HyperbandOracle(Oracle):
             seed=seed,
         )
 
+    def needed_trials(self) -> set[int]:
+        """Those of the open brackets: any of them may be promoted yet."""
+        brackets = self.study.state.brackets
+        return {trial.number for rungs in brackets for rung in rungs for trial in rung}
+
 
 class Hyperband(Tuner):
     """Searches with many short trainings, of which the best go on with weights and optimizer.

@@ -155,11 +155,17 @@ class MetricsTracker:
             raise ArgumentError(f"metric {name!r} already exists.")
         self.metrics[name] = MetricHistory(direction or infer_metric_direction(name) or "min")
 
-    def update(self, name: str, value: Any, step: int = 0) -> None:
-        """Adds a value at a step, registering the metric where needed."""
+    def update(self, name: str, value: Any, step: int = 0) -> bool:
+        """Adds a value at a step, registering the metric where needed.
+
+        Returns:
+            Whether the metric's best value changed.
+        """
         if not self.exists(name):
             self.register(name)
+        before = self.metrics[name].get_best_value()
         self.metrics[name].update(value, step=step)
+        return self.metrics[name].get_best_value() != before
 
     def get_history(self, name: str) -> list[MetricObservation]:
         """All observations of the metric by step."""

@@ -14,7 +14,7 @@ import numpy as np
 from afina.errors import ArgumentError, FatalRuntimeError, ObjectiveError, wrong
 from afina.search import Algorithm, Done, Random, Situation, Suggestion, Wait
 from afina.space import HyperParameters
-from afina.store import TrialStore, open_store
+from afina.store import MemoryStore, TrialStore, open_store, row_to_trial, trial_to_row
 from afina.study import Study, choose_seed
 from afina.trials import (
     Failure,
@@ -89,7 +89,9 @@ class PopulatedByOracle:
                 )
             )
         values, schedule = split_schedule(answer.get("values") or {})
-        return Suggestion(values=values, schedule=schedule)
+        rng = np.random.default_rng([self.oracle.study.seed, situation.number])
+        draw = situation.space.complete(values, lambda e: e.prob_to_value(float(rng.random())))
+        return Suggestion(values={**draw, **values}, schedule=schedule)
 
 
 class Oracle:
@@ -153,11 +155,20 @@ class Oracle:
             self.hyperparameters.bind()
         self.trials: dict[str, Trial] = {}
         self.ongoing_trials: dict[str, Trial] = {}
-        self.verbose: Any = "auto"
+        self.verbose = "auto"
         self._folder: Path | None = None
         self._study: Study | None = None
         self._id_width: int | None = None
         self._with_curves: set[str] = set()
+
+    @property
+    def verbose(self) -> Any:
+        """0 is silent, 1 is not; "auto" is 1."""
+        return self._verbose
+
+    @verbose.setter
+    def verbose(self, value: Any) -> None:
+        self._verbose = 1 if value == "auto" else value
 
     # -- the algorithm ------------------------------------------------------------------------
 
@@ -312,7 +323,7 @@ class Oracle:
         return trial
 
     @synchronized
-    def update_trial(self, trial_id: str, metrics: Mapping[str, Any], step: int = 0) -> str:
+    def update_trial(self, trial_id: str, metrics: Mapping[str, Any], step: int = 0) -> Trial:
         """Reports metrics of a running trial; a second report of one step is another execution's.
 
         Args:
@@ -321,7 +332,7 @@ class Oracle:
             step: The epoch.
 
         Returns:
-            The trial's status.
+            The trial.
 
         Raises:
             ObjectiveError: The objective is not among the metrics.
@@ -348,7 +359,7 @@ class Oracle:
             seen = {o.step: len(o.value) for o in trial.metrics.get_history(first)}
             stored = self.study.trials[int(trial_id)]
             self.study.report(stored, numbers, step=step, execution=seen[step] - 1)
-        return trial.status
+        return trial
 
     @synchronized
     def report_epoch(
@@ -359,21 +370,27 @@ class Oracle:
         self.study.report(self.study.trials[int(trial_id)], metrics, epoch, execution)
 
     @synchronized
-    def end_trial(self, trial: Trial | str, status: str | None = None) -> None:
+    def end_trial(
+        self,
+        trial: Trial | str | None = None,
+        status: str | None = None,
+        *,
+        trial_id: str | None = None,
+    ) -> None:
         """Ends a trial: scores it, or queues it to be run again, or records its failure.
 
         Args:
             trial: The trial, its status set to COMPLETED, INVALID (failed, to be retried) or
                 FAILED; or its id.
             status: With an id: the status.
+            trial_id: The id, as Keras Tuner's old form names it.
 
         Raises:
             SearchFailedError: Too many trials in a row have failed.
         """
-        if isinstance(trial, str):
-            trial_id, trial = trial, self.trials[trial]
+        if trial is None or isinstance(trial, str):
+            trial = self.trials[str(trial_id if trial is None else trial)]
             trial.status = status or TrialStatus.COMPLETED
-            assert trial.trial_id == trial_id
         mine = self.trials.get(trial.trial_id)
         if mine is None:
             raise ArgumentError(wrong("end_trial", "must get a trial of this oracle", trial))
@@ -476,14 +493,21 @@ class Oracle:
         return self.trials[trial_id]
 
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
-        """The completed trials, best first; fewer where there are not so many."""
-        found = []
-        for trial in self.study.best_trials(num_trials):
-            face = self.trials[self.id_of(trial.number)]
-            if not face.history:
-                face.history = self.study_history(trial.number)
-            found.append(face)
+        """The completed trials, best first, and behind them the others in their own order."""
+        best = self.study.best_trials(num_trials)
+        numbers = [trial.number for trial in best]
+        if len(best) < num_trials:
+            numbers += [n for n in sorted(self.study.trials) if n not in set(numbers)]
+        found = [self.trials[self.id_of(number)] for number in numbers[:num_trials]]
+        for trial in found:
+            if not trial.history:
+                trial.history = self.study_history(int(trial.trial_id))
         return found
+
+    def get_completed_trials(self, num_trials: int = 1) -> list[Trial]:
+        """The completed trials, best first; fewer where there are not so many."""
+        found = self.get_best_trials(num_trials)
+        return [trial for trial in found if trial.status == TrialStatus.COMPLETED]
 
     def remaining_trials(self) -> int | None:
         """How many trials are left to begin; None without `max_trials`."""
@@ -499,12 +523,25 @@ class Oracle:
             "start_order": self.start_order,
             "end_order": self.end_order,
             "ongoing_trials": {who: t.trial_id for who, t in self.ongoing_trials.items()},
-            "seed": self.seed,
+            "seed": self.study.seed,
+            "trials": [trial_to_row(trial) for trial in self.study.trials.values()],
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """The other half of `get_state`: override both. The trials come back by themselves."""
-        del state
+        """Takes over what `get_state` of another oracle of the same kind returned.
+
+        Where the project is on disk already, its trials come from there, and this does nothing; a
+        subclass that overrides `get_state` overrides this as well, for what it added.
+        """
+        if self._folder is not None or self._study is not None:
+            return
+        self.seed = state["seed"]
+        self.hyperparameters = HyperParameters.from_config(state["hyperparameters"])
+        self.open(MemoryStore())
+        self.study.begin()
+        for row in state["trials"]:
+            self.study.store.put(row_to_trial(row))
+        self.open(self.study.store)
 
     def save(self) -> None:
         """Kept for Keras Tuner's users: every change is on disk already."""

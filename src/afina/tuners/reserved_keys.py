@@ -33,6 +33,8 @@ def with_schedule(
         "tuner/bracket": schedule.bracket,
         "tuner/round": schedule.rung,
     }
+    if schedule.iteration:
+        keys["tuner/iteration"] = schedule.iteration
     if schedule.parent is not None:
         keys["tuner/trial_id"] = trial_id(schedule.parent)
     return {**values, **keys}
@@ -51,5 +53,6 @@ def split_schedule(values: Mapping[str, Any]) -> tuple[dict[str, Any], Schedule 
         start_epoch=int(values["tuner/initial_epoch"]),
         end_epoch=int(values["tuner/epochs"]),
         parent=None if parent is None else int(parent),
+        iteration=int(values.get("tuner/iteration", 0)),
     )
     return {k: v for k, v in values.items() if not k.startswith(PREFIX)}, schedule

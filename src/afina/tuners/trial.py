@@ -110,6 +110,10 @@ class Trial:
         """Writes the state to a JSON file."""
         Path(path).write_text(json.dumps(self.get_state(), default=_plain), encoding="utf-8")
 
+    def reload(self, path: str | Path) -> None:
+        """Takes over what `save` wrote."""
+        self.set_state(json.loads(Path(path).read_text(encoding="utf-8")))
+
     @classmethod
     def load(cls, path: str | Path) -> Trial:
         """Reads what `save` wrote."""

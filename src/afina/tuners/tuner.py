@@ -12,8 +12,8 @@ from afina import training
 from afina.errors import ArgumentError, wrong
 from afina.space import HyperParameters
 from afina.tuners.base_tuner import BaseTuner
-from afina.tuners.hypermodel import HyperModel
 from afina.tuners.hooks import BatchTunerCallback, TunerCallback
+from afina.tuners.hypermodel import HyperModel
 from afina.tuners.oracle import Oracle
 from afina.tuners.trial import Trial
 
@@ -54,7 +54,6 @@ class Tuner(BaseTuner):
         tuner_id: str | None = None,
         overwrite: bool = False,
         executions_per_trial: int = 1,
-        keep_checkpoints: int | None = 10,
         **kwargs: Any,
     ) -> None:
         if isinstance(executions_per_trial, bool) or executions_per_trial < 1:
@@ -66,7 +65,7 @@ class Tuner(BaseTuner):
         self.metrics = metrics
         self.distribution_strategy = distribution_strategy
         self.executions_per_trial = executions_per_trial
-        self.keep_checkpoints = keep_checkpoints
+        self.keep_checkpoints: int | None = kwargs.pop("keep_checkpoints", 10)
         self._removed: set[int] = set()
         super().__init__(
             oracle=oracle,
@@ -96,6 +95,7 @@ class Tuner(BaseTuner):
                 optimizer=self.optimizer,
                 loss=self.loss,
                 metrics=self.metrics,
+                must_be_compiled=type(hypermodel).fit is HyperModel.fit,
             )
 
     def _build_for_space(self, hp: HyperParameters) -> None:

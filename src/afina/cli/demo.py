@@ -1,0 +1,73 @@
+"""`afina demo`: the case studies."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import click
+
+NAMES = ("reuters", "fashion-mnist")
+
+
+@click.command()
+@click.argument("name", type=click.Choice(NAMES))
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the search and everything it leaves.  [default: demo-output/NAME]",
+)
+@click.option(
+    "--max-epochs",
+    default=10,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="The most epochs that one trial is trained.",
+)
+@click.option("--seed", default=0, show_default=True, help="Fixes the search and the trainings.")
+@click.option("--overwrite", is_flag=True, help="Start anew instead of going on with the search.")
+@click.option("--quiet", is_flag=True, help="Print the result only.")
+@click.option("--limit", type=click.IntRange(min=10), hidden=True)
+def demo(
+    name: str,
+    output: Path | None,
+    max_epochs: int,
+    seed: int,
+    overwrite: bool,
+    quiet: bool,
+    limit: int | None,
+) -> None:
+    """Run the case study NAME: search, final training, evaluation.
+
+    The data are looked for in the folder that the environment variable AFINA_DATA names, then in
+    Keras's cache, then Keras downloads them; without a network other data stand in for them.
+    Called again after an interruption, the search goes on where it stopped.
+    """
+    _prefer_jax()
+    from afina.demos.case import Options
+
+    options = Options(
+        output=output or Path("demo-output", name),
+        max_epochs=max_epochs,
+        seed=seed,
+        overwrite=overwrite,
+        quiet=quiet,
+        limit=limit,
+    )
+    if name == "reuters":
+        from afina.demos.reuters import run_reuters
+
+        run_reuters(options)
+    else:
+        from afina.demos.fashion_mnist import run_fashion_mnist
+
+        run_fashion_mnist(options)
+
+
+def _prefer_jax() -> None:
+    """Takes JAX where nobody chose: it is the fastest of Keras's backends for these networks."""
+    chosen = "KERAS_BACKEND" in os.environ or "keras" in sys.modules
+    if not chosen and importlib.util.find_spec("jax") is not None:
+        os.environ["KERAS_BACKEND"] = "jax"

@@ -1,0 +1,115 @@
+"""`afina best` and `afina trials`: what the search in a project folder has come to so far."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from afina.errors import StoreError, wrong
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--count", default=10, show_default=True, type=click.IntRange(min=1))
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def best(folder: Path, count: int, as_json: bool) -> None:
+    """Show the best trials of the search in FOLDER, best first.
+
+    FOLDER is a tuner's `directory/project_name`. The search may be running meanwhile.
+    """
+    found = [trial for trial in _read(folder) if trial["loss"] is not None]
+    found.sort(key=lambda trial: (trial["loss"], trial["number"]))
+    _print(found[:count], as_json)
+
+
+@click.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def trials(folder: Path, as_json: bool) -> None:
+    """List all trials of the search in FOLDER, in the order in which they began.
+
+    FOLDER is a tuner's `directory/project_name`. The search may be running meanwhile.
+    """
+    _print(_read(folder), as_json)
+
+
+def _read(folder: Path) -> list[dict[str, Any]]:
+    """The trials of a project as plain facts.
+
+    Raises:
+        StoreError: There is no search in `folder`, or it cannot be read.
+    """
+    from afina.store import open_store
+
+    store = open_store(folder)
+    try:
+        if store.header() is None:
+            raise StoreError(wrong("FOLDER", "must hold a search", str(folder), _advice(folder)))
+        return [
+            {
+                "number": trial.number,
+                "status": trial.status.value,
+                "score": trial.score,
+                "loss": trial.loss,
+                "epochs": len(store.history(trial.number)),
+                "seconds": round(trial.seconds, 3),
+                "values": dict(trial.values),
+                "failure": trial.failure.message if trial.failure else None,
+            }
+            for trial in store.trials()
+        ]
+    finally:
+        store.close()
+
+
+def _advice(folder: Path) -> str:
+    """Names a folder below that does hold a search, the likely slip."""
+    from afina.store import open_store
+
+    for below in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if open_store(below).header() is not None:
+            return f"Did you mean {str(below)!r}?"
+    return "Give the directory/project_name of a tuner."
+
+
+def _print(trials: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(trials, indent=2, ensure_ascii=False))
+    elif not trials:
+        click.echo("No trials yet.")
+    else:
+        rows = [("trial", "status", "score", "epochs", "seconds", "values")]
+        for line in _aligned([*rows, *map(_row, trials)]):
+            click.echo(line)
+
+
+def _row(trial: Mapping[str, Any]) -> tuple[str, ...]:
+    score = "-" if trial["score"] is None else f"{trial['score']:.6g}"
+    values = ", ".join(f"{name}={_short(value)}" for name, value in trial["values"].items())
+    reason = (trial["failure"] or "").strip().rpartition("\n")[2]  # of a traceback: the error
+    return (
+        str(trial["number"]),
+        trial["status"],
+        score,
+        str(trial["epochs"]),
+        f"{trial['seconds']:.1f}",
+        f"{values}  ({reason})" if reason else values,
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    """Lines with each column as wide as its longest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        yield "  ".join(cells).rstrip()

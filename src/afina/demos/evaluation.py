@@ -1,0 +1,130 @@
+"""How well a classifier does on data that it has not seen: facts, and sentences about them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """How well one class is told from the others."""
+
+    name: str
+
+    precision: float
+    """Of those that were taken for this class, the share that are of it; 0 if none were."""
+
+    recall: float
+    """Of those of this class, the share that were taken for it; 0 if there are none."""
+
+    f1: float
+    """Harmonic mean of the two; 0 if both are 0."""
+
+    count: int
+    """How many are of this class."""
+
+
+def accuracy(true: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+    """The share of right answers.
+
+    Example:
+        >>> accuracy(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 0]))
+        0.75
+    """
+    return float(np.mean(true == predicted))
+
+
+def confusion_matrix(
+    true: NDArray[np.int64], predicted: NDArray[np.int64], count: int
+) -> NDArray[np.int64]:
+    """How often class i (row) was taken for class j (column): (count, count).
+
+    Example:
+        >>> confusion_matrix(np.array([0, 1, 1]), np.array([0, 0, 1]), 2).tolist()
+        [[1, 0], [1, 1]]
+    """
+    cells = np.bincount(true * count + predicted, minlength=count * count)
+    return cells.reshape(count, count)
+
+
+def class_scores(confusion: NDArray[np.int64], names: Sequence[str]) -> list[ClassScore]:
+    """Precision, recall and F1 of each class, in the order of the classes."""
+    right = np.diag(confusion)
+    taken, there = confusion.sum(axis=0), confusion.sum(axis=1)
+    return [
+        ClassScore(
+            name=name,
+            precision=_share(right[place], taken[place]),
+            recall=_share(right[place], there[place]),
+            f1=_share(2 * right[place], taken[place] + there[place]),
+            count=int(there[place]),
+        )
+        for place, name in enumerate(names)
+    ]
+
+
+def mean_f1(scores: Sequence[ClassScore]) -> float:
+    """F1 averaged over the classes that occur: rare classes count as much as frequent ones."""
+    there = [score.f1 for score in scores if score.count]
+    return float(np.mean(there)) if there else 0.0
+
+
+def write_scores(scores: Sequence[ClassScore], file: Path) -> None:
+    """Writes the table as CSV, one line for each class."""
+    with file.open("w", newline="", encoding="utf-8") as out:
+        table = csv.writer(out)
+        table.writerow(["class", "precision", "recall", "f1", "count"])
+        for s in scores:
+            table.writerow([s.name, *(f"{x:.4f}" for x in (s.precision, s.recall, s.f1)), s.count])
+
+
+def best_epoch(history: Mapping[str, Sequence[float]]) -> int:
+    """The epoch (from 1) with the highest validation accuracy, the earliest of equals.
+
+    Example:
+        >>> best_epoch({"val_accuracy": [0.5, 0.8, 0.8, 0.7]})
+        2
+    """
+    return int(np.argmax(history["val_accuracy"])) + 1
+
+
+def overfitting(history: Mapping[str, Sequence[float]], epoch: int) -> str:
+    """Says in plain words how far the network has learnt its training data by heart.
+
+    Args:
+        history: Accuracy and loss for each epoch, both also with `val_` in front.
+        epoch: The epoch (from 1) to speak about.
+    """
+    seen, unseen = history["accuracy"][epoch - 1], history["val_accuracy"][epoch - 1]
+    gap = 100 * (seen - unseen)
+    lowest = int(np.argmin(history["val_loss"])) + 1
+    last = len(history["val_loss"])
+    facts = (
+        f"After {_epochs(epoch)} it gets {seen:.1%} of its training data right and {unseen:.1%} of "
+        f"data it has not seen: a gap of {gap:.1f} points"
+    )
+    if gap < 2:
+        verdict = "so it does not overfit."
+    elif gap < 8:
+        verdict = "so it overfits a little."
+    else:
+        verdict = "so it overfits: much of what it learnt holds for its training data alone."
+    if lowest < last:
+        trend = f"The loss on unseen data is lowest after {_epochs(lowest)} and rises from there."
+    else:
+        trend = "The loss on unseen data was still falling when training ended."
+    return f"{facts}, {verdict} {trend}"
+
+
+def _epochs(count: int) -> str:
+    return "1 epoch" if count == 1 else f"{count} epochs"
+
+
+def _share(part: int, whole: int) -> float:
+    return float(part / whole) if whole else 0.0

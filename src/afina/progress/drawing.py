@@ -1,0 +1,188 @@
+"""Draws a board for a terminal, with Rich."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from afina.progress.board import Board, Ended, Running
+from afina.progress.wording import duration, number, plural, reason, time_left
+from afina.trials import Status
+
+WIDEST = 84  # columns; beyond it the eye loses the row
+BAR = 24  # columns of an epoch's bar
+OTHER_ROWS = 11  # lines of the drawing that are no hyperparameters
+
+
+def draw(board: Board, now: float, width: int, height: int) -> RenderableType:
+    """The whole live region.
+
+    Args:
+        board: What to draw.
+        now: On the board's clock, in seconds.
+        width: Of the terminal, in columns.
+        height: Of the terminal, in lines; a long table is cut to it.
+    """
+    wide = min(width, WIDEST)
+    parts: list[RenderableType] = [_head(board, now, wide)]
+    if board.total:
+        parts.append(_bar(board.done, board.total, wide))
+    parts.append(_standing(board))
+    newest = board.newest
+    others = len(board.running) - 1
+    if newest is not None:
+        rows = max(height - OTHER_ROWS - 2 * max(others, 0), 3)
+        parts += [Text(), _table(board, newest, rows, wide), Text()]
+    for running in board.running.values():
+        parts += [_epochs(running, alone=others == 0), _metrics(board, running)]
+    return Padding(Group(*parts), (1, 0, 0, 0))
+
+
+def _head(board: Board, now: float, width: int) -> RenderableType:
+    newest = board.newest
+    left = Text("Search", style="bold cyan")
+    if newest is not None:
+        of = f" of {board.total}" if board.total else ""
+        left.append(f"  trial {newest.start.label}{of}", style="bold default")
+    right = Text(duration(board.elapsed(now)) if now - board.began >= 1 else "", style="dim")
+    remaining = board.seconds_left(now)
+    if remaining is not None:
+        right.append(f" · {time_left(remaining)}")
+    row = Table.grid(expand=True)
+    row.add_column(no_wrap=True)
+    row.add_column(no_wrap=True, justify="right")
+    row.add_row(left, right)
+    return _fixed(row, width)
+
+
+def _fixed(renderable: RenderableType, width: int) -> RenderableType:
+    frame = Table.grid()
+    frame.add_column(width=width, no_wrap=True)
+    frame.add_row(renderable)
+    return frame
+
+
+def _bar(done: int, total: int, width: int) -> ProgressBar:
+    return ProgressBar(
+        total=total,
+        completed=min(done, total),
+        width=width,
+        style="bright_black",
+        complete_style="cyan",
+        finished_style="cyan",
+    )
+
+
+def _standing(board: Board) -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(f"{board.objective.name}  ", style="dim")
+    if board.best is None:
+        line.append("no score yet", style="dim")
+    else:
+        line.append(f"best {number(board.best)}", style="bold green")
+        if board.best_label is not None:
+            line.append(f"  trial {board.best_label}", style="dim")
+    if board.failed:
+        line.append(f"  ·  {board.failed} failed", style="red")
+    return line
+
+
+def _table(board: Board, running: Running, rows: int, width: int) -> RenderableType:
+    best = board.best_values or {}
+    table = Table(
+        box=None,
+        pad_edge=False,
+        padding=(0, 3, 0, 0),
+        header_style="dim",
+        show_edge=False,
+        width=None,
+    )
+    table.add_column("hyperparameter", no_wrap=True, max_width=width // 2)
+    table.add_column("now", no_wrap=True, max_width=width // 4)
+    table.add_column("best so far", no_wrap=True, max_width=width // 4, style="green")
+    values = list(running.values.items())
+    shown = values if len(values) <= rows else values[: rows - 1]
+    for name, value in shown:
+        # Texts, not strings: a name such as "[red]" is no markup.
+        known = Text(number(best[name])) if name in best else Text("–", style="dim")
+        table.add_row(Text(name), Text(number(value)), known)
+    if len(shown) < len(values):
+        table.add_row(Text(f"and {len(values) - len(shown)} more", style="dim"), "", "")
+    if not values:
+        return Text("default configuration", style="dim")
+    return table
+
+
+def _epochs(running: Running, *, alone: bool) -> RenderableType:
+    done = running.epoch.epoch + 1 if running.epoch else 0
+    line = Text("" if alone else f"trial {running.start.label}  ", no_wrap=True)
+    if running.epoch is None and running.epochs is None:
+        line.append("running", style="dim")
+        return line
+    of = f" of {running.epochs}" if running.epochs else ""
+    line.append(f"epoch {done}{of}" if done else f"epochs 0{of}")
+    if running.epoch is not None and (running.epoch.execution or running.epoch.executions):
+        many = f" of {running.epoch.executions}" if running.epoch.executions else ""
+        if running.epoch.executions != 1:
+            line.append(f"  run {running.epoch.execution + 1}{many}", style="dim")
+    if not running.epochs:
+        return line
+    row = Table.grid(padding=(0, 2, 0, 0))
+    row.add_row(line, _bar(done, running.epochs, BAR))
+    return row
+
+
+def _metrics(board: Board, running: Running) -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis")
+    if running.epoch is None:
+        return line
+    metrics = running.epoch.metrics
+    wanted = [name for name in board.objective.names if name in metrics]
+    for name in [*wanted, *(name for name in metrics if name not in wanted)]:
+        line.append(f"{name} ", style="dim")
+        line.append(number(metrics[name], 4), style="bold" if name in wanted else "")
+        line.append("   ")
+    return line
+
+
+def news(board: Board, ended: Ended) -> Text | None:
+    """The line that a finished trial leaves behind: for a new best score and for a failure."""
+    trial = ended.trial
+    if ended.is_best and trial.score is not None:
+        line = Text("★ ", style="green")
+        line.append(f"trial {ended.label}  ", style="default")
+        line.append(f"{board.objective.name} {number(trial.score)}", style="bold")
+    elif trial.status in (Status.FAILED, Status.WAITING):
+        line = Text("✗ ", style="red")
+        line.append(f"trial {ended.label}  ", style="default")
+        kind = trial.failure.kind.value if trial.failure else "error"
+        again = ", to be run again" if trial.status is Status.WAITING else ""
+        line.append(f"failed ({kind}{again}): {reason(trial.failure)}", style="default")
+    else:
+        return None
+    line.append(f"  {duration(ended.seconds)}", style="dim")
+    return line
+
+
+def farewell(board: Board, now: float) -> Text:
+    """What stays on the terminal when the search is over, or was broken off."""
+    spent = duration(board.elapsed(now))
+    done = plural(board.done, "trial")
+    if board.reason is None:
+        of = f" of {board.total}" if board.total else ""
+        text = Text(f"Search stopped after {spent}: {board.done}{of} trials finished")
+    else:
+        text = Text(f"Search ended after {spent}: {board.reason}, {done} finished")
+    text.append(f", {board.failed} failed." if board.failed else ".")
+    if board.best is None:
+        return text
+    text.append(f"\nBest {board.objective.name} {number(board.best, 6)}", style="bold")
+    if board.best_label is not None:
+        text.append(f" in trial {board.best_label}")
+    if board.best_values:
+        pairs = (f"{name}={number(value)}" for name, value in board.best_values.items())
+        text.append(": " + ", ".join(pairs))
+    return text

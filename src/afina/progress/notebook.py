@@ -1,0 +1,163 @@
+"""The display of a notebook: one output, drawn again in place."""
+
+from __future__ import annotations
+
+import html
+import importlib
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from afina.progress.base import SilentDisplay
+from afina.progress.board import Board, Running
+from afina.progress.events import Event, Message, SearchEnded, SearchStarted, TrialEnded
+from afina.progress.wording import duration, number, plural, reason, time_left
+from afina.trials import Objective
+
+FAILURES_SHOWN = 5
+
+
+def running_in_notebook() -> bool:
+    """Whether the process is a kernel that shows rich output: Jupyter, VS Code, Colab, Kaggle."""
+    ipython = sys.modules.get("IPython")  # a kernel has loaded it; nobody else needs to
+    shell = ipython.get_ipython() if ipython is not None else None
+    kind = type(shell)
+    return kind.__name__ == "ZMQInteractiveShell" or kind.__module__.startswith("google.colab")
+
+
+def clear_notebook_output() -> None:
+    """Empties the cell's output as soon as something new comes."""
+    importlib.import_module("IPython.display").clear_output(wait=True)
+
+
+class NotebookDisplay(SilentDisplay):
+    """Shows one block of HTML and replaces it as the search goes on.
+
+    Args:
+        objective: What the scores measure.
+        clock: Seconds, as `time.monotonic`.
+        pause: Seconds between two drawings; every drawing is a message to the browser.
+    """
+
+    def __init__(
+        self, objective: Objective, *, clock: Callable[[], float], pause: float = 0.5
+    ) -> None:
+        self._clock = clock
+        self._pause = pause
+        self._board = Board(objective, began=clock())
+        self._lock = threading.Lock()
+        self._notes: list[str] = []
+        self._handle: Any = None
+        self._drawn = -float("inf")
+        self._stale = False
+
+    def handle(self, event: Event) -> None:
+        """Replaces the board, and the drawing where the last one is old enough."""
+        now = self._clock()
+        with self._lock:
+            board = self._board = self._board.after(event, now)
+            self._stale = True
+            if isinstance(event, Message):
+                self._notes.append(event.text)
+            elif isinstance(event, TrialEnded) and event.trial.failure is not None:
+                label = board.last.label if board.last else str(event.trial.number + 1)
+                self._notes.append(f"trial {label} failed: {reason(event.trial.failure)}")
+            at_once = isinstance(event, SearchStarted | SearchEnded)
+            if at_once or now - self._drawn >= self._pause:
+                self._show(now)
+
+    def close(self) -> None:
+        """Draws for the last time."""
+        with self._lock:
+            if self._stale:
+                self._show(self._clock())
+
+    def _show(self, now: float) -> None:
+        self._drawn, self._stale = now, False
+        ipython = importlib.import_module("IPython.display")
+        drawing = ipython.HTML(draw_html(self._board, self._notes, now))
+        if self._handle is None:
+            self._handle = ipython.display(drawing, display_id=True)
+        elif self._handle is not None:
+            self._handle.update(drawing)
+
+
+def draw_html(board: Board, notes: list[str], now: float) -> str:
+    """The whole block. Colours are left to the page, light or dark.
+
+    Args:
+        board: What to draw.
+        notes: Lines to show below, the newest last; a few of them are shown.
+        now: On the board's clock, in seconds.
+    """
+    newest = board.newest
+    parts = [_head(board, newest, now)]
+    if board.total:
+        parts.append(_bar(board.done, board.total, "100%"))
+    parts.append(_standing(board))
+    shown = newest.values if newest is not None else board.best_values
+    if shown:
+        parts.append(_table(dict(shown), dict(board.best_values or {}), running=newest is not None))
+    parts += [_epochs(board, running) for running in board.running.values()]
+    parts += [
+        f'<div style="opacity:.7">{html.escape(note)}</div>' for note in notes[-FAILURES_SHOWN:]
+    ]
+    return (
+        '<div style="max-width:44em;line-height:1.6;font-variant-numeric:tabular-nums">'
+        + "".join(parts)
+        + "</div>"
+    )
+
+
+def _head(board: Board, newest: Running | None, now: float) -> str:
+    of = f" of {board.total}" if board.total else ""
+    if board.reason is not None:
+        left = f"Search ended: {board.reason}, {plural(board.done, 'trial')} finished"
+    elif newest is not None:
+        left = f"Search: trial {newest.start.label}{of}"
+    else:
+        left = "Search"
+    right = duration(board.elapsed(now))
+    remaining = board.seconds_left(now) if board.reason is None else None
+    if remaining is not None:
+        right += f" · {time_left(remaining)}"
+    return (
+        '<div style="display:flex;justify-content:space-between">'
+        f"<b>{html.escape(left)}</b><span>{html.escape(right)}</span></div>"
+    )
+
+
+def _bar(done: int, total: int, width: str) -> str:
+    return f'<progress value="{min(done, total)}" max="{total}" style="width:{width}"></progress>'
+
+
+def _standing(board: Board) -> str:
+    name = html.escape(board.objective.name)
+    best = "no score yet" if board.best is None else f"best <b>{number(board.best)}</b>"
+    where = f" in trial {html.escape(board.best_label)}" if board.best_label is not None else ""
+    failed = f" · {board.failed} failed" if board.failed else ""
+    return f"<div>{name}: {best}{where}{failed}</div>"
+
+
+def _table(values: dict[str, Any], best: dict[str, Any], *, running: bool) -> str:
+    columns = ("hyperparameter", "now", "best so far") if running else ("hyperparameter", "best")
+    head = "".join(f'<th style="text-align:left">{column}</th>' for column in columns)
+    rows = []
+    for name, value in values.items():
+        cells = [name, number(value)] + ([number(best.get(name, "–"))] if running else [])
+        row = "".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in cells)
+        rows.append(f"<tr>{row}</tr>")
+    return f'<table style="margin:.4em 0"><tr>{head}</tr>{"".join(rows)}</table>'
+
+
+def _epochs(board: Board, running: Running) -> str:
+    if running.epoch is None:
+        return ""
+    done, epochs = running.epoch.epoch + 1, running.epochs
+    label = f"trial {running.start.label}, " if len(board.running) > 1 else ""
+    of = f" of {epochs} {_bar(done, epochs, '12em')}" if epochs else ""
+    metrics = " &nbsp; ".join(
+        f"{html.escape(name)} {number(value, 4)}" for name, value in running.epoch.metrics.items()
+    )
+    return f"<div>{html.escape(label)}epoch {done}{of}</div><div>{metrics}</div>"

@@ -1,0 +1,89 @@
+"""How numbers, times and reasons are written for people."""
+
+from __future__ import annotations
+
+import math
+
+from afina.trials import Failure
+
+
+def number(value: object, digits: int = 5) -> str:
+    """A value with few digits; whole numbers, texts and truth values as they are.
+
+    Example:
+        >>> number(0.123456789), number(100000), number(True)
+        ('0.12346', '100000', 'True')
+    """
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
+def clock_time(seconds: float) -> str:
+    """A time as Keras Tuner prints it.
+
+    Example:
+        >>> clock_time(3725.9)
+        '01h 02m 05s'
+        >>> clock_time(90000)
+        '1d 01h 00m 00s'
+    """
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return (f"{days}d " if days else "") + f"{hours:02d}h {minutes:02d}m {rest:02d}s"
+
+
+def duration(seconds: float) -> str:
+    """A time in its two leading units.
+
+    Example:
+        >>> duration(0.42), duration(72), duration(7500)
+        ('0.4 s', '1 min 12 s', '2 h 5 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{int(seconds)} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    hours, minutes = divmod(int(seconds // 60), 60)
+    return f"{hours} h {minutes} min"
+
+
+def time_left(seconds: float) -> str:
+    """An estimate, as roughly as it is known, so that it does not flicker.
+
+    Example:
+        >>> time_left(20), time_left(200), time_left(7300)
+        ('less than a minute left', 'about 4 min left', 'about 2 h left')
+    """
+    if seconds < 60:
+        return "less than a minute left"
+    minutes = math.ceil(seconds / 60)
+    if minutes < 100:
+        return f"about {minutes} min left"
+    hours = round(minutes / 60)
+    return f"about {hours} h left" if hours < 48 else f"about {round(hours / 24)} days left"
+
+
+def reason(failure: Failure | None) -> str:
+    """The one line of a failure that says most: a traceback's last.
+
+    Example:
+        >>> from afina.trials import FailureKind
+        >>> reason(Failure(FailureKind.ERROR, "Traceback ...\\nValueError: no"))
+        'ValueError: no'
+    """
+    if failure is None:
+        return "no reason is known"
+    lines = [line.strip() for line in failure.message.splitlines() if line.strip()]
+    return lines[-1] if lines else failure.kind.value
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    Example:
+        >>> plural(1, "trial"), plural(2, "trial")
+        ('1 trial', '2 trials')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

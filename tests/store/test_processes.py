@@ -1,0 +1,99 @@
+"""One process writes in a project; all may read; a fork is another process."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from afina.errors import ProjectLockedError
+from afina.store import delete_project, open_store
+from afina.trials import Trial
+
+CHILD = Path(__file__).with_name("child.py")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks and kills")
+
+
+def child(role: str, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(CHILD), role, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def facts(role: str, folder: Path) -> list[str]:
+    with child(role, folder) as process:
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    return said.splitlines()
+
+
+def test_a_second_process_may_read_but_not_write_until_the_first_is_dead(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    with child("hold", folder) as holder:
+        assert holder.stdout.readline() == "ready\n"
+        store = open_store(folder)
+        assert [trial.number for trial in store.trials()] == [0]
+        with pytest.raises(ProjectLockedError, match=f"process {holder.pid} on .*project_name"):
+            store.put(Trial(number=1, values={}))
+        with pytest.raises(ProjectLockedError):
+            delete_project(folder)
+        assert [trial.number for trial in store.trials()] == [0]
+
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        store.put(Trial(number=1, values={}))
+        assert [trial.number for trial in store.trials()] == [0, 1]
+        store.close()
+
+
+def test_a_process_that_ends_in_peace_writes_its_reports_and_frees_the_project(
+    tmp_path: Path,
+) -> None:
+    store = open_store(tmp_path / "project")
+    said = facts("fork", tmp_path / "project")
+    assert said[0] == "child reads 1 0", "a fork must not see what its parent has buffered"
+    assert said[1].startswith("ProjectLockedError")
+    assert said[2:] == ["written", "parent reads 2 1"]
+    assert [trial.number for trial in store.trials()] == [0, 2]
+    store.put(Trial(number=3, values={}))
+    store.close()
+
+
+def test_the_project_is_free_when_its_owner_is_dead_though_its_fork_lives(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    with child("fork_and_die", folder) as owner:
+        assert owner.stdout.readline() == "child lives\n"
+        owner.wait()
+        assert owner.returncode == -signal.SIGKILL
+        store = open_store(folder)
+        store.put(Trial(number=5, values={}))
+        owner.stdin.close()
+        assert owner.stdout.readline().startswith("ProjectLockedError"), "the fork wrote"
+        assert [trial.number for trial in store.trials()] == [0, 5]
+        store.close()
+
+
+def test_a_lock_file_left_by_a_dead_process_locks_nothing(tmp_path: Path) -> None:
+    (tmp_path / "afina.lock").write_text(f'{{"pid": {os.getpid()}, "host": "elsewhere"}}')
+    store = open_store(tmp_path)
+    store.put(Trial(number=0, values={}))
+    store.close()
+    assert (tmp_path / "afina.lock").read_text() == ""
+
+
+def test_a_full_disk_loses_no_finished_trial_and_the_search_goes_on_with_room(
+    tmp_path: Path,
+) -> None:
+    said = facts("full_disk", tmp_path / "project")
+    finished = sum(line.startswith("finish") for line in said)
+    assert finished > 5
+    assert said[finished].startswith("StoreError")
+    assert "Make room and search again" in said[finished]
+    # The report that could not be written still waits, and is written with the trial.
+    assert said[finished + 1 :] == [f"still {finished} 1", "written", f"now [{finished + 1}, 1]"]
+    assert len(open_store(tmp_path / "project").trials()) == finished + 1

@@ -1,0 +1,213 @@
+"""The house rules, held by the house itself."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent / "src" / "afina"
+
+FLOORS = [  # top to bottom; rooms on one floor do not know each other
+    {"cli", "__main__"},
+    {"web", "report", "demos"},
+    {"tuners", "testing", "engine", "oracles", "applications"},
+    {"study", "advice", "progress"},
+    {"search", "store", "run", "training"},
+    {"trials"},
+    {"space"},
+    {"errors"},
+]
+FLOOR = {room: height for height, rooms in enumerate(reversed(FLOORS)) for room in rooms}
+
+# Keras Tuner's users know the tuners under these names too: three doors of one room.
+FACE = {"tuners", "engine", "oracles", "applications"}
+
+# The package itself re-exports the tuners, so whoever imports it depends on their floor; its
+# version is the one thing in it that is everybody's.
+PACKAGE = "tuners"
+
+HEAVY = {
+    "IPython",
+    "jax",
+    "keras",
+    "matplotlib",
+    "pandas",
+    "plotly",
+    "ray",
+    "scipy",
+    "sklearn",
+    "sqlalchemy",
+    "starlette",
+    "tensorflow",
+    "torch",
+}
+
+MOST_LINES = 450
+MOST_LINES_OF_A_FUNCTION = 60
+
+FILES = sorted(ROOT.rglob("*.py"))
+INSIDE = [file for file in FILES if file != ROOT / "__init__.py"]
+
+
+def name_of(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix()
+
+
+def room_of(file: Path) -> str:
+    return file.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def module_of(file: Path) -> str:
+    parts = ("afina", *file.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def only_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def walk(node: ast.AST, *, late: bool) -> Iterator[ast.AST]:
+    """The nodes that run; with `late` those within functions too."""
+    for child in ast.iter_child_nodes(node):
+        within_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        if only_for_types(child) or (within_function and not late):
+            continue
+        yield child
+        yield from walk(child, late=late)
+
+
+def imports(file: Path, *, late: bool) -> Iterator[str]:
+    """Modules of afina, `afina.room.file` or `afina.room.name`, that a file imports."""
+    for node in walk(parsed(file), late=late):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "afina")
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(file)}: imports are absolute here"
+            if (node.module or "").split(".")[0] == "afina":
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms_imported_by(file: Path) -> set[str]:
+    rooms = set()
+    for module in imports(file, late=True):
+        room = (module.split(".") + [PACKAGE])[1]
+        if room != "__version__":
+            rooms.add(room if room in FLOOR else PACKAGE)
+    return rooms
+
+
+def test_every_room_has_its_floor() -> None:
+    assert {room_of(file) for file in INSIDE} <= set(FLOOR)
+
+
+@pytest.mark.parametrize("file", INSIDE, ids=name_of)
+def test_a_room_imports_only_from_lower_floors(file: Path) -> None:
+    room = room_of(file)
+    own = FACE if room in FACE else {room}
+    higher = {other for other in rooms_imported_by(file) - own if FLOOR[other] >= FLOOR[room]}
+    assert not higher, f"{room} must not know {higher}: what they share belongs on a lower floor"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    file_of = {module_of(file): file for file in FILES}
+
+    def targets(file: Path) -> set[str]:
+        # `from afina.room import name` is a module of that name if there is one, else the room.
+        found = set()
+        for module in imports(file, late=False):
+            found.add(module if module in file_of else module.rpartition(".")[0])
+        return (found & set(file_of)) - {module_of(file)}
+
+    graph = {module: targets(file) for module, file in file_of.items()}
+    # The package's own names are loaded on demand, so importing it loads nothing else.
+    graph["afina"] = set()
+    while True:
+        leaves = {module for module, needs in graph.items() if not needs}
+        if not leaves:
+            break
+        graph = {m: needs - leaves for m, needs in graph.items() if m not in leaves}
+    assert not graph, f"these import each other, or import such: {graph}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_files_and_functions_are_short(file: Path) -> None:
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+    for node in ast.walk(parsed(file)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            documented = ast.get_docstring(node, clean=False) or ""
+            length = node.end_lineno - node.lineno + 1 - documented.count("\n")
+            assert length <= MOST_LINES_OF_A_FUNCTION, f"{node.name} has {length} lines"
+
+
+def public(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    for node in body:
+        named = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        if named and not node.name.startswith("_"):
+            yield node
+            if isinstance(node, ast.ClassDef):
+                yield from public(node.body)
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_every_public_name_has_a_docstring(file: Path) -> None:
+    tree = parsed(file)
+    assert ast.get_docstring(tree), "the module itself has none"
+    assert not [node.name for node in public(tree.body) if not ast.get_docstring(node)]
+
+
+def all_of(tree: ast.Module) -> list[str] | None:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            names = ast.literal_eval(node.value)
+            assert isinstance(names, list)
+            return names
+    return None
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if all_of(parsed(file))], ids=name_of)
+def test_the_list_of_public_names_is_exact(file: Path) -> None:
+    """What `__all__` lists is there; what the file defines for others is in `__all__`."""
+    tree = parsed(file)
+    names = all_of(tree) or []
+    assert len(names) == len(set(names)), "a name is listed twice"
+    assert not {node.name for node in public(tree.body) if node in tree.body} - set(names)
+    check = (
+        f"import {module_of(file)} as module\n"
+        f"print([name for name in {names!r} if not hasattr(module, name)])"
+    )
+    assert run_python(check) == "[]"
+
+
+def test_no_room_is_a_drawer_for_everything() -> None:
+    drawers = {"utils", "util", "helpers", "misc", "common"}
+    assert not [name_of(file) for file in FILES if {file.stem, file.parent.name} & drawers]
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("module", ["afina", "afina.cli", "afina.errors"])
+def test_importing_loads_nothing_heavy(module: str) -> None:
+    code = f"import sys, {module}; print(sorted({{m.split('.')[0] for m in sys.modules}}))"
+    loaded = set(ast.literal_eval(run_python(code)))
+    assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize("room", ["space", "trials", "search"])
+def test_the_rooms_of_pure_thought_load_neither_keras_nor_a_database(room: str) -> None:
+    code = f"import sys, afina.{room}; print(sorted({{m.split('.')[0] for m in sys.modules}}))"
+    loaded = set(ast.literal_eval(run_python(code)))
+    assert not loaded & (HEAVY - {"scipy"})
