@@ -74,7 +74,7 @@ def test_everything_that_make_installs_is_pinned() -> None:
     wanted = required(PROJECT["build-system"]["requires"] + project["dependencies"])
     for extra in ("dev", "jax", "plot", "sklearn"):
         wanted |= required(extras[extra])
-    assert not (wanted - {"plotly"}) - required(pins)
+    assert not wanted - required(pins)
 
 
 def commands(group: click.Group, *path: str) -> list[tuple[str, ...]]:

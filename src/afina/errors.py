@@ -2,6 +2,7 @@
 
     AfinaError
     ├── SpaceError (ValueError)             a search space, or a value given for it, is wrong
+    │   └── SpaceTypeError (TypeError)      ... because it is of the wrong kind
     ├── ObjectiveError (ValueError)         an objective is wrong, or no metric bears its name
     ├── ArgumentError (ValueError)          an argument of a tuner, study or algorithm is wrong
     ├── DataError (ValueError)              the data given to a search cannot be used
@@ -30,6 +31,10 @@ class AfinaError(Exception):
 
 class SpaceError(AfinaError, ValueError):
     """A search space, or a value given for it, is wrong."""
+
+
+class SpaceTypeError(SpaceError, TypeError):
+    """A search space, or a value given for it, is of the wrong kind."""
 
 
 class ObjectiveError(AfinaError, ValueError):

@@ -232,5 +232,5 @@ def test_the_values_of_a_custom_oracle_keep_keys_that_are_no_hyperparameters(
 
 
 def test_an_oracle_of_another_type_is_refused(project: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="[Oo]racle"):
+    with pytest.raises(ValueError, match=r"[Oo]racle"):
         Square("random", **project)

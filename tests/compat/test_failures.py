@@ -62,7 +62,7 @@ def test_a_trial_is_retried_as_often_as_allowed(project: dict[str, Any]) -> None
 def test_a_retry_after_a_nan_can_succeed(project: dict[str, Any], mended: bool) -> None:
     tuner = failing(float("nan"), 2.0)(max_trials=1, max_retries_per_trial=1, **project)
     if not mended:
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="update_trial"):
             tuner.search(verbose=0)
         assert statuses(tuner) == ["FAILED"]
         return

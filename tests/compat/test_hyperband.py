@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import Any
 
@@ -135,7 +136,7 @@ def test_the_best_of_a_round_are_promoted(project: dict[str, Any]) -> None:
             ]
             for number in range(bracket + 1)
         ]
-        for before, after in zip(rounds, rounds[1:], strict=False):
+        for before, after in itertools.pairwise(rounds):
             assert sorted(after) == sorted(before)[: len(after)]
 
 

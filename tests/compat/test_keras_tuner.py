@@ -1,4 +1,4 @@
-"""`kt.Tuner` with Keras models: callbacks, executions, checkpoints, and what subclasses override."""
+"""`kt.Tuner` with Keras models: callbacks, executions, checkpoints, overridden methods."""
 
 from __future__ import annotations
 
@@ -185,6 +185,23 @@ def test_epoch_and_batch_hooks_are_called_while_a_model_trains(
         expected += [("epoch begins", "0", epoch), *batches]
         expected.append(("epoch ends", "0", epoch, {"loss", "val_loss"}))
     assert tuner.calls == expected
+
+
+def test_a_tuner_callback_made_by_hand_calls_the_hooks(project: dict[str, Any]) -> None:
+    tuner = Hooked(Scripted([0.5]), objective="val_loss", max_trials=1, **project)
+    trial = tuner.oracle.create_trial("tuner0")
+    callback = TunerCallback(tuner, trial)
+    callback.set_model(build(kt.HyperParameters()))
+    callback.on_epoch_begin(3)
+    callback.on_batch_begin(1)
+    callback.on_batch_end(1, logs={"loss": 0.5})
+    callback.on_epoch_end(3, logs={"loss": 0.5})
+    assert tuner.calls == [
+        ("epoch begins", "0", 3),
+        ("batch begins", "0", 1),
+        ("batch ends", "0", 1),
+        ("epoch ends", "0", 3, {"loss"}),
+    ]
 
 
 def test_run_trial_can_wrap_the_one_of_the_class(

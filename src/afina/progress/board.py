@@ -171,4 +171,4 @@ class Board:
     @property
     def newest(self) -> Running | None:
         """The running trial that began last."""
-        return next(reversed(self.running.values()), None) if self.running else None
+        return next(reversed(list(self.running.values())), None)

@@ -9,6 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from afina.progress.base import Display, SilentDisplay
+from afina.progress.notebook import (
+    NotebookDisplay,
+    clear_notebook_output,
+    running_in_notebook,
+)
 from afina.progress.plain import PlainDisplay
 from afina.trials import Objective
 
@@ -28,13 +33,6 @@ def create_display(
         objective: What the scores measure; None for a number to minimize.
         clock: Seconds that only grow; tests pass their own.
     """
-    # Here, because they load Rich, and a notebook's test loads nothing it does not need.
-    from afina.progress.notebook import (
-        NotebookDisplay,
-        clear_notebook_output,
-        running_in_notebook,
-    )
-
     goal = objective if objective is not None else Objective("default_objective", "min")
     if verbose in (0, None, "0"):
         return SilentDisplay()
@@ -44,15 +42,17 @@ def create_display(
     if notebook:
         return NotebookDisplay(goal, clock=clock)
     if on_terminal():
-        from afina.progress.live import LiveDisplay
+        from afina.progress.live import LiveDisplay  # loads Rich
 
         return LiveDisplay(goal, clock=clock)
     return PlainDisplay(goal, clock=clock)
 
 
 def on_terminal() -> bool:
-    """Whether `sys.stdout` is a terminal that can move its cursor."""
+    """Whether `sys.stdout` is a terminal that can move its cursor and write all characters."""
     stream = sys.stdout
     if stream is None or not stream.isatty():
+        return False
+    if not str(stream.encoding or "").lower().startswith("utf"):
         return False
     return os.environ.get("TERM", "").lower() not in ("dumb", "unknown")

@@ -43,10 +43,10 @@ def draw(board: Board, now: float, width: int, height: int) -> RenderableType:
 
 def _head(board: Board, now: float, width: int) -> RenderableType:
     newest = board.newest
-    left = Text("Search", style="bold cyan")
+    left = Text().append("Search", style="bold cyan")
     if newest is not None:
         of = f" of {board.total}" if board.total else ""
-        left.append(f"  trial {newest.start.label}{of}", style="bold default")
+        left.append(f"  trial {newest.start.label}{of}", style="bold")
     right = Text(duration(board.elapsed(now)) if now - board.began >= 1 else "", style="dim")
     remaining = board.seconds_left(now)
     if remaining is not None:
@@ -65,8 +65,8 @@ def _fixed(renderable: RenderableType, width: int) -> RenderableType:
     return frame
 
 
-def _bar(done: int, total: int, width: int) -> ProgressBar:
-    return ProgressBar(
+def _bar(done: int, total: int, width: int) -> RenderableType:
+    bar = ProgressBar(
         total=total,
         completed=min(done, total),
         width=width,
@@ -74,6 +74,7 @@ def _bar(done: int, total: int, width: int) -> ProgressBar:
         complete_style="cyan",
         finished_style="cyan",
     )
+    return _fixed(bar, width)  # alone, a bar does not end its line
 
 
 def _standing(board: Board) -> Text:
@@ -107,7 +108,7 @@ def _table(board: Board, running: Running, rows: int, width: int) -> RenderableT
     shown = values if len(values) <= rows else values[: rows - 1]
     for name, value in shown:
         # Texts, not strings: a name such as "[red]" is no markup.
-        known = Text(number(best[name])) if name in best else Text("–", style="dim")
+        known = Text(number(best[name])) if name in best else Text("-", style="dim")
         table.add_row(Text(name), Text(number(value)), known)
     if len(shown) < len(values):
         table.add_row(Text(f"and {len(values) - len(shown)} more", style="dim"), "", "")
@@ -123,7 +124,7 @@ def _epochs(running: Running, *, alone: bool) -> RenderableType:
         line.append("running", style="dim")
         return line
     of = f" of {running.epochs}" if running.epochs else ""
-    line.append(f"epoch {done}{of}" if done else f"epochs 0{of}")
+    line.append(f"epoch {done}{of}")
     if running.epoch is not None and (running.epoch.execution or running.epoch.executions):
         many = f" of {running.epoch.executions}" if running.epoch.executions else ""
         if running.epoch.executions != 1:
@@ -152,15 +153,13 @@ def news(board: Board, ended: Ended) -> Text | None:
     """The line that a finished trial leaves behind: for a new best score and for a failure."""
     trial = ended.trial
     if ended.is_best and trial.score is not None:
-        line = Text("★ ", style="green")
-        line.append(f"trial {ended.label}  ", style="default")
+        line = Text().append("★ ", style="green").append(f"trial {ended.label}  ")
         line.append(f"{board.objective.name} {number(trial.score)}", style="bold")
     elif trial.status in (Status.FAILED, Status.WAITING):
-        line = Text("✗ ", style="red")
-        line.append(f"trial {ended.label}  ", style="default")
+        line = Text().append("✗ ", style="red").append(f"trial {ended.label}  ")
         kind = trial.failure.kind.value if trial.failure else "error"
         again = ", to be run again" if trial.status is Status.WAITING else ""
-        line.append(f"failed ({kind}{again}): {reason(trial.failure)}", style="default")
+        line.append(f"failed ({kind}{again}): {reason(trial.failure)}")
     else:
         return None
     line.append(f"  {duration(ended.seconds)}", style="dim")

@@ -82,7 +82,7 @@ class LiveDisplay(SilentDisplay):
             self._live.stop()
         finally:
             self._give_streams_back()
-        self._console.print(farewell(self._board, self._clock()), soft_wrap=True)
+        self._console.print(farewell(self._board, self._clock()))
 
     def _begin(self) -> None:
         if self._open:

@@ -21,7 +21,8 @@ FAILURES_SHOWN = 5
 def running_in_notebook() -> bool:
     """Whether the process is a kernel that shows rich output: Jupyter, VS Code, Colab, Kaggle."""
     ipython = sys.modules.get("IPython")  # a kernel has loaded it; nobody else needs to
-    shell = ipython.get_ipython() if ipython is not None else None
+    get_shell = getattr(ipython, "get_ipython", None)
+    shell = get_shell() if get_shell is not None else None
     kind = type(shell)
     return kind.__name__ == "ZMQInteractiveShell" or kind.__module__.startswith("google.colab")
 
@@ -79,7 +80,7 @@ class NotebookDisplay(SilentDisplay):
         drawing = ipython.HTML(draw_html(self._board, self._notes, now))
         if self._handle is None:
             self._handle = ipython.display(drawing, display_id=True)
-        elif self._handle is not None:
+        else:
             self._handle.update(drawing)
 
 
@@ -145,7 +146,7 @@ def _table(values: dict[str, Any], best: dict[str, Any], *, running: bool) -> st
     head = "".join(f'<th style="text-align:left">{column}</th>' for column in columns)
     rows = []
     for name, value in values.items():
-        cells = [name, number(value)] + ([number(best.get(name, "–"))] if running else [])
+        cells = [name, number(value)] + ([number(best.get(name, "-"))] if running else [])
         row = "".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in cells)
         rows.append(f"<tr>{row}</tr>")
     return f'<table style="margin:.4em 0"><tr>{head}</tr>{"".join(rows)}</table>'

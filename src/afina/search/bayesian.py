@@ -74,7 +74,7 @@ class State:
     """Keys of their configurations."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class BayesianOptimization:
     """Models the objective with a Gaussian process and tries what may improve on it most.
 

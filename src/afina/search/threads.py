@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 _lock = threading.Lock()
-_inside = 0
-_limit: Any = None
 
 
 @contextmanager
@@ -18,25 +16,23 @@ def one_blas_thread() -> Iterator[None]:
     """Runs linear algebra on the calling thread alone, where that can be arranged.
 
     Matrices of a few hundred rows gain nothing from more threads, and on a busy machine they lose
-    a hundredfold: every product waits until the other core is free to do its half. The number of
-    threads belongs to the process, so callers inside at the same time share one change of it, and
-    the last one out takes it back.
+    tenfold: every product waits until another core is free to do its half. The number of threads
+    belongs to the whole process, so callers go one after the other.
 
     Needs threadpoolctl; without it nothing happens.
     """
-    global _inside, _limit
-    with _lock:
-        _inside += 1
-        if _inside == 1:
-            controller = _controller()
-            _limit = controller and controller.limit(limits=1, user_api="blas")
-    try:
+    controller = _controller()
+    if controller is None:
         yield
-    finally:
-        with _lock:
-            _inside -= 1
-            if _inside == 0 and _limit is not None:
-                _limit.restore_original_limits()
+        return
+    with _lock:
+        try:
+            with controller.limit(limits=1, user_api="blas"):
+                yield
+        finally:
+            # Versions from 3.8 on let one thread alone limit OpenBLAS until it hands that over.
+            for library in controller.lib_controllers:
+                getattr(library, "clear_controlling_thread", bool)()
 
 
 @functools.cache

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import zlib
 from typing import Any
 
-from afina.errors import SpaceError, wrong
-from afina.space.conditions import plain, same_value
+from afina.errors import SpaceError, SpaceTypeError, wrong
+from afina.space.conditions import plain, same_value, tag
 from afina.space.parameters import HyperParameter
 
 
@@ -14,11 +16,15 @@ class Choice(HyperParameter):
 
     Args:
         name: How trials call it.
-        values: The values, of one kind.
+        values: The values, of one kind; integers and floats are both numbers.
         ordered: Whether neighbours are alike; None for numbers, which are, and others, which are
             not.
         default: None for the first value.
-        conditions: See `HyperParameter`.
+        **kwargs: `conditions`, see `HyperParameter`.
+
+    Example:
+        >>> Choice("norm", [None, "batch", "layer"]).default is None
+        True
     """
 
     fields = ("default", "values", "ordered")
@@ -33,21 +39,25 @@ class Choice(HyperParameter):
     ) -> None:
         super().__init__(name, None, **kwargs)
         if isinstance(values, str) or not hasattr(values, "__iter__"):
-            raise SpaceError(wrong(name, "values must be a list", values))
-        self._values = _distinct([plain(value) for value in values])
-        if not self._values:
-            raise SpaceError(wrong(name, "values must hold at least one", values))
-        kinds = {_kind(name, value) for value in self._values} - {None}
+            raise SpaceTypeError(wrong(name, "values must be a list", values))
+        given = [plain(value) for value in values]
+        kinds = {_kind(name, value) for value in given} - {None}
+        if not given:
+            raise SpaceError(wrong(name, "values must hold at least one", given))
         if len(kinds) > 1:
-            raise SpaceError(wrong(name, "values must be of one kind", list(values)))
+            raise SpaceTypeError(wrong(name, "values must be of one kind", given))
+        self._index: dict[tuple[bool, Any], int] = {}
+        for value in given:
+            self._index.setdefault(tag(value), len(self._index))
+        self._values = [value for _, value in self._index]
         numeric = kinds == {"number"} and None not in self._values
         if ordered and not numeric:
-            raise SpaceError(wrong(name, "ordered=True needs values that are numbers", values))
+            raise SpaceError(wrong(name, "ordered=True needs values that are numbers", given))
         self.ordered = numeric if ordered is None else bool(ordered)
         default = plain(default)
-        self._default = self._values[0] if default is None else default
         if default is not None and not self.contains(default):
             raise SpaceError(wrong(name, f"default must be one of {self._values}", default))
+        self._default = self._values[0] if default is None else self.clip(default)
 
     @property
     def values(self) -> list[Any]:
@@ -60,11 +70,15 @@ class Choice(HyperParameter):
         return len(self._values)
 
     def index_of(self, value: Any) -> int:
-        """The place of a value; 0 for one that is not there."""
-        for index, known in enumerate(self._values):
-            if same_value(known, value):
-                return index
-        return 0
+        """The place of a value; that of the default for one that is not there."""
+        place = self._find(value)
+        return self._index[tag(self._default)] if place is None else place
+
+    def _find(self, value: Any) -> int | None:
+        try:
+            return self._index.get(tag(plain(value)))
+        except TypeError:  # A list, say, has no hash, and is no value of a choice.
+            return None
 
     def prob_to_value(self, prob: float) -> Any:
         """The value at a point of [0, 1]."""
@@ -76,17 +90,17 @@ class Choice(HyperParameter):
 
     def contains(self, value: Any) -> bool:
         """Whether the value is one of the choices."""
-        return any(same_value(known, value) for known in self._values)
+        return self._find(value) is not None
 
     def clip(self, value: Any) -> Any:
         """The value itself, or the default."""
-        return self._values[self.index_of(value)] if self.contains(value) else self.default
+        place = self._find(value)
+        return self._default if place is None else self._values[place]
 
     def fold(self, value: Any) -> Any:
-        """The value itself, or one picked by the text of the value."""
-        if self.contains(value):
-            return self.clip(value)
-        return self._values[sum(map(ord, repr(value))) % self.count]
+        """The value itself, or one picked by a hash of it."""
+        place = self._find(value)
+        return self._values[_hash(value) % self.count if place is None else place]
 
 
 class Boolean(HyperParameter):
@@ -95,7 +109,11 @@ class Boolean(HyperParameter):
     Args:
         name: How trials call it.
         default: False if not given.
-        conditions: See `HyperParameter`.
+        **kwargs: `conditions`, see `HyperParameter`.
+
+    Example:
+        >>> Boolean("bias").prob_to_value(0.9)
+        True
     """
 
     fields = ("default",)
@@ -123,19 +141,25 @@ class Boolean(HyperParameter):
 
     def value_to_prob(self, value: Any) -> float:
         """0.75 for True, 0.25 for False."""
-        return 0.75 if value else 0.25
+        return 0.75 if self.clip(value) else 0.25
 
     def contains(self, value: Any) -> bool:
         """Whether the value is a boolean."""
-        return isinstance(value, bool)
+        return isinstance(plain(value), bool)
 
     def clip(self, value: Any) -> bool:
-        """The value as a boolean."""
-        return bool(value)
+        """The value as a boolean; the default for what is none, nor 0 or 1."""
+        value = plain(value)
+        if isinstance(value, int | float) and value in (0, 1):
+            return bool(value)
+        return bool(self._default)
 
     def fold(self, value: Any) -> bool:
-        """The value as a boolean."""
-        return bool(value)
+        """The value as a boolean; for what is none, one picked by a hash of it."""
+        value = plain(value)
+        if isinstance(value, int | float) and value in (0, 1):
+            return bool(value)
+        return _hash(value) % 2 == 1
 
 
 class Fixed(HyperParameter):
@@ -144,16 +168,18 @@ class Fixed(HyperParameter):
     Args:
         name: How trials call it.
         value: A number, text or boolean.
-        conditions: See `HyperParameter`.
+        **kwargs: `conditions`, see `HyperParameter`.
     """
 
     fields = ("value",)
 
     def __init__(self, name: str, value: Any, **kwargs: Any) -> None:
-        super().__init__(name, None, kwargs.get("conditions", ()))
+        kwargs.pop("default", None)  # Keras Tuner's callers may give it: the value is the default.
+        super().__init__(name, None, **kwargs)
         self.value = plain(value)
-        if self.value is None or _kind(name, self.value) is None:
-            raise SpaceError(wrong(name, "value must be a number, a text or a boolean", value))
+        if _kind(name, self.value) is None:
+            rule = "value must be a number, a text or a boolean"
+            raise SpaceTypeError(wrong(name, rule, value))
         self._default = self.value
 
     @property
@@ -178,7 +204,7 @@ class Fixed(HyperParameter):
 
     def contains(self, value: Any) -> bool:
         """Whether it is the value."""
-        return same_value(self.value, value)
+        return same_value(self.value, plain(value))
 
     def clip(self, value: Any) -> Any:
         """The value."""
@@ -191,18 +217,17 @@ class Fixed(HyperParameter):
         return self.value
 
 
+def _hash(value: Any) -> int:
+    """Python's own hash of a text differs from run to run; this one does not."""
+    return zlib.crc32(repr(plain(value)).encode())
+
+
 def _kind(name: str, value: Any) -> str | None:
     if value is None:
         return None
     for kind, types in (("boolean", bool), ("number", int | float), ("text", str)):
         if isinstance(value, types):
+            if isinstance(value, float) and math.isnan(value):
+                raise SpaceError(wrong(name, "values must equal themselves", value))
             return kind
-    raise SpaceError(wrong(name, "values must be numbers, texts, booleans or None", value))
-
-
-def _distinct(values: list[Any]) -> list[Any]:
-    kept: list[Any] = []
-    for value in values:
-        if not any(type(value) is type(k) and value == k for k in kept):
-            kept.append(value)
-    return kept
+    raise SpaceTypeError(wrong(name, "values must be numbers, texts, booleans or None", value))

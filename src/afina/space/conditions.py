@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Value = float | int | str | bool | None
 """What a hyperparameter may be."""
 
+_PLAIN = frozenset({float, int, str, bool, type(None)})
+
 
 def plain(value: Any) -> Any:
     """NumPy scalars and 0-d arrays as Python values; anything else as it is."""
-    if hasattr(value, "item") and getattr(value, "shape", ()) == ():
+    if type(value) in _PLAIN:
+        return value
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
         return value.item()
     return value
+
+
+def tag(value: Any) -> tuple[bool, Any]:
+    """A stand-in that is equal for equal values, but tells True from 1 (which Python does not).
+
+    Example:
+        >>> tag(1) == tag(1.0), tag(1) == tag(True)
+        (True, False)
+    """
+    return (value.__class__ is bool, value)
 
 
 def same_value(a: Any, b: Any) -> bool:
@@ -22,30 +36,54 @@ def same_value(a: Any, b: Any) -> bool:
     return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
 
-@dataclass(frozen=True)
+def tagged(values: Iterable[Any]) -> frozenset[tuple[bool, Any]]:
+    """The values as a set in which True is not 1."""
+    return frozenset(map(tag, values))
+
+
+@dataclass(frozen=True, eq=False)
 class Parent:
     """Holds while another hyperparameter has one of some values.
+
+    Two are equal when they hold for the same values, in whatever order these were given.
 
     Args:
         name: The other hyperparameter's full name.
         values: One value or several.
+
+    Example:
+        >>> Parent("optimizer", "sgd").is_active({"optimizer": "sgd"})
+        True
     """
 
     name: str
     values: Any
 
     def __post_init__(self) -> None:
-        values = self.values
-        several = isinstance(values, Sequence) and not isinstance(values, str)
-        object.__setattr__(
-            self, "values", tuple(plain(v) for v in (values if several else [values]))
-        )
+        given = self.values
+        several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
+        several = several and getattr(given, "shape", None) != ()
+        values = tuple(plain(value) for value in (given if several else [given]))
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "_allowed", tagged(values))
+
+    _allowed = frozenset[tuple[bool, Any]]()
 
     def is_active(self, values: Mapping[str, Any]) -> bool:
         """Whether it holds among these values."""
-        if self.name not in values:
-            return False
-        return any(same_value(values[self.name], allowed) for allowed in self.values)
+        return self.name in values and self.allows(values[self.name])
+
+    def allows(self, value: Any) -> bool:
+        """Whether it holds for this value of the other hyperparameter."""
+        return tag(plain(value)) in self._allowed
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Parent):
+            return NotImplemented
+        return self.name == other.name and self._allowed == other._allowed
+
+    def __hash__(self) -> int:
+        return hash((self.name, self._allowed))
 
     def get_config(self) -> dict[str, Any]:
         """What makes it again, as JSON values."""
@@ -56,13 +94,11 @@ class Parent:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Parent:
-        """The inverse of the "config" in `get_config`."""
+        """The inverse of `get_config`, or of the "config" in it."""
+        config = config.get("config", config)
         return cls(config["name"], config["values"])
 
 
 def conditions_from(conditions: Sequence[Any] | None) -> tuple[Parent, ...]:
     """Conditions, or configs of conditions, as a tuple of conditions."""
-    return tuple(
-        c if isinstance(c, Parent) else Parent.from_config(c.get("config", c))
-        for c in conditions or ()
-    )
+    return tuple(c if isinstance(c, Parent) else Parent.from_config(c) for c in conditions or ())

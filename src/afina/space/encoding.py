@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afina.space.categorical import Boolean, Choice, Fixed
-from afina.space.conditions import Value
-from afina.space.parameters import HyperParameter
-from afina.space.space import Space
+from afina.space.conditions import Parent, Value
+from afina.space.parameters import Float, HyperParameter, Int, Numerical
+from afina.space.space import Space, all_hold
 
 Points = NDArray[np.float64]
+Rows = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Encoding:
 
     A number has one axis, on its sampling's scale. A choice of more than two values whose order
     means nothing has one axis for each; a Boolean, a choice of two or an ordered one has a single
-    axis. `Fixed` has none. Axes of inactive hyperparameters hold NaN.
+    axis. What has one value only, as `Fixed`, has none. Axes of inactive hyperparameters hold NaN.
 
     Args:
         space: The search space.
@@ -58,62 +59,97 @@ class Encoding:
     def __init__(self, space: Space) -> None:
         self.space = space
         axes: list[Axis] = []
-        self._first: dict[int, int] = {}
+        self._slices: list[slice] = []
         for index, entry in enumerate(space.entries):
-            self._first[index] = len(axes)
-            axes += _axes_of(index, entry)
+            own = _axes_of(index, entry)
+            self._slices.append(slice(len(axes), len(axes) + len(own)))
+            axes += own
         self.axes = tuple(axes)
         self.dim = len(axes)
 
     def encode(self, values: Mapping[str, Any]) -> Points:
         """The point of a configuration, (dim,); NaN on inactive axes."""
         point = np.full(self.dim, math.nan)
-        seen: set[str] = set()
-        for index, entry in enumerate(self.space.entries):
-            if entry.name in seen or entry.name not in values:
+        chosen: dict[str, Any] = {}
+        for entry, own in zip(self.space.entries, self._slices, strict=True):
+            if entry.name in chosen or entry.name not in values:
                 continue
-            if not self.space.is_active(entry, values):
+            if not all_hold(entry.conditions, chosen):
                 continue
-            seen.add(entry.name)
-            self._write(point, index, entry, values[entry.name])
+            value = chosen[entry.name] = values[entry.name]
+            if own.stop - own.start > 1:
+                assert isinstance(entry, Choice)
+                point[own] = 0.0
+                point[own.start + entry.index_of(value)] = 1.0
+            elif own.stop > own.start:
+                point[own] = entry.value_to_prob(entry.clip(value))
         return point
 
-    def _write(self, point: Points, index: int, entry: HyperParameter, value: Any) -> None:
-        start = self._first[index]
-        if start == self.dim or self.axes[start].entry_index != index:
-            return  # Fixed
-        if self.axes[start].kind == "category":
-            assert isinstance(entry, Choice)
-            point[start : start + entry.count] = 0.0
-            point[start + entry.index_of(value)] = 1.0
-        else:
-            point[start] = entry.value_to_prob(value)
-
     def encode_many(self, configurations: Sequence[Mapping[str, Any]]) -> Points:
-        """The points of n configurations, (n, dim)."""
-        if not configurations:
-            return np.empty((0, self.dim))
-        return np.stack([self.encode(values) for values in configurations])
+        """The points of n configurations, (n, dim); as `encode` does, but all at once."""
+        table = _Table(configurations)
+        points = np.full((len(configurations), self.dim), math.nan)
+        for entry, own in zip(self.space.entries, self._slices, strict=True):
+            rows = np.flatnonzero(table.claim(entry))
+            if own.stop == own.start or not len(rows):
+                continue
+            column = table.column(entry.name)
+            values = column if len(rows) == len(column) else [column[row] for row in rows]
+            if own.stop - own.start > 1:
+                assert isinstance(entry, Choice)
+                points[rows, own] = 0.0
+                hot = np.fromiter(map(entry.index_of, values), dtype=np.intp, count=len(rows))
+                points[rows, own.start + hot] = 1.0
+            else:
+                points[rows, own.start] = _units(entry, values)
+        return points
 
     def decode(self, point: Points) -> dict[str, Value]:
         """The configuration nearest to a point; NaN reads as the default."""
-        indices = {id(entry): index for index, entry in enumerate(self.space.entries)}
-        return self.space.complete({}, lambda entry: self._read(point, indices[id(entry)], entry))
-
-    def _read(self, point: Points, index: int, entry: HyperParameter) -> Any:
-        start = self._first[index]
-        if start == self.dim or self.axes[start].entry_index != index:
-            return entry.default
-        if self.axes[start].kind == "category":
-            assert isinstance(entry, Choice)
-            part = point[start : start + entry.count]
-            return entry.default if np.isnan(part).any() else entry.values[int(np.argmax(part))]
-        unit = float(point[start])
-        return entry.default if math.isnan(unit) else entry.prob_to_value(min(max(unit, 0), 1))
+        coordinates = point.tolist()
+        return self.space.walk(lambda index, entry: _read(entry, coordinates[self._slices[index]]))
 
     def snap(self, point: Points) -> Points:
         """The point of the configuration nearest to a point."""
         return self.encode(self.decode(point))
+
+
+class _Table:
+    """Configurations by column, and in which rows an entry of each name is active."""
+
+    def __init__(self, configurations: Sequence[Mapping[str, Any]]) -> None:
+        self.configurations = configurations
+        self._columns: dict[str, list[Any]] = {}
+        self._active: dict[str, Rows] = {}
+
+    def column(self, name: str) -> list[Any]:
+        """The values of a name; `_MISSING` where there are none."""
+        if name not in self._columns:
+            self._columns[name] = [row.get(name, _MISSING) for row in self.configurations]
+        return self._columns[name]
+
+    def claim(self, entry: HyperParameter) -> Rows:
+        """The rows in which the entry, and none before it of the same name, is active."""
+        column = self.column(entry.name)
+        rows = np.fromiter((v is not _MISSING for v in column), dtype=np.bool_, count=len(column))
+        for condition in entry.conditions:
+            rows &= self._holds(condition)
+        taken = self._active.get(entry.name)
+        if taken is not None:
+            rows &= ~taken
+        self._active[entry.name] = rows if taken is None else taken | rows
+        return rows
+
+    def _holds(self, condition: Parent) -> Rows:
+        active = self._active.get(condition.name)
+        if active is None:
+            return np.zeros(len(self.configurations), dtype=np.bool_)
+        column = self.column(condition.name)
+        holds = map(condition.allows, column)
+        return active & np.fromiter(holds, dtype=np.bool_, count=len(column))
+
+
+_MISSING = object()
 
 
 def _axes_of(index: int, entry: HyperParameter) -> list[Axis]:
@@ -127,3 +163,47 @@ def _axes_of(index: int, entry: HyperParameter) -> list[Axis]:
     if isinstance(entry, Choice | Boolean) or entry.count is not None:
         return [Axis(index, entry.name, "int", cells=entry.count)]
     return [Axis(index, entry.name, "real")]
+
+
+def _read(entry: HyperParameter, units: list[float]) -> Value:
+    """The value at an entry's coordinates."""
+    if not units or any(math.isnan(unit) for unit in units):
+        return entry.default
+    if len(units) > 1:
+        return entry.values[units.index(max(units))]  # type: ignore[no-any-return]
+    return entry.prob_to_value(min(max(units[0], 0.0), 1.0))  # type: ignore[no-any-return]
+
+
+def _units(entry: HyperParameter, values: Sequence[Any]) -> Points:
+    """`value_to_prob` for many values, (n,)."""
+    if isinstance(entry, Numerical) and entry.step is None:
+        try:
+            numbers = np.array(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            numbers = np.array([math.nan])
+        if np.isfinite(numbers).all():
+            return _scaled(entry, numbers)
+    # Steps and choices; or some are no numbers, and count as the default, as in `encode`.
+    seen: dict[Any, float] = {}
+    units = np.empty(len(values))
+    for row, value in enumerate(values):
+        key = (value.__class__, value)
+        if key not in seen:
+            seen[key] = entry.value_to_prob(entry.clip(value))
+        units[row] = seen[key]
+    return units
+
+
+def _scaled(entry: Numerical, values: Points) -> Points:
+    """`unscale` for many numbers of a range without steps, (n,)."""
+    assert isinstance(entry, Int | Float)
+    low, high = float(entry.min_value), float(entry.max_value)
+    inside = np.clip(values, low, high)
+    if isinstance(entry, Int):
+        inside, high = np.rint(inside) + 0.5, high + 1
+    if entry.sampling == "linear":
+        return (inside - low) / (high - low)
+    if entry.sampling == "log":
+        return np.log(inside / low) / math.log(high / low)
+    mirrored: Points = 1 - np.log((high + low - inside) / low) / math.log(high / low)
+    return mirrored

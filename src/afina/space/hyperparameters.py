@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import random
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
-from afina.errors import SpaceError, wrong
+from afina.errors import SpaceError, SpaceTypeError, wrong
 from afina.space.categorical import Boolean, Choice, Fixed
-from afina.space.conditions import Parent, plain
+from afina.space.conditions import Parent, plain, same_value
+from afina.space.definitions import Definitions, Place, place_of
 from afina.space.kinds import deserialize, serialize
-from afina.space.parameters import Float, HyperParameter, Int, Numerical, SpaceWarning
-from afina.space.space import Space
-
-Place = tuple[str, tuple[Parent, ...]]
+from afina.space.parameters import Float, HyperParameter, Int, warn
+from afina.space.space import Space, all_hold
 
 
 class HyperParameters:
@@ -39,29 +37,23 @@ class HyperParameters:
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
-        self._entries: dict[Place, HyperParameter] = {}
+        self._definitions = Definitions()
         self._name_scopes: list[str] = []
         self._conditions: list[Parent] = []
-        self._asked: dict[Place, HyperParameter] = {}
-        self._warned: set[Place] = set()
-        self._binding: set[str] = set()
+        self._entered: dict[tuple[Parent, ...], bool] = {}
         self._proposed = False
-        self._scopes: dict[tuple[Parent, ...], bool] = {}
 
     # -- looking ------------------------------------------------------------------------------
 
     @property
     def space(self) -> list[HyperParameter]:
         """The entries in the order of their definition."""
-        return list(self._entries.values())
+        return list(self._definitions)
 
     @property
     def _hps(self) -> dict[str, list[HyperParameter]]:
         """Keras Tuner's private view by name, which public code reads."""
-        named: dict[str, list[HyperParameter]] = {}
-        for entry in self._entries.values():
-            named.setdefault(entry.name, []).append(entry)
-        return named
+        return {entry.name: self._definitions.named(entry.name) for entry in self._definitions}
 
     def get(self, name: str) -> Any:
         """The current value of an active entry.
@@ -71,9 +63,10 @@ class HyperParameters:
             SpaceError: It is inactive.
         """
         name = self._full_name(name)
-        if name in self.values:
+        known = self._definitions.named(name)
+        if name in self.values and (not known or self._any_active(known)):
             return self.values[name]
-        if any(entry.name == name for entry in self._entries.values()):
+        if known:
             raise SpaceError(f"{name} is currently inactive.")
         raise KeyError(f"{name} does not exist.")
 
@@ -90,14 +83,11 @@ class HyperParameters:
     def is_active(self, hyperparameter: str | HyperParameter) -> bool:
         """Whether an entry, or any entry of a name, is active among the current values."""
         if isinstance(hyperparameter, HyperParameter):
-            return self._holds(hyperparameter.conditions)
-        name = self._full_name(hyperparameter)
-        return any(
-            self._holds(entry.conditions) for entry in self._entries.values() if entry.name == name
-        )
+            return all_hold(hyperparameter.conditions, self.values)
+        return self._any_active(self._definitions.named(self._full_name(hyperparameter)))
 
-    def _holds(self, conditions: Sequence[Parent]) -> bool:
-        return all(condition.is_active(self.values) for condition in conditions)
+    def _any_active(self, entries: Sequence[HyperParameter]) -> bool:
+        return any(all_hold(entry.conditions, self.values) for entry in entries)
 
     # -- defining -------------------------------------------------------------------------------
 
@@ -127,11 +117,10 @@ class HyperParameters:
         Returns:
             The value; None while inactive.
         """
-        with self._parent(name, parent_name, parent_values):
-            full, conditions = self._place(name)
-            return self._ask(
-                Int(full, min_value, max_value, step, sampling, default, conditions=conditions)
-            )
+        full, conditions = self._place(name, parent_name, parent_values)
+        return self._ask(
+            Int(full, min_value, max_value, step, sampling, default, conditions=conditions)
+        )
 
     def Float(
         self,
@@ -145,11 +134,10 @@ class HyperParameters:
         parent_values: Any = None,
     ) -> Any:
         """A real number between two bounds; arguments as for `Int`."""
-        with self._parent(name, parent_name, parent_values):
-            full, conditions = self._place(name)
-            return self._ask(
-                Float(full, min_value, max_value, step, sampling, default, conditions=conditions)
-            )
+        full, conditions = self._place(name, parent_name, parent_values)
+        return self._ask(
+            Float(full, min_value, max_value, step, sampling, default, conditions=conditions)
+        )
 
     def Choice(
         self,
@@ -161,9 +149,8 @@ class HyperParameters:
         parent_values: Any = None,
     ) -> Any:
         """One of some values of one kind; see `afina.space.Choice`."""
-        with self._parent(name, parent_name, parent_values):
-            full, conditions = self._place(name)
-            return self._ask(Choice(full, values, ordered, default, conditions=conditions))
+        full, conditions = self._place(name, parent_name, parent_values)
+        return self._ask(Choice(full, values, ordered, default, conditions=conditions))
 
     def Boolean(
         self,
@@ -173,87 +160,64 @@ class HyperParameters:
         parent_values: Any = None,
     ) -> Any:
         """True or False."""
-        with self._parent(name, parent_name, parent_values):
-            full, conditions = self._place(name)
-            return self._ask(Boolean(full, default, conditions=conditions))
+        full, conditions = self._place(name, parent_name, parent_values)
+        return self._ask(Boolean(full, default, conditions=conditions))
 
     def Fixed(
         self, name: str, value: Any, parent_name: str | None = None, parent_values: Any = None
     ) -> Any:
         """A value that is not tuned."""
-        with self._parent(name, parent_name, parent_values):
-            full, conditions = self._place(name)
-            return self._ask(Fixed(full, value, conditions=conditions))
-
-    def _place(self, name: str) -> Place:
-        if not isinstance(name, str) or not name:
-            raise SpaceError(wrong("hyperparameter", "name must be a text", name))
-        return self._full_name(name), tuple(self._conditions)
+        full, conditions = self._place(name, parent_name, parent_values)
+        return self._ask(Fixed(full, value, conditions=conditions))
 
     def _full_name(self, name: str) -> str:
-        return "/".join([*self._name_scopes, name])
+        return "/".join([*self._name_scopes, name]) if self._name_scopes else name
 
-    def _ask(self, entry: HyperParameter) -> Any:
-        place = (entry.name, entry.conditions)
-        known = self._entries.get(place)
-        asked = self._asked.get(place)
-        if entry.name in self._binding:
-            known = known or self._bound(entry.name)
-            entry = known if known is not None else entry
-        elif asked is not None:
-            self._warn_if_other(place, asked, entry)
-            entry = asked
-        self._asked[place] = entry
-        if (known is None and entry.name not in self._binding) or (
-            known is not entry and place in self._entries
-        ):
-            self._entries[place] = entry
-        return self._value_of(entry)
+    def _place(self, name: str, parent_name: str | None, parent_values: Any) -> Place:
+        """Full name and conditions of a call; a parent of its own is one more condition."""
+        if not isinstance(name, str) or not name:
+            raise SpaceTypeError(wrong("hyperparameter", "name must be a text", name))
+        full = self._full_name(name)
+        conditions = tuple(self._conditions)
+        if parent_name is not None:
+            conditions = (*conditions, self._condition(parent_name, parent_values))
+            self._enter(conditions)
+        if any(condition.name == full for condition in conditions):
+            raise SpaceError(wrong(full, "must not be its own parent", full))
+        return full, conditions
 
-    def _bound(self, name: str) -> HyperParameter | None:
-        named = self._hps.get(name, [])
-        for entry in named:
-            if self._holds(entry.conditions):
-                return entry
-        return named[0] if named else None
-
-    def _warn_if_other(self, place: Place, first: HyperParameter, second: HyperParameter) -> None:
-        if first == second or place in self._warned:
-            return
-        self._warned.add(place)
-        warnings.warn(
-            f"{first.name}: a name must be defined once in a build, but got {first!r} and then "
-            f"{second!r}. The first one is used; rename one, or put them under conditions.",
-            SpaceWarning,
-            stacklevel=4,
-        )
-
-    def _value_of(self, entry: HyperParameter) -> Any:
-        if not self._holds(entry.conditions):
+    def _ask(self, asked: HyperParameter) -> Any:
+        before = self._definitions.at(place_of(asked))
+        entry = self._definitions.settle(asked, self.values)
+        if not all_hold(asked.conditions, self.values):
             return None
-        if entry.name not in self.values:
-            self.values[entry.name] = entry.default
-            return entry.default
-        value = plain(self.values[entry.name])
-        if not entry.contains(value):
-            value = self._inside(entry, value)
-        elif isinstance(entry, Float):
-            value = float(value)
-        elif isinstance(entry, Int):
-            value = int(value)
-        self.values[entry.name] = value
+        value = self.values[entry.name] = self._value_of(entry, before)
         return value
 
-    def _inside(self, entry: HyperParameter, value: Any) -> Any:
+    def _value_of(self, entry: HyperParameter, before: HyperParameter | None) -> Any:
+        """The value of an active entry, which an earlier build may have defined otherwise."""
+        if entry.name not in self.values:
+            return entry.default
+        value = plain(self.values[entry.name])
+        if entry.contains(value):
+            return entry.clip(value)
         if self._proposed:
-            return entry.fold(value)
+            self._set(entry.name, entry.fold(value))
+            return self.values[entry.name]
+        if before is not None and same_value(value, before.default):
+            return entry.default  # Nobody chose that value, so nobody need be told.
         moved = entry.clip(value)
-        warnings.warn(
-            wrong(entry.name, "its value must fit its definition", value, f"{moved!r} is used."),
-            SpaceWarning,
-            stacklevel=5,
-        )
+        warn(wrong(entry.name, "its value must fit its definition", value, f"{moved!r} is used."))
         return moved
+
+    def _set(self, name: str, value: Any) -> None:
+        """Changes a value, and drops those that it makes inactive."""
+        self.values[name] = value
+        space = self.to_space()
+        known = {entry.name for entry in space}
+        active = {entry.name for entry in space.active(self.values)}
+        for stale in [n for n in self.values if n in known and n not in active]:
+            del self.values[stale]
 
     # -- scopes -----------------------------------------------------------------------------------
 
@@ -279,104 +243,103 @@ class HyperParameters:
         Raises:
             SpaceError: There is no such entry.
         """
-        full = self._full_name(parent_name)
-        if not any(entry.name == full for entry in self._entries.values()):
-            raise SpaceError(
-                f"`HyperParameter` named {full!r} is not defined: define it before it is the "
-                "parent of a condition."
-            )
-        self._conditions.append(Parent(full, parent_values))
+        self._conditions.append(self._condition(parent_name, parent_values))
         try:
-            scope = tuple(self._conditions)
-            self._scopes[scope] = self._scopes.get(scope, False) or self._holds(scope)
+            self._enter(tuple(self._conditions))
             yield
         finally:
             self._conditions.pop()
 
-    @contextlib.contextmanager
-    def _parent(self, name: str, parent_name: str | None, parent_values: Any) -> Iterator[None]:
-        if parent_name is None:
-            if any(self._full_name(name) == condition.name for condition in self._conditions):
-                raise SpaceError(wrong(name, "must not be its own parent", name))
-            yield
-            return
-        if name == parent_name:
-            raise SpaceError(wrong(name, "must not be its own parent", parent_name))
-        with self.conditional_scope(parent_name, parent_values):
-            yield
+    def _condition(self, parent_name: str, parent_values: Any) -> Parent:
+        full = self._full_name(parent_name)
+        parents = self._definitions.named(full)
+        if not parents:
+            raise SpaceError(
+                f"`HyperParameter` named {full!r} is not defined: define it before it is the "
+                "parent of a condition."
+            )
+        condition = Parent(full, parent_values)
+        if isinstance(parents[0], Boolean):
+            # Keras Tuner's builds may say 1 for True, which elsewhere is another value.
+            return Parent(full, [bool(v) if v in (0, 1) else v for v in condition.values])
+        return condition
+
+    def _enter(self, scope: tuple[Parent, ...]) -> None:
+        if not self._entered.get(scope):
+            self._entered[scope] = all_hold(scope, self.values)
 
     # -- copying and joining ----------------------------------------------------------------------
 
-    def copy(self) -> HyperParameters:
+    def copy(self) -> Self:
         """A copy that shares nothing, with no build begun."""
-        other = HyperParameters()
-        other._entries = dict(self._entries)
+        other = type(self)()
         other.values = dict(self.values)
-        other._binding = set(self._binding)
-        other._scopes = dict(self._scopes)
-        other._warned = set(self._warned)
+        other._definitions = self._definitions.copy()
+        other._entered = dict(self._entered)
+        other._proposed = self._proposed
         return other
 
-    def merge(self, hps: Any, overwrite: bool = True) -> None:
+    def merge(
+        self, hps: HyperParameters | Sequence[HyperParameter], overwrite: bool = True
+    ) -> None:
         """Adds the entries of another `HyperParameters`, or of a list of definitions.
 
         Args:
             hps: What to add.
-            overwrite: True replaces entries of the same place, and resets their values to the
-                default; False keeps those that are here.
+            overwrite: True replaces entries of the same name and conditions, and resets their
+                values to the default; False keeps those that are here.
         """
-        entries = hps.space if isinstance(hps, HyperParameters) else list(hps)
-        for entry in entries:
-            place = (entry.name, entry.conditions)
-            if place in self._entries and not overwrite:
+        for entry in hps.space if isinstance(hps, HyperParameters) else hps:
+            if self._definitions.at(place_of(entry)) is not None and not overwrite:
                 continue
-            self._entries[place] = entry
-            if self._holds(entry.conditions) and (overwrite or entry.name not in self.values):
+            self._definitions.put(entry)
+            if self.is_active(entry) and (overwrite or entry.name not in self.values):
                 self.values[entry.name] = entry.default
 
     def get_config(self) -> dict[str, Any]:
         """Entries and values as JSON values."""
         config: dict[str, Any] = {
-            "space": [serialize(entry) for entry in self._entries.values()],
+            "space": [serialize(entry) for entry in self._definitions],
             "values": dict(self.values),
         }
-        if self._binding:
-            config["binding"] = sorted(self._binding)
+        if binding := self._definitions.binding:
+            config["binding"] = binding
         return config
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> HyperParameters:
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
         """The inverse of `get_config`."""
         hp = cls()
-        for entry in map(deserialize, config["space"]):
-            hp._entries[(entry.name, entry.conditions)] = entry
+        entries = [deserialize(entry) for entry in config["space"]]
+        hp._definitions = Definitions(entries)
+        hp._definitions.bind(entries[number] for number in config.get("binding", ()))
         hp.values = dict(config["values"])
-        hp._binding = set(config.get("binding", ()))
         return hp
 
     def ensure_active_values(self) -> None:
         """Drops values of inactive entries, and draws random ones where active ones lack."""
         rng = random.Random()
-        self.values = self.to_space().complete(
-            self.values, lambda entry: entry.prob_to_value(rng.random())
-        )
+        known = {entry.name for entry in self._definitions}
+        others = {name: value for name, value in self.values.items() if name not in known}
+        chosen = self.to_space().complete(self.values, lambda e: e.prob_to_value(rng.random()))
+        self.values = {**chosen, **others}
 
     def __repr__(self) -> str:
-        return f"HyperParameters({len(self._entries)} entries, values={self.values})"
+        return f"HyperParameters({len(self._definitions)} entries, values={self.values})"
 
     # -- for the rooms above ----------------------------------------------------------------
 
     def to_space(self) -> Space:
         """The entries as frozen data."""
-        return Space(tuple(self._entries.values()))
+        return Space(tuple(self._definitions))
 
     def bind(self) -> None:
         """Makes the entries here override later definitions of the same name."""
-        self._binding |= {entry.name for entry in self._entries.values()}
+        self._definitions.bind(self._definitions)
 
     def start_build(self) -> None:
         """A new build begins: what the last one asked for may be asked for otherwise."""
-        self._asked = {}
+        self._definitions.start_build()
 
     @classmethod
     def for_trial(
@@ -397,61 +360,40 @@ class HyperParameters:
         hp.values = dict(values)
         hp._proposed = True
         for entry in map(deserialize, ranges):
-            hp._entries[(entry.name, entry.conditions)] = entry
+            hp._definitions.put(entry)
         return hp
 
     def absorb(self, other: HyperParameters) -> bool:
-        """Takes in what another build has discovered; whether anything was new.
+        """Takes in what another build has discovered; whether any definition changed.
 
         Entries that are not known yet are added. Where the other has wider bounds than the entry
-        here, the entry here becomes the hull of both.
+        here, the entry here becomes the hull of both, unless it is binding.
         """
-        changed = False
-        for place, entry in other._entries.items():
-            mine = self._entries.get(place)
-            joined = entry if mine is None else hull(mine, entry)
-            if joined is not mine:
-                self._entries[place] = joined
-                changed = True
-            if mine is None and self._holds(entry.conditions):
+        unknown = [e for e in other._definitions if self._definitions.at(place_of(e)) is None]
+        changed = self._definitions.absorb(other._definitions)
+        for entry in unknown:
+            if self.is_active(entry):
                 self.values.setdefault(entry.name, entry.default)
-        for scope, active in other._scopes.items():
-            self._scopes[scope] = self._scopes.get(scope, False) or active
+        for scope, active in other._entered.items():
+            self._entered[scope] = self._entered.get(scope, False) or active
         return changed
 
     def resolved_ranges(self, master: HyperParameters) -> tuple[dict[str, Any], ...]:
         """The entries here that the master does not hold or holds otherwise, as JSON values."""
-        known = set(master._entries.values())
-        return tuple(serialize(entry) for entry in self._entries.values() if entry not in known)
+        known = master._definitions
+        return tuple(serialize(e) for e in self._definitions if known.at(place_of(e)) != e)
 
     def inactive_scopes(self) -> list[tuple[Parent, ...]]:
         """The conditional scopes that builds have entered and that were never active."""
-        return [scope for scope, was_active in self._scopes.items() if not was_active]
+        return [scope for scope, was_active in self._entered.items() if not was_active]
 
     def activate(self, scope: Sequence[Parent]) -> None:
         """Sets values so that all conditions of a scope hold, parents of parents included."""
         for condition in scope:
-            entry = next((e for e in self._entries.values() if e.name == condition.name), None)
-            if entry is not None:
-                self.activate(entry.conditions)
-            self.values[condition.name] = condition.values[0]
-
-
-def hull(a: HyperParameter, b: HyperParameter) -> HyperParameter:
-    """The entry that holds the values of both; `a` itself where it already does."""
-    if a == b:
-        return a
-    if isinstance(a, Numerical) and type(a) is type(b) and isinstance(b, Numerical):
-        if a.min_value <= b.min_value and a.max_value >= b.max_value:
-            return a
-        config = a.get_config()
-        config["min_value"] = min(a.min_value, b.min_value)
-        config["max_value"] = max(a.max_value, b.max_value)
-        return type(a).from_config(config)
-    if isinstance(a, Choice) and isinstance(b, Choice):
-        if all(a.contains(value) for value in b.values):
-            return a
-        config = a.get_config()
-        config["values"] = [*a.values, *(v for v in b.values if not a.contains(v))]
-        return Choice.from_config(config)
-    return a
+            parents = self._definitions.named(condition.name)
+            if parents:
+                self.activate(parents[0].conditions)
+            if condition.is_active(self.values):
+                continue
+            fit = [v for v in condition.values if any(parent.contains(v) for parent in parents)]
+            self._set(condition.name, fit[0] if fit else condition.values[0])

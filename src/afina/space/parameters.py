@@ -1,22 +1,23 @@
-"""The kinds of hyperparameters: what each may be, and how it maps to the unit interval."""
+"""Numbers that can be tuned, and what all hyperparameters have in common."""
 
 from __future__ import annotations
 
-import json
 import math
 import random
+import sys
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
-from afina.errors import SpaceError, wrong
+from afina.errors import SpaceError, SpaceTypeError, wrong
 from afina.space.conditions import Parent, Value, conditions_from, plain
 from afina.space.sampling import (
     check_sampling,
     count_steps,
     scale,
     step_value,
+    steps_between,
     unscale,
 )
 
@@ -25,8 +26,16 @@ class SpaceWarning(UserWarning):
     """Something about a search space is likely not what its author meant."""
 
 
+def warn(message: str) -> None:
+    """A `SpaceWarning` that points at the nearest caller outside of this room."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_globals.get("__name__", "").startswith("afina.space") and frame.f_back:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, SpaceWarning, stacklevel=level)
+
+
 class HyperParameter(ABC):
-    """One entry of a search space. Treat it as immutable.
+    """One entry of a search space. Treat it as immutable; two are equal when their configs are.
 
     Args:
         name: How trials call it; unique under its conditions.
@@ -35,14 +44,15 @@ class HyperParameter(ABC):
     """
 
     fields: ClassVar[tuple[str, ...]] = ()
+    """The arguments in its config, besides name and conditions."""
 
     def __init__(self, name: str, default: Any = None, conditions: Sequence[Any] = ()) -> None:
         if not isinstance(name, str) or not name:
-            raise SpaceError(wrong("hyperparameter", "name must be a text", name))
+            raise SpaceTypeError(wrong("hyperparameter", "name must be a text", name))
         self.name = name
         self.conditions: tuple[Parent, ...] = conditions_from(conditions)
         self._default = default
-        self._key: str | None = None
+        self._key: Hashable = None
 
     @property
     def default(self) -> Value:
@@ -72,13 +82,16 @@ class HyperParameter(ABC):
         """Whether the value is one of this entry's."""
 
     @abstractmethod
-    def fold(self, value: Any) -> Any:
-        """A value of this entry for any value: its own stay, others wrap around into the range, so
-        that what was evenly spread stays so."""
+    def clip(self, value: Any) -> Any:
+        """The nearest value of this entry, in the form that this entry gives it."""
 
     @abstractmethod
-    def clip(self, value: Any) -> Any:
-        """The nearest value of this entry."""
+    def fold(self, value: Any) -> Any:
+        """A value of this entry for any value, always the same one.
+
+        Its own stay; others wrap around into it, so that what was spread evenly stays so. A search
+        proposes from the widest range known; a build that comes to a narrower one folds.
+        """
 
     def random_sample(self, seed: int | None = None) -> Any:
         """A random value; the same seed gives the same."""
@@ -92,25 +105,25 @@ class HyperParameter(ABC):
         return config
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> HyperParameter:
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
         """The inverse of `get_config`."""
         return cls(**config)
 
-    def with_conditions(self, conditions: Sequence[Parent]) -> HyperParameter:
+    def with_conditions(self, conditions: Sequence[Parent]) -> Self:
         """The same entry under other conditions."""
-        config = {**self.get_config(), "conditions": list(conditions)}
-        return type(self).from_config(config)
+        return self.from_config({**self.get_config(), "conditions": list(conditions)})
 
-    def key(self) -> str:
-        """A text that two definitions share exactly when they are equal."""
+    def key(self) -> Hashable:
+        """What two definitions share exactly when they are equal."""
         if self._key is None:
-            self._key = type(self).__name__ + json.dumps(self.get_config(), sort_keys=True)
+            fields = (_typed(getattr(self, field)) for field in self.fields)
+            self._key = (type(self).__name__, self.name, self.conditions, *fields)
         return self._key
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, HyperParameter):
             return NotImplemented
-        return self.key() == other.key()
+        return self is other or self.key() == other.key()
 
     def __hash__(self) -> int:
         return hash(self.key())
@@ -122,17 +135,12 @@ class HyperParameter(ABC):
             parts.append(f"conditions={list(self.conditions)!r}")
         return f"{type(self).__name__}({', '.join(parts)})"
 
-    def _checked_default(self, default: Any) -> Any:
-        """The default, moved into the range with a warning where it lies outside."""
-        if self.contains(default):
-            return default
-        moved = self.clip(default)
-        warnings.warn(
-            wrong(self.name, "default must be one of its values", default, f"{moved!r} is used."),
-            SpaceWarning,
-            stacklevel=5,
-        )
-        return moved
+
+def _typed(value: Any) -> Hashable:
+    """Equal for equal values of one type only: 1, 1.0 and True are three."""
+    if isinstance(value, list):
+        return tuple(map(_typed, value))
+    return (type(value).__name__, value)
 
 
 class Numerical(HyperParameter):
@@ -151,54 +159,50 @@ class Numerical(HyperParameter):
         **kwargs: Any,
     ) -> None:
         super().__init__(name, None, **kwargs)
-        self.min_value = self._number(min_value, "min_value")
-        self.max_value = self._number(max_value, "max_value")
-        self.step = None if step is None else self._number(step, "step")
+        self.min_value: Any = self._number(min_value, "min_value")
+        self.max_value: Any = self._number(max_value, "max_value")
+        self.step: Any = None if step is None else self._number(step, "step")
         if self.min_value > self.max_value:
-            raise SpaceError(
-                wrong(name, "min_value must not exceed max_value", (min_value, max_value))
-            )
+            rule = "min_value must not exceed max_value"
+            raise SpaceError(wrong(name, rule, (self.min_value, self.max_value)))
         self.sampling = check_sampling(name, sampling, self.min_value)
         if self.step is not None:
             least = 0 if self.sampling == "linear" else 1
             if self.step <= least:
                 rule = f'step must be above {least} with sampling="{self.sampling}"'
-                raise SpaceError(wrong(name, rule, step))
+                raise SpaceError(wrong(name, rule, self.step))
         self._count = self._count_values()
-        given = default is not None
-        self._default = (
-            self._checked_default(self._number(default, "default")) if given else self._first()
-        )
+        self._default = self.clip(self.min_value)
+        if default is not None:
+            given = self._number(default, "default")
+            self._default = self.clip(given)
+            if not self.contains(given):
+                advice = f"{self._default!r} is used."
+                warn(wrong(name, "default must be one of its values", given, advice))
 
     @abstractmethod
     def _number(self, value: Any, what: str) -> Any:
         """The value as this entry's kind of number."""
 
-    def _first(self) -> Any:
-        return self.value_at(0) if self._count else self.min_value
-
     def _count_values(self) -> int | None:
+        """How many values a step gives; None without a step."""
         if self.step is None:
             return None
         return count_steps(self.min_value, self.max_value, self.step, self.sampling)
 
     def value_at(self, index: int) -> Any:
-        """The value of a cell, from 0; ascending for linear and log."""
-        assert self.step is not None
+        """The value of a step: ascending from 0; descending for "reverse_log"."""
         return step_value(index, self.min_value, self.max_value, self.step, self.sampling)
 
     def index_of(self, value: Any) -> int:
-        """The cell nearest to a value."""
+        """The step nearest to a value."""
         assert self._count is not None
-        assert self.step is not None
-        low, high, step = float(self.min_value), float(self.max_value), float(self.step)
-        if self.sampling == "linear":
-            raw = (value - low) / step
-        elif self.sampling == "log":
-            raw = math.log(max(value, low) / low) / math.log(step)
-        else:
-            raw = math.log(max(high + low - value, low) / low) / math.log(step)
-        return min(max(round(raw), 0), int(self._count) - 1)
+        return min(max(self._step_of(value), 0), self._count - 1)
+
+    def _step_of(self, value: Any) -> int:
+        """The step nearest to a value, as if steps went on beyond the bounds."""
+        low, high = self.min_value, self.max_value
+        return round(steps_between(value, low, high, self.step, self.sampling))
 
     @property
     def count(self) -> int | None:
@@ -206,12 +210,11 @@ class Numerical(HyperParameter):
         return 1 if self.min_value == self.max_value else self._count
 
     @property
-    def values(self) -> Sequence[Any]:
+    def values(self) -> list[Any]:
         """All values of a stepped range, else 10 evenly spread over the sampling's scale."""
-        if self._count is not None and self.step is not None:
+        if self._count is not None:
             return sorted(self.value_at(index) for index in range(self._count))
-        points = [self.prob_to_value((index + 0.5) / 10) for index in range(10)]
-        return sorted(set(points))
+        return sorted({self.prob_to_value((index + 0.5) / 10) for index in range(10)})
 
     def prob_to_value(self, prob: float) -> Any:
         """The value at a point of [0, 1]."""
@@ -224,11 +227,15 @@ class Numerical(HyperParameter):
         """The point of [0, 1] that stands for a value."""
         if self._count is not None:
             return (self.index_of(value) + 0.5) / self._count
-        inside = min(max(value, self.min_value), self.max_value)
-        return unscale(inside, self.min_value, self.max_value, self.sampling)
+        return self._unit_of(min(max(value, self.min_value), self.max_value))
+
+    def _unit_of(self, value: Any) -> float:
+        """The place of a value on the scale, as if it went on beyond the bounds."""
+        return unscale(value, self.min_value, self.max_value, self.sampling)
 
     def contains(self, value: Any) -> bool:
         """Whether the value lies in the range, and on a step where there are steps."""
+        value = plain(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         if not self.min_value <= value <= self.max_value:
@@ -236,26 +243,28 @@ class Numerical(HyperParameter):
         if self._count is None:
             return True
         near = self.value_at(self.index_of(value))
-        return math.isclose(near, value, rel_tol=1e-9, abs_tol=1e-12)
+        return near == value or math.isclose(near, value, rel_tol=1e-9, abs_tol=1e-9 * self.step)
 
     def clip(self, value: Any) -> Any:
-        """The nearest value of the range."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return self.default if self._default is not None else self._first()
+        """The nearest value of the range; the default for what is no number."""
+        value = plain(value)
+        if not _is_number(value):
+            return self._default
         inside = min(max(value, self.min_value), self.max_value)
         return inside if self._count is None else self.value_at(self.index_of(inside))
 
     def fold(self, value: Any) -> Any:
-        """Wraps a value from outside around into the range."""
-        if self.contains(value) or isinstance(value, str | bool) or value is None:
+        """Its own values stay; others wrap around, on the sampling's scale."""
+        value = plain(value)
+        if not _is_number(value) or self.contains(value):
             return self.clip(value)
-        width = self.max_value - self.min_value
-        if width == 0:
-            return self.min_value
-        if self._count is not None and self.sampling == "linear":
-            index = round((value - self.min_value) / self.step)
-            return self.value_at(index % self._count)
-        return self.clip(self.min_value + math.fmod(abs(value - self.min_value), width))
+        if self._count is not None:
+            return self.value_at(self._step_of(value) % self._count)
+        return self.prob_to_value(self._unit_of(value) % 1.0)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class Int(Numerical):
@@ -268,53 +277,71 @@ class Int(Numerical):
         step: Distance of values (linear), or their ratio (log, reverse_log); None for any.
         sampling: "linear", "log" (small numbers finer) or "reverse_log" (large ones finer).
         default: None for `min_value`.
-        conditions: See `HyperParameter`.
+        **kwargs: `conditions`, see `HyperParameter`.
+
+    Example:
+        >>> Int("units", 8, 64, step=2, sampling="log").values
+        [8, 16, 32, 64]
     """
 
     def _number(self, value: Any, what: str) -> int:
         value = plain(value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise SpaceTypeError(wrong(self.name, f"{what} must be a whole number", value))
+        if not math.isfinite(value) or value != int(value):
             raise SpaceError(wrong(self.name, f"{what} must be a whole number", value))
         return int(value)
 
     def _count_values(self) -> int | None:
-        if self.step is None and self.sampling == "linear":
-            self.step = 1
+        if self.sampling == "linear":
+            self.step = 1 if self.step is None else self.step
+            return int((self.max_value - self.min_value) // self.step + 1)
         return super()._count_values()
 
+    # Whole numbers are counted exactly: floats would blur those beyond 2**53.
+
     def value_at(self, index: int) -> int:
-        """The value of a cell, from 0."""
-        return round(super().value_at(index))
+        """The value of a step: ascending from 0; descending for "reverse_log"."""
+        low, high = self.min_value, self.max_value
+        if self.sampling == "linear":
+            return int(low + index * self.step)
+        power = low * self.step**index
+        return int(power if self.sampling == "log" else high + low - power)
+
+    def _step_of(self, value: Any) -> int:
+        if self.sampling == "linear":
+            return int((2 * (round(value) - self.min_value) + self.step) // (2 * self.step))
+        return super()._step_of(value)
 
     @property
     def count(self) -> int:
         """How many distinct values there are."""
-        if self._count is not None:
-            return int(self._count)
-        return int(self.max_value - self.min_value + 1)
+        return int(self.max_value - self.min_value + 1) if self._count is None else self._count
 
     def prob_to_value(self, prob: float) -> int:
         """The value at a point of [0, 1]."""
         if self._count is not None:
             return int(super().prob_to_value(prob))
-        # Each number owns a cell of the scale up to the next one, the last one too.
-        raw = scale(prob, self.min_value, self.max_value + 1, self.sampling)
-        return int(min(max(math.floor(raw + 1e-9), self.min_value), self.max_value))
+        # Each number owns the part of the scale up to the next one; so does the last one.
+        raw = int(scale(prob, self.min_value, self.max_value + 1, self.sampling))
+        return int(min(max(raw, self.min_value), self.max_value))
 
-    def value_to_prob(self, value: Any) -> float:
-        """The middle of the value's cell."""
-        if self._count is not None:
-            return super().value_to_prob(value)
-        inside = min(max(value, self.min_value), self.max_value)
-        return unscale(inside + 0.5, self.min_value, self.max_value + 1, self.sampling)
+    def _unit_of(self, value: Any) -> float:
+        return unscale(value + 0.5, self.min_value, self.max_value + 1, self.sampling)
 
     def contains(self, value: Any) -> bool:
         """Whether the value is a whole number of the range, and on a step."""
-        return super().contains(value) and value == int(value)
+        value = plain(value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value % 1:
+            return False
+        if not self.min_value <= value <= self.max_value:
+            return False
+        return self._count is None or self.value_at(self.index_of(value)) == value
 
     def clip(self, value: Any) -> int:
-        """The nearest value of the range."""
-        return round(super().clip(value))
+        """The nearest value of the range; the default for what is no number."""
+        nearest: int = round(super().clip(value))
+        return nearest
 
 
 class Float(Numerical):
@@ -327,7 +354,7 @@ class Float(Numerical):
         step: Distance of values (linear), or their ratio (log, reverse_log); None for any.
         sampling: "linear", "log" (small numbers finer) or "reverse_log" (large ones finer).
         default: None for `min_value`.
-        conditions: See `HyperParameter`.
+        **kwargs: `conditions`, see `HyperParameter`.
 
     Example:
         >>> Float("rate", 0, 1, step=0.25).values
@@ -337,7 +364,11 @@ class Float(Numerical):
     def _number(self, value: Any, what: str) -> float:
         value = plain(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise SpaceError(wrong(self.name, f"{what} must be a number", value))
+            raise SpaceTypeError(wrong(self.name, f"{what} must be a number", value))
         if not math.isfinite(value):
             raise SpaceError(wrong(self.name, f"{what} must be finite", value))
         return float(value)
+
+    def clip(self, value: Any) -> float:
+        """The nearest value of the range; the default for what is no number."""
+        return float(super().clip(value))

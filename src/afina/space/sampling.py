@@ -1,4 +1,10 @@
-"""Scales: how a point of the unit interval becomes a number between two bounds."""
+"""Scales: how a point of the unit interval becomes a number between two bounds, and back.
+
+Three samplings, as in Keras Tuner: "linear"; "log", where each factor gets the same share; and
+"reverse_log", its mirror image, finer near the upper bound. With a step, numbers of "linear" are
+`low + k * step`, those of "log" `low * step**k`, and those of "reverse_log" lie as far below `high`
+as those of "log" lie above `low`, so that step 0 is the upper bound.
+"""
 
 from __future__ import annotations
 
@@ -22,53 +28,90 @@ def check_sampling(name: str, sampling: Any, min_value: float) -> str:
     if lower not in SAMPLINGS:
         raise SpaceError(wrong(name, f"sampling must be one of {SAMPLINGS}", sampling))
     if lower != "linear" and min_value <= 0:
-        raise SpaceError(
-            wrong(
-                name,
-                f'sampling="{lower}" needs min_value > 0',
-                min_value,
-                'Raise min_value, or use sampling="linear".',
-            )
-        )
+        rule = f'sampling="{lower}" needs min_value > 0'
+        advice = 'Raise min_value, or use sampling="linear".'
+        raise SpaceError(wrong(name, rule, min_value, advice))
     return str(lower)
 
 
 def scale(unit: float, low: float, high: float, sampling: str) -> float:
-    """Maps a point of [0, 1] to a number of [low, high]."""
+    """Maps a point of [0, 1] to a number of [low, high].
+
+    Example:
+        >>> scale(0.5, 1, 100, "log"), scale(0.5, 1, 100, "reverse_log")
+        (10.0, 91.0)
+    """
     if sampling == "log":
-        return low * math.pow(high / low, unit)
+        return float(low * math.pow(high / low, unit))
     if sampling == "reverse_log":
-        return high + low - low * math.pow(high / low, 1 - unit)
+        return float(high + low - low * math.pow(high / low, 1 - unit))
     return low + unit * (high - low)
 
 
 def unscale(value: float, low: float, high: float, sampling: str) -> float:
-    """The inverse of `scale`; 0.5 where the bounds are equal."""
+    """The inverse of `scale`, also for numbers outside; 0.5 where the bounds are equal.
+
+    A number that a logarithmic scale cannot hold is placed on the linear one.
+    """
     if high <= low:
         return 0.5
-    if sampling == "log":
+    if sampling == "log" and value > 0:
         return math.log(value / low) / math.log(high / low)
-    if sampling == "reverse_log":
+    if sampling == "reverse_log" and value < high + low:
         return 1 - math.log((high + low - value) / low) / math.log(high / low)
     return (value - low) / (high - low)
 
 
 def count_steps(low: float, high: float, step: float, sampling: str) -> int:
-    """How many values `low, low + step, ...` (or `low * step, ...`) do not pass `high`.
+    """How many steps, the first included, do not pass the end.
 
-    A step that hits the upper bound but for rounding counts: (0, 1) in steps of 0.1 has 11.
+    One that hits the end but for rounding counts: (0, 1) in steps of 0.1 has 11.
     """
-    if sampling == "linear":
-        return math.floor((high - low) / step * (1 + 1e-12) + 1e-8) + 1
-    return math.floor(math.log(high / low) / math.log(step) + 1e-8) + 1
+    steps = steps_between(high, low, high, step, "linear" if sampling == "linear" else "log")
+    return math.floor(steps * (1 + 1e-12) + 1e-8) + 1
+
+
+def steps_between(value: float, low: float, high: float, step: float, sampling: str) -> float:
+    """At which step a number lies, as a real number, also for numbers outside."""
+    if sampling == "log" and value > 0:
+        return math.log(value / low) / math.log(step)
+    if sampling == "reverse_log" and value < high + low:
+        return math.log((high + low - value) / low) / math.log(step)
+    return (value - low) / step
 
 
 def step_value(index: int, low: float, high: float, step: float, sampling: str) -> float:
-    """The value at a step's index, rid of rounding noise and never above `high`."""
+    """The number at a step, rid of rounding noise and never outside of the bounds.
+
+    Example:
+        >>> 3 * 0.1, step_value(3, 0, 1, 0.1, "linear")
+        (0.30000000000000004, 0.3)
+    """
     if sampling == "linear":
-        value = low + index * step
-    elif sampling == "log":
-        value = low * math.pow(step, index)
+        value = tidy(low + index * step, max(abs(low), abs(high)))
     else:
-        value = high + low - low * math.pow(step, index)
-    return min(float(f"{value:.12g}"), high)
+        power = low * math.pow(step, index)
+        value = tidy(power, power) if sampling == "log" else tidy(high + low - power, high)
+    for bound in (low, high):
+        # At a bound but for rounding means at the bound, whatever digits that has.
+        if abs(value - bound) <= 1e-9 * min(abs(step), abs(bound) or abs(step)):
+            return bound
+    return min(max(value, low), high)
+
+
+def tidy(value: float, size: float) -> float:
+    """The nearest number with few digits, where only rounding noise tells it from `value`.
+
+    Args:
+        value: What came out of a few additions and multiplications.
+        size: The magnitude of the numbers that went in; noise is relative to it.
+
+    Example:
+        >>> tidy(0.1 + 0.2, 1.0), tidy(2 / 3, 1.0)
+        (0.3, 0.6666666666666666)
+    """
+    if size == 0 or not math.isfinite(size):
+        return value
+    short = round(value, 11 - math.floor(math.log10(size)))
+    # Adding 0.0 makes a negative zero a plain one.
+    return short + 0.0 if abs(short - value) <= 4e-15 * size else value

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from afina.space.conditions import Value
+from afina.space.conditions import Parent, Value, plain
 from afina.space.kinds import deserialize, serialize
 from afina.space.parameters import HyperParameter
+from afina.space.size import count_configurations
 
 
 @dataclass(frozen=True)
 class Space:
     """What a search algorithm sees of the hyperparameters.
 
+    A *configuration* is a dict with a value for each active entry, and no other.
+
     Args:
         entries: In the order of definition; a parent comes before its children.
+
+    Example:
+        >>> from afina.space import Boolean, Float, Parent
+        >>> rate = Float("rate", 0.1, 0.5, conditions=[Parent("dropout", True)])
+        >>> space = Space((Boolean("dropout"), rate))
+        >>> space.defaults()
+        {'dropout': False}
+        >>> space.complete({"dropout": True}, lambda entry: entry.default)
+        {'dropout': True, 'rate': 0.1}
     """
 
     entries: tuple[HyperParameter, ...] = ()
@@ -32,11 +43,22 @@ class Space:
 
     def is_active(self, entry: HyperParameter, values: Mapping[str, Any]) -> bool:
         """Whether all conditions of the entry hold among the values."""
-        return all(condition.is_active(values) for condition in entry.conditions)
+        return all_hold(entry.conditions, values)
 
     def active(self, values: Mapping[str, Any]) -> list[HyperParameter]:
-        """The entries that are active among the values, in order."""
-        return [entry for entry in self.entries if self.is_active(entry, values)]
+        """The entries that a configuration gives values to, in order.
+
+        Values of entries that are inactive themselves make none of their children active.
+        """
+        chosen: dict[str, Any] = {}
+        active = []
+        for entry in self.entries:
+            if entry.name in chosen or not all_hold(entry.conditions, chosen):
+                continue
+            active.append(entry)
+            if entry.name in values:
+                chosen[entry.name] = values[entry.name]
+        return active
 
     def complete(
         self, values: Mapping[str, Any], choose: Callable[[HyperParameter], Any]
@@ -47,75 +69,65 @@ class Space:
             values: Kept where they belong to an active entry and are one of its values.
             choose: Gives the others.
         """
+
+        def value(index: int, entry: HyperParameter) -> Value:
+            del index
+            if entry.name in values:
+                kept = plain(values[entry.name])
+                if entry.contains(kept):
+                    return kept  # type: ignore[no-any-return]
+            return choose(entry)  # type: ignore[no-any-return]
+
+        return self.walk(value)
+
+    def walk(self, choose: Callable[[int, HyperParameter], Value]) -> dict[str, Value]:
+        """The configuration that comes of choosing a value for each active entry in turn.
+
+        Args:
+            choose: Gets the place of the entry in the space, and the entry.
+        """
         chosen: dict[str, Value] = {}
-        for entry in self.entries:
-            if entry.name in chosen or not self.is_active(entry, chosen):
+        for index, entry in enumerate(self.entries):
+            if entry.name in chosen:
                 continue
-            if entry.name in values and entry.contains(values[entry.name]):
-                chosen[entry.name] = values[entry.name]
-            else:
-                chosen[entry.name] = choose(entry)
+            if not entry.conditions or all_hold(entry.conditions, chosen):
+                chosen[entry.name] = choose(index, entry)
         return chosen
 
     def defaults(self) -> dict[str, Value]:
         """The default configuration."""
-        return self.complete({}, lambda entry: entry.default)
+        return self.walk(lambda index, entry: entry.default)
 
     def sample(self, rng: np.random.Generator) -> dict[str, Value]:
         """A random configuration; each entry draws once, active or not."""
-        draws = dict(zip(self.entries, rng.random(len(self.entries)), strict=True))
-        return self.complete({}, lambda entry: entry.prob_to_value(float(draws[entry])))
+        draws = rng.random(len(self.entries)).tolist()
+        return self.walk(lambda index, entry: entry.prob_to_value(draws[index]))
 
     def key(self, values: Mapping[str, Any]) -> Hashable:
-        """What two configurations share exactly when they are equal; True is not 1."""
-        return tuple(
-            (name, type(value).__name__, value)
-            for name, value in sorted(values.items())
-            if name in self._names
-        )
+        """What two configurations share exactly when they are equal.
 
-    @functools.cached_property
-    def _names(self) -> frozenset[str]:
-        return frozenset(entry.name for entry in self.entries)
+        1, 1.0 and True are distinct; values of inactive entries do not count.
+        """
+        return tuple(
+            (entry.name, values[entry.name].__class__, values[entry.name])
+            for entry in self.active(values)
+            if entry.name in values
+        )
 
     def size(self, limit: int = 1_000_000) -> int | None:
         """How many configurations there are; None if endless, or more than `limit`."""
-
-        def count(index: int, chosen: dict[str, Any]) -> int | None:
-            while index < len(self.entries):
-                entry = self.entries[index]
-                if entry.name not in chosen and self.is_active(entry, chosen):
-                    break
-                index += 1
-            else:
-                return 1
-            if entry.count is None or entry.count > limit:
-                return None
-            index += 1
-            if entry.name not in self._parents:
-                rest = count(index, {**chosen, entry.name: entry.default})
-                total = None if rest is None else rest * entry.count
-                return None if total is None or total > limit else total
-            total = 0
-            for cell in range(entry.count):
-                value = entry.prob_to_value((cell + 0.5) / entry.count)
-                rest = count(index, {**chosen, entry.name: value})
-                if rest is None or total + rest > limit:
-                    return None
-                total += rest
-            return total
-
-        return count(0, {})
-
-    @functools.cached_property
-    def _parents(self) -> frozenset[str]:
-        return frozenset(c.name for entry in self.entries for c in entry.conditions)
+        return count_configurations(self.entries, limit)
 
     def get_config(self) -> list[dict[str, Any]]:
         """What makes it again, as JSON values."""
         return [serialize(entry) for entry in self.entries]
 
     @classmethod
-    def from_config(cls, config: list[dict[str, Any]]) -> Space:
+    def from_config(cls, config: Sequence[Mapping[str, Any]]) -> Space:
         """The inverse of `get_config`."""
         return cls(tuple(deserialize(entry) for entry in config))
+
+
+def all_hold(conditions: Sequence[Parent], values: Mapping[str, Any]) -> bool:
+    """Whether all conditions hold among the values."""
+    return all(condition.is_active(values) for condition in conditions)

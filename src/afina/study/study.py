@@ -8,6 +8,7 @@ the order in which they ended, and goes on as if it had never stopped.
 
 from __future__ import annotations
 
+import bisect
 import math
 import threading
 import time
@@ -70,6 +71,7 @@ class Study:
         self._trials: dict[int, Trial] = {}
         self._open: dict[int, Trial] = {}
         self._ended: list[int] = []
+        self._ranked: list[tuple[float, int]] = []  # loss and number, best first
         self._failed_in_a_row = 0
         self._retry: list[int] = []  # last in, first out
         self._started: dict[int, float] = {}
@@ -121,6 +123,8 @@ class Study:
         self._trials[trial.number] = trial
         self._open.pop(trial.number, None)
         self._ended.append(trial.number)
+        if trial.loss is not None:
+            bisect.insort(self._ranked, (trial.loss, trial.number))
         failed = trial.status is Status.FAILED
         self._failed_in_a_row = self._failed_in_a_row + 1 if failed else 0
         self._state = self.algorithm.tell(self._state, trial, self.space)
@@ -162,8 +166,7 @@ class Study:
 
     def best_trials(self, count: int = 1) -> list[Trial]:
         """The completed trials, best first; fewer than `count` where there are no more."""
-        done = [t for t in self._trials.values() if t.status is Status.COMPLETED]
-        return sorted(done, key=lambda t: (t.loss, t.number))[:count]
+        return [self._trials[number] for _, number in self._ranked[:count]]
 
     def situation(self) -> Situation:
         """What the algorithm may look at for the next new trial."""

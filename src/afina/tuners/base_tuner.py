@@ -238,7 +238,9 @@ class BaseTuner:
     def on_trial_end(self, trial: Trial) -> None:
         """Called after a trial has run: ends it. An override must call this one."""
         self.oracle.end_trial(trial)
-        self._show(TrialEnded(self.oracle.study.trials[int(trial.trial_id)]))
+        ended = self.oracle.study.trials[int(trial.trial_id)]
+        left = self.oracle.max_retries_per_trial - ended.attempt
+        self._show(TrialEnded(ended, trial_id=trial.trial_id, retries_left=left))
 
     # -- display ----------------------------------------------------------------------------------
 

@@ -66,7 +66,8 @@ class Tuner(BaseTuner):
         self.distribution_strategy = distribution_strategy
         self.executions_per_trial = executions_per_trial
         self.keep_checkpoints: int | None = kwargs.pop("keep_checkpoints", 10)
-        self._removed: set[int] = set()
+        self._kept: set[int] = set()  # numbers of trials whose checkpoint may be there
+        self._looked_at = 0  # how many of the finished trials have been considered
         super().__init__(
             oracle=oracle,
             hypermodel=hypermodel,
@@ -230,12 +231,11 @@ class Tuner(BaseTuner):
         study = self.oracle.study
         keep = {trial.number for trial in study.best_trials(self.keep_checkpoints)}
         keep |= self.oracle.needed_trials()
-        for number in study.ended:
-            if number not in keep and number not in self._removed:
-                training.remove_checkpoint(
-                    Path(self._get_checkpoint_fname(self.oracle.id_of(number)))
-                )
-                self._removed.add(number)
+        self._kept |= set(study.ended[self._looked_at :])
+        self._looked_at = len(study.ended)
+        for number in self._kept - keep:
+            training.remove_checkpoint(Path(self._get_checkpoint_fname(self.oracle.id_of(number))))
+        self._kept &= keep
 
 
 @contextlib.contextmanager

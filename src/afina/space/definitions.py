@@ -1,0 +1,190 @@
+"""What builds have asked for: the definitions, and which of several that disagree counts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from afina.errors import SpaceError
+from afina.space.categorical import Choice
+from afina.space.conditions import Parent
+from afina.space.parameters import HyperParameter, Numerical, warn
+from afina.space.space import all_hold
+
+Place = tuple[str, tuple[Parent, ...]]
+"""What a definition is known by: its full name and its conditions."""
+
+
+def place_of(entry: HyperParameter) -> Place:
+    """What a definition is known by."""
+    return (entry.name, entry.conditions)
+
+
+class Definitions:
+    """The entries of a search space while builds are filling it.
+
+    Within one build the first definition of a place counts. The next build may define it otherwise,
+    as where a bound depends on another value. A *binding* definition overrides all later ones.
+    """
+
+    def __init__(self, entries: Iterable[HyperParameter] = ()) -> None:
+        self._entries: dict[Place, HyperParameter] = {}
+        self._places: dict[str, list[Place]] = {}
+        self._binding: dict[str, list[Place]] = {}
+        self._asked: dict[Place, HyperParameter] = {}
+        self._warned: set[Place] = set()
+        for entry in entries:
+            self.put(entry)
+
+    def __iter__(self) -> Iterator[HyperParameter]:
+        return iter(self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def at(self, place: Place) -> HyperParameter | None:
+        """The definition of a place."""
+        return self._entries.get(place)
+
+    def named(self, name: str) -> list[HyperParameter]:
+        """The definitions that share a name, in the order of their coming."""
+        return [self._entries[place] for place in self._places.get(name, ())]
+
+    def put(self, entry: HyperParameter) -> None:
+        """Adds a definition, or replaces the one at its place."""
+        place = place_of(entry)
+        if place not in self._entries:
+            self._places.setdefault(entry.name, []).append(place)
+        self._entries[place] = entry
+
+    def copy(self) -> Definitions:
+        """A copy that shares nothing, with no build begun."""
+        other = Definitions()
+        other._entries = dict(self._entries)
+        other._places = {name: list(places) for name, places in self._places.items()}
+        other._binding = dict(self._binding)
+        other._warned = set(self._warned)
+        return other
+
+    def start_build(self) -> None:
+        """A new build begins: it may define every place anew."""
+        self._asked.clear()
+
+    # -- binding ------------------------------------------------------------------------------
+
+    def bind(self, entries: Iterable[HyperParameter]) -> None:
+        """Lets definitions that are here override later ones."""
+        self._binding = {}
+        for entry in entries:
+            self._binding.setdefault(entry.name, []).append(place_of(entry))
+
+    @property
+    def binding(self) -> list[int]:
+        """The numbers of the binding definitions, in order."""
+        return [n for n, entry in enumerate(self) if self.is_binding(entry)]
+
+    def is_binding(self, entry: HyperParameter) -> bool:
+        """Whether the definition overrides later ones."""
+        return place_of(entry) in self._binding.get(entry.name, ())
+
+    def _bound(self, asked: HyperParameter, values: Mapping[str, Any]) -> HyperParameter | None:
+        """The binding definition that a call comes under, if any.
+
+        It must be active whenever the call is: because its conditions are among the call's, or
+        because both are active now.
+        """
+        for place in self._binding[asked.name]:
+            conditions = place[1]
+            if set(conditions) <= set(asked.conditions):
+                return self._entries[place]
+            if all_hold(conditions, values) and all_hold(asked.conditions, values):
+                return self._entries[place]
+        return None
+
+    # -- what builds ask for ------------------------------------------------------------------
+
+    def settle(self, asked: HyperParameter, values: Mapping[str, Any]) -> HyperParameter:
+        """The definition that counts for a call of a build; it is entered where it is new.
+
+        Args:
+            asked: The definition that the call gives.
+            values: The current ones, which tell what is active.
+        """
+        if asked.name in self._binding:
+            bound = self._bound(asked, values)
+            if bound is not None:
+                return bound
+        place = place_of(asked)
+        first = self._asked.get(place)
+        if first is not None:
+            self._warn_if_other(place, first, asked)
+            return first
+        known = self._entries.get(place)
+        if known is None or known != asked:
+            self.put(asked)
+            known = asked
+        self._asked[place] = known
+        return known
+
+    def _warn_if_other(self, place: Place, first: HyperParameter, second: HyperParameter) -> None:
+        if place in self._warned or first == second:
+            return
+        self._warned.add(place)
+        warn(
+            f"{first.name}: a name must be defined once in a build, but got {first!r} and then "
+            f"{second!r}. The first one is used; rename one, or put them under conditions."
+        )
+
+    def absorb(self, other: Definitions) -> bool:
+        """Adds unknown definitions, and widens known ones to hold the others' values too.
+
+        Returns:
+            Whether anything changed.
+        """
+        changed = False
+        for place, entry in other._entries.items():
+            mine = self._entries.get(place)
+            if mine is None:
+                self.put(entry)
+                changed = True
+            elif mine is not entry and not self.is_binding(mine):
+                joined = hull(mine, entry)
+                self._entries[place] = joined
+                changed = changed or joined is not mine
+        self._warned |= other._warned
+        return changed
+
+
+def hull(a: HyperParameter, b: HyperParameter) -> HyperParameter:
+    """The definition like `a` that holds the values of both.
+
+    `a` itself where it does already, or where no one definition can: one that has become another
+    kind, or a bound that a logarithmic sampling does not allow.
+
+    Example:
+        >>> from afina.space import Int
+        >>> hull(Int("n", 1, 4), Int("n", 2, 9))
+        Int('n', default=1, min_value=1, max_value=9, step=1, sampling='linear')
+    """
+    if isinstance(a, Numerical) and isinstance(b, Numerical) and type(a) is type(b):
+        low, high = min(a.min_value, b.min_value), max(a.max_value, b.max_value)
+        if low <= 0 and a.sampling != "linear":
+            low = a.min_value
+        if (low, high) != (a.min_value, a.max_value):
+            return _changed(a, min_value=low, max_value=high)
+    if isinstance(a, Choice) and isinstance(b, Choice):
+        new = [value for value in b.values if not a.contains(value)]
+        if new:
+            with contextlib.suppress(SpaceError):  # of another kind
+                return _changed(a, values=a.values + new)
+    return a
+
+
+def _changed(entry: HyperParameter, **fields: Any) -> HyperParameter:
+    config = {**entry.get_config(), **fields}
+    if isinstance(entry, Numerical) and entry.step is not None:
+        # Steps count from another bound now, and the default may not lie on one any more.
+        moved = entry.from_config({**config, "default": None})
+        config["default"] = moved.clip(entry.default)
+    return entry.from_config(config)

@@ -1,0 +1,69 @@
+"""The board: where a search stands after each event."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import pytest
+
+from afina.progress import Board, SearchStarted
+from afina.trials import Objective
+
+from .recorded import ACCURACY, FIRST, SEARCH, epoch, failed, scored, started
+
+
+def after(events: Any, objective: Objective = ACCURACY) -> Board:
+    return reduce(lambda board, told: board.after(told[1], told[0]), events, Board(objective))
+
+
+def test_a_search_is_counted() -> None:
+    board = after(SEARCH)
+    assert (board.done, board.here, board.failed, board.running) == (3, 3, 1, {})
+    assert (board.best, board.best_label, board.best_values) == (0.75, "1", FIRST)
+    assert board.elapsed(3807.5) == 3707.5
+
+
+@pytest.mark.parametrize(("direction", "best"), [("max", 0.75), ("min", 0.5)])
+def test_the_objective_says_which_score_is_better(direction: str, best: float) -> None:
+    assert after(SEARCH[:-1], Objective("val_accuracy", direction)).best == best
+
+
+def test_the_time_left_is_unknown_before_a_trial_has_ended_or_without_a_total() -> None:
+    assert after(SEARCH[:4]).seconds_left(104.0) is None
+    endless = [(100.0, SearchStarted(None, 0, "x", None)), *SEARCH[1:]]
+    assert after(endless).seconds_left(104.0) is None
+
+
+def test_the_time_left_shrinks_while_a_trial_runs_but_not_beyond_its_share() -> None:
+    board = after(SEARCH[:6])  # one trial took 5 s; two are left, of which one runs since 105
+    assert board.seconds_left(105.0) == pytest.approx(10.0)
+    assert board.seconds_left(108.0) == pytest.approx(7.0)
+    assert board.seconds_left(1000.0) == pytest.approx(5.0)
+
+
+def test_trials_side_by_side_share_the_time_left() -> None:
+    board = after([(0.0, SearchStarted(5, 0, "x", None)), (0.0, started(0)), (0.0, started(1))])
+    board = board.after(scored(0, 1.0), 10.0).after(started(2), 10.0)
+    assert board.seconds_left(10.0) == pytest.approx((4 * 10.0 - 10.0) / 2)
+
+
+def test_a_resumed_search_goes_on_counting_but_estimates_from_its_own_trials() -> None:
+    board = after([(0.0, SearchStarted(10, 8, "x", 0.9)), (0.0, started(8))])
+    assert (board.done, board.seconds_left(1.0)) == (8, None)
+    board = board.after(failed(8), 4.0)
+    assert (board.done, board.best, board.seconds_left(4.0)) == (9, 0.9, 4.0)
+
+
+def test_epochs_belong_to_their_own_trial_and_strangers_are_ignored() -> None:
+    board = after([(0.0, started(0)), (0.0, started(1)), (1.0, epoch(0, 0, 0.5))])
+    assert board.running[0].epoch is not None
+    assert board.running[1].epoch is None
+    assert board.after(epoch(7, 0, 0.5), 2.0) == board
+
+
+def test_a_board_is_never_changed() -> None:
+    board = after(SEARCH[:3])
+    seen = (board.done, dict(board.running))
+    board.after(SEARCH[3][1], 104.0).after(SEARCH[4][1], 105.0)
+    assert (board.done, dict(board.running)) == seen

@@ -1,0 +1,187 @@
+"""The live display on a real pseudo-terminal."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from afina.progress.board import Board
+from afina.progress.drawing import draw
+from afina.progress.live import LiveDisplay
+from afina.trials import Objective
+
+from .recorded import ACCURACY, SEARCH, Clock, started
+from .terminal import Terminal
+
+pty = pytest.importorskip("pty", reason="no pseudo-terminals here")
+ROOT = Path(__file__).parents[2]
+
+
+def on_a_terminal(how: str) -> tuple[Terminal, str]:
+    """The terminal after the child has ended, and all that it was sent."""
+    import fcntl
+    import struct
+    import termios
+
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.progress.child", how],
+        cwd=ROOT,
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        env={**os.environ, "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"},
+    )
+    os.close(child)
+    sent = b""
+    while True:
+        try:
+            some = os.read(parent, 65536)
+        except OSError as error:  # Linux' way to say that the other end is closed
+            if error.errno != errno.EIO:
+                raise
+            break
+        if not some:
+            break
+        sent += some
+    os.close(parent)
+    process.wait()
+    text = sent.decode()
+    return Terminal(text), text
+
+
+def without_times(lines: list[str]) -> list[str]:
+    return [re.sub(r"\d+\.\d s", "T", line) for line in lines]
+
+
+NEWS = [
+    "★ trial 1  val_accuracy 0.75  T",
+    "✗ trial 2  failed (error): ValueError: no such layer  T",
+]
+BEST = "Best val_accuracy 0.75 in trial 1: units=64, rate=0.012346, activation=relu"
+ENDED = "Search ended after T: max_trials=3 trials have been run, 3 trials finished, 1 failed."
+
+
+def test_a_search_leaves_news_and_a_summary_and_nothing_else() -> None:
+    terminal, sent = on_a_terminal("plainly")
+    assert without_times(terminal.lines) == [*NEWS, ENDED, BEST, "after"]
+    assert terminal.cursor_shown
+    assert "hyperparameter" in sent  # it was drawn, and is gone
+    assert "trial 2 of 3" in sent
+
+
+def test_what_is_printed_meanwhile_stands_above_as_whole_lines() -> None:
+    terminal, _ = on_a_terminal("printing")
+    assert without_times(terminal.lines) == [
+        "own line 2 [red]",
+        "warned",
+        NEWS[0],
+        NEWS[1],
+        "unfinishedown line 6 [red]",
+        "warned",
+        "unfinished",
+        ENDED,
+        BEST,
+        "after",
+    ]
+
+
+def test_a_progress_bar_of_somebody_else_leaves_its_last_form() -> None:
+    terminal, _ = on_a_terminal("bars")
+    assert without_times(terminal.lines) == ["100 % done", *NEWS, ENDED, BEST, "after"]
+
+
+@pytest.mark.parametrize(
+    ("how", "error"), [("interrupted", "KeyboardInterrupt"), ("raising", "RuntimeError: broken")]
+)
+def test_a_search_that_is_broken_off_gives_the_terminal_back(how: str, error: str) -> None:
+    terminal, _ = on_a_terminal(how)
+    assert terminal.cursor_shown
+    lines = without_times(terminal.lines)
+    assert lines[:4] == [
+        NEWS[0],
+        "Search stopped after T: 1 of 3 trials finished.",
+        BEST,
+        "Traceback (most recent call last):",
+    ]
+    assert lines[-1].startswith(error)
+
+
+def test_closing_twice_is_closing_once() -> None:
+    terminal, _ = on_a_terminal("closing")
+    assert without_times(terminal.lines) == [*NEWS, ENDED, BEST, "after"]
+
+
+def drawing(events: Any, now: float, width: int = 60, height: int = 40) -> list[str]:
+    board = Board(ACCURACY)
+    for at, event in events:
+        board = board.after(event, at)
+    console = Console(file=io.StringIO(), width=width, record=True, force_terminal=True)
+    console.print(draw(board, now, width, height))
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
+def test_the_drawing_of_a_running_trial() -> None:
+    lines = drawing([*SEARCH[:6], (107.0, SEARCH[2][1])], 108.0)
+    assert lines == [
+        "",
+        "Search  trial 2 of 3         8.0 s · less than a minute left",
+        "━━━━━━━━━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━",
+        "val_accuracy  best 0.75  trial 1",
+        "",
+        "hyperparameter   now               best so far",
+        "units            32                64",
+        "rate             0.5               0.012346",
+        "activation       a_name_longer_…   relu",
+        "",
+        "epoch 0 of 2  ━━━━━━━━━━━━━━━━━━━━━━━━",
+        "",
+    ]
+
+
+def test_the_drawing_shows_epochs_and_the_objective_s_metric_first() -> None:
+    lines = drawing(SEARCH[:3], 102.0)
+    assert lines[-2:] == ["epoch 1 of 2  ━━━━━━━━━━━━╺━━━━━━━━━━━", "val_accuracy 0.5   loss 0.5"]
+    assert "val_accuracy  no score yet" in lines
+
+
+def test_a_long_table_is_cut_to_the_terminal() -> None:
+    values = {f"layer_{i}/units": i for i in range(50)}
+    lines = drawing([(100.0, started(0, **values))], 101.0, height=20)
+    assert len(lines) <= 20
+    assert "and 42 more" in lines
+
+
+def test_names_are_no_markup_and_any_value_can_be_drawn() -> None:
+    values = {"[red]": "[/nothing]", "none": None, "yes": True, "": float("nan"), "é": "[bold"}
+    lines = drawing([(100.0, started(0, **values))], 101.0)
+    assert "[red]            [/nothing]   -" in lines
+    assert sum(line.split()[:1] == ["é"] for line in lines) == 1
+
+
+def test_trials_side_by_side_have_a_bar_each() -> None:
+    lines = drawing([(100.0, started(0, x=1)), (100.0, started(1, x=2))], 101.0)
+    assert [line for line in lines if "epoch" in line] == [
+        "trial 1  epoch 0 of 2  ━━━━━━━━━━━━━━━━━━━━━━━━",
+        "trial 2  epoch 0 of 2  ━━━━━━━━━━━━━━━━━━━━━━━━",
+    ]
+
+
+def test_streams_that_go_into_files_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    console = Console(file=io.StringIO(), force_terminal=True, width=60)
+    with LiveDisplay(Objective("x", "min"), clock=Clock(), console=console) as display:
+        display.handle(SEARCH[0][1])
+        assert (sys.stdout, sys.stderr) == (out, err)
