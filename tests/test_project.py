@@ -15,11 +15,11 @@ from afina.cli import main
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
-# A checkout names no package index and no place of the machine it was made on. Written in parts,
-# so that this file does not match itself.
+# A checkout names no package index and no place of the machine it was made on. Written so that
+# this file does not match itself.
 FORBIDDEN = {
     "a package index": re.compile(
-        r"index-url|find-links|trusted-host|" + "pypi" + r"\.org|/simple/|https?://\S+\.whl"
+        r"index[-]url|find[-]links|trusted[-]host|pypi[.]org|/[s]imple/|https?://\S+[.]whl"
     ),
     "a folder of one machine": re.compile(
         r"(?<![\w.~$}])/(?:" + "|".join(["home", "root", "Users", "work", "tmp", "opt"]) + r")/\w"

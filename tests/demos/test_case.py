@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from afina.demos.case import Options
+from afina.demos.case import Options, search
 from afina.demos.fashion_mnist import fashion_mnist_case, run_fashion_mnist
 from afina.demos.reuters import reuters_case, run_reuters
 from afina.errors import ArgumentError
@@ -36,8 +36,17 @@ def test_a_tiny_reuters_study_runs_from_data_to_result(
     assert all(str(output / name) in shown.out for name in LEFT)
     assert "STAND-IN" not in shown.err
 
-    again = run_reuters(Options(output=output, max_epochs=2, quiet=True))
-    assert (again["trials"], again["best_values"]) == (result["trials"], result["best_values"])
+
+def test_a_finished_search_is_not_run_again(tmp_path: Path) -> None:
+    from afina.demos import load_fashion_mnist
+
+    case = fashion_mnist_case(load_fashion_mnist(sources=("stand-in",)), limit=100)
+    options = Options(output=tmp_path, max_epochs=1, quiet=True)
+    first = search(case, options)
+    [best] = first.get_best_hyperparameters(1)
+    again = search(case, options)
+    assert again.get_best_hyperparameters(1)[0].values == best.values
+    assert len(again.oracle.trials) == len(first.oracle.trials)
 
 
 @pytest.mark.usefixtures("nothing_at_hand")

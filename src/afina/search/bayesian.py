@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import statistics
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
@@ -45,6 +46,7 @@ MODEL_LIMIT = 300
 # A model that has promised in vain so often in a row may be wrong: then every so many proposals
 # are plain draws, which cost little where the optimum is found, and find another hill if not.
 STALLED = 10
+GAIN = 0.01  # of the distance from the median to the best: less is next to nothing
 EXPLORE_EVERY = 3
 # Squared distance up to which points are one configuration: real values change in their last
 # digits on the way to the unit cube and back, so that equality alone would not see a repeat.
@@ -266,9 +268,13 @@ def _fit(features: bytes, targets: bytes, groups: bytes, noise_floor: float) -> 
 
 
 def _stalled(told: Sequence[Told]) -> bool:
-    """Whether none of the last `STALLED` completed trials was better than all before."""
+    """Whether the last `STALLED` completed trials gained next to nothing on all before."""
     losses = [t.loss for t in told if t.loss is not None]
-    return len(losses) > STALLED and min(losses[-STALLED:]) >= min(losses[:-STALLED])
+    if len(losses) <= STALLED:
+        return False
+    before, since = min(losses[:-STALLED]), min(losses[-STALLED:])
+    # Not `before - since <= ...`: with infinite losses that would be NaN.
+    return since >= before or since + GAIN * (statistics.median(losses) - since) >= before
 
 
 def _kept(losses: Sequence[float | None] | Array, limit: int) -> NDArray[np.intp]:

@@ -2,7 +2,8 @@
 
 JSON knows neither NaN nor infinity, and the `NaN` that Python writes for them is refused by every
 SQL database's JSON functions. So metrics, which are always floats, hold the texts "nan", "inf" and
-"-inf"; elsewhere, where a text may mean itself, such a float is `{"$float": "nan"}`.
+"-inf"; elsewhere, where a text may mean itself, such a float is `{"$float": "nan"}` (and somebody's
+own `{"$float": x}` is `{"$float": [x]}`).
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else {_FLOAT: str(float(value))}
     if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
+        plain = {str(key): _plain(part) for key, part in value.items()}
+        return {_FLOAT: [plain[_FLOAT]]} if plain.keys() == {_FLOAT} else plain
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
     if hasattr(value, "tolist"):  # scalars and arrays of NumPy and its relatives
@@ -65,7 +67,10 @@ def _plain(value: Any) -> Any:
 
 
 def _unwrap(found: dict[str, Any]) -> Any:
-    return float(found[_FLOAT]) if found.keys() == {_FLOAT} else found
+    if found.keys() != {_FLOAT}:
+        return found
+    inner = found[_FLOAT]
+    return {_FLOAT: inner[0]} if isinstance(inner, list) else float(inner)
 
 
 def _metrics_to_json(metrics: Mapping[str, Any]) -> str:

@@ -1,0 +1,13 @@
+"""Ready-made hypermodels for images: networks of well-known families, and augmentation."""
+
+from afina.applications.augment import HyperImageAugment
+from afina.applications.efficientnet import HyperEfficientNet
+from afina.applications.resnet import HyperResNet
+from afina.applications.xception import HyperXception
+
+__all__ = [
+    "HyperEfficientNet",
+    "HyperImageAugment",
+    "HyperResNet",
+    "HyperXception",
+]
