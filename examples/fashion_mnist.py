@@ -43,12 +43,15 @@ tuner.search(data.x_train, data.y_train, epochs=10, validation_split=0.2, callba
 print("Best hyperparameters:", best.values)
 
 # Train past the best epoch to find it, then anew up to it.
+stop_late = keras.callbacks.EarlyStopping(monitor="val_loss", patience=5)
 model = build(best)
-history = model.fit(data.x_train, data.y_train, epochs=20, validation_split=0.2, verbose=2)
+history = model.fit(
+    data.x_train, data.y_train, epochs=20, validation_split=0.2, callbacks=[stop_late]
+)
 best_epoch = int(np.argmax(history.history["val_accuracy"])) + 1
 print("Best epoch:", best_epoch)
 
 model = build(best)
-model.fit(data.x_train, data.y_train, epochs=best_epoch, verbose=2)
+model.fit(data.x_train, data.y_train, epochs=best_epoch)
 loss, accuracy = model.evaluate(data.x_test, data.y_test, verbose=0)
 print(f"Test accuracy: {accuracy:.4f}")

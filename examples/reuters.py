@@ -46,13 +46,16 @@ tuner.search(x_train, y_train, epochs=10, validation_data=(x_val, y_val), callba
 print("Best hyperparameters:", best.values)
 
 # Train past the best epoch to find it, then anew up to it.
+stop_late = keras.callbacks.EarlyStopping(monitor="val_loss", patience=5)
 model = build(best)
-history = model.fit(x_train, y_train, epochs=20, validation_data=(x_val, y_val), verbose=2)
+history = model.fit(
+    x_train, y_train, epochs=20, validation_data=(x_val, y_val), callbacks=[stop_late]
+)
 best_epoch = int(np.argmax(history.history["val_accuracy"])) + 1
 print("Best epoch:", best_epoch)
 
 model = build(best)
-model.fit(x_train, y_train, epochs=best_epoch, verbose=2)
+model.fit(x_train, y_train, epochs=best_epoch)
 loss, accuracy = model.evaluate(x_test, y_test, verbose=0)
 print(f"Test accuracy: {accuracy:.4f}")
 

@@ -170,12 +170,12 @@ def test_too_large_models_fail_without_training_or_retry(project: dict[str, Any]
     tuner = kt.GridSearch(Free(sized), max_model_size=50, max_retries_per_trial=3, **project)
     tuner.search(verbose=0)
     assert statuses(tuner) == ["COMPLETED", "FAILED"]
-    assert "Oversized model: 400 parameters" in tuner.oracle.trials["0001"].message
+    assert "Oversized model: 400" in tuner.oracle.trials["0001"].message
 
 
 def test_a_builder_must_return_a_keras_model(project: dict[str, Any]) -> None:
     tuner = kt.RandomSearch(Free(lambda hp: hp.Int("n", 1, 9)), max_trials=1, **project)
-    with pytest.raises(kt.errors.FatalTypeError, match="Keras Model"):
+    with pytest.raises(kt.errors.FatalTypeError, match=r"Keras [Mm]odel"):
         tuner.search(verbose=0)
 
 

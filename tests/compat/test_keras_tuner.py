@@ -193,8 +193,8 @@ def test_a_tuner_callback_made_by_hand_calls_the_hooks(project: dict[str, Any]) 
     callback = TunerCallback(tuner, trial)
     callback.set_model(build(kt.HyperParameters()))
     callback.on_epoch_begin(3)
-    callback.on_batch_begin(1)
-    callback.on_batch_end(1, logs={"loss": 0.5})
+    callback.on_train_batch_begin(1)
+    callback.on_train_batch_end(1, logs={"loss": 0.5})
     callback.on_epoch_end(3, logs={"loss": 0.5})
     assert tuner.calls == [
         ("epoch begins", "0", 3),

@@ -41,12 +41,11 @@ def test_a_second_definition_in_one_build_warns_once_and_the_first_counts(
     hp: HyperParameters,
 ) -> None:
     hp.Int("n", 1, 4)
-    with pytest.warns(SpaceWarning) as caught:
+    with pytest.warns(SpaceWarning, match=r"n: .*max_value=4, .* and then .*max_value=9, "):
         assert hp.Int("n", 5, 9) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         assert hp.Int("n", 5, 8) == 1
-    (message,) = [str(warning.message) for warning in caught]
-    assert "min_value=1, max_value=4" in message
-    assert "min_value=5, max_value=9" in message
     assert hp.space == [Int("n", 1, 4)]
 
 
@@ -62,6 +61,15 @@ def test_the_same_name_under_other_conditions_is_no_second_definition(hp: HyperP
         warnings.simplefilter("error")
         hp.Int("n", 1, 4, parent_name="kind", parent_values="a")
         hp.Int("n", 5, 9, parent_name="kind", parent_values="b")
+
+
+def test_the_first_active_definition_of_a_name_owns_its_value(hp: HyperParameters) -> None:
+    hp.Choice("kind", ["a", "b"])
+    assert hp.Int("n", 1, 4) == 1
+    with pytest.warns(SpaceWarning, match="n: a name must be defined once"):
+        assert hp.Int("n", 5, 9, parent_name="kind", parent_values="a") == 1
+    assert hp.Int("n", 5, 9, parent_name="kind", parent_values="b") is None
+    assert hp.values == hp.to_space().defaults() == {"kind": "a", "n": 1}
 
 
 # -- from build to build --------------------------------------------------------------------------

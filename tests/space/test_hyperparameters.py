@@ -57,10 +57,15 @@ def build(hp: HyperParameters, space: Space) -> dict[str, Any]:
     """A build that asks for all of a space; the values of the active entries."""
     hp.start_build()
     got: dict[str, Any] = {}
-    for entry in space:
-        value = ask(hp, entry)
-        if entry.name not in got and space.is_active(entry, got):
-            got[entry.name] = value
+    with warnings.catch_warnings():
+        # Random spaces may hold two definitions of one name that are active together.
+        warnings.filterwarnings("ignore", ".*defined once in a build", SpaceWarning)
+        for entry in space:
+            value = ask(hp, entry)
+            if space.is_active(entry, got):
+                assert got.setdefault(entry.name, value) == value
+            else:
+                assert value is None
     return got
 
 
@@ -70,7 +75,6 @@ def test_a_build_writes_down_the_space_that_it_asks_for(space: Space) -> None:
     build(hp, space)
     assert hp.to_space() == space
     assert hp.space == list(space)
-    assert not any(scope for scope in hp.inactive_scopes() if not scope)
 
 
 @given(spaces(), st.integers(0, 2**32 - 1))
@@ -138,11 +142,17 @@ def test_none_may_be_chosen(hp: HyperParameters) -> None:
 
 
 def test_a_warning_points_at_the_line_of_the_build(hp: HyperParameters) -> None:
-    with pytest.warns(SpaceWarning) as caught:
-        hp.Int("n", 1, 5, default=9)
-        hp.Choice("m", [1, 2])
-        hp.Choice("m", [3, 4])
-    assert {warning.filename for warning in caught} == {__file__}
+    hp.Choice("m", [1, 2])
+    hp.values["r"] = 7
+    for call in (
+        lambda: hp.Int("n", 1, 5, default=9),
+        lambda: hp.Choice("m", [3, 4]),
+        lambda: hp.Float("r", 0, 1),
+        lambda: Int("n", 1, 5, default=9),
+    ):
+        with pytest.warns(SpaceWarning) as caught:
+            call()
+        assert [warning.filename for warning in caught] == [__file__]
 
 
 # -- get ------------------------------------------------------------------------------------------
@@ -206,13 +216,7 @@ def test_name_scopes_prefix_names_parents_and_get(hp: HyperParameters) -> None:
 
 def test_a_scope_ends_when_its_body_fails(hp: HyperParameters) -> None:
     hp.Boolean("a")
-    with (
-        pytest.raises(RuntimeError, match="body"),
-        hp.name_scope("s"),
-        hp.conditional_scope_of_root("a")
-        if hasattr(hp, "conditional_scope_of_root")
-        else hp.name_scope("t"),
-    ):
+    with pytest.raises(RuntimeError, match="body"), hp.name_scope("s"):
         raise RuntimeError("body")
     with pytest.raises(RuntimeError, match="body"), hp.conditional_scope("a", True):
         raise RuntimeError("body")

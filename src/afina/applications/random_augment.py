@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from afina.errors import ArgumentError, wrong
+
 
 def make_transform(name: str, factor: float) -> Any:
     """The layer that transforms a batch of images, each by its own random amount.
@@ -17,14 +19,20 @@ def make_transform(name: str, factor: float) -> Any:
         factor: The largest amount: turns, share of the width or height, share of the contrast.
     """
     if name == "rotate":
-        return layers.RandomRotation(factor, name=name)
-    if name == "translate_x":
-        return layers.RandomTranslation(height_factor=0.0, width_factor=factor, name=name)
-    if name == "translate_y":
-        return layers.RandomTranslation(height_factor=factor, width_factor=0.0, name=name)
-    if name == "contrast":
-        return layers.RandomContrast(factor, name=name)
-    raise ValueError(f"transformation must be a known one, but got {name!r}.")
+        layer = layers.RandomRotation(factor, name=name)
+    elif name == "translate_x":
+        layer = layers.RandomTranslation(height_factor=0.0, width_factor=factor, name=name)
+    elif name == "translate_y":
+        layer = layers.RandomTranslation(height_factor=factor, width_factor=0.0, name=name)
+    elif name == "contrast":
+        layer = layers.RandomContrast(factor, name=name)
+    else:
+        raise ArgumentError(wrong("transformation", "must be a known one", name))
+    if keras.backend.backend() == "jax":
+        # Keras marks the geometric ones as not compilable, which is true of TensorFlow's kernels
+        # only; one such layer would keep the training of the whole model from being compiled.
+        layer.supports_jit = True
+    return layer
 
 
 @keras.saving.register_keras_serializable(package="afina")

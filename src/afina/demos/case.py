@@ -35,6 +35,11 @@ Data = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Inputs and one-hot answers, a row each."""
 
 
+SEARCH_PATIENCE, CURVE_PATIENCE = 3, 5
+"""Epochs without a lower validation loss after which a training ends: in the search, and in the
+final training, whose curves are to show what happens past the best epoch."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What a caller may choose."""
@@ -168,21 +173,24 @@ def search(case: Case, options: Options) -> Hyperband:
         validation_data=case.validation,
         epochs=options.max_epochs,
         batch_size=case.batch_size,
-        callbacks=[keras.callbacks.EarlyStopping(monitor="val_loss", patience=3)],
+        callbacks=[keras.callbacks.EarlyStopping(monitor="val_loss", patience=SEARCH_PATIENCE)],
         **quiet,
     )
     return tuner
 
 
 def train_final(case: Case, best: Any, options: Options) -> tuple[Any, dict[str, list[float]], int]:
-    """Trains the best network past its best epoch, then once more just up to it.
+    """Trains the best network past its best epoch, then anew just up to it.
+
+    Past the epoch of the lowest validation loss, validation accuracy wavers without getting better:
+    waiting for long would choose an epoch by luck.
 
     Returns:
         The final model, the curves of the long training, and the chosen number of epochs.
     """
     import keras
 
-    def trained(epochs: int) -> tuple[Any, dict[str, list[float]]]:
+    def trained(epochs: int, *callbacks: Any) -> tuple[Any, dict[str, list[float]]]:
         keras.utils.set_random_seed(options.seed)
         model = case.build(best)
         history = model.fit(
@@ -190,11 +198,13 @@ def train_final(case: Case, best: Any, options: Options) -> tuple[Any, dict[str,
             validation_data=case.validation,
             epochs=epochs,
             batch_size=case.batch_size,
+            callbacks=list(callbacks),
             verbose=0,
         )
         return model, history.history
 
-    _, history = trained(2 * options.max_epochs)
+    patience = keras.callbacks.EarlyStopping(monitor="val_loss", patience=CURVE_PATIENCE)
+    _, history = trained(2 * options.max_epochs, patience)
     epochs = best_epoch(history)
     model, _ = trained(epochs)
     return model, history, epochs

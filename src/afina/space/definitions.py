@@ -24,8 +24,9 @@ def place_of(entry: HyperParameter) -> Place:
 class Definitions:
     """The entries of a search space while builds are filling it.
 
-    Within one build the first definition of a place counts. The next build may define it otherwise,
-    as where a bound depends on another value. A *binding* definition overrides all later ones.
+    Within one build the first definition of a place counts, and the first one active under a name
+    owns the name's value. The next build may define a place otherwise, as where a bound depends on
+    another value. A *binding* definition overrides all later ones.
     """
 
     def __init__(self, entries: Iterable[HyperParameter] = ()) -> None:
@@ -33,6 +34,7 @@ class Definitions:
         self._places: dict[str, list[Place]] = {}
         self._binding: dict[str, list[Place]] = {}
         self._asked: dict[Place, HyperParameter] = {}
+        self._owners: dict[str, HyperParameter] = {}
         self._warned: set[Place] = set()
         for entry in entries:
             self.put(entry)
@@ -70,6 +72,7 @@ class Definitions:
     def start_build(self) -> None:
         """A new build begins: it may define every place anew."""
         self._asked.clear()
+        self._owners.clear()
 
     # -- binding ------------------------------------------------------------------------------
 
@@ -104,36 +107,50 @@ class Definitions:
 
     # -- what builds ask for ------------------------------------------------------------------
 
-    def settle(self, asked: HyperParameter, values: Mapping[str, Any]) -> HyperParameter:
+    def settle(self, asked: HyperParameter, values: Mapping[str, Any]) -> HyperParameter | None:
         """The definition that counts for a call of a build; it is entered where it is new.
 
         Args:
             asked: The definition that the call gives.
             values: The current ones, which tell what is active.
+
+        Returns:
+            None where the call is inactive.
         """
+        active = all_hold(asked.conditions, values)
         if asked.name in self._binding:
             bound = self._bound(asked, values)
             if bound is not None:
-                return bound
+                return bound if active else None
         place = place_of(asked)
-        first = self._asked.get(place)
-        if first is not None:
-            self._warn_if_other(place, first, asked)
-            return first
-        known = self._entries.get(place)
-        if known is None or known != asked:
-            self.put(asked)
-            known = asked
-        self._asked[place] = known
-        return known
+        known = self._asked.get(place)
+        if known is None:
+            known = self._entries.get(place)
+            if known is None or known != asked:
+                self.put(asked)
+                known = asked
+            self._asked[place] = known
+        elif known != asked:
+            self._warn_of_two(place, known, asked)
+        return self._owner(known, values) if active else None
 
-    def _warn_if_other(self, place: Place, first: HyperParameter, second: HyperParameter) -> None:
-        if place in self._warned or first == second:
+    def _owner(self, entry: HyperParameter, values: Mapping[str, Any]) -> HyperParameter:
+        """The definition that a name's value belongs to: the first one active in this build."""
+        owner = self._owners.get(entry.name)
+        if owner is None or not all_hold(owner.conditions, values):
+            owner = self._owners[entry.name] = entry
+        if not entry.contains(values.get(entry.name, entry.default)) and owner is not entry:
+            self._warn_of_two(place_of(entry), owner, entry)
+        return owner
+
+    def _warn_of_two(self, place: Place, first: HyperParameter, second: HyperParameter) -> None:
+        if place in self._warned:
             return
         self._warned.add(place)
         warn(
             f"{first.name}: a name must be defined once in a build, but got {first!r} and then "
-            f"{second!r}. The first one is used; rename one, or put them under conditions."
+            f"{second!r}. The first one is used; rename one, or put them under conditions that "
+            "exclude each other."
         )
 
     def absorb(self, other: Definitions) -> bool:

@@ -189,7 +189,7 @@ class HyperParameters:
     def _ask(self, asked: HyperParameter) -> Any:
         before = self._definitions.at(place_of(asked))
         entry = self._definitions.settle(asked, self.values)
-        if not all_hold(asked.conditions, self.values):
+        if entry is None:
             return None
         value = self.values[entry.name] = self._value_of(entry, before)
         return value
