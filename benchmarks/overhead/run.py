@@ -10,6 +10,7 @@ exponent of growth; opening the finished project again is timed as well.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import tempfile
 import time
@@ -69,10 +70,8 @@ def main() -> None:
             marks.append(time.perf_counter())
 
         tuner.pre_create_trial = mark  # type: ignore[method-assign]
-        try:
+        with contextlib.suppress(Stop):
             tuner.search(verbose=0)
-        except Stop:
-            pass
         report(marks)
         begun = time.perf_counter()
         again = make(arguments.kind, arguments.trials, folder)

@@ -44,11 +44,14 @@ def test_the_direction_of_a_keras_metric_is_known_by_its_name(name, direction):
     assert infer_metric_direction(name) == direction
 
 
+NO_METRICS = {"Metric", "Loss", "get", "serialize", "deserialize"}
+
+
 def test_every_metric_and_loss_of_keras_has_a_direction():
     unknown = []
     for module in (keras.metrics, keras.losses):
         for name in dir(module):
-            if name.startswith("_") or name in {"Metric", "Loss", "get", "serialize", "deserialize"}:
+            if name.startswith("_") or name in NO_METRICS:
                 continue
             if infer_metric_direction(getattr(module, name)) is None:
                 unknown.append(name)

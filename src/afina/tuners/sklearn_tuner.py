@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from afina.tuners.base_tuner import BaseTuner
-from afina.tuners.cross_validation import cross_validate
+from afina.tuners.cross_validation import check_samples, cross_validate
 from afina.tuners.oracle import Oracle
 from afina.tuners.trial import Trial
 
@@ -42,7 +42,7 @@ class SklearnTuner(BaseTuner):
         self.cv = cv
         super().__init__(oracle=oracle, hypermodel=hypermodel, **kwargs)
 
-    def search(  # type: ignore[override]
+    def search(
         self,
         X: Any,
         y: Any,
@@ -61,7 +61,10 @@ class SklearnTuner(BaseTuner):
         """
         super().search(X, y, sample_weight=sample_weight, groups=groups, verbose=verbose)
 
-    def run_trial(  # type: ignore[override]
+    def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        check_samples(*args, kwargs["sample_weight"], kwargs["groups"])
+
+    def run_trial(
         self,
         trial: Trial,
         X: Any,
