@@ -13,7 +13,7 @@ from scipy import sparse
 from sklearn import linear_model, metrics, model_selection, pipeline, preprocessing
 
 from afina.errors import ArgumentError, DataError
-from afina.tuners.cross_validation import cross_validate
+from afina.tuners.cross_validation import check_samples, cross_validate
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(60, 3))
@@ -154,8 +154,15 @@ def test_groups_are_kept_together() -> None:
     ],
 )
 def test_data_that_cannot_be_split_is_refused(kwargs: dict[str, Any], match: str) -> None:
+    x, y = kwargs.pop("x"), kwargs.pop("y")
     with pytest.raises(DataError, match=match):
-        cross_validate(build, kwargs.pop("x"), kwargs.pop("y"), **kwargs)
+        cross_validate(build, x, y, **kwargs)
+    with pytest.raises(DataError, match=match):
+        check_samples(x, y, **kwargs)
+
+
+def test_data_that_can_be_split_pass_the_check() -> None:
+    check_samples(pd.DataFrame(X), Y.tolist(), WEIGHT, None)
 
 
 @pytest.mark.parametrize(
@@ -174,5 +181,5 @@ def test_arguments_that_cannot_be_used_are_refused(kwargs: dict[str, Any], match
 
 def test_without_scikit_learn_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
-    with pytest.raises(ImportError, match=r"pip install afina\[sklearn\]"):
+    with pytest.raises(ImportError, match=r"pip install 'afina\[sklearn\]'"):
         cross_validate(build, X, Y)

@@ -107,6 +107,21 @@ def cross_validate(
     return {name: float(np.mean(values)) for name, values in found.items()}, model
 
 
+def check_samples(x: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> None:
+    """Refuses data that no trial could be validated on, before the first one runs.
+
+    Args:
+        x: As for `cross_validate`.
+        y: Likewise.
+        sample_weight: Likewise.
+        groups: Likewise.
+
+    Raises:
+        DataError: There are no rows, or not equally many everywhere.
+    """
+    Rows(x, y, sample_weight, groups)
+
+
 def count_rows(name: str, data: Any) -> int:
     """How many samples an array, table, list or sparse matrix holds.
 
@@ -144,7 +159,9 @@ def _import_sklearn() -> Any:
         for part in ("metrics", "model_selection", "pipeline"):
             importlib.import_module(f"sklearn.{part}")
     except ImportError as error:
-        raise ImportError("SklearnTuner needs scikit-learn: pip install afina[sklearn].") from error
+        raise ImportError(
+            "SklearnTuner needs scikit-learn, which is not installed: pip install 'afina[sklearn]'."
+        ) from error
     return importlib.import_module("sklearn")
 
 
@@ -152,7 +169,7 @@ def _splits(sklearn: Any, cv: Any, rows: Rows) -> Iterator[tuple[Any, Any]]:
     if cv is None or (isinstance(cv, int) and not isinstance(cv, bool)):
         folds = 5 if cv is None else cv
         cv = sklearn.model_selection.KFold(folds, shuffle=True, random_state=1)
-    if not hasattr(cv, "split"):
+    if isinstance(cv, str) or not hasattr(cv, "split"):  # texts can be split, too
         raise ArgumentError(
             wrong("cv", "must be a splitter with split(X, y, groups), a number or None", cv)
         )

@@ -530,14 +530,17 @@ class Oracle:
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Takes over what `get_state` of another oracle of the same kind returned.
 
-        Where the project is on disk already, its trials come from there, and this does nothing; a
-        subclass that overrides `get_state` overrides this as well, for what it added.
+        An oracle that has trials of its own keeps them, and this does nothing: where a project is
+        on disk, its trials come from there. A subclass that overrides `get_state` overrides this
+        as well, for what it added.
         """
-        if self._folder is not None or self._study is not None:
+        if self.trials:
             return
         self.seed = state["seed"]
         self.hyperparameters = HyperParameters.from_config(state["hyperparameters"])
-        self.open(MemoryStore())
+        self.open(MemoryStore() if self._folder is None else open_store(self._folder))
+        if self.trials:
+            return
         self.study.begin()
         for row in state["trials"]:
             self.study.store.put(row_to_trial(row))
