@@ -32,7 +32,7 @@ demos: demo ## Both case studies: Reuters and Fashion-MNIST
 	$(PYTHON) -m afina demo fashion-mnist --output demo-output/fashion-mnist --overwrite
 
 test: $(READY) ## Run all tests
-	$(PYTHON) -m pytest -q
+	$(PYTHON) -m pytest -q -n auto --dist worksteal
 
 check: $(READY) ## Check format, lint and types
 	$(PYTHON) -m ruff format --check .
@@ -43,8 +43,8 @@ format: $(READY) ## Put the code into its format
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
 
-bench: $(READY) ## Measure: each file of benchmarks/ prints its figures
-	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(PYTHON) $$file; done
+bench: $(READY) ## Measure: each script of benchmarks/ prints its figures
+	@set -e; for file in benchmarks/*.py benchmarks/*/*.py; do echo "== $$file"; $(PYTHON) $$file; done
 
 clean: ## Remove the environment and everything that was made
 	rm -rf $(VENV) demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
