@@ -22,7 +22,8 @@ if TYPE_CHECKING:
         Tuner,
     )
     from afina.tuners.hypermodel import HyperModel
-    from afina.tuners.oracle import Oracle, synchronized
+    from afina.tuners.locking import synchronized
+    from afina.tuners.oracle import Oracle
 
 __version__ = "0.1.0"
 
@@ -38,7 +39,7 @@ _HOME = {
     "RandomSearch": "afina.tuners.random_search",
     "SklearnTuner": "afina.tuners.sklearn_tuner",
     "Tuner": "afina.tuners.tuner",
-    "synchronized": "afina.tuners.oracle",
+    "synchronized": "afina.tuners.locking",
 }
 _MODULES = ("applications", "engine", "errors", "oracles", "tuners")
 

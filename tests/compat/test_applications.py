@@ -68,8 +68,7 @@ def values_of(hp: Any) -> dict[str, list[Any]]:
 @pytest.mark.usefixtures("cheap_weights")
 def test_hyper_xception_builds_a_compiled_classifier() -> None:
     hp = kt.HyperParameters()
-    hp.Fixed("num_residual_blocks", 2)
-    hp.Fixed("sep_num_filters", 128)
+    hp.values = {"num_residual_blocks": 2, "sep_num_filters": 128}  # a small one
     model = applications.HyperXception(input_shape=(32, 32, 3), classes=3).build(hp)
     assert model.name == "Xception"
     assert model.output_shape == (None, 3)

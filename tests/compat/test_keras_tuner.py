@@ -132,12 +132,20 @@ def test_a_tuner_callback_is_among_the_callbacks(project: dict[str, Any]) -> Non
     assert found.trial.trial_id == "0"
 
 
-def test_callbacks_that_cannot_be_copied_stop_the_search(project: dict[str, Any]) -> None:
+def test_callbacks_that_refuse_to_be_copied_are_copied_part_by_part(
+    project: dict[str, Any], mended: bool
+) -> None:
     class Uncopyable(keras.callbacks.Callback):
         def __deepcopy__(self, memo: Any) -> Any:
             raise TypeError("no copies")
 
     tuner = scripted(project, [0.5])
+    if mended:
+        original = Uncopyable()
+        (copy,) = tuner._deepcopy_callbacks([original])
+        assert isinstance(copy, Uncopyable)
+        assert copy is not original
+        return
     with pytest.raises(kt.errors.FatalValueError, match="copy"):
         tuner.search(callbacks=[Uncopyable()], verbose=0)
     with pytest.raises(ValueError, match="copy"):

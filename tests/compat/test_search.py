@@ -122,7 +122,9 @@ def test_another_algorithm_does_not_take_a_project_over(parabola: Any) -> None:
         parabola(kt.Hyperband, max_epochs=4)
 
 
-def test_a_builder_is_not_built_again_when_reloading(project: dict[str, Any]) -> None:
+def test_a_builder_is_built_at_a_reload_only_to_compare_its_space(
+    project: dict[str, Any], mended: bool
+) -> None:
     built = []
 
     class Size(kt.RandomSearch):
@@ -136,7 +138,7 @@ def test_a_builder_is_not_built_again_when_reloading(project: dict[str, Any]) ->
     count = len(built)
     assert count >= 1
     again = Size(build, max_trials=2, **project)
-    assert len(built) == count
+    assert len(built) == count + mended  # Keras Tuner mixes two spaces in silence
     assert len(again.oracle.trials) == 2
 
 

@@ -48,7 +48,9 @@ class LoopHyperModel(kt.HyperModel):
                 # The checkpoint of the best epoch is among them: it needs the objective.
                 callback.on_epoch_end(epoch, logs={"my_metric": loss})
             best = min(best, loss)
-        self.seen.setdefault("callbacks", []).append([type(c).__name__ for c in callbacks])
+        self.seen.setdefault("callbacks", []).append(
+            [kind.__name__ for callback in callbacks for kind in type(callback).__mro__]
+        )
         self.seen.setdefault("extra", []).append(kwargs)
         return best
 

@@ -1,6 +1,7 @@
 """Keras Tuner's module path `engine.oracle`: what chooses the trials."""
 
 from afina.trials import Objective
-from afina.tuners.oracle import Oracle, synchronized
+from afina.tuners.locking import synchronized
+from afina.tuners.oracle import Oracle
 
 __all__ = ["Objective", "Oracle", "synchronized"]

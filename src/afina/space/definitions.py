@@ -36,6 +36,7 @@ class Definitions:
         self._asked: dict[Place, HyperParameter] = {}
         self._owners: dict[str, HyperParameter] = {}
         self._warned: set[Place] = set()
+        self._built = False
         for entry in entries:
             self.put(entry)
 
@@ -70,7 +71,13 @@ class Definitions:
         return other
 
     def start_build(self) -> None:
-        """A new build begins: it may define every place anew."""
+        """A new build begins: it may define every place anew.
+
+        What was defined by hand before the first build is a preset: it binds.
+        """
+        if self._asked and not self._built:
+            self.bind([e for e in self if self.is_binding(e) or place_of(e) in self._asked])
+        self._built = True
         self._asked.clear()
         self._owners.clear()
 

@@ -293,8 +293,10 @@ class Study:
         """
         with self._lock:
             resolved = replace(self._resolved(trial, hp), failure=failure, notes=dict(notes or {}))
-            if retry and resolved.attempt < self.max_retries:
-                waiting = replace(resolved, status=Status.WAITING)
+            retries = self._trials[trial.number].retries
+            if retry and retries < self.max_retries:
+                again = {**resolved.notes, "retries": str(retries + 1)}
+                waiting = replace(resolved, status=Status.WAITING, notes=again)
                 self._keep(waiting)
                 self._retry.append(trial.number)
                 return waiting

@@ -6,7 +6,8 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,6 +96,21 @@ class Keeper:
 
 
 _keeper = Keeper()  # the process' memory is one, and so is its keeper
+
+
+@contextmanager
+def cheap_collections() -> Iterator[None]:
+    """Within, the garbage collector does not look at what was alive at the beginning.
+
+    Keras and its backend keep about a million objects, and each full collection would walk through
+    all of them: a fifth of a second a trial.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def release() -> None:

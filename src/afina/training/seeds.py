@@ -13,13 +13,14 @@ import numpy as np
 from afina.training.session import SEEDS, read_globals, write_globals
 
 
-def trial_seed(seed: int, number: int, execution: int = 0) -> int:
+def trial_seed(seed: int, number: int, execution: int = 0, retry: int = 0) -> int:
     """The seed of one training: neighbouring trials and executions get unrelated streams.
 
     Args:
         seed: The search's seed, 0 or above.
         number: The trial's number, from 0.
         execution: Which of the trial's repeated trainings, from 0.
+        retry: How often the trial has failed before: a retry with the same draws would fail again.
 
     Returns:
         A number below 2**32, as `keras.utils.set_random_seed` takes it.
@@ -30,7 +31,8 @@ def trial_seed(seed: int, number: int, execution: int = 0) -> int:
         >>> trial_seed(1, 0) == trial_seed(1, 1)
         False
     """
-    return int(np.random.SeedSequence([seed, number, execution]).generate_state(1)[0])
+    entropy = [seed, number, execution, retry] if retry else [seed, number, execution]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
 @contextmanager

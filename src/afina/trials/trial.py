@@ -112,6 +112,11 @@ class Trial:
     attempt: int = 0
     """How often it was started anew after a failure or a crash, 0 for the first run."""
 
+    @property
+    def retries(self) -> int:
+        """How often it was started anew after a failure; a crash of the process is none."""
+        return int(self.notes.get("retries", 0))
+
     score: float | None = None
     """The objective at the best step, as the user measures it; None until completed."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from afina.errors import (
     ArgumentError,
+    DivergedError,
     FailedTrialError,
     FatalError,
     FatalTypeError,
@@ -30,6 +31,7 @@ from afina.run import Serial, Signal
 from afina.space import HyperParameters
 from afina.store import delete_project, open_store
 from afina.training.failures import classify_failure, failure_message
+from afina.training.memory import cheap_collections
 from afina.trials import Failure
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
 from afina.tuners.oracle import Oracle
@@ -91,6 +93,7 @@ class BaseTuner:
         self.oracle.open(open_store(folder))
         if self.oracle.trials:
             print(f"Reloading Tuner from {folder}")
+            self._restore_state()
 
     # -- the space --------------------------------------------------------------------------------
 
@@ -143,7 +146,10 @@ class BaseTuner:
         self._begin_display(verbose, fit_kwargs)
         try:
             self.on_search_begin()
-            Serial().run(self._next_trial, lambda trial: self._run_one(trial, fit_args, fit_kwargs))
+            with cheap_collections():
+                Serial().run(
+                    self._next_trial, lambda trial: self._run_one(trial, fit_args, fit_kwargs)
+                )
             self.on_search_end()
             self._show(SearchEnded(self.oracle.stop_reason, self._best_score()))
         finally:
@@ -177,7 +183,7 @@ class BaseTuner:
         except Exception as error:
             trial.message = failure_message(error)
             trial.failure = Failure(classify_failure(error), trial.message)
-            hopeless = isinstance(error, FailedTrialError)
+            hopeless = isinstance(error, FailedTrialError) and not isinstance(error, DivergedError)
             trial.status = TrialStatus.FAILED if hopeless else TrialStatus.INVALID
 
     def _run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
@@ -238,6 +244,7 @@ class BaseTuner:
     def on_trial_end(self, trial: Trial) -> None:
         """Called after a trial has run: ends it. An override must call this one."""
         self.oracle.end_trial(trial)
+        self._keep_state()
         ended = self.oracle.study.trials[int(trial.trial_id)]
         left = self.oracle.max_retries_per_trial - ended.attempt
         self._show(TrialEnded(ended, trial_id=trial.trial_id, retries_left=left))
@@ -322,16 +329,39 @@ class BaseTuner:
         return str(Path(self.directory) / self.project_name)
 
     def get_trial_dir(self, trial_id: str) -> str:
-        """The folder of one trial's files."""
-        return str(Path(self.project_dir) / f"trial_{trial_id}")
+        """The folder of one trial's files; made if it is not there."""
+        folder = self._trial_folder(trial_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder)
+
+    def _trial_folder(self, trial_id: str) -> Path:
+        return Path(self.project_dir) / f"trial_{trial_id}"
+
+    def get_state(self) -> dict[str, Any]:
+        """For subclasses: what to keep with the project, as JSON values."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """For subclasses: takes back what `get_state` returned, when the project is reopened."""
+
+    def _keep_state(self) -> None:
+        if type(self).get_state is not BaseTuner.get_state:
+            self.oracle.study.store.set_note("tuner_state", self.get_state())
 
     def save(self) -> None:
-        """Kept for Keras Tuner's users: every change is on disk already."""
+        """Keeps the tuner's own state; trials are on disk already."""
+        self._keep_state()
         self.oracle.save()
 
     def reload(self) -> None:
         """Reads the project again."""
         self.oracle.reload()
+        self._restore_state()
+
+    def _restore_state(self) -> None:
+        state = self.oracle.study.store.note("tuner_state")
+        if state is not None:
+            self.set_state(state)
 
     @contextlib.contextmanager
     def _building(self, hp: HyperParameters) -> Iterator[HyperModel]:

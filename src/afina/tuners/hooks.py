@@ -30,11 +30,6 @@ class TunerCallback(keras.callbacks.Callback):  # type: ignore[misc]
         """Passes on."""
         self.tuner.on_epoch_end(self.trial, self.model, epoch, logs=logs)
 
-
-class BatchTunerCallback(TunerCallback):
-    """The same with the hooks of every batch, for tuners that override them: a hook at every
-    batch keeps Keras from running ahead."""
-
     def on_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Passes on."""
         self.tuner.on_batch_begin(self.trial, self.model, batch, logs)
@@ -42,3 +37,12 @@ class BatchTunerCallback(TunerCallback):
     def on_batch_end(self, batch: int, logs: Any = None) -> None:
         """Passes on."""
         self.tuner.on_batch_end(self.trial, self.model, batch, logs)
+
+
+class EpochHooks(TunerCallback):
+    """The same without the hooks of batches, for tuners that leave those alone: a hook at every
+    batch keeps Keras from running ahead."""
+
+    # Keras' own, which it knows to skip.
+    on_batch_begin = keras.callbacks.Callback.on_batch_begin
+    on_batch_end = keras.callbacks.Callback.on_batch_end

@@ -63,6 +63,7 @@ class HyperModel:
 def _respecting_tunable(build: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(build)
     def wrapped(self: HyperModel, hp: HyperParameters, *args: Any, **kwargs: Any) -> Any:
+        hp.start_build()
         return build(self, hp if self.tunable else hp.copy(), *args, **kwargs)
 
     return wrapped
@@ -78,8 +79,7 @@ class FunctionModel(HyperModel):
         self.function = function
 
     def build(self, hp: HyperParameters) -> Any:
-        """Calls the function; each call is a build of its own."""
-        hp.start_build()
+        """Calls the function."""
         return self.function(hp)
 
 

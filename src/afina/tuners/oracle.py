@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
-
-import numpy as np
+from typing import Any, ClassVar
 
 from afina.errors import ArgumentError, FatalRuntimeError, ObjectiveError, wrong
-from afina.search import Algorithm, Done, Random, Situation, Suggestion, Wait
+from afina.search import Algorithm, Done, Suggestion, Wait
 from afina.space import HyperParameters
 from afina.store import MemoryStore, TrialStore, open_store, row_to_trial, trial_to_row
 from afina.study import Study, choose_seed
@@ -25,73 +21,12 @@ from afina.trials import (
     create_objective,
 )
 from afina.trials import Trial as StoredTrial
+from afina.tuners.face_trials import metrics_at_best, refresh, track
+from afina.tuners.locking import synchronized
+from afina.tuners.oracle_arguments import check_arguments
+from afina.tuners.populated import PopulatedByOracle, random_values
 from afina.tuners.reserved_keys import split_schedule, with_schedule
 from afina.tuners.trial import Trial, TrialStatus
-
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-_FACE_STATUS = {
-    Status.RUNNING: TrialStatus.RUNNING,
-    Status.WAITING: TrialStatus.INVALID,
-    Status.COMPLETED: TrialStatus.COMPLETED,
-    Status.FAILED: TrialStatus.FAILED,
-}
-
-
-def synchronized(method: Method) -> Method:
-    """Lets one thread at a time into the decorated methods of one oracle; they may nest."""
-
-    @functools.wraps(method)
-    def locked(self: Any, *args: Any, **kwargs: Any) -> Any:
-        lock = self.__dict__.setdefault("_lock", threading.RLock())
-        with lock:
-            return method(self, *args, **kwargs)
-
-    return locked  # type: ignore[return-value]
-
-
-class PopulatedByOracle:
-    """An algorithm whose proposals pass through `Oracle.populate_space`, which users override."""
-
-    def __init__(self, oracle: Oracle, inner: Algorithm[Any] | None) -> None:
-        self.oracle = oracle
-        self.inner = inner
-        self.name = inner.name if inner else type(oracle).__name__
-        self.fixed_settings = inner.fixed_settings if inner else frozenset()
-
-    def settings(self) -> Mapping[str, Any]:
-        """Those of the algorithm behind, none for an oracle that chooses by itself."""
-        return self.inner.settings() if self.inner else {}
-
-    def init(self) -> Any:
-        """The state of the algorithm behind."""
-        return self.inner.init() if self.inner else None
-
-    def tell(self, state: Any, trial: StoredTrial, space: Any) -> Any:
-        """Passes on to the algorithm behind."""
-        return self.inner.tell(state, trial, space) if self.inner else None
-
-    def ask(self, state: Any, situation: Situation) -> Suggestion | Wait | Done:
-        """Asks the oracle and reads its dict."""
-        del state  # the oracle reads it from the study
-        answer = self.oracle.populate_space(self.oracle.id_of(situation.number))
-        status = answer.get("status") if isinstance(answer, Mapping) else None
-        if status == TrialStatus.IDLE:
-            return Wait()
-        if status == TrialStatus.STOPPED:
-            return Done(self.oracle.stop_reason)
-        if status != TrialStatus.RUNNING:
-            raise FatalRuntimeError(
-                wrong(
-                    f"{type(self.oracle).__name__}.populate_space",
-                    'must return {"status": "RUNNING" | "IDLE" | "STOPPED", "values": {...}}',
-                    answer,
-                )
-            )
-        values, schedule = split_schedule(answer.get("values") or {})
-        rng = np.random.default_rng([self.oracle.study.seed, situation.number])
-        draw = situation.space.complete(values, lambda e: e.prob_to_value(float(rng.random())))
-        return Suggestion(values={**draw, **values}, schedule=schedule)
 
 
 class Oracle:
@@ -129,19 +64,7 @@ class Oracle:
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
     ) -> None:
-        if hyperparameters is None and not (allow_new_entries and tune_new_entries):
-            raise ArgumentError(
-                "allow_new_entries=False and tune_new_entries=False need hyperparameters=...: "
-                "without it there would be nothing to tune."
-            )
-        if hyperparameters is not None and not isinstance(hyperparameters, HyperParameters):
-            raise ArgumentError(
-                wrong("hyperparameters", "must be a HyperParameters", hyperparameters)
-            )
-        if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__")):
-            raise ArgumentError(wrong("seed", "must be a whole number or None", seed))
-        if seed is not None and seed < 0:
-            raise ArgumentError(wrong("seed", "must be a whole number from 0 up", seed))
+        check_arguments(hyperparameters, allow_new_entries, tune_new_entries, seed)
         self.objective = create_objective(objective)
         self.max_trials = max_trials
         self.allow_new_entries = allow_new_entries
@@ -168,6 +91,7 @@ class Oracle:
 
     @verbose.setter
     def verbose(self, value: Any) -> None:
+        """Keras' "auto" becomes 1."""
         self._verbose = 1 if value == "auto" else value
 
     # -- the algorithm ------------------------------------------------------------------------
@@ -210,15 +134,8 @@ class Oracle:
         trial.best_step = trial.metrics.get_best_step(self.objective.name)
 
     def _random_values(self) -> dict[str, Any] | None:
-        """Random values for all active hyperparameters, none tried before; None if there are no
-        more. For custom oracles."""
-        situation = self.study.situation()
-        sampler = Random(seed=self.study.seed)
-        state = sampler.init()
-        for trial in self.study.trials.values():
-            state = sampler.tell(state, trial, situation.space)
-        answer = sampler.ask(state, situation)
-        return dict(answer.values) if isinstance(answer, Suggestion) else None
+        """Random values that were not tried before, for custom oracles; None if there are none."""
+        return random_values(self.study)
 
     # -- the study behind -----------------------------------------------------------------------
 
@@ -271,28 +188,14 @@ class Oracle:
         hp.values = with_schedule(hp.values, trial.schedule, self.id_of)
         face = Trial(hp, trial_id=self.id_of(trial.number))
         if trial.notes.get("curves") == "tracked":
-            for report in self.study_history(trial.number):
-                for name, value in report.metrics.items():
-                    face.metrics.update(name, value, step=report.step)
-        self._refresh(face, trial)
+            track(face, self.study_history(trial.number))
+        refresh(face, trial)
         return face
 
     def study_history(self, number: int) -> list[Report]:
         """Every epoch of every execution of a trial's last attempt."""
-        assert self._study is not None
-        reports = self._study.store.history(number)
-        last = max((report.attempt for report in reports), default=0)
-        return [report for report in reports if report.attempt == last]
-
-    def _refresh(self, face: Trial, trial: StoredTrial) -> None:
-        face.status = _FACE_STATUS[trial.status]
-        face.message = trial.failure.message if trial.failure else None
-        face.failure = trial.failure
-        face.notes = dict(trial.notes)
-        if trial.status is Status.COMPLETED:
-            face.score, face.best_step = trial.score, trial.best_step
-            if not face.metrics.metrics:
-                face.observe(trial.metrics, trial.best_step or 0)
+        attempt = self.study.trials[number].attempt
+        return [each for each in self.study.store.history(number) if each.attempt == attempt]
 
     # -- trials ---------------------------------------------------------------------------------
 
@@ -308,6 +211,7 @@ class Oracle:
         """
         if tuner_id in self.ongoing_trials:
             return self.ongoing_trials[tuner_id]
+        self.study.max_trials = self.max_trials  # users raise it between searches
         answer = self.study.ask()
         if not isinstance(answer, StoredTrial):
             waiting = isinstance(answer, Wait)
@@ -395,8 +299,7 @@ class Oracle:
         if mine is None:
             raise ArgumentError(wrong("end_trial", "must get a trial of this oracle", trial))
         if mine is not trial:  # a copy that travelled
-            mine.status, mine.message = trial.status, trial.message
-            mine.hyperparameters, mine.failure = trial.hyperparameters, trial.failure
+            vars(mine).update({**vars(trial), "metrics": mine.metrics})
             trial = mine
         self._end(trial)
         for tuner_id, ongoing in list(self.ongoing_trials.items()):
@@ -409,15 +312,12 @@ class Oracle:
     def _end(self, trial: Trial) -> None:
         stored = self.study.trials[int(trial.trial_id)]
         self._check_entries(trial.hyperparameters)
-        hp = self._without_reserved_keys(trial.hyperparameters)
+        hp = trial.hyperparameters.copy()
+        hp.values, _ = split_schedule(hp.values)
         if trial.status == TrialStatus.COMPLETED:
             self.score_trial(trial)
             score = math.nan if trial.score is None else float(trial.score)
-            metrics = {
-                name: value
-                for name in trial.metrics.metrics
-                if (value := _at_step(trial, name)) is not None
-            }
+            metrics = metrics_at_best(trial)
             ended = self.study.tell(
                 stored,
                 metrics,
@@ -436,14 +336,7 @@ class Oracle:
         if ended.status is Status.WAITING:  # the rerun starts with a clean record
             trial.metrics = type(trial.metrics)()
             trial.score = None
-        self._refresh(trial, ended)
-
-    def _without_reserved_keys(self, hp: HyperParameters) -> HyperParameters:
-        plain = hp.copy()
-        plain.values, _ = split_schedule(plain.values)
-        return plain
-
-    # -- the space ------------------------------------------------------------------------------
+        refresh(trial, ended)
 
     @synchronized
     def get_space(self) -> HyperParameters:
@@ -475,8 +368,6 @@ class Oracle:
                 "`allow_new_entries` is `False`, but found new entries in the search space: "
                 f"{[entry.name for entry in new]}. Add them to hyperparameters=..., or allow them."
             )
-
-    # -- looking --------------------------------------------------------------------------------
 
     @property
     def start_order(self) -> list[str]:
@@ -557,12 +448,3 @@ class Oracle:
     def _save_custom_state(self) -> None:
         if type(self).get_state is not Oracle.get_state:
             self.study.store.set_note("oracle_state", self.get_state())
-
-
-def _at_step(trial: Trial, name: str) -> float | None:
-    """A metric at the trial's best step, else its last value."""
-    for seen in trial.metrics.get_history(name):
-        if seen.step == trial.best_step:
-            return seen.mean()
-    last = trial.metrics.get_last_value(name)
-    return None if last is None else float(np.float64(last))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from afina.tuners.base_tuner import BaseTuner
-from afina.tuners.cross_validation import Rows, cross_validate
+from afina.tuners.cross_validation import check_samples, cross_validate
 from afina.tuners.oracle import Oracle
 from afina.tuners.trial import Trial
 
@@ -62,7 +62,7 @@ class SklearnTuner(BaseTuner):
         super().search(X, y, sample_weight=sample_weight, groups=groups, verbose=verbose)
 
     def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        Rows(args[0], args[1], kwargs["sample_weight"], kwargs["groups"])  # refuses what cannot be
+        check_samples(args[0], args[1], kwargs["sample_weight"], kwargs["groups"])
 
     def run_trial(
         self,

@@ -12,7 +12,7 @@ from afina import training
 from afina.errors import ArgumentError, wrong
 from afina.space import HyperParameters
 from afina.tuners.base_tuner import BaseTuner
-from afina.tuners.hooks import BatchTunerCallback, TunerCallback
+from afina.tuners.hooks import EpochHooks, TunerCallback
 from afina.tuners.hypermodel import HyperModel
 from afina.tuners.oracle import Oracle
 from afina.tuners.trial import Trial
@@ -66,6 +66,7 @@ class Tuner(BaseTuner):
         self.distribution_strategy = distribution_strategy
         self.executions_per_trial = executions_per_trial
         self.keep_checkpoints: int | None = kwargs.pop("keep_checkpoints", 10)
+        self._has_built = False  # since memory was last given back
         self._kept: set[int] = set()  # numbers of trials whose checkpoint may be there
         self._looked_at = 0  # how many of the finished trials have been considered
         super().__init__(
@@ -88,6 +89,7 @@ class Tuner(BaseTuner):
 
     def _try_build(self, hp: HyperParameters) -> Any:
         """Builds and checks the model of one configuration."""
+        self._has_built = True
         with self._building(hp) as hypermodel, maybe_distribute(self.distribution_strategy):
             return training.build_model(
                 hypermodel,
@@ -124,6 +126,8 @@ class Tuner(BaseTuner):
         callbacks = kwargs.pop("callbacks", None) or []
         best = training.BestEpoch(self.oracle.objective)
         seed = self.oracle.study.seed
+        number = int(trial.trial_id)
+        retries = self.oracle.study.trials[number].retries
         results = []
         for index in range(self.executions_per_trial):
             own = self._deepcopy_callbacks(callbacks)
@@ -138,7 +142,7 @@ class Tuner(BaseTuner):
                     best=best,
                     on_epoch=functools.partial(self._epoch_ended, trial),
                     execution=index,
-                    seed=training.trial_seed(seed, int(trial.trial_id), index),
+                    seed=training.trial_seed(seed, number, index, retries),
                     from_logs=type(self.hypermodel).fit is HyperModel.fit,
                 )
             )
@@ -156,7 +160,7 @@ class Tuner(BaseTuner):
 
     def _hooks(self, trial: Trial) -> TunerCallback:
         """Passes epochs on to `on_epoch_begin` and `on_epoch_end`; batches only if asked for."""
-        return (BatchTunerCallback if self._overrides_batch_hooks() else TunerCallback)(self, trial)
+        return (TunerCallback if self._overrides_batch_hooks() else EpochHooks)(self, trial)
 
     def _overrides_batch_hooks(self) -> bool:
         cls = type(self)
@@ -193,7 +197,9 @@ class Tuner(BaseTuner):
     def on_trial_end(self, trial: Trial) -> None:
         """Ends the trial, and gives back its memory and the checkpoints that nobody needs."""
         super().on_trial_end(trial)
-        training.release()
+        if self._has_built:
+            training.release()
+            self._has_built = False
         self._remove_checkpoints()
 
     # -- models -----------------------------------------------------------------------------------
@@ -204,7 +210,9 @@ class Tuner(BaseTuner):
     def load_model(self, trial: Trial) -> Any:
         """The trial's model as it was at its best epoch, compiled."""
         model = self._try_build(trial.hyperparameters.copy())
-        training.load_state(model, Path(self._get_checkpoint_fname(trial.trial_id)))
+        path = Path(self._get_checkpoint_fname(trial.trial_id))
+        # A model that only `HyperModel.fit` compiles has no optimizer yet to restore.
+        training.load_state(model, path, optimizer=model.compiled)
         return model
 
     def save_model(self, trial_id: str, model: Any, step: int = 0) -> None:
@@ -234,7 +242,8 @@ class Tuner(BaseTuner):
         self._kept |= set(study.ended[self._looked_at :])
         self._looked_at = len(study.ended)
         for number in self._kept - keep:
-            training.remove_checkpoint(Path(self._get_checkpoint_fname(self.oracle.id_of(number))))
+            folder = self._trial_folder(self.oracle.id_of(number))
+            training.remove_checkpoint(folder / training.CHECKPOINT)
         self._kept &= keep
 
 

@@ -1,0 +1,46 @@
+"""From stored trials to the trial objects that Keras Tuner's users know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from afina.trials import Report, Status
+from afina.trials import Trial as StoredTrial
+from afina.tuners.trial import Trial, TrialStatus
+
+_STATUS = {
+    Status.RUNNING: TrialStatus.RUNNING,
+    Status.WAITING: TrialStatus.INVALID,
+    Status.COMPLETED: TrialStatus.COMPLETED,
+    Status.FAILED: TrialStatus.FAILED,
+}
+
+
+def refresh(face: Trial, trial: StoredTrial) -> None:
+    """Brings the object up to what is stored: status, score, reason of failure."""
+    face.status = _STATUS[trial.status]
+    face.message = trial.failure.message if trial.failure else None
+    face.failure = trial.failure
+    face.notes = dict(trial.notes)
+    if trial.status is Status.COMPLETED:
+        face.score, face.best_step = trial.score, trial.best_step
+        if not face.metrics.metrics:
+            face.observe(trial.metrics, trial.best_step or 0)
+
+
+def track(face: Trial, reports: Iterable[Report]) -> None:
+    """Gives the object the metrics that a custom loop reported step by step."""
+    for report in reports:
+        for name, value in report.metrics.items():
+            face.metrics.update(name, value, step=report.step)
+
+
+def metrics_at_best(face: Trial) -> dict[str, float]:
+    """Each metric at the trial's best step, else its last value."""
+    found: dict[str, float] = {}
+    for name in face.metrics.metrics:
+        history = face.metrics.get_history(name)
+        if history:
+            at_best = [seen for seen in history if seen.step == face.best_step]
+            found[name] = (at_best or history)[-1].mean()
+    return found
