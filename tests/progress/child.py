@@ -33,4 +33,5 @@ def main(how: str) -> None:
     print("after")
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    main(sys.argv[1])

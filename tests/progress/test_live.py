@@ -40,7 +40,12 @@ def on_a_terminal(how: str) -> tuple[Terminal, str]:
         stdin=child,
         stdout=child,
         stderr=child,
-        env={**os.environ, "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"},
+        env={
+            **os.environ,
+            "TERM": "xterm-256color",
+            "COLUMNS": "100",  # a variable from outside would overrule the size set above
+            "PYTHONIOENCODING": "utf-8",
+        },
     )
     os.close(child)
     sent = b""

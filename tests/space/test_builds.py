@@ -91,6 +91,7 @@ def test_a_users_value_that_fits_no_more_is_clipped_with_a_warning(hp: HyperPara
 
 
 def test_a_default_that_nobody_chose_follows_its_definition_silently(hp: HyperParameters) -> None:
+    hp.start_build()
     hp.Int("n", 5, 9)
     hp.start_build()
     assert hp.Int("n", 1, 3) == 1
@@ -166,6 +167,7 @@ def test_bound_entries_override_later_definitions_silently(hp: HyperParameters) 
 def test_what_comes_after_binding_is_not_bound(hp: HyperParameters) -> None:
     hp.Int("n", 1, 4)
     hp.bind()
+    hp.start_build()
     hp.Int("m", 1, 4)
     hp.start_build()
     hp.Int("m", 2, 9)
