@@ -41,7 +41,7 @@ def fashion_mnist_case(pictures: Pictures, limit: int | None = None) -> Case:
         validation=(x[cut:], y[cut:]),
         test=(pictures.x_test[:limit], one_hot(pictures.y_test[:limit], classes)),
         classes=pictures.classes,
-        batch_size=64,
+        batch_size=128,
         show=show,
     )
 

@@ -52,7 +52,7 @@ def reuters_case(news: Newswires) -> Case:
         validation=part(chooses),
         test=part(tests),
         classes=news.topics,
-        batch_size=32,
+        batch_size=128,
         show=show,
     )
 

@@ -90,7 +90,7 @@ class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]
         return self.score is None or self.objective.better_than(score, self.score)
 
     def save(self, path: Path, *, last: bool = False) -> bool:
-        """Writes the best state, or the last, as a checkpoint.
+        """Writes the best state, or the last, as a checkpoint; the model is left in that state.
 
         Returns:
             Whether there was one: not so if no epoch was trained, or none had a number.
@@ -103,7 +103,7 @@ class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]
             return False
         if self.model is None:
             raise StoreError("BestEpoch: the model is gone; save before the next execution begins.")
-        save_snapshot(snapshot, self.model, path)
+        save_snapshot(snapshot, self.model, path, restore=False)
         return True
 
     def restore(self) -> bool:

@@ -20,7 +20,15 @@ import keras
 import numpy as np
 
 from afina.errors import StoreError, wrong
-from afina.training.snapshot import Array, Snapshot, applied, assign, copies, optimizers_of
+from afina.training.snapshot import (
+    Array,
+    Snapshot,
+    applied,
+    apply_snapshot,
+    assign,
+    copies,
+    optimizers_of,
+)
 
 CHECKPOINT = "checkpoint.weights.h5"
 """The file's name within a trial's folder, as in Keras Tuner."""
@@ -46,12 +54,24 @@ def save_state(model: keras.Model, path: Path, *, epochs: int | None = None) -> 
     _save(model, path, epochs=epochs, with_optimizer=True)
 
 
-def save_snapshot(snapshot: Snapshot, model: keras.Model, path: Path) -> None:
-    """Writes a snapshot in the same format; the model lends its structure and stays as it is.
+def save_snapshot(
+    snapshot: Snapshot, model: keras.Model, path: Path, *, restore: bool = True
+) -> None:
+    """Writes a snapshot in the same format; the model lends its structure.
+
+    Args:
+        snapshot: What to write.
+        model: Of the same architecture.
+        path: As for `save_state`.
+        restore: False leaves the model in the snapshot's state, which is quicker.
 
     Raises:
         StoreError: The model has other variables than the snapshot.
     """
+    if not restore:
+        both = apply_snapshot(snapshot, model)
+        _save(model, path, epochs=snapshot.epochs, with_optimizer=both)
+        return
     with applied(snapshot, model) as optimizer_too:
         _save(model, path, epochs=snapshot.epochs, with_optimizer=optimizer_too)
 
@@ -204,7 +224,7 @@ def _save_build_config(model: keras.Model, path: Path) -> None:
     except TypeError:  # a config of the user's own that is no JSON: only an unbuilt model needs it
         part.unlink(missing_ok=True)
     else:
-        _replace(part, path)
+        os.replace(part, path)  # not worth a sync: only a model that is returned unbuilt needs it
 
 
 def _build(model: keras.Model, path: Path) -> None:
