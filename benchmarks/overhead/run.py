@@ -12,9 +12,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import os
 import tempfile
 import time
 from typing import Any
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import afina as kt
 
