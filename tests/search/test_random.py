@@ -16,7 +16,14 @@ from afina.search.untried import (
     keys_of,
 )
 from afina.space import Boolean, Choice, Fixed, Int, Space, serialize
-from afina.testing.toys import finite_loss, finite_space, run, sphere, sphere_space
+from afina.testing.toys import (
+    conditional_space,
+    finite_loss,
+    finite_space,
+    run,
+    sphere,
+    sphere_space,
+)
 from afina.trials import Status, Trial
 
 
@@ -26,6 +33,18 @@ def test_all_combinations_are_found_and_then_it_says_so(seed, workers):
     done = run(Random(seed), finite_loss, finite_space(), 30, workers)
     assert len({tuple(t.values.items()) for t in done.trials}) == len(done.trials) == 18
     assert done.done == Done("all 18 combinations have been tried")
+
+
+@pytest.mark.parametrize("workers", [2, 3, 8])
+@pytest.mark.parametrize("space", [finite_space(), conditional_space(), sphere_space(3)])
+def test_a_number_has_the_same_configuration_whoever_ends_first(space, workers):
+    def by_number(done):
+        return [dict(t.values) for t in sorted(done.trials, key=lambda t: t.number)]
+
+    alone = by_number(run(Random(1), lambda values: 1.0, space, 40))
+    for seed in range(5):
+        together = run(Random(1), lambda values: 1.0, space, 40, workers, seed=seed)
+        assert by_number(together) == alone
 
 
 def test_the_first_trial_is_drawn_too():

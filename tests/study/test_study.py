@@ -98,6 +98,38 @@ def test_a_retry_after_a_score_that_is_no_number_can_succeed(tmp_path):
     assert study.tell(study.ask(), {"loss": 0.5}).status is Status.COMPLETED
 
 
+def test_a_trial_whose_worker_died_is_run_again_once_as_if_for_the_first_time(tmp_path):
+    lost = Failure(FailureKind.LOST_WORKER, "killed by signal 9")
+    study = make(tmp_path / "p", max_trials=2)
+    trial = study.ask()
+    stream = study.stream(0)
+    waiting = study.fail(trial, lost)
+    assert (waiting.status, waiting.retries) == (Status.WAITING, 0)
+    assert "process that trained it had died" in waiting.notes["lost_worker"]
+    study.close()
+
+    study = make(tmp_path / "p", max_trials=2)
+    again = study.ask()
+    assert (again.number, again.values, again.attempt) == (0, trial.values, 1)
+    assert (again.retries, study.stream(0)) == (0, stream), "it must train with the same draws"
+    assert study.fail(again, lost, notes=again.notes).status is Status.FAILED
+    assert study.ask().number == 1
+
+
+def test_a_lost_worker_takes_none_of_the_retries(tmp_path):
+    lost = Failure(FailureKind.LOST_WORKER, "killed by signal 9")
+    study = make(tmp_path / "p", max_trials=1, max_retries=1)
+    left = [study.fail(study.ask(), why).retries for why in (lost, BROKEN)]
+    assert left == [0, 1]
+    assert study.fail(study.ask(), lost).status is Status.FAILED
+
+
+def test_a_lost_worker_is_no_excuse_for_what_cannot_be_helped(tmp_path):
+    study = make(tmp_path / "p", max_retries=3)
+    lost = Failure(FailureKind.LOST_WORKER, "killed by signal 9")
+    assert study.fail(study.ask(), lost, retry=False).status is Status.FAILED
+
+
 def test_failures_in_a_row_end_the_search_with_the_last_reason(tmp_path):
     study = make(tmp_path / "p", max_consecutive_failed=3)
     for count in range(3):

@@ -7,7 +7,7 @@ import weakref
 import jax
 import pytest
 
-from afina.training import release, resident_bytes
+from afina.training import resident_bytes
 from afina.training.memory import BLIND_TRIALS, Keeper
 
 from .conftest import Data, MakeModel
@@ -16,9 +16,14 @@ MB = 2**20
 
 
 def keeper(sizes: list[int | None], clears: list[int]) -> Keeper:
-    """A keeper that reads these sizes, one after the other."""
+    """A keeper that reads these sizes, one after the other, and always collects garbage."""
     readings = iter(sizes)
-    return Keeper(growth=10, resident=lambda: next(readings), clear=lambda: clears.append(1))
+    return Keeper(
+        growth=10,
+        resident=lambda: next(readings),
+        clear=lambda: clears.append(1),
+        tells=lambda: False,
+    )
 
 
 def test_programs_are_thrown_away_when_the_process_has_grown_and_only_then() -> None:
@@ -56,7 +61,7 @@ def test_a_released_model_is_gone(data: Data, make_model: MakeModel) -> None:
     gc.collect()
     assert gone() is not None
     del model
-    release()
+    Keeper().release()
     assert gone() is None
 
 

@@ -26,11 +26,14 @@ def start(folder, kind):
 
 
 def picture(tuner):
-    """Everything that must not depend on interruptions."""
-    return [
-        (t.trial_id, t.status, dict(t.hyperparameters.values), t.score, t.best_step)
-        for t in tuner.oracle.trials.values()
-    ]
+    """Everything that must not depend on interruptions, nor on which of two workers is first."""
+    found = []
+    for trial in tuner.oracle.trials.values():
+        values = dict(trial.hyperparameters.values)
+        parent = values.pop("tuner/trial_id", None)
+        score_before = tuner.oracle.trials[parent].score if parent else None
+        found.append((trial.status, str(values), score_before, trial.score, trial.best_step))
+    return sorted(found, key=str)
 
 
 @pytest.mark.parametrize("kind", sorted(KILLS))

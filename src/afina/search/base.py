@@ -2,8 +2,9 @@
 
 `ask` changes nothing: asked twice it answers the same. `tell` returns the next state. Telling a
 fresh state the finished trials in the order in which they ended rebuilds the state exactly, so
-no algorithm is ever saved. Random draws come from `numpy.random.default_rng([seed, number])`,
-so there is no generator to save either. No clock, no files, no Keras in this room.
+no algorithm is ever saved. Random draws come from `numpy.random.default_rng([seed, number])`, or
+from a place in the algorithm's plan instead of the number, so there is no generator to save either.
+No clock, no files, no Keras in this room.
 `afina.testing.check_algorithm` tests all of these promises.
 """
 
@@ -76,6 +77,15 @@ class Algorithm(Protocol[S]):
     @property
     def fixed_settings(self) -> frozenset[str]:
         """Names in `settings()` that may not change when a project is resumed."""
+        ...
+
+    @property
+    def order_free(self) -> bool:
+        """Whether many workers try the same configurations as one, whoever of them ends first.
+
+        False where each proposal learns from the results before it. What trials discover about the
+        space, and a search that is cut short, need not keep to it.
+        """
         ...
 
     def init(self) -> S:

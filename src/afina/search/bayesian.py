@@ -118,6 +118,7 @@ class BayesianOptimization:
 
     name: ClassVar[str] = "bayesian"
     fixed_settings: ClassVar[frozenset[str]] = frozenset()
+    order_free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_seed(self.seed)

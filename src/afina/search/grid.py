@@ -92,6 +92,7 @@ class Grid:
 
     name: ClassVar[str] = "grid"
     fixed_settings: ClassVar[frozenset[str]] = frozenset()
+    order_free: ClassVar[bool] = True
 
     def settings(self) -> Mapping[str, Any]:
         """None."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -40,8 +41,13 @@ class Hyperband:
 
     The oldest bracket goes first: fresh random configurations until its first rung is full, then
     promotions. A trial is promoted as soon as it is sure to be among the best of its rung, however
-    the running ones end; so parallel workers promote the same trials as one worker would. A failed
-    trial counts as thrown away. Where no bracket has anything to start, the next one begins.
+    the running ones end. A failed trial counts as thrown away. Where no bracket has anything to
+    start, the next one begins.
+
+    Any number of workers runs the same trials as one alone, in another order: promotions are
+    certain, and a fresh configuration hangs on its place in the plan and on what stands before it
+    there, not on who ended when. Only what nobody can know before a build has run is left to
+    chance: entries that trials discover, and ranges that their builds narrow.
 
     No configuration is drawn twice while the space has new ones; then one may come again in another
     bracket, where it trains for other epochs. A space too small to fill a rung with different
@@ -76,6 +82,7 @@ class Hyperband:
 
     name: ClassVar[str] = "hyperband"
     fixed_settings: ClassVar[frozenset[str]] = frozenset({"max_epochs", "factor"})
+    order_free: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         plan(self.max_epochs, self.factor)
@@ -112,7 +119,7 @@ class Hyperband:
                 answer = self._fresh(state, situation, state.first + place, rungs[0])
                 if answer is not None:
                     return answer
-                if situation.running:
+                if any(_is_fresh(trial) for trial in situation.running):
                     return Wait()  # one of them may still make the space larger
             promoted = self._promotion(state.first + place, rungs)
             if promoted is not None:
@@ -146,7 +153,7 @@ class Hyperband:
         self, state: State, situation: Situation, place: int, rung: Sequence[Trial]
     ) -> Suggestion | None:
         """A new configuration for a bracket's first rung; None where the space has none left."""
-        values = self._draw(state, situation, rung)
+        values = self._draw(state, situation, self._turn(place) + len(rung), rung)
         if values is None:
             return None
         first = self._bracket(place).rungs[0]
@@ -162,11 +169,11 @@ class Hyperband:
         )
 
     def _draw(
-        self, state: State, situation: Situation, rung: Sequence[Trial]
+        self, state: State, situation: Situation, turn: int, rung: Sequence[Trial]
     ) -> dict[str, Value] | None:
         """At random; one that nobody tried, else one that is not on this rung."""
         space = situation.space
-        rng = np.random.default_rng([self.seed, situation.number])
+        rng = np.random.default_rng([self.seed, turn])
         running = {key for trial in situation.running for key in keys_of(trial, space)}
         new = draw_untried(space, rng, lambda key: key in running or key in state.tried)
         if new is not None:
@@ -177,6 +184,7 @@ class Hyperband:
     def _promotion(self, place: int, rungs: Rungs) -> Suggestion | None:
         """The best trial of the lowest rung that is sure to go on, if there is one."""
         bracket = self._bracket(place)
+        ranks = _ranks(rungs)
         sizes = scaled_sizes(bracket, len(rungs[0]), self.factor)
         expected = sizes[0]  # trials that the rung below will have in the end
         for index in range(1, len(rungs)):
@@ -193,7 +201,8 @@ class Hyperband:
                 if trial.status is Status.COMPLETED and trial.number not in promoted
             ]
             if ready and len(ready) + lost > sizes[index - 1] - size:
-                return self._promoted(min(ready, key=_rank), bracket, index)
+                best = min(ready, key=lambda trial: ranks[trial.number])
+                return self._promoted(best, bracket, index)
         return None
 
     def _promoted(self, parent: Trial, bracket: Bracket, index: int) -> Suggestion:
@@ -230,6 +239,13 @@ class Hyperband:
     def _bracket(self, place: int) -> Bracket:
         return self._plan[place % len(self._plan)]
 
+    def _turn(self, place: int) -> int:
+        """How many trials one worker alone starts before the bracket, if none of them fails."""
+        count = len(self._plan)
+        iterations, before = place // count, self._plan[: place % count]
+        whole = sum(bracket.trials for bracket in self._plan)
+        return iterations * whole + sum(bracket.trials for bracket in before)
+
     def _spot(self, trial: Trial) -> tuple[int, int] | None:
         """Where the trial's bracket stands in the row of all brackets, and its rung."""
         schedule = trial.schedule
@@ -264,6 +280,20 @@ def _with_trial(rungs: Rungs, index: int, trial: Trial) -> Rungs:
     return (*rungs[:index], (*rungs[index], trial), *rungs[index + 1 :])
 
 
-def _rank(trial: Trial) -> tuple[float, int]:
-    """Lower goes on first; of equals the older."""
-    return (float("inf") if trial.loss is None else trial.loss), trial.number
+def _is_fresh(trial: Trial) -> bool:
+    """Whether its build may meet what no build before it has met."""
+    return trial.schedule is None or trial.schedule.parent is None
+
+
+def _ranks(rungs: Rungs) -> dict[int, tuple[float, ...]]:
+    """By the trials' numbers: lower goes on first; of equals the one that was better before.
+
+    At last the number decides, but the first rung's alone: the others' hang on who ended when.
+    """
+    ranks: dict[int, tuple[float, ...]] = {}
+    for rung in rungs:
+        for trial in rung:
+            parent = trial.schedule.parent if trial.schedule else None
+            before = (float(trial.number),) if parent is None else ranks.get(parent, ())
+            ranks[trial.number] = (math.inf if trial.loss is None else trial.loss, *before)
+    return ranks

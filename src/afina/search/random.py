@@ -47,6 +47,7 @@ class Random:
 
     name: ClassVar[str] = "random"
     fixed_settings: ClassVar[frozenset[str]] = frozenset()
+    order_free: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_seed(self.seed)

@@ -21,7 +21,11 @@ from afina.search import Algorithm, Done, Situation, Suggestion, Wait
 from afina.space import HyperParameters, Space, serialize
 from afina.store import Header, TrialStore
 from afina.study.resume import check_same_search
-from afina.trials import Failure, FailureKind, Objective, Report, Status, Trial
+from afina.trials import Failure, FailureKind, Objective, Report, Status, Trial, stream_of
+
+# Notes of a trial that is run again.
+LOST = "lost_worker"  # once, for a worker that died
+RETRIES = "retries"  # how often for other reasons; `Trial.retries` reads it
 
 
 class Study:
@@ -168,6 +172,11 @@ class Study:
         """The completed trials, best first; fewer than `count` where there are no more."""
         return [self._trials[number] for _, number in self._ranked[:count]]
 
+    def stream(self, number: int) -> tuple[int, int]:
+        """What seeds the training of a trial that was handed out; see `stream_of`."""
+        with self._lock:
+            return stream_of(self._trials[number], self._trials)
+
     def situation(self) -> Situation:
         """What the algorithm may look at for the next new trial."""
         return Situation(number=len(self._trials), space=self.space, running=self.running)
@@ -286,21 +295,35 @@ class Study:
 
         Args:
             trial: As `ask` handed it out.
-            failure: The reason.
+            failure: The reason. The first loss of the trial's worker does not count as a retry.
             retry: False where a retry could not help.
             hp: As in `tell`.
             notes: As in `tell`.
         """
         with self._lock:
             resolved = replace(self._resolved(trial, hp), failure=failure, notes=dict(notes or {}))
-            retries = self._trials[trial.number].retries
-            if retry and retries < self.max_retries:
-                again = {**resolved.notes, "retries": str(retries + 1)}
+            before = self._trials[trial.number]
+            chance = self._next_chance(before, failure)
+            if retry and chance:
+                used = {
+                    name: before.notes[name] for name in (LOST, RETRIES) if name in before.notes
+                }
+                again = {**resolved.notes, **used, **chance}
                 waiting = replace(resolved, status=Status.WAITING, notes=again)
                 self._keep(waiting)
                 self._retry.append(trial.number)
                 return waiting
             return self._finish(replace(resolved, status=Status.FAILED))
+
+    def _next_chance(self, trial: Trial, failure: Failure) -> dict[str, str]:
+        """What to note when the trial is run again; nothing where it has no chance left."""
+        if failure.kind is FailureKind.LOST_WORKER and LOST not in trial.notes:
+            # The machine's fault, most likely: neither a retry of the configuration's, nor a
+            # reason to train with other draws. Once, for it may have been the configuration's.
+            return {LOST: "run again, as the process that trained it had died"}
+        if trial.retries < self.max_retries:
+            return {RETRIES: str(trial.retries + 1)}
+        return {}
 
     def check_failures(self) -> None:
         """Ends a search whose trials keep failing.

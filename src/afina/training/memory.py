@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from afina.training.session import fresh_session
-
 GROWTH = 24 * 2**20
 """Bytes that the process may grow by before compiled programs are thrown away.
 
@@ -21,6 +19,10 @@ model. Throwing them away after each trial makes a search over one architecture 
 initialisers each time; by growth, such a search never pays, and one over many widths pays each
 second or third trial.
 """
+
+GARBAGE = 16 * 2**20
+"""Bytes that the process may grow by before the garbage collector is sent through it: models are
+cycles, which nothing else frees, and a collection takes as long as a short epoch."""
 
 BLIND_TRIALS = 3
 """Where the resident size cannot be read, programs are thrown away after so many trials."""
@@ -52,35 +54,67 @@ def clear_programs() -> None:
         jax.clear_caches()
 
 
+def lives_in_ram() -> bool:
+    """Whether models lie in the process' own memory, and not on a GPU."""
+    jax, torch = sys.modules.get("jax"), sys.modules.get("torch")
+    if jax is not None and jax.default_backend() != "cpu":
+        return False
+    if torch is not None and torch.cuda.is_available():
+        return False
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is None or not tensorflow.config.list_physical_devices("GPU")
+
+
 @dataclass
 class Keeper:
     """Decides when memory is worth a clearing.
 
     Args:
         growth: Bytes to grow by before programs are thrown away.
+        garbage: Bytes to grow by before garbage is collected.
         resident: Reads the process' size.
         clear: Throws programs away.
+        tells: Whether the process' size tells what models take.
     """
 
     growth: int = GROWTH
+    garbage: int = GARBAGE
     resident: Callable[[], int | None] = resident_bytes
     clear: Callable[[], None] = clear_programs
+    tells: Callable[[], bool] = lives_in_ram
     baseline: int | None = field(default=None, init=False)
     """Bytes after the last clearing, or less if the process has shrunk since."""
+    collected: int | None = field(default=None, init=False)
+    """Bytes after the last collection, or less if the process has shrunk since."""
     blind: int = field(default=0, init=False)
     """Trials since the last clearing, where the size cannot be read."""
 
-    def release(self) -> bool:
-        """Gives back what a finished trial held; whether programs were thrown away."""
-        fresh_session()
+    def release(self, *, programs: bool = True) -> bool:
+        """Gives back what a finished trial held; whether programs were thrown away.
+
+        Args:
+            programs: Whether the trial has made JAX keep any; fused epochs keep their own.
+        """
+        if not self._collects():
+            return False
         gc.collect()
-        if not self._is_due():
+        if not programs or not self._is_due():
+            self.collected = self.resident() if self.tells() else None
             return False
         self.clear()
         gc.collect()
         trim_heap()
         self.baseline, self.blind = self.resident(), 0
+        self.collected = self.baseline
         return True
+
+    def _collects(self) -> bool:
+        """Whether there may be garbage worth a collection; always where nobody can tell."""
+        now = self.resident() if self.tells() else None
+        if now is None or self.collected is None:
+            return True
+        self.collected = min(self.collected, now)
+        return now - self.collected > self.garbage
 
     def _is_due(self) -> bool:
         now = self.resident()
@@ -113,10 +147,13 @@ def cheap_collections() -> Iterator[None]:
         gc.unfreeze()
 
 
-def release() -> None:
+def release(*, programs: bool = True) -> None:
     """Frees what a trial has left: call it when nothing refers to its model any more.
 
-    Models are cycles, so they wait for the garbage collector; compiled programs stay for the next
-    trial until the process has grown by more than `GROWTH`.
+    Models are cycles, so they wait for the garbage collector, which is sent when the process has
+    grown by more than `GARBAGE`; compiled programs stay until it has grown by more than `GROWTH`.
+
+    Args:
+        programs: Whether the trial has made JAX keep any.
     """
-    _keeper.release()
+    _keeper.release(programs=programs)

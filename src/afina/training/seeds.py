@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import keras
@@ -13,12 +13,12 @@ import numpy as np
 from afina.training.session import SEEDS, read_globals, write_globals
 
 
-def trial_seed(seed: int, number: int, execution: int = 0, retry: int = 0) -> int:
+def trial_seed(seed: int, stream: int | Sequence[int], execution: int = 0, retry: int = 0) -> int:
     """The seed of one training: neighbouring trials and executions get unrelated streams.
 
     Args:
         seed: The search's seed, 0 or above.
-        number: The trial's number, from 0.
+        stream: What tells the trial from others, 0 or above: `afina.trials.stream_of`, or a number.
         execution: Which of the trial's repeated trainings, from 0.
         retry: How often the trial has failed before: a retry with the same draws would fail again.
 
@@ -31,7 +31,8 @@ def trial_seed(seed: int, number: int, execution: int = 0, retry: int = 0) -> in
         >>> trial_seed(1, 0) == trial_seed(1, 1)
         False
     """
-    entropy = [seed, number, execution, retry] if retry else [seed, number, execution]
+    trial = [stream] if isinstance(stream, int) else list(stream)
+    entropy = [seed, *trial, execution, *([retry] if retry else [])]
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 

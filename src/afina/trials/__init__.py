@@ -8,6 +8,7 @@ from afina.trials.objective import (
     create_objective,
     infer_metric_direction,
 )
+from afina.trials.stream import stream_of
 from afina.trials.trial import Failure, FailureKind, Report, Schedule, Status, Trial
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "Trial",
     "create_objective",
     "infer_metric_direction",
+    "stream_of",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,10 @@ from afina.progress import (
     TrialStarted,
     create_display,
 )
-from afina.run import Serial, Signal
+from afina.run import Serial, Signal, stopping, worker_index
 from afina.space import HyperParameters
 from afina.store import delete_project, open_store
+from afina.training.compile_cache import compile_cache
 from afina.training.failures import classify_failure, failure_message
 from afina.training.memory import cheap_collections
 from afina.trials import Failure
@@ -146,10 +147,8 @@ class BaseTuner:
         self._begin_display(verbose, fit_kwargs)
         try:
             self.on_search_begin()
-            with cheap_collections():
-                Serial().run(
-                    self._next_trial, lambda trial: self._run_one(trial, fit_args, fit_kwargs)
-                )
+            with cheap_collections(), compile_cache():
+                self._run_all(lambda trial: self._run_one(trial, fit_args, fit_kwargs))
             self.on_search_end()
             self._show(SearchEnded(self.oracle.stop_reason, self._best_score()))
         finally:
@@ -161,9 +160,14 @@ class BaseTuner:
     def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """For subclasses: refuses what cannot be searched before the first trial begins."""
 
+    def _run_all(self, work: Callable[[Trial], None]) -> None:
+        """Runs the trials, one after the other."""
+        Serial().run(self._next_trial, work)
+
     def _next_trial(self) -> Trial | Signal:
         self.pre_create_trial()
-        trial = self.oracle.create_trial(self.tuner_id)
+        worker = worker_index()
+        trial = self.oracle.create_trial(f"{self.tuner_id}-{worker}" if worker else self.tuner_id)
         if trial.status == TrialStatus.STOPPED:
             return Signal.STOP
         return Signal.WAIT if trial.status == TrialStatus.IDLE else trial
@@ -280,6 +284,8 @@ class BaseTuner:
         self, trial: Trial, execution: int, epoch: int, metrics: dict[str, float]
     ) -> None:
         """Keeps and shows one epoch's metrics."""
+        if stopping():
+            raise KeyboardInterrupt
         self.oracle.report_epoch(trial.trial_id, execution, epoch, metrics)
         self._show(
             EpochEnded(

@@ -23,6 +23,8 @@ class PopulatedByOracle:
         self.inner = inner
         self.name = inner.name if inner else type(oracle).__name__
         self.fixed_settings = inner.fixed_settings if inner else frozenset()
+        chooses_itself = not type(oracle).populate_space.__module__.startswith("afina.")
+        self.order_free = inner is not None and inner.order_free and not chooses_itself
 
     def settings(self) -> Mapping[str, Any]:
         """Those of the algorithm behind, none for an oracle that chooses by itself."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from afina import training
 from afina.errors import ArgumentError, wrong
+from afina.progress import Message
+from afina.run import Signal, Threads
 from afina.space import HyperParameters
 from afina.tuners.base_tuner import BaseTuner
 from afina.tuners.hooks import EpochHooks, TunerCallback
 from afina.tuners.hypermodel import HyperModel
 from afina.tuners.oracle import Oracle
 from afina.tuners.trial import Trial
+from afina.tuners.workers import check_workers, count_workers, random_streams_kept, surroundings
 
 
 class Tuner(BaseTuner):
@@ -37,6 +40,14 @@ class Tuner(BaseTuner):
         executions_per_trial: How often each configuration is trained; the score is the mean.
         keep_checkpoints: Of how many trials, best first, the models stay on disk, beside those
             that the search still needs; None keeps all.
+        training: "auto" trains an epoch as one compiled program wherever that gives what `fit`
+            gives, and tells in the trial's notes where it does not; "fit" always calls `model.fit`;
+            "fused" raises FatalValueError where it cannot.
+        workers: How many trials are trained side by side. "auto": one for each processor, or each
+            GPU, where trainings are fused and the search does not learn from the order in which
+            trials end; else one.
+        sparse_inputs: Whether a first Dense layer may skip inputs that are zero where nearly all
+            are; False always multiplies.
     """
 
     def __init__(
@@ -66,6 +77,14 @@ class Tuner(BaseTuner):
         self.distribution_strategy = distribution_strategy
         self.executions_per_trial = executions_per_trial
         self.keep_checkpoints: int | None = kwargs.pop("keep_checkpoints", 10)
+        self.training = kwargs.pop("training", "auto")
+        self.workers = kwargs.pop("workers", "auto")
+        check_workers(self.workers)
+        self._trainer = training.Trainer(
+            self.training, training.Engine(sparse=bool(kwargs.pop("sparse_inputs", True)))
+        )
+        self._accounts: dict[str, training.Account] = {}  # of the trials that are training
+        self._told: set[str] = set()  # reasons for plain fit that were shown
         self._has_built = False  # since memory was last given back
         self._kept: set[int] = set()  # numbers of trials whose checkpoint may be there
         self._looked_at = 0  # how many of the finished trials have been considered
@@ -90,7 +109,11 @@ class Tuner(BaseTuner):
     def _try_build(self, hp: HyperParameters) -> Any:
         """Builds and checks the model of one configuration."""
         self._has_built = True
-        with self._building(hp) as hypermodel, maybe_distribute(self.distribution_strategy):
+        with (
+            self._building(hp) as hypermodel,
+            maybe_distribute(self.distribution_strategy),
+            training.building(),
+        ):
             return training.build_model(
                 hypermodel,
                 hp,
@@ -112,6 +135,36 @@ class Tuner(BaseTuner):
         if type(self).run_trial is Tuner.run_trial or type(self).__module__.startswith("afina."):
             training.check_data(args, kwargs, self.oracle.objective.names)
 
+    def _run_all(self, work: Callable[[Trial], None]) -> None:
+        workers = count_workers(self.workers, why_one=self._why_one_worker)
+        if workers == 1:
+            super()._run_all(work)
+            return
+
+        def next_trial() -> Trial | Signal:
+            with training.stage.held():
+                return self._next_trial()
+
+        def work_on_stage(trial: Trial) -> None:
+            with training.stage.held():
+                work(trial)
+
+        with random_streams_kept():
+            Threads(workers, around=surroundings()).run(next_trial, work_on_stage)
+
+    def _why_one_worker(self) -> str | None:
+        """Why "auto" trains one trial at a time; None where several side by side are as good."""
+        reason = training.why_not_fused(self.training)
+        if reason is not None:
+            return reason
+        if type(self.hypermodel).fit is not HyperModel.fit:
+            return f"{type(self.hypermodel).__name__} overrides fit"
+        if not type(self).run_trial.__module__.startswith("afina."):
+            return f"{type(self).__name__} overrides run_trial"
+        if not self.oracle.study.algorithm.order_free:
+            return "each trial is chosen by what came of those before it"
+        return None
+
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Builds and trains the trial's model `executions_per_trial` times.
 
@@ -127,7 +180,10 @@ class Tuner(BaseTuner):
         best = training.BestEpoch(self.oracle.objective)
         seed = self.oracle.study.seed
         number = int(trial.trial_id)
+        stream = self.oracle.study.stream(number)
         retries = self.oracle.study.trials[number].retries
+        account = training.Account()
+        self._accounts[trial.trial_id] = account
         results = []
         for index in range(self.executions_per_trial):
             own = self._deepcopy_callbacks(callbacks)
@@ -142,21 +198,40 @@ class Tuner(BaseTuner):
                     best=best,
                     on_epoch=functools.partial(self._epoch_ended, trial),
                     execution=index,
-                    seed=training.trial_seed(seed, number, index, retries),
+                    seed=training.trial_seed(seed, stream, index, retries),
                     from_logs=type(self.hypermodel).fit is HyperModel.fit,
                 )
             )
-        best.save(Path(self._get_checkpoint_fname(trial.trial_id)))
+        with account.counted("save"):
+            best.save(Path(self._get_checkpoint_fname(trial.trial_id)))
+        self._tell_path(trial, account)
         return results
 
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Builds one model, goes on from its parent's state if it has one, and trains it."""
         hp = trial.hyperparameters
-        model = self._try_build(hp)
-        parent = hp.values.get("tuner/trial_id")
-        if parent is not None:
-            training.load_state(model, Path(self._get_checkpoint_fname(str(parent))))
-        return self.hypermodel.fit(hp, model, *args, **kwargs)
+        account = self._accounts.setdefault(trial.trial_id, training.Account())
+        with account.counted("build"), training.building():
+            model = self._try_build(hp)
+            parent = hp.values.get("tuner/trial_id")
+            if parent is not None:
+                training.load_state(model, Path(self._get_checkpoint_fname(str(parent))))
+        with account.counted("fit"):
+            if type(self.hypermodel).fit is not HyperModel.fit:
+                reason = f"{type(self.hypermodel).__name__} overrides fit"
+                self._trainer.refuse(reason)
+                account.path = f"fit: {reason}"
+                return self.hypermodel.fit(hp, model, *args, **kwargs)
+            return self._trainer.fit(model, args, kwargs, account)
+
+    def _tell_path(self, trial: Trial, account: training.Account) -> None:
+        """Keeps which way the trial was trained; shows the reason the first time it is met."""
+        del self._accounts[trial.trial_id]
+        trial.notes.update(account.notes())
+        told = account.path
+        if told.startswith("fit: ") and self.training == "auto" and told not in self._told:
+            self._told.add(told)
+            self._show(Message(f"Trained by plain {told}."))
 
     def _hooks(self, trial: Trial) -> TunerCallback:
         """Passes epochs on to `on_epoch_begin` and `on_epoch_end`; batches only if asked for."""
@@ -198,7 +273,7 @@ class Tuner(BaseTuner):
         """Ends the trial, and gives back its memory and the checkpoints that nobody needs."""
         super().on_trial_end(trial)
         if self._has_built:
-            training.release()
+            training.release(programs=trial.notes.get("training") != "fused")
             self._has_built = False
         self._remove_checkpoints()
 

@@ -1,0 +1,234 @@
+"""Several jobs at a time, each in a Python thread of this process.
+
+Python code of the jobs takes turns; what lets go of the interpreter (compiled programs, files,
+waiting for another process) runs side by side.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import math
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from afina.errors import ArgumentError, wrong
+from afina.run.base import Signal
+from afina.run.serial import Serial
+
+Job = TypeVar("Job")
+
+# A wait without end could not be interrupted on every system.
+_LONGEST_SLEEP = 0.5  # seconds
+
+
+def no_surroundings(index: int) -> AbstractContextManager[Any]:
+    """Does nothing for the worker's life."""
+    del index
+    return nullcontext()
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Runs up to `workers` jobs side by side; one worker is `Serial` in the caller's own thread.
+
+    `next_job` is called by one thread at a time. The first exception of a job, or of `next_job`,
+    ends the handing out; the jobs that run come to their end, and it is raised in the caller, with
+    a note on each further one. Ctrl-C does not wait for them: they are told to stop (`stop`, and
+    `stopping()` is true in them), and after `patience` at the latest it is raised in the caller,
+    whether they have ended or not.
+
+    Args:
+        workers: How many jobs run at a time, from 1 up.
+        around: Entered by each worker, with its index from 0, for its whole life.
+        stop: Called at Ctrl-C: makes running jobs end soon. Their exceptions are not looked at.
+        first_pause: Seconds to sleep when asked to wait while no job of this run is running: as in
+            `Serial`, for then only somebody else's can be waited for.
+        longest_pause: Seconds, upper bound of a pause.
+        patience: Seconds that running jobs are given at Ctrl-C.
+
+    Raises:
+        ArgumentError: There is not at least one worker.
+
+    Example:
+        >>> jobs, done = iter([1, 2, 3]), []
+        >>> Threads(2).run(lambda: next(jobs, Signal.STOP), done.append)
+        >>> sorted(done)
+        [1, 2, 3]
+    """
+
+    workers: int
+    around: Callable[[int], AbstractContextManager[Any]] = no_surroundings
+    stop: Callable[[], None] | None = None
+    first_pause: float = 0.01
+    longest_pause: float = 1.0
+    patience: float = 5.0
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.workers, int) and not isinstance(self.workers, bool)
+        if not whole or self.workers < 1:
+            raise ArgumentError(wrong("workers", "must be a whole number from 1 up", self.workers))
+
+    def run(self, next_job: Callable[[], Job | Signal], work: Callable[[Job], None]) -> None:
+        """Returns when every worker was answered `Signal.STOP` and has ended its job.
+
+        Who is answered STOP goes; the others ask again after their jobs, for a job that ends may
+        have to be run again.
+        """
+        if self.workers == 1:
+            with self.around(0):
+                Serial(self.first_pause, self.longest_pause).run(next_job, work)
+            return
+        shift = _Shift(self, next_job, work)
+        try:
+            for index in range(self.workers):
+                shift.start(index)
+            shift.wait(math.inf)
+        except BaseException:  # Ctrl-C, most likely
+            shift.interrupt()
+            if self.stop is not None:
+                self.stop()
+            shift.wait(self.patience)
+            raise
+        shift.raise_first_error()
+
+
+def worker_index() -> int:
+    """The index of the worker that the caller runs in, from 0; 0 outside of all workers."""
+    here = _here.get()
+    return 0 if here is None else here[1]
+
+
+def stopping() -> bool:
+    """Whether the caller runs in a worker whose search was interrupted: end the job, and raise
+    `KeyboardInterrupt` rather than an error, for the job has not failed."""
+    here = _here.get()
+    return here is not None and here[0].interrupted
+
+
+class _Shift(Generic[Job]):
+    """One call of `run`: what its workers share."""
+
+    def __init__(
+        self,
+        plan: Threads,
+        next_job: Callable[[], Job | Signal],
+        work: Callable[[Job], None],
+    ) -> None:
+        self.plan = plan
+        self.next_job = next_job
+        self.work = work
+        self.interrupted = False
+        self._turn = threading.Lock()  # held by whoever asks for a job
+        self._change = threading.Condition()  # guards and tells of what follows
+        self._alive = 0  # workers
+        self._running = 0  # jobs
+        self._ended = 0
+        self._errors: list[BaseException] = []
+
+    def start(self, index: int) -> None:
+        """Lets a worker begin."""
+        thread = threading.Thread(
+            target=contextvars.copy_context().run,
+            args=(self._serve, index),
+            name=f"afina-worker-{index}",
+            daemon=True,  # after Ctrl-C a job that will not end does not hold up the process
+        )
+        with self._change:
+            self._alive += 1
+        try:
+            thread.start()
+        except BaseException:
+            if thread.ident is None:
+                self._leave()
+            raise
+
+    def wait(self, seconds: float) -> None:
+        """Returns when all workers have ended, or when the time is over."""
+        # Not `Thread.join`: broken off by Ctrl-C it takes a thread that runs on for ended.
+        deadline = time.monotonic() + seconds
+        with self._change:
+            while self._alive and (left := deadline - time.monotonic()) > 0:
+                self._change.wait(min(left, _LONGEST_SLEEP))
+
+    def _serve(self, index: int) -> None:
+        """The life of a worker."""
+        _here.set((self, index))
+        try:
+            with self.plan.around(index):
+                while not isinstance(job := self._take(), Signal):
+                    try:
+                        self.work(job)
+                    finally:
+                        del job  # a waiting worker holds on to nothing
+                        self._end_job()
+        except BaseException as error:
+            with self._change:
+                self._errors.append(error)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        with self._change:
+            self._alive -= 1
+            self._change.notify_all()
+
+    def _end_job(self) -> None:
+        with self._change:
+            self._running -= 1
+            self._ended += 1
+            self._change.notify_all()
+
+    @property
+    def _over(self) -> bool:
+        return self.interrupted or bool(self._errors)
+
+    def _take(self) -> Job | Signal:
+        """The next job; STOP when there is none for this worker any more."""
+        pause = self.plan.first_pause
+        while True:
+            with self._turn:
+                with self._change:
+                    if self._over:
+                        return Signal.STOP
+                    ended = self._ended
+                answer = self.next_job()
+                if not isinstance(answer, Signal):
+                    with self._change:
+                        if self.interrupted:
+                            return Signal.STOP
+                        self._running += 1
+                    return answer
+            if answer is Signal.STOP:
+                return answer
+            with self._change:
+                if self._running:
+                    self._change.wait_for(lambda: self._over or self._ended != ended)  # noqa: B023
+                elif self._ended == ended and not self._over:
+                    self._change.wait(pause)
+                    pause = min(2 * pause, self.plan.longest_pause)
+
+    def interrupt(self) -> None:
+        """Hands out nothing more, and makes `stopping()` true in the workers."""
+        with self._change:
+            self.interrupted = True
+            self._change.notify_all()
+
+    def raise_first_error(self) -> None:
+        """Raises what ended the run before its time, if anything did."""
+        if not self._errors:
+            return
+        first, *others = self._errors
+        for other in others:
+            text = "".join(traceback.format_exception(other)).rstrip()
+            first.add_note(f"\nAnother worker failed, too:\n{text}")
+        raise first
+
+
+_here: contextvars.ContextVar[tuple[_Shift[Any], int] | None] = contextvars.ContextVar(
+    "afina_worker", default=None
+)

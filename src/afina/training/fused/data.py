@@ -1,0 +1,169 @@
+"""The data of a search, placed on the device once and shared by all its trials."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from afina.training.fused import keras_parts
+from afina.training.fused.sparse import Rows, as_rows
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Inputs, targets and weights, in the types in which batches of them reach a model."""
+
+    structure: Any
+    """`(x,)`, `(x, y)` or `(x, y, sample_weight)`, each leaf an index into `leaves`."""
+
+    leaves: tuple[Any, ...]
+    """NumPy arrays, or `Rows` for inputs that are nearly all zero."""
+
+    placed: dict[Any, tuple[Any, ...]] = field(default_factory=dict, compare=False)
+    """The leaves on devices, by device."""
+
+    _dense: list[Arrays] = field(default_factory=list, compare=False)
+
+    @classmethod
+    def read(cls, batches: keras_parts.Batches, *, sparse: bool) -> Arrays:
+        """The arrays behind some batches."""
+        arrays = batches.arrays()
+        leaves: list[Any] = []
+
+        def place(leaf: Any) -> int | None:
+            if leaf is None:
+                return None
+            leaves.append(leaf)
+            return len(leaves) - 1
+
+        structure = keras.tree.map_structure(place, arrays, none_is_leaf=True)
+        if sparse and isinstance(arrays[0], np.ndarray):
+            leaves[0] = as_rows(leaves[0]) or leaves[0]
+        return cls(structure, tuple(leaves))
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the inputs are kept by their non-zeros."""
+        return isinstance(self.leaves[0], Rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all leaves."""
+        return sum(leaf.nbytes for leaf in self.leaves)
+
+    def on(self, device: Any) -> tuple[Any, ...]:
+        """The leaves on a device; copied there the first time only."""
+        if device not in self.placed:
+            import jax
+
+            self.placed[device] = tuple(
+                leaf.on(device) if isinstance(leaf, Rows) else jax.device_put(leaf, device)
+                for leaf in self.leaves
+            )
+        return self.placed[device]
+
+    def dense(self) -> Arrays:
+        """The same with every leaf an array, for models that need one."""
+        if not self.is_sparse:
+            return self
+        if not self._dense:
+            self._dense.append(Arrays(self.structure, (self.leaves[0].dense(), *self.leaves[1:])))
+        return self._dense[0]
+
+    def signature(self) -> tuple[Any, ...]:
+        """What a program must know: structure, shapes and types."""
+        return str(self.structure), tuple(
+            leaf.signature() if isinstance(leaf, Rows) else (leaf.shape, str(leaf.dtype))
+            for leaf in self.leaves
+        )
+
+
+@dataclass(frozen=True)
+class Samples:
+    """One part of the data, for training or for validation, as one training takes it."""
+
+    batches: keras_parts.Batches
+    """Keras' view of it: sizes, order, building."""
+
+    arrays: Arrays
+
+    @property
+    def size(self) -> int:
+        """Number of samples."""
+        return self.batches.size
+
+    def dense(self) -> Samples:
+        """The same with every leaf an array."""
+        return Samples(self.batches, self.arrays.dense())
+
+
+class DataCache:
+    """Remembers the arrays of recent arguments of `fit`, told by their identity.
+
+    Args:
+        sparse: Whether inputs that are nearly all zero may be kept as `Rows`.
+        most: How many different arguments are remembered; a search has one or two.
+    """
+
+    def __init__(self, *, sparse: bool = True, most: int = 4) -> None:
+        self.sparse = sparse
+        self.most = most
+        self._lock = threading.Lock()
+        self._splits: dict[Any, tuple[Any, Any]] = {}
+        self._arrays: dict[Any, tuple[Any, Arrays]] = {}
+
+    def parts(self, given: Mapping[str, Any]) -> tuple[Samples, Samples | None]:
+        """Training and validation samples for the arguments of `fit`, all of them by name.
+
+        Raises:
+            ValueError: Keras refuses the data.
+        """
+        train = given["x"], given["y"], given["sample_weight"]
+        validation = given["validation_data"]
+        if validation is None and given["validation_split"]:
+            train, validation = self._split(train, given["validation_split"])
+        elif validation is not None:
+            validation = (*validation, None, None)[:3]
+        size = given["batch_size"]
+        trained = self._samples(train, size, given["shuffle"], given["class_weight"])
+        if validation is None:
+            return trained, None
+        tested = self._samples(validation, given["validation_batch_size"] or size, False, None)
+        return trained, tested
+
+    def _split(self, arrays: Any, fraction: float) -> tuple[Any, Any]:
+        key = (_identity(arrays), fraction)
+        with self._lock:
+            if key not in self._splits:
+                _forget_oldest(self._splits, self.most)
+                # The arrays are kept, for else others might get their identity.
+                self._splits[key] = (arrays, keras_parts.split(arrays, fraction))
+            parts: tuple[Any, Any] = self._splits[key][1]
+            return parts
+
+    def _samples(self, arrays: Any, batch_size: Any, shuffle: Any, class_weight: Any) -> Samples:
+        x, y, sample_weight = arrays
+        batches = keras_parts.Batches(
+            x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, class_weight=class_weight
+        )
+        key = (_identity(arrays), repr(class_weight))
+        with self._lock:
+            if key not in self._arrays:
+                _forget_oldest(self._arrays, self.most)
+                self._arrays[key] = (arrays, Arrays.read(batches, sparse=self.sparse))
+            return Samples(batches, self._arrays[key][1])
+
+
+def _identity(arrays: Any) -> tuple[Any, ...]:
+    leaves = keras.tree.flatten(arrays)
+    return (repr(keras.tree.map_structure(lambda _: 0, arrays)), *map(id, leaves))
+
+
+def _forget_oldest(cache: dict[Any, Any], most: int) -> None:
+    while len(cache) >= most:
+        del cache[next(iter(cache))]

@@ -1,0 +1,216 @@
+"""`Engine`: trains the models of one search by fused epochs, with programs and data shared."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from afina.training.fused import reasons
+from afina.training.fused.data import DataCache, Samples
+from afina.training.fused.key import program_key
+from afina.training.fused.program import Functions, Plan, Program, State, compile_both, lower
+from afina.training.fused.sparse import first_dense
+from afina.training.stage import stage
+
+PROGRAMS = 16
+"""Compiled programs that are kept, the most recently used ones: about a megabyte each."""
+
+
+@dataclass
+class Seconds:
+    """Where the time of one training went, in seconds of its thread."""
+
+    trace: float = 0.0
+    compile: float = 0.0
+    train: float = 0.0
+    validate: float = 0.0
+
+    @contextlib.contextmanager
+    def counted(self, name: str) -> Iterator[None]:
+        """Adds the time that the block takes."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            setattr(self, name, getattr(self, name) + time.perf_counter() - began)
+
+
+class CannotFuseError(Exception):
+    """The training cannot be fused; the message says why. The model is as it was."""
+
+
+@dataclass
+class _Slot:
+    """A place for a program that somebody compiles or has compiled."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    program: Program | None = None
+
+
+class ProgramCache:
+    """Compiled programs by key; each is compiled once, whoever needs it first.
+
+    Args:
+        most: How many are kept.
+    """
+
+    def __init__(self, most: int = PROGRAMS) -> None:
+        self.most = most
+        self.compiled = 0
+        """How many programs were compiled so far."""
+        self._lock = threading.Lock()
+        self._slots: dict[Any, _Slot] = {}
+
+    def get(self, key: Any, make: Callable[[], Program]) -> Program:
+        """The program of this key. `make` is called on the stage, and only if there is none."""
+        if key is None:
+            self.compiled += 1
+            return make()
+        with self._lock:
+            slot = self._slots.pop(key, None) or _Slot()
+            self._slots[key] = slot  # the newest is last
+            while len(self._slots) > self.most:
+                del self._slots[next(iter(self._slots))]
+        with stage.left():
+            slot.lock.acquire()
+        try:
+            if slot.program is None:
+                slot.program = make()
+                self.compiled += 1
+            return slot.program
+        finally:
+            slot.lock.release()
+
+
+class Engine:
+    """Trains models of one search, many of them alike, on JAX.
+
+    Args:
+        one_thread: Whether each program is to run in one thread of the CPU, so that several
+            trainings side by side do not get into each other's way, and give the same numbers
+            however many there are.
+        sparse: Whether inputs that are nearly all zero may be multiplied by their non-zeros only.
+        memory: Bytes of data that may be put on the device at once; larger data are fed in chunks.
+            None asks the device, or the system where it does not tell.
+    """
+
+    def __init__(
+        self, *, one_thread: bool = True, sparse: bool = True, memory: int | None = None
+    ) -> None:
+        self.one_thread = one_thread
+        self.memory = memory
+        self.data = DataCache(sparse=sparse)
+        self.programs = ProgramCache()
+
+    def why_not(
+        self, model: keras.Model, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> str | None:
+        """Why `model.fit(*args, **kwargs)` cannot be fused; None if it can be tried."""
+        reason = reasons.why_not_here() or reasons.why_not_model(model)
+        if reason is not None:
+            return reason
+        given = reasons.fit_arguments(args, kwargs)
+        if isinstance(given, str):
+            return given
+        return reasons.why_not_arguments(given) or reasons.why_not_callbacks(
+            reasons.flat(given["callbacks"])
+        )
+
+    def fit(
+        self,
+        model: keras.Model,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        seconds: Seconds | None = None,
+    ) -> Any:
+        """Does what `model.fit(*args, **kwargs)` does.
+
+        Args:
+            model: Compiled.
+            args: As `fit` takes them.
+            kwargs: Likewise.
+            seconds: Is told where the time went.
+
+        Returns:
+            The History.
+
+        Raises:
+            CannotFuseError: `why_not` names a reason, or the train step cannot be traced as one
+                program. No epoch has been trained, no callback called.
+        """
+        kwargs = kwargs or {}
+        reason = self.why_not(model, args, kwargs)
+        if reason is not None:
+            raise CannotFuseError(reason)
+        given = reasons.fit_arguments(args, kwargs)
+        assert isinstance(given, dict), "why_not has looked"
+        from afina.training.fused.loop import Training
+
+        return Training(self, model, given, seconds or Seconds()).run()
+
+    def program(
+        self,
+        model: keras.Model,
+        train: Samples,
+        validation: Samples | None,
+        plan: Plan,
+        *,
+        rows: int,
+        device: Any,
+        seconds: Seconds,
+    ) -> Program:
+        """The program for a built model; compiled unless one of an equal key is there.
+
+        Raises:
+            CannotFuseError: The train step cannot be traced.
+        """
+        state = State.of(model)
+        key = self._key(model, state, train, validation, plan, rows, device)
+
+        def make() -> Program:
+            try:
+                with seconds.counted("trace"):
+                    functions = Functions(model, train, validation, plan)
+                    lowered = lower(functions, state, train, validation, rows=rows, device=device)
+            except Exception as error:
+                first = (str(error).strip() or type(error).__name__).splitlines()[0]
+                message = f"the train step cannot become one program: {first}"
+                raise CannotFuseError(message) from error
+            with seconds.counted("compile"), stage.left():
+                alone = self.one_thread and device.platform == "cpu"
+                return compile_both(lowered, one_thread=alone)
+
+        return self.programs.get(key, make)
+
+    def _key(
+        self,
+        model: keras.Model,
+        state: State,
+        train: Samples,
+        validation: Samples | None,
+        plan: Plan,
+        rows: int,
+        device: Any,
+    ) -> Any:
+        configuration = program_key(model)
+        if configuration is None:
+            return None
+        import jax
+
+        settings = (keras.config.floatx(), jax.config.jax_default_matmul_precision)
+        data = (
+            train.arrays.signature(),
+            None if validation is None else validation.arrays.signature(),
+        )
+        return (configuration, state.signature(), data, plan, rows, device, settings)
+
+    def takes_rows(self, model: keras.Model, *parts: Samples | None) -> bool:
+        """Whether the model can do with the data as they are, by their non-zeros perhaps."""
+        sparse = any(part is not None and part.arrays.is_sparse for part in parts)
+        return not sparse or first_dense(model) is not None

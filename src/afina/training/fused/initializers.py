@@ -1,0 +1,147 @@
+"""Weights of new shapes without compiling a program for each shape, equal to the bit.
+
+On JAX every initializer runs as a small program that is compiled anew for each shape: a model of a
+new width costs half a second before its first step. JAX's counter-based generator gives the n-th
+number of a draw whatever the draw's length is (`jax_threefry_partitionable`), so a draw may be made
+longer, to one of few lengths, and cut. Zeros, ones and constants come from NumPy.
+
+Source: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+
+SMALLEST = 1024
+"""Numbers in the shortest draw; longer ones are powers of two."""
+
+
+@contextmanager
+def quick_initializers() -> Iterator[None]:
+    """Within, Keras on JAX draws and fills new arrays as the module's text says.
+
+    On other backends, and in a process whose generator does not have the property, nothing changes.
+    Values are the same inside and outside, so another thread that builds meanwhile is not harmed.
+    """
+    if not _applies():
+        yield
+        return
+    from keras.src.backend.jax import numpy as filling
+    from keras.src.backend.jax import random as drawing
+
+    quick: list[tuple[Any, str, Callable[..., Any]]] = [
+        (drawing, "uniform", _uniform(drawing.uniform)),
+        (drawing, "normal", _normal(drawing.normal, lambda key, n, t: _jax().normal(key, n, t))),
+        (drawing, "truncated_normal", _normal(drawing.truncated_normal, _truncated)),
+        (filling, "zeros", _filled(filling.zeros, 0)),
+        (filling, "ones", _filled(filling.ones, 1)),
+    ]
+    before = [(module, name, getattr(module, name)) for module, name, _ in quick]
+    for module, name, function in quick:
+        setattr(module, name, function)
+    try:
+        yield
+    finally:
+        for module, name, function in before:
+            setattr(module, name, function)
+
+
+def _applies() -> bool:
+    if keras.backend.backend() != "jax" or keras.distribution.distribution() is not None:
+        return False
+    import jax
+
+    return bool(jax.config.jax_threefry_partitionable) and not jax.config.jax_disable_jit
+
+
+def _jax() -> Any:
+    import jax
+
+    return jax.random
+
+
+def _length(shape: Any) -> int | None:
+    """The length of the draw to make for this shape; None where a plain one serves as well."""
+    try:
+        count = math.prod(int(size) for size in shape)
+    except (TypeError, ValueError):  # a symbolic shape
+        return None
+    return max(SMALLEST, 1 << (count - 1).bit_length()) if count else None
+
+
+def _cut(draw: Any, shape: Any) -> Any:
+    """The first numbers of a draw, in this shape. Through NumPy, where no cut is compiled."""
+    import jax
+
+    count = math.prod(int(size) for size in shape)
+    return jax.device_put(np.asarray(draw)[:count].reshape(tuple(shape)))
+
+
+def _is_traced(*values: Any) -> bool:
+    import jax
+
+    return any(isinstance(value, jax.core.Tracer) for value in values)
+
+
+def _standard(dtype: Any, seed: Any) -> tuple[str, Any]:
+    """The dtype's name and the key for a draw, as Keras makes them."""
+    from keras.src.backend.jax.random import jax_draw_seed
+
+    return keras.backend.standardize_dtype(dtype or keras.backend.floatx()), jax_draw_seed(seed)
+
+
+def _uniform(plain: Callable[..., Any]) -> Callable[..., Any]:
+    def uniform(
+        shape: Any, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None, seed: Any = None
+    ) -> Any:
+        length = _length(shape)
+        if length is None or _in_a_trace() or _is_traced(minval, maxval, seed):
+            return plain(shape, minval=minval, maxval=maxval, dtype=dtype, seed=seed)
+        name, key = _standard(dtype, seed)
+        return _cut(_jax().uniform(key, (length,), name, minval=minval, maxval=maxval), shape)
+
+    return uniform
+
+
+def _normal(
+    plain: Callable[..., Any], draw: Callable[[Any, tuple[int], str], Any]
+) -> Callable[..., Any]:
+    def normal(
+        shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None
+    ) -> Any:
+        length = _length(shape)
+        if length is None or _in_a_trace() or _is_traced(mean, stddev, seed):
+            return plain(shape, mean=mean, stddev=stddev, dtype=dtype, seed=seed)
+        name, key = _standard(dtype, seed)
+        return _cut(draw(key, (length,), name) * stddev + mean, shape)
+
+    return normal
+
+
+def _truncated(key: Any, shape: tuple[int], dtype: str) -> Any:
+    return _jax().truncated_normal(key, lower=-2.0, upper=2.0, shape=shape, dtype=dtype)
+
+
+def _filled(plain: Callable[..., Any], value: int) -> Callable[..., Any]:
+    def filled(shape: Any, dtype: Any = None, **kwargs: Any) -> Any:
+        if kwargs or _in_a_trace():
+            return plain(shape, dtype=dtype, **kwargs)
+        import jax
+
+        name = keras.backend.standardize_dtype(dtype or keras.backend.floatx())
+        return jax.device_put(np.full(shape, value, jax.numpy.dtype(name)))
+
+    return filled
+
+
+def _in_a_trace() -> bool:
+    """Whether JAX is tracing: a draw made now would belong to a program."""
+    import jax
+
+    return isinstance(jax.numpy.zeros(()), jax.core.Tracer)

@@ -1,0 +1,160 @@
+"""What the fused path uses of Keras that is not public, in one place, for this Keras' JAX backend.
+
+Public ways stop short of three things: the order in which `fit` takes the batches, the building of
+optimizer and metrics before the first step, and the state as lists of arrays. `available` says
+whether this Keras has the parts; where it has not, everything trains by plain `fit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+try:
+    from keras.src.backend.config import is_nnx_enabled, max_epochs, max_steps_per_epoch
+    from keras.src.models import Functional
+    from keras.src.trainers.data_adapters import array_slicing, data_adapter_utils
+    from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+    from keras.src.trainers.epoch_iterator import EpochIterator
+except ImportError:  # pragma: no cover - another Keras
+    available = False
+else:
+    available = all(
+        hasattr(keras.Model, name)
+        for name in ("_symbolic_build", "_get_metrics_result_or_logs", "_flatten_layers")
+    )
+
+
+def limits_are_set() -> bool:
+    """Whether Keras was told to cap epochs or steps, or to run under NNX."""
+    return bool(max_epochs() or max_steps_per_epoch() or is_nnx_enabled())
+
+
+def is_stock_model(model: keras.Model) -> bool:
+    """Whether a model is nothing but its layers: Sequential or functional, no subclass."""
+    return type(model) in (keras.Sequential, Functional)
+
+
+def is_array(value: Any) -> bool:
+    """Whether the fused path can put this on the device: NumPy, JAX (dense) and pandas."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "biuf" or str(value.dtype) in ("bfloat16",)
+    module = type(value).__module__.partition(".")[0]
+    if module in ("jax", "jaxlib"):
+        return hasattr(value, "shape") and not data_adapter_utils.is_jax_sparse(value)
+    return module == "pandas" and bool(array_slicing.can_slice_array(value))
+
+
+def split(arrays: Any, fraction: float) -> tuple[Any, Any]:
+    """Training and validation part, cut where `fit(validation_split=...)` cuts."""
+    return array_slicing.train_validation_split(arrays, validation_split=fraction)  # type: ignore[no-any-return]
+
+
+class Batches:
+    """The samples of one `fit` or `evaluate`, in the order in which Keras would take them.
+
+    Args:
+        x, y, sample_weight, batch_size, shuffle, class_weight: As `fit` takes them.
+
+    Raises:
+        ValueError: Keras refuses the data.
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        batch_size: int | None,
+        shuffle: bool | str,
+        class_weight: Any = None,
+    ) -> None:
+        self.iterator = EpochIterator(
+            x=x,
+            y=y,
+            sample_weight=sample_weight,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            class_weight=class_weight,
+        )
+        adapter = self.iterator.data_adapter
+        assert isinstance(adapter, ArrayDataAdapter), "the caller has checked that all are arrays"
+        self.size = int(adapter._num_samples)
+        self.batch_size = int(adapter.batch_size)
+        self.shuffle = shuffle
+        self._inputs = adapter._inputs
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch, the last one perhaps smaller."""
+        return -(-self.size // self.batch_size)
+
+    def arrays(self) -> Any:
+        """`(x,)`, `(x, y)` or `(x, y, sample_weight)` as structures of NumPy arrays, whole, in the
+        types in which a batch would reach the model."""
+
+        def whole(part: Any) -> Any:
+            return np.asarray(part.convert_to_jax_compatible(part[:]))
+
+        inputs = array_slicing.convert_to_sliceable(self._inputs, target_backend="jax")
+        return keras.tree.map_structure(
+            lambda part: None if part is None else whole(part), inputs, none_is_leaf=False
+        )
+
+    def order(self) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """Row numbers of the next epoch; draws from NumPy's global stream just as `fit` does."""
+        if not self.shuffle:
+            return np.arange(self.size, dtype=np.int32)
+        if self.shuffle != "batch":
+            return np.random.permutation(self.size).astype(np.int32)
+        starts = range(0, self.size, self.batch_size)
+        ends = [min(start + self.batch_size, self.size) for start in starts]
+        parts = [np.random.permutation(b - a) + a for a, b in zip(starts, ends, strict=True)]
+        return np.concatenate(parts).astype(np.int32)
+
+    def build(self, model: keras.Model) -> None:
+        """Creates all variables of model, optimizer and metrics, as `fit` does first."""
+        model._symbolic_build(iterator=self.iterator)
+        self.iterator.reset()
+
+
+def layers_of(model: keras.Model) -> Sequence[Any]:
+    """The model and all layers within, nested ones too."""
+    return list(model._flatten_layers())
+
+
+def epoch_logs(model: keras.Model, logs: Any) -> Any:
+    """What `fit` logs: the metrics' results, or what a train step of the user's own returned."""
+    return model._get_metrics_result_or_logs(logs)
+
+
+def has_sample_means(model: keras.Model) -> bool:
+    """Whether each loss and metric of a built model comes to the same in batches of any size."""
+    layers = layers_of(model)
+    if any(getattr(each, "mask_zero", False) for each in layers):
+        return False  # masked losses are divided by what each batch has unmasked
+    if any(isinstance(each, keras.layers.Masking) for each in layers):
+        return False
+    losses = [each.loss for each in getattr(model._compile_loss, "_flat_losses", None) or []]
+    if not losses or not all(map(_is_mean_loss, losses)):
+        return False
+    metrics = model._compile_metrics.metrics if model._compile_metrics is not None else []
+    return all(map(_sums_over_samples, metrics))
+
+
+def _is_mean_loss(loss: Any) -> bool:
+    mean = getattr(loss, "reduction", None) == "sum_over_batch_size"
+    return mean and _is_kerass(type(loss)) and _is_kerass(getattr(loss, "fn", None) or type(loss))
+
+
+def _sums_over_samples(metric: Any) -> bool:
+    function = getattr(metric, "_fn", None)
+    return _is_kerass(type(metric)) and (function is None or _is_kerass(function))
+
+
+def _is_kerass(thing: Any) -> bool:
+    return str(getattr(thing, "__module__", "")).startswith("keras.src.")

@@ -1,0 +1,60 @@
+"""How much data goes onto the device at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from afina.training.fused.data import Samples
+
+SHARE = 0.5
+"""Part of the free memory that data may take; models and programs need the rest."""
+
+MEMINFO = Path("/proc/meminfo")
+
+
+def device() -> Any:
+    """The device that the calling thread trains on."""
+    import jax
+
+    return jax.config.jax_default_device or jax.local_devices()[0]
+
+
+def free_bytes(place: Any) -> int | None:
+    """Free memory of a device, or of the system for a CPU; None where nobody tells."""
+    stats = place.memory_stats() if place.platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
+    try:
+        lines = MEMINFO.read_text(encoding="ascii").splitlines()
+        [line] = [line for line in lines if line.startswith("MemAvailable:")]
+        return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def rows_at_once(
+    train: Samples, validation: Samples | None, batch_size: int, place: Any, limit: int | None
+) -> int:
+    """How many training samples one call of the program is given: all, or as many as fit.
+
+    Args:
+        train: The training samples.
+        validation: Those of validation, which are placed as a whole.
+        batch_size: What the number is a multiple of, if it is not all.
+        place: The device.
+        limit: Bytes; None takes `SHARE` of what is free.
+    """
+    if place in train.arrays.placed or train.arrays.is_sparse:
+        return train.size
+    if limit is None:
+        free = free_bytes(place)
+        if free is None:
+            return train.size
+        limit = int(SHARE * free)
+    left = limit - (0 if validation is None else validation.arrays.nbytes)
+    if train.arrays.nbytes <= left:
+        return train.size
+    fitting = int(train.size * max(left, 0) / max(train.arrays.nbytes, 1))
+    return min(train.size, max(batch_size, fitting // batch_size * batch_size))

@@ -1,0 +1,134 @@
+"""Why a training cannot be fused: each reason is a sentence for the trial's record."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from afina.training.fused import keras_parts
+
+ARGUMENTS = inspect.signature(keras.Model.fit).parameters
+"""What `fit` takes, by name, `self` first."""
+
+OWN_LOOP = (
+    "fit",
+    "evaluate",
+    "make_train_function",
+    "make_test_function",
+    "reset_metrics",
+    "get_metrics_result",
+    "jax_state_sync",
+    "train_on_batch",
+)
+"""Methods of which an override would not be called, or not as often."""
+
+BATCH_HOOKS = (
+    "on_batch_begin",
+    "on_batch_end",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_test_batch_begin",
+    "on_test_batch_end",
+)
+
+
+def fit_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any] | str:
+    """All arguments of `fit` by name, defaults included; a reason where they do not bind."""
+    names = list(ARGUMENTS)[1:]
+    unknown = sorted(set(kwargs) - set(names))
+    if len(args) > len(names) or unknown:
+        return f"fit does not take {unknown or 'so many arguments'}"
+    defaults = {name: ARGUMENTS[name].default for name in names}
+    return {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
+
+
+def why_not_here() -> str | None:
+    """A reason that lies in Keras and its settings; None if there is none."""
+    backend = keras.backend.backend()
+    if backend != "jax":
+        return f"Keras runs on {backend}, and fused epochs need JAX"
+    if not keras_parts.available:
+        return f"Keras {keras.__version__} lacks the parts that fused epochs are made of"
+    if keras.distribution.distribution() is not None:
+        return "a Keras distribution is set"
+    if keras_parts.limits_are_set():
+        return "Keras is set to cap epochs or steps, or to use NNX"
+    return None
+
+
+def why_not_model(model: keras.Model) -> str | None:
+    """A reason that lies in the model or in how it was compiled."""
+    for name in OWN_LOOP:
+        if name in vars(model) or getattr(type(model), name) is not getattr(keras.Model, name):
+            return f"{type(model).__name__} overrides {name}"
+    if not isinstance(getattr(model, "optimizer", None), keras.optimizers.Optimizer):
+        return "the model has no Keras optimizer"
+    if model.run_eagerly:
+        return "the model is compiled with run_eagerly=True"
+    if not model.jit_compile:
+        return "the model is compiled with jit_compile=False, or a layer does not support it"
+    return None
+
+
+def why_not_arguments(given: Mapping[str, Any]) -> str | None:
+    """A reason that lies in what `fit` was given, callbacks aside."""
+    if given["steps_per_epoch"] is not None:
+        return "steps_per_epoch is given"
+    if given["validation_steps"] is not None:
+        return "validation_steps is given"
+    validation = given["validation_data"]
+    if validation is not None and not (
+        isinstance(validation, list | tuple) and 1 <= len(validation) <= 3
+    ):
+        return f"validation_data is a {type(validation).__name__}, not a tuple of arrays"
+    parts = {name: given[name] for name in ("x", "y", "sample_weight")}
+    if validation is not None:
+        names = ("x of validation_data", "y of validation_data", "weights of validation_data")
+        parts.update(zip(names, validation, strict=False))
+    if parts["x"] is None:
+        return "x is missing"
+    for name, part in parts.items():
+        for leaf in keras.tree.flatten(part):
+            if leaf is not None and not keras_parts.is_array(leaf):
+                return f"{name} is no dense array of numbers but {_kind(leaf)}"
+    return None
+
+
+def _kind(value: Any) -> str:
+    dtype = getattr(value, "dtype", None)
+    return type(value).__name__ + ("" if dtype is None else f" of {dtype}")
+
+
+def why_not_callbacks(callbacks: Iterable[Any]) -> str | None:
+    """A reason that lies in the callbacks: they look at batches, or at the start of validation."""
+    for callback in callbacks:
+        hook = next((name for name in BATCH_HOOKS if _overrides(callback, name)), None)
+        if hook is not None and not _only_looks_busy(callback):
+            return f"callback {type(callback).__name__} overrides {hook}"
+    return None
+
+
+def _overrides(callback: Any, name: str) -> bool:
+    method = getattr(callback, name, None)
+    function = getattr(method, "__func__", method)
+    return function is not getattr(keras.callbacks.Callback, name)
+
+
+def _only_looks_busy(callback: Any) -> bool:
+    """Keras' own callbacks that have hooks of batches, as they are set do nothing with them."""
+    kinds = keras.callbacks
+    if type(callback) in (kinds.ModelCheckpoint, kinds.BackupAndRestore):
+        return callback.save_freq == "epoch"  # type: ignore[no-any-return]
+    if type(callback) is kinds.TensorBoard:
+        return callback.update_freq == "epoch" and not getattr(callback, "_should_trace", False)
+    return type(callback) in (kinds.ProgbarLogger, kinds.History)
+
+
+def flat(callbacks: Any) -> list[Any]:
+    """Callbacks as a list, whatever `fit` takes for them."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return list(callbacks.callbacks)
+    return list(keras.tree.flatten(callbacks)) if callbacks else []

@@ -1,0 +1,218 @@
+"""A first Dense layer on inputs that are nearly all zero: gather and sum instead of a product.
+
+Of a text as a bag of 10,000 words less than one number in a hundred is not zero. The product of a
+batch with the layer's kernel is then the sum of the kernel's rows that the batch names, and the
+kernel's gradient is zero but in those rows: the same sums in another order.
+
+All of a batch's column numbers lie in one flat array of fixed length; rows padded to the longest
+would be mostly padding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from afina.training.fused import keras_parts
+
+DENSEST = 0.02
+"""Share of non-zeros up to which the flat form is taken; see `benchmarks/speed/sparse_layer.py`."""
+
+NARROWEST = 1000
+"""Columns from which on it is considered."""
+
+SPREADS = 5.0
+"""Standard deviations by which the flat array is longer than a batch's mean number of entries."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A matrix by its non-zeros, row after row."""
+
+    columns: NDArray[np.int32]
+    """The column of each entry."""
+
+    starts: NDArray[np.int32]
+    """Where each row's entries begin, and the end of the last: one more than there are rows."""
+
+    values: NDArray[Any] | None
+    """The entries; None where all are 1."""
+
+    width: int
+    dtype: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the matrix: rows and columns."""
+        return len(self.starts) - 1, self.width
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(int(part.nbytes) for part in self._parts())
+
+    def _parts(self) -> list[Any]:
+        return [self.columns, self.starts, *([] if self.values is None else [self.values])]
+
+    def on(self, device: Any) -> tuple[Any, ...]:
+        """The arrays on a device."""
+        import jax
+
+        return tuple(jax.device_put(part, device) for part in self._parts())
+
+    def signature(self) -> tuple[Any, ...]:
+        """What a program must know of it."""
+        return "rows", self.shape, self.dtype, len(self.columns), self.values is None
+
+    def counts(self) -> NDArray[np.int32]:
+        """Entries of each row."""
+        return np.diff(self.starts)
+
+    def room(self, batch_size: int) -> int:
+        """Length of the flat array for batches of so many rows drawn at random."""
+        counts = self.counts().astype(np.float64)
+        mean, spread = float(counts.mean()), float(counts.std())
+        likely = batch_size * mean + SPREADS * spread * math.sqrt(batch_size)
+        most = float(np.sort(counts)[-batch_size:].sum())
+        return max(1, math.ceil(min(likely, most) / 64)) * 64
+
+    def fits(self, order: NDArray[np.int32], batch_size: int, room: int) -> bool:
+        """Whether each batch of this order has room in a flat array of this length."""
+        counts = self.counts()[order]
+        sums = np.add.reduceat(counts, np.arange(0, len(counts), batch_size), dtype=np.int64)
+        return bool(sums.max() <= room)
+
+    def dense(self) -> NDArray[Any]:
+        """The matrix itself."""
+        matrix = np.zeros(self.shape, self.dtype)
+        rows = np.repeat(np.arange(self.shape[0]), self.counts())
+        matrix[rows, self.columns] = 1 if self.values is None else self.values
+        return matrix
+
+
+def as_rows(matrix: NDArray[Any]) -> Rows | None:
+    """A matrix by its non-zeros; None for one that is too dense, too narrow or no matrix."""
+    if matrix.ndim != 2 or matrix.shape[1] < NARROWEST or not len(matrix):
+        return None
+    if matrix.dtype.kind not in "fiub" or not _is_thin(matrix):
+        return None
+    blocks = np.array_split(matrix, -(-len(matrix) // 512))
+    columns = np.concatenate([np.nonzero(block)[1] for block in blocks]).astype(np.int32)
+    if len(columns) > DENSEST * matrix.size or not len(columns):
+        return None
+    counts = np.concatenate([np.count_nonzero(block, axis=1) for block in blocks])
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    rows = np.repeat(np.arange(len(matrix)), counts)
+    values = matrix[rows, columns]
+    ones = bool((values == 1).all())
+    return Rows(columns, starts, None if ones else values, matrix.shape[1], str(matrix.dtype))
+
+
+def _is_thin(matrix: NDArray[Any]) -> bool:
+    """A look at some rows, which spares dense data the full count."""
+    some = matrix[:: max(1, len(matrix) // 64)]
+    return bool(np.count_nonzero(some) <= 1.5 * DENSEST * some.size)
+
+
+def first_dense(model: keras.Model) -> Any | None:
+    """The Dense layer that alone reads the model's only input; None where there is none."""
+    if not keras_parts.is_stock_model(model):
+        return None
+    inputs = getattr(model, "inputs", None) or []
+    if len(inputs) != 1:
+        return None
+    readers = [
+        operation
+        for operation in getattr(model, "operations", model.layers)
+        if any(tensor is inputs[0] for tensor in _reads(operation, model))
+        and not isinstance(operation, keras.layers.InputLayer)
+    ]
+    if isinstance(model, keras.Sequential):
+        readers = model.layers[:1]
+    if len(readers) != 1 or type(readers[0]) is not keras.layers.Dense:
+        return None
+    dense = readers[0]
+    plain = not getattr(dense, "lora_enabled", False) and "call" not in vars(dense)
+    used_once = len(getattr(dense, "_inbound_nodes", [])) <= 2
+    floats = dense.quantization_mode is None
+    return dense if plain and used_once and floats else None
+
+
+def _reads(operation: Any, model: keras.Model) -> Sequence[Any]:
+    return [
+        tensor
+        for node in getattr(operation, "_inbound_nodes", [])
+        for tensor in keras.tree.flatten(node.input_tensors)
+    ]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of a `Rows`, flat: what `take` makes inside a program."""
+
+    columns: Any
+    """Column of each entry, padded to a fixed length; an int array."""
+
+    places: Any
+    """The entry's row within the batch; the batch's size for padding. Never falling."""
+
+    values: Any
+    """The entries, or None where all are 1."""
+
+    size: int
+
+
+def take(arrays: Sequence[Any], rows: Any, room: int) -> Batch:
+    """The rows of these numbers, inside a program.
+
+    Args:
+        arrays: As `Rows.on` places them.
+        rows: Row numbers, an int array of the batch's size.
+        room: Length of the flat array; entries beyond it would be lost, see `Rows.fits`.
+    """
+    from jax import numpy as jnp
+
+    columns, starts, *values = arrays
+    size = rows.shape[0]
+    begins = starts[rows]
+    counts = starts[rows + 1] - begins
+    ends = jnp.cumsum(counts)
+    flat = jnp.arange(room, dtype=jnp.int32)
+    places = (flat[:, None] >= ends[None, :]).sum(axis=1, dtype=jnp.int32)
+    near = jnp.minimum(places, size - 1)
+    entries = begins[near] + flat - (ends - counts)[near]
+    entries = jnp.clip(entries, 0, columns.shape[0] - 1)
+    return Batch(columns[entries], places, values[0][entries] if values else None, size)
+
+
+@contextmanager
+def fed(layer: Any, batch: Batch) -> Iterator[None]:
+    """Within, calling the Dense layer computes with the batch's rows, whatever it is given."""
+    import jax
+
+    def call(inputs: Any, training: Any = None) -> Any:
+        del training
+        kernel = keras.ops.convert_to_tensor(layer.kernel)
+        rows = kernel[batch.columns]
+        if batch.values is not None:
+            rows = rows * batch.values[:, None].astype(rows.dtype)
+        sums = jax.ops.segment_sum(
+            rows, batch.places, num_segments=batch.size + 1, indices_are_sorted=True
+        )
+        outputs = sums[: batch.size].astype(keras.backend.result_type(inputs.dtype, kernel.dtype))
+        if layer.bias is not None:
+            outputs = keras.ops.add(outputs, layer.bias)
+        return outputs if layer.activation is None else layer.activation(outputs)
+
+    object.__setattr__(layer, "call", call)
+    try:
+        yield
+    finally:
+        object.__delattr__(layer, "call")

@@ -1,0 +1,89 @@
+"""How many trials are trained side by side, and in which surroundings."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+from afina import training
+from afina.errors import ArgumentError, wrong
+from afina.training.session import SETTINGS, read_globals, write_globals
+
+MOST = 8
+"""Trainings side by side that "auto" goes up to: each has a model and its state in memory."""
+
+
+def check_workers(workers: Any) -> None:
+    """Raises ArgumentError for what is neither "auto" nor a whole number from 1 up."""
+    if workers == "auto":
+        return
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        rule = 'must be "auto" or a whole number from 1 up'
+        raise ArgumentError(wrong("workers", rule, workers))
+
+
+def count_workers(workers: Any, *, why_one: Callable[[], str | None]) -> int:
+    """The number of workers.
+
+    Args:
+        workers: As the user gave it.
+        why_one: Says why "auto" means one here; None if there is no reason.
+    """
+    if workers != "auto":
+        return int(workers)
+    if why_one() is not None:
+        return 1
+    devices = accelerators()
+    return len(devices) or min(processors(), MOST)
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def accelerators() -> list[Any]:
+    """The GPUs and TPUs that JAX sees here; none for other backends."""
+    if keras.backend.backend() != "jax":
+        return []
+    import jax
+
+    return [device for device in jax.local_devices() if device.platform != "cpu"]
+
+
+def surroundings() -> Callable[[int], contextlib.AbstractContextManager[Any]]:
+    """What each worker's thread needs to train as the caller's thread would: Keras' settings, which
+    are a thread's own, and of several GPUs one of its own."""
+    settings = {name: value for name, value in read_globals(SETTINGS).items() if value is not None}
+    devices = accelerators()
+
+    @contextlib.contextmanager
+    def around(index: int) -> Iterator[None]:
+        write_globals(settings)
+        with on_device(devices[index % len(devices)] if len(devices) > 1 else None):
+            yield
+
+    return around
+
+
+def on_device(device: Any) -> contextlib.AbstractContextManager[Any]:
+    """JAX computes on this device inside; None leaves the choice to JAX."""
+    if device is None:
+        return contextlib.nullcontext()
+    import jax
+
+    return jax.default_device(device)  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def random_streams_kept() -> Iterator[None]:
+    """The process' random streams are after the block as they were before: a worker that has just
+    stepped off the stage has left its own behind."""
+    with training.seeded(0):
+        yield
