@@ -6,7 +6,7 @@ import sys
 import traceback
 from types import TracebackType
 
-from afina.errors import DivergedError, OversizedModelError
+from afina.errors import DivergedError, LostWorkerError, OversizedModelError
 from afina.trials import FailureKind
 
 OUT_OF_MEMORY_CLASSES = frozenset({"OutOfMemoryError", "ResourceExhaustedError"})
@@ -55,6 +55,8 @@ def classify_failure(error: BaseException) -> FailureKind:
             return FailureKind.NOT_A_NUMBER
         if isinstance(cause, OversizedModelError):
             return FailureKind.OVERSIZED
+        if isinstance(cause, LostWorkerError):
+            return FailureKind.LOST_WORKER
         if _is_out_of_memory(cause):
             return FailureKind.OUT_OF_MEMORY
         cause = cause.__cause__

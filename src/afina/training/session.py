@@ -25,6 +25,7 @@ SETTINGS = (
     "traceback_filtering",
     "flash_attention",
     "nnx_enabled",
+    "safe_mode_saving",
 )
 """Keras' names for what users set and `clear_session` would drop."""
 
@@ -45,12 +46,29 @@ def write_globals(values: dict[str, Any]) -> None:
         _state.set_global_attribute(name, value)
 
 
+def read_session() -> dict[str, Any]:
+    """All that Keras keeps for the calling thread: settings, seeds, counted names."""
+    return {} if _state is None else dict(vars(_state.GLOBAL_STATE_TRACKER))
+
+
+def write_session(session: dict[str, Any]) -> None:
+    """Gives the calling thread what `read_session` found, in place of what is there now."""
+    if _state is not None:
+        here = vars(_state.GLOBAL_STATE_TRACKER)
+        here.clear()
+        here.update(session)
+
+
 def fresh_session() -> None:
     """Starts a new Keras session: layer names count from 0 again, user settings stay.
 
-    The session belongs to the process: no other thread may be building a model meanwhile.
-    Garbage is not collected here: that takes a good part of a second, and `release` does it.
+    The session of the calling thread, that is: Keras would clear those of all threads, and with
+    them the settings and seeds of trainings beside this one. Garbage is not collected here: that
+    takes a good part of a second, and `release` does it.
     """
     settings = read_globals(SETTINGS)
+    sessions = getattr(_state, "GLOBAL_STATE_TRACKER", None)
     keras.utils.clear_session(free_memory=False)
-    write_globals({name: value for name, value in settings.items() if value is not None})
+    if sessions is not None:
+        _state.GLOBAL_STATE_TRACKER = sessions
+    write_session({name: value for name, value in settings.items() if value is not None})

@@ -4,7 +4,8 @@ Keras builds and traces with streams of random numbers that belong to the whole 
 user's code may do anything. So a thread of a search is on the stage whenever it runs such code, and
 leaves it only while a compiled program is made or runs. Each thread takes its random streams along
 when it leaves and finds them as they were when it is back: a trial draws the same numbers whoever
-trains beside it.
+trains beside it. So it does with Keras' session, which a `keras.utils.clear_session()` anywhere
+takes away from all threads.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from afina.training.session import read_session, write_session
+
 
 class Stage:
-    """A lock that carries the random streams of who holds it. See the module's text."""
+    """A lock that carries streams and session of who holds it. See the module's text."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,7 +51,7 @@ class Stage:
         if not self.is_mine:
             yield
             return
-        streams = random.getstate(), np.random.get_state()
+        streams, session = (random.getstate(), np.random.get_state()), read_session()
         self._here.held = False
         self._lock.release()
         try:
@@ -58,6 +61,7 @@ class Stage:
             self._here.held = True
             random.setstate(streams[0])
             np.random.set_state(streams[1])
+            write_session(session)
 
 
 stage = Stage()

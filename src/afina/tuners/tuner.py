@@ -18,7 +18,13 @@ from afina.tuners.hooks import EpochHooks, TunerCallback
 from afina.tuners.hypermodel import HyperModel
 from afina.tuners.oracle import Oracle
 from afina.tuners.trial import Trial
-from afina.tuners.workers import check_workers, count_workers, random_streams_kept, surroundings
+from afina.tuners.workers import (
+    check_workers,
+    count_workers,
+    settings_here,
+    streams_and_session_kept,
+    surroundings,
+)
 
 
 class Tuner(BaseTuner):
@@ -140,6 +146,7 @@ class Tuner(BaseTuner):
         if workers == 1:
             super()._run_all(work)
             return
+        take_settings = settings_here()
 
         def next_trial() -> Trial | Signal:
             with training.stage.held():
@@ -147,9 +154,10 @@ class Tuner(BaseTuner):
 
         def work_on_stage(trial: Trial) -> None:
             with training.stage.held():
+                take_settings()
                 work(trial)
 
-        with random_streams_kept():
+        with streams_and_session_kept():
             Threads(workers, around=surroundings()).run(next_trial, work_on_stage)
 
     def _why_one_worker(self) -> str | None:

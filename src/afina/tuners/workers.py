@@ -11,7 +11,13 @@ import keras
 
 from afina import training
 from afina.errors import ArgumentError, wrong
-from afina.training.session import SETTINGS, read_globals, write_globals
+from afina.training.session import (
+    SETTINGS,
+    read_globals,
+    read_session,
+    write_globals,
+    write_session,
+)
 
 MOST = 8
 """Trainings side by side that "auto" goes up to: each has a model and its state in memory."""
@@ -58,18 +64,20 @@ def accelerators() -> list[Any]:
 
 
 def surroundings() -> Callable[[int], contextlib.AbstractContextManager[Any]]:
-    """What each worker's thread needs to train as the caller's thread would: Keras' settings, which
-    are a thread's own, and of several GPUs one of its own."""
-    settings = {name: value for name, value in read_globals(SETTINGS).items() if value is not None}
+    """What each worker's thread has for its life: of several GPUs, one of its own."""
     devices = accelerators()
 
-    @contextlib.contextmanager
-    def around(index: int) -> Iterator[None]:
-        write_globals(settings)
-        with on_device(devices[index % len(devices)] if len(devices) > 1 else None):
-            yield
+    def around(index: int) -> contextlib.AbstractContextManager[Any]:
+        return on_device(devices[index % len(devices)] if len(devices) > 1 else None)
 
     return around
+
+
+def settings_here() -> Callable[[], None]:
+    """Keras' settings in the caller's thread, whose own they are; to be called in a worker's thread,
+    on the stage and before each trial, to train there as here."""
+    settings = {name: value for name, value in read_globals(SETTINGS).items() if value is not None}
+    return lambda: write_globals(settings)
 
 
 def on_device(device: Any) -> contextlib.AbstractContextManager[Any]:
@@ -82,8 +90,13 @@ def on_device(device: Any) -> contextlib.AbstractContextManager[Any]:
 
 
 @contextlib.contextmanager
-def random_streams_kept() -> Iterator[None]:
-    """The process' random streams are after the block as they were before: a worker that has just
-    stepped off the stage has left its own behind."""
-    with training.seeded(0):
-        yield
+def streams_and_session_kept() -> Iterator[None]:
+    """The process' random streams and the caller's Keras session are after the block as they were
+    before: a worker that has just stepped off the stage has left its own streams behind, and code
+    of the user's may have cleared the sessions of all threads."""
+    session = read_session()
+    try:
+        with training.seeded(0):
+            yield
+    finally:
+        write_session(session)

@@ -201,14 +201,11 @@ class Engine:
         configuration = program_key(model)
         if configuration is None:
             return None
-        import jax
-
-        settings = (keras.config.floatx(), jax.config.jax_default_matmul_precision)
         data = (
             train.arrays.signature(),
             None if validation is None else validation.arrays.signature(),
         )
-        return (configuration, state.signature(), data, plan, rows, device, settings)
+        return (configuration, state.signature(), data, plan, rows, device)
 
     def takes_rows(self, model: keras.Model, *parts: Samples | None) -> bool:
         """Whether the model can do with the data as they are, by their non-zeros perhaps."""

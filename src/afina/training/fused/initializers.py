@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 SMALLEST = 1024
-"""Numbers in the shortest draw; longer ones are powers of two."""
+"""Numbers in the shortest draw; longer ones are four times as long as the next shorter."""
 
 
 @contextmanager
@@ -72,7 +72,12 @@ def _length(shape: Any) -> int | None:
         count = math.prod(int(size) for size in shape)
     except (TypeError, ValueError):  # a symbolic shape
         return None
-    return max(SMALLEST, 1 << (count - 1).bit_length()) if count else None
+    if not count:
+        return None
+    length = SMALLEST
+    while length < count:
+        length *= 4
+    return length
 
 
 def _cut(draw: Any, shape: Any) -> Any:

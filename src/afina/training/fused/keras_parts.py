@@ -118,8 +118,44 @@ class Batches:
 
     def build(self, model: keras.Model) -> None:
         """Creates all variables of model, optimizer and metrics, as `fit` does first."""
-        model._symbolic_build(iterator=self.iterator)
-        self.iterator.reset()
+        if not self._builds_simply(model):
+            model._symbolic_build(iterator=self.iterator)
+            self.iterator.reset()
+
+    def _builds_simply(self, model: keras.Model) -> bool:
+        """The same for the common case, without tracing the model; whether it was one.
+
+        The common case is a built model of one output whose metrics are means: all that they
+        and the losses need to know are the shapes.
+        """
+        loss, metrics = model._compile_loss, model._compile_metrics
+        targets = self._inputs[1:2]
+        if not has_single_output(model) or len(targets) != 1 or keras.tree.is_nested(targets[0]):
+            return False
+        if loss is None or loss.built or (metrics is not None and metrics.built):
+            return False
+        if not all(layer.built for layer in layers_of(model)):
+            return False
+        rows = min(self.batch_size, self.size)
+        target, output = targets[0], model.outputs[0]
+        y = keras.KerasTensor(
+            (rows, *target.shape[1:]), keras.backend.standardize_dtype(target.dtype)
+        )
+        y_pred = keras.KerasTensor((rows, *output.shape[1:]), output.dtype)
+        if metrics is not None:
+            metrics.build(y, y_pred)
+            if not has_mean_metrics(model):
+                metrics.built = False
+                return False
+        loss.build(y, y_pred)
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        model._post_build()
+        if (
+            self.shuffle
+        ):  # `fit` looks at a first batch for its shapes, and draws its order for that
+            np.random.permutation(rows if self.shuffle == "batch" else self.size)
+        return True
 
 
 def layers_of(model: keras.Model) -> Sequence[Any]:
@@ -158,3 +194,23 @@ def _sums_over_samples(metric: Any) -> bool:
 
 def _is_kerass(thing: Any) -> bool:
     return str(getattr(thing, "__module__", "")).startswith("keras.src.")
+
+
+def has_single_output(model: keras.Model) -> bool:
+    """Whether a stock model gives one array."""
+    return is_stock_model(model) and len(model.outputs or []) == 1
+
+
+def compiled_metrics(model: keras.Model) -> list[Any]:
+    """The metrics of a built model that `compile` was given."""
+    return list(model._compile_metrics.metrics) if model._compile_metrics is not None else []
+
+
+def has_mean_metrics(model: keras.Model) -> bool:
+    """Whether a built model's metrics are all means over samples, and none takes weights itself."""
+    compiled = model._compile_metrics
+    if compiled is not None and any(compiled._flat_weighted_metrics):
+        return False
+    return all(
+        isinstance(each, keras.metrics.MeanMetricWrapper) for each in compiled_metrics(model)
+    )

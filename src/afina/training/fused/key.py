@@ -1,35 +1,62 @@
 """When two models may share a compiled program: equal keys, and only where a key can be trusted.
 
 What lives in a variable (weights, moments, a plain learning rate, seeds) is an input of the
-program. Everything else is a constant in it: a schedule, betas, a dropout rate, an L2 factor. All
-of that is in the configurations, if every part is Keras' own; code of the user's may do what its
-configuration does not tell, so such models have no key and share nothing.
+program. Everything else is a constant in it: a schedule, betas, a dropout rate, an L2 factor. Most
+of that is in the configurations, if every part is Keras' own; not all of it, so what the parts hold
+is looked at too: the mean of an adapted `Normalization`, a loss' dtype. Code of the user's may do
+what nothing tells, so such models have no key and share nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from afina.training.fused import keras_parts
 
 STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics", "call")
 """What the program is traced from; an instance may carry its own."""
 
+PASSING = frozenset(
+    {
+        "_auto_config",  # in the configurations
+        "_build_shapes_dict",
+        "_tracker",
+        "_trainable_variables_indices",  # by identity
+        "_loss_ids",
+        "_inbound_nodes",  # the graph is in the model's configuration
+        "_outbound_nodes",
+        "_called",
+        "_path",
+        "_parent_path",
+    }
+)
+"""Attributes of Keras' parts that no program depends on, and that may differ between equal ones."""
 
-def program_key(model: keras.Model) -> str | None:
+DEEPEST = 8
+"""Objects within objects that are looked into."""
+
+
+class _UnknownError(Exception):
+    """Something of which nobody can say what it does to a program."""
+
+
+def program_key(model: keras.Model) -> tuple[Any, ...] | None:
     """What tells the model's program from others; None where a part is not Keras' own.
 
     Args:
         model: Compiled and built.
 
     Returns:
-        JSON of the configurations of model, optimizer, losses and metrics, less the learning rate
-        where that is a plain number. Shapes of data and options are for the caller to add.
+        The configurations of model, optimizer, losses and metrics, less the learning rate where
+        that is a plain number; what the parts hold beside; the paths of the variables; settings of
+        Keras and JAX. Shapes of data and options are for the caller to add.
     """
     if not keras_parts.is_stock_model(model) or any(name in vars(model) for name in STEPS):
         return None
@@ -42,7 +69,10 @@ def program_key(model: keras.Model) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on lambdas, which end in None below
             parts = _configurations(model)
-        return json.dumps(parts, sort_keys=True) if _is_plain(parts) else None
+        if not _is_plain(parts):
+            return None
+        held = _Holdings(model).of_all()
+        return json.dumps(parts, sort_keys=True), held, _paths(model), _settings()
     except Exception:  # a part that cannot be put into words has no key
         return None
 
@@ -60,16 +90,35 @@ def _configurations(model: keras.Model) -> dict[str, Any]:
     }
 
 
-def _is_kerass(kind: type) -> bool:
-    return kind.__module__.startswith("keras.src.")
+def _paths(model: keras.Model) -> tuple[tuple[str, ...], ...]:
+    """Which variables are trained, kept and moved, in the order in which programs take them."""
+    lists = (model.trainable_variables, model.non_trainable_variables, model.optimizer.variables)
+    return tuple(tuple(variable.path for variable in variables) for variables in lists)
+
+
+def _settings() -> tuple[Any, ...]:
+    """What Keras and JAX read while they trace."""
+    import jax
+
+    return (
+        keras.config.floatx(),
+        keras.config.epsilon(),
+        keras.config.image_data_format(),
+        keras.config.is_flash_attention_enabled(),
+        jax.config.jax_default_matmul_precision,
+        jax.config.jax_enable_x64,
+        jax.config.jax_default_prng_impl,
+        jax.config.jax_numpy_dtype_promotion,
+    )
+
+
+def _is_kerass(thing: Any) -> bool:
+    return str(getattr(thing, "__module__", "")).startswith("keras.src.")
 
 
 def _is_stock(layer: Any) -> bool:
-    """Whether a layer is Keras' own and holds no function of somebody else's."""
-    if not _is_kerass(type(layer)) or isinstance(layer, keras.layers.Lambda):
-        return False
-    held = [value for value in vars(layer).values() if hasattr(value, "__code__")]
-    return all(str(value.__module__).startswith("keras.src.") for value in held)
+    """Whether a layer is Keras' own, and no place for functions of the user's."""
+    return _is_kerass(type(layer)) and not isinstance(layer, keras.layers.Lambda)
 
 
 def _has_hidden_settings(optimizer: Any) -> bool:
@@ -87,7 +136,7 @@ def _is_plain(value: Any) -> bool:
         if set(value) == {"value"} or value.get("class_name") in ("__lambda__", "function"):
             return False
         module = value.get("module")
-        if isinstance(module, str) and not module.startswith("keras"):
+        if isinstance(module, str) and module.partition(".")[0] != "keras":
             return False
         return all(map(_is_plain, value.values()))
     if isinstance(value, list | tuple):
@@ -95,3 +144,83 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, str):  # a name that stands for something of the user's
         return value not in keras.saving.get_custom_objects()
     return value is None or isinstance(value, bool | int | float)
+
+
+class _Holdings:
+    """What the parts of a model hold, in words.
+
+    Args:
+        model: Compiled and built, its layers all Keras' own.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        lists = (model.variables, model.optimizer.variables, model.metrics_variables)
+        self._inputs = {id(variable) for variables in lists for variable in variables}
+
+    def of_all(self) -> tuple[Any, ...]:
+        """Of each layer and operation, the optimizer, each loss and metric.
+
+        Raises:
+            _UnknownError: A part is not Keras' own, or holds what is not.
+        """
+        losses = getattr(self.model._compile_loss, "_flat_losses", None) or []
+        metrics = self.model._compile_metrics
+        parts = [self.model.optimizer, *[each.loss for each in losses]]
+        parts += [] if metrics is None else metrics.metrics
+        for layer in keras_parts.layers_of(self.model):
+            if isinstance(layer, keras.Model):
+                parts += getattr(layer, "operations", [])
+            else:
+                parts.append(layer)
+        return tuple(self._of(part, 0) for part in parts)
+
+    def _of(self, part: Any, depth: int) -> tuple[Any, ...]:
+        """One object of Keras' own."""
+        if not _is_kerass(type(part)) or depth > DEEPEST:
+            raise _UnknownError(part)
+        named = sorted((k, v) for k, v in vars(part).items() if k not in PASSING)
+        return type(part).__name__, *((name, self._word(value, depth + 1)) for name, value in named)
+
+    def _word(self, value: Any, depth: int) -> Any:
+        """One value, hashable."""
+        if value is None or isinstance(value, bool | int | float | complex | str | np.generic):
+            return type(value).__name__, str(value)
+        if isinstance(value, Mapping):
+            keys = [str(key) for key in value]
+            return tuple(keys), self._words(value.values(), depth)
+        if isinstance(value, list | tuple):
+            return self._words(value, depth)
+        if isinstance(value, set | frozenset):
+            return self._words(sorted(value, key=str), depth)
+        if isinstance(value, keras.Variable):
+            if id(value) not in self._inputs:
+                raise _UnknownError(value)
+            return "variable"
+        if isinstance(value, np.ndarray) or keras.ops.is_tensor(value):
+            array = np.asarray(value)
+            return array.shape, str(array.dtype), hashlib.sha256(array.tobytes()).hexdigest()
+        return self._of_object(value, depth)
+
+    def _words(self, values: Iterable[Any], depth: int) -> tuple[Any, ...]:
+        return tuple(self._word(value, depth) for value in values)
+
+    def _of_object(self, value: Any, depth: int) -> Any:
+        kind = type(value)
+        if isinstance(value, type) or hasattr(value, "__code__"):
+            if not _is_kerass(value) and getattr(value, "__module__", "") != "builtins":
+                raise _UnknownError(value)
+            return f"{value.__module__}.{value.__qualname__}"
+        if isinstance(value, _LOOKED_AT_ELSEWHERE):
+            return kind.__qualname__
+        if kind.__module__ in ("builtins", "inspect") and not callable(value):
+            return kind.__qualname__
+        return self._of(value, depth)
+
+
+_LOOKED_AT_ELSEWHERE = (
+    keras.Layer,  # all layers are parts
+    keras.Initializer,  # done when the program begins
+    keras.random.SeedGenerator,  # its state is a variable
+    keras.KerasTensor,
+)

@@ -17,6 +17,7 @@ import keras
 
 from afina.training.fused import keras_parts, sparse
 from afina.training.fused.data import Samples
+from afina.training.fused.partial import can_be_filled, filled
 from afina.training.fused.sparse import Rows
 
 VALIDATION_BYTES = 64 * 2**20
@@ -76,13 +77,19 @@ class Plan:
 
     validation_room: int = 0
 
+    fills: bool = False
+    """Whether a smaller last batch is filled up rather than made a step of its own."""
+
     @classmethod
     def of(cls, model: keras.Model, train: Samples, validation: Samples | None) -> Plan:
         """Batches as `fit` takes them; those of validation merged where that changes nothing."""
         size = train.batches.batch_size
+        # Not for dense inputs, which are trained as `fit` trains them to the last bit.
+        partial = train.arrays.is_sparse and train.size % size > 0
+        fills = partial and can_be_filled(model, size)
         room = train.arrays.leaves[0].room(size) if train.arrays.is_sparse else 0
         if validation is None:
-            return cls(size, size, room)
+            return cls(size, size, room, fills=fills)
         merged = validation.batches.batch_size
         if is_mergeable(model):
             merged = max(merged, _merged_size(model, validation.size))
@@ -92,7 +99,7 @@ class Plan:
             ends = validation.arrays.leaves[0].starts
             cuts = [*range(0, validation.size, merged), validation.size]
             validation_room = max(1, max(int(x) for x in ends[cuts[1:]] - ends[cuts[:-1]]))
-        return cls(size, merged, room, validation_room)
+        return cls(size, merged, room, validation_room, fills)
 
     def roomier(self) -> Plan:
         """The same with twice the room for a training batch's non-zeros."""
@@ -159,21 +166,29 @@ class Functions:
         import jax
 
         size, rows = self.plan.batch_size, order.shape[0]
-        whole = rows // size * size
         carry: Any = (*state, metrics)
 
-        def step(carry: Any, places: Any) -> tuple[Any, Any]:
+        def step(carry: Any, places: Any, real: Any = None) -> tuple[Any, Any]:
             data, batch = self._batch(self._train, leaves, places, self.plan.room)
-            with self._feeding(batch):
+            with self._feeding(batch), self._filling(real):
                 logs, carry = self.model.train_step(carry, data)
             return _as_tuple(carry), logs if self._logs_own[0] else None
 
         logs: Any = None
-        if whole:
-            carry, all_logs = jax.lax.scan(step, carry, order[:whole].reshape(-1, size))
-            logs = jax.tree.map(lambda log: log[-1], all_logs)
-        if whole < rows:
-            carry, logs = step(carry, order[whole:])
+        if rows % size and self.plan.fills:
+            steps = -(-rows // size)
+            order = jax.numpy.pad(order, (0, steps * size - rows), mode="edge")
+            real = jax.numpy.minimum(rows - jax.numpy.arange(steps) * size, size)
+            carry, _ = jax.lax.scan(
+                lambda carry, each: step(carry, *each), carry, (order.reshape(-1, size), real)
+            )
+        else:
+            whole = rows // size * size
+            if whole:
+                carry, all_logs = jax.lax.scan(step, carry, order[:whole].reshape(-1, size))
+                logs = jax.tree.map(lambda log: log[-1], all_logs)
+            if whole < rows:
+                carry, logs = step(carry, order[whole:])
         *after, metrics = carry
         return tuple(after), metrics, self._logs(metrics, logs)
 
@@ -243,6 +258,11 @@ class Functions:
         return keras.tree.map_structure(
             lambda place: None if place is None else taken[place], samples.arrays.structure
         )
+
+    def _filling(self, real: Any) -> Any:
+        if real is None:
+            return contextlib.nullcontext()
+        return filled(self.model, real, self.plan.batch_size)
 
     def _feeding(self, batch: Any) -> Any:
         if batch is None:

@@ -1,0 +1,83 @@
+"""One search in a fresh process: what `run.py` starts, times from outside, and reads.
+
+    python benchmarks/speed/child.py '{"package": "keras_tuner", "job": "F", ...}'
+
+The settings are those of `run.Search`. Writes a JSON file of what only the process itself knows.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+def main(settings: dict[str, Any]) -> None:
+    kt = importlib.import_module(settings["package"])
+    import jobs
+    import numpy as np
+
+    clocks = None
+    if settings["breakdown"]:
+        import breakdown
+
+        clocks = breakdown.start()
+    with np.load(settings["data"]) as file:
+        data = {name: file[name] for name in file.files if name != "source"}
+    begun = time.perf_counter()
+    tuner = jobs.create_tuner(kt, settings["job"], settings["folder"], settings["max_epochs"])
+    replay = None
+    if settings["recorded"] is not None:
+        recorded = json.loads(Path(settings["recorded"]).read_text(encoding="utf-8"))["trials"]
+        tuner.oracle.populate_space = replay = jobs.Replay(tuner.oracle, recorded)
+    created = time.perf_counter()
+    jobs.search(tuner, settings["job"], data, settings["batch"])
+    ended = time.perf_counter()
+    facts = {
+        "setup_s": created - begun,
+        "search_s": ended - begun,
+        **outcome(tuner.oracle),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    if replay is None:
+        facts["trials"] = jobs.record(tuner.oracle)
+    else:
+        by_place = sorted(replay.ids.items())
+        facts["scores"] = [tuner.oracle.trials[trial_id].score for _, trial_id in by_place]
+    if clocks is not None:
+        facts["breakdown"] = breakdown.read(clocks, tuner, begun, created, ended)
+    Path(settings["result"]).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def outcome(oracle: Any) -> dict[str, Any]:
+    """What was trained and what came of it.
+
+    Raises:
+        RuntimeError: A trial failed: such a run measures nothing.
+    """
+    trials = list(oracle.trials.values())
+    for trial in trials:
+        if trial.status != "COMPLETED":
+            raise RuntimeError(f"Trial {trial.trial_id} {trial.status}: {trial.message}")
+    values = [trial.hyperparameters.values for trial in trials]
+    planned = sum(each["tuner/epochs"] - each["tuner/initial_epoch"] for each in values)
+    trained = epochs_reported(oracle)
+    if trained not in (None, planned):
+        raise RuntimeError(f"{planned} epochs were to be trained, {trained} were.")
+    return {"best": oracle.get_best_trials(1)[0].score, "epochs": planned}
+
+
+def epochs_reported(oracle: Any) -> int | None:
+    """How many epochs the trials' records show; None where no such records are kept."""
+    trials = oracle.get_best_trials(len(oracle.trials))
+    if not all(hasattr(trial, "history") for trial in trials):
+        return None
+    return sum(len(trial.history) for trial in trials)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
