@@ -11,6 +11,8 @@
     │   ├── ProjectVersionError             the project was written in another format
     │   └── ProjectLockedError              another process is searching in this project
     ├── SearchFailedError (RuntimeError)    too many trials failed in a row
+    ├── LostWorkerError (RuntimeError)      the process that ran a trial died
+    ├── RemoteError (RuntimeError)          what a worker process raised cannot travel; its text can
     ├── FailedTrialError                    raise it in a trial: the trial failed, do not retry it
     │   ├── OversizedModelError             the model has more parameters than allowed
     │   └── DivergedError                   the loss or the objective is no number any more
@@ -67,6 +69,14 @@ class ProjectLockedError(StoreError):
 
 class SearchFailedError(AfinaError, RuntimeError):
     """Too many trials failed in a row; their reasons are in the message."""
+
+
+class LostWorkerError(AfinaError, RuntimeError):
+    """The process that ran a trial died: killed, out of memory, or crashed in compiled code."""
+
+
+class RemoteError(AfinaError, RuntimeError):
+    """A worker process raised something that cannot travel, or could not be started."""
 
 
 class FailedTrialError(AfinaError):

@@ -62,6 +62,13 @@ def test_epochs_belong_to_their_own_trial_and_strangers_are_ignored() -> None:
     assert board.after(epoch(7, 0, 0.5), 2.0) == board
 
 
+def test_the_newest_trials_come_in_the_order_in_which_they_began() -> None:
+    board = after([(0.0, started(number)) for number in (3, 1, 2)])
+    assert [running.start.trial.number for running in board.newest(2)] == [1, 2]
+    assert [running.start.trial.number for running in board.newest(9)] == [3, 1, 2]
+    assert board.newest(0) == []
+
+
 def test_a_board_is_never_changed() -> None:
     board = after(SEARCH[:3])
     seen = (board.done, dict(board.running))

@@ -19,7 +19,7 @@ from afina.progress.drawing import draw
 from afina.progress.live import LiveDisplay
 from afina.trials import Objective
 
-from .recorded import ACCURACY, SEARCH, Clock, started
+from .recorded import ACCURACY, SEARCH, Clock, epoch, started
 from .terminal import Terminal
 
 pty = pytest.importorskip("pty", reason="no pseudo-terminals here")
@@ -174,12 +174,38 @@ def test_names_are_no_markup_and_any_value_can_be_drawn() -> None:
     assert sum(line.split()[:1] == ["é"] for line in lines) == 1
 
 
-def test_trials_side_by_side_have_a_bar_each() -> None:
-    lines = drawing([(100.0, started(0, x=1)), (100.0, started(1, x=2))], 101.0)
-    assert [line for line in lines if "epoch" in line] == [
-        "trial 1  epoch 0 of 2  ━━━━━━━━━━━━━━━━━━━━━━━━",
-        "trial 2  epoch 0 of 2  ━━━━━━━━━━━━━━━━━━━━━━━━",
+def side_by_side(count: int) -> list[Any]:
+    """Trials that run at a time: half of them have reported an epoch."""
+    begun = [(100.0, started(n, units=8 * (n + 1), **{f"only_{n}": n})) for n in range(count)]
+    return [*begun, *((101.0, epoch(n, 0, 0.5)) for n in range(0, count, 2))]
+
+
+def test_trials_side_by_side_have_a_column_and_a_line_each() -> None:
+    assert drawing(side_by_side(2), 101.0, width=84) == [
+        "",
+        "Search  trials 1 and 2" + " " * 52 + "1 min 41 s",
+        "val_accuracy  no score yet",
+        "",
+        "hyperparameter  trial 1  trial 2  best so far",
+        "units           8        16       -",
+        "only_0          0        -        -",
+        "only_1          -        1        -",
+        "",
+        "trial 1  epoch 1 of 2  ━━━━━━╺━━━━━  val_accuracy 0.5   loss 0.5",
+        "trial 2  epoch 0 of 2  ━━━━━━━━━━━━",
     ]
+
+
+@pytest.mark.parametrize("width", [40, 60, 84, 200])
+@pytest.mark.parametrize("height", [16, 24])
+def test_many_trials_side_by_side_fit_the_terminal(width: int, height: int) -> None:
+    lines = drawing(side_by_side(16), 101.0, width=width, height=height)
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= min(width, 84)
+    assert "16 trials, the newest" in lines[1]
+    bars = [line for line in lines if "epoch" in line]
+    assert bars[-1].startswith("trial 16  epoch 0 of 2")
+    assert f"and {16 - len(bars)} more" in lines
 
 
 def test_streams_that_go_into_files_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

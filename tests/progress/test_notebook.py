@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,7 @@ from afina.progress import Message, create_display
 from afina.progress.notebook import NotebookDisplay, running_in_notebook
 from afina.progress.plain import PlainDisplay
 
-from .recorded import ACCURACY, SEARCH, Clock, started
+from .recorded import ACCURACY, SEARCH, Clock, epoch, started
 
 
 class ZMQInteractiveShell:
@@ -99,6 +100,21 @@ def test_the_last_news_is_drawn_even_when_the_search_is_broken_off(kernel: Kerne
     assert "something" not in kernel.outputs[0][-1]
     display.close()
     assert "something &lt;new&gt;" in kernel.outputs[0][-1]
+
+
+def test_trials_side_by_side_have_a_column_and_a_line_each(kernel: Kernel) -> None:
+    display = create_display("auto", ACCURACY, clock=Clock())
+    for number in range(6):
+        display.handle(started(number, units=8 * number, **{f"<{number}>": 1}))
+    display.handle(epoch(5, 0, 0.5))
+    display.close()
+    last = kernel.outputs[0][-1]
+    assert "6 trials, the newest 6" in last
+    heads = re.findall(r"<th[^>]*>([^<]*)", last)
+    assert heads == ["hyperparameter", *(f"trial {n}" for n in (3, 4, 5, 6)), "best so far"]
+    assert '<td style="text-align:left">&lt;5&gt;</td>' in last
+    assert last.count("begins</div>") == 5
+    assert re.search(r"<div>trial 6, epoch 1 of 2 .*?loss 0.5 .*?val_accuracy 0.5</div>", last)
 
 
 def test_names_and_values_are_escaped(kernel: Kernel) -> None:

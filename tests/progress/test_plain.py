@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -122,6 +123,41 @@ def test_epochs_of_a_long_trial_get_a_line_now_and_then(capsys: Any) -> None:
         "Epoch 3/2 - loss: 0.5 - val_accuracy: 0.5",
         "Epoch 5/2 - loss: 0.5 - val_accuracy: 0.5",
     ]
+
+
+def test_an_epoch_of_one_of_several_trials_names_its_trial(capsys: Any) -> None:
+    begun = [(100.0, started(0)), (100.0, started(4))]
+    out = printed(capsys, [*begun, (165.0, epoch(0, 0, 0.5)), (230.0, epoch(4, 1, 0.5))])
+    assert out.splitlines()[-2:] == [
+        "Trial 1: Epoch 1/2 - loss: 0.5 - val_accuracy: 0.5",
+        "Trial 5: Epoch 2/2 - loss: 0.5 - val_accuracy: 0.5",
+    ]
+
+
+def test_lines_of_many_threads_stay_whole(capsys: Any) -> None:
+    clock = Clock()
+
+    def run(display: PlainDisplay, number: int) -> None:
+        for _ in range(20):
+            display.handle(started(number, units=number))
+            display.handle(epoch(number, 0, 0.5))
+            display.handle(scored(number, 0.5))
+
+    with PlainDisplay(ACCURACY, clock=clock, silence=0.0) as display:
+        threads = [threading.Thread(target=run, args=(display, n)) for n in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    out = capsys.readouterr().out
+    for number in range(6):
+        table = (
+            f"\nSearch: Running Trial #{number + 1}\n\n"
+            "Value             |Best Value So Far |Hyperparameter\n"
+        )
+        assert out.count(table) == 20
+        assert out.count(f"\nTrial {number + 1} Complete [00h 00m 00s]\nval_accuracy: 0.5\n") == 20
+    assert out.count("Epoch 1/2 - loss: 0.5 - val_accuracy: 0.5\n") == 120
 
 
 def test_the_time_of_earlier_calls_counts_as_elapsed(capsys: Any) -> None:

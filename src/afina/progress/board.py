@@ -168,7 +168,6 @@ class Board:
         left = mean * max(self.total - self.done, 0) - spent
         return max(left, 0.0) / max(len(self.running), 1)
 
-    @property
-    def newest(self) -> Running | None:
-        """The running trial that began last."""
-        return next(reversed(list(self.running.values())), None)
+    def newest(self, count: int) -> list[Running]:
+        """The running trials that began last, up to `count`, in the order in which they began."""
+        return list(self.running.values())[-count:] if count > 0 else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -9,12 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from afina.progress.board import Board, Ended, Running
-from afina.progress.wording import duration, number, plural, reason, time_left
+from afina.progress.wording import duration, number, plural, reason, running_trials, time_left
+from afina.space import Value
 from afina.trials import Status
 
 WIDEST = 84  # columns; beyond it the eye loses the row
 BAR = 24  # columns of an epoch's bar
 OTHER_ROWS = 11  # lines of the drawing that are no hyperparameters
+LEAST_ROWS = 3  # of the hyperparameters
+VALUE = 14  # columns that a trial's values take where several trials are shown
 
 
 def draw(board: Board, now: float, width: int, height: int) -> RenderableType:
@@ -31,22 +36,25 @@ def draw(board: Board, now: float, width: int, height: int) -> RenderableType:
     if board.total:
         parts.append(_bar(board.done, board.total, wide))
     parts.append(_standing(board))
-    newest = board.newest
-    others = len(board.running) - 1
-    if newest is not None:
-        rows = max(height - OTHER_ROWS - 2 * max(others, 0), 3)
-        parts += [Text(), _table(board, newest, rows, wide), Text()]
-    for running in board.running.values():
-        parts += [_epochs(running, alone=others == 0), _metrics(board, running)]
+    room = height - OTHER_ROWS
+    shown = board.newest(max(room - LEAST_ROWS, 1))
+    if shown:
+        columns = board.newest(max((wide - wide // 3) // VALUE - 1, 1))
+        lines = len(shown) + (len(shown) < len(board.running)) if len(shown) > 1 else 2
+        rows = max(room + 2 - lines, LEAST_ROWS)
+        parts += [Text(), _table(board, columns, rows, wide), Text()]
+    if len(shown) == 1 == len(board.running):
+        parts += [_epochs(shown[0]), _metrics(board, shown[0])]
+    elif shown:
+        parts.append(_side_by_side(board, shown, wide))
     return Padding(Group(*parts), (1, 0, 0, 0))
 
 
 def _head(board: Board, now: float, width: int) -> RenderableType:
-    newest = board.newest
     left = Text().append("Search", style="bold cyan")
-    if newest is not None:
-        of = f" of {board.total}" if board.total else ""
-        left.append(f"  trial {newest.start.label}{of}", style="bold")
+    labels = [running.start.label for running in board.running.values()]
+    if labels:
+        left.append(f"  {running_trials(labels, board.total)}", style="bold")
     right = Text(duration(board.elapsed(now)) if now - board.began >= 1 else "", style="dim")
     remaining = board.seconds_left(now)
     if remaining is not None:
@@ -91,35 +99,56 @@ def _standing(board: Board) -> Text:
     return line
 
 
-def _table(board: Board, running: Running, rows: int, width: int) -> RenderableType:
+def _table(board: Board, shown: list[Running], rows: int, width: int) -> RenderableType:
     best = board.best_values or {}
+    alone = len(shown) == 1
     table = Table(
         box=None,
         pad_edge=False,
-        padding=(0, 3, 0, 0),
+        padding=(0, 3 if alone else 2, 0, 0),
         header_style="dim",
         show_edge=False,
         width=None,
     )
-    table.add_column("hyperparameter", no_wrap=True, max_width=width // 2)
-    table.add_column("now", no_wrap=True, max_width=width // 4)
-    table.add_column("best so far", no_wrap=True, max_width=width // 4, style="green")
-    values = list(running.values.items())
-    shown = values if len(values) <= rows else values[: rows - 1]
-    for name, value in shown:
+    widest = width // 4 if alone else VALUE - 2
+    table.add_column("hyperparameter", no_wrap=True, max_width=width // (2 if alone else 3))
+    for running in shown:
+        head = "now" if len(board.running) == 1 else f"trial {running.start.label}"
+        table.add_column(head, no_wrap=True, max_width=widest)
+    table.add_column("best so far", no_wrap=True, max_width=widest, style="green")
+    names = list(dict.fromkeys(name for running in shown for name in running.values))
+    cut = names if len(names) <= rows else names[: rows - 1]
+    for name in cut:
         # Texts, not strings: a name such as "[red]" is no markup.
-        known = Text(number(best[name])) if name in best else Text("-", style="dim")
-        table.add_row(Text(name), Text(number(value)), known)
-    if len(shown) < len(values):
-        table.add_row(Text(f"and {len(values) - len(shown)} more", style="dim"), "", "")
-    if not values:
+        cells = [_cell(name, values) for values in (*(r.values for r in shown), best)]
+        table.add_row(Text(name), *cells)
+    if len(cut) < len(names):
+        table.add_row(Text(f"and {len(names) - len(cut)} more", style="dim"))
+    if not names:
         return Text("default configuration", style="dim")
     return table
 
 
-def _epochs(running: Running, *, alone: bool) -> RenderableType:
+def _cell(name: str, values: Mapping[str, Value]) -> Text:
+    return Text(number(values[name])) if name in values else Text("-", style="dim")
+
+
+def _side_by_side(board: Board, shown: list[Running], width: int) -> RenderableType:
+    """A line for each of several trials."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    for running in shown:
+        first = Text(f"trial {running.start.label}", style="bold")
+        table.add_row(first, _epochs(running, BAR // 2), _metrics(board, running))
+    hidden = len(board.running) - len(shown)
+    note = [Text(f"and {hidden} more", style="dim")] if hidden else []
+    return Group(_fixed(table, width), *note)
+
+
+def _epochs(running: Running, bar: int = BAR) -> RenderableType:
     done = running.epoch.epoch + 1 if running.epoch else 0
-    line = Text("" if alone else f"trial {running.start.label}  ", no_wrap=True)
+    line = Text(no_wrap=True)
     if running.epoch is None and running.epochs is None:
         line.append("running", style="dim")
         return line
@@ -132,7 +161,7 @@ def _epochs(running: Running, *, alone: bool) -> RenderableType:
     if not running.epochs:
         return line
     row = Table.grid(padding=(0, 2, 0, 0))
-    row.add_row(line, _bar(done, running.epochs, BAR))
+    row.add_row(line, _bar(done, running.epochs, bar))
     return row
 
 

@@ -12,10 +12,11 @@ from typing import Any
 from afina.progress.base import SilentDisplay
 from afina.progress.board import Board, Running
 from afina.progress.events import Event, Message, SearchEnded, SearchStarted, TrialEnded
-from afina.progress.wording import duration, number, plural, reason, time_left
+from afina.progress.wording import duration, number, plural, reason, running_trials, time_left
 from afina.trials import Objective
 
 FAILURES_SHOWN = 5
+COLUMNS = 4  # trials side by side whose hyperparameters are shown
 
 
 def running_in_notebook() -> bool:
@@ -92,14 +93,11 @@ def draw_html(board: Board, notes: list[str], now: float) -> str:
         notes: Lines to show below, the newest last; a few of them are shown.
         now: On the board's clock, in seconds.
     """
-    newest = board.newest
-    parts = [_head(board, newest, now)]
+    parts = [_head(board, now)]
     if board.total:
         parts.append(_bar(board.done, board.total, "100%"))
     parts.append(_standing(board))
-    shown = newest.values if newest is not None else board.best_values
-    if shown:
-        parts.append(_table(dict(shown), dict(board.best_values or {}), running=newest is not None))
+    parts.append(_table(board))
     parts += [_epochs(board, running) for running in board.running.values()]
     parts += [
         f'<div style="opacity:.7">{html.escape(note)}</div>' for note in notes[-FAILURES_SHOWN:]
@@ -111,12 +109,12 @@ def draw_html(board: Board, notes: list[str], now: float) -> str:
     )
 
 
-def _head(board: Board, newest: Running | None, now: float) -> str:
-    of = f" of {board.total}" if board.total else ""
+def _head(board: Board, now: float) -> str:
+    labels = [running.start.label for running in board.running.values()]
     if board.reason is not None:
         left = f"Search ended: {board.reason}, {plural(board.done, 'trial')} finished"
-    elif newest is not None:
-        left = f"Search: trial {newest.start.label}{of}"
+    elif labels:
+        left = f"Search: {running_trials(labels, board.total)}"
     else:
         left = "Search"
     right = duration(board.elapsed(now))
@@ -141,24 +139,34 @@ def _standing(board: Board) -> str:
     return f"<div>{name}: {best}{where}{failed}</div>"
 
 
-def _table(values: dict[str, Any], best: dict[str, Any], *, running: bool) -> str:
-    columns = ("hyperparameter", "now", "best so far") if running else ("hyperparameter", "best")
-    head = "".join(f'<th style="text-align:left">{column}</th>' for column in columns)
+def _table(board: Board) -> str:
+    """The hyperparameters of the trials that run, else of the best one."""
+    best = dict(board.best_values or {})
+    shown = board.newest(COLUMNS)
+    columns = [f"trial {running.start.label}" for running in shown] if len(shown) > 1 else ["now"]
+    heads = ["hyperparameter", *columns, "best so far"] if shown else ["hyperparameter", "best"]
+    names = dict.fromkeys(name for running in shown for name in running.values) if shown else best
+    if not names:
+        return ""
+    head = "".join(f'<th style="text-align:left">{html.escape(each)}</th>' for each in heads)
     rows = []
-    for name, value in values.items():
-        cells = [name, number(value)] + ([number(best.get(name, "-"))] if running else [])
+    for name in names:
+        known = [*(running.values for running in shown), best]
+        cells = [name, *(number(values.get(name, "-")) for values in known)]
         row = "".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in cells)
         rows.append(f"<tr>{row}</tr>")
     return f'<table style="margin:.4em 0"><tr>{head}</tr>{"".join(rows)}</table>'
 
 
 def _epochs(board: Board, running: Running) -> str:
+    several = len(board.running) > 1
+    label = html.escape(f"trial {running.start.label}, ") if several else ""
     if running.epoch is None:
-        return ""
+        return f"<div>{label}begins</div>" if several else ""
     done, epochs = running.epoch.epoch + 1, running.epochs
-    label = f"trial {running.start.label}, " if len(board.running) > 1 else ""
     of = f" of {epochs} {_bar(done, epochs, '12em')}" if epochs else ""
     metrics = " &nbsp; ".join(
         f"{html.escape(name)} {number(value, 4)}" for name, value in running.epoch.metrics.items()
     )
-    return f"<div>{html.escape(label)}epoch {done}{of}</div><div>{metrics}</div>"
+    between = " &nbsp; " if several else "</div><div>"
+    return f"<div>{label}epoch {done}{of}{between}{metrics}</div>"

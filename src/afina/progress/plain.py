@@ -76,7 +76,8 @@ class PlainDisplay(SilentDisplay):
                     return retry_lines(event)
                 return end_lines(board, board.last, now)
             case EpochEnded() if now - self._last_line >= self._silence:
-                return [epoch_line(event)]
+                mine = board.running.get(event.number) if len(board.running) > 1 else None
+                return [epoch_line(event, None if mine is None else mine.start.label)]
             case SearchEnded() if board.total is None or board.done < board.total:
                 return ["", f"Search ended: {event.reason}."]
             case Message():
@@ -131,8 +132,9 @@ def end_lines(board: Board, ended: Ended, now: float) -> list[str]:
     return [*lines, f"Total elapsed time: {clock_time(board.elapsed(now))}"]
 
 
-def epoch_line(event: EpochEnded) -> str:
-    """One epoch's metrics."""
+def epoch_line(event: EpochEnded, label: str | None = None) -> str:
+    """One epoch's metrics; the trial's label is told where several trials run."""
     of = f"/{event.epochs}" if event.epochs else ""
     metrics = " - ".join(f"{name}: {value:.4g}" for name, value in event.metrics.items())
-    return f"Epoch {event.epoch + 1}{of} - {metrics}"
+    whose = "" if label is None else f"Trial {label}: "
+    return f"{whose}Epoch {event.epoch + 1}{of} - {metrics}"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from afina.trials import Failure
+
+LISTED = 4  # trials side by side that are named one by one
 
 
 def number(value: object, digits: int = 5) -> str:
@@ -77,6 +80,26 @@ def reason(failure: Failure | None) -> str:
         return "no reason is known"
     lines = [line.strip() for line in failure.message.splitlines() if line.strip()]
     return lines[-1] if lines else failure.kind.value
+
+
+def running_trials(labels: Sequence[str], total: int | None) -> str:
+    """Which trials run now.
+
+    Example:
+        >>> running_trials(["3"], 30), running_trials(["3", "5"], None)
+        ('trial 3 of 30', 'trials 3 and 5')
+        >>> running_trials("345678", 30)
+        '6 trials, the newest 8 of 30'
+    """
+    of = f" of {total}" if total else ""
+    if not labels:
+        return ""
+    *others, last = labels
+    if not others:
+        return f"trial {last}{of}"
+    if len(others) < LISTED:
+        return f"trials {', '.join(others)} and {last}{of}"
+    return f"{len(labels)} trials, the newest {last}{of}"
 
 
 def plural(count: int, noun: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from afina.store import delete_project, open_store
 from afina.training.compile_cache import compile_cache
 from afina.training.failures import classify_failure, failure_message
 from afina.training.memory import cheap_collections
-from afina.trials import Failure
+from afina.trials import Failure, Status
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
 from afina.tuners.oracle import Oracle
 from afina.tuners.results import read_result
@@ -148,7 +148,7 @@ class BaseTuner:
         try:
             self.on_search_begin()
             with cheap_collections(), compile_cache():
-                self._run_all(lambda trial: self._run_one(trial, fit_args, fit_kwargs))
+                self._run_all(fit_args, fit_kwargs)
             self.on_search_end()
             self._show(SearchEnded(self.oracle.stop_reason, self._best_score()))
         finally:
@@ -160,9 +160,9 @@ class BaseTuner:
     def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """For subclasses: refuses what cannot be searched before the first trial begins."""
 
-    def _run_all(self, work: Callable[[Trial], None]) -> None:
+    def _run_all(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Runs the trials, one after the other."""
-        Serial().run(self._next_trial, work)
+        Serial().run(self._next_trial, lambda trial: self._run_one(trial, args, kwargs))
 
     def _next_trial(self) -> Trial | Signal:
         self.pre_create_trial()
@@ -250,7 +250,8 @@ class BaseTuner:
         self.oracle.end_trial(trial)
         self._keep_state()
         ended = self.oracle.study.trials[int(trial.trial_id)]
-        left = self.oracle.max_retries_per_trial - ended.attempt
+        waiting = ended.status is Status.WAITING
+        left = self.oracle.max_retries_per_trial - ended.retries + waiting
         self._show(TrialEnded(ended, trial_id=trial.trial_id, retries_left=left))
 
     # -- display ----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from afina.tuners.base_tuner import BaseTuner
 from afina.tuners.hooks import EpochHooks, TunerCallback
 from afina.tuners.hypermodel import HyperModel
 from afina.tuners.oracle import Oracle
+from afina.tuners.remote import RemoteTrials
 from afina.tuners.trial import Trial
 from afina.tuners.workers import (
     check_workers,
@@ -51,7 +52,8 @@ class Tuner(BaseTuner):
             "fused" raises FatalValueError where it cannot.
         workers: How many trials are trained side by side. "auto": one for each processor, or each
             GPU, where trainings are fused and the search does not learn from the order in which
-            trials end; else one.
+            trials end; else one. A number of them is used in any case: threads where trainings are
+            fused, else processes, to which hypermodel, data and callbacks must be able to travel.
         sparse_inputs: Whether a first Dense layer may skip inputs that are zero where nearly all
             are; False always multiplies.
     """
@@ -141,10 +143,11 @@ class Tuner(BaseTuner):
         if type(self).run_trial is Tuner.run_trial or type(self).__module__.startswith("afina."):
             training.check_data(args, kwargs, self.oracle.objective.names)
 
-    def _run_all(self, work: Callable[[Trial], None]) -> None:
+    def _run_all(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Runs the trials: one after the other, or side by side in threads or in processes."""
         workers = count_workers(self.workers, why_one=self._why_one_worker)
         if workers == 1:
-            super()._run_all(work)
+            super()._run_all(args, kwargs)
             return
         take_settings = settings_here()
 
@@ -152,16 +155,33 @@ class Tuner(BaseTuner):
             with training.stage.held():
                 return self._next_trial()
 
-        def work_on_stage(trial: Trial) -> None:
+        def work(trial: Trial) -> None:
             with training.stage.held():
                 take_settings()
-                work(trial)
+                if remote is None:
+                    self._run_one(trial, args, kwargs)
+                else:
+                    self.on_trial_begin(trial)
+                    remote.run(trial)
+                    self.on_trial_end(trial)
 
-        with streams_and_session_kept():
-            Threads(workers, around=surroundings()).run(next_trial, work_on_stage)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(streams_and_session_kept())
+            remote = None
+            if self._why_not_threads() is not None:
+                remote = stack.enter_context(RemoteTrials(self, workers, args, kwargs))
+            stop = None if remote is None else remote.stop
+            Threads(workers, around=surroundings(), stop=stop).run(next_trial, work)
 
     def _why_one_worker(self) -> str | None:
         """Why "auto" trains one trial at a time; None where several side by side are as good."""
+        reason = self._why_not_threads()
+        if reason is None and not self.oracle.study.algorithm.order_free:
+            return "each trial is chosen by what came of those before it"
+        return reason
+
+    def _why_not_threads(self) -> str | None:
+        """Why trainings cannot run side by side in threads: they would only take turns."""
         reason = training.why_not_fused(self.training)
         if reason is not None:
             return reason
@@ -169,8 +189,6 @@ class Tuner(BaseTuner):
             return f"{type(self.hypermodel).__name__} overrides fit"
         if not type(self).run_trial.__module__.startswith("afina."):
             return f"{type(self).__name__} overrides run_trial"
-        if not self.oracle.study.algorithm.order_free:
-            return "each trial is chosen by what came of those before it"
         return None
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:

@@ -74,7 +74,7 @@ def surroundings() -> Callable[[int], contextlib.AbstractContextManager[Any]]:
 
 
 def settings_here() -> Callable[[], None]:
-    """Keras' settings in the caller's thread, whose own they are; to be called in a worker's thread,
+    """Keras' settings in the caller's thread, whose own they are; to be called in a worker's,
     on the stage and before each trial, to train there as here."""
     settings = {name: value for name, value in read_globals(SETTINGS).items() if value is not None}
     return lambda: write_globals(settings)

@@ -33,9 +33,20 @@ def limits_are_set() -> bool:
     return bool(max_epochs() or max_steps_per_epoch() or is_nnx_enabled())
 
 
+STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics", "call")
+"""What a training is made of; a subclass or an instance may have its own."""
+
+
 def is_stock_model(model: keras.Model) -> bool:
-    """Whether a model is nothing but its layers: Sequential or functional, no subclass."""
-    return type(model) in (keras.Sequential, Functional)
+    """Whether a model is nothing but its layers: Sequential or functional, no subclass, and with
+    no steps that an instance was given."""
+    kind = type(model)
+    return kind in (keras.Sequential, Functional) and not any(map(vars(model).__contains__, STEPS))
+
+
+def overrides(model: keras.Model, name: str) -> bool:
+    """Whether a model has its own method of this name."""
+    return name in vars(model) or getattr(type(model), name) is not getattr(keras.Model, name)
 
 
 def is_array(value: Any) -> bool:
@@ -130,7 +141,9 @@ class Batches:
         """
         loss, metrics = model._compile_loss, model._compile_metrics
         targets = self._inputs[1:2]
-        if not has_single_output(model) or len(targets) != 1 or keras.tree.is_nested(targets[0]):
+        if not has_single_output(model) or len(targets) != 1:
+            return False
+        if not isinstance(targets[0], np.ndarray):
             return False
         if loss is None or loss.built or (metrics is not None and metrics.built):
             return False
@@ -163,33 +176,106 @@ def layers_of(model: keras.Model) -> Sequence[Any]:
     return list(model._flatten_layers())
 
 
+def output_shapes(model: keras.Model) -> list[tuple[int | None, ...]]:
+    """What each layer of a stock model gives for one sample, nested ones too."""
+    nodes = [node for layer in layers_of(model) for node in getattr(layer, "_inbound_nodes", [])]
+    return [tuple(tensor.shape[1:]) for node in nodes for tensor in node.output_tensors]
+
+
 def epoch_logs(model: keras.Model, logs: Any) -> Any:
     """What `fit` logs: the metrics' results, or what a train step of the user's own returned."""
     return model._get_metrics_result_or_logs(logs)
 
 
+SAMPLEWISE = frozenset(
+    {
+        "accuracy",
+        "binary_accuracy",
+        "binary_crossentropy",
+        "binary_focal_crossentropy",
+        "categorical_accuracy",
+        "categorical_crossentropy",
+        "categorical_focal_crossentropy",
+        "cosine_similarity",
+        "huber",
+        "kl_divergence",
+        "log_cosh",
+        "mean_absolute_error",
+        "mean_absolute_percentage_error",
+        "mean_squared_error",
+        "mean_squared_logarithmic_error",
+        "poisson",
+        "sparse_categorical_accuracy",
+        "sparse_categorical_crossentropy",
+        "sparse_top_k_categorical_accuracy",
+        "top_k_categorical_accuracy",
+    }
+)
+"""Keras' losses and metrics that look at one sample at a time; `dice` and others do not."""
+
+SUMS = (
+    "AUC",
+    "Precision",
+    "Recall",
+    "TruePositives",
+    "TrueNegatives",
+    "FalsePositives",
+    "FalseNegatives",
+    "F1Score",
+    "FBetaScore",
+    "RootMeanSquaredError",
+)
+"""Keras' other metrics that are made of sums over samples."""
+
+
 def has_sample_means(model: keras.Model) -> bool:
-    """Whether each loss and metric of a built model comes to the same in batches of any size."""
+    """Whether each loss and metric of a built stock model comes to the same in batches of any
+    size, as far as losses and metrics go and no function of the user's is in the way."""
     layers = layers_of(model)
     if any(getattr(each, "mask_zero", False) for each in layers):
         return False  # masked losses are divided by what each batch has unmasked
-    if any(isinstance(each, keras.layers.Masking) for each in layers):
+    if any(isinstance(each, keras.layers.Masking | keras.layers.Lambda) for each in layers):
+        return False
+    if any(map(_has_other_rows_in_view, layers)):
         return False
     losses = [each.loss for each in getattr(model._compile_loss, "_flat_losses", None) or []]
     if not losses or not all(map(_is_mean_loss, losses)):
         return False
-    metrics = model._compile_metrics.metrics if model._compile_metrics is not None else []
-    return all(map(_sums_over_samples, metrics))
+    return all(map(_sums_over_samples, compiled_metrics(model)))
+
+
+def _has_other_rows_in_view(layer: Any) -> bool:
+    """Whether a layer is bound to a batch size, or does what is not known to keep rows apart."""
+    if isinstance(layer, keras.Model):
+        operations = getattr(layer, "operations", [])
+        free = all(tensor.shape[0] is None for tensor in getattr(layer, "inputs", None) or [])
+        return not free or not all(isinstance(each, keras.Layer) for each in operations)
+    if getattr(layer, "stateful", False):
+        return True
+    return any(
+        callable(value) and not _is_kerass(value) and not _is_kerass(type(value))
+        for value in vars(layer).values()
+    )
 
 
 def _is_mean_loss(loss: Any) -> bool:
     mean = getattr(loss, "reduction", None) == "sum_over_batch_size"
-    return mean and _is_kerass(type(loss)) and _is_kerass(getattr(loss, "fn", None) or type(loss))
+    return mean and _is_kerass(type(loss)) and _is_samplewise(loss, getattr(loss, "fn", None))
 
 
 def _sums_over_samples(metric: Any) -> bool:
-    function = getattr(metric, "_fn", None)
-    return _is_kerass(type(metric)) and (function is None or _is_kerass(function))
+    if not _is_kerass(type(metric)):
+        return False
+    if isinstance(metric, keras.metrics.MeanMetricWrapper):
+        return _is_samplewise(metric, metric._fn)
+    return type(metric).__name__ in SUMS
+
+
+def _is_samplewise(owner: Any, function: Any) -> bool:
+    if not _is_kerass(function) or getattr(function, "__name__", "") not in SAMPLEWISE:
+        return False
+    options = getattr(owner, "_fn_kwargs", None) or {}
+    return options.get("axis", -1) == -1 and options.get("ignore_class") is None
 
 
 def _is_kerass(thing: Any) -> bool:
@@ -198,7 +284,7 @@ def _is_kerass(thing: Any) -> bool:
 
 def has_single_output(model: keras.Model) -> bool:
     """Whether a stock model gives one array."""
-    return is_stock_model(model) and len(model.outputs or []) == 1
+    return is_stock_model(model) and len(getattr(model, "outputs", None) or []) == 1
 
 
 def compiled_metrics(model: keras.Model) -> list[Any]:

@@ -20,9 +20,6 @@ import numpy as np
 
 from afina.training.fused import keras_parts
 
-STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics", "call")
-"""What the program is traced from; an instance may carry its own."""
-
 PASSING = frozenset(
     {
         "_auto_config",  # in the configurations
@@ -58,7 +55,7 @@ def program_key(model: keras.Model) -> tuple[Any, ...] | None:
         that is a plain number; what the parts hold beside; the paths of the variables; settings of
         Keras and JAX. Shapes of data and options are for the caller to add.
     """
-    if not keras_parts.is_stock_model(model) or any(name in vars(model) for name in STEPS):
+    if not keras_parts.is_stock_model(model):
         return None
     if not all(map(_is_stock, keras_parts.layers_of(model))):
         return None

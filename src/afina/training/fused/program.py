@@ -112,7 +112,7 @@ def is_mergeable(model: keras.Model) -> bool:
     So if every number is a mean over samples: losses and metrics of Keras' own, no losses that
     layers add for a batch as a whole.
     """
-    if not keras_parts.is_stock_model(model) or len(model.outputs or [0, 0]) != 1:
+    if not keras_parts.has_single_output(model):
         return False
     layers = keras_parts.layers_of(model)
     if not all(type(layer).__module__.startswith("keras.src.") for layer in layers):
@@ -126,9 +126,10 @@ def is_mergeable(model: keras.Model) -> bool:
 
 def _merged_size(model: keras.Model, size: int) -> int:
     """Rows in a merged batch: what memory allows, and if possible without a remainder."""
-    operations = getattr(model, "operations", None) or []
-    shapes = [tensor.shape[1:] for op in operations for tensor in keras.tree.flatten(op.output)]
-    numbers = sum(math.prod(axis or 1 for axis in shape) for shape in shapes)
+    shapes = keras_parts.output_shapes(model)
+    if any(axis is None for shape in shapes for axis in shape):
+        return 1  # nobody knows what a row takes
+    numbers = sum(map(math.prod, shapes))
     most = max(1, min(MERGED, VALIDATION_BYTES // max(1, 4 * numbers)))
     steps = -(-size // most)
     even = [count for count in range(steps, steps + 8) if size % count == 0]
@@ -154,9 +155,9 @@ class Functions:
         self._validation = validation
         self._dense = sparse.first_dense(model)
         # Logs of a step matter only where they may be something else than the metrics' results.
+        metrics = keras_parts.overrides(model, "compute_metrics")
         self._logs_own = tuple(
-            name in vars(model) or getattr(type(model), name) is not getattr(keras.Model, name)
-            for name in ("train_step", "test_step")
+            metrics or keras_parts.overrides(model, name) for name in ("train_step", "test_step")
         )
 
     def train(

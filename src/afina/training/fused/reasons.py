@@ -62,7 +62,7 @@ def why_not_here() -> str | None:
 def why_not_model(model: keras.Model) -> str | None:
     """A reason that lies in the model or in how it was compiled."""
     for name in OWN_LOOP:
-        if name in vars(model) or getattr(type(model), name) is not getattr(keras.Model, name):
+        if keras_parts.overrides(model, name):
             return f"{type(model).__name__} overrides {name}"
     if not isinstance(getattr(model, "optimizer", None), keras.optimizers.Optimizer):
         return "the model has no Keras optimizer"

@@ -1,0 +1,107 @@
+"""Large NumPy arrays that several processes read: written once, mapped by everybody."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+SMALLEST = 2**16
+"""Bytes; what is smaller is sent as it is."""
+
+# By path, so that one array that is met twice is one array again.
+_mapped: weakref.WeakValueDictionary[str, Array] = weakref.WeakValueDictionary()
+
+
+class SharedArrays:
+    """The files of the arrays that were shared so far, in a folder of their own.
+
+    An array is known by its identity: it is written when it is first met, and its file goes when
+    nobody refers to it any more, or at `close`. What is changed in it after it was written does
+    not reach the others.
+    """
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="afina-arrays-"))
+        self._known: dict[int, tuple[weakref.ref[Array], Path]] = {}
+        self._lock = threading.Lock()
+        self._count = 0
+        self._full = False
+        self._farewell = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+
+    def path_of(self, value: object) -> str | None:
+        """The file of a large array; None for what is none, or cannot be written."""
+        if type(value) not in (np.ndarray, np.memmap):  # what subclasses add would be lost
+            return None
+        array: Any = value
+        if array.nbytes < SMALLEST or not _survives(array.dtype):
+            return None
+        with self._lock:
+            known = self._known.get(id(array))
+            if known is not None:
+                return str(known[1])
+            return self._write(array)
+
+    def _write(self, array: Array) -> str | None:
+        path = self.folder / f"{self._count}.npy"
+        if self._full:
+            return None
+        try:
+            np.save(path, array, allow_pickle=False)
+        except OSError:
+            # No room: arrays then travel by themselves, which is slow, but goes on.
+            self._full = True
+            path.unlink(missing_ok=True)
+            return None
+        self._count += 1
+        key, known = id(array), self._known
+
+        def forget(reference: object) -> None:
+            # Called at any moment, in any thread: no lock.
+            del reference
+            known.pop(key, None)
+            _remove(path)
+
+        known[key] = (weakref.ref(array, forget), path)
+        return str(path)
+
+    def close(self) -> None:
+        """Removes the files; what is mapped stays readable."""
+        self._known.clear()
+        self._farewell()
+
+
+def mapped(path: str) -> Array:
+    """The array in a file, its memory shared with all processes that map it.
+
+    It may be written to, as any array: what is written then is this process' own.
+    """
+    array = _mapped.get(path)
+    if array is None:
+        # A plain array over the map: the type that its owner had.
+        array = np.asarray(np.load(path, mmap_mode="c"))
+        _mapped[path] = array
+    return array
+
+
+def _survives(dtype: np.dtype[Any]) -> bool:
+    """Whether NumPy's file format gives this type back, as it does not for objects or bfloat16."""
+    if dtype.hasobject:
+        return False
+    described = np.lib.format.dtype_to_descr(dtype)
+    return bool(np.lib.format.descr_to_dtype(described) == dtype)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # Windows, while somebody maps it: the folder goes at the end
+        return

@@ -1,0 +1,223 @@
+"""What goes from one process to another: frames of bytes, and the objects packed in them."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import inspect
+import io
+import pickle
+import struct
+import traceback
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO
+
+import cloudpickle
+
+from afina.errors import ArgumentError, RemoteError
+from afina.run.arrays import SharedArrays, mapped
+
+Frame = tuple["Kind", bytes]
+StandIns = Sequence[tuple[object, object]]
+"""Pairs: wherever the first is met, by identity, the second travels in its place."""
+
+_HEAD = struct.Struct(">cQ")  # the kind, and how many bytes follow
+_DEEPEST = 50  # steps into a value to find what cannot travel
+
+
+class Kind(enum.Enum):
+    """What a frame says. Each CALL is answered by one RESULT or ERROR; so is each ASK."""
+
+    READY = b"r"
+    """To the parent: the process has started."""
+
+    CALL = b"c"
+    """To the child: a function, its arguments."""
+
+    ASK = b"a"
+    """To the parent, during a call: a name, arguments."""
+
+    RESULT = b"o"
+    """What came of it."""
+
+    ERROR = b"e"
+    """What it raised."""
+
+    SAY = b"s"
+    """To the parent: the name of a stream, and a text printed to it."""
+
+
+def write_frame(stream: BinaryIO, kind: Kind, body: bytes) -> None:
+    """Sends a frame; the caller sees to it that nobody else does so meanwhile."""
+    stream.write(_HEAD.pack(kind.value, len(body)))
+    stream.write(body)
+    stream.flush()
+
+
+def read_frame(stream: BinaryIO) -> Frame | None:
+    """The next frame; None when the other side is gone."""
+    head = stream.read(_HEAD.size)
+    if len(head) < _HEAD.size:
+        return None
+    kind, size = _HEAD.unpack(head)
+    body = stream.read(size)
+    return None if len(body) < size else (Kind(kind), body)
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    def __init__(self, file: BinaryIO, arrays: SharedArrays, stand_ins: StandIns) -> None:
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
+        self._arrays = arrays
+        self._stand_ins = {id(original): double for original, double in stand_ins}
+
+    def persistent_id(self, obj: Any) -> tuple[str, object] | None:
+        if id(obj) in self._stand_ins:
+            return "stand-in", self._stand_ins[id(obj)]
+        path = self._arrays.path_of(obj)
+        return None if path is None else ("array", path)
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        self.arrays: list[Any] = []
+
+    def persistent_load(self, pid: tuple[str, Any]) -> Any:
+        kind, what = pid
+        if kind != "array":
+            return what
+        self.arrays.append(mapped(what))
+        return self.arrays[-1]
+
+
+def pack_call(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    arrays: SharedArrays,
+    stand_ins: StandIns = (),
+) -> bytes:
+    """A function and its arguments; large arrays go by their files.
+
+    Raises:
+        ArgumentError: Something in it cannot travel; the message names it.
+    """
+
+    def packed(value: Any) -> bytes:
+        file = io.BytesIO()
+        _Pickler(file, arrays, stand_ins).dump(value)
+        return file.getvalue()
+
+    try:
+        return packed((function, args, dict(kwargs)))
+    except Exception as error:
+        for name, value in {"function": function, "args": args, **kwargs}.items():
+            found = _culprit(value, name, packed)
+            if found is not None:
+                raise ArgumentError(_cannot_travel(*found)) from error
+        raise
+
+
+def unpack_call(body: bytes) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+    """The inverse of `pack_call`."""
+    unpickler = _Unpickler(io.BytesIO(body))
+    function, args, kwargs = unpickler.load()
+    # The next call most likely brings the same: whoever keeps something by an array finds it again.
+    _latest[:] = unpickler.arrays
+    return function, args, kwargs
+
+
+_latest: list[Any] = []
+"""The arrays of the last call."""
+
+
+def pack(value: Any) -> bytes:
+    """A value by itself."""
+    return bytes(cloudpickle.dumps(value))
+
+
+def unpack(body: bytes) -> Any:
+    """The inverse of `pack`."""
+    return pickle.loads(body)
+
+
+def pack_error(error: BaseException) -> bytes:
+    """An exception with its traceback as text; by its text alone where it cannot travel."""
+    text = "".join(traceback.format_exception(error)).rstrip()
+    try:
+        whole = pack(error)
+        unpack(whole)  # many exceptions can be packed and not unpacked
+    except Exception:
+        whole = None
+    return pack((whole, f"{type(error).__name__}: {error}", text))
+
+
+def unpack_error(body: bytes) -> BaseException:
+    """The exception that `pack_error` packed, the traceback of its own process as a note."""
+    whole, line, text = unpack(body)
+    error: BaseException | None = None
+    if whole is not None:
+        try:
+            error = unpack(whole)
+        except Exception:
+            error = None
+    if error is None:
+        return RemoteError(f"{line}\n\n{text}")
+    error.add_note(f"\nIn the worker process:\n{text}")
+    return error
+
+
+# -- what cannot travel ---------------------------------------------------------------------------
+
+
+def _cannot_travel(path: str, value: Any, reason: str) -> str:
+    return (
+        f"{path}: must be able to travel to a worker process, but got a "
+        f"{type(value).__module__}.{type(value).__qualname__} ({reason}). Make it inside of the "
+        "build, or pass workers=1, which trains in this process."
+    )
+
+
+def _culprit(value: Any, path: str, packed: Callable[[Any], bytes]) -> tuple[str, Any, str] | None:
+    """Where the innermost part that cannot be packed lies, the part, and why it cannot."""
+    reason = _why_not(value, packed)
+    if reason is None:
+        return None
+    for _ in range(_DEEPEST):
+        for step, part in _parts(value):
+            inner = _why_not(part, packed)
+            if inner is not None:
+                value, path, reason = part, path + step, inner
+                break
+        else:
+            break
+    return path, value, reason
+
+
+def _why_not(value: Any, packed: Callable[[Any], bytes]) -> str | None:
+    try:
+        packed(value)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """What a value is made of, and how each part is reached from it."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield f"[{key!r}]", part
+    elif isinstance(value, list | tuple | set | frozenset):
+        for index, part in enumerate(value):
+            yield f"[{index}]", part
+    elif isinstance(value, functools.partial):
+        yield from ((".func", value.func), (".args", value.args), (".keywords", value.keywords))
+    elif isinstance(value, types.MethodType):
+        yield ".__self__", value.__self__
+    elif isinstance(value, types.FunctionType):
+        used = inspect.getclosurevars(value)
+        for name, part in {**used.globals, **used.nonlocals}.items():
+            yield f" > {name}", part
+    for name, part in getattr(value, "__dict__", {}).items():
+        yield f".{name}", part

@@ -1,0 +1,355 @@
+"""Worker processes: fresh Python processes that are started once and run many functions.
+
+Not `multiprocessing`: its "spawn" runs the user's script again in each child unless that is written
+with the `if __name__ == "__main__"` guard, and its "fork" breaks the threads of Keras' backends.
+Here a child is `python -c` with pipes: it never sees the script, works the same on every system,
+and functions of the script or of a notebook travel by value (cloudpickle).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+from typing import Any, BinaryIO, cast
+
+from afina.errors import ArgumentError, LostWorkerError, RemoteError, wrong
+from afina.run.arrays import SharedArrays
+from afina.run.parcels import (
+    Frame,
+    Kind,
+    StandIns,
+    pack,
+    pack_call,
+    pack_error,
+    read_frame,
+    unpack,
+    unpack_error,
+    write_frame,
+)
+
+Serve = Callable[..., Any]
+"""Called in the parent with what a child gives to `remote`: a name, and arguments."""
+
+_GLANCE = 0.5  # seconds between two looks whether a silent process is alive
+_GRACE = 2.0  # seconds that a process has to end by itself
+
+THREAD_LIMITS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "NPROC",  # XLA, as JAX runs it on CPUs
+    "PJRT_NPROC",
+)
+"""Names in the environment by which libraries are told how many threads to use."""
+
+QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "2",  # what TensorFlow says at its start, the parent's has said
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # several processes share the GPU's memory
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+}
+"""What a worker's environment holds where the user's says nothing."""
+
+
+class WorkerProcesses:
+    """Up to `count` processes, each started when it is first called; they end with this one.
+
+    Each index is used by one thread at a time. A process that dies is replaced at its next call.
+    What a child prints is printed here. Ctrl-C does not reach the children: `stop` ends them.
+
+    Args:
+        count: How many; each is told to use its share of the processors and no more.
+        environment: What the children's environment holds beside, and before, this process'.
+
+    Raises:
+        ArgumentError: There is not at least one.
+
+    Example:
+        >>> with WorkerProcesses(2) as pool:
+        ...     pool.call(0, divmod, 7, 2)
+        (3, 1)
+    """
+
+    def __init__(self, count: int, *, environment: Mapping[str, str] | None = None) -> None:
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ArgumentError(wrong("count", "must be a whole number from 1 up", count))
+        limits = dict.fromkeys(THREAD_LIMITS, str(max(processors() // count, 1)))
+        self._environment = {**QUIET, **limits, **os.environ, **(environment or {})}
+        self._arrays = SharedArrays()
+        self._workers: dict[int, _Worker] = {}
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def call(
+        self,
+        index: int,
+        function: Callable[..., Any],
+        *args: Any,
+        serve: Serve | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Runs a function in a process and returns its result: `pack` and `run` in one."""
+        return self.run(index, self.pack(function, *args, **kwargs), serve=serve)
+
+    def pack(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        stand_ins: StandIns = (),
+        **kwargs: Any,
+    ) -> bytes:
+        """What `run` sends to a process: a function and its arguments.
+
+        NumPy arrays from 64 KiB on, wherever they are among the arguments, are written to files
+        once and mapped by the children. All else is copied each time.
+
+        Args:
+            function: What to run.
+            args: Its arguments.
+            stand_ins: What travels instead of things that belong to this process.
+            kwargs: Its other arguments.
+
+        Raises:
+            ArgumentError: An argument cannot travel.
+        """
+        return pack_call(function, args, kwargs, self._arrays, stand_ins)
+
+    def run(
+        self,
+        index: int,
+        packed: bytes,
+        *,
+        serve: Serve | None = None,
+        guard: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> Any:
+        """Runs what was packed and returns its result.
+
+        Args:
+            index: Of the process, from 0.
+            packed: By `pack`. Keep what it was packed from until the call ends.
+            serve: Called in this thread with what the function gives to
+                `afina.run.worker.remote`, which gets the result, or the exception.
+            guard: Entered while `serve` works and its result is packed.
+
+        Raises:
+            LostWorkerError: The process died.
+            RemoteError: The function raised what cannot travel, or the process cannot start.
+            KeyboardInterrupt: `stop` was called meanwhile.
+            Exception: What the function raised.
+        """
+        worker = self._worker(index)
+        try:
+            kind, answer = worker.call(packed, lambda question: _served(question, serve, guard))
+            if kind is Kind.RESULT:
+                return unpack(answer)
+        except BaseException as error:
+            # Nobody knows what it is at now.
+            self._workers.pop(index, None)
+            worker.end(0.0)
+            if self._stopped and isinstance(error, LostWorkerError):
+                raise KeyboardInterrupt("the worker processes were stopped") from None
+            raise
+        raise unpack_error(answer)
+
+    def _worker(self, index: int) -> _Worker:
+        with self._lock:
+            if self._stopped:
+                raise KeyboardInterrupt("the worker processes were stopped")
+            worker = self._workers.get(index)
+            if worker is None:
+                worker = _Worker(self._environment, str(self._arrays.folder))
+                self._workers[index] = worker
+            return worker
+
+    def stop(self) -> None:
+        """Ends all processes at once, from any thread: their calls raise KeyboardInterrupt."""
+        with self._lock:
+            self._stopped = True
+            workers = list(self._workers.values())
+        for worker in workers:
+            worker.end(0.0)
+
+    def close(self) -> None:
+        """Ends all processes and removes the files of arrays; the pool cannot be used again."""
+        with self._lock:
+            self._stopped = True
+            workers = list(self._workers.values())
+            self._workers.clear()
+        for worker in workers:
+            worker.end(_GRACE)
+        self._arrays.close()
+
+    def __enter__(self) -> WorkerProcesses:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Worker:
+    """The parent's end of one process."""
+
+    def __init__(self, environment: Mapping[str, str], folder: str) -> None:
+        paths = [path for path in sys.path if isinstance(path, str)]
+        code = (
+            f"import sys; sys.path[:] = {paths!r}; sys.argv[:] = {sys.argv!r}; "
+            f"from afina.run.worker import main; main({folder!r})"
+        )
+        options = [f"-W{option}" for option in sys.warnoptions]
+        # A group of its own, or the terminal would send Ctrl-C to it too, even while it starts.
+        group: dict[str, Any] = {"process_group": 0}
+        if sys.platform == "win32":  # pragma: no cover
+            group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        self._process = subprocess.Popen(
+            [sys.executable, *options, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=dict(environment),
+            **group,
+        )
+        self._outgoing = cast("BinaryIO", self._process.stdin)
+        self._incoming = cast("BinaryIO", self._process.stdout)
+        self._frames: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
+        self._ready = False
+        self._listener = threading.Thread(target=self._listen, name="afina-child", daemon=True)
+        self._listener.start()
+
+    def call(self, body: bytes, served: Callable[[bytes], Frame]) -> Frame:
+        """Sends a call, answers what the child asks meanwhile, returns its RESULT or ERROR."""
+        if not self._ready:
+            self._await_start()
+        self._send(Kind.CALL, body)
+        while True:
+            kind, answer = self._next()
+            if kind is not Kind.ASK:
+                return kind, answer
+            self._send(*served(answer))
+
+    def end(self, grace: float) -> None:
+        """Ends the process: asks for it, and after `grace` seconds does not ask any more."""
+        if grace > 0:
+            self._hang_up()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(grace)
+        self._kill()
+        self._hang_up()  # after the end, lest it wait for somebody who is sending
+        self._listener.join(_GRACE)
+
+    def _kill(self) -> None:
+        if self._process.poll() is None and sys.platform != "win32":
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # with what it has started itself
+        self._process.kill()
+        self._process.wait()
+
+    def _hang_up(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._outgoing.close()
+
+    def _await_start(self) -> None:
+        try:
+            self._next()
+        except LostWorkerError as error:
+            raise RemoteError(
+                f"A worker process did not start ({_end_of(self._process.returncode)}). Its own "
+                "words, if it said any, are above. Pass workers=1 to train in this process."
+            ) from error
+        self._ready = True
+
+    def _send(self, kind: Kind, body: bytes) -> None:
+        try:
+            write_frame(self._outgoing, kind, body)
+        except (OSError, ValueError):
+            raise self._lost() from None
+
+    def _next(self) -> Frame:
+        while True:
+            try:
+                frame = self._frames.get(timeout=_GLANCE)
+            except queue.Empty:
+                # Processes that the child has started may hold on to its pipe.
+                if self._process.poll() is None or not self._frames.empty():
+                    continue
+                frame = None
+            if frame is None:
+                raise self._lost()
+            return frame
+
+    def _lost(self) -> LostWorkerError:
+        try:
+            code = self._process.wait(_GRACE)
+        except subprocess.TimeoutExpired:  # it has closed its pipe, and lives
+            self._kill()
+            code = self._process.wait()
+        return LostWorkerError(f"The process that ran the trial died: {_end_of(code)}.")
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                frame = read_frame(self._incoming)
+            except (OSError, ValueError):
+                frame = None
+            if frame is not None and frame[0] is Kind.SAY:
+                _say(frame[1])
+                continue
+            self._frames.put(frame)
+            if frame is None:
+                self._incoming.close()
+                return
+
+
+def _served(
+    question: bytes, serve: Serve | None, guard: Callable[[], AbstractContextManager[Any]]
+) -> Frame:
+    try:
+        name, args, kwargs = unpack(question)
+        if serve is None:
+            raise RuntimeError(f"remote({name!r}): the call has no `serve`.")
+        with guard():
+            return Kind.RESULT, pack(serve(name, *args, **kwargs))
+    except Exception as error:
+        return Kind.ERROR, pack_error(error)
+
+
+def _say(body: bytes) -> None:
+    name, text = unpack(body)
+    stream = getattr(sys, name)
+    with contextlib.suppress(Exception):  # a closed stream is no reason to lose the results
+        stream.write(text)
+        stream.flush()
+
+
+def _end_of(code: int) -> str:
+    """How a process ended, from its return code."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = str(-code)
+    if name == "SIGKILL":
+        return "killed by SIGKILL, as the system does when memory runs out"
+    return f"killed by {name}"
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

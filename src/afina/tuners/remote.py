@@ -1,0 +1,181 @@
+"""Trials in worker processes: for trainings that cannot share one process.
+
+The tuner is copied into the process and runs the trial there, so whatever a subclass overrides
+runs unchanged. The oracle, the display and the project's database stay here: what stands for them
+over there asks us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from afina import training
+from afina.errors import LostWorkerError
+from afina.progress import Message
+from afina.run import WorkerProcesses, worker_index
+from afina.study import Study
+from afina.trials import Failure, FailureKind
+from afina.tuners.remote_parts import (
+    Path,
+    RemoteDisplay,
+    RemoteOracle,
+    RemotePart,
+    TrainerThere,
+    run_here,
+)
+from afina.tuners.settings import Settings
+from afina.tuners.trial import Trial, TrialStatus
+
+if TYPE_CHECKING:
+    from afina.tuners.base_tuner import BaseTuner
+
+
+class RemoteTrials:
+    """Runs the trials of one search in processes, one for each worker of the executor.
+
+    What a trial changes about the tuner in its process is lost with the copy, except for the trial
+    itself: its hyperparameters, its metrics, its status and its notes come back. A process that
+    dies fails its trial, which `Study.fail` lets run once more.
+
+    Args:
+        tuner: Whose trials; made when its search begins, with the display that it then has.
+        workers: How many processes.
+        fit_args: As given to `search`.
+        fit_kwargs: Likewise.
+        pool: Processes to use, which stay when these trials are over; None starts new ones.
+
+    Raises:
+        ArgumentError: Something that a trial needs cannot travel; the message names it.
+    """
+
+    def __init__(
+        self,
+        tuner: BaseTuner,
+        workers: int,
+        fit_args: tuple[Any, ...] = (),
+        fit_kwargs: Mapping[str, Any] | None = None,
+        *,
+        pool: WorkerProcesses | None = None,
+    ) -> None:
+        self._tuner = tuner
+        self._fit_args = fit_args
+        self._fit_kwargs = dict(fit_kwargs or {})
+        self._settings = Settings.read()
+        self._shown: set[str] = set()
+        self._is_guest = pool is not None
+        self._pool = pool or keras_processes(workers)
+        try:
+            self._pack(None)  # says now, before the first trial, what cannot travel
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, trial: Trial) -> None:
+        """Does in the process of the calling worker what `_try_run_and_update_trial` does here.
+
+        A thread on the stage is on it while the tuner is copied, and leaves it for the training.
+
+        Raises:
+            FatalError: The trial raised it.
+            StoreError: The trial's files or its record could not be written.
+        """
+        packed = self._pack(trial)
+        try:
+            with training.stage.left():
+                after = self._pool.run(
+                    worker_index(), packed, serve=self._serve, guard=training.stage.held
+                )
+        except LostWorkerError as error:
+            trial.message = str(error)
+            trial.failure = Failure(FailureKind.LOST_WORKER, trial.message)
+            trial.status = TrialStatus.INVALID
+            return
+        notes = {**trial.notes, **after.notes}
+        vars(trial).update({**vars(after), "notes": notes})
+
+    def stop(self) -> None:
+        """For `Threads`: ends the processes at once; their trials are not failed ones."""
+        self._pool.stop()
+
+    def close(self) -> None:
+        """Ends the processes, unless they were somebody else's."""
+        if not self._is_guest:
+            self._pool.close()
+
+    def __enter__(self) -> RemoteTrials:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _pack(self, trial: Trial | None) -> bytes:
+        tuner = self._tuner
+        study = tuner.oracle.study
+        stand_ins: list[tuple[object, object]] = [
+            (self, None),
+            (tuner.oracle, RemoteOracle(())),
+            (study, RemotePart(("study",))),
+            (study.store, RemotePart(("study", "store"))),
+        ]
+        if tuner._display is not None:
+            stand_ins.append((tuner._display, RemoteDisplay()))
+        trainer = getattr(tuner, "_trainer", None)
+        if trainer is not None:
+            stand_ins.append((trainer, TrainerThere(trainer.mode, trainer.engine.data.sparse)))
+        return self._pool.pack(
+            run_here,
+            stand_ins=stand_ins,
+            tuner=tuner,
+            trial=trial,
+            fit_args=self._fit_args,
+            fit_kwargs=self._fit_kwargs,
+            settings=self._settings,
+        )
+
+    # -- what the processes ask for -------------------------------------------------------------
+
+    def _serve(self, what: str, *args: Any, **kwargs: Any) -> Any:
+        answer: Callable[..., Any] = getattr(self, f"_serve_{what}")
+        return answer(*args, **kwargs)
+
+    def _serve_get(self, path: Path) -> tuple[str, Any]:
+        """What an attribute is to a process: a "part", a "method", or a "value" and which."""
+        value = self._at(path)
+        if isinstance(value, Study) or path == ("study", "store"):
+            return "part", None
+        if callable(value) and not isinstance(value, type):
+            return "method", None
+        return "value", value
+
+    def _serve_set(self, path: Path, value: Any) -> None:
+        setattr(self._at(path[:-1]), path[-1], value)
+
+    def _serve_call(self, path: Path, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._at(path)(*args, **kwargs)
+
+    def _serve_show(self, event: Any) -> None:
+        if isinstance(event, Message):  # every copy of the tuner believes it is the first to say it
+            if event.text in self._shown:
+                return
+            self._shown.add(event.text)
+        self._tuner._show(event)
+
+    def _at(self, path: Path) -> Any:
+        value: Any = self._tuner.oracle
+        for name in path:
+            value = getattr(value, name)
+        return value
+
+
+def keras_processes(count: int) -> WorkerProcesses:
+    """Processes that train with the backend of this one."""
+    return WorkerProcesses(count, environment={"KERAS_BACKEND": keras.backend.backend()})

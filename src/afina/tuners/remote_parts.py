@@ -1,0 +1,122 @@
+"""What a worker process does with a trial, and what stands there for the parent's oracle."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from afina import training
+from afina.run.worker import remote
+from afina.tuners.settings import Settings
+from afina.tuners.trial import Trial
+
+if TYPE_CHECKING:
+    from afina.tuners.base_tuner import BaseTuner
+
+Path = tuple[str, ...]
+"""Names of attributes, from the oracle on."""
+
+
+def run_here(
+    tuner: BaseTuner,
+    trial: Trial,
+    fit_args: tuple[Any, ...],
+    fit_kwargs: dict[str, Any],
+    settings: Settings,
+) -> Trial:
+    """In a worker process: runs the trial and returns it as it is afterwards.
+
+    Args:
+        tuner: A copy, in which something else stands for the oracle and the display.
+        trial: A copy, too.
+        fit_args: As given to `search`.
+        fit_kwargs: Likewise.
+        settings: Of the process that the copies come from.
+    """
+    settings.take()
+    oracle: Any = tuner.oracle
+    oracle.follow(trial)
+    try:
+        tuner._try_run_and_update_trial(trial, *fit_args, **fit_kwargs)
+    finally:
+        training.release()
+    return trial
+
+
+@dataclass(frozen=True)
+class TrainerThere:
+    """Stands for the tuner's trainer, whose compiled programs and data belong to its process.
+
+    Unpacked it is the one trainer of that process, with what it has compiled there so far.
+    """
+
+    mode: training.Mode
+    sparse: bool
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _trainer_here, (self.mode, self.sparse)
+
+
+@functools.cache
+def _trainer_here(mode: training.Mode, sparse: bool) -> training.Trainer:
+    return training.Trainer(mode, training.Engine(sparse=sparse))
+
+
+class RemotePart:
+    """In a worker process: stands for a part of the parent's oracle, and forwards all uses of it.
+
+    Attributes are read there each time and copied; what is changed in a copy changes nothing else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.__dict__["_path"] = path
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # asked for by `copy`, `pickle` and the like, about this object
+            raise AttributeError(name)
+        path = (*self._path, name)
+        kind, value = remote("get", path)
+        if kind == "part":
+            return RemotePart(path)
+        return functools.partial(_call, path) if kind == "method" else value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        remote("set", (*self._path, name), value)
+
+    def __repr__(self) -> str:
+        return f"<{'.'.join(('oracle', *self._path))} of the searching process>"
+
+
+def _call(path: Path, *args: Any, **kwargs: Any) -> Any:
+    return remote("call", path, args, kwargs)
+
+
+class RemoteOracle(RemotePart):
+    """In a worker process: stands for the parent's oracle."""
+
+    def follow(self, trial: Trial) -> None:
+        """The trial that runs here is to show what is reported of it, as it would at home."""
+        self.__dict__["_trial"] = trial
+
+    def update_trial(self, trial_id: str, metrics: Mapping[str, Any], step: int = 0) -> Trial:
+        """See `Oracle.update_trial`."""
+        updated: Trial = _call((*self._path, "update_trial"), trial_id, metrics, step=step)
+        mine: Trial | None = self.__dict__.get("_trial")
+        if mine is None or mine.trial_id != trial_id:
+            return updated
+        mine.metrics = updated.metrics
+        mine.notes.update(updated.notes)
+        return mine
+
+
+class RemoteDisplay:
+    """In a worker process: has the parent show what happens."""
+
+    def handle(self, event: Any) -> None:
+        """Passes one event on."""
+        remote("show", event)
+
+    def close(self) -> None:
+        """Does nothing: the display is the parent's."""

@@ -1,0 +1,475 @@
+"""Worker processes: real ones, real deaths."""
+
+import gc
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from afina.errors import ArgumentError, LostWorkerError, RemoteError
+from afina.run import WorkerProcesses, worker
+from afina.run.processes import THREAD_LIMITS, processors
+
+# Functions within tests travel by value, as those of a script or a notebook do.
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with WorkerProcesses(2) as processes:
+        yield processes
+
+
+def gone(pid, seconds=10.0):
+    """Whether a process ends in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_function_runs_in_a_process_of_its_own_that_stays(pool):
+    first = [pool.call(0, os.getpid) for _ in range(3)]
+    assert len({*first, pool.call(1, os.getpid), os.getpid()}) == 3
+    assert pool.call(0, lambda a, *, b: a + b, 1, b=2) == 3
+
+
+def test_processes_work_side_by_side(pool):
+    results, meet = [], threading.Barrier(2, timeout=20)
+    threads = [
+        # Each asks its parent to wait for the other one: alone, none would come back.
+        threading.Thread(
+            target=lambda index=index: results.append(
+                pool.call(index, lambda: worker.remote("meet"), serve=lambda name: meet.wait())
+            )
+        )
+        for index in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [0, 1]
+
+
+def test_an_exception_comes_back_with_the_traceback_of_its_process(pool):
+    def fail():
+        raise KeyError("units")
+
+    with pytest.raises(KeyError, match="units") as caught:
+        pool.call(0, fail)
+    assert "in fail" in "".join(caught.value.__notes__)
+    assert pool.call(0, int) == 0
+
+
+def test_an_exception_that_cannot_travel_comes_back_as_its_text(pool):
+    class LockedError(Exception):
+        def __init__(self, what):
+            super().__init__(f"{what} is locked")
+            self.lock = threading.Lock()
+
+    class DemandingError(Exception):  # can be packed, but not unpacked
+        def __init__(self, one, two):
+            super().__init__(f"{one} and {two}")
+
+    def fail(kind, *args):
+        raise kind(*args)
+
+    for kind, args, text in (
+        (LockedError, ["it"], "it is locked"),
+        (DemandingError, [1, 2], "1 and 2"),
+    ):
+        with pytest.raises(RemoteError, match=rf"{kind.__name__}: {text}[\s\S]*in fail"):
+            pool.call(0, fail, kind, *args)
+
+
+def test_a_result_that_cannot_travel_is_an_error(pool):
+    with pytest.raises(TypeError, match="lock"):
+        pool.call(0, threading.Lock)
+
+
+def test_leaving_the_process_is_told_to_the_caller(pool):
+    with pytest.raises(SystemExit):
+        pool.call(0, sys.exit, 3)
+
+
+def test_a_child_asks_its_parent(pool):
+    def serve(name, *args, **kwargs):
+        if name == "fails":
+            raise LookupError("no such thing")
+        return name, threading.get_ident(), args, kwargs
+
+    def work():
+        answers = [worker.remote("one", 1, a=2)]
+        try:
+            worker.remote("fails")
+        except LookupError as error:
+            answers.append(str(error))
+        return answers
+
+    mine = threading.get_ident()
+    assert pool.call(0, work, serve=serve) == [("one", mine, (1,), {"a": 2}), "no such thing"]
+    with pytest.raises(LookupError):
+        pool.call(0, lambda: worker.remote("fails"), serve=serve)
+    with pytest.raises(RuntimeError, match="no `serve`"):
+        pool.call(0, lambda: worker.remote("one"))
+    with pytest.raises(RuntimeError, match="no worker"):
+        worker.remote("one")
+
+
+def test_what_a_child_prints_appears_here_in_order(pool, capsys):
+    def speak():
+        print("one", end=" ")
+        print("two\nthree", end="")
+        print("trouble", file=sys.stderr)
+        os.write(1, b"")  # what compiled code writes there must not break the pipe
+
+    pool.call(0, speak)
+    print("four")
+    captured = capsys.readouterr()
+    assert captured.out == "one two\nthreefour\n"
+    assert captured.err == "trouble\n"
+
+
+def test_what_compiled_code_prints_does_not_get_into_the_results(capfd):
+    with WorkerProcesses(1) as pool:
+        assert pool.call(0, lambda: os.system("echo noise")) == 0
+        assert pool.call(0, int) == 0
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("", "noise\n")
+
+
+def test_a_child_reads_no_input(pool):
+    with pytest.raises(EOFError):
+        pool.call(0, input)
+
+
+# -- arrays ---------------------------------------------------------------------------------------
+
+
+def is_mapped(array):
+    return type(array) is np.ndarray and isinstance(array.base, np.memmap)
+
+
+def files(pool):
+    return sorted(pool._arrays.folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(100_000, dtype=np.float32).reshape(100, 1000),
+        np.asfortranarray(np.arange(90_000).reshape(300, 300)),
+        np.arange(200_000)[::2],
+        np.arange(100_000).astype(">i4"),
+        np.array(["text", "longer text"] * 10_000),
+        np.zeros(10_000, dtype=[("a", "f8"), ("b", "i4")]),
+    ],
+    ids=lambda array: str(array.dtype),
+)
+def test_a_large_array_is_mapped_with_the_same_values(pool, array):
+    def look(given):
+        return is_mapped(given), np.isfortran(given), given.tobytes(), given.dtype
+
+    got = pool.call(0, look, array)
+    assert got == (True, np.isfortran(array), array.tobytes(), array.dtype)
+
+
+def test_arrays_are_written_once_wherever_they_are(pool):
+    array = np.random.default_rng(0).random(100_000)
+    frame = pd.DataFrame({"a": array, "b": array})
+    before = len(files(pool))
+
+    def look(nested, again):
+        mine = nested["x"][0]
+        return mine is again and mine is array, is_mapped(mine), float(mine.sum())
+
+    for _ in range(3):
+        assert pool.call(0, look, {"x": (array, 1)}, array) == (True, True, array.sum())
+        assert pool.call(1, lambda: float(array.sum())) == array.sum()
+    assert len(files(pool)) == before + 1
+    sums = [pool.call(0, lambda given: dict(given.sum()), frame) for _ in range(3)]
+    assert sums == [dict(frame.sum())] * 3
+    assert len(files(pool)) == before + 2  # the frame's own block
+
+
+def test_a_file_goes_with_its_array(pool):
+    array = np.ones(100_000)
+    reference, before = weakref.ref(array), len(files(pool))
+    pool.call(0, np.sum, array)
+    assert len(files(pool)) == before + 1
+    del array
+    gc.collect()
+    assert reference() is None
+    assert len(files(pool)) == before
+
+
+def test_what_a_child_writes_into_an_array_is_its_own(pool):
+    array = np.zeros(100_000)
+
+    def write(given):
+        given += 1
+        return float(given.sum())
+
+    assert pool.call(0, write, array) == 100_000
+    assert pool.call(1, np.sum, array) == 0
+    assert array.sum() == 0
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.arange(10),
+        np.array([{"a": 1}, None] * 50_000, dtype=object),
+        np.ma.masked_array(np.arange(100_000), mask=np.arange(100_000) % 2 == 0),
+        "x" * 100_000,
+    ],
+    ids=["small", "objects", "masked", "text"],
+)
+def test_what_cannot_be_mapped_travels_by_itself(pool, value):
+    before = len(files(pool))
+    got = pool.call(0, lambda given: given, value)
+    assert type(got) is type(value)
+    assert np.all(got == value)
+    assert len(files(pool)) == before
+
+
+def test_types_that_numpy_s_files_would_spoil_travel_by_themselves(pool):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    array = np.arange(100_000).astype(ml_dtypes.bfloat16)
+    assert pool.call(0, lambda given: str(given.dtype), array) == "bfloat16"
+
+
+def test_without_room_for_files_arrays_travel_by_themselves(tmp_path):
+    with WorkerProcesses(1) as pool:
+        pool._arrays.folder = tmp_path / "nothing"
+        assert pool.call(0, lambda given: is_mapped(given), np.ones(100_000)) is False
+
+
+# -- what cannot travel ---------------------------------------------------------------------------
+
+
+class Holder:
+    def __init__(self, **parts):
+        vars(self).update(parts)
+
+
+def test_what_cannot_travel_is_named_with_the_way_to_it(pool):
+    lock, file = threading.Lock(), io.TextIOWrapper(io.BytesIO())
+
+    def build():
+        return lock
+
+    for value, path in [
+        ({"deep": [1, Holder(inner=Holder(lock=lock))]}, r"tuner\['deep'\]\[1\].inner.lock: "),
+        (build, "tuner > lock: "),
+        (Holder(build=lambda: build()), "tuner.build > build > lock: "),
+        (lock.acquire, "tuner: "),
+        (Holder(file=file), "tuner.file: "),
+    ]:
+        with pytest.raises(ArgumentError, match=rf"^{path}must be able to travel") as caught:
+            pool.call(0, print, tuner=value)
+        assert "pass workers=1" in str(caught.value)
+    with pytest.raises(ArgumentError, match=r"args\[0\]"):
+        pool.call(0, print, lock)
+
+
+def test_something_else_can_travel_in_place_of_what_cannot(pool):
+    lock = threading.Lock()
+    holder = Holder(lock=lock)
+    got = pool.call(
+        0,
+        lambda given: (given.lock, given.same),
+        Holder(lock=lock, same=holder),
+        stand_ins=[(lock, "a lock"), (holder, "a holder")],
+    )
+    assert got == ("a lock", "a holder")
+
+
+# -- death ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("death", "said"),
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), "SIGKILL.*memory"),
+        (lambda: os.kill(os.getpid(), signal.SIGSEGV), "SIGSEGV"),
+        (lambda: os._exit(3), "exit code 3"),
+    ],
+    ids=["killed", "crashed", "left"],
+)
+def test_a_process_that_dies_is_told_and_replaced(pool, death, said):
+    before, other = pool.call(0, os.getpid), pool.call(1, os.getpid)
+    with pytest.raises(LostWorkerError, match=said):
+        pool.call(0, death)
+    assert pool.call(0, os.getpid) != before
+    assert pool.call(1, os.getpid) == other
+
+
+def test_a_process_killed_from_outside_is_noticed_at_once_and_between_calls(pool):
+    pid = pool.call(0, os.getpid)
+    timer = threading.Timer(0.2, os.kill, (pid, signal.SIGKILL))
+    timer.start()
+    with pytest.raises(LostWorkerError):
+        pool.call(0, time.sleep, 60)
+    pid = pool.call(0, os.getpid)
+    os.kill(pid, signal.SIGKILL)
+    assert gone(pid)
+    with pytest.raises(LostWorkerError):
+        pool.call(0, os.getpid)
+    assert pool.call(0, int) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_death_is_noticed_although_a_grandchild_holds_the_pipe(pool):
+    def die():
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(60)
+            os._exit(0)
+        worker.remote("grandchild", pid)
+        os._exit(1)
+
+    grandchildren = []
+    with pytest.raises(LostWorkerError):
+        pool.call(0, die, serve=lambda name, pid: grandchildren.append(pid))
+    os.kill(*grandchildren, signal.SIGKILL)
+
+
+def test_ctrl_c_is_the_parent_s_business(pool):
+    def interrupted():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        return "lives"
+
+    assert pool.call(0, interrupted) == "lives"
+
+
+def test_stopped_processes_end_and_their_calls_are_interrupted():
+    with WorkerProcesses(1) as pool:
+        pid = pool.call(0, os.getpid)
+        threading.Timer(0.2, pool.stop).start()
+        with pytest.raises(KeyboardInterrupt, match="stopped"):
+            pool.call(0, time.sleep, 60)
+        with pytest.raises(KeyboardInterrupt, match="stopped"):
+            pool.call(0, int)
+        assert gone(pid)
+
+
+def test_closing_ends_the_processes_and_removes_the_files():
+    array = np.ones(100_000)
+    with WorkerProcesses(2) as pool:
+        pids = [pool.call(index, os.getpid) for index in range(2)]
+        pool.call(0, np.sum, array)
+        folder = pool._arrays.folder
+        assert list(folder.iterdir())
+    assert all(gone(pid) for pid in pids)
+    assert not folder.exists()
+
+
+def test_a_process_that_cannot_start_is_told_so(capfd):
+    said = r"did not start \(exit code 1\).*workers=1"
+    with (
+        WorkerProcesses(1, environment={"PYTHONHOME": os.devnull}) as pool,
+        pytest.raises(RemoteError, match=said),
+    ):
+        pool.call(0, int)
+    capfd.readouterr()
+
+
+def test_children_use_their_share_of_the_processors_unless_told_otherwise(monkeypatch):
+    for name in THREAD_LIMITS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MKL_NUM_THREADS", "7")
+    with WorkerProcesses(processors(), environment={"MINE": "yes"}) as pool:
+        environment = pool.call(0, lambda: dict(os.environ))
+    assert environment["OMP_NUM_THREADS"] == environment["NPROC"] == "1"
+    assert (environment["MKL_NUM_THREADS"], environment["MINE"]) == ("7", "yes")
+
+
+@pytest.mark.parametrize("count", [0, True, 1.5, None])
+def test_a_number_of_processes_below_one_is_refused(count):
+    with pytest.raises(ArgumentError, match="count"):
+        WorkerProcesses(count)
+
+
+# -- scripts --------------------------------------------------------------------------------------
+
+SCRIPT = """
+import os, sys, time
+import numpy as np
+from beside import double
+from afina.run import WorkerProcesses
+
+print("script", __name__)
+DATA = np.ones(100_000)
+
+class Thing:
+    def __init__(self, value):
+        self.value = value
+    def more(self):
+        return Thing(double(self.value) + DATA.sum())
+
+def work(thing):
+    return thing.more()
+
+with WorkerProcesses(1) as pool:
+    for _ in range(2):
+        got = pool.call(0, work, Thing(1))
+        print(type(got) is Thing, got.value)
+"""
+
+
+def test_a_script_without_the_main_guard_is_not_run_again(tmp_path):
+    (tmp_path / "beside.py").write_text("def double(value):\n    return 2 * value\n")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "script.py")], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines() == ["script __main__", *["True 100002.0"] * 2]
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+ORPHANS = """
+import os, sys, threading, time
+import numpy as np
+from afina.run import WorkerProcesses, worker
+
+pool = WorkerProcesses(2)
+array = np.ones(100_000)
+def work(index, given):
+    worker.remote("pid", os.getpid())
+    while index:
+        pass
+    time.sleep(60)
+def serve(name, pid):
+    os.write(1, f"{pid} {pool._arrays.folder}\\n".encode())
+for index in range(2):
+    threading.Thread(target=pool.call, args=(index, work, index, array),
+                     kwargs={"serve": serve}).start()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_children_and_files_do_not_outlive_a_parent_that_is_killed():
+    with subprocess.Popen([sys.executable, "-c", ORPHANS], stdout=subprocess.PIPE) as parent:
+        try:
+            said = [parent.stdout.readline().decode().split() for _ in range(2)]
+        finally:
+            parent.kill()
+    assert all(gone(int(pid)) for pid, _ in said), "one sleeps, one is busy"
+    assert not Path(said[0][1]).exists()
