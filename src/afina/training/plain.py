@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from afina.training.fused import keras_parts, reasons
+from afina.training.fused.key import is_all_kerass
 
 STEPS_AT_ONCE = 100
 """Steps that TensorFlow runs before it comes back to Python."""
@@ -15,8 +16,8 @@ STEPS_AT_ONCE = 100
 def hasten(model: keras.Model, callbacks: Any = None) -> None:
     """On TensorFlow: compiles the train step with XLA and runs many steps at once.
 
-    Only for models of Keras' own layers, whose steps are known to compile, that left both settings
-    as they are by default; and many steps at once only if no callback looks at single batches.
+    Only for models of Keras' own parts, whose steps are known to compile: a loss of the user's may do
+    what XLA cannot. And many steps at once only if no callback looks at single batches.
     On other backends nothing is done.
 
     Args:
@@ -25,12 +26,7 @@ def hasten(model: keras.Model, callbacks: Any = None) -> None:
     """
     if keras.backend.backend() != "tensorflow" or not keras_parts.available:
         return
-    if not keras_parts.is_stock_model(model) or not getattr(model, "compiled", False):
-        return
-    layers = keras_parts.layers_of(model)
-    if not all(type(each).__module__.startswith("keras.src.layers") for each in layers[1:]):
-        return
-    if model.run_eagerly or any(isinstance(each, keras.layers.Lambda) for each in layers):
+    if not getattr(model, "compiled", False) or model.run_eagerly or not is_all_kerass(model):
         return
     if keras.distribution.distribution() is not None:
         return

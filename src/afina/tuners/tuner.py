@@ -144,8 +144,16 @@ class Tuner(BaseTuner):
             training.check_data(args, kwargs, self.oracle.objective.names)
 
     def _run_all(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Runs the trials: one after the other, or side by side in threads or in processes."""
+        """Runs the trials, and lets go of the data: the next search may find others in them."""
+        try:
+            self._run_trials(args, kwargs)
+        finally:
+            self._trainer.engine.data.forget()
+
+    def _run_trials(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """One after the other, or side by side in threads or in processes."""
         workers = count_workers(self.workers, why_one=self._why_one_worker)
+        self._trainer.engine.one_thread = workers > 1
         if workers == 1:
             super()._run_all(args, kwargs)
             return
@@ -185,10 +193,10 @@ class Tuner(BaseTuner):
         reason = training.why_not_fused(self.training)
         if reason is not None:
             return reason
-        if type(self.hypermodel).fit is not HyperModel.fit:
-            return f"{type(self.hypermodel).__name__} overrides fit"
         if not type(self).run_trial.__module__.startswith("afina."):
             return f"{type(self).__name__} overrides run_trial"
+        if type(self.hypermodel).fit is not HyperModel.fit:
+            return f"{type(self.hypermodel).__name__} overrides fit"
         return None
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:

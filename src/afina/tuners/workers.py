@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import keras
 
 from afina import training
 from afina.errors import ArgumentError, wrong
+from afina.run import processors
 from afina.training.session import (
     SETTINGS,
     read_globals,
@@ -45,13 +45,6 @@ def count_workers(workers: Any, *, why_one: Callable[[], str | None]) -> int:
         return 1
     devices = accelerators()
     return len(devices) or min(processors(), MOST)
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def accelerators() -> list[Any]:

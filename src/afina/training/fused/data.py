@@ -1,4 +1,8 @@
-"""The data of a search, placed on the device once and shared by all its trials."""
+"""The data of a search, placed on the device once and shared by all its trials.
+
+Arrays are told by their identity and by a look at some of their numbers: a callback that augments
+them in place, or a `build` that scales them, means other data.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,13 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from afina.training.fused import keras_parts
 from afina.training.fused.sparse import Rows, as_rows
+
+LOOKS = 64
+"""Rows, and numbers in each, that are looked at to see whether an array was changed in place."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,10 @@ class Arrays:
             import jax
 
             self.placed[device] = tuple(
-                leaf.on(device) if isinstance(leaf, Rows) else jax.device_put(leaf, device)
+                # Not the user's own memory, which may change.
+                leaf.on(device)
+                if isinstance(leaf, Rows)
+                else jax.device_put(leaf, device, may_alias=False)
                 for leaf in self.leaves
             )
         return self.placed[device]
@@ -117,6 +128,12 @@ class DataCache:
         self._splits: dict[Any, tuple[Any, Any]] = {}
         self._arrays: dict[Any, tuple[Any, Arrays]] = {}
 
+    def forget(self) -> None:
+        """Lets go of all data: they are read again when they are asked for."""
+        with self._lock:
+            self._splits.clear()
+            self._arrays.clear()
+
     def parts(self, given: Mapping[str, Any]) -> tuple[Samples, Samples | None]:
         """Training and validation samples for the arguments of `fit`, all of them by name.
 
@@ -136,8 +153,14 @@ class DataCache:
         tested = self._samples(validation, given["validation_batch_size"] or size, False, None)
         return trained, tested
 
+    def look(self, given: Mapping[str, Any]) -> int:
+        """Tells whether any of the arguments' arrays was changed in place meanwhile: another number
+        then, as good as always."""
+        names = ("x", "y", "sample_weight", "validation_data")
+        return _look([given[name] for name in names])
+
     def _split(self, arrays: Any, fraction: float) -> tuple[Any, Any]:
-        key = (_identity(arrays), fraction)
+        key = (_identity(arrays), _look(arrays), fraction)
         with self._lock:
             if key not in self._splits:
                 _forget_oldest(self._splits, self.most)
@@ -151,7 +174,8 @@ class DataCache:
         batches = keras_parts.Batches(
             x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, class_weight=class_weight
         )
-        key = (_identity(arrays), repr(class_weight))
+        floats = keras.config.floatx()
+        key = (_identity(arrays), _look(arrays), repr(class_weight), floats)
         with self._lock:
             if key not in self._arrays:
                 _forget_oldest(self._arrays, self.most)
@@ -162,6 +186,26 @@ class DataCache:
 def _identity(arrays: Any) -> tuple[Any, ...]:
     leaves = keras.tree.flatten(arrays)
     return (repr(keras.tree.map_structure(lambda _: 0, arrays)), *map(id, leaves))
+
+
+def _look(arrays: Any) -> int:
+    """What some of the numbers say, to tell when they have changed."""
+    return hash(tuple(_some(leaf).tobytes() for leaf in keras.tree.flatten(arrays)))
+
+
+def _some(leaf: Any) -> NDArray[Any]:
+    """A few numbers of what may be changed in place; none of others."""
+    if hasattr(leaf, "iloc"):
+        some = np.asarray(leaf.iloc[:: max(1, len(leaf) // LOOKS)])
+    elif isinstance(leaf, np.ndarray) and leaf.ndim:
+        some = leaf
+    else:
+        return np.empty(0)
+    rows = max(1, len(some) // (LOOKS if some.ndim > 1 else LOOKS**2))
+    matrix = some if some.flags.c_contiguous else some[::rows]
+    matrix = matrix.reshape(len(matrix), -1)
+    every = max(1, matrix.shape[1] // LOOKS)
+    return matrix[:: rows if matrix.shape[0] == len(some) else 1, ::every]
 
 
 def _forget_oldest(cache: dict[Any, Any], most: int) -> None:

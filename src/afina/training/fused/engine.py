@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -18,7 +18,10 @@ from afina.training.fused.program import Functions, Plan, Program, State, compil
 from afina.training.fused.sparse import first_dense
 from afina.training.stage import stage
 
-PROGRAMS = 16
+if TYPE_CHECKING:
+    from afina.training.fused.loop import Training
+
+PROGRAMS = 32
 """Compiled programs that are kept, the most recently used ones: about a megabyte each."""
 
 
@@ -107,6 +110,8 @@ class Engine:
         self.memory = memory
         self.data = DataCache(sparse=sparse)
         self.programs = ProgramCache()
+        self.gains: dict[Any, float] = {}
+        """What training together was found to gain, by group: see `Group.gain`."""
 
     def why_not(
         self, model: keras.Model, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -144,7 +149,20 @@ class Engine:
             CannotFuseError: `why_not` names a reason, or the train step cannot be traced as one
                 program. No epoch has been trained, no callback called.
         """
-        kwargs = kwargs or {}
+        return self.training(model, args, kwargs or {}, seconds or Seconds()).run()
+
+    def training(
+        self,
+        model: keras.Model,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        seconds: Seconds,
+    ) -> Training:
+        """What `fit` runs: the training, its model built, before its first epoch.
+
+        Raises:
+            CannotFuseError: `why_not` names a reason.
+        """
         reason = self.why_not(model, args, kwargs)
         if reason is not None:
             raise CannotFuseError(reason)
@@ -152,7 +170,7 @@ class Engine:
         assert isinstance(given, dict), "why_not has looked"
         from afina.training.fused.loop import Training
 
-        return Training(self, model, given, seconds or Seconds()).run()
+        return Training(self, model, given, seconds)
 
     def program(
         self,
@@ -171,7 +189,7 @@ class Engine:
             CannotFuseError: The train step cannot be traced.
         """
         state = State.of(model)
-        key = self._key(model, state, train, validation, plan, rows, device)
+        key = self.key(model, state, train, validation, plan, rows, device)
 
         def make() -> Program:
             try:
@@ -188,7 +206,7 @@ class Engine:
 
         return self.programs.get(key, make)
 
-    def _key(
+    def key(
         self,
         model: keras.Model,
         state: State,
@@ -198,6 +216,7 @@ class Engine:
         rows: int,
         device: Any,
     ) -> Any:
+        """What tells the program that `program` would give from others; None if nothing can."""
         configuration = program_key(model)
         if configuration is None:
             return None
@@ -205,7 +224,7 @@ class Engine:
             train.arrays.signature(),
             None if validation is None else validation.arrays.signature(),
         )
-        return (configuration, state.signature(), data, plan, rows, device)
+        return (configuration, state.signature(), data, plan, rows, device, self.one_thread)
 
     def takes_rows(self, model: keras.Model, *parts: Samples | None) -> bool:
         """Whether the model can do with the data as they are, by their non-zeros perhaps."""

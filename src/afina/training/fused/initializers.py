@@ -88,10 +88,12 @@ def _cut(draw: Any, shape: Any) -> Any:
     return jax.device_put(np.asarray(draw)[:count].reshape(tuple(shape)))
 
 
-def _is_traced(*values: Any) -> bool:
+def _is_plain(low: Any, high: Any, seed: Any) -> bool:
+    """Whether a draw's parameters are single numbers and nothing is a part of a trace."""
     import jax
 
-    return any(isinstance(value, jax.core.Tracer) for value in values)
+    traced = any(isinstance(value, jax.core.Tracer) for value in (low, high, seed))
+    return not traced and np.ndim(low) == np.ndim(high) == 0
 
 
 def _standard(dtype: Any, seed: Any) -> tuple[str, Any]:
@@ -106,7 +108,7 @@ def _uniform(plain: Callable[..., Any]) -> Callable[..., Any]:
         shape: Any, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None, seed: Any = None
     ) -> Any:
         length = _length(shape)
-        if length is None or _in_a_trace() or _is_traced(minval, maxval, seed):
+        if length is None or _in_a_trace() or not _is_plain(minval, maxval, seed):
             return plain(shape, minval=minval, maxval=maxval, dtype=dtype, seed=seed)
         name, key = _standard(dtype, seed)
         return _cut(_jax().uniform(key, (length,), name, minval=minval, maxval=maxval), shape)
@@ -121,7 +123,7 @@ def _normal(
         shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None
     ) -> Any:
         length = _length(shape)
-        if length is None or _in_a_trace() or _is_traced(mean, stddev, seed):
+        if length is None or _in_a_trace() or not _is_plain(mean, stddev, seed):
             return plain(shape, mean=mean, stddev=stddev, dtype=dtype, seed=seed)
         name, key = _standard(dtype, seed)
         return _cut(draw(key, (length,), name) * stddev + mean, shape)

@@ -176,6 +176,15 @@ def layers_of(model: keras.Model) -> Sequence[Any]:
     return list(model._flatten_layers())
 
 
+def graph_of(model: keras.Model) -> tuple[list[Any], list[Any], list[Any]]:
+    """Inputs, outputs and calls of layers of a built stock model; nothing where it has no graph."""
+    graph = getattr(model, "_functional", None) or model
+    if not isinstance(graph, Functional):
+        return [], [], []
+    nodes = [node for each in graph._nodes_by_depth.values() for node in each]
+    return list(graph.inputs), list(graph.outputs), nodes
+
+
 def output_shapes(model: keras.Model) -> list[tuple[int | None, ...]]:
     """What each layer of a stock model gives for one sample, nested ones too."""
     nodes = [node for layer in layers_of(model) for node in getattr(layer, "_inbound_nodes", [])]
@@ -250,11 +259,15 @@ def _has_other_rows_in_view(layer: Any) -> bool:
         operations = getattr(layer, "operations", [])
         free = all(tensor.shape[0] is None for tensor in getattr(layer, "inputs", None) or [])
         return not free or not all(isinstance(each, keras.Layer) for each in operations)
-    if getattr(layer, "stateful", False):
-        return True
+    return getattr(layer, "stateful", False) or holds_others_code(layer)
+
+
+def holds_others_code(part: Any) -> bool:
+    """Whether a layer or optimizer has functions, or objects that can be called, that are not
+    Keras'."""
     return any(
         callable(value) and not _is_kerass(value) and not _is_kerass(type(value))
-        for value in vars(layer).values()
+        for value in vars(part).values()
     )
 
 

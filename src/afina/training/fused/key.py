@@ -44,6 +44,20 @@ class _UnknownError(Exception):
     """Something of which nobody can say what it does to a program."""
 
 
+def is_all_kerass(model: keras.Model) -> bool:
+    """Whether a compiled model consists of Keras' own parts only, optimizer, losses and metrics too,
+    and no function of the user's is among them."""
+    layers = keras_parts.layers_of(model)
+    if not keras_parts.is_stock_model(model) or not all(map(_is_stock, layers)):
+        return False
+    if any(keras_parts.holds_others_code(each) for each in (*layers, model.optimizer)):
+        return False
+    try:
+        return _is_kerass(type(model.optimizer)) and _is_plain(_quietly(model))
+    except Exception:  # a part that cannot be put into words is not Keras'
+        return False
+
+
 def program_key(model: keras.Model) -> tuple[Any, ...] | None:
     """What tells the model's program from others; None where a part is not Keras' own.
 
@@ -63,15 +77,20 @@ def program_key(model: keras.Model) -> tuple[Any, ...] | None:
     if not _is_kerass(type(optimizer)) or _has_hidden_settings(optimizer):
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on lambdas, which end in None below
-            parts = _configurations(model)
+        parts = _quietly(model)
         if not _is_plain(parts):
             return None
         held = _Holdings(model).of_all()
         return json.dumps(parts, sort_keys=True), held, _paths(model), _settings()
     except Exception:  # a part that cannot be put into words has no key
         return None
+
+
+def _quietly(model: keras.Model) -> dict[str, Any]:
+    """The configurations of a compiled model and of what it was compiled with."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on lambdas, which are not plain
+        return _configurations(model)
 
 
 def _configurations(model: keras.Model) -> dict[str, Any]:

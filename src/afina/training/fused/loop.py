@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
@@ -16,6 +18,30 @@ from afina.training.stage import stage
 
 if TYPE_CHECKING:
     from afina.training.fused.engine import Engine, Seconds
+
+
+@dataclass(frozen=True)
+class Work:
+    """A call of a compiled program that a training waits for."""
+
+    kind: Literal["train", "validate"]
+    arrays: Any
+    """The state: trainable, non-trainable and the optimizer's arrays."""
+
+    metrics: Any
+    """What the metrics' variables begin with."""
+
+    leaves: Any
+    """The data, on the device."""
+
+    places: Any = None
+    """Row numbers in the order of training; None for a validation."""
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """What the program is called with."""
+        given = (self.arrays, self.metrics, self.leaves)
+        return given if self.places is None else (*given, self.places)
 
 
 class Training:
@@ -35,29 +61,50 @@ class Training:
         self.model = model
         self.given = given
         self.seconds = seconds
+        self.device = memory.device()
         self.train, self.validation = engine.data.parts(given)
+        self.is_changed = False
+        """Whether a callback has changed the model's structure, or the data, since."""
+
+        self._look()
+
+    def _look(self) -> None:
+        """Builds what is not built, and notes what the model and the data are now."""
+        engine, model = self.engine, self.model
         with quick_initializers():
             self.train.batches.build(model)
         if not engine.takes_rows(model, self.train, self.validation):
             self.train = self.train.dense()
             self.validation = None if self.validation is None else self.validation.dense()
         self.plan = Plan.of(model, self.train, self.validation)
-        self.device = memory.device()
         self.rows = memory.rows_at_once(
             self.train, self.validation, self.plan.batch_size, self.device, engine.memory
         )
-        self._programs: dict[tuple[int, Plan], Program] = {}
-        self._made_of: Any = None
         model.reset_metrics()
         self._zeros = [np.array(v.value) for v in model.metrics_variables]
-        self._prepare()
+        self._programs: dict[tuple[int, Plan], Program] = {}
+        self._made_of = _structure(model)
+        self._looked = engine.data.look(self.given)
 
-    def _prepare(self) -> None:
-        """Makes the programs, for the structure that the model has now."""
-        self._programs = {}
-        self._made_of = _structure(self.model)
+    def prepare(self) -> None:
+        """Makes the programs.
+
+        Raises:
+            CannotFuseError: The train step cannot be traced.
+        """
         for rows in {self.rows, self.train.size % self.rows or self.rows}:
             self._program(rows)
+
+    def _prepare_anew(self) -> None:
+        """In the middle of a training, where there is no way back to plain `fit`."""
+        from afina.training.fused.engine import CannotFuseError
+
+        self.is_changed = True
+        try:
+            self._look()
+            self.prepare()
+        except CannotFuseError as error:
+            raise error.__cause__ or error from None
 
     def _program(self, rows: int) -> Program:
         known = self._programs.get((rows, self.plan))
@@ -76,21 +123,49 @@ class Training:
     # -- the loop -------------------------------------------------------------------------------
 
     def run(self) -> Any:
-        """Trains all epochs, as `fit` does; returns the History."""
+        """Trains all epochs, as `fit` does; returns the History.
+
+        Raises:
+            CannotFuseError: The train step cannot be traced; no callback has been called.
+        """
+        self.prepare()
+        with closing(self.epochs()) as epochs:
+            try:
+                work = next(epochs)
+                while True:
+                    work = epochs.send(self.compute(work))
+            except StopIteration as end:
+                return end.value
+
+    @property
+    def first_epoch(self) -> int:
+        """The number of the first epoch, from 0."""
+        return getattr(self.model, "_initial_epoch", 0) or self.given["initial_epoch"]
+
+    def epochs(self) -> Generator[Work, Any, Any]:
+        """All epochs, as `fit` goes through them, but for the work of the programs.
+
+        That is left to the caller, so that several trainings can be taken through theirs together.
+
+        Yields:
+            Work; to be sent what the program returns.
+
+        Returns:
+            The History.
+        """
         model, given = self.model, self.given
         callbacks = self._callbacks()
         model.stop_training = False
         callbacks.on_train_begin()
         finished = False
         logs: dict[str, Any] = {}
-        first = getattr(model, "_initial_epoch", 0) or given["initial_epoch"]
         try:
-            for epoch in range(first, given["epochs"]):
+            for epoch in range(self.first_epoch, given["epochs"]):
                 callbacks.on_epoch_begin(epoch)
-                logs = self._train_epoch()
+                logs = yield from self._train_epoch()
                 if self.validation is not None and self._is_validated(epoch):
                     callbacks.on_test_begin()
-                    tested = self._validate()
+                    tested = yield from self._validate()
                     callbacks.on_test_end(tested)
                     logs.update({f"val_{name}": value for name, value in tested.items()})
                 callbacks.on_epoch_end(epoch, logs)
@@ -125,41 +200,43 @@ class Training:
 
     # -- one epoch ------------------------------------------------------------------------------
 
-    def _train_epoch(self) -> dict[str, Any]:
-        import jax
-
-        if _structure(self.model) != self._made_of:  # a callback froze layers or compiled anew
-            self.train.batches.build(self.model)
-            self._prepare()
+    def _train_epoch(self) -> Generator[Work, Any, dict[str, Any]]:
+        changed = self.engine.data.look(self.given) != self._looked  # by a callback, in place
+        if changed:
+            self.train, self.validation = self.engine.data.parts(self.given)
+        if changed or not _equal(_structure(self.model), self._made_of):
+            self._prepare_anew()
         order = self.train.batches.order()
         self._make_room(order)
         state = State.of(self.model)
         arrays: Any = (state.trainable, state.non_trainable, state.optimizer)
         metrics: Any = self._zeros
         logs: Any = {}
-        with self.seconds.counted("train"):
-            for leaves, places in self._chunks(order):
-                program = self._program(len(places))
-                with stage.left():
-                    arrays, metrics, logs = program.train(arrays, metrics, leaves, places)
-                    jax.block_until_ready(logs)
+        for leaves, places in self._chunks(order):
+            arrays, metrics, logs = yield Work("train", arrays, metrics, leaves, places)
         State(arrays[0], arrays[1], arrays[2], metrics).write(self.model)
         return _numbers(logs)
 
-    def _validate(self) -> dict[str, Any]:
-        import jax
-
+    def _validate(self) -> Generator[Work, Any, dict[str, Any]]:
         assert self.validation is not None
         state = State.of(self.model)
         arrays = (state.trainable, state.non_trainable, state.optimizer)
-        validate = self._program(self.rows).validate
-        assert validate is not None
-        with self.seconds.counted("validate"), stage.left():
-            leaves = self.validation.arrays.on(self.device)
-            non_trainable, metrics, logs = validate(arrays, self._zeros, leaves)
-            jax.block_until_ready(logs)
+        leaves = self.validation.arrays.on(self.device)
+        non_trainable, metrics, logs = yield Work("validate", arrays, self._zeros, leaves)
         State(state.trainable, non_trainable, state.optimizer, metrics).write(self.model)
         return _numbers(logs)
+
+    def compute(self, work: Work) -> Any:
+        """Does the work with the training's own program; returns what that returns."""
+        import jax
+
+        program = self._program(self.rows if work.places is None else len(work.places))
+        function = program.train if work.kind == "train" else program.validate
+        assert function is not None
+        with self.seconds.counted(work.kind), stage.left():
+            result = function(*work.inputs)
+            jax.block_until_ready(result)
+        return result
 
     def _chunks(self, order: np.ndarray[Any, Any]) -> Iterator[tuple[Any, Any]]:
         """The data and the row numbers of each call of the training program."""
@@ -184,13 +261,15 @@ class Training:
 
 
 def _structure(model: keras.Model) -> tuple[Any, ...]:
-    """What a running training must not change without new programs: told cheaply."""
-    return (
-        id(model.optimizer),
-        len(model.trainable_variables),
-        len(model.non_trainable_variables),
-        len(model.metrics_variables),
-    )
+    """What a callback may change by freezing layers or compiling anew, so that programs no longer
+    fit: told cheaply."""
+    variables = (model.trainable_variables, model.non_trainable_variables, model.metrics_variables)
+    shapes = [[(tuple(v.shape), v.dtype) for v in each] for each in variables]
+    return model.optimizer, model._compile_loss, model._compile_metrics, shapes
+
+
+def _equal(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    return all(a is b for a, b in zip(one[:3], other[:3], strict=True)) and one[3] == other[3]
 
 
 def _numbers(logs: Mapping[str, Any]) -> dict[str, Any]:

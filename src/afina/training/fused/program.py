@@ -129,7 +129,7 @@ def _merged_size(model: keras.Model, size: int) -> int:
     shapes = keras_parts.output_shapes(model)
     if any(axis is None for shape in shapes for axis in shape):
         return 1  # nobody knows what a row takes
-    numbers = sum(map(math.prod, shapes))
+    numbers = sum(math.prod(axis or 1 for axis in shape) for shape in shapes)
     most = max(1, min(MERGED, VALIDATION_BYTES // max(1, 4 * numbers)))
     steps = -(-size // most)
     even = [count for count in range(steps, steps + 8) if size % count == 0]
@@ -231,12 +231,15 @@ class Functions:
 
     def _batch(self, samples: Samples, leaves: Any, places: Any, room: int) -> tuple[Any, Any]:
         """The rows at these places, as `train_step` takes them, and a sparse batch or None."""
+        import jax
+
         taken: list[Any] = []
         batch = None
         for leaf, arrays in zip(samples.arrays.leaves, leaves, strict=True):
             if isinstance(leaf, Rows):
                 batch = sparse.take(arrays, places, room)
-                taken.append(keras.ops.zeros((places.shape[0], leaf.width), leaf.dtype))
+                kind = jax.dtypes.canonicalize_dtype(leaf.dtype)
+                taken.append(jax.numpy.zeros((places.shape[0], leaf.width), kind))
             else:
                 taken.append(arrays.at[places].get(mode="promise_in_bounds"))
         return self._structured(samples, taken), batch

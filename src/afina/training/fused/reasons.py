@@ -41,6 +41,9 @@ def fit_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, A
     unknown = sorted(set(kwargs) - set(names))
     if len(args) > len(names) or unknown:
         return f"fit does not take {unknown or 'so many arguments'}"
+    twice = sorted(set(kwargs) & set(names[: len(args)]))
+    if twice:
+        return f"fit was given {twice} twice"
     defaults = {name: ARGUMENTS[name].default for name in names}
     return {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
 

@@ -125,32 +125,16 @@ def first_dense(model: keras.Model) -> Any | None:
     """The Dense layer that alone reads the model's only input; None where there is none."""
     if not keras_parts.is_stock_model(model):
         return None
-    inputs = getattr(model, "inputs", None) or []
-    if len(inputs) != 1:
+    inputs, outputs, nodes = keras_parts.graph_of(model)
+    if len(inputs) != 1 or len(inputs[0].shape) != 2 or any(t is inputs[0] for t in outputs):
         return None
-    readers = [
-        operation
-        for operation in getattr(model, "operations", model.layers)
-        if any(tensor is inputs[0] for tensor in _reads(operation, model))
-        and not isinstance(operation, keras.layers.InputLayer)
-    ]
-    if isinstance(model, keras.Sequential):
-        readers = model.layers[:1]
-    if len(readers) != 1 or type(readers[0]) is not keras.layers.Dense:
+    readers = [node for node in nodes if any(t is inputs[0] for t in node.input_tensors)]
+    if len(readers) != 1 or type(readers[0].operation) is not keras.layers.Dense:
         return None
-    dense = readers[0]
+    dense = readers[0].operation
     plain = not getattr(dense, "lora_enabled", False) and "call" not in vars(dense)
-    used_once = len(getattr(dense, "_inbound_nodes", [])) <= 2
-    floats = dense.quantization_mode is None
-    return dense if plain and used_once and floats else None
-
-
-def _reads(operation: Any, model: keras.Model) -> Sequence[Any]:
-    return [
-        tensor
-        for node in getattr(operation, "_inbound_nodes", [])
-        for tensor in keras.tree.flatten(node.input_tensors)
-    ]
+    used_once = sum(node.operation is dense for node in nodes) == 1
+    return dense if plain and used_once and dense.quantization_mode is None else None
 
 
 @dataclass(frozen=True)
@@ -200,9 +184,11 @@ def fed(layer: Any, batch: Batch) -> Iterator[None]:
     def call(inputs: Any, training: Any = None) -> Any:
         del training
         kernel = keras.ops.convert_to_tensor(layer.kernel)
-        rows = kernel[batch.columns]
+        # Products of half precision are summed up in full, too.
+        rows = kernel.astype("float32" if kernel.dtype.itemsize < 4 else kernel.dtype)
+        rows = rows[batch.columns]
         if batch.values is not None:
-            rows = rows * batch.values[:, None].astype(rows.dtype)
+            rows = rows * batch.values[:, None].astype(inputs.dtype).astype(rows.dtype)
         sums = jax.ops.segment_sum(
             rows, batch.places, num_segments=batch.size + 1, indices_are_sorted=True
         )

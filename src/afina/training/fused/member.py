@@ -1,0 +1,171 @@
+"""`Member`: one training of a group, with random streams of its own, taken from wait to wait."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from afina.training.fused.engine import Engine, Seconds
+from afina.training.fused.loop import Training, Work
+from afina.training.fused.program import State
+from afina.training.session import read_session, write_session
+
+
+@dataclass
+class Streams:
+    """Python's and NumPy's random streams and Keras' session, as one training's code finds them."""
+
+    python: Any
+    numpy: Any
+    session: dict[str, Any]
+
+    @classmethod
+    def now(cls) -> Streams:
+        """Those of the process."""
+        return cls(random.getstate(), np.random.get_state(), read_session())
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Code in the block draws from these, which go on; the process' own stay as they were."""
+        outside = Streams.now()
+        self._write()
+        try:
+            yield
+        finally:
+            vars(self).update(vars(Streams.now()))
+            outside._write()
+
+    def _write(self) -> None:
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)
+        write_session(self.session)
+
+
+@dataclass
+class Member:
+    """What `model.fit(*args, **kwargs)` would do, as one training of several."""
+
+    model: keras.Model
+    """Compiled."""
+
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    streams: Streams = field(default_factory=Streams.now)
+    """Where its random draws begin: as the process' streams were when the member was made.
+    Afterwards as its training left them."""
+
+    seconds: Seconds = field(default_factory=Seconds)
+    """Where the time went; of what members do together, each has an equal part."""
+
+    _training: Training | None = field(default=None, init=False, repr=False)
+
+    def training(self, engine: Engine) -> Training:
+        """The training, its model built; made once.
+
+        Raises:
+            CannotFuseError: As for `Engine.fit`.
+        """
+        if self._training is None:
+            with self.streams.inside():
+                self._training = engine.training(self.model, self.args, self.kwargs, self.seconds)
+        return self._training
+
+    def key(self, engine: Engine) -> Any:
+        """What the members of one group have in common, the program's key first; None where nothing
+        tells, or where the data do not fit on the device.
+
+        Raises:
+            CannotFuseError: As for `Engine.fit`.
+        """
+        own = self.training(engine)
+        train, validation = own.train, own.validation
+        if own.rows != train.size:
+            return None
+        with self.streams.inside():
+            state = State.of(self.model)
+            key = engine.key(self.model, state, train, validation, own.plan, own.rows, own.device)
+        data = id(train.arrays), None if validation is None else id(validation.arrays)
+        return None if key is None else (key, *data)
+
+    def run(self, engine: Engine) -> Any:
+        """Trains it alone, as `Engine.fit` does; the History, or the Exception that ended it."""
+        training = self.training(engine)
+        with self.streams.inside():
+            try:
+                return training.run()
+            except Exception as error:
+                return error
+
+
+class Seat:
+    """A member on its way through its epochs.
+
+    Args:
+        member: Not begun.
+        engine: That trains it.
+    """
+
+    def __init__(self, member: Member, engine: Engine) -> None:
+        self.member = member
+        self.training = member.training(engine)
+        self.work: Work | None = None
+        """What it waits for; None before it begins and when it is through."""
+
+        self.result: Any = None
+        """The History, or the Exception that ended it."""
+
+        self.left = self.training.given["epochs"] - self.training.first_epoch
+        """Epochs to train."""
+
+        self._epochs = self.training.epochs()
+
+    @property
+    def kind(self) -> str | None:
+        """Of the work: "train" or "validate"."""
+        return None if self.work is None else self.work.kind
+
+    def go_on(self, answer: Any = None) -> None:
+        """To the next wait, or to the end.
+
+        Args:
+            answer: What a program returned for the work; None to begin.
+        """
+        self._advance(lambda: self._epochs.send(answer))
+
+    def go_on_alone(self) -> None:
+        """The same, with the work done by a program of its own."""
+        assert self.work is not None
+        failed: Exception | None = None
+        try:
+            with self.member.streams.inside():
+                answer = self.training.compute(self.work)
+        except Exception as error:
+            failed = error
+        if failed is None:
+            self.go_on(answer)
+        else:
+            thrown = failed
+            self._advance(lambda: self._epochs.throw(thrown))
+
+    def close(self) -> None:
+        """Ends the training where it is, if it is not through."""
+        if self.work is not None:
+            with self.member.streams.inside():
+                self._epochs.close()
+
+    def _advance(self, step: Callable[[], Work]) -> None:
+        self.left -= self.kind == "train"
+        self.work = None
+        with self.member.streams.inside():
+            try:
+                self.work = step()
+            except StopIteration as end:
+                self.result = end.value
+            except Exception as error:
+                self.result = error
