@@ -26,7 +26,8 @@ from afina.training import compile_cache
 
 def count():
     folder = os.environ["AFINA_COMPILE_CACHE"]
-    return len([f for f in os.listdir(folder) if f.endswith("-cache")]) if os.path.isdir(folder) else 0
+    files = os.listdir(folder) if os.path.isdir(folder) else []
+    return len([f for f in files if f.endswith("-cache")])
 
 told = {"before": count()}
 with compile_cache():
@@ -124,7 +125,7 @@ def test_the_settings_are_put_back(
         "jax_persistent_cache_min_entry_size_bytes",
     ]
     before = [getattr(jax.config, name) for name in names]
-    with pytest.raises(ZeroDivisionError), compile_cache():
+    with pytest.raises(ZeroDivisionError), compile_cache():  # noqa: PT012
         assert jax.config.jax_compilation_cache_dir == str(tmp_path / "made" / "anew")
         with compile_cache():  # a search within a search
             pass

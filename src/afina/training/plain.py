@@ -16,8 +16,8 @@ STEPS_AT_ONCE = 100
 def hasten(model: keras.Model, callbacks: Any = None) -> None:
     """On TensorFlow: compiles the train step with XLA and runs many steps at once.
 
-    Only for models of Keras' own parts, whose steps are known to compile: a loss of the user's may do
-    what XLA cannot. And many steps at once only if no callback looks at single batches.
+    Only for models of Keras' own parts, whose steps are known to compile: a loss of the user's may
+    do what XLA cannot. And many steps at once only if no callback looks at single batches.
     On other backends nothing is done.
 
     Args:

@@ -45,8 +45,8 @@ class _UnknownError(Exception):
 
 
 def is_all_kerass(model: keras.Model) -> bool:
-    """Whether a compiled model consists of Keras' own parts only, optimizer, losses and metrics too,
-    and no function of the user's is among them."""
+    """Whether a compiled model consists of Keras' own parts only, optimizer, losses and metrics
+    too, and no function of the user's is among them."""
     layers = keras_parts.layers_of(model)
     if not keras_parts.is_stock_model(model) or not all(map(_is_stock, layers)):
         return False

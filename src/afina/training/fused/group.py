@@ -1,0 +1,319 @@
+"""Grouped trials: models of one program trained together, all their epochs in one program.
+
+On an accelerator a step of a small model takes as long as starting its kernels does, and the same
+step of several models at once hardly longer. On a CPU next to nothing is gained, so `Group` can
+measure whether it pays. No arithmetic is shared: each model has its own weights, moments, learning
+rate, seeds and order of samples, and gets the numbers that it would have got alone, to rounding.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from afina.errors import ArgumentError, wrong
+from afina.training.fused.batched import lower_batched
+from afina.training.fused.data import Samples
+from afina.training.fused.engine import CannotFuseError, Engine, Seconds
+from afina.training.fused.loop import Training
+from afina.training.fused.member import Member, Seat
+from afina.training.fused.program import Functions, Plan, Program, State, compile_both
+from afina.training.stage import stage
+
+LEAST = 1.3
+"""How many times as fast a group must train for it to pay."""
+
+STEPS = 50
+"""Most steps that are measured to tell."""
+
+WORTH = 10_000
+"""Steps that must be left for a smaller program to be worth compiling."""
+
+
+def alike(engine: Engine, members: Sequence[Member]) -> list[list[Member]]:
+    """Sorts members by what they can be grouped with; those of which nothing tells stand alone.
+
+    Args:
+        engine: That is to train them.
+        members: In any order, which they keep.
+
+    Raises:
+        CannotFuseError: As for `Engine.fit`.
+    """
+    sorts: dict[Any, list[Member]] = {}
+    for member in members:
+        key = member.key(engine)
+        sorts.setdefault(id(member) if key is None else key, []).append(member)
+    return list(sorts.values())
+
+
+class Group:
+    """Trainings that go through their epochs together.
+
+    Each has its own callbacks, History, number of epochs and random streams. One that stops, ends
+    or raises takes no more part; the others go on. One whose model or data a callback changes goes
+    on by programs of its own.
+
+    Args:
+        engine: Has the data and the programs.
+        members: Models of one architecture and optimizer, with the same data and batch size.
+        worth: Steps that must be left for half a group to get a smaller program.
+
+    Raises:
+        ArgumentError: The members are not alike, or there are none.
+        CannotFuseError: As for `Engine.fit`. No epoch has been trained, no callback called.
+    """
+
+    def __init__(self, engine: Engine, members: Sequence[Member], *, worth: int = WORTH) -> None:
+        if not members:
+            raise ArgumentError(wrong("members", "there must be at least one", members))
+        self.engine = engine
+        self.members = list(members)
+        self.worth = worth
+        self.width = len(self.members)
+        """How many models the program takes."""
+
+        self.failure: str | None = None
+        """Why the program for all failed, so that the members went on alone; None if it did not."""
+
+        self._programs: dict[Any, Program] = {}
+        if len(self.members) > 1:
+            _check_alike(engine, self.members)
+
+    # -- does it pay? ---------------------------------------------------------------------------
+
+    def pays(self, *, least: float = LEAST, steps: int = STEPS) -> bool:
+        """Whether the group trains at least so many times as fast as its members one by one.
+
+        Args:
+            least: How many times.
+            steps: As for `gain`.
+        """
+        return len(self.members) > 1 and self.gain(steps=steps) >= least
+
+    def gain(self, *, steps: int = STEPS) -> float:
+        """How many times as fast the group trains as its members one by one.
+
+        Measured on copies of the state; once for each program and number of members.
+
+        Args:
+            steps: Most that are measured. If an epoch has more, two programs are compiled for the
+                measurement alone; if not, those are measured that train it.
+
+        Returns:
+            Samples a second together over samples a second one by one; 0 if the group's program
+            cannot be made or fails.
+        """
+        width = len(self.members)
+        if width == 1:
+            return 1.0
+        key = self.members[0].key(self.engine)[0], width
+        if key not in self.engine.gains:
+            self.engine.gains[key] = self._measured(steps)
+        return self.engine.gains[key]
+
+    def _measured(self, steps: int) -> float:
+        import jax
+
+        first = self.members[0].training(self.engine)
+        whole = first.train.arrays.is_sparse or first.train.batches.steps <= steps
+        rows = first.train.size if whole else steps * first.plan.batch_size
+        validation = first.validation if whole else None
+        leaves = _leaves(first, rows)
+        states = [State.of(member.model) for member in self.members]
+        arrays = [(state.trainable, state.non_trainable, state.optimizer) for state in states]
+        metrics = [state.metrics for state in states]
+        draws = np.random.default_rng(0)
+        orders = np.stack([draws.permutation(rows).astype(np.int32) for _ in states])
+        alone = self.engine.program(
+            first.model,
+            first.train,
+            validation,
+            first.plan,
+            rows=rows,
+            device=first.device,
+            seconds=first.seconds,
+        ).train
+        ones, manys = [], []
+        try:
+            together = self._program(self.members[0], first.plan, rows, validation).train
+            for _ in range(3):
+                own = jax.tree.map(jax.numpy.copy, arrays[0])  # the program uses them up
+                ones.append(_timed(alone, own, metrics[0], leaves, orders[0]))
+                manys.append(_timed(together, arrays, metrics, leaves, orders))
+        except Exception:  # no batched form, or no memory for so many
+            return 0.0
+        return len(states) * min(ones) / min(manys)
+
+    # -- the epochs -----------------------------------------------------------------------------
+
+    def run(self, *, together: bool = True) -> list[Any]:
+        """Trains all members to their ends.
+
+        Args:
+            together: False, for where it does not pay, trains one after another as `Engine.fit`
+                does.
+
+        Returns:
+            In the members' order: the History of each, or the Exception that ended it.
+
+        Raises:
+            CannotFuseError: The train step cannot be traced for so many. No callback has been
+                called.
+        """
+        if not together or len(self.members) == 1:
+            return [member.run(self.engine) for member in self.members]
+        first = self.members[0].training(self.engine)
+        self._program(self.members[0], first.plan, first.rows, first.validation)
+        seats = [Seat(member, self.engine) for member in self.members]
+        try:
+            for seat in seats:
+                seat.go_on()
+            while waiting := [seat for seat in seats if seat.work is not None]:
+                # Who validates first catches up, so that all train the next epoch together.
+                behind = [seat for seat in waiting if seat.kind == "validate"]
+                self._serve(behind or waiting)
+        finally:
+            for seat in seats:
+                seat.close()
+        return [seat.result for seat in seats]
+
+    def _serve(self, seats: Sequence[Seat]) -> None:
+        """Does what these wait for, all the same kind of work, and takes each to its next wait."""
+        grouped = [seat for seat in seats if not seat.training.is_changed]
+        if grouped and grouped[0].kind == "train":
+            self._narrow(grouped)
+        answers: dict[int, Any] = {}
+        if grouped and self.width > 1:
+            try:
+                answers = dict(zip(map(id, grouped), self._together(grouped), strict=True))
+            except Exception as error:  # memory, most likely: alone they may do
+                self.failure, self.width = _first_line(error), 1
+        for seat in seats:
+            if id(seat) in answers:
+                seat.go_on(answers[id(seat)])
+            else:
+                seat.go_on_alone()
+
+    def _narrow(self, seats: Sequence[Seat]) -> None:
+        """Takes a smaller program where half of the members or more are through."""
+        steps = seats[0].training.train.batches.steps * max(seat.left for seat in seats)
+        if 2 * len(seats) <= self.width and steps >= self.worth:
+            self.width = len(seats)
+
+    def _together(self, seats: Sequence[Seat]) -> list[Any]:
+        """What each one's own program would return, by one call."""
+        import jax
+
+        first, works = seats[0].training, [seat.work for seat in seats if seat.work is not None]
+        kind = works[0].kind
+        plan = replace(first.plan, room=max(seat.training.plan.room for seat in seats))
+        program = self._program(seats[0].member, plan, first.rows, first.validation)
+        function = program.train if kind == "train" else program.validate
+        assert function is not None
+        works += [works[0]] * (self.width - len(works))  # in the places of those who are through
+        inputs: list[Any] = [[w.arrays for w in works], [w.metrics for w in works], works[0].leaves]
+        if kind == "train":
+            inputs.append(np.stack([work.places for work in works]))
+        spent = Seconds()
+        with spent.counted(kind), stage.left():
+            after, metrics, logs = function(*inputs)
+            jax.block_until_ready(after)
+            logs = jax.device_get(logs)
+        _share(spent, [seat.member for seat in seats])
+        return [
+            (after[i], metrics[i], jax.tree.map(lambda log, i=i: log[i], logs))
+            for i in range(len(seats))
+        ]
+
+    def _program(
+        self, member: Member, plan: Plan, rows: int, validation: Samples | None
+    ) -> Program:
+        """The program for as many models like the member's as the group now takes.
+
+        Raises:
+            CannotFuseError: It cannot be traced.
+        """
+        width, one_thread = self.width, self.engine.one_thread
+        known = self._programs.get((width, plan, rows))
+        if known is not None:
+            return known
+        own, spent = member.training(self.engine), Seconds()
+        train, device, state = own.train, own.device, State.of(member.model)
+
+        def make() -> Program:
+            try:
+                with spent.counted("trace"):
+                    functions = Functions(member.model, train, validation, plan)
+                    leaves = _leaves(own, rows)
+                    tested = None if validation is None else validation.arrays.on(device)
+                    lowered = lower_batched(
+                        functions, state, leaves, tested, width=width, rows=rows, device=device
+                    )
+            except Exception as error:
+                message = f"the train step cannot become one program for {width} models"
+                raise CannotFuseError(f"{message}: {_first_line(error)}") from error
+            with spent.counted("compile"), stage.left():
+                return compile_both(lowered, one_thread=one_thread and device.platform == "cpu")
+
+        with member.streams.inside():
+            key = self.engine.key(member.model, state, train, validation, plan, rows, device)
+            program = self.engine.programs.get(("group", width, key), make)
+        _share(spent, self.members)
+        self._programs[width, plan, rows] = program
+        return program
+
+
+def _check_alike(engine: Engine, members: Sequence[Member]) -> None:
+    """Raises ArgumentError where members cannot be grouped."""
+    first, advice = members[0].key(engine), "Train it alone."
+    for number, member in enumerate(members):
+        key, name = member.key(engine), f"{member.model.name} (number {number})"
+        own = member.training(engine)
+        if own.rows != own.train.size:
+            raise ArgumentError(
+                wrong("members", "must have data that fit the device", name, advice)
+            )
+        if key is None:
+            rule = "must be made of Keras' own parts, of which all is known"
+            raise ArgumentError(wrong("members", rule, name, advice))
+        if key != first:
+            rule = "must be of one architecture, optimizer and batch size, with the same data"
+            got = f"other {'data' if key[0] == first[0] else 'programs'} for {name}"
+            raise ArgumentError(wrong("members", rule, got, advice))
+
+
+def _leaves(training: Training, rows: int) -> tuple[Any, ...]:
+    """The first rows of the data, on the device."""
+    import jax
+
+    arrays = training.train.arrays
+    if rows == training.train.size:
+        return arrays.on(training.device)
+    return tuple(jax.device_put(leaf[:rows], training.device) for leaf in arrays.leaves)
+
+
+def _timed(function: Callable[..., Any], *inputs: Any) -> float:
+    """Seconds of one call."""
+    import jax
+
+    jax.block_until_ready(inputs)
+    with stage.left():
+        began = time.perf_counter()
+        jax.block_until_ready(function(*inputs))
+        return time.perf_counter() - began
+
+
+def _share(spent: Seconds, members: Sequence[Member]) -> None:
+    """Adds to each member's account an equal part of what was spent."""
+    for member in members:
+        for name, value in vars(spent).items():
+            setattr(member.seconds, name, getattr(member.seconds, name) + value / len(members))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
