@@ -100,6 +100,32 @@ def test_any_number_of_workers_gives_the_same_trials_to_the_bit(name, tmp_path):
     assert found[2] == found[3] == found["auto"] == found[1]
 
 
+def test_trials_by_plain_fit_between_fused_ones_do_not_disturb_them(tmp_path):
+    def make(hp):
+        model = build(hp)
+        if hp.Choice("eager", [False, True]):
+            model.run_eagerly = True
+        return model
+
+    hps = kt.HyperParameters()
+    hps.Fixed("rate", 0.01)
+    found = []
+    for count in (1, 2):
+        tuner = kt.GridSearch(
+            make,
+            "val_loss",
+            seed=1,
+            hyperparameters=hps,
+            workers=count,
+            directory=tmp_path,
+            project_name=f"p{count}",
+        )
+        found.append(told(search(tuner)))
+        ways = [t.notes["training"] for t in tuner.oracle.trials.values()]
+        assert sorted(way[:5] for way in ways) == ["fit: ", "fit: ", "fused", "fused"]
+    assert found[0] == found[1]
+
+
 def test_settings_of_keras_hold_in_all_workers_and_afterwards(tmp_path):
     seen = []
 

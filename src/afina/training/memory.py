@@ -20,6 +20,10 @@ initialisers each time; by growth, such a search never pays, and one over many w
 second or third trial.
 """
 
+PATIENCE = 6
+"""How many times as much after trials of fused epochs, whose programs are not JAX's to keep: it
+remembers only what it traced for them."""
+
 GARBAGE = 16 * 2**20
 """Bytes that the process may grow by before the garbage collector is sent through it: models are
 cycles, which nothing else frees, and a collection takes as long as a short epoch."""
@@ -98,7 +102,7 @@ class Keeper:
         if not self._collects():
             return False
         gc.collect()
-        if not programs or not self._is_due():
+        if not self._is_due(self.growth if programs else PATIENCE * self.growth):
             self.collected = self.resident() if self.tells() else None
             return False
         self.clear()
@@ -116,17 +120,17 @@ class Keeper:
         self.collected = min(self.collected, now)
         return now - self.collected > self.garbage
 
-    def _is_due(self) -> bool:
+    def _is_due(self, growth: int) -> bool:
         now = self.resident()
         if now is None:
             self.blind += 1
             return self.blind >= BLIND_TRIALS
-        if self.baseline is not None and now - self.baseline > self.growth:
+        if self.baseline is not None and now - self.baseline > growth:
             trim_heap()  # perhaps it is only the heap that a large model has left behind
             now = self.resident() or now
         if self.baseline is None or now < self.baseline:
             self.baseline = now
-        return now - self.baseline > self.growth
+        return now - self.baseline > growth
 
 
 _keeper = Keeper()  # the process' memory is one, and so is its keeper

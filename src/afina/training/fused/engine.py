@@ -21,7 +21,7 @@ from afina.training.stage import stage
 if TYPE_CHECKING:
     from afina.training.fused.loop import Training
 
-PROGRAMS = 32
+PROGRAMS = 16
 """Compiled programs that are kept, the most recently used ones: about a megabyte each."""
 
 
@@ -192,14 +192,16 @@ class Engine:
         key = self.key(model, state, train, validation, plan, rows, device)
 
         def make() -> Program:
+            functions = Functions(model, train, validation, plan)
             try:
                 with seconds.counted("trace"):
-                    functions = Functions(model, train, validation, plan)
                     lowered = lower(functions, state, train, validation, rows=rows, device=device)
             except Exception as error:
                 first = (str(error).strip() or type(error).__name__).splitlines()[0]
                 message = f"the train step cannot become one program: {first}"
                 raise CannotFuseError(message) from error
+            finally:
+                functions.forget()
             with seconds.counted("compile"), stage.left():
                 alone = self.one_thread and device.platform == "cpu"
                 return compile_both(lowered, one_thread=alone)

@@ -246,9 +246,9 @@ class Group:
         train, device, state = own.train, own.device, State.of(member.model)
 
         def make() -> Program:
+            functions = Functions(member.model, train, validation, plan)
             try:
                 with spent.counted("trace"):
-                    functions = Functions(member.model, train, validation, plan)
                     leaves = _leaves(own, rows)
                     tested = None if validation is None else validation.arrays.on(device)
                     lowered = lower_batched(
@@ -257,6 +257,8 @@ class Group:
             except Exception as error:
                 message = f"the train step cannot become one program for {width} models"
                 raise CannotFuseError(f"{message}: {_first_line(error)}") from error
+            finally:
+                functions.forget()
             with spent.counted("compile"), stage.left():
                 return compile_both(lowered, one_thread=one_thread and device.platform == "cpu")
 

@@ -160,6 +160,11 @@ class Functions:
             metrics or keras_parts.overrides(model, name) for name in ("train_step", "test_step")
         )
 
+    def forget(self) -> None:
+        """Lets go of the model and the data once both functions are traced: JAX remembers the
+        functions that it has traced, and what they hold would stay in memory with them."""
+        vars(self).clear()
+
     def train(
         self, state: Sequence[Any], metrics: Any, leaves: Sequence[Any], order: Any
     ) -> tuple[Any, Any, Logs]:

@@ -169,7 +169,8 @@ def take(arrays: Sequence[Any], rows: Any, room: int) -> Batch:
     counts = starts[rows + 1] - begins
     ends = jnp.cumsum(counts)
     flat = jnp.arange(room, dtype=jnp.int32)
-    places = (flat[:, None] >= ends[None, :]).sum(axis=1, dtype=jnp.int32)
+    # How many rows end at or before each place, without comparing each with each.
+    places = jnp.cumsum(jnp.zeros(room, jnp.int32).at[ends].add(1, mode="drop"))
     near = jnp.minimum(places, size - 1)
     entries = begins[near] + flat - (ends - counts)[near]
     entries = jnp.clip(entries, 0, columns.shape[0] - 1)
