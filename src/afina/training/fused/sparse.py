@@ -28,6 +28,9 @@ DENSEST = 0.02
 NARROWEST = 1000
 """Columns from which on it is considered."""
 
+COMPARED = 2**20
+"""Comparisons up to which each place of the flat array is compared with each row's end."""
+
 SPREADS = 5.0
 """Standard deviations by which the flat array is longer than a batch's mean number of entries."""
 
@@ -169,8 +172,11 @@ def take(arrays: Sequence[Any], rows: Any, room: int) -> Batch:
     counts = starts[rows + 1] - begins
     ends = jnp.cumsum(counts)
     flat = jnp.arange(room, dtype=jnp.int32)
-    # How many rows end at or before each place, without comparing each with each.
-    places = jnp.cumsum(jnp.zeros(room, jnp.int32).at[ends].add(1, mode="drop"))
+    # How many rows end at or before each place.
+    if room * size <= COMPARED:
+        places = (flat[:, None] >= ends[None, :]).sum(axis=1, dtype=jnp.int32)
+    else:  # each with each would be too many
+        places = jnp.cumsum(jnp.zeros(room, jnp.int32).at[ends].add(1, mode="drop"))
     near = jnp.minimum(places, size - 1)
     entries = begins[near] + flat - (ends - counts)[near]
     entries = jnp.clip(entries, 0, columns.shape[0] - 1)
