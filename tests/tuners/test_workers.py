@@ -83,7 +83,7 @@ def search(tuner, **kwargs):
 @pytest.mark.parametrize("name", TUNERS)
 def test_any_number_of_workers_gives_the_same_trials_to_the_bit(name, tmp_path):
     found = {}
-    for count in (1, 2, 3, "auto"):
+    for count in (1, 2, 3, "auto") if name == "random" else (1, 3):
         random.seed(1)
         keras.utils.set_random_seed(2)
         tuner = TUNERS[name](
@@ -97,7 +97,7 @@ def test_any_number_of_workers_gives_the_same_trials_to_the_bit(name, tmp_path):
         assert np.random.get_state()[2] == expected[1][1]
     assert len(found[1]) == len(tuner.oracle.trials) >= 4
     assert all(curves for *_, curves in found[1])
-    assert found[2] == found[3] == found["auto"] == found[1]
+    assert all(each == found[1] for each in found.values())
 
 
 def test_trials_by_plain_fit_between_fused_ones_do_not_disturb_them(tmp_path):

@@ -1,6 +1,6 @@
 """How to choose what to try next: pure algorithms, one file each."""
 
-from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
+from afina.search.base import Algorithm, Done, Judge, Situation, Suggestion, Wait
 from afina.search.bayesian import BayesianOptimization
 from afina.search.grid import Grid
 from afina.search.hyperband import Hyperband
@@ -12,6 +12,7 @@ __all__ = [
     "Done",
     "Grid",
     "Hyperband",
+    "Judge",
     "Random",
     "Situation",
     "Suggestion",

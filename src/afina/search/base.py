@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from afina.space import Space, Value
-from afina.trials import Schedule, Trial
+from afina.trials import Decision, Schedule, Trial
 
 S = TypeVar("S")
 
@@ -32,6 +32,9 @@ class Situation:
 
     running: tuple[Trial, ...] = ()
     """Trials proposed and not finished yet (running, or waiting to be run again)."""
+
+    max_trials: int | None = None
+    """How many trials the search may make in all, as far as that is known now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,4 +102,19 @@ class Algorithm(Protocol[S]):
     def tell(self, state: S, trial: Trial, space: Space) -> S:
         """The state after `trial` finished (COMPLETED with a loss, or FAILED); `space` as known
         after that trial. `trial.loss`: lower is better, never NaN."""
+        ...
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """An algorithm that also looks at trainings while they run."""
+
+    def judge(self, state: Any, trial: Trial, curve: tuple[float, ...]) -> Decision:
+        """Whether the trial is to go on after the last epoch of `curve`. Changes nothing.
+
+        Args:
+            state: After all trials that have finished by now.
+            trial: A running one.
+            curve: What `Trial.curve` would be if it ended here; never empty.
+        """
         ...

@@ -9,9 +9,10 @@ from afina.trials.objective import (
     infer_metric_direction,
 )
 from afina.trials.stream import stream_of
-from afina.trials.trial import Failure, FailureKind, Report, Schedule, Status, Trial
+from afina.trials.trial import Decision, Failure, FailureKind, Report, Schedule, Status, Trial
 
 __all__ = [
+    "Decision",
     "DefaultObjective",
     "Direction",
     "Failure",

@@ -31,6 +31,16 @@ class Status(enum.Enum):
         return self in (Status.COMPLETED, Status.FAILED)
 
 
+class Decision(enum.Enum):
+    """What to do with a training after one more epoch."""
+
+    CONTINUE = "continue"
+    """Train on, to the trial's `end_epoch`."""
+
+    STOP = "stop"
+    """End the trial here; it keeps the score that it has."""
+
+
 class FailureKind(enum.Enum):
     """Why a trial failed. The values are what a store keeps."""
 
@@ -129,6 +139,15 @@ class Trial:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """All metrics at the best step, mean over the executions."""
 
+    losses: tuple[float, ...] = ()
+    """Of a search with several objectives: each one's value at the best step with its sign set so
+    that lower is better, in the order of the objectives. Empty where there is one objective."""
+
+    curve: tuple[float, ...] = ()
+    """The objective after each epoch that this trial trained, from `start_epoch` on, its sign set
+    so that lower is better: mean over the executions, NaN where an epoch reported none. Empty
+    where no epoch was reported, and of a trial that has not finished."""
+
     failure: Failure | None = None
     """Set when, and only when, the status is FAILED or WAITING."""
 
@@ -141,6 +160,22 @@ class Trial:
 
     notes: Mapping[str, str] = field(default_factory=dict)
     """Facts for people, e.g. which training path was taken and why."""
+
+    @property
+    def start_epoch(self) -> int:
+        """Epochs that the model has behind it when this trial begins; 0 for a fresh model."""
+        return 0 if self.schedule is None else self.schedule.start_epoch
+
+    @property
+    def end_epoch(self) -> int | None:
+        """Epochs that the model has behind it when this trial ends; None where the search leaves
+        the length of a training to the user."""
+        return None if self.schedule is None else self.schedule.end_epoch
+
+    @property
+    def parent(self) -> int | None:
+        """Number of the trial whose model this one goes on training; None for a fresh model."""
+        return None if self.schedule is None else self.schedule.parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -160,15 +160,15 @@ WITH_OTHER_DATA: dict[str, tuple[Callable[[], keras.Model], Any, Any]] = {
         CLASSES,
     ),
     "embedding and LSTM": (
-        lambda: classifier(keras.Input((5,)), layers.Embedding(9, 4), layers.LSTM(4)),
-        np.random.default_rng(4).integers(0, 9, (50, 5)),
+        lambda: classifier(keras.Input((3,)), layers.Embedding(9, 4), layers.LSTM(4)),
+        np.random.default_rng(4).integers(0, 9, (50, 3)),
         CLASSES,
     ),
     "masked embedding": (
         lambda: classifier(
-            keras.Input((5,)), layers.Embedding(9, 4, mask_zero=True), layers.GRU(4)
+            keras.Input((3,)), layers.Embedding(9, 4, mask_zero=True), layers.GRU(4)
         ),
-        np.random.default_rng(4).integers(0, 9, (50, 5)),
+        np.random.default_rng(4).integers(0, 9, (50, 3)),
         CLASSES,
     ),
     "attention": (lambda: _attention(), TIMES, CLASSES),

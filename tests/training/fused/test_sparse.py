@@ -127,9 +127,7 @@ WAYS: dict[str, tuple[Callable[[], keras.Model], Any, dict[str, Any]]] = {
     "words": (per_word, X, {}),
     "counts": (per_word, COUNTS, {}),
     "whole numbers": (per_word, COUNTS.astype("int64"), {}),
-    "float64": (per_word, COUNTS.astype("float64"), {}),
     "no bias": (lambda: sequential(layers.Dense(4, use_bias=False), columns=WIDE), X, {}),
-    "one layer": (lambda: sequential(columns=WIDE), X, {}),
     "weights": (per_word, X, {"sample_weight": np.linspace(0.1, 2, ROWS, dtype="float32")}),
     "regularizers": (
         lambda: sequential(layers.Dense(4, kernel_regularizer="l2"), columns=WIDE),
