@@ -10,10 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from afina import applications, engine, errors, oracles, tuners
+    from afina import applications, engine, errors, oracles, search, tuners
     from afina.space import HyperParameter, HyperParameters
-    from afina.trials import Objective
+    from afina.study import Study
+    from afina.trials import Decision, Objective
     from afina.tuners import (
+        AutoTuner,
         BayesianOptimization,
         GridSearch,
         Hyperband,
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "AutoTuner": "afina.tuners.auto_tuner",
     "BayesianOptimization": "afina.tuners.bayesian_optimization",
+    "Decision": "afina.trials",
     "GridSearch": "afina.tuners.grid_search",
     "HyperModel": "afina.tuners.hypermodel",
     "HyperParameter": "afina.space",
@@ -38,13 +42,16 @@ _HOME = {
     "Oracle": "afina.tuners.oracle",
     "RandomSearch": "afina.tuners.random_search",
     "SklearnTuner": "afina.tuners.sklearn_tuner",
+    "Study": "afina.study",
     "Tuner": "afina.tuners.tuner",
     "synchronized": "afina.tuners.locking",
 }
-_MODULES = ("applications", "engine", "errors", "oracles", "tuners")
+_MODULES = ("applications", "engine", "errors", "oracles", "search", "tuners")
 
 __all__ = [
+    "AutoTuner",
     "BayesianOptimization",
+    "Decision",
     "GridSearch",
     "HyperModel",
     "HyperParameter",
@@ -54,12 +61,14 @@ __all__ = [
     "Oracle",
     "RandomSearch",
     "SklearnTuner",
+    "Study",
     "Tuner",
     "__version__",
     "applications",
     "engine",
     "errors",
     "oracles",
+    "search",
     "synchronized",
     "tuners",
 ]

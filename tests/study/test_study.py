@@ -1,212 +1,214 @@
-"""The study: budget, retries, failures, resume; over a real SQLite file."""
+"""`afina.Study`: for people with their own loops."""
 
 import math
+import random
+import threading
 
 import pytest
 
-from afina.errors import ArgumentError, ProjectMismatchError, SearchFailedError
-from afina.search import Done, Grid, Random, Wait
-from afina.space import HyperParameters
-from afina.store import open_store
-from afina.study import Study, choose_seed
-from afina.trials import Failure, FailureKind, Objective, Status
+import afina
+from afina.errors import ArgumentError, ObjectiveError, ProjectMismatchError
+from afina.search import BayesianOptimization, Grid, Hyperband, Random
+from afina.trials import Status
 
-BROKEN = Failure(FailureKind.ERROR, "it broke")
+LOSS = afina.Objective("val_loss", "min")
 
 
-def make_space():
-    hp = HyperParameters()
-    hp.Float("x", 0.0, 1.0)
-    hp.Int("n", 1, 4)
+def space():
+    hp = afina.HyperParameters()
+    hp.Float("rate", 1e-4, 1.0, sampling="log")
+    hp.Int("units", 8, 64)
     return hp
 
 
-def make(folder, *, algorithm=None, hp=None, seed=0, **kwargs):
-    return Study(
-        algorithm=algorithm or Random(seed=seed),
-        objective=kwargs.pop("objective", Objective("loss", "min")),
-        hp=hp or make_space(),
-        store=open_store(folder),
-        seed=seed,
-        **kwargs,
-    )
+def loss_of(values):
+    return (math.log10(values["rate"]) + 2) ** 2 + abs(values["units"] - 40) / 40
 
 
-def run(study, trials=100):
-    for _ in range(trials):
-        trial = study.ask()
-        if isinstance(trial, Done):
-            return trial
-        study.report(trial, {"loss": 9.0}, step=0)
-        study.tell(trial, {"loss": (trial.values["x"] - 0.3) ** 2})
-    return None
+def run(study, limit=100):
+    told = []
+    while (trial := study.ask()) is not None and len(told) < limit:
+        told.append(study.tell(trial, {"val_loss": loss_of(trial.values)}))
+    return told
 
 
-def values(study):
-    return [dict(trial.values) for trial in study.trials.values()]
+def test_ask_and_tell_find_a_good_configuration_and_say_why_they_ended():
+    study = afina.Study(space(), objective=LOSS, seed=0, max_trials=25)
+    assert len(run(study)) == 25
+    assert study.best_trial.score == min(trial.score for trial in study.trials.values()) < 0.2
+    assert study.stop_reason == "max_trials=25 trials have been run"
 
 
-def test_a_study_ends_after_max_trials_and_says_so(tmp_path):
-    study = make(tmp_path / "p", max_trials=5)
-    assert "max_trials=5" in run(study).reason
-    assert len(study.trials) == 5
-    best = study.best_trials(1)[0]
-    assert best.loss == min(trial.loss for trial in study.trials.values())
+def test_the_seed_of_the_study_is_the_algorithms():
+    one = run(afina.Study(space(), objective=LOSS, algorithm=Random(seed=7), max_trials=4))
+    two = run(afina.Study(space(), objective=LOSS, algorithm=Random(seed=0), seed=7, max_trials=4))
+    other = run(afina.Study(space(), objective=LOSS, algorithm=Random(seed=0), max_trials=4))
+    assert [t.values for t in one] == [t.values for t in two] != [t.values for t in other]
 
 
-@pytest.mark.parametrize("stop", range(1, 8))
-def test_a_study_opened_again_goes_on_as_if_it_had_never_stopped(tmp_path, stop):
-    straight = make(tmp_path / "a", max_trials=8)
-    run(straight)
-    first = make(tmp_path / "b", max_trials=8)
-    run(first, stop)
-    first.ask()  # its process dies while this trial runs
+def test_epochs_go_on_where_the_parent_stopped_and_are_counted_once():
+    algorithm = Hyperband(max_epochs=9, factor=3)
+    study = afina.Study(space(), objective=LOSS, algorithm=algorithm, seed=1)
+    reached = {}
+    while (trial := study.ask()) is not None:
+        assert trial.start_epoch == (0 if trial.parent is None else reached[trial.parent])
+        for epoch in range(trial.start_epoch, trial.end_epoch):
+            value = loss_of(trial.values) + 1 / (1 + epoch)
+            assert study.report(trial, {"val_loss": value}, step=epoch) is afina.Decision.CONTINUE
+        ended = study.tell(trial)
+        reached[trial.number] = trial.end_epoch
+        assert len(ended.curve) == trial.end_epoch - trial.start_epoch
+        assert ended.loss == min(ended.curve) == ended.curve[-1]
+        assert ended.best_step == trial.end_epoch - 1
+    assert study.spending.epochs == sum(len(trial.curve) for trial in study.trials.values())
+    assert study.stop_reason == "all 3 brackets are finished"
+
+
+def test_a_study_goes_on_from_its_folder_as_if_it_had_never_stopped(tmp_path):
+    def study(place):
+        return afina.Study(space(), objective=LOSS, seed=3, max_trials=12, storage=place)
+
+    whole = run(study(tmp_path / "whole"))
+    part = study(tmp_path / "part")
+    run(part, limit=5)
+    part.close()
+    again = study(tmp_path / "part")
+    assert [t.curve for t in again.trials.values() if t.status.finished] == [()] * 5
+    run(again)
+    assert [t.values for t in again.trials.values()] == [t.values for t in whole]
+    again.close()
+    with pytest.raises(ProjectMismatchError, match="objective"):
+        afina.Study(space(), objective="val_accuracy", storage=tmp_path / "part")
+
+
+def test_curves_come_back_from_the_folder_as_they_were(tmp_path):
+    def study():
+        algorithm = Hyperband(max_epochs=4, factor=2)
+        return afina.Study(
+            space(), objective="accuracy", algorithm=algorithm, seed=0, storage=tmp_path / "p"
+        )
+
+    first = study()
+    for _ in range(4):
+        trial = first.ask()
+        for epoch in range(trial.start_epoch, trial.end_epoch):
+            first.report(trial, {"accuracy": random.Random(epoch).random()}, step=epoch)
+        first.tell(trial)
     first.close()
-    second = make(tmp_path / "b", max_trials=8)
-    run(second)
-    assert values(second) == values(straight)
-    assert second.ended == straight.ended
+    second = study()
+    assert second.trials == first.trials
+    assert all(-1 <= loss <= 0 for trial in second.trials.values() for loss in trial.curve)
 
 
-def test_a_trial_that_was_running_when_the_process_died_is_run_again_first(tmp_path):
-    study = make(tmp_path / "p", max_trials=4)
-    run(study, 1)
-    lost = study.ask()
-    study.close()
-    again = make(tmp_path / "p", max_trials=4)
-    trial = again.ask()
-    assert (trial.number, trial.values, trial.attempt) == (lost.number, lost.values, 1)
+def test_a_builder_draws_and_what_it_draws_is_found_as_it_goes():
+    def build(hp):
+        for index in range(hp.Int("layers", 1, 3)):
+            hp.Int(f"units_{index}", 4, 8)
+        if hp.Choice("optimizer", ["adam", "sgd"]) == "sgd":
+            with hp.conditional_scope("optimizer", "sgd"):
+                hp.Float("momentum", 0.0, 0.9)
+
+    study = afina.Study(build, objective="loss", algorithm=Random(seed=0), seed=0, max_trials=20)
+    while (trial := study.ask()) is not None:
+        values = trial.values
+        assert all(f"units_{index}" in values for index in range(values["layers"]))
+        assert ("momentum" in values) == (values["optimizer"] == "sgd")
+        study.tell(trial, sum(v for v in values.values() if not isinstance(v, str)))
+    names = {entry.name for entry in study.space}
+    assert {"layers", "units_0", "units_1", "units_2", "optimizer", "momentum"} == names
+    assert len({tuple(sorted(t.values.items())) for t in study.trials.values()}) == 20
 
 
-def test_a_failed_trial_is_retried_and_then_counts_as_failed(tmp_path):
-    study = make(tmp_path / "p", max_trials=2, max_retries=2)
-    numbers = []
-    for _ in range(3):
-        trial = study.ask()
-        numbers.append(trial.number)
-        ended = study.fail(trial, BROKEN)
-    assert numbers == [0, 0, 0]
-    assert ended.status is Status.FAILED
-    assert study.ask().number == 1
-
-
-def test_a_retry_after_a_score_that_is_no_number_can_succeed(tmp_path):
-    study = make(tmp_path / "p", max_trials=1, max_retries=1)
-    first = study.tell(study.ask(), {"loss": math.nan})
-    assert first.status is Status.WAITING
-    assert first.failure.kind is FailureKind.NOT_A_NUMBER
-    assert study.tell(study.ask(), {"loss": 0.5}).status is Status.COMPLETED
-
-
-def test_a_trial_whose_worker_died_is_run_again_once_as_if_for_the_first_time(tmp_path):
-    lost = Failure(FailureKind.LOST_WORKER, "killed by signal 9")
-    study = make(tmp_path / "p", max_trials=2)
-    trial = study.ask()
-    stream = study.stream(0)
-    waiting = study.fail(trial, lost)
-    assert (waiting.status, waiting.retries) == (Status.WAITING, 0)
-    assert "process that trained it had died" in waiting.notes["lost_worker"]
-    study.close()
-
-    study = make(tmp_path / "p", max_trials=2)
-    again = study.ask()
-    assert (again.number, again.values, again.attempt) == (0, trial.values, 1)
-    assert (again.retries, study.stream(0)) == (0, stream), "it must train with the same draws"
-    assert study.fail(again, lost, notes=again.notes).status is Status.FAILED
-    assert study.ask().number == 1
-
-
-def test_a_lost_worker_takes_none_of_the_retries(tmp_path):
-    lost = Failure(FailureKind.LOST_WORKER, "killed by signal 9")
-    study = make(tmp_path / "p", max_trials=1, max_retries=1)
-    left = [study.fail(study.ask(), why).retries for why in (lost, BROKEN)]
-    assert left == [0, 1]
-    assert study.fail(study.ask(), lost).status is Status.FAILED
-
-
-def test_a_lost_worker_is_no_excuse_for_what_cannot_be_helped(tmp_path):
-    study = make(tmp_path / "p", max_retries=3)
-    lost = Failure(FailureKind.LOST_WORKER, "killed by signal 9")
-    assert study.fail(study.ask(), lost, retry=False).status is Status.FAILED
-
-
-def test_failures_in_a_row_end_the_search_with_the_last_reason(tmp_path):
-    study = make(tmp_path / "p", max_consecutive_failed=3)
-    for count in range(3):
-        study.fail(study.ask(), BROKEN)
-        if count < 2:
-            study.check_failures()
-    with pytest.raises(SearchFailedError, match=r"limit of 3[\s\S]*it broke"):
-        study.check_failures()
-
-
-def test_what_a_build_discovers_joins_the_space_in_a_replay_too(tmp_path):
-    study = make(tmp_path / "p", algorithm=Grid(), max_trials=200)
-    for _ in range(6):
-        trial = study.ask()
-        hp = HyperParameters.for_trial(study.hp, trial.values)
-        hp.start_build()
-        hp.Float("x", 0.0, 1.0)
-        if hp.Int("n", 1, 4) == 2:
-            hp.Choice("kind", ["a", "b"])
-        study.tell(trial, {"loss": 0.5}, hp=hp)
-    expected = study.algorithm.ask(study.state, study.situation()).values
-    study.close()
-    again = make(tmp_path / "p", algorithm=Grid(), max_trials=200)
-    assert again.space == study.space
-    assert [entry.name for entry in again.space] == ["x", "n", "kind"]
-    assert again.ask().values == expected
+def test_start_points_come_first_for_any_algorithm_that_draws():
+    points = [{"units": 40}, {"rate": 0.01, "units": 8}]
+    for algorithm in (Random(seed=0), Hyperband(max_epochs=9), BayesianOptimization(seed=0)):
+        study = afina.Study(space(), objective=LOSS, algorithm=algorithm, start_from=points)
+        asked = [study.ask() for _ in range(4)]
+        assert asked[0].values == {"rate": 1e-4, "units": 40}
+        assert asked[1].values == points[1]
+        assert asked[2].values not in points
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("point", "message"),
     [
-        ({"algorithm": Grid()}, "algorithm: was 'random', is now 'grid'"),
-        ({"objective": Objective("loss", "max")}, "objective"),
-        ({"hp": HyperParameters()}, "hyperparameter 'x' is gone"),
+        ({"unitz": 8}, r"start_from\[0\]: must name hyperparameters of the space \(rate, units\)"),
+        ({"units": 640}, r"start_from\[0\]\['units'\]: must be a value of"),
     ],
 )
-def test_another_search_in_the_same_project_is_refused_and_changes_nothing(
-    tmp_path, change, message
-):
-    study = make(tmp_path / "p", max_trials=3)
-    run(study)
-    study.close()
-    with pytest.raises(ProjectMismatchError, match=message):
-        make(tmp_path / "p", **change)
-    assert values(make(tmp_path / "p")) == values(study)
+def test_start_points_outside_of_the_space_are_refused(point, message):
+    with pytest.raises(ArgumentError, match=message):
+        afina.Study(space(), objective=LOSS, start_from=[point])
 
 
-def test_other_bounds_in_the_same_project_are_named(tmp_path):
-    run(make(tmp_path / "p", max_trials=1))
-    hp = HyperParameters()
-    hp.Float("x", 0.0, 2.0)
-    hp.Int("n", 1, 4)
-    with pytest.raises(ProjectMismatchError, match=r"'x': max_value was 1.0, is now 2.0"):
-        make(tmp_path / "p", hp=hp)
+def test_a_grid_takes_no_start_points():
+    with pytest.raises(ArgumentError, match="Grid"):
+        afina.Study(space(), objective=LOSS, algorithm=Grid(), start_from=[{"units": 8}])
 
 
-def test_the_project_keeps_its_seed(tmp_path):
-    store = open_store(tmp_path / "p")
-    assert choose_seed(store, 0) == 0
-    run(make(tmp_path / "p", seed=5, max_trials=1))
-    again = open_store(tmp_path / "p")
-    assert choose_seed(again, None) == 5
-    with pytest.warns(UserWarning, match="seed 5"):
-        assert choose_seed(again, 6) == 5
+def test_failures_are_kept_with_their_reason_and_may_be_tried_again():
+    study = afina.Study(space(), objective=LOSS, algorithm=Random(seed=0), max_retries=1)
+    trial = study.ask()
+    assert study.tell(trial, failed="out of memory").status is Status.WAITING
+    again = study.ask()
+    assert (again.number, again.values) == (trial.number, trial.values)
+    ended = study.tell(again, failed=ValueError("no luck"))
+    assert (ended.status, ended.failure.message) == (Status.FAILED, "no luck")
+    assert study.tell(study.ask(), math.nan).status is Status.WAITING
+    with pytest.raises(ArgumentError, match="1 have failed"):
+        _ = study.best_trial
 
 
-def test_two_open_trials_are_two_configurations_and_the_budget_waits_for_them(tmp_path):
-    study = make(tmp_path / "p", max_trials=2)
-    first, second = study.ask(), study.ask()
-    assert first.values != second.values
-    assert study.ask() == Wait()
-    study.tell(first, {"loss": 1.0})
-    study.tell(second, {"loss": 2.0})
-    assert isinstance(study.ask(), Done)
+def test_what_cannot_be_told_is_refused_with_a_sentence():
+    study = afina.Study(space(), objective=LOSS, algorithm=Random(seed=0))
+    trial = study.ask()
+    with pytest.raises(ArgumentError, match="needs metrics, or epochs reported"):
+        study.tell(trial)
+    with pytest.raises(ObjectiveError, match="must hold the objective val_loss"):
+        study.tell(trial, {"loss": 1.0})
+    study.tell(trial, 0.5)
+    with pytest.raises(ArgumentError, match="trial 0, which has been told already"):
+        study.tell(trial, 0.5)
+    with pytest.raises(ArgumentError, match=r"build\(hp\)"):
+        afina.Study({"units": [1, 2]}, objective=LOSS)
+    with pytest.raises(ArgumentError, match="time_budget"):
+        afina.Study(space(), objective=LOSS, time_budget=0)
 
 
-@pytest.mark.parametrize("bad", [{"max_trials": 0}, {"max_trials": 2.5}, {"max_retries": -1}])
-def test_wrong_counts_are_refused(tmp_path, bad):
-    with pytest.raises(ArgumentError, match="whole number"):
-        make(tmp_path / "p", **bad)
+def test_epochs_in_all_end_a_search_and_do_not_count_parents_twice():
+    study = afina.Study(
+        space(), objective=LOSS, algorithm=Hyperband(max_epochs=9), seed=0, max_total_epochs=15
+    )
+    while (trial := study.ask()) is not None:
+        for epoch in range(trial.start_epoch, trial.end_epoch):
+            study.report(trial, {"val_loss": loss_of(trial.values)}, step=epoch)
+        study.tell(trial)
+    assert 15 <= study.spending.epochs < 15 + 9
+    assert study.stop_reason == "max_total_epochs=15 epochs have been trained"
+
+
+def test_when_the_time_is_over_running_trainings_are_stopped():
+    study = afina.Study(space(), objective=LOSS, algorithm=Random(seed=0), time_budget=1e-9)
+    assert study.ask() is None
+    assert study.stop_reason == "time_budget=1e-09 seconds are over"
+    study = afina.Study(space(), objective=LOSS, algorithm=Random(seed=0), time_budget=1e6)
+    trial = study.ask()
+    study.spending._began -= 1e6
+    assert study.report(trial, {"val_loss": 0.4}, step=0) is afina.Decision.STOP
+    assert study.tell(trial).score == 0.4
+
+
+def test_many_threads_share_a_study_without_repeating_anything():
+    study = afina.Study(space(), objective=LOSS, algorithm=Random(seed=0), max_trials=40)
+
+    def work():
+        while (trial := study.ask()) is not None:
+            study.tell(trial, {"val_loss": loss_of(trial.values)})
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({tuple(trial.values.items()) for trial in study.trials.values()}) == 40
+    assert sorted(study.ended) == list(range(40))

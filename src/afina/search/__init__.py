@@ -5,6 +5,9 @@ from afina.search.bayesian import BayesianOptimization
 from afina.search.grid import Grid
 from afina.search.hyperband import Hyperband
 from afina.search.random import Random
+from afina.search.sobol import QuasiRandom
+from afina.search.start import StartFrom
+from afina.search.tpe import TPE
 
 __all__ = [
     "Algorithm",
@@ -13,8 +16,11 @@ __all__ = [
     "Grid",
     "Hyperband",
     "Judge",
+    "QuasiRandom",
     "Random",
     "Situation",
+    "StartFrom",
     "Suggestion",
+    "TPE",
     "Wait",
 ]

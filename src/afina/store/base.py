@@ -92,8 +92,11 @@ class TrialStore(Protocol):
         """All trials by number."""
         ...
 
-    def history(self, number: int) -> list[Report]:
-        """The reports of one trial, all attempts, by attempt, execution and step."""
+    def history(self, number: int | None = None) -> list[Report]:
+        """The reports of one trial, all attempts, by attempt, execution and step.
+
+        Without a number: those of all trials at once, by trial first.
+        """
         ...
 
     def note(self, key: str) -> Any:

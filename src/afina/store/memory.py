@@ -40,6 +40,7 @@ class MemoryStore:
         self._header: str | None = None
         self._space: str | None = None
         self._trials: dict[int, Row] = {}
+        self._ended: dict[int, int] = {}  # place in the order of ending: number
         self._reports: dict[tuple[int, int, int, int], Row] = {}
         self._notes: dict[str, str] = {}
 
@@ -91,10 +92,7 @@ class MemoryStore:
         with self._guard:
             old = self._trials.get(number)
             rules.check_replaceable(number, None if old is None else old["status"])
-            if ended is not None and any(
-                other["ended"] == ended and other["number"] != number
-                for other in self._trials.values()
-            ):
+            if ended is not None and self._ended.setdefault(ended, number) != number:
                 raise rules.same_end(number, ended)
             self._trials[number] = row
             if space is not None:
@@ -112,10 +110,10 @@ class MemoryStore:
         with self._guard:
             return [row_to_trial(self._trials[number]) for number in sorted(self._trials)]
 
-    def history(self, number: int) -> list[Report]:
-        """The reports of one trial, all attempts, by attempt, execution and step."""
+    def history(self, number: int | None = None) -> list[Report]:
+        """The reports of one trial, or of all; by trial, attempt, execution and step."""
         with self._guard:
-            keys = sorted(key for key in self._reports if key[0] == number)
+            keys = sorted(key for key in self._reports if number is None or key[0] == number)
             return [row_to_report(self._reports[key]) for key in keys]
 
     def note(self, key: str) -> Any:

@@ -83,16 +83,17 @@ class SqliteStore:
         with self._decoding():
             return [codec.row_to_trial(row) for row in rows]
 
-    def history(self, number: int) -> list[Report]:
-        """The reports of one trial, all attempts, by attempt, execution and step."""
+    def history(self, number: int | None = None) -> list[Report]:
+        """The reports of one trial, or of all; by trial, attempt, execution and step."""
+        query = sql.select(REPORTS)
         with self._seat.guard:
-            rows = self._rows(sql.select(REPORTS).where(REPORTS.c.trial == number))
+            rows = self._rows(query if number is None else query.where(REPORTS.c.trial == number))
             mine = self._seated()
             waiting = mine.waiting(number) if mine else []
         with self._decoding():
             reports = [codec.row_to_report(row) for row in rows]
         # A waiting report replaces the written one of the same step.
-        latest = {(r.attempt, r.execution, r.step): r for r in [*reports, *waiting]}
+        latest = {(r.trial, r.attempt, r.execution, r.step): r for r in [*reports, *waiting]}
         return [latest[place] for place in sorted(latest)]
 
     def note(self, key: str) -> Any:

@@ -104,9 +104,9 @@ class SqliteWriter:
         if now - self._oldest >= delay:
             self.flush()
 
-    def waiting(self, trial: int) -> list[Report]:
-        """The reports of one trial that are not written yet."""
-        return [report for report in self._waiting.values() if report.trial == trial]
+    def waiting(self, trial: int | None) -> list[Report]:
+        """The reports of one trial, or of all, that are not written yet."""
+        return [each for each in self._waiting.values() if trial is None or each.trial == trial]
 
     def flush(self) -> None:
         """Writes the reports that wait."""

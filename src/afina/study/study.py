@@ -1,386 +1,234 @@
-"""The study: joins an algorithm, a store and the trials; asks, reports, tells, resumes.
-
-Nothing here trains, prints or chooses. `ask` hands out the next trial, `report` keeps an epoch's
-metrics, `tell` and `fail` end a trial. Every change of a trial's state is one transaction of the
-store. A study made on a store that holds trials already tells them to its algorithm again, in
-the order in which they ended, and goes on as if it had never stopped.
-"""
+"""The study: a search for people who run their own loop."""
 
 from __future__ import annotations
 
-import bisect
-import math
-import threading
-import time
-from collections.abc import Mapping
-from dataclasses import replace
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from afina.errors import ArgumentError, SearchFailedError, wrong
-from afina.search import Algorithm, Done, Situation, Suggestion, Wait
-from afina.space import HyperParameters, Space, serialize
-from afina.store import Header, TrialStore
-from afina.study.resume import check_same_search
-from afina.trials import Failure, FailureKind, Objective, Report, Status, Trial, stream_of
+from afina.errors import ArgumentError, ObjectiveError, wrong
+from afina.search import Algorithm, BayesianOptimization, Done, StartFrom
+from afina.search.start import check_points
+from afina.space import HyperParameters, Value
+from afina.store import TrialStore, open_store
+from afina.study.budget import Budget
+from afina.study.discovery import discover
+from afina.study.ledger import Ledger
+from afina.study.seeds import choose_seed
+from afina.trials import (
+    Failure,
+    FailureKind,
+    Objective,
+    Status,
+    Trial,
+    create_objective,
+)
 
-# Notes of a trial that is run again.
-LOST = "lost_worker"  # once, for a worker that died
-RETRIES = "retries"  # how often for other reasons; `Trial.retries` reads it
+Builder = Callable[[HyperParameters], Any]
 
 
-class Study:
-    """One search from its first trial to its last, over any number of processes' lives.
+class Study(Ledger):
+    """A search that its user drives: `ask` for a trial, `report` its epochs, `tell` its end.
+
+    Several trials may be open at once, in as many threads as you like. With `storage` everything
+    is on disk when `tell` returns, and a study opened on the same folder goes on where the last
+    one stopped: trials that were open then are handed out again.
 
     Args:
-        algorithm: Chooses the trials.
-        objective: What to make small or large.
-        hp: The search space as known before the first trial; it grows with what trials discover.
-        store: Keeps the trials.
-        seed: The algorithm's seed, kept with the project; see `choose_seed`.
-        max_trials: How many trials in all, or None for as many as the algorithm has.
-        max_retries: How often a failed trial is run again before it counts as failed.
-        max_consecutive_failed: The search stops when so many trials in a row have failed.
-        may_grow: False keeps hyperparameters that trials discover out of the space.
+        hp: The search space: a `HyperParameters`, or a builder `build(hp)` that draws from one.
+            A builder is called once for each conditional scope when the study is made, and then
+            for every trial, so that the space may grow with what it draws.
+        objective: A metric's name, an `Objective`, or a list of these. A list searches for the
+            Pareto front, see `get_pareto_front`.
+        algorithm: Chooses the trials; None takes `afina.search.Auto`, or `ParetoSearch` where
+            there are several objectives.
+        seed: Fixes every draw, in place of the algorithm's own seed; None keeps that.
+        storage: Folder of the project, or None to keep the trials in memory only.
+        max_trials: How many trials in all; None for as many as the algorithm has.
+        max_total_epochs: How many epochs in all; see `Budget`.
+        time_budget: Wall time in seconds; see `Budget`.
+        start_from: Configurations to try before all others, as mappings of names to values.
+        max_retries: How often a failed trial is handed out again before it counts as failed.
 
     Raises:
-        ProjectMismatchError: The store holds another search.
-        ArgumentError: A number is out of range.
+        ArgumentError: An argument is out of its range, or of the wrong kind.
+        ObjectiveError: The objective is not known.
+        ProjectMismatchError: The folder holds another search.
+
+    Example:
+        >>> import afina
+        >>> hp = afina.HyperParameters()
+        >>> _ = hp.Float("x", -1.0, 1.0)
+        >>> study = afina.Study(hp, objective=afina.Objective("loss", "min"), max_trials=8, seed=0)
+        >>> while (trial := study.ask()) is not None:
+        ...     _ = study.tell(trial, {"loss": trial.values["x"] ** 2})
+        >>> len(study.trials), study.stop_reason
+        (8, 'max_trials=8 trials have been run')
     """
 
     def __init__(
         self,
+        hp: HyperParameters | Builder,
         *,
-        algorithm: Algorithm[Any],
-        objective: Objective,
-        hp: HyperParameters,
-        store: TrialStore,
-        seed: int,
+        objective: Any,
+        algorithm: Algorithm[Any] | None = None,
+        seed: int | None = None,
+        storage: str | Path | None = None,
         max_trials: int | None = None,
+        max_total_epochs: float | None = None,
+        time_budget: float | None = None,
+        start_from: Sequence[Mapping[str, Value]] = (),
         max_retries: int = 0,
-        max_consecutive_failed: int = 3,
-        may_grow: bool = True,
     ) -> None:
-        _check_count("max_trials", max_trials, least=1)
-        _check_count("max_retries_per_trial", max_retries, least=0)
-        _check_count("max_consecutive_failed_trials", max_consecutive_failed, least=1)
-        self.algorithm = algorithm
-        self.objective = objective
-        self.hp = hp
-        self.store = store
-        self.max_trials = max_trials
-        self.max_retries = max_retries
-        self.max_consecutive_failed = max_consecutive_failed
-        self.may_grow = may_grow
-        self._lock = threading.RLock()
-        self._trials: dict[int, Trial] = {}
-        self._open: dict[int, Trial] = {}
-        self._ended: list[int] = []
-        self._ranked: list[tuple[float, int]] = []  # loss and number, best first
-        self._failed_in_a_row = 0
-        self._retry: list[int] = []  # last in, first out
-        self._started: dict[int, float] = {}
-        self._space: Space | None = None
-        self._header_to_write: Header | None = None
-        self._header = self._open_header(seed)
-        self.seed = self._header.seed
-        self._state = algorithm.init()
-        self._resume()
-
-    # -- opening ------------------------------------------------------------------------------
-
-    def _open_header(self, seed: int) -> Header:
-        old = self.store.header()
-        new = Header(
-            algorithm=self.algorithm.name,
-            settings=dict(self.algorithm.settings()),
-            objective=self.objective.describe(),
-            seed=seed,
-            space=self.hp.get_config(),
+        goal = create_objective(objective)
+        self._build, space = _space_of(hp)
+        check_points(start_from, space.to_space())
+        store = open_store(storage)
+        chosen = _seeded(algorithm or default_algorithm(goal), seed, store)
+        self.stop_reason: str | None = None
+        """Why `ask` had nothing more to hand out; None before."""
+        self._built: dict[int, HyperParameters] = {}  # of the open trials
+        super().__init__(
+            algorithm=StartFrom(chosen, tuple(start_from)) if start_from else chosen,
+            objective=goal,
+            hp=space,
+            store=store,
+            seed=int(chosen.settings().get("seed", 0)),
+            max_trials=max_trials,
+            max_retries=max_retries,
+            budget=Budget(epochs=max_total_epochs, seconds=time_budget),
         )
-        if old is None:
-            return new
-        check_same_search(old, new, self.algorithm.fixed_settings)
-        header = replace(old, settings=new.settings)
-        if header != old:
-            self._header_to_write = header
-        return header
 
-    def _resume(self) -> None:
-        trials = self.store.trials()
-        finished = sorted((t for t in trials if t.ended is not None), key=lambda t: t.ended or 0)
-        for trial in finished:
-            self._learn(trial)
-        if (grown := self.store.space()) is not None:
-            self._absorb(HyperParameters.from_config(dict(grown)))
-        for trial in trials:
-            if not trial.status.finished:
-                # Its process died, or it was waiting for a retry: its number and values stay.
-                waiting = replace(trial, status=Status.WAITING)
-                self._trials[trial.number] = self._open[trial.number] = waiting
-                self._retry.insert(0, trial.number)
+    # -- one trial ----------------------------------------------------------------------------
 
-    def _learn(self, trial: Trial) -> None:
-        """Takes a finished trial in, the same way live and in a replay."""
-        if trial.ranges:
-            found = {"space": list(trial.ranges), "values": dict(trial.values)}
-            self._absorb(HyperParameters.from_config(found))
-        self._trials[trial.number] = trial
-        self._open.pop(trial.number, None)
-        self._ended.append(trial.number)
-        if trial.loss is not None:
-            bisect.insort(self._ranked, (trial.loss, trial.number))
-        failed = trial.status is Status.FAILED
-        self._failed_in_a_row = self._failed_in_a_row + 1 if failed else 0
-        self._state = self.algorithm.tell(self._state, trial, self.space)
+    def ask(self) -> Trial | None:
+        """Hands out the next trial.
 
-    def _absorb(self, hp: HyperParameters) -> bool:
-        changed = self.hp.absorb(hp)
-        if changed:
-            self._space = None
-        return changed
-
-    # -- looking ------------------------------------------------------------------------------
-
-    @property
-    def space(self) -> Space:
-        """The search space as known now."""
-        if self._space is None:
-            self._space = self.hp.to_space()
-        return self._space
-
-    @property
-    def state(self) -> Any:
-        """The algorithm's state after all finished trials."""
-        return self._state
-
-    @property
-    def trials(self) -> Mapping[int, Trial]:
-        """All trials by number, finished or not."""
-        return self._trials
-
-    @property
-    def ended(self) -> tuple[int, ...]:
-        """Numbers of the finished trials in the order in which they ended."""
-        return tuple(self._ended)
-
-    @property
-    def running(self) -> tuple[Trial, ...]:
-        """Trials that were handed out and have not finished, by number."""
-        return tuple(self._open[number] for number in sorted(self._open))
-
-    def best_trials(self, count: int = 1) -> list[Trial]:
-        """The completed trials, best first; fewer than `count` where there are no more."""
-        return [self._trials[number] for _, number in self._ranked[:count]]
-
-    def stream(self, number: int) -> tuple[int, int]:
-        """What seeds the training of a trial that was handed out; see `stream_of`."""
+        Returns:
+            What to try: `values`, and where the algorithm plans epochs, `start_epoch` and
+            `end_epoch` with the `parent` whose model to go on training. None where there is
+            nothing to hand out: for good once `stop_reason` is set, else until an open trial ends.
+        """
         with self._lock:
-            return stream_of(self._trials[number], self._trials)
-
-    def situation(self) -> Situation:
-        """What the algorithm may look at for the next new trial."""
-        return Situation(number=len(self._trials), space=self.space, running=self.running)
-
-    # -- changing -----------------------------------------------------------------------------
-
-    def begin(self) -> None:
-        """Takes the project for this process and writes the header, if that is still to do."""
-        if self.store.header() is None:
-            self.store.begin(self._header)
-        elif self._header_to_write is not None:
-            self.store.set_header(self._header_to_write)
-        self._header_to_write = None
-
-    def ask(self) -> Trial | Wait | Done:
-        """Hands out the next trial: one that waits to be run again, else a new one."""
-        with self._lock:
-            self.begin()
-            if self._retry:
-                waiting = self._trials[self._retry.pop()]
-                return self._start(
-                    replace(waiting, status=Status.RUNNING, attempt=waiting.attempt + 1)
-                )
-            if self.max_trials is not None and len(self._trials) >= self.max_trials:
-                if self._open:
-                    return Wait()
-                return Done(f"max_trials={self.max_trials} trials have been run")
-            answer = self.algorithm.ask(self._state, self.situation())
-            if not isinstance(answer, Suggestion):
+            answer = self.next()
+            if not isinstance(answer, Trial):
+                self.stop_reason = answer.reason if isinstance(answer, Done) else None
+                return None
+            if self._build is None:
                 return answer
-            return self._start(
-                Trial(
-                    number=len(self._trials),
-                    values=dict(answer.values),
-                    schedule=answer.schedule,
-                    known=len(self._ended),
-                )
-            )
-
-    def _start(self, trial: Trial) -> Trial:
-        self._keep(trial)
-        self._started[trial.number] = time.monotonic()
-        return trial
-
-    def _keep(self, trial: Trial) -> None:
-        self.store.put(trial)
-        self._trials[trial.number] = self._open[trial.number] = trial
-
-    def report(
-        self, trial: Trial, metrics: Mapping[str, float], step: int, execution: int = 0
-    ) -> None:
-        """Keeps the metrics of one epoch (`step`, from 0) of one execution."""
-        attempt = self._trials[trial.number].attempt
-        self.store.report(
-            Report(
-                trial=trial.number,
-                step=step,
-                metrics=dict(metrics),
-                execution=execution,
-                attempt=attempt,
-            )
-        )
+            hp = HyperParameters.for_trial(self.hp, answer.values, answer.ranges)
+            self._build(hp)
+            self._built[answer.number] = hp
+            resolved = dataclasses.replace(answer, values=dict(hp.values))
+            self._keep(resolved)
+            return resolved
 
     def tell(
         self,
         trial: Trial,
-        metrics: Mapping[str, float],
+        metrics: Mapping[str, float] | float | None = None,
         *,
-        score: float | None = None,
-        best_step: int | None = None,
-        hp: HyperParameters | None = None,
+        failed: str | BaseException | None = None,
         notes: Mapping[str, str] | None = None,
     ) -> Trial:
-        """Ends a trial that trained to its end.
+        """Ends a trial.
 
         Args:
             trial: As `ask` handed it out.
-            metrics: All metrics at the best step.
-            score: The objective's value; None reads it from `metrics`. A score that is not
-                finite fails the trial.
-            best_step: The epoch of the score.
-            hp: What the trial's build was given, with all that the build discovered in it.
+            metrics: The objective and whatever else you like to keep, or the objective alone as a
+                number. None takes the best of the epochs that were reported.
+            failed: Why there is no score, in place of `metrics`.
             notes: Facts to keep for people.
 
         Returns:
-            The trial as it stands now: COMPLETED, or as `fail` leaves it.
-        """
-        value = self.objective.get_value(metrics) if score is None else float(score)
-        if not math.isfinite(value):
-            message = f"The objective {self.objective.name!r} came out as {value}."
-            return self.fail(trial, Failure(FailureKind.NOT_A_NUMBER, message), hp=hp, notes=notes)
-        with self._lock:
-            return self._finish(
-                replace(
-                    self._resolved(trial, hp),
-                    status=Status.COMPLETED,
-                    score=value,
-                    loss=self.objective.loss(value),
-                    best_step=best_step,
-                    metrics=dict(metrics),
-                    failure=None,
-                    notes=dict(notes or {}),
-                )
-            )
-
-    def fail(
-        self,
-        trial: Trial,
-        failure: Failure,
-        *,
-        retry: bool = True,
-        hp: HyperParameters | None = None,
-        notes: Mapping[str, str] | None = None,
-    ) -> Trial:
-        """Ends a trial that has no score, or queues it to be run again.
-
-        Args:
-            trial: As `ask` handed it out.
-            failure: The reason. The first loss of the trial's worker does not count as a retry.
-            retry: False where a retry could not help.
-            hp: As in `tell`.
-            notes: As in `tell`.
-        """
-        with self._lock:
-            resolved = replace(self._resolved(trial, hp), failure=failure, notes=dict(notes or {}))
-            before = self._trials[trial.number]
-            chance = self._next_chance(before, failure)
-            if retry and chance:
-                used = {
-                    name: before.notes[name] for name in (LOST, RETRIES) if name in before.notes
-                }
-                again = {**resolved.notes, **used, **chance}
-                waiting = replace(resolved, status=Status.WAITING, notes=again)
-                self._keep(waiting)
-                self._retry.append(trial.number)
-                return waiting
-            return self._finish(replace(resolved, status=Status.FAILED))
-
-    def _next_chance(self, trial: Trial, failure: Failure) -> dict[str, str]:
-        """What to note when the trial is run again; nothing where it has no chance left."""
-        if failure.kind is FailureKind.LOST_WORKER and LOST not in trial.notes:
-            # The machine's fault, most likely: neither a retry of the configuration's, nor a
-            # reason to train with other draws. Once, for it may have been the configuration's.
-            return {LOST: "run again, as the process that trained it had died"}
-        if trial.retries < self.max_retries:
-            return {RETRIES: str(trial.retries + 1)}
-        return {}
-
-    def check_failures(self) -> None:
-        """Ends a search whose trials keep failing.
+            The trial as it stands now.
 
         Raises:
-            SearchFailedError: The last `max_consecutive_failed` trials all failed.
+            ArgumentError: The trial is not open, or has neither metrics nor reports.
+            ObjectiveError: The objective is not among the metrics.
         """
-        if self._failed_in_a_row < self.max_consecutive_failed:
-            return
-        last = self._trials[self._ended[-1]].failure
-        raise SearchFailedError(
-            f"Number of consecutive failures exceeded the limit of {self.max_consecutive_failed}: "
-            "mend the cause and search again; the trials made so far are kept. The last failure:\n"
-            + (last.message if last else "")
-        )
-
-    def add_space(self, hp: HyperParameters) -> None:
-        """Takes hyperparameters that were found outside of a trial into the space."""
         with self._lock:
-            if self._absorb(hp) and self.store.header() is not None:
-                self.store.set_space(self.hp.get_config())
+            self._check_open(trial)
+            hp = self._built.pop(trial.number, None)
+            if failed is not None:
+                failure = Failure(FailureKind.ERROR, str(failed) or repr(failed))
+                return self.fail(trial, failure, hp=hp, notes=notes)
+            step, numbers = self._result(trial, metrics)
+            return self.complete(trial, numbers, best_step=step, hp=hp, notes=notes)
 
-    def close(self) -> None:
-        """Writes what is buffered and lets go of the project."""
-        self.store.close()
+    def _check_open(self, trial: Trial) -> None:
+        if trial.number not in self._open:
+            told = trial.number in self._trials
+            rule = "must get a trial that `ask` handed out and that has not been told"
+            got = f"trial {trial.number}, which has been told already" if told else trial
+            raise ArgumentError(wrong("tell", rule, got))
 
-    def _resolved(self, trial: Trial, hp: HyperParameters | None) -> Trial:
-        """The trial with the values and ranges that its own build came to."""
-        now = self._trials[trial.number]
-        begun = self._started.pop(trial.number, None)
-        seconds = now.seconds + (time.monotonic() - begun if begun is not None else 0.0)
-        if hp is None:
-            return replace(now, seconds=seconds)
-        known = set(self.space.entries)
-        places = {(entry.name, entry.conditions) for entry in known}
-        ranges = tuple(
-            serialize(entry)
-            for entry in hp.space
-            if entry not in known and (self.may_grow or (entry.name, entry.conditions) in places)
-        )
-        return replace(now, values=dict(hp.values), ranges=ranges, seconds=seconds)
+    def _result(
+        self, trial: Trial, metrics: Mapping[str, float] | float | None
+    ) -> tuple[int | None, Mapping[str, float]]:
+        if metrics is None:
+            best = self._curves.best(self._trials[trial.number])
+            if best is not None:
+                return best
+            rule = "needs metrics, or epochs reported before, or failed=..."
+            raise ArgumentError(wrong("tell", rule, f"nothing for trial {trial.number}"))
+        if isinstance(metrics, Mapping):
+            if not self.objective.has_value(metrics):
+                rule = f"must hold the objective {' and '.join(self.objective.names)}"
+                raise ObjectiveError(wrong("tell", rule, sorted(metrics)))
+            return None, metrics
+        return None, {self.objective.name: float(metrics)}
 
-    def _finish(self, trial: Trial) -> Trial:
-        ended = replace(trial, ended=len(self._ended))
-        grown = None
-        if ended.ranges:
-            found = {"space": list(ended.ranges), "values": dict(ended.values)}
-            preview = self.hp.copy()
-            if preview.absorb(HyperParameters.from_config(found)):
-                grown = preview.get_config()
-        self.store.finish(ended, grown)
-        self._learn(ended)
-        return ended
+    # -- results ------------------------------------------------------------------------------
+
+    @property
+    def best_trial(self) -> Trial:
+        """The completed trial with the best score.
+
+        Raises:
+            ArgumentError: No trial has been completed.
+        """
+        best = self.best_trials(1)
+        if not best:
+            failed = sum(trial.status is Status.FAILED for trial in self._trials.values())
+            raise ArgumentError(
+                f"best_trial: needs a completed trial, but got none ({failed} have failed)."
+            )
+        return best[0]
 
 
-def _check_count(name: str, value: int | None, *, least: int) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ArgumentError(wrong(name, f"must be a whole number from {least} up", value))
+def _space_of(hp: Any) -> tuple[Builder | None, HyperParameters]:
+    """The builder, if there is one, and the space as far as it is known."""
+    if isinstance(hp, HyperParameters):
+        return None, hp.copy()
+    if not callable(hp):
+        rule = "must be a HyperParameters or a function build(hp) that draws from one"
+        raise ArgumentError(wrong("hp", rule, hp))
+    space = HyperParameters()
+    discover(space.copy(), hp, space.absorb)
+    return hp, space
+
+
+def default_algorithm(
+    objective: Objective, *, max_epochs: int | None = None, stop_when_unlikely: bool = False
+) -> Algorithm[Any]:
+    """What searches where nobody has chosen an algorithm.
+
+    Args:
+        objective: With several parts the search is for the Pareto front.
+        max_epochs: Of a full training; None where the user plans the epochs.
+        stop_when_unlikely: Whether the search may end itself.
+    """
+    del objective, max_epochs, stop_when_unlikely
+    return BayesianOptimization(seed=0)
+
+
+def _seeded(algorithm: Any, seed: int | None, store: TrialStore) -> Algorithm[Any]:
+    """The algorithm with the seed that the study runs on."""
+    own = algorithm.settings().get("seed")
+    begun = store.header()
+    chosen = own if seed is None and begun is None else choose_seed(store, seed)
+    if own is None or chosen == own:
+        return algorithm  # type: ignore[no-any-return]
+    return dataclasses.replace(algorithm, seed=chosen)  # type: ignore[no-any-return]

@@ -196,6 +196,9 @@ def check_gives_reports_back_in_order(store: TrialStore) -> None:
     store.put(Trial(number=3, values={}, attempt=1))
     _must_equal(repr(store.history(3)), repr(reports), "reports must outlive a change of state")
     _must_equal(store.history(0), [], "a trial without reports has an empty history")
+    store.report(Report(trial=3, attempt=1, step=99, metrics={}))
+    everything = [*store.history(3), *store.history(4)]
+    _must_equal(repr(store.history()), repr(everything), "all histories at once, by trial")
 
 
 def check_replaces_a_report_of_the_same_step(store: TrialStore) -> None:

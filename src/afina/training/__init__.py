@@ -5,6 +5,7 @@ from afina.training.callbacks import BestEpoch, EpochReporter, OnEpoch
 from afina.training.checkpoint import (
     BUILD_CONFIG,
     CHECKPOINT,
+    learning_rate,
     load_state,
     prune_checkpoints,
     remove_checkpoint,
@@ -55,6 +56,7 @@ __all__ = [
     "BUILD_CONFIG",
     "save_state",
     "save_snapshot",
+    "learning_rate",
     "load_state",
     "remove_checkpoint",
     "prune_checkpoints",

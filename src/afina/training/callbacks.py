@@ -13,14 +13,15 @@ from afina.errors import StoreError
 from afina.training.checkpoint import save_snapshot
 from afina.training.guards import scalars
 from afina.training.snapshot import Snapshot, apply_snapshot, take_snapshot
-from afina.trials import Objective
+from afina.trials import Decision, Objective
 
-OnEpoch = Callable[[int, int, dict[str, float]], None]
-"""Called with the execution, the epoch (both from 0) and the epoch's numbers."""
+OnEpoch = Callable[[int, int, dict[str, float]], Decision | None]
+"""Called with the execution, the epoch (both from 0) and the epoch's numbers. Whoever answers
+`Decision.STOP` ends the training there."""
 
 
 class EpochReporter(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells each epoch's numbers.
+    """Tells each epoch's numbers, and ends the training when told to.
 
     Args:
         on_epoch: Told the execution, the epoch and the numbers.
@@ -34,7 +35,8 @@ class EpochReporter(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Passes the epoch on."""
-        self.on_epoch(self.execution, epoch, scalars(logs))
+        if self.on_epoch(self.execution, epoch, scalars(logs)) is Decision.STOP:
+            self.model.stop_training = True
 
 
 class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]

@@ -302,3 +302,11 @@ def _replace(part: Path, path: Path) -> None:
     with part.open("rb+") as file:
         os.fsync(file.fileno())
     os.replace(part, path)
+
+
+def learning_rate(model: Any) -> float | None:
+    """The rate that a compiled model's optimizer has now; None where a schedule sets it."""
+    optimizer = model.optimizer
+    if optimizer is None or not isinstance(optimizer._learning_rate, keras.Variable):
+        return None
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))

@@ -131,6 +131,11 @@ class Objective:
         """The score with its sign set so that lower is better."""
         return -score if self.direction == "max" else score
 
+    def losses(self, logs: Mapping[str, Any]) -> tuple[float, ...]:
+        """What `Trial.losses` holds: nothing, as there is one objective."""
+        del logs
+        return ()
+
     def describe(self) -> Any:
         """What identifies the objective, as JSON values."""
         return {"name": self.name, "direction": self.direction}
@@ -175,6 +180,13 @@ class MultiObjective(Objective):
         if self.name in logs:
             return float(logs[self.name])
         return float(sum(part.loss(part.get_value(logs)) for part in self.objectives))
+
+    def losses(self, logs: Mapping[str, Any]) -> tuple[float, ...]:
+        """Each objective's value with its sign set so that lower is better; empty where one of
+        them is missing."""
+        if not all(part.has_value(logs) for part in self.objectives):
+            return ()
+        return tuple(part.loss(part.get_value(logs)) for part in self.objectives)
 
     def describe(self) -> Any:
         """What identifies the objective, as JSON values."""

@@ -1,5 +1,6 @@
 """The face: tuners and oracles as Keras Tuner's users know them. Translation only."""
 
+from afina.tuners.auto_tuner import AutoTuner
 from afina.tuners.base_tuner import BaseTuner
 from afina.tuners.bayesian_optimization import BayesianOptimization
 from afina.tuners.grid_search import GridSearch
@@ -11,6 +12,7 @@ from afina.tuners.tuner import Tuner
 Sklearn = SklearnTuner
 
 __all__ = [
+    "AutoTuner",
     "BaseTuner",
     "BayesianOptimization",
     "GridSearch",

@@ -30,10 +30,11 @@ from afina.progress import (
 from afina.run import Serial, Signal, stopping, worker_index
 from afina.space import HyperParameters
 from afina.store import delete_project, open_store
+from afina.study import discover
 from afina.training.compile_cache import compile_cache
 from afina.training.failures import classify_failure, failure_message
 from afina.training.memory import cheap_collections
-from afina.trials import Failure, Status
+from afina.trials import Decision, Failure, Status
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
 from afina.tuners.oracle import Oracle
 from afina.tuners.results import read_result
@@ -109,17 +110,7 @@ class BaseTuner:
         self._activate_all_conditions()
 
     def _activate_all_conditions(self) -> None:
-        hp = self.oracle.get_space()
-        seen: set[Any] = set()
-        while True:
-            hp.start_build()
-            self._build_for_space(hp)
-            self.oracle.update_space(hp)
-            fresh = [scope for scope in hp.inactive_scopes() if scope not in seen]
-            if not fresh:
-                return
-            seen.add(fresh[0])
-            hp.activate(fresh[0])
+        discover(self.oracle.get_space(), self._build_for_space, self.oracle.update_space)
 
     def _build_for_space(self, hp: HyperParameters) -> None:
         """One build whose model is thrown away."""
@@ -155,6 +146,7 @@ class BaseTuner:
             if self._display is not None:
                 self._display.close()
                 self._display = None
+            self.oracle.study.spending.end()  # the next search gets the whole time again
             self.oracle.study.close()
 
     def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -257,7 +249,7 @@ class BaseTuner:
     # -- display ----------------------------------------------------------------------------------
 
     def _begin_display(self, verbose: Any, fit_kwargs: dict[str, Any]) -> None:
-        self._epochs = fit_kwargs.get("epochs") if type(self).__name__ != "Hyperband" else None
+        self._epochs = fit_kwargs.get("epochs")
         self._display = create_display(verbose, self.oracle.objective, clock=time.monotonic)
         self._show(
             SearchStarted(
@@ -283,11 +275,11 @@ class BaseTuner:
 
     def _epoch_ended(
         self, trial: Trial, execution: int, epoch: int, metrics: dict[str, float]
-    ) -> None:
-        """Keeps and shows one epoch's metrics."""
+    ) -> Decision:
+        """Keeps and shows one epoch's metrics; whether the training is to go on."""
         if stopping():
             raise KeyboardInterrupt
-        self.oracle.report_epoch(trial.trial_id, execution, epoch, metrics)
+        decision = self.oracle.report_epoch(trial.trial_id, execution, epoch, metrics)
         self._show(
             EpochEnded(
                 number=int(trial.trial_id),
@@ -297,6 +289,7 @@ class BaseTuner:
                 metrics=metrics,
             )
         )
+        return decision
 
     # -- results ----------------------------------------------------------------------------------
 

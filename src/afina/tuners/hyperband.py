@@ -8,7 +8,6 @@ from afina.search import Algorithm
 from afina.search import Hyperband as HyperbandAlgorithm
 from afina.space import HyperParameters
 from afina.tuners.oracle import Oracle
-from afina.tuners.trial import Trial
 from afina.tuners.tuner import Tuner
 
 
@@ -115,11 +114,3 @@ class Hyperband(Tuner):
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
         super().__init__(oracle, hypermodel, **kwargs)
-
-    def run_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> Any:
-        """Trains for the epochs of the trial's round, whatever `search` was given."""
-        values = trial.hyperparameters.values
-        if "tuner/epochs" in values:
-            fit_kwargs["epochs"] = values["tuner/epochs"]
-            fit_kwargs["initial_epoch"] = values["tuner/initial_epoch"]
-        return super().run_trial(trial, *fit_args, **fit_kwargs)

@@ -1,4 +1,4 @@
-"""Keras Tuner's `Oracle`: the search as its users drive it by hand, over a `Study`."""
+"""Keras Tuner's `Oracle`: the search as its users drive it by hand, over a `Ledger`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from afina.errors import ArgumentError, FatalRuntimeError, ObjectiveError, wrong
 from afina.search import Algorithm, Done, Suggestion, Wait
 from afina.space import HyperParameters
 from afina.store import MemoryStore, TrialStore, open_store, row_to_trial, trial_to_row
-from afina.study import Study, choose_seed
+from afina.study import Budget, Ledger, choose_seed
 from afina.trials import (
+    Decision,
     Failure,
     FailureKind,
     MultiObjective,
@@ -52,6 +53,8 @@ class Oracle:
     """
 
     stop_reason: ClassVar[str] = "the oracle has nothing more to propose"
+    budget: Budget | None = None
+    """What limits the search beside `max_trials`; set it before the project is opened."""
 
     def __init__(
         self,
@@ -80,7 +83,7 @@ class Oracle:
         self.ongoing_trials: dict[str, Trial] = {}
         self.verbose = "auto"
         self._folder: Path | None = None
-        self._study: Study | None = None
+        self._study: Ledger | None = None
         self._id_width: int | None = None
         self._with_curves: set[str] = set()
 
@@ -140,7 +143,7 @@ class Oracle:
     # -- the study behind -----------------------------------------------------------------------
 
     @property
-    def study(self) -> Study:
+    def study(self) -> Ledger:
         """The search itself; begun in memory where no project folder was set."""
         if self._study is None:
             self.open(open_store(self._folder))
@@ -151,7 +154,7 @@ class Oracle:
         """Begins a search in `store`, or goes on with the one that it holds."""
         seed = choose_seed(store, self.seed)
         algorithm = PopulatedByOracle(self, self.make_algorithm(seed))
-        self._study = Study(
+        self._study = Ledger(
             algorithm=algorithm,
             objective=self.objective,
             hp=self.hyperparameters,
@@ -161,20 +164,19 @@ class Oracle:
             max_retries=self.max_retries_per_trial,
             max_consecutive_failed=self.max_consecutive_failed_trials,
             may_grow=self.tune_new_entries,
+            budget=self.budget,
         )
         self.seed = seed
         self._id_width = store.note("trial_id_width")
-        self.trials.clear()
         self.ongoing_trials.clear()
-        for trial in self._study.trials.values():
-            self.trials[self.id_of(trial.number)] = self._face(trial)
+        self.trials.clear()
+        self.trials.update({self.id_of(n): self._face(t) for n, t in self._study.trials.items()})
         state = store.note("oracle_state")
         if state is not None:
             self.set_state(state)
 
     def _set_project_dir(self, directory: str | Path | None, project_name: str | None) -> None:
-        self._folder = Path(directory or ".") / (project_name or "untitled_project")
-        self._study = None
+        self._folder, self._study = Path(directory or ".", project_name or "untitled_project"), None
 
     def id_of(self, number: int) -> str:
         """The id of the trial with this number: digits, zero-padded."""
@@ -212,7 +214,7 @@ class Oracle:
         if tuner_id in self.ongoing_trials:
             return self.ongoing_trials[tuner_id]
         self.study.max_trials = self.max_trials  # users raise it between searches
-        answer = self.study.ask()
+        answer = self.study.next()
         if not isinstance(answer, StoredTrial):
             waiting = isinstance(answer, Wait)
             if isinstance(answer, Done):
@@ -244,9 +246,10 @@ class Oracle:
         trial = self.trials[trial_id]
         numbers = {name: float(value) for name, value in metrics.items()}
         if not self.objective.has_value(numbers):
+            expected, found = list(self.objective.names), sorted(numbers)
             raise ObjectiveError(
-                f"Objective value missing in metrics reported to the Oracle, expected: "
-                f"{list(self.objective.names)}, found: {sorted(numbers)}."
+                "Objective value missing in metrics reported to the Oracle, "
+                f"expected: {expected}, found: {found}."
             )
         if isinstance(self.objective, MultiObjective):
             numbers.setdefault(self.objective.name, self.objective.get_value(numbers))
@@ -268,10 +271,14 @@ class Oracle:
     @synchronized
     def report_epoch(
         self, trial_id: str, execution: int, epoch: int, metrics: Mapping[str, float]
-    ) -> None:
-        """Keeps the metrics of one epoch of one execution, beside the tracked best ones."""
+    ) -> Decision:
+        """Keeps the metrics of one epoch of one execution, beside the tracked best ones.
+
+        Returns:
+            Whether the training is to go on.
+        """
         self._with_curves.add(trial_id)
-        self.study.report(self.study.trials[int(trial_id)], metrics, epoch, execution)
+        return self.study.report(self.study.trials[int(trial_id)], metrics, epoch, execution)
 
     @synchronized
     def end_trial(
@@ -318,18 +325,13 @@ class Oracle:
             self.score_trial(trial)
             score = math.nan if trial.score is None else float(trial.score)
             metrics = metrics_at_best(trial)
-            ended = self.study.tell(
-                stored,
-                metrics,
-                score=score,
-                best_step=trial.best_step,
-                hp=hp,
-                notes=trial.notes,
+            best, notes = trial.best_step, trial.notes
+            ended = self.study.complete(
+                stored, metrics, score=score, best_step=best, hp=hp, notes=notes
             )
         else:
-            failure = trial.failure or Failure(
-                FailureKind.ERROR, trial.message or f"The trial ended with status {trial.status}."
-            )
+            why = trial.message or f"The trial ended with status {trial.status}."
+            failure = trial.failure or Failure(FailureKind.ERROR, why)
             retry = trial.status == TrialStatus.INVALID
             ended = self.study.fail(stored, failure, retry=retry, hp=hp, notes=trial.notes)
         self._with_curves.discard(trial.trial_id)
@@ -407,8 +409,7 @@ class Oracle:
     # -- state of custom oracles ------------------------------------------------------------------
 
     def get_state(self) -> dict[str, Any]:
-        """A picture of the search, as JSON values. A subclass that overrides it gets what it
-        returned back by `set_state` when the project is opened again."""
+        """A picture of the search, as JSON values; a subclass's own comes back by `set_state`."""
         return {
             "hyperparameters": self.hyperparameters.get_config(),
             "start_order": self.start_order,
@@ -421,9 +422,8 @@ class Oracle:
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Takes over what `get_state` of another oracle of the same kind returned.
 
-        An oracle that has trials of its own keeps them, and this does nothing: where a project is
-        on disk, its trials come from there. A subclass that overrides `get_state` overrides this
-        as well, for what it added.
+        An oracle that has trials of its own keeps them, and this does nothing. A subclass that
+        overrides `get_state` overrides this as well, for what it added.
         """
         if self.trials:
             return

@@ -1,4 +1,4 @@
-"""The door between `Study` and `Oracle.populate_space`, which users override."""
+"""The door between `Ledger` and `Oracle.populate_space`, which users override."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from afina.errors import FatalRuntimeError, wrong
-from afina.search import Algorithm, Done, Random, Situation, Suggestion, Wait
-from afina.study import Study
+from afina.search import Algorithm, Done, Judge, Random, Situation, Suggestion, Wait
+from afina.study import Ledger
+from afina.trials import Decision
 from afina.trials import Trial as StoredTrial
 from afina.tuners.reserved_keys import split_schedule
 from afina.tuners.trial import TrialStatus
@@ -38,6 +39,11 @@ class PopulatedByOracle:
         """Passes on to the algorithm behind."""
         return self.inner.tell(state, trial, space) if self.inner else None
 
+    def judge(self, state: Any, trial: StoredTrial, curve: tuple[float, ...]) -> Decision:
+        """Passes on to the algorithm behind; without one that judges, trainings go on."""
+        inner = self.inner
+        return inner.judge(state, trial, curve) if isinstance(inner, Judge) else Decision.CONTINUE
+
     def ask(self, state: Any, situation: Situation) -> Suggestion | Wait | Done:
         """Asks the oracle and reads its dict."""
         del state  # the oracle reads it from the study
@@ -61,7 +67,7 @@ class PopulatedByOracle:
         return Suggestion(values={**draw, **values}, schedule=schedule)
 
 
-def random_values(study: Study) -> dict[str, Any] | None:
+def random_values(study: Ledger) -> dict[str, Any] | None:
     """Random values that were not tried before; None if there are none."""
     sampler, situation = Random(seed=study.seed), study.situation()
     state = sampler.init()

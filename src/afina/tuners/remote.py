@@ -17,7 +17,7 @@ from afina import training
 from afina.errors import LostWorkerError
 from afina.progress import Message
 from afina.run import WorkerProcesses, worker_index
-from afina.study import Study
+from afina.study import Ledger
 from afina.trials import Failure, FailureKind
 from afina.tuners.remote_parts import (
     Path,
@@ -39,7 +39,7 @@ class RemoteTrials:
 
     What a trial changes about the tuner in its process is lost with the copy, except for the trial
     itself: its hyperparameters, its metrics, its status and its notes come back. A process that
-    dies fails its trial, which `Study.fail` lets run once more.
+    dies fails its trial, which `Ledger.fail` lets run once more.
 
     Args:
         tuner: Whose trials; made when its search begins, with the display that it then has.
@@ -150,7 +150,7 @@ class RemoteTrials:
     def _serve_get(self, path: Path) -> tuple[str, Any]:
         """What an attribute is to a process: a "part", a "method", or a "value" and which."""
         value = self._at(path)
-        if isinstance(value, Study) or path == ("study", "store"):
+        if isinstance(value, Ledger) or path == ("study", "store"):
             return "part", None
         if callable(value) and not isinstance(value, type):
             return "method", None

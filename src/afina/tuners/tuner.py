@@ -18,6 +18,7 @@ from afina.tuners.hooks import EpochHooks, TunerCallback
 from afina.tuners.hypermodel import HyperModel
 from afina.tuners.oracle import Oracle
 from afina.tuners.remote import RemoteTrials
+from afina.tuners.reserved_keys import PREFIX
 from afina.tuners.trial import Trial
 from afina.tuners.workers import (
     check_workers,
@@ -202,6 +203,9 @@ class Tuner(BaseTuner):
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Builds and trains the trial's model `executions_per_trial` times.
 
+        Where the oracle plans the epochs of each trial, as Hyperband's does, those count, whatever
+        `search` was given.
+
         Args:
             trial: Its `hyperparameters` go to `build` and `HyperModel.fit`.
             args: As given to `search`.
@@ -210,6 +214,10 @@ class Tuner(BaseTuner):
         Returns:
             What `HyperModel.fit` returned, one for each execution.
         """
+        planned = trial.hyperparameters.values
+        if "tuner/epochs" in planned:
+            kwargs["epochs"] = planned["tuner/epochs"]
+            kwargs["initial_epoch"] = planned["tuner/initial_epoch"]
         callbacks = kwargs.pop("callbacks", None) or []
         best = training.BestEpoch(self.oracle.objective)
         seed = self.oracle.study.seed
@@ -249,7 +257,7 @@ class Tuner(BaseTuner):
             model = self._try_build(hp)
             parent = hp.values.get("tuner/trial_id")
             if parent is not None:
-                training.load_state(model, Path(self._get_checkpoint_fname(str(parent))))
+                self._go_on_from(str(parent), model, hp)
         with account.counted("fit"):
             if type(self.hypermodel).fit is not HyperModel.fit:
                 reason = f"{type(self.hypermodel).__name__} overrides fit"
@@ -257,6 +265,16 @@ class Tuner(BaseTuner):
                 account.path = f"fit: {reason}"
                 return self.hypermodel.fit(hp, model, *args, **kwargs)
             return self._trainer.fit(model, args, kwargs, account)
+
+    def _go_on_from(self, parent: str, model: Any, hp: HyperParameters) -> None:
+        """Loads the parent's state; where the search has changed values since, their rate stays."""
+        changed = self.oracle.trials[parent].hyperparameters.values
+        rate = None
+        if any(hp.values.get(n) != v for n, v in changed.items() if not n.startswith(PREFIX)):
+            rate = training.learning_rate(model)
+        training.load_state(model, Path(self._get_checkpoint_fname(parent)))
+        if rate is not None:
+            model.optimizer.learning_rate = rate
 
     def _tell_path(self, trial: Trial, account: training.Account) -> None:
         """Keeps which way the trial was trained; shows the reason the first time it is met."""

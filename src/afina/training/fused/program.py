@@ -175,10 +175,8 @@ class Functions:
         carry: Any = (*state, metrics)
 
         def step(carry: Any, places: Any, real: Any = None) -> tuple[Any, Any]:
-            data, batch = self._batch(self._train, leaves, places, self.plan.room)
-            with self._feeding(batch), self._filling(real):
-                logs, carry = self.model.train_step(carry, data)
-            return _as_tuple(carry), logs if self._logs_own[0] else None
+            logs, carry = self.train_step(carry, leaves, places, real)
+            return carry, logs if self._logs_own[0] else None
 
         logs: Any = None
         if rows % size and self.plan.fills:
@@ -197,6 +195,16 @@ class Functions:
                 carry, logs = step(carry, order[whole:])
         *after, metrics = carry
         return tuple(after), metrics, self._logs(metrics, logs)
+
+    def train_step(
+        self, state: Any, leaves: Sequence[Any], places: Any, real: Any = None
+    ) -> tuple[Logs, tuple[Any, ...]]:
+        """One step on the samples at these places, as the model's `train_step` takes it: the logs,
+        and the state with the metrics' variables."""
+        data, batch = self._batch(self._train, leaves, places, self.plan.room)
+        with self._feeding(batch), self._filling(real):
+            logs, state = self.model.train_step(state, data)
+        return logs, _as_tuple(state)
 
     def validate(
         self, state: Sequence[Any], metrics: Any, leaves: Sequence[Any]

@@ -1,0 +1,272 @@
+"""Quasi-random search: trials that fill the space more evenly than chance would."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.candidates import Geometry
+from afina.search.untried import (
+    NOTHING_TRIED,
+    Tried,
+    all_tried,
+    check_seed,
+    draw_untried,
+    key_of,
+    keys_of,
+)
+from afina.space import Space
+from afina.trials import Trial
+
+Array = NDArray[np.float64]
+
+BITS = 32
+# Tells these draws from others that are seeded by a seed and a small number.
+STREAM = 0x50B01
+
+# Of each dimension: the primitive polynomial, its bits the coefficients from the highest power
+# down, and the odd numbers that the recurrence starts with. The first is van der Corput's sequence.
+# Source: Joe & Kuo, "Constructing Sobol sequences with better two-dimensional projections", SIAM
+# Journal on Scientific Computing 30 (2008), table new-joe-kuo-6.
+TABLE: tuple[tuple[int, tuple[int, ...]], ...] = (
+    (1, ()),
+    (3, (1,)),
+    (7, (1, 3)),
+    (11, (1, 3, 1)),
+    (13, (1, 1, 1)),
+    (19, (1, 1, 3, 3)),
+    (25, (1, 3, 5, 13)),
+    (37, (1, 1, 5, 5, 17)),
+    (41, (1, 1, 5, 5, 5)),
+    (47, (1, 1, 7, 11, 19)),
+    (55, (1, 1, 5, 1, 1)),
+    (59, (1, 1, 1, 3, 11)),
+    (61, (1, 3, 5, 5, 31)),
+    (67, (1, 3, 3, 9, 7, 49)),
+    (91, (1, 1, 1, 15, 21, 21)),
+    (97, (1, 3, 1, 13, 27, 49)),
+    (103, (1, 1, 1, 15, 7, 5)),
+    (109, (1, 3, 1, 15, 13, 25)),
+    (115, (1, 1, 5, 5, 19, 61)),
+    (131, (1, 3, 7, 11, 23, 15, 103)),
+    (137, (1, 3, 7, 13, 13, 15, 69)),
+    (143, (1, 1, 3, 13, 7, 35, 63)),
+    (145, (1, 3, 5, 9, 1, 25, 53)),
+    (157, (1, 3, 1, 13, 9, 35, 107)),
+    (167, (1, 3, 1, 5, 27, 61, 31)),
+    (171, (1, 1, 5, 11, 19, 41, 61)),
+    (185, (1, 3, 5, 3, 3, 13, 69)),
+    (191, (1, 1, 7, 13, 1, 19, 1)),
+    (193, (1, 3, 7, 5, 13, 19, 59)),
+    (203, (1, 1, 3, 9, 25, 29, 41)),
+    (211, (1, 3, 5, 13, 23, 1, 55)),
+    (213, (1, 3, 7, 3, 13, 59, 17)),
+    (229, (1, 3, 1, 3, 5, 53, 69)),
+    (239, (1, 1, 5, 5, 23, 33, 13)),
+    (241, (1, 1, 7, 7, 1, 61, 123)),
+    (247, (1, 1, 7, 9, 13, 61, 49)),
+    (253, (1, 3, 3, 5, 3, 55, 33)),
+    (285, (1, 3, 1, 15, 31, 13, 49, 245)),
+    (299, (1, 3, 5, 15, 31, 59, 63, 97)),
+    (301, (1, 3, 1, 11, 11, 11, 77, 249)),
+    (333, (1, 3, 1, 11, 27, 43, 71, 9)),
+    (351, (1, 1, 7, 15, 21, 11, 81, 45)),
+    (355, (1, 3, 7, 3, 25, 31, 65, 79)),
+    (357, (1, 3, 1, 1, 19, 11, 3, 205)),
+    (361, (1, 1, 5, 9, 19, 21, 29, 157)),
+    (369, (1, 3, 7, 11, 1, 33, 89, 185)),
+    (391, (1, 3, 3, 3, 15, 9, 79, 71)),
+    (397, (1, 3, 7, 11, 15, 39, 119, 27)),
+    (425, (1, 1, 3, 1, 11, 31, 97, 225)),
+    (451, (1, 1, 1, 3, 23, 43, 57, 177)),
+    (463, (1, 3, 7, 7, 17, 17, 37, 71)),
+    (487, (1, 3, 1, 5, 27, 63, 123, 213)),
+    (501, (1, 1, 3, 5, 11, 43, 53, 133)),
+    (529, (1, 3, 5, 5, 29, 17, 47, 173, 479)),
+    (539, (1, 3, 3, 11, 3, 1, 109, 9, 69)),
+    (545, (1, 1, 1, 5, 17, 39, 23, 5, 343)),
+    (557, (1, 3, 1, 5, 25, 15, 31, 103, 499)),
+    (563, (1, 1, 1, 11, 11, 17, 63, 105, 183)),
+    (601, (1, 1, 5, 11, 9, 29, 97, 231, 363)),
+    (607, (1, 1, 5, 15, 19, 45, 41, 7, 383)),
+    (617, (1, 3, 7, 7, 31, 19, 83, 137, 221)),
+    (623, (1, 1, 1, 3, 23, 15, 111, 223, 83)),
+    (631, (1, 1, 5, 13, 31, 15, 55, 25, 161)),
+    (637, (1, 1, 3, 13, 25, 47, 39, 87, 257)),
+)
+
+
+def point(geometry: Geometry, index: int, seed: int) -> Array:
+    """A full point of the design that begins with the default configuration.
+
+    Each entry of the space takes its coordinate from a dimension of its own, by its place in the
+    space: entries discovered later leave the draws of the others where they were.
+
+    Args:
+        geometry: Of the space.
+        index: Place in the design, from 0. 0 is the default configuration, the others are points
+            of a scrambled Sobol sequence.
+        seed: Fixes the scrambling.
+
+    Returns:
+        (1, dim), without NaN; `geometry.decode` of its row gives the configuration.
+
+    Example:
+        >>> from afina.space import Float
+        >>> geometry = Geometry(Space((Float("x", 0.0, 8.0, default=1.0),)))
+        >>> rows = [geometry.decode(point(geometry, index, 3)[0]) for index in range(9)]
+        >>> rows[0], sorted(int(row["x"]) for row in rows[1:])
+        ({'x': 1.0}, [0, 1, 2, 3, 4, 5, 6, 7])
+    """
+    places = [number for number, part in enumerate(geometry.parts) if len(part.axes)]
+    units = [0.5 if index == 0 else unit(seed, place, index - 1) for place in places]
+    drawn = geometry.place(np.array([units]))
+    if index == 0:
+        start = geometry.encode([geometry.space.defaults()])
+        return np.where(np.isnan(start), drawn, start)
+    return drawn
+
+
+def unit(seed: int, dimension: int, index: int) -> float:
+    """One coordinate, within (0, 1), of one point of the scrambled sequence, both from 0 up."""
+    numbers, bits = _scrambled(seed, dimension)
+    place = 0
+    while index:
+        if index & 1:
+            bits ^= numbers[place]
+        index >>= 1
+        place += 1
+    return (bits + 0.5) / 2**BITS
+
+
+@functools.lru_cache(maxsize=4096)
+def _scrambled(seed: int, dimension: int) -> tuple[tuple[int, ...], int]:
+    """The direction numbers of a dimension after a random linear scrambling, and a random shift.
+
+    The table's dimensions are used again where they do not suffice, with the order of the points
+    changed by a random triangular matrix, so that two uses of one dimension are unlike.
+
+    Source:
+        Matousek, "On the L2-discrepancy for anchored boxes", Journal of Complexity 14 (1998).
+    """
+    rng = np.random.default_rng([seed, dimension, STREAM])
+    draws = rng.integers(0, 2, (2, BITS, BITS))
+    matrix = _bits(_directions(*TABLE[dimension % len(TABLE)]))  # (number, bit)
+    if dimension >= len(TABLE):
+        matrix = (np.tril(draws[0], -1) + np.eye(BITS, dtype=int)) @ matrix % 2
+    mixing = np.tril(draws[1], -1) + np.eye(BITS, dtype=int)  # (new bit, old bit)
+    mixed = matrix @ mixing.T % 2
+    weights = [1 << (BITS - 1 - place) for place in range(BITS)]
+    numbers = tuple(
+        sum(w for w, bit in zip(weights, row, strict=True) if bit) for row in mixed.tolist()
+    )
+    return numbers, int(rng.integers(0, 1 << BITS))
+
+
+def _bits(numbers: tuple[int, ...]) -> NDArray[np.int64]:
+    """(numbers, BITS) the binary digits, the highest first."""
+    places = np.arange(BITS - 1, -1, -1)
+    return (np.array(numbers, dtype=np.int64)[:, None] >> places) & 1
+
+
+def _directions(polynomial: int, starts: tuple[int, ...]) -> tuple[int, ...]:
+    """The direction numbers v_1, v_2 ..., as fractions of 2 ** BITS.
+
+    Source:
+        Bratley & Fox, "Algorithm 659: implementing Sobol's quasirandom sequence generator", ACM
+        Transactions on Mathematical Software 14 (1988), equation 2.
+    """
+    degree = polynomial.bit_length() - 1
+    if degree == 0:
+        return tuple(1 << (BITS - 1 - place) for place in range(BITS))
+    numbers = [start << (BITS - 1 - place) for place, start in enumerate(starts)]
+    while len(numbers) < BITS:
+        new = numbers[-degree] ^ (numbers[-degree] >> degree)
+        for back in range(1, degree):
+            if polynomial >> (degree - back) & 1:
+                new ^= numbers[-back]
+        numbers.append(new)
+    return tuple(numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What quasi-random search remembers."""
+
+    tried: Tried = NOTHING_TRIED
+    """Keys of the configurations of all finished trials, failed ones too."""
+
+
+@dataclass(frozen=True)
+class QuasiRandom:
+    """Spreads the trials over the space: the default configuration, then a Sobol sequence.
+
+    Any number of first trials lies more evenly than random draws do, in every hyperparameter and
+    in pairs of them. It learns nothing from results, so that it suits fair comparisons, many
+    workers, and data for the study of a space. No configuration is tried twice: where the
+    sequence comes to one again, as in small finite spaces, a random one that is left takes its
+    place, until nothing is left.
+
+    Args:
+        seed: Fixes the scrambling of the sequence; from 0 up.
+
+    Raises:
+        ArgumentError: The seed is no whole number from 0 up.
+
+    Example:
+        >>> from afina.space import Float
+        >>> search = QuasiRandom(seed=1)
+        >>> space = Space((Float("x", 0.0, 1.0, default=0.5),))
+        >>> search.ask(search.init(), Situation(number=0, space=space)).values
+        {'x': 0.5}
+    """
+
+    seed: int
+
+    name: ClassVar[str] = "quasi-random"
+    fixed_settings: ClassVar[frozenset[str]] = frozenset()
+    order_free: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+
+    def settings(self) -> Mapping[str, Any]:
+        """The seed."""
+        return {"seed": int(self.seed)}
+
+    def init(self) -> State:
+        """Nothing tried."""
+        return State()
+
+    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+        """Proposes the point of the sequence at the trial's number, or another that is left."""
+        space = situation.space
+        running = {key for trial in situation.running for key in keys_of(trial, space)}
+        geometry = _geometry(space)
+        values: dict[str, Any] | None = geometry.decode(
+            point(geometry, situation.number, self.seed)[0]
+        )
+        key = key_of(values or {}, space)
+        if key in running or key in state.tried:
+            rng = np.random.default_rng([self.seed, situation.number])
+            values = draw_untried(space, rng, lambda key: key in running or key in state.tried)
+        if values is not None:
+            return Suggestion(values=values)
+        # A running trial may still discover entries that make the space larger.
+        return Wait() if situation.running else Done(all_tried(space))
+
+    def tell(self, state: State, trial: Trial, space: Space) -> State:
+        """Remembers that the trial's configuration was tried, whatever came of it."""
+        return State(state.tried.add(keys_of(trial, space)))
+
+
+@functools.lru_cache(maxsize=4)
+def _geometry(space: Space) -> Geometry:
+    """Compiled once per space: a memo of a pure function, so no answer depends on it."""
+    return Geometry(space)

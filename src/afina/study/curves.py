@@ -1,0 +1,82 @@
+"""From the reports of epochs to the curve of a training: the objective after each epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from afina.trials import Objective, Report, Trial
+
+Steps = dict[int, Mapping[str, float]]
+
+LONGEST = 10_000
+"""Epochs. Who reports steps beyond it counts something else than epochs, and gets no curve."""
+
+
+class Curves:
+    """What trainings have reported, epoch by epoch, of the last attempt of each trial.
+
+    Args:
+        objective: Whose values a curve is made of.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+        self._reports: dict[int, tuple[int, dict[int, Steps]]] = {}  # attempt, execution, step
+
+    def add(self, report: Report) -> None:
+        """Takes a report; one of the same step replaces the earlier, a new attempt all of them."""
+        attempt, executions = self._reports.get(report.trial, (-1, {}))
+        if report.attempt > attempt:
+            executions = {}
+            self._reports[report.trial] = (report.attempt, executions)
+        if report.attempt >= attempt:
+            executions.setdefault(report.execution, {})[report.step] = report.metrics
+
+    def curve(self, trial: Trial, execution: int | None = None) -> tuple[float, ...]:
+        """The loss after each epoch from the trial's first on, to the last that was reported.
+
+        Args:
+            trial: Whose.
+            execution: One training's; None for the mean over all of them.
+
+        Returns:
+            NaN where an epoch reported no objective; empty where no epoch reported one, and where
+            there are more than `LONGEST`.
+        """
+        losses: dict[int, list[float]] = {}
+        for number, steps in self._of(trial).items():
+            for step, metrics in steps.items():
+                wanted = execution is None or number == execution
+                if wanted and step >= trial.start_epoch and self.objective.has_value(metrics):
+                    value = self.objective.loss(self.objective.get_value(metrics))
+                    losses.setdefault(step, []).append(value)
+        last = max(losses, default=-1)
+        return tuple(
+            math.fsum(losses[step]) / len(losses[step]) if step in losses else math.nan
+            for step in range(trial.start_epoch, last + 1 if last <= LONGEST else 0)
+        )
+
+    def best(self, trial: Trial) -> tuple[int, dict[str, float]] | None:
+        """The epoch of the lowest loss and all metrics there, mean over the executions.
+
+        None where no epoch has reported an objective that is a number.
+        """
+        curve = self.curve(trial)
+        numbers = [(loss, place) for place, loss in enumerate(curve) if not math.isnan(loss)]
+        if not numbers:
+            return None
+        step = trial.start_epoch + min(numbers)[1]
+        rows = [steps[step] for steps in self._of(trial).values() if step in steps]
+        names = [name for name in rows[0] if all(name in row for row in rows)]
+        return step, {name: math.fsum(row[name] for row in rows) / len(rows) for name in names}
+
+    def take(self, trial: Trial) -> tuple[float, ...]:
+        """The trial's curve; forgets its reports."""
+        curve = self.curve(trial)
+        self._reports.pop(trial.number, None)
+        return curve
+
+    def _of(self, trial: Trial) -> dict[int, Steps]:
+        attempt, executions = self._reports.get(trial.number, (trial.attempt, {}))
+        return executions if attempt == trial.attempt else {}

@@ -1,0 +1,446 @@
+"""The ledger of a search: joins an algorithm, a store and the trials.
+
+Nothing here trains, prints or chooses. `next` hands out the next trial, `report` keeps an epoch's
+metrics, `complete` and `fail` end a trial. Every change of a trial's state is one transaction of
+the store. A ledger opened on a store that holds trials already tells them to its algorithm again,
+in the order in which they ended, and goes on as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from afina.errors import ArgumentError, SearchFailedError, wrong
+from afina.search import Algorithm, Done, Judge, Situation, Suggestion, Wait
+from afina.space import HyperParameters, Space, serialize
+from afina.store import Header, TrialStore
+from afina.study.budget import Budget, Spending
+from afina.study.curves import Curves
+from afina.study.resume import check_same_search
+from afina.trials import (
+    Decision,
+    Failure,
+    FailureKind,
+    Objective,
+    Report,
+    Status,
+    Trial,
+    stream_of,
+)
+
+# Notes of a trial that is run again.
+LOST = "lost_worker"  # once, for a worker that died
+RETRIES = "retries"  # how often for other reasons; `Trial.retries` reads it
+
+
+class Ledger:
+    """One search from its first trial to its last, over any number of processes' lives.
+
+    Args:
+        algorithm: Chooses the trials.
+        objective: What to make small or large.
+        hp: The search space as known before the first trial; it grows with what trials discover.
+        store: Keeps the trials.
+        seed: The algorithm's seed, kept with the project; see `choose_seed`.
+        max_trials: How many trials in all, or None for as many as the algorithm has.
+        max_retries: How often a failed trial is run again before it counts as failed.
+        max_consecutive_failed: The search stops when so many trials in a row have failed.
+        may_grow: False keeps hyperparameters that trials discover out of the space.
+        budget: What else limits the search; see `Budget`.
+
+    Raises:
+        ProjectMismatchError: The store holds another search.
+        ArgumentError: A number is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        algorithm: Algorithm[Any],
+        objective: Objective,
+        hp: HyperParameters,
+        store: TrialStore,
+        seed: int,
+        max_trials: int | None = None,
+        max_retries: int = 0,
+        max_consecutive_failed: int = 3,
+        may_grow: bool = True,
+        budget: Budget | None = None,
+    ) -> None:
+        _check_count("max_trials", max_trials, least=1)
+        _check_count("max_retries_per_trial", max_retries, least=0)
+        _check_count("max_consecutive_failed_trials", max_consecutive_failed, least=1)
+        self.algorithm = algorithm
+        self.objective = objective
+        self.hp = hp
+        self.store = store
+        self.max_trials = max_trials
+        self.max_retries = max_retries
+        self.max_consecutive_failed = max_consecutive_failed
+        self.may_grow = may_grow
+        self._lock = threading.RLock()
+        self._trials: dict[int, Trial] = {}
+        self._open: dict[int, Trial] = {}
+        self._ended: list[int] = []
+        self._ranked: list[tuple[float, int]] = []  # loss and number, best first
+        self._failed_in_a_row = 0
+        self._retry: list[int] = []  # last in, first out
+        self._started: dict[int, float] = {}
+        self._curves = Curves(objective)  # of the open trials
+        self.spending = Spending(budget or Budget())
+        self._space: Space | None = None
+        self._header_to_write: Header | None = None
+        self._header = self._open_header(seed)
+        self.seed = self._header.seed
+        self._state = algorithm.init()
+        self._resume()
+
+    # -- opening ------------------------------------------------------------------------------
+
+    def _open_header(self, seed: int) -> Header:
+        old = self.store.header()
+        new = Header(
+            algorithm=self.algorithm.name,
+            settings=dict(self.algorithm.settings()),
+            objective=self.objective.describe(),
+            seed=seed,
+            space=self.hp.get_config(),
+        )
+        if old is None:
+            return new
+        check_same_search(old, new, self.algorithm.fixed_settings)
+        header = replace(old, settings=new.settings)
+        if header != old:
+            self._header_to_write = header
+        return header
+
+    def _resume(self) -> None:
+        trials = self.store.trials()
+        finished = sorted((t for t in trials if t.ended is not None), key=lambda t: t.ended or 0)
+        for trial in self._with_curves(finished):
+            self._learn(trial)
+        if (grown := self.store.space()) is not None:
+            self._absorb(HyperParameters.from_config(dict(grown)))
+        for trial in trials:
+            if not trial.status.finished:
+                # Its process died, or it was waiting for a retry: its number and values stay.
+                waiting = replace(trial, status=Status.WAITING)
+                self._trials[trial.number] = self._open[trial.number] = waiting
+                self._retry.insert(0, trial.number)
+
+    def _with_curves(self, finished: Sequence[Trial]) -> Iterator[Trial]:
+        """The trials as they were when they ended: a store keeps metrics, not what follows."""
+        curves = Curves(self.objective)
+        for report in self.store.history() if finished else ():
+            curves.add(report)
+        for trial in finished:
+            curve = curves.take(trial)
+            yield replace(trial, curve=curve, losses=self.objective.losses(trial.metrics))
+
+    def _learn(self, trial: Trial) -> None:
+        """Takes a finished trial in, the same way live and in a replay."""
+        if trial.ranges:
+            found = {"space": list(trial.ranges), "values": dict(trial.values)}
+            self._absorb(HyperParameters.from_config(found))
+        self._trials[trial.number] = trial
+        self._open.pop(trial.number, None)
+        self._ended.append(trial.number)
+        if trial.loss is not None:
+            bisect.insort(self._ranked, (trial.loss, trial.number))
+        self.spending.add(trial)
+        failed = trial.status is Status.FAILED
+        self._failed_in_a_row = self._failed_in_a_row + 1 if failed else 0
+        self._state = self.algorithm.tell(self._state, trial, self.space)
+
+    def _absorb(self, hp: HyperParameters) -> bool:
+        changed = self.hp.absorb(hp)
+        if changed:
+            self._space = None
+        return changed
+
+    # -- looking ------------------------------------------------------------------------------
+
+    @property
+    def space(self) -> Space:
+        """The search space as known now."""
+        if self._space is None:
+            self._space = self.hp.to_space()
+        return self._space
+
+    @property
+    def state(self) -> Any:
+        """The algorithm's state after all finished trials."""
+        return self._state
+
+    @property
+    def trials(self) -> Mapping[int, Trial]:
+        """All trials by number, finished or not."""
+        return self._trials
+
+    @property
+    def ended(self) -> tuple[int, ...]:
+        """Numbers of the finished trials in the order in which they ended."""
+        return tuple(self._ended)
+
+    @property
+    def running(self) -> tuple[Trial, ...]:
+        """Trials that were handed out and have not finished, by number."""
+        return tuple(self._open[number] for number in sorted(self._open))
+
+    def best_trials(self, count: int = 1) -> list[Trial]:
+        """The completed trials, best first; fewer than `count` where there are no more."""
+        return [self._trials[number] for _, number in self._ranked[:count]]
+
+    def stream(self, number: int) -> tuple[int, int]:
+        """What seeds the training of a trial that was handed out; see `stream_of`."""
+        with self._lock:
+            return stream_of(self._trials[number], self._trials)
+
+    def situation(self) -> Situation:
+        """What the algorithm may look at for the next new trial."""
+        return Situation(
+            number=len(self._trials),
+            space=self.space,
+            running=self.running,
+            max_trials=self.max_trials,
+        )
+
+    # -- changing -----------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Takes the project for this process and writes the header, if that is still to do."""
+        if self.store.header() is None:
+            self.store.begin(self._header)
+        elif self._header_to_write is not None:
+            self.store.set_header(self._header_to_write)
+        self._header_to_write = None
+
+    def next(self) -> Trial | Wait | Done:
+        """Hands out the next trial: one that waits to be run again, else a new one."""
+        with self._lock:
+            self.begin()
+            if self._retry:
+                waiting = self._trials[self._retry.pop()]
+                return self._start(
+                    replace(waiting, status=Status.RUNNING, attempt=waiting.attempt + 1)
+                )
+            over = self._why_over()
+            if over is not None:
+                return Wait() if self._open else Done(over)
+            answer = self.algorithm.ask(self._state, self.situation())
+            if not isinstance(answer, Suggestion):
+                return answer
+            return self._start(
+                Trial(
+                    number=len(self._trials),
+                    values=dict(answer.values),
+                    schedule=answer.schedule,
+                    known=len(self._ended),
+                )
+            )
+
+    def _why_over(self) -> str | None:
+        if self.max_trials is not None and len(self._trials) >= self.max_trials:
+            return f"max_trials={self.max_trials} trials have been run"
+        return self.spending.why_over(self.running)
+
+    def _start(self, trial: Trial) -> Trial:
+        self._keep(trial)
+        self._started[trial.number] = time.monotonic()
+        return trial
+
+    def _keep(self, trial: Trial) -> None:
+        self.store.put(trial)
+        self._trials[trial.number] = self._open[trial.number] = trial
+
+    def report(
+        self, trial: Trial, metrics: Mapping[str, float], step: int, execution: int = 0
+    ) -> Decision:
+        """Keeps the metrics of one epoch of one execution.
+
+        Args:
+            trial: As `next` handed it out.
+            metrics: By name; the objective should be among them.
+            step: The epoch, from 0, counted over all parts of a promoted training.
+            execution: Which of several trainings of the same values.
+
+        Returns:
+            Whether this training is to go on: the algorithm may stop it, and so does the end of
+            the time.
+        """
+        with self._lock:
+            now = self._trials[trial.number]
+            report = Report(
+                trial=trial.number,
+                step=step,
+                metrics=dict(metrics),
+                execution=execution,
+                attempt=now.attempt,
+            )
+            self.store.report(report)
+            self._curves.add(report)
+            if self.spending.out_of_time():
+                return Decision.STOP
+            if not isinstance(self.algorithm, Judge):
+                return Decision.CONTINUE
+            curve = self._curves.curve(now, execution)
+            if not curve:
+                return Decision.CONTINUE
+            return self.algorithm.judge(self._state, now, curve)
+
+    def complete(
+        self,
+        trial: Trial,
+        metrics: Mapping[str, float],
+        *,
+        score: float | None = None,
+        best_step: int | None = None,
+        hp: HyperParameters | None = None,
+        notes: Mapping[str, str] | None = None,
+    ) -> Trial:
+        """Ends a trial that trained to its end.
+
+        Args:
+            trial: As `next` handed it out.
+            metrics: All metrics at the best step.
+            score: The objective's value; None reads it from `metrics`. A score that is not
+                finite fails the trial.
+            best_step: The epoch of the score.
+            hp: What the trial's build was given, with all that the build discovered in it.
+            notes: Facts to keep for people.
+
+        Returns:
+            The trial as it stands now: COMPLETED, or as `fail` leaves it.
+        """
+        value = self.objective.get_value(metrics) if score is None else float(score)
+        if not math.isfinite(value):
+            message = f"The objective {self.objective.name!r} came out as {value}."
+            return self.fail(trial, Failure(FailureKind.NOT_A_NUMBER, message), hp=hp, notes=notes)
+        with self._lock:
+            return self._finish(
+                replace(
+                    self._resolved(trial, hp),
+                    status=Status.COMPLETED,
+                    score=value,
+                    loss=self.objective.loss(value),
+                    best_step=best_step,
+                    metrics=dict(metrics),
+                    failure=None,
+                    notes=dict(notes or {}),
+                )
+            )
+
+    def fail(
+        self,
+        trial: Trial,
+        failure: Failure,
+        *,
+        retry: bool = True,
+        hp: HyperParameters | None = None,
+        notes: Mapping[str, str] | None = None,
+    ) -> Trial:
+        """Ends a trial that has no score, or queues it to be run again.
+
+        Args:
+            trial: As `next` handed it out.
+            failure: The reason. The first loss of the trial's worker does not count as a retry.
+            retry: False where a retry could not help.
+            hp: As in `complete`.
+            notes: As in `complete`.
+        """
+        with self._lock:
+            resolved = replace(self._resolved(trial, hp), failure=failure, notes=dict(notes or {}))
+            before = self._trials[trial.number]
+            chance = self._next_chance(before, failure)
+            if retry and chance:
+                used = {
+                    name: before.notes[name] for name in (LOST, RETRIES) if name in before.notes
+                }
+                again = {**resolved.notes, **used, **chance}
+                waiting = replace(resolved, status=Status.WAITING, notes=again)
+                self._keep(waiting)
+                self._curves.take(waiting)
+                self._retry.append(trial.number)
+                return waiting
+            return self._finish(replace(resolved, status=Status.FAILED))
+
+    def _next_chance(self, trial: Trial, failure: Failure) -> dict[str, str]:
+        """What to note when the trial is run again; nothing where it has no chance left."""
+        if failure.kind is FailureKind.LOST_WORKER and LOST not in trial.notes:
+            # The machine's fault, most likely: neither a retry of the configuration's, nor a
+            # reason to train with other draws. Once, for it may have been the configuration's.
+            return {LOST: "run again, as the process that trained it had died"}
+        if trial.retries < self.max_retries:
+            return {RETRIES: str(trial.retries + 1)}
+        return {}
+
+    def check_failures(self) -> None:
+        """Ends a search whose trials keep failing.
+
+        Raises:
+            SearchFailedError: The last `max_consecutive_failed` trials all failed.
+        """
+        if self._failed_in_a_row < self.max_consecutive_failed:
+            return
+        last = self._trials[self._ended[-1]].failure
+        raise SearchFailedError(
+            f"Number of consecutive failures exceeded the limit of {self.max_consecutive_failed}: "
+            "mend the cause and search again; the trials made so far are kept. The last failure:\n"
+            + (last.message if last else "")
+        )
+
+    def add_space(self, hp: HyperParameters) -> None:
+        """Takes hyperparameters that were found outside of a trial into the space."""
+        with self._lock:
+            if self._absorb(hp) and self.store.header() is not None:
+                self.store.set_space(self.hp.get_config())
+
+    def close(self) -> None:
+        """Writes what is buffered and lets go of the project."""
+        self.store.close()
+
+    def _resolved(self, trial: Trial, hp: HyperParameters | None) -> Trial:
+        """The trial with the values and ranges that its own build came to."""
+        now = self._trials[trial.number]
+        begun = self._started.pop(trial.number, None)
+        seconds = now.seconds + (time.monotonic() - begun if begun is not None else 0.0)
+        if hp is None:
+            return replace(now, seconds=seconds)
+        known = set(self.space.entries)
+        places = {(entry.name, entry.conditions) for entry in known}
+        ranges = tuple(
+            serialize(entry)
+            for entry in hp.space
+            if entry not in known and (self.may_grow or (entry.name, entry.conditions) in places)
+        )
+        return replace(now, values=dict(hp.values), ranges=ranges, seconds=seconds)
+
+    def _finish(self, trial: Trial) -> Trial:
+        ended = replace(
+            trial,
+            ended=len(self._ended),
+            curve=self._curves.take(trial),
+            losses=self.objective.losses(trial.metrics),
+        )
+        grown = None
+        if ended.ranges:
+            found = {"space": list(ended.ranges), "values": dict(ended.values)}
+            preview = self.hp.copy()
+            if preview.absorb(HyperParameters.from_config(found)):
+                grown = preview.get_config()
+        self.store.finish(ended, grown)
+        self._learn(ended)
+        return ended
+
+
+def _check_count(name: str, value: int | None, *, least: int) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ArgumentError(wrong(name, f"must be a whole number from {least} up", value))

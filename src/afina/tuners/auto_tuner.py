@@ -1,0 +1,179 @@
+"""`AutoTuner`: the tuner to take when nothing speaks for another one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from afina.errors import ArgumentError, wrong
+from afina.search import Algorithm, StartFrom
+from afina.search.start import check_points
+from afina.space import HyperParameters, Value
+from afina.study import Budget, default_algorithm
+from afina.trials import Status
+from afina.tuners.oracle import Oracle
+from afina.tuners.trial import Trial
+from afina.tuners.tuner import Tuner
+
+TRAININGS = 30
+"""Full trainings' worth of epochs that a search may take where nobody sets a limit."""
+
+
+class AutoOracle(Oracle):
+    """Chooses and switches its way of searching by space, budget and what it has seen.
+
+    Args:
+        objective: See `Oracle`, as for all that is not named here. A list searches for the Pareto
+            front.
+        max_epochs: The most epochs that one model is trained.
+        max_trials: How many trials; a promotion counts as one.
+        max_total_epochs: How many epochs in all.
+        time_budget: Wall time of each search in seconds.
+        start_from: Configurations to try before all others.
+        stop_when_unlikely: Ends the search when a better result has become unlikely.
+        algorithm: Another algorithm of `afina.search` in place of the automatic choice.
+        seed: Fixes every draw.
+    """
+
+    def __init__(
+        self,
+        objective: Any = None,
+        max_epochs: int = 100,
+        max_trials: int | None = None,
+        max_total_epochs: float | None = None,
+        time_budget: float | None = None,
+        start_from: Sequence[Mapping[str, Value]] = (),
+        stop_when_unlikely: bool = True,
+        algorithm: Algorithm[Any] | None = None,
+        seed: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+    ) -> None:
+        super().__init__(
+            objective=objective,
+            max_trials=max_trials,
+            hyperparameters=hyperparameters,
+            allow_new_entries=allow_new_entries,
+            tune_new_entries=tune_new_entries,
+            seed=seed,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
+        if isinstance(max_epochs, bool) or not isinstance(max_epochs, int) or max_epochs < 1:
+            raise ArgumentError(wrong("max_epochs", "must be a whole number from 1 up", max_epochs))
+        self.max_epochs = max_epochs
+        self.start_from = tuple(start_from)
+        self.stop_when_unlikely = stop_when_unlikely
+        self.algorithm = algorithm
+        if max_trials is None and max_total_epochs is None and time_budget is None:
+            max_total_epochs = TRAININGS * max_epochs
+        self.budget = Budget(epochs=max_total_epochs, seconds=time_budget)
+        self.make_algorithm(seed=0)  # refuses what cannot be now, not at the first trial
+
+    def make_algorithm(self, seed: int) -> Algorithm[Any]:
+        """The automatic choice, or the algorithm that was given, on this seed."""
+        given: Any = self.algorithm
+        if given is None:
+            given = default_algorithm(
+                self.objective,
+                max_epochs=self.max_epochs,
+                stop_when_unlikely=self.stop_when_unlikely,
+            )
+        if "seed" in given.settings():
+            given = dataclasses.replace(given, seed=seed)
+        return StartFrom(given, self.start_from) if self.start_from else given
+
+    def create_trial(self, tuner_id: str) -> Trial:
+        """See `Oracle.create_trial`; refuses `start_from` that is not of the space."""
+        if not self.trials:
+            check_points(self.start_from, self.study.space)
+        return super().create_trial(tuner_id)
+
+    def needed_trials(self) -> set[int]:
+        """Those whose training may be gone on with."""
+        trials = self.study.trials.values()
+        continued = {trial.parent for trial in trials}
+        return {
+            trial.number
+            for trial in trials
+            if trial.status is Status.COMPLETED
+            and trial.end_epoch is not None
+            and trial.end_epoch < self.max_epochs
+            and trial.number not in continued
+        }
+
+
+class AutoTuner(Tuner):
+    """The recommended tuner: many short trainings, a model of what they show, few long ones.
+
+    It stops when one of its limits is reached, or when a better result has become unlikely, and
+    says which. Without any limit it trains at most 30 times `max_epochs` epochs.
+
+    Args:
+        hypermodel: A `HyperModel`, or a function `build(hp)` that returns a compiled model.
+        objective: See `AutoOracle`.
+        max_epochs: See `AutoOracle`. `epochs` given to `search` is not looked at.
+        max_trials: See `AutoOracle`.
+        max_total_epochs: See `AutoOracle`.
+        time_budget: See `AutoOracle`.
+        start_from: See `AutoOracle`.
+        stop_when_unlikely: See `AutoOracle`.
+        algorithm: See `AutoOracle`.
+        seed: Fixes the configurations and the trainings.
+        hyperparameters: See `Oracle`.
+        tune_new_entries: See `Oracle`.
+        allow_new_entries: See `Oracle`.
+        max_retries_per_trial: See `Oracle`.
+        max_consecutive_failed_trials: See `Oracle`.
+        kwargs: See `Tuner`.
+
+    Raises:
+        ArgumentError: An argument is out of its range.
+        ObjectiveError: The objective is not known.
+    """
+
+    def __init__(
+        self,
+        hypermodel: Any = None,
+        objective: Any = None,
+        max_epochs: int = 100,
+        max_trials: int | None = None,
+        time_budget: float | None = None,
+        max_total_epochs: float | None = None,
+        start_from: Sequence[Mapping[str, Value]] = (),
+        stop_when_unlikely: bool = True,
+        algorithm: Algorithm[Any] | None = None,
+        seed: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        tune_new_entries: bool = True,
+        allow_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+        **kwargs: Any,
+    ) -> None:
+        oracle = AutoOracle(
+            objective=objective,
+            max_epochs=max_epochs,
+            max_trials=max_trials,
+            max_total_epochs=max_total_epochs,
+            time_budget=time_budget,
+            start_from=start_from,
+            stop_when_unlikely=stop_when_unlikely,
+            algorithm=algorithm,
+            seed=seed,
+            hyperparameters=hyperparameters,
+            tune_new_entries=tune_new_entries,
+            allow_new_entries=allow_new_entries,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
+        self.max_epochs = max_epochs
+        super().__init__(oracle, hypermodel, **kwargs)
+
+    def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
+        """Trains for the epochs that the search plans, `max_epochs` where it plans none."""
+        return super().run_trial(trial, *args, **{**kwargs, "epochs": self.max_epochs})

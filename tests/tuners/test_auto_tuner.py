@@ -1,0 +1,96 @@
+"""`AutoTuner` with real models: limits, reasons, epochs, resuming, other algorithms."""
+
+import keras
+import numpy as np
+import pytest
+
+import afina as kt
+from afina.errors import ArgumentError
+from afina.search import Hyperband, Random
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(64, 4)).astype("float32")
+Y = (X[:, 0] > 0).astype("int32")
+
+
+def build(hp):
+    keras.utils.set_random_seed(0)
+    units = hp.Int("units", 2, 16)
+    rate = hp.Float("rate", 1e-4, 1.0, sampling="log")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation="relu")])
+    model.add(keras.layers.Dense(2, activation="softmax"))
+    loss = "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.SGD(rate), loss, metrics=["accuracy"])
+    return model
+
+
+def tuner_at(place, **kwargs):
+    options = {"objective": "val_loss", "max_epochs": 9, "seed": 0, "directory": str(place)}
+    return kt.AutoTuner(build, **{**options, **kwargs})
+
+
+def search(tuner):
+    tuner.search(X, Y, validation_split=0.25, batch_size=16, verbose=0)
+    return tuner
+
+
+def test_it_searches_within_its_epochs_and_says_why_it_stopped(tmp_path):
+    tuner = search(tuner_at(tmp_path, max_total_epochs=60, stop_when_unlikely=False))
+    study = tuner.oracle.study
+    assert tuner.oracle.stop_reason == "max_total_epochs=60 epochs have been trained"
+    assert 60 <= study.spending.epochs < 60 + 9
+    assert max(trial.end_epoch or 9 for trial in study.trials.values()) <= 9
+    for trial in study.trials.values():
+        parent = study.trials.get(trial.parent)
+        assert trial.start_epoch == (0 if parent is None else parent.end_epoch)
+        assert len(trial.curve) == (trial.end_epoch or 9) - trial.start_epoch
+    best = tuner.get_best_hyperparameters()[0]
+    assert study.best_trials(1)[0].values.items() <= best.values.items()
+    model = tuner.get_best_models()[0]
+    loss, _ = model.evaluate(X[48:], Y[48:], verbose=0)
+    assert loss == pytest.approx(study.best_trials(1)[0].score, abs=1e-5)
+
+
+def test_a_search_that_was_cut_short_goes_on_as_if_it_had_not(tmp_path):
+    limits = {"max_trials": 8, "stop_when_unlikely": False}
+    whole = search(tuner_at(tmp_path / "whole", **limits))
+    search(tuner_at(tmp_path / "part", **{**limits, "max_trials": 3}))
+    part = search(tuner_at(tmp_path / "part", **limits))
+
+    def facts(tuner):
+        return [(t.values, t.schedule, t.curve) for t in tuner.oracle.study.trials.values()]
+
+    assert facts(part) == facts(whole)
+
+
+def test_given_points_and_algorithms_are_used(tmp_path):
+    points = [{"units": 7, "rate": 0.05}]
+    tuner = search(
+        tuner_at(tmp_path, algorithm=Hyperband(max_epochs=4, factor=2), start_from=points)
+    )
+    trials = tuner.oracle.study.trials
+    assert trials[0].values == points[0]
+    assert tuner.oracle.stop_reason == "all 3 brackets are finished"
+    other = tuner_at(tmp_path / "random", algorithm=Random(seed=5), max_trials=2, max_epochs=3)
+    search(other)
+    assert [len(trial.curve) for trial in other.oracle.study.trials.values()] == [3, 3]
+
+
+def test_time_ends_a_search_between_epochs(tmp_path):
+    tuner = search(tuner_at(tmp_path, time_budget=1e-6))
+    assert tuner.oracle.stop_reason == "time_budget=1e-06 seconds are over"
+    assert not tuner.oracle.trials
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"max_epochs": 0}, "max_epochs"),
+        ({"max_total_epochs": -1}, "max_total_epochs"),
+        ({"time_budget": "1h"}, "time_budget"),
+        ({"start_from": [{"unit": 3}], "max_trials": 1}, "start_from"),
+    ],
+)
+def test_wrong_arguments_are_refused_with_a_sentence(tmp_path, wrong, message):
+    with pytest.raises(ArgumentError, match=message):
+        search(tuner_at(tmp_path, **wrong))
