@@ -74,10 +74,10 @@ def select(*wanted: str, groups: Iterable[str] = (), curves: bool = False) -> li
     return found
 
 
-# -- optima that no formula tells -------------------------------------------------------------------
+# -- optima that no formula tells ------------------------------------------------------------------
 
 
-def search_reference(name: str, draws: int = 3000, steps: int = 1500) -> dict[str, float]:
+def search_reference(name: str, draws: int = 1500, steps: int = 900) -> dict[str, float]:
     """Random draws, then small steps from the best: a long search, for `references.json`."""
     problem = load(name)
     rng = np.random.default_rng(1)
@@ -126,8 +126,8 @@ def main() -> None:
         for name in sklearn_problems.MAKERS:
             found[name] = search_reference(name)
             print(name, found[name], flush=True)
-        text = json.dumps(found, indent=1, sort_keys=True)
-        sklearn_problems.REFERENCES.write_text(text + "\n", encoding="utf-8")
+            text = json.dumps(found, indent=1, sort_keys=True)
+            sklearn_problems.REFERENCES.write_text(text + "\n", encoding="utf-8")
         return
     for problem in select("all"):
         kind = "tuning" if problem.tuning else "held out"

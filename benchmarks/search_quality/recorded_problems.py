@@ -96,7 +96,7 @@ def _grid(name: str, data: dict[str, np.ndarray]) -> Grid:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sampled(CurveProblem):
-    """A random sample of a continuous space: a configuration takes its nearest neighbour's curve."""
+    """A random sample of a continuous space: a configuration takes its neighbour's curve."""
 
     points: np.ndarray
     """(configurations, axes) in the unit cube."""

@@ -100,9 +100,9 @@ def svm(values: Values, name: str, rows: int) -> float:
 def boosting_space() -> Space:
     return unguided(
         [
-            Int("trees", 5, 60, sampling="log"),
+            Int("trees", 5, 40, sampling="log"),
             Float("rate", 0.01, 1.0, sampling="log"),
-            Int("depth", 1, 6),
+            Int("depth", 1, 5),
             Float("subsample", 0.3, 1.0),
             Int("leaf", 1, 60, sampling="log"),
             Choice("features", ["all", "sqrt"]),
@@ -124,19 +124,19 @@ def boosting(values: Values) -> float:
         loss=values["loss"],
         random_state=0,
     )
-    return folds(model, *data("diabetes", 300), count=2)
+    return folds(model, *data("diabetes", 240), count=2)
 
 
 def mlp_space() -> Space:
     return unguided(
         [
-            Int("units", 4, 128, sampling="log"),
+            Int("units", 4, 64, sampling="log"),
             Float("rate", 1e-4, 1.0, sampling="log"),
             Float("alpha", 1e-6, 1e1, sampling="log"),
-            Choice("batch", [16, 32, 64, 128]),
+            Choice("batch", [32, 64, 128]),
             Choice("activation", ["logistic", "tanh", "relu"]),
             Choice("solver", ["sgd", "adam"]),
-            Int("epochs", 3, 15),
+            Int("epochs", 3, 10),
         ]
     )
 

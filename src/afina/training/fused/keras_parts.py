@@ -171,6 +171,12 @@ class Batches:
         return True
 
 
+def has_begun(model: keras.Model) -> bool:
+    """Whether a compiled model's losses have been built, which the first batch of `fit` does."""
+    loss = getattr(model, "_compile_loss", None)
+    return loss is None or bool(loss.built)
+
+
 def layers_of(model: keras.Model) -> Sequence[Any]:
     """The model and all layers within, nested ones too."""
     return list(model._flatten_layers())
