@@ -15,17 +15,16 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from afina.demos.data import SOURCES
-from afina.demos.evaluation import (
+from afina.advice.classification import (
     ClassScore,
     accuracy,
-    best_epoch,
     class_scores,
     confusion_matrix,
     mean_f1,
-    overfitting,
     write_scores,
 )
+from afina.advice.learning import read_learning
+from afina.demos.data import SOURCES
 from afina.demos.plots import check_plotting, plot_confusion, plot_curves
 from afina.errors import ArgumentError, wrong
 from afina.store import open_store
@@ -124,7 +123,7 @@ def run_case(case: Case, options: Options) -> dict[str, Any]:
     predicted = np.argmax(model.predict(case.test[0], batch_size=512, verbose=0), axis=1)
     scores, share = evaluate(case, predicted, history, epochs, options.output)
     model.save(options.output / "model.keras")
-    sentence = overfitting(history, epochs)
+    sentence = str(read_learning(history, "val_accuracy", epoch=epochs))
     console.print(_table(scores))
     case.show(console, predicted)
 
@@ -205,7 +204,7 @@ def train_final(case: Case, best: Any, options: Options) -> tuple[Any, dict[str,
 
     patience = keras.callbacks.EarlyStopping(monitor="val_loss", patience=CURVE_PATIENCE)
     _, history = trained(2 * options.max_epochs, patience)
-    epochs = best_epoch(history)
+    epochs = read_learning(history, "val_accuracy").best_epoch
     model, _ = trained(epochs)
     return model, history, epochs
 

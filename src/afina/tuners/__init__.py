@@ -2,6 +2,7 @@
 
 from afina.tuners.auto_tuner import AutoTuner
 from afina.tuners.base_tuner import BaseTuner
+from afina.tuners.baseline import random_baseline
 from afina.tuners.bayesian_optimization import BayesianOptimization
 from afina.tuners.grid_search import GridSearch
 from afina.tuners.hyperband import Hyperband
@@ -21,4 +22,5 @@ __all__ = [
     "Sklearn",
     "SklearnTuner",
     "Tuner",
+    "random_baseline",
 ]

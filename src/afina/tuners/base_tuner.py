@@ -156,9 +156,10 @@ class BaseTuner:
         """Runs the trials, one after the other."""
         Serial().run(self._next_trial, lambda trial: self._run_one(trial, args, kwargs))
 
-    def _next_trial(self) -> Trial | Signal:
+    def _next_trial(self, place: int | None = None) -> Trial | Signal:
+        """The next trial for the worker that calls, or for a place among several of one worker."""
         self.pre_create_trial()
-        worker = worker_index()
+        worker = worker_index() if place is None else place
         trial = self.oracle.create_trial(f"{self.tuner_id}-{worker}" if worker else self.tuner_id)
         if trial.status == TrialStatus.STOPPED:
             return Signal.STOP

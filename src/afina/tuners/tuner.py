@@ -13,7 +13,9 @@ from afina.errors import ArgumentError, wrong
 from afina.progress import Message
 from afina.run import Signal, Threads
 from afina.space import HyperParameters
+from afina.tuners import winner
 from afina.tuners.base_tuner import BaseTuner
+from afina.tuners.groups import Groups, check_group_trials, count_together
 from afina.tuners.hooks import EpochHooks, TunerCallback
 from afina.tuners.hypermodel import HyperModel
 from afina.tuners.oracle import Oracle
@@ -55,6 +57,12 @@ class Tuner(BaseTuner):
             GPU, where trainings are fused and the search does not learn from the order in which
             trials end; else one. A number of them is used in any case: threads where trainings are
             fused, else processes, to which hypermodel, data and callbacks must be able to travel.
+        group_trials: How many trials at most are trained together, those of one program and the
+            same epochs, an epoch of all in one call. "auto": up to eight on a single GPU, where the
+            search does not learn from the order in which trials end and a short measurement says
+            that it pays; else one. A number above 1 groups in any case what can be grouped, by one
+            worker, and tells in the trial's notes where it cannot; a search that learns from each
+            trial then asks for so many at once.
         sparse_inputs: Whether a first Dense layer may skip inputs that are zero where nearly all
             are; False always multiplies.
     """
@@ -89,10 +97,14 @@ class Tuner(BaseTuner):
         self.training = kwargs.pop("training", "auto")
         self.workers = kwargs.pop("workers", "auto")
         check_workers(self.workers)
+        self.group_trials = kwargs.pop("group_trials", "auto")
+        check_group_trials(self.group_trials, self.workers)
+        self._groups: Groups | None = None  # while it runs trials in groups
         self._trainer = training.Trainer(
             self.training, training.Engine(sparse=bool(kwargs.pop("sparse_inputs", True)))
         )
         self._accounts: dict[str, training.Account] = {}  # of the trials that are training
+        self._final: winner.Final | None = None  # of the last `retrain_best`
         self._told: set[str] = set()  # reasons for plain fit that were shown
         self._has_built = False  # since memory was last given back
         self._kept: set[int] = set()  # numbers of trials whose checkpoint may be there
@@ -152,7 +164,11 @@ class Tuner(BaseTuner):
             self._trainer.engine.data.forget()
 
     def _run_trials(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """One after the other, or side by side in threads or in processes."""
+        """One after the other, or in groups, or side by side in threads or in processes."""
+        together = count_together(self.group_trials, self.workers, why_one=self._why_one_worker)
+        if together > 1:
+            self._run_groups(together, args, kwargs)
+            return
         workers = count_workers(self.workers, why_one=self._why_one_worker)
         self._trainer.engine.one_thread = workers > 1
         if workers == 1:
@@ -181,6 +197,16 @@ class Tuner(BaseTuner):
                 remote = stack.enter_context(RemoteTrials(self, workers, args, kwargs))
             stop = None if remote is None else remote.stop
             Threads(workers, around=surroundings(), stop=stop).run(next_trial, work)
+
+    def _run_groups(self, most: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """So many trials at a time, trained together where they can be."""
+        self._trainer.engine.one_thread = False
+        forced, why_not = self.group_trials != "auto", self._why_not_threads()
+        self._groups = Groups(self._trainer, most, forced=forced, why_not=why_not)
+        try:
+            self._groups.run(self._next_trial, lambda trial: self._run_one(trial, args, kwargs))
+        finally:
+            self._groups = None
 
     def _why_one_worker(self) -> str | None:
         """Why "auto" trains one trial at a time; None where several side by side are as good."""
@@ -259,12 +285,23 @@ class Tuner(BaseTuner):
             if parent is not None:
                 self._go_on_from(str(parent), model, hp)
         with account.counted("fit"):
-            if type(self.hypermodel).fit is not HyperModel.fit:
-                reason = f"{type(self.hypermodel).__name__} overrides fit"
-                self._trainer.refuse(reason)
-                account.path = f"fit: {reason}"
-                return self.hypermodel.fit(hp, model, *args, **kwargs)
-            return self._trainer.fit(model, args, kwargs, account)
+            return self._fit(hp, model, args, kwargs, account)
+
+    def _fit(
+        self,
+        hp: HyperParameters,
+        model: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        account: training.Account,
+    ) -> Any:
+        """Trains a built model in the way that the tuner has chosen."""
+        if type(self.hypermodel).fit is not HyperModel.fit:
+            reason = f"{type(self.hypermodel).__name__} overrides fit"
+            self._trainer.refuse(reason)
+            account.path = f"fit: {reason}"
+            return self.hypermodel.fit(hp, model, *args, **kwargs)
+        return (self._groups or self._trainer).fit(model, args, kwargs, account)
 
     def _go_on_from(self, parent: str, model: Any, hp: HyperParameters) -> None:
         """Loads the parent's state; where the search has changed values since, their rate stays."""
@@ -330,6 +367,10 @@ class Tuner(BaseTuner):
         self._remove_checkpoints()
 
     # -- models -----------------------------------------------------------------------------------
+
+    retrain_best = winner.retrain_best
+    evaluate_best = winner.evaluate_best
+    compare_best = winner.compare_best
 
     def _get_checkpoint_fname(self, trial_id: str) -> str:
         return str(Path(self.get_trial_dir(trial_id)) / training.CHECKPOINT)

@@ -73,6 +73,15 @@ def settings_here() -> Callable[[], None]:
     return lambda: write_globals(settings)
 
 
+def default_device() -> Any:
+    """The device that the caller's thread computes on; None where the choice is JAX's."""
+    if keras.backend.backend() != "jax":
+        return None
+    import jax
+
+    return jax.config.jax_default_device
+
+
 def on_device(device: Any) -> contextlib.AbstractContextManager[Any]:
     """JAX computes on this device inside; None leaves the choice to JAX."""
     if device is None:

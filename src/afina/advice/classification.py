@@ -1,9 +1,9 @@
-"""How well a classifier does on data that it has not seen: facts, and sentences about them."""
+"""How well a classifier tells its classes: confusion, precision, recall and F1."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,48 +82,6 @@ def write_scores(scores: Sequence[ClassScore], file: Path) -> None:
         table.writerow(["class", "precision", "recall", "f1", "count"])
         for s in scores:
             table.writerow([s.name, *(f"{x:.4f}" for x in (s.precision, s.recall, s.f1)), s.count])
-
-
-def best_epoch(history: Mapping[str, Sequence[float]]) -> int:
-    """The epoch (from 1) with the highest validation accuracy, the earliest of equals.
-
-    Example:
-        >>> best_epoch({"val_accuracy": [0.5, 0.8, 0.8, 0.7]})
-        2
-    """
-    return int(np.argmax(history["val_accuracy"])) + 1
-
-
-def overfitting(history: Mapping[str, Sequence[float]], epoch: int) -> str:
-    """Says in plain words how far the network has learnt its training data by heart.
-
-    Args:
-        history: Accuracy and loss for each epoch, both also with `val_` in front.
-        epoch: The epoch (from 1) to speak about.
-    """
-    seen, unseen = history["accuracy"][epoch - 1], history["val_accuracy"][epoch - 1]
-    gap = 100 * (seen - unseen)
-    lowest = int(np.argmin(history["val_loss"])) + 1
-    last = len(history["val_loss"])
-    facts = (
-        f"After {_epochs(epoch)} it gets {seen:.1%} of its training data right and {unseen:.1%} of "
-        f"data it has not seen: a gap of {gap:.1f} points"
-    )
-    if gap < 2:
-        verdict = "so it does not overfit."
-    elif gap < 8:
-        verdict = "so it overfits a little."
-    else:
-        verdict = "so it overfits: much of what it learnt holds for its training data alone."
-    if lowest < last:
-        trend = f"The loss on unseen data is lowest after {_epochs(lowest)} and rises from there."
-    else:
-        trend = "The loss on unseen data was still falling when training ended."
-    return f"{facts}, {verdict} {trend}"
-
-
-def _epochs(count: int) -> str:
-    return "1 epoch" if count == 1 else f"{count} epochs"
 
 
 def _share(part: int, whole: int) -> float:

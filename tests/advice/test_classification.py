@@ -4,12 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from afina.demos.evaluation import (
-    best_epoch,
+from afina.advice.classification import (
     class_scores,
     confusion_matrix,
     mean_f1,
-    overfitting,
     write_scores,
 )
 
@@ -55,36 +53,3 @@ def test_the_table_is_written_with_one_line_for_each_class(tmp_path: Path) -> No
     assert lines[0] == ["class", "precision", "recall", "f1", "count"]
     assert lines[1] == ["corn", "0.5000", "0.6667", "0.5714", "3"]
     assert len(lines) == 5
-
-
-HISTORY = {
-    "accuracy": [0.60, 0.80, 0.95, 0.99],
-    "val_accuracy": [0.59, 0.75, 0.80, 0.79],
-    "loss": [2.0, 1.0, 0.5, 0.2],
-    "val_loss": [2.0, 1.2, 1.1, 1.3],
-}
-
-
-def test_the_best_epoch_is_the_first_with_the_highest_validation_accuracy() -> None:
-    assert best_epoch(HISTORY) == 3
-    assert best_epoch({"val_accuracy": [0.5, 0.5]}) == 1
-
-
-@pytest.mark.parametrize(
-    ("epoch", "gap", "verdict"),
-    [
-        (1, "1.0", "does not overfit"),
-        (2, "5.0", "overfits a little"),
-        (3, "15.0", "overfits: much"),
-    ],
-)
-def test_overfitting_is_said_by_the_gap(epoch: int, gap: str, verdict: str) -> None:
-    sentence = overfitting(HISTORY, epoch)
-    assert f"a gap of {gap} points" in sentence
-    assert verdict in sentence
-    assert "lowest after 3 epochs and rises" in sentence
-
-
-def test_a_loss_that_still_falls_is_said_to_fall() -> None:
-    shorter = {name: values[:3] for name, values in HISTORY.items()}
-    assert "still falling" in overfitting(shorter, 3)

@@ -1,0 +1,1 @@
+"""What the trials teach: facts first, sentences and figures are drawings of them."""

@@ -1,0 +1,262 @@
+"""Whether the winner of a search is any good: facts about the final model, and sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from afina.advice.classification import ClassScore, class_scores, confusion_matrix, mean_f1
+from afina.advice.learning import Learning
+from afina.trials import Objective
+
+Labels = NDArray[np.int64]
+
+FEW_SEEDS = 3
+"""Fewer repetitions than this say nothing about which of two configurations is better."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """How the final model does on data that played no part in choosing it."""
+
+    metrics: Mapping[str, float]
+    """On the test data, as `model.evaluate` names them."""
+
+    metric: str
+    """The one to look at: the objective's, without "val_"."""
+
+    test: float | None
+    """Its value on the test data; None where the model does not measure it."""
+
+    searched: float | None
+    """The winner's score in the search, on validation data that chose it."""
+
+    optimism: float | None
+    """By how much the score in the search was better than the test's. None where one is missing."""
+
+    learning: Learning | None
+    """What the curves of the final training say; None where there was none."""
+
+    classes: tuple[ClassScore, ...]
+    """Of a classifier: precision, recall and F1 of each class; else empty."""
+
+    confusion: Labels | None
+    """Of a classifier: (classes, classes) how often class i (row) was taken for class j."""
+
+    baselines: Mapping[str, float]
+    """What the metric would be without a search, by the name of the alternative."""
+
+    direction: str
+    """ "min" or "max": which way the metric is better."""
+
+    def __str__(self) -> str:
+        return " ".join(self.sentences())
+
+    def sentences(self) -> list[str]:
+        """The facts in plain words, the most important first."""
+        named = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())
+        found = [f"On the test data: {named}."]
+        if self.optimism is not None and self.searched is not None:
+            found.append(_on_optimism(self.metric, self.searched, self.optimism))
+        found += [self._beside(name, value) for name, value in self.baselines.items()]
+        if self.learning is not None:
+            found.append(str(self.learning))
+            found += list(self.learning.remedies)
+        if self.classes:
+            found += _on_classes(self.classes)
+        return found
+
+    def _beside(self, name: str, value: float) -> str:
+        if self.test is None:
+            return f"{name}: {self.metric} {value:.4g}."
+        gain = self.test - value if self.direction == "max" else value - self.test
+        verdict = "better than" if gain > 0 else "no better than"
+        return f"That is {verdict} {name} ({value:.4g})."
+
+    def to_dict(self) -> dict[str, Any]:
+        """All facts as JSON values."""
+        return {
+            "metrics": dict(self.metrics),
+            "metric": self.metric,
+            "test": self.test,
+            "searched": self.searched,
+            "optimism": self.optimism,
+            "baselines": dict(self.baselines),
+            "classes": [
+                {name: getattr(each, name) for name in ClassScore.__slots__}
+                for each in self.classes
+            ],
+            "confusion": None if self.confusion is None else self.confusion.tolist(),
+            "sentences": self.sentences(),
+        }
+
+
+def judge(
+    metrics: Mapping[str, float],
+    objective: Objective,
+    *,
+    searched: float | None = None,
+    learning: Learning | None = None,
+    true: Labels | None = None,
+    predicted: Labels | None = None,
+    class_names: Sequence[str] | None = None,
+    baselines: Mapping[str, float] | None = None,
+) -> Judgement:
+    """Puts the facts about a final model together.
+
+    Args:
+        metrics: On the test data.
+        objective: Of the search.
+        searched: The winner's score in it.
+        learning: What the final training's curves say.
+        true: (n,) classes of the test data, from 0; None where it is no classifier.
+        predicted: (n,) classes that the model gives.
+        class_names: Of the classes; None numbers them.
+        baselines: The metric without a search. For a classifier whose accuracy is judged, "always
+            the most frequent class" is added.
+    """
+    metric = objective.name.removeprefix("val_")
+    test = metrics.get(metric)
+    optimism = None
+    if test is not None and searched is not None:
+        optimism = objective.loss(test) - objective.loss(searched)
+    classes: tuple[ClassScore, ...] = ()
+    confusion = None
+    known = dict(baselines or {})
+    if true is not None and predicted is not None and len(true):
+        count = int(max(true.max(), predicted.max(), len(class_names or ()) - 1)) + 1
+        names = list(class_names or ()) + [str(n) for n in range(len(class_names or ()), count)]
+        confusion = confusion_matrix(true, predicted, count)
+        classes = tuple(class_scores(confusion, names))
+        if "acc" in metric:
+            share = float(np.bincount(true).max() / len(true))
+            known["always the most frequent class"] = share
+    return Judgement(
+        metrics=dict(metrics),
+        metric=metric,
+        test=test,
+        searched=searched,
+        optimism=optimism,
+        learning=learning,
+        classes=classes,
+        confusion=confusion,
+        baselines=known,
+        direction=objective.direction,
+    )
+
+
+def _on_optimism(metric: str, searched: float, optimism: float) -> str:
+    text = f"The search had promised a {metric} of {searched:.4g}: "
+    if optimism > 0:
+        return text + f"{optimism:.2g} too much, as the best of many is in part the luckiest."
+    return text + "the test data confirm it."
+
+
+def _on_classes(classes: Sequence[ClassScore]) -> list[str]:
+    there = sorted((each for each in classes if each.count), key=lambda each: each.f1)
+    found = [f"F1 averaged over the classes is {mean_f1(classes):.3f}."]
+    if len(there) > 1:
+        worst = ", ".join(f"{e.name} ({e.f1:.2f} of {e.count})" for e in there[:3])
+        found.append(f"Worst told, by F1: {worst}.")
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """One configuration, trained several times."""
+
+    values: Mapping[str, Any]
+
+    scores: tuple[float, ...]
+    """One for each seed, on the validation data."""
+
+    number: int = -1
+    """Of its trial in the search."""
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds."""
+        return math.fsum(self.scores) / len(self.scores)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation over the seeds; NaN for one."""
+        return float(np.std(self.scores, ddof=1)) if len(self.scores) > 1 else math.nan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Whether the first of a search is better than the next ones, or was luckier."""
+
+    contenders: tuple[Contender, ...]
+    """In the order of the search."""
+
+    direction: str
+    """ "min" or "max"."""
+
+    objective: str
+
+    wins: tuple[float, ...] = field(default=())
+    """For each contender but the first: the share of pairs of seeds in which the first is better,
+    ties counting half. 1 is always, 0.5 no difference."""
+
+    @property
+    def best(self) -> Contender:
+        """The one with the best mean."""
+        sign = -1 if self.direction == "max" else 1
+        return min(self.contenders, key=lambda each: sign * each.mean)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{place}. (trial {each.number}) {self.objective} {each.mean:.4g}"
+            + (f" ± {each.deviation:.2g}" if len(each.scores) > 1 else "")
+            + f" over {len(each.scores)} seeds"
+            for place, each in enumerate(self.contenders, start=1)
+        ]
+        for place, share in enumerate(self.wins, start=2):
+            lines.append(f"The first beats number {place} in {share:.0%} of pairs: {_said(share)}.")
+        if min(len(each.scores) for each in self.contenders) < FEW_SEEDS:
+            lines.append(f"Fewer than {FEW_SEEDS} seeds each: no more than a hint.")
+        return "\n".join(lines)
+
+
+def compare(contenders: Sequence[Contender], objective: Objective) -> Comparison:
+    """Compares configurations by all pairs of their seeds.
+
+    Args:
+        contenders: In the order of the search; at least one.
+        objective: Says which score is better.
+
+    Source:
+        The share of won pairs is the statistic of Mann & Whitney, "On a test of whether one of two
+        random variables is stochastically larger than the other" (1947), divided by its largest
+        value.
+    """
+    first, *others = contenders
+    ours = np.array([objective.loss(score) for score in first.scores])
+    wins = []
+    for other in others:
+        theirs = np.array([objective.loss(score) for score in other.scores])
+        pairs = theirs[None, :] - ours[:, None]
+        wins.append(float(np.mean((pairs > 0) + 0.5 * (pairs == 0))))
+    return Comparison(
+        contenders=tuple(contenders),
+        direction=objective.direction,
+        objective=objective.name,
+        wins=tuple(wins),
+    )
+
+
+def _said(share: float) -> str:
+    if share >= 0.9:
+        return "it is better"
+    if share > 0.6:
+        return "it may be better"
+    if share >= 0.4:
+        return "they are equally good"
+    return "it was luckier in the search"

@@ -1,0 +1,53 @@
+"""What plain random search finds for the same training: the baseline of every search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from afina.errors import ArgumentError, wrong
+from afina.tuners.random_search import RandomSearch
+from afina.tuners.tuner import Tuner
+
+
+def random_baseline(tuner: Tuner, *fit_args: Any, epochs: int, **fit_kwargs: Any) -> float:
+    """Searches at random for as many epochs as a search has trained.
+
+    The trials are kept in a project of their own within the tuner's, so that a second call, or one
+    after an interruption, goes on with them.
+
+    Args:
+        tuner: Whose search is over.
+        fit_args: As given to its `search`.
+        epochs: Of a full training; every trial gets them.
+        fit_kwargs: As given to its `search`.
+
+    Returns:
+        The best score, for `evaluate_best(..., baselines={"random search": ...})`.
+
+    Raises:
+        ArgumentError: The search has trained fewer epochs than one full training.
+    """
+    spent = tuner.oracle.study.spending.epochs
+    if not 1 <= epochs <= spent:
+        rule = f"must be from 1 to {spent}, the epochs that the search has trained"
+        raise ArgumentError(wrong("epochs", rule, epochs))
+    baseline = RandomSearch(
+        tuner.hypermodel,
+        tuner.oracle.objective,
+        max_trials=spent // epochs,
+        seed=tuner.oracle.seed,
+        hyperparameters=tuner.oracle.get_space(),
+        directory=str(Path(tuner.project_dir)),
+        project_name="random_baseline",
+        executions_per_trial=tuner.executions_per_trial,
+        max_model_size=tuner.max_model_size,
+        optimizer=tuner.optimizer,
+        loss=tuner.loss,
+        metrics=tuner.metrics,
+        training=tuner.training,
+        workers=tuner.workers,
+        keep_checkpoints=1,
+    )
+    baseline.search(*fit_args, epochs=epochs, **{"verbose": 0, **fit_kwargs})
+    return float(baseline.oracle.study.best_trials(1)[0].score or 0.0)

@@ -1,0 +1,136 @@
+"""The final model: trained anew, judged on test data, compared with the next ones."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import afina as kt
+from afina.errors import ArgumentError
+from afina.tuners import random_baseline
+
+RNG = np.random.default_rng(1)
+X = RNG.normal(size=(240, 6)).astype("float32")
+Y = (X[:, 0] + X[:, 1] > 0).astype("int32") + (X[:, 2] > 1).astype("int32")
+TRAIN, TEST = (X[:180], Y[:180]), (X[180:], Y[180:])
+
+
+def build(hp):
+    units = hp.Int("units", 4, 32)
+    layers = [keras.Input((6,)), keras.layers.Dense(units, activation="relu")]
+    model = keras.Sequential([*layers, keras.layers.Dense(3, activation="softmax")])
+    rate = hp.Float("rate", 1e-3, 1e-1, sampling="log")
+    model.compile(
+        keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    return model
+
+
+@pytest.fixture(scope="module")
+def tuner(tmp_path_factory):
+    tuner = kt.BayesianOptimization(
+        build,
+        "val_accuracy",
+        max_trials=5,
+        seed=0,
+        directory=tmp_path_factory.mktemp("winner"),
+    )
+    tuner.search(*TRAIN, validation_split=0.25, epochs=4, batch_size=16, verbose=0)
+    return tuner
+
+
+def test_the_final_training_takes_the_epochs_of_the_search_and_repeats_itself(tuner):
+    best = tuner.oracle.study.best_trials(1)[0]
+    final = tuner.retrain_best(*TRAIN, validation_split=0.25, batch_size=16)
+    assert final.epochs == best.best_step + 1 == len(final.history["val_accuracy"])
+    assert final.values == best.values
+    assert final.score == max(final.history["val_accuracy"])
+    again = tuner.retrain_best(*TRAIN, validation_split=0.25, batch_size=16)
+    assert again.history == final.history
+    other = tuner.retrain_best(*TRAIN, validation_split=0.25, batch_size=16, seed=9)
+    assert other.history != final.history
+
+
+def test_the_final_model_may_be_trained_on_all_data(tuner):
+    parts = {"validation_data": (X[120:180], Y[120:180])}
+    whole = tuner.retrain_best(*TRAIN, epochs=2, batch_size=16, validation_split=0.2, on_all=True)
+    joined = tuner.retrain_best(X[:120], Y[:120], epochs=2, batch_size=16, on_all=True, **parts)
+    assert list(whole.history) == ["accuracy", "loss"]
+    assert joined.history == whole.history
+    assert "no validation figures" in str(joined)
+    with pytest.raises(ArgumentError, match="on_all=True"):
+        tuner.retrain_best(*TRAIN, on_all=True)
+
+
+def test_the_judgement_holds_what_scikit_learn_would_say(tuner):
+    from sklearn.metrics import f1_score
+
+    final = tuner.retrain_best(*TRAIN, validation_split=0.25, batch_size=16, epochs=6)
+    verdict = tuner.evaluate_best(*TEST, class_names=["no", "one", "both"])
+    predicted = final.model.predict(TEST[0], verbose=0).argmax(axis=1)
+    assert verdict.test == pytest.approx(np.mean(predicted == TEST[1]), abs=1e-6)
+    expected = f1_score(TEST[1], predicted, average=None, labels=[0, 1, 2], zero_division=0)
+    assert [each.f1 for each in verdict.classes] == pytest.approx(list(expected))
+    assert verdict.confusion.sum() == len(TEST[1])
+    most = np.bincount(TEST[1]).max() / len(TEST[1])
+    assert verdict.baselines["always the most frequent class"] == most
+    first = tuner.oracle.study.trials[0]
+    assert verdict.baselines["the default configuration in the search"] == first.score
+    best = tuner.oracle.study.best_trials(1)[0].score
+    assert verdict.optimism == pytest.approx(best - verdict.test)
+    text = str(verdict)
+    assert "On the test data: " in text
+    assert "Worst told, by F1: " in text
+    assert json.dumps(verdict.to_dict())
+
+
+def test_one_hot_targets_and_single_outputs_are_classes_too(tuner):
+    tuner.retrain_best(*TRAIN, epochs=1, batch_size=16)
+    hot = keras.utils.to_categorical(TEST[1], 3)
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1, activation="sigmoid")])
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+    binary = tuner.evaluate_best(TEST[0], (TEST[1] > 0).astype("float32"), model=model)
+    assert len(binary.classes) == 2
+    assert binary.learning is None
+    soft = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3, activation="softmax")])
+    soft.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    assert len(tuner.evaluate_best(TEST[0], hot, model=soft).classes) == 3
+    line = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
+    line.compile("adam", "mse")
+    regression = tuner.evaluate_best(TEST[0], X[180:, :1] * 0.3, model=line)
+    assert regression.classes == ()
+    assert regression.test is None
+
+
+def test_the_best_are_compared_over_seeds(tuner):
+    found = tuner.compare_best(*TRAIN, count=2, seeds=3, validation_split=0.25, batch_size=16)
+    assert [len(each.scores) for each in found.contenders] == [3, 3]
+    assert found.contenders[0].values == tuner.oracle.study.best_trials(1)[0].values
+    first, second = (each.scores for each in found.contenders)
+    won = np.mean([(a > b) + 0.5 * (a == b) for a in first for b in second])
+    assert found.wins == (pytest.approx(won),)
+    assert "over 3 seeds" in str(found)
+    assert found.best in found.contenders
+
+
+def test_without_a_completed_trial_there_is_a_sentence(tmp_path, tuner):
+    empty = kt.RandomSearch(build, "val_accuracy", directory=tmp_path)
+    with pytest.raises(ArgumentError, match="Search first"):
+        empty.retrain_best(*TRAIN)
+    with pytest.raises(ArgumentError, match="must be below the number of completed trials"):
+        tuner.retrain_best(*TRAIN, rank=99)
+    with pytest.raises(ArgumentError, match="val_accuracy"):
+        tuner.compare_best(*TRAIN, count=1, seeds=1)
+
+
+def test_random_search_at_equal_epochs_is_a_baseline(tuner):
+    data = {"validation_split": 0.25, "batch_size": 16}
+    score = random_baseline(tuner, *TRAIN, epochs=10, **data)
+    assert 0 <= score <= 1
+    assert random_baseline(tuner, *TRAIN, epochs=10, **data) == score
+    verdict = tuner.evaluate_best(*TEST, baselines={"random search": score})
+    assert verdict.baselines["random search"] == score
+    assert f"random search ({score:.4g})" in str(verdict)
+    with pytest.raises(ArgumentError, match="must be from 1 to 20"):
+        random_baseline(tuner, *TRAIN, epochs=21, **data)
