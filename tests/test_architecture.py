@@ -15,9 +15,11 @@ ROOT = Path(__file__).resolve().parent.parent / "src" / "afina"
 FLOORS = [  # top to bottom; rooms on one floor do not know each other
     {"__main__"},
     {"cli"},
-    {"web", "report", "demos"},
-    {"tuners", "testing", "engine", "oracles", "applications"},
-    {"study", "advice", "progress"},
+    {"web", "demos"},
+    {"tuners", "testing", "engine", "oracles", "applications", "spaces"},
+    {"report"},
+    {"study", "progress"},
+    {"advice"},
     {"search", "store", "run", "training"},
     {"trials"},
     {"space"},
@@ -25,8 +27,8 @@ FLOORS = [  # top to bottom; rooms on one floor do not know each other
 ]
 FLOOR = {room: height for height, rooms in enumerate(reversed(FLOORS)) for room in rooms}
 
-# Keras Tuner's users know the tuners under these names too: three doors of one room.
-FACE = {"tuners", "engine", "oracles", "applications"}
+# Keras Tuner's users know the tuners under some of these names too: doors of one room.
+FACE = {"tuners", "engine", "oracles", "applications", "spaces"}
 
 # The package itself re-exports the tuners, so whoever imports it depends on their floor; its
 # version is the one thing in it that is everybody's.

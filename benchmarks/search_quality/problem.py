@@ -13,10 +13,13 @@ however heavy the tail of its bad configurations. Regret is cut at `WORST`, whic
 
 from __future__ import annotations
 
+import functools
+import json
 import math
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,7 @@ from afina.space import HyperParameter, Space
 
 TEN_TRIALS = 1 - 0.5 ** (1 / 10)
 WORST = 3.0
+REFERENCES = Path(__file__).with_name("references.json")
 
 Values = Mapping[str, Any]
 """A configuration: the active hyperparameters alone."""
@@ -56,6 +60,13 @@ def reference_of(losses: Any, optimum: float | None = None) -> Reference:
     return Reference(best, float(np.quantile(found, TEN_TRIALS, method="lower")))
 
 
+@functools.cache
+def kept_reference(name: str) -> Reference:
+    """That of a problem whose best loss only a long search tells, from `references.json`."""
+    kept = json.loads(REFERENCES.read_text(encoding="utf-8"))
+    return Reference(**kept[name])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """Something to minimise. One subclass per source of losses."""
@@ -72,6 +83,9 @@ class Problem:
 
     epochs: int = 1
     """Length of a full training; 1 where there are no curves."""
+
+    curves_only: bool = False
+    """Whether only its curves are of interest, not its full trainings."""
 
     def loss(self, values: Values, seed: int = 0, number: int = 0) -> float:
         """What a full training reports; lower is better, NaN where it failed.

@@ -17,22 +17,23 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 import curve_problems
+import live_problems
 import numpy as np
 import recorded_problems
 import sklearn_problems
 import synthetic_problems
-from problem import Problem, reference_of
+from problem import REFERENCES, Problem, reference_of
 
 from afina.space import HyperParameter, Space
 
-GROUPS = ("numeric", "mixed", "categorical", "conditional", "curves")
+GROUPS = ("numeric", "mixed", "categorical", "conditional", "curves", "live")
 _MAKERS = {**synthetic_problems.MAKERS, **sklearn_problems.MAKERS, **curve_problems.MAKERS}
 _MADE: dict[str, Problem] = {}
 
 
 def names() -> list[str]:
     """All problems; without the recorded ones where their data are not there."""
-    return [*_MAKERS, *recorded_problems.names()]
+    return [*_MAKERS, *recorded_problems.names(), *live_problems.MAKERS]
 
 
 def load(name: str) -> Problem:
@@ -42,8 +43,9 @@ def load(name: str) -> Problem:
         KeyError: There is none.
     """
     if name not in _MADE:
-        if name in _MAKERS:
-            _MADE[name] = _MAKERS[name]()
+        makers = {**_MAKERS, **live_problems.MAKERS}
+        if name in makers:
+            _MADE[name] = makers[name]()
         elif name in recorded_problems.names():
             _MADE[name] = recorded_problems.load(name)
         else:
@@ -55,17 +57,20 @@ def select(*wanted: str, groups: Iterable[str] = (), curves: bool = False) -> li
     """Problems by their names, or by "tuning", "held-out" or "all".
 
     Args:
-        wanted: Names and such words; none means all.
+        wanted: Names and such words; none means all. What trains live must be named.
         groups: Only of these groups.
-        curves: Only those that have curves.
+        curves: Only those that have curves; else those that are meant for nothing but curves are
+            left out unless they are named.
     """
     found = []
     for name in names():
         problem = load(name)
-        words = {"all", name, "tuning" if problem.tuning else "held-out"}
-        if wanted and not words & set(wanted):
+        words = {"all", "tuning" if problem.tuning else "held-out"}
+        if name not in wanted and (problem.group == "live" or not words & {*(wanted or words)}):
             continue
-        if (groups and problem.group not in groups) or (curves and problem.epochs == 1):
+        if groups and problem.group not in groups:
+            continue
+        if problem.epochs == 1 if curves else problem.curves_only and name not in wanted:
             continue
         found.append(problem)
     unknown = set(wanted) - {"all", "tuning", "held-out"} - set(names())
@@ -77,7 +82,7 @@ def select(*wanted: str, groups: Iterable[str] = (), curves: bool = False) -> li
 # -- optima that no formula tells ------------------------------------------------------------------
 
 
-def search_reference(name: str, draws: int = 1500, steps: int = 900) -> dict[str, float]:
+def search_reference(name: str, draws: int, steps: int) -> dict[str, float]:
     """Random draws, then small steps from the best: a long search, for `references.json`."""
     problem = load(name)
     rng = np.random.default_rng(1)
@@ -121,13 +126,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--references", action="store_true", help="search for the optima anew")
-    if parser.parse_args().references:
-        found = {}
-        for name in sklearn_problems.MAKERS:
-            found[name] = search_reference(name)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="of these problems")
+    parser.add_argument("--draws", type=int, default=2000, help="at random, before small steps")
+    options = parser.parse_args()
+    if options.references:
+        kept = REFERENCES
+        found = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+        for name in options.only or sklearn_problems.MAKERS:
+            found[name] = search_reference(name, options.draws, options.draws // 2)
             print(name, found[name], flush=True)
             text = json.dumps(found, indent=1, sort_keys=True)
-            sklearn_problems.REFERENCES.write_text(text + "\n", encoding="utf-8")
+            kept.write_text(text + "\n", encoding="utf-8")
         return
     for problem in select("all"):
         kind = "tuning" if problem.tuning else "held out"

@@ -7,20 +7,16 @@ what random search reaches (`python problems.py --references` makes it anew).
 from __future__ import annotations
 
 import functools
-import json
 import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from problem import Problem, Reference, Values, unguided
+from problem import Problem, Reference, Values, kept_reference, unguided
 
 from afina.space import Boolean, Choice, Float, Int, Parent, Space
-
-REFERENCES = Path(__file__).with_name("references.json")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,13 +38,7 @@ class Trained(Problem):
     def reference(self, seed: int = 0) -> Reference:
         """As kept in `references.json`."""
         del seed
-        return _references()[self.name]
-
-
-@functools.cache
-def _references() -> dict[str, Reference]:
-    kept = json.loads(REFERENCES.read_text(encoding="utf-8"))
-    return {name: Reference(**entry) for name, entry in kept.items()}
+        return kept_reference(self.name)
 
 
 @functools.cache
@@ -93,7 +83,7 @@ def svm_space() -> Space:
 def svm(values: Values, name: str, rows: int) -> float:
     from sklearn.svm import SVC
 
-    model = SVC(C=values["C"], gamma=values["gamma"], tol=values["tolerance"])
+    model = SVC(C=values["C"], gamma=values["gamma"], tol=values["tolerance"], max_iter=3_000)
     return folds(model, *data(name, rows))
 
 
@@ -106,7 +96,7 @@ def boosting_space() -> Space:
             Float("subsample", 0.3, 1.0),
             Int("leaf", 1, 60, sampling="log"),
             Choice("features", ["all", "sqrt"]),
-            Choice("loss", ["squared_error", "huber"]),
+            Choice("start", ["mean", "zero"]),
         ]
     )
 
@@ -121,7 +111,7 @@ def boosting(values: Values) -> float:
         subsample=values["subsample"],
         min_samples_leaf=values["leaf"],
         max_features=None if values["features"] == "all" else "sqrt",
-        loss=values["loss"],
+        init=None if values["start"] == "mean" else "zero",
         random_state=0,
     )
     return folds(model, *data("diabetes", 240), count=2)

@@ -10,9 +10,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from afina import applications, engine, errors, oracles, search, tuners
+    from afina import applications, engine, errors, oracles, search, spaces, tuners
     from afina.space import HyperParameter, HyperParameters
     from afina.study import Study
+    from afina.training.lr_range import lr_range_test
     from afina.trials import Decision, Objective
     from afina.tuners import (
         AutoTuner,
@@ -44,9 +45,10 @@ _HOME = {
     "SklearnTuner": "afina.tuners.sklearn_tuner",
     "Study": "afina.study",
     "Tuner": "afina.tuners.tuner",
+    "lr_range_test": "afina.training.lr_range",
     "synchronized": "afina.tuners.locking",
 }
-_MODULES = ("applications", "engine", "errors", "oracles", "search", "tuners")
+_MODULES = ("applications", "engine", "errors", "oracles", "search", "spaces", "tuners")
 
 __all__ = [
     "AutoTuner",
@@ -67,8 +69,10 @@ __all__ = [
     "applications",
     "engine",
     "errors",
+    "lr_range_test",
     "oracles",
     "search",
+    "spaces",
     "synchronized",
     "tuners",
 ]

@@ -1,6 +1,7 @@
-"""Makes the benchmark's files importable by the names that they call each other."""
+"""Makes the benchmarks' files importable by the names that they call each other."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks" / "speed"))
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+sys.path[:0] = [str(BENCHMARKS / "speed"), str(BENCHMARKS / "search_quality")]

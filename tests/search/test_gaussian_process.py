@@ -27,6 +27,19 @@ def matern(a, b, lengthscales):
     return result
 
 
+def prior(a, b, kernel):
+    """Part matern of all groups together, part the mean of one rational quadratic a group."""
+    squares = np.square((a[:, None] - b[None]) / kernel.lengthscales[GROUPS])
+    effects = [1 / (1 + 3 * squares[..., group == GROUPS].sum(axis=-1)) for group in range(3)]
+    joint = (1 - kernel.additive) * matern(a, b, kernel.lengthscales)
+    return joint + kernel.additive * np.mean(effects, axis=0)
+
+
+def logs_of(kernel):
+    logit = math.log(kernel.additive / (1 - kernel.additive))
+    return np.append(np.log([*kernel.lengthscales, kernel.noise]), logit)
+
+
 def data(n=9, seed=0):
     rng = np.random.default_rng(seed)
     features = rng.random((n, 4))
@@ -36,7 +49,7 @@ def data(n=9, seed=0):
 
 @pytest.fixture
 def kernel():
-    return Kernel(np.array([0.3, 0.8, 1.5]), 0.01)
+    return Kernel(np.array([0.3, 0.8, 1.5]), 0.01, 0.4)
 
 
 def test_the_posterior_is_that_of_the_textbook(kernel):
@@ -44,10 +57,10 @@ def test_the_posterior_is_that_of_the_textbook(kernel):
     points = np.random.default_rng(1).random((5, 4))
     process = GaussianProcess(kernel, features, targets, GROUPS)
 
-    inverse = np.linalg.inv(matern(features, features, kernel.lengthscales) + 0.01 * np.eye(9))
+    inverse = np.linalg.inv(prior(features, features, kernel) + 0.01 * np.eye(9))
     ones = np.ones(9)
     mean = ones @ inverse @ targets / (ones @ inverse @ ones)
-    cross = matern(points, features, kernel.lengthscales)
+    cross = prior(points, features, kernel)
     expected = mean + cross @ inverse @ (targets - mean)
     variance = 1 - np.diag(cross @ inverse @ cross.T)
 
@@ -58,24 +71,25 @@ def test_the_posterior_is_that_of_the_textbook(kernel):
 def test_the_fit_maximises_likelihood_times_priors(kernel):
     features, targets = data()
     likelihood = Likelihood(features, targets, GROUPS)
-    value, _ = likelihood(np.log([*kernel.lengthscales, kernel.noise]))
+    value, _ = likelihood(logs_of(kernel))
 
-    covariance = matern(features, features, kernel.lengthscales) + 0.01 * np.eye(9)
+    covariance = prior(features, features, kernel) + 0.01 * np.eye(9)
     mean = GaussianProcess(kernel, features, targets, GROUPS).mean
     log_density = multivariate_normal(np.full(9, mean), covariance).logpdf(targets)
-    scale = math.exp(math.sqrt(2) + 0.5 * math.log(3))
-    log_density += lognorm(math.sqrt(3), scale=scale).logpdf(kernel.lengthscales).sum()
+    log_density += lognorm(1.2, scale=math.sqrt(3)).logpdf(kernel.lengthscales).sum()
     log_density += lognorm(1, scale=math.exp(-4)).logpdf(kernel.noise)
+    log_density -= 0.5 * (math.log(0.4 / 0.6) / 1.5) ** 2
 
     constants = 9 / 2 * math.log(2 * math.pi) + 4 / 2 * math.log(2 * math.pi)
-    constants += 3 * math.log(math.sqrt(3))
+    constants += 3 * math.log(1.2)
     assert value == pytest.approx(constants * -1 - log_density, rel=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_gradient_of_the_fit_is_that_of_finite_differences(seed):
     likelihood = Likelihood(*data(15, seed), GROUPS)
-    logs = np.log([0.2, 1.0, 4.0, 0.02]) + 0.3 * np.random.default_rng(seed).standard_normal(4)
+    logs = np.append(np.log([0.2, 1.0, 4.0, 0.02]), 0.5)
+    logs += 0.3 * np.random.default_rng(seed).standard_normal(5)
     numeric = approx_fprime(logs, lambda x: likelihood(x)[0], 1e-6)
     np.testing.assert_allclose(likelihood(logs)[1], numeric, rtol=1e-4, atol=1e-4)
 
@@ -121,12 +135,11 @@ def test_a_fit_finds_which_hyperparameters_matter_and_how_noisy_they_are():
 def test_a_fit_is_a_maximum():
     features, targets = data(30)
     kernel = fit(features, targets, GROUPS)
-    logs = np.log([*kernel.lengthscales, kernel.noise])
     likelihood = Likelihood(features, targets, GROUPS)
-    best = likelihood(logs)[0]
-    for axis in range(4):
+    best = likelihood(logs_of(kernel))[0]
+    for axis in range(5):
         for step in (-0.3, 0.3):
-            assert likelihood(logs + step * np.eye(4)[axis])[0] > best
+            assert likelihood(logs_of(kernel) + step * np.eye(5)[axis])[0] > best
 
 
 def test_the_noise_never_falls_below_its_floor():
@@ -149,7 +162,7 @@ def test_repeated_rows_and_equal_targets_do_no_harm(targets):
 def test_the_prior_expects_longer_lengthscales_in_more_dimensions():
     few, many = kernel_mode(4, 1e-4), kernel_mode(64, 1e-4)
     assert many.lengthscales[0] == pytest.approx(4 * few.lengthscales[0])
-    assert few.lengthscales[0] == pytest.approx(math.exp(math.sqrt(2) - 3) * 2)
+    assert few.lengthscales[0] == pytest.approx(math.exp(-1.44) * 2)
 
 
 def test_believing_takes_the_uncertainty_and_keeps_the_expectation(kernel):
@@ -161,3 +174,16 @@ def test_believing_takes_the_uncertainty_and_keeps_the_expectation(kernel):
     np.testing.assert_allclose(new_mean, mean, atol=1e-9)
     assert (new_variance < kernel.noise).all()  # as after any one measurement
     assert (variance > 5 * kernel.noise).all()
+
+
+def test_effects_of_single_hyperparameters_are_learnt_from_few_rows():
+    rng = np.random.default_rng(0)
+    groups = np.arange(8)
+    features = (rng.random((240, 8)) < 0.5).astype(float)
+    effects = features @ rng.standard_normal(8)
+    targets = (effects - effects[:24].mean()) / effects[:24].std()
+    kernel = fit(features[:24], targets[:24], groups)
+    assert kernel.additive > 0.5
+    unseen = features[24:]
+    mean, _ = GaussianProcess(kernel, features[:24], targets[:24], groups).predict(unseen)
+    assert np.corrcoef(mean, targets[24:])[0, 1] > 0.97

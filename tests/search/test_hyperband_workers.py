@@ -30,15 +30,19 @@ def draw_of(trial, salt):
     return zlib.crc32(repr((salt, content(trial))).encode()) / 2**32
 
 
-def end(trial, ended, levels, failing):
+def end(trial, ended, levels, failing, objectives=1):
     """The trial with its result; few `levels` make many ties."""
     if draw_of(trial, "fails") < failing:
         return replace(trial, status=Status.FAILED, failure=BROKEN, ended=ended)
     loss = int(draw_of(trial, "loss") * levels) / levels
-    return replace(trial, status=Status.COMPLETED, loss=loss, ended=ended)
+    losses = tuple(int(draw_of(trial, m) * levels) / levels for m in range(objectives))
+    losses = losses if objectives > 1 else ()
+    return replace(trial, status=Status.COMPLETED, loss=loss, losses=losses, ended=ended)
 
 
-def simulate(search, space, workers, *, seed=0, levels=10**6, failing=0.0, on_wait=None):
+def simulate(
+    search, space, workers, *, seed=0, levels=10**6, failing=0.0, objectives=1, on_wait=None
+):
     """All trials by number, and the streams that they would have been trained with.
 
     Each of the workers asks when it is free, and after a `Wait` when any trial has ended.
@@ -66,7 +70,7 @@ def simulate(search, space, workers, *, seed=0, levels=10**6, failing=0.0, on_wa
             assert isinstance(answer, Done), "it waits although nothing runs"
             return trials, streams
         now, number = heapq.heappop(running)
-        trials[number] = end(trials[number], ended, levels, failing)
+        trials[number] = end(trials[number], ended, levels, failing, objectives)
         ended += 1
         state = search.tell(state, trials[number], space)
 
@@ -94,6 +98,7 @@ def assert_same_trials(search, space, workers, seed, **options):
     seed=st.integers(0, 2**16),
     levels=st.sampled_from([1, 3, 10**6]),
     failing=st.sampled_from([0.0, 0.2, 0.7]),
+    objectives=st.sampled_from([1, 2, 3]),
     shape=st.sampled_from([(9, 3), (10, 3), (8, 2), (20, 2.5)]),
     space=st.sampled_from(
         [
@@ -104,10 +109,13 @@ def assert_same_trials(search, space, workers, seed, **options):
         ]
     ),
 )
-def test_any_number_of_workers_runs_the_same_trials(workers, seed, levels, failing, shape, space):
+def test_any_number_of_workers_runs_the_same_trials(
+    workers, seed, levels, failing, objectives, shape, space
+):
     max_epochs, factor = shape
     search = Hyperband(max_epochs=max_epochs, factor=factor, iterations=2, seed=seed % 7)
-    assert_same_trials(search, space, workers, seed, levels=levels, failing=failing)
+    options = {"levels": levels, "failing": failing, "objectives": objectives}
+    assert_same_trials(search, space, workers, seed, **options)
 
 
 @pytest.mark.parametrize("workers", [2, 3, 8])

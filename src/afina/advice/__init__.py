@@ -1,1 +1,17 @@
-"""What the trials teach: facts first, sentences and figures are drawings of them."""
+"""What the trials of a search teach: which hyperparameters matter, and what to search next."""
+
+from afina.advice.advise import Advice, advice
+from afina.advice.carry import carry_over
+from afina.advice.importance import Importances, Share, importance
+from afina.advice.ranges import RangeAdvice, Verdict
+
+__all__ = [
+    "Advice",
+    "Importances",
+    "RangeAdvice",
+    "Share",
+    "Verdict",
+    "advice",
+    "carry_over",
+    "importance",
+]

@@ -11,6 +11,7 @@ import click
 
 from afina import __version__
 from afina.cli.demo import demo
+from afina.cli.report import advice, report
 from afina.cli.trials import best, trials
 from afina.errors import AfinaError
 
@@ -33,5 +34,5 @@ def main() -> None:
     """Afina finds good hyperparameters for Keras models."""
 
 
-for command in (demo, best, trials):
+for command in (demo, best, trials, advice, report):
     main.add_command(command)

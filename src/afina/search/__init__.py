@@ -1,26 +1,36 @@
 """How to choose what to try next: pure algorithms, one file each."""
 
+from afina.search.asha import AsynchronousHalving
 from afina.search.base import Algorithm, Done, Judge, Situation, Suggestion, Wait
 from afina.search.bayesian import BayesianOptimization
+from afina.search.cma import CMAES
 from afina.search.grid import Grid
 from afina.search.hyperband import Hyperband
+from afina.search.model_halving import ModelBasedHalving
+from afina.search.multi_objective import ParetoSearch
+from afina.search.population import PopulationBasedTraining
 from afina.search.random import Random
 from afina.search.sobol import QuasiRandom
 from afina.search.start import StartFrom
 from afina.search.tpe import TPE
 
 __all__ = [
+    "CMAES",
+    "TPE",
     "Algorithm",
+    "AsynchronousHalving",
     "BayesianOptimization",
     "Done",
     "Grid",
     "Hyperband",
     "Judge",
+    "ModelBasedHalving",
+    "ParetoSearch",
+    "PopulationBasedTraining",
     "QuasiRandom",
     "Random",
     "Situation",
     "StartFrom",
     "Suggestion",
-    "TPE",
     "Wait",
 ]

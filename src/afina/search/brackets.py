@@ -123,6 +123,37 @@ def total_epochs(max_epochs: int, factor: float = 3, iterations: int = 1) -> int
     return iterations * sum(bracket.epochs for bracket in plan(max_epochs, factor))
 
 
+def ladder(max_epochs: int, factor: float = 3, min_epochs: int = 1) -> tuple[int, ...]:
+    """Where the trials of a single bracket stop: epochs done at the end of each rung.
+
+    Each rung is `factor` times as long as the one below, and the last is `max_epochs`; a rung
+    that would end just below the last is left out.
+
+    Args:
+        max_epochs: Epochs of a full training; at least 1.
+        factor: At least 2.
+        min_epochs: Epochs of the lowest rung, 1 to `max_epochs`.
+
+    Raises:
+        ArgumentError: An argument is out of range.
+
+    Example:
+        >>> ladder(50, 3), ladder(100, 3, min_epochs=4), ladder(3, 2, min_epochs=3)
+        ((1, 3, 9, 27, 50), (4, 12, 36, 100), (3,))
+    """
+    epochs, ratio = check_max_epochs(max_epochs), Fraction(check_factor(factor))
+    whole = isinstance(min_epochs, Integral) and not isinstance(min_epochs, bool)
+    if not whole or not 1 <= min_epochs <= epochs:
+        rule = f"must be a whole number from 1 to max_epochs ({epochs})"
+        raise ArgumentError(wrong("min_epochs", rule, min_epochs))
+    ends = []
+    length = Fraction(int(min_epochs))
+    while math.ceil(length) ** 2 * ratio <= epochs**2:
+        ends.append(math.ceil(length))
+        length *= ratio
+    return (*ends, epochs)
+
+
 def scaled_sizes(bracket: Bracket, started: int, factor: float) -> tuple[int, ...]:
     """The sizes of the rungs when only `started` fresh trials could be found for the first.
 

@@ -2,15 +2,25 @@
 
 It knows nothing of search spaces. A configuration comes as a row of *features*; features belong
 to *groups* (one group a hyperparameter), each with its own lengthscale, so that a hyperparameter
-embedded in several features (a one-hot choice) still counts once. The prior covariance of two
-rows is Matern-5/2 of `sqrt(sum over groups of squared distance / lengthscale ** 2)`.
+embedded in several features (a one-hot choice) still counts once. With s_g the squared distance
+of two rows within group g, divided by the square of its lengthscale, and d groups, their prior
+covariance is
 
-Source: Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), chapters 2 and 5.
+    (1 - additive) * matern52(sqrt(sum of s_g)) + additive * mean of 1 / (1 + d * s_g).
+
+The first part knows how hyperparameters go together, and learns it slowly. The second is a sum of
+effects of one hyperparameter each, which a few trials tell: much of what hyperparameters do, and
+most of what choices do, is of that kind. How much of either there is, the data say.
+
+Source: Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), chapters 2 and 5;
+Duvenaud, Nickisch & Rasmussen, "Additive Gaussian processes", arXiv:1112.4394. The additive part
+is a rational quadratic (Rasmussen & Williams, 4.19) as that costs no exponentials.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,10 +35,16 @@ LENGTHSCALE_BOUNDS = (0.025, 1e3)
 LARGEST_NOISE = 1.0  # targets have variance 1: more noise than that means no signal at all
 
 # arXiv:2402.02229: the typical distance in the unit cube grows with sqrt(d), so lengthscales must.
-LENGTHSCALE_LOG_MEAN = math.sqrt(2)
-LENGTHSCALE_LOG_SD = math.sqrt(3)
+# The median there is 4.1 sqrt(d), for functions close to linear; here the additive part takes care
+# of these. A median of sqrt(d) in a narrower prior predicts configurations that were not tried
+# better from few trials: the rank correlation from 12 is 0.49 instead of 0.47, from 25 0.68
+# instead of 0.67, in the mean of 11 problems.
+LENGTHSCALE_LOG_MEAN = 0.0
+LENGTHSCALE_LOG_SD = 1.2
 NOISE_LOG_MEAN = -4.0
 NOISE_LOG_SD = 1.0
+ADDITIVE_LOGIT_SD = 1.5  # about uniform on (0, 1), but for the ends
+ADDITIVE_LOGIT_BOUND = 5.0
 
 ITERATIONS = 30
 
@@ -43,13 +59,16 @@ class Kernel:
     noise: float
     """Variance of the noise, in units of the targets' variance (1)."""
 
+    additive: float = 0.0
+    """Part of the variance, from 0 to 1, that is a sum of effects of single groups."""
+
 
 def kernel_mode(count: int, noise_floor: float) -> Kernel:
     """The most probable kernel for `count` groups before any data: where each fit starts."""
     log_mean = LENGTHSCALE_LOG_MEAN + 0.5 * math.log(max(count, 1))
     lengthscale = max(math.exp(log_mean - LENGTHSCALE_LOG_SD**2), LENGTHSCALE_BOUNDS[0])
     noise = max(math.exp(NOISE_LOG_MEAN - NOISE_LOG_SD**2), noise_floor)
-    return Kernel(np.full(count, lengthscale), noise)
+    return Kernel(np.full(count, lengthscale), noise, 0.5)
 
 
 class Likelihood:
@@ -74,26 +93,34 @@ class Likelihood:
             part = features[:, groups == group]
             square = squared_distances(part, part)
             self._distances[group] = square.ravel()[self._flat]
-        self._log_mean = LENGTHSCALE_LOG_MEAN + 0.5 * math.log(max(self.count, 1))
+        log_mean = LENGTHSCALE_LOG_MEAN + 0.5 * math.log(max(self.count, 1))
+        self._means = np.array([log_mean] * self.count + [NOISE_LOG_MEAN, 0.0])
+        spreads = [LENGTHSCALE_LOG_SD] * self.count + [NOISE_LOG_SD, ADDITIVE_LOGIT_SD]
+        self._spreads = np.array(spreads)
 
     def __call__(self, logs: Array) -> tuple[float, Array]:
         """The objective of the fit and its gradient.
 
         Args:
-            logs: (g + 1,) natural logarithms of the lengthscales and, last, the noise.
+            logs: (g + 2,) natural logarithms of the lengthscales and the noise, and the logit of
+                the additive part.
 
         Returns:
-            The negative log posterior, and its gradient, (g + 1,). The densities of the priors
-            are those of the values, not of their logarithms. The constant mean is profiled out:
-            at its best value the gradient through it is 0.
+            The negative log posterior, and its gradient, (g + 2,). The densities of the priors
+            are those of the values, not of their logarithms (of the additive part: of its logit).
+            The constant mean is profiled out: at its best value the gradient through it is 0.
         """
-        n = len(self.targets)
-        weights = np.exp(-2 * logs[:-1])
-        noise = math.exp(logs[-1])
+        n, count = len(self.targets), self.count
+        weights = np.exp(-2 * logs[:count])
+        noise = math.exp(logs[count])
+        additive = 1 / (1 + math.exp(-logs[-1]))
         root = np.sqrt(5 * (weights @ self._distances))
         decay = np.exp(-root)
+        joint = (1 + root + root * root / 3) * decay
+        effects = _effects(self._distances * (count * weights)[:, None])  # (g, pairs)
+        average = effects.mean(axis=0) if count else np.ones_like(joint)
         covariance = np.zeros((n, n))
-        covariance.ravel()[self._flat] = (1 + root + root * root / 3) * decay
+        covariance.ravel()[self._flat] = (1 - additive) * joint + additive * average
         np.fill_diagonal(covariance, 1 + noise)
         factor, failed = lapack.dpotrf(covariance.T, lower=1, overwrite_a=1)
         if failed:
@@ -110,18 +137,20 @@ class Likelihood:
         alpha = full @ residual
 
         value = 0.5 * residual @ alpha + np.log(np.diagonal(factor)).sum()
-        slope = (alpha[self._rows] * alpha[self._columns] - lower) * (1 + root) * decay
+        by_covariance = alpha[self._rows] * alpha[self._columns] - lower  # minus the derivative
+        slope = by_covariance * (1 + root) * decay
         gradient = np.empty_like(logs)
-        gradient[:-1] = -5 / 3 * weights * (self._distances @ slope)
-        gradient[-1] = -0.5 * noise * (alpha @ alpha - diagonal.sum())
+        gradient[:count] = -5 / 3 * (1 - additive) * weights * (self._distances @ slope)
+        effects *= effects
+        effects *= self._distances
+        gradient[:count] -= 2 * additive * weights * (effects @ by_covariance)
+        gradient[count] = -0.5 * noise * (alpha @ alpha - diagonal.sum())
+        gradient[-1] = additive * (1 - additive) * (by_covariance @ (joint - average))
 
-        offsets = logs - NOISE_LOG_MEAN
-        offsets[:-1] = logs[:-1] - self._log_mean
-        spreads = np.full_like(logs, LENGTHSCALE_LOG_SD)
-        spreads[-1] = NOISE_LOG_SD
-        scaled = offsets / spreads
-        value += (logs + 0.5 * scaled**2).sum()
-        gradient += 1 + scaled / spreads
+        scaled = (logs - self._means) / self._spreads
+        value += logs[:-1].sum() + 0.5 * (scaled @ scaled)
+        gradient += scaled / self._spreads
+        gradient[:-1] += 1
         return float(value), gradient
 
 
@@ -138,15 +167,16 @@ def fit(features: Array, targets: Array, groups: Groups, *, noise_floor: float =
         noise_floor: Smallest variance of the noise; keeps the covariance invertible.
 
     Source:
-        Lengthscale prior LogNormal(sqrt(2) + ln(d) / 2, sqrt(3)) and fixed output scale: Hvarfner
-        et al., arXiv:2402.02229, with d the number of groups, not of features.
+        Lengthscale prior that grows with sqrt(d), and a fixed output scale: Hvarfner et al.,
+        arXiv:2402.02229, with d the number of groups, not of features.
     """
     likelihood = Likelihood(features, targets, groups)
     mode = kernel_mode(likelihood.count, noise_floor)
-    start = np.log(np.append(mode.lengthscales, mode.noise))
+    start = np.append(np.log(np.append(mode.lengthscales, mode.noise)), 0.0)
     low, high = np.log(LENGTHSCALE_BOUNDS)
     bounds = [(low, high)] * likelihood.count
     bounds.append((math.log(noise_floor), math.log(max(LARGEST_NOISE, 2 * noise_floor))))
+    bounds.append((-ADDITIVE_LOGIT_BOUND, ADDITIVE_LOGIT_BOUND))
     found = minimize(
         likelihood,
         start,
@@ -157,7 +187,7 @@ def fit(features: Array, targets: Array, groups: Groups, *, noise_floor: float =
         options={"maxiter": ITERATIONS, "maxfun": 2 * ITERATIONS, "ftol": 1e-5, "gtol": 1e-3},
     )
     best = np.exp(found.x)
-    return Kernel(best[:-1], float(best[-1]))
+    return Kernel(best[:-2], float(best[-2]), float(best[-1] / (1 + best[-1])))
 
 
 class GaussianProcess:
@@ -185,7 +215,9 @@ class GaussianProcess:
         self.groups = groups
         self._weights = 1 / kernel.lengthscales[groups] if len(groups) else np.zeros(0)  # (f,)
         self._scaled = features * self._weights
-        covariance = _matern(squared_distances(self._scaled, self._scaled))
+        count = len(kernel.lengthscales)
+        self._columns = [np.flatnonzero(groups == group) for group in range(count)]
+        covariance = self._covariance(self._scaled)
         np.fill_diagonal(covariance, 1 + kernel.noise)
         factor = np.linalg.cholesky(covariance)
         self._whiten: Array = lapack.dtrtri(factor, lower=1)[0]  # (n, n), inverse of the factor
@@ -203,7 +235,7 @@ class GaussianProcess:
         Returns:
             Mean (m,) and variance (m,), the variance never below 0.
         """
-        cross = _matern(squared_distances(features * self._weights, self._scaled))
+        cross = self._covariance(features * self._weights)
         white = cross @ self._whiten.T
         variance = 1 - np.einsum("mn,mn->m", white, white)
         return self.mean + cross @ self._alpha, np.maximum(variance, 0.0)
@@ -215,9 +247,10 @@ class GaussianProcess:
             Mean (m,), variance (m,), gradient of the mean (m, f), gradient of the variance (m, f).
         """
         scaled = features * self._weights
-        squares = squared_distances(scaled, self._scaled)
-        slope = _matern_slope(squares)
-        cross = _matern(squares)
+        part = self.kernel.additive / max(len(self._columns), 1)
+        slope = (1 - self.kernel.additive) * _matern_slope(squared_distances(scaled, self._scaled))
+        effects = [np.square(effect) for effect in self._each_effect(scaled)]
+        cross = self._covariance(scaled)
         white = cross @ self._whiten.T
         variance = np.maximum(1 - np.einsum("mn,mn->m", white, white), 0.0)
 
@@ -225,11 +258,41 @@ class GaussianProcess:
             # d/dx of sum_j outer_j k(x, x_j) = sum_j outer_j slope_j 2 (x - x_j) / l ** 2
             pull = outer * slope  # (m, n)
             total = pull.sum(axis=1, keepdims=True)
-            return np.asarray(2 * (total * scaled - pull @ self._scaled) * self._weights)
+            result = total * scaled - pull @ self._scaled
+            for own, effect in zip(self._columns, effects, strict=True):
+                # the derivative of 1 / (1 + d s) by s is -d / (1 + d s) ** 2
+                pull = -part * len(effects) * outer * effect
+                total = pull.sum(axis=1, keepdims=True)
+                result[:, own] += total * scaled[:, own] - pull @ self._scaled[:, own]
+            return np.asarray(2 * result * self._weights)
 
         mean_gradient = by_features(self._alpha[None])
         variance_gradient = by_features(-2 * white @ self._whiten)
         return self.mean + cross @ self._alpha, variance, mean_gradient, variance_gradient
+
+    def _covariance(self, scaled: Array) -> Array:
+        """(m, n) prior covariances of rows (m, f), divided by the lengthscales, with the data."""
+        additive = self.kernel.additive
+        total = _matern(squared_distances(scaled, self._scaled))
+        if not self._columns or additive == 0:
+            return total
+        total *= 1 - additive
+        part = additive / len(self._columns)
+        for effect in self._each_effect(scaled):
+            effect *= part
+            total += effect
+        return total
+
+    def _each_effect(self, scaled: Array) -> Iterator[Array]:
+        """(m, n) for each group in turn: its kernel in the additive part."""
+        for own in self._columns:
+            if len(own) == 1:
+                squares = np.subtract.outer(scaled[:, own[0]], self._scaled[:, own[0]])
+                squares *= squares
+            else:
+                squares = squared_distances(scaled[:, own], self._scaled[:, own])
+            squares *= len(self._columns)
+            yield _effects(squares)
 
     def believe(self, features: Array) -> GaussianProcess:
         """The process as if each of these rows had scored just what is expected of it.
@@ -275,6 +338,12 @@ def _matern_slope(squares: Array) -> Array:
     """Derivative of Matern-5/2 by the squared distance."""
     root = np.sqrt(5 * squares)
     return np.asarray(-5 / 6 * (1 + root) * np.exp(-root))
+
+
+def _effects(squares: Array) -> Array:
+    """The kernel of the additive part at squared distances, which it overwrites."""
+    squares += 1
+    return np.reciprocal(squares, out=squares)
 
 
 def _profiled_mean(inverse: Array, targets: Array) -> float:

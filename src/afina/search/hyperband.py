@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -12,8 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from afina.errors import ArgumentError, wrong
+from afina.search.asha import Sampler, check_sampler
 from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.search.brackets import Bracket, plan, scaled_sizes
+from afina.search.pareto_rank import pareto_ranks, several_objectives
+from afina.search.rungs import EMPTY, Board, enough
 from afina.search.untried import NOTHING_TRIED, Tried, check_seed, draw_untried, keys_of
 from afina.space import Space, Value
 from afina.trials import Schedule, Status, Trial
@@ -34,6 +36,9 @@ class State:
     brackets: tuple[Rungs, ...] = ()
     """The finished trials of the brackets from `first` on, by rung, as they ended."""
 
+    board: Board = EMPTY
+    """What a model would learn from; empty without one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperband:
@@ -42,7 +47,8 @@ class Hyperband:
     The oldest bracket goes first: fresh random configurations until its first rung is full, then
     promotions. A trial is promoted as soon as it is sure to be among the best of its rung, however
     the running ones end. A failed trial counts as thrown away. Where no bracket has anything to
-    start, the next one begins.
+    start, the next one begins. With several objectives the order of `rank_by_pareto` decides who is
+    among the best, once the whole rung has ended.
 
     Any number of workers runs the same trials as one alone, in another order: promotions are
     certain, and a fresh configuration hangs on its place in the plan and on what stands before it
@@ -58,13 +64,17 @@ class Hyperband:
         factor: One in `factor` goes on to the next rung; at least 2.
         iterations: How often to run all brackets; None or 0 for ever.
         seed: Fixes every draw; from 0 up.
+        sampler: "random" draws fresh configurations without looking at results; "model" takes
+            them, once there are some results, from a Gaussian process over all rungs, and then
+            what is tried hangs on who ends when.
 
     Raises:
         ArgumentError: An argument is out of range.
 
     Source:
         Li et al., "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization",
-        JMLR 18 (2018); rung sizes as in Keras Tuner, see `afina.search.brackets.plan`.
+        JMLR 18 (2018); rung sizes as in Keras Tuner, see `afina.search.brackets.plan`. The sampler
+        "model": Falkner, Klein & Hutter, "BOHB", arXiv:1807.01774, whose model is another one.
 
     Example:
         >>> from afina.space import Boolean, Space
@@ -79,14 +89,15 @@ class Hyperband:
     factor: float = 3
     iterations: int | None = 1
     seed: int = 0
+    sampler: Sampler = "random"
 
     name: ClassVar[str] = "hyperband"
     fixed_settings: ClassVar[frozenset[str]] = frozenset({"max_epochs", "factor"})
-    order_free: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         plan(self.max_epochs, self.factor)
         check_seed(self.seed)
+        check_sampler(self.sampler)
         count = self.iterations
         whole = isinstance(count, Integral) and not isinstance(count, bool)
         if count is not None and (not whole or count < 0):
@@ -101,7 +112,13 @@ class Hyperband:
             "factor": self.factor,
             "iterations": self.iterations or None,
             "seed": int(self.seed),
+            "sampler": self.sampler,
         }
+
+    @property
+    def order_free(self) -> bool:
+        """True unless a model draws."""
+        return self.sampler == "random"
 
     def init(self) -> State:
         """No trial yet."""
@@ -134,9 +151,12 @@ class Hyperband:
     def tell(self, state: State, trial: Trial, space: Space) -> State:
         """Puts the trial on its rung, and forgets brackets at the head that are through."""
         tried = state.tried.add(keys_of(trial, space))
+        board = state.board
+        if self.sampler == "model":
+            board = board.add(trial, space, self._ends)
         spot = self._spot(trial)
         if spot is None or spot[0] < state.first:  # not one of Hyperband's own
-            return State(tried, state.first, state.brackets)
+            return State(tried, state.first, state.brackets, board)
         place, rung = spot[0] - state.first, spot[1]
         brackets = self._padded(state.first, state.brackets, place + 1)
         brackets[place] = _with_trial(brackets[place], rung, trial)
@@ -145,7 +165,7 @@ class Hyperband:
             state.first + through, brackets[through]
         ):
             through += 1
-        return State(tried, state.first + through, tuple(brackets[through:]))
+        return State(tried, state.first + through, tuple(brackets[through:]), board)
 
     # -- one bracket -----------------------------------------------------------------------------
 
@@ -171,8 +191,14 @@ class Hyperband:
     def _draw(
         self, state: State, situation: Situation, turn: int, rung: Sequence[Trial]
     ) -> dict[str, Value] | None:
-        """At random; one that nobody tried, else one that is not on this rung."""
+        """One that nobody tried, else one that is not on this rung."""
         space = situation.space
+        if self.sampler == "model" and enough(state.board):
+            from afina.search.rung_model import propose
+
+            promising = propose(state.board, situation, self._ends, self.seed)
+            if promising is not None:
+                return promising
         rng = np.random.default_rng([self.seed, turn])
         running = {key for trial in situation.running for key in keys_of(trial, space)}
         new = draw_untried(space, rng, lambda key: key in running or key in state.tried)
@@ -191,6 +217,7 @@ class Hyperband:
             below, size = rungs[index - 1], sizes[index]
             failed = sum(trial.status is Status.FAILED for trial in below)
             lost = failed + sizes[index - 1] - expected
+            ended = sum(trial.status.finished for trial in below) >= expected
             expected = min(size, expected - failed)
             if len(rungs[index]) >= expected:
                 continue
@@ -200,7 +227,9 @@ class Hyperband:
                 for trial in below
                 if trial.status is Status.COMPLETED and trial.number not in promoted
             ]
-            if ready and len(ready) + lost > sizes[index - 1] - size:
+            # One more point may turn the order of others on fronts: they wait for the whole rung.
+            sure = ended or not several_objectives(below)
+            if sure and ready and len(ready) + lost > sizes[index - 1] - size:
                 best = min(ready, key=lambda trial: ranks[trial.number])
                 return self._promoted(best, bracket, index)
         return None
@@ -235,6 +264,11 @@ class Hyperband:
     @functools.cached_property
     def _plan(self) -> tuple[Bracket, ...]:
         return plan(self.max_epochs, self.factor)
+
+    @functools.cached_property
+    def _ends(self) -> tuple[int, ...]:
+        """Where trials of any bracket stop."""
+        return tuple(sorted({rung.end_epoch for b in self._plan for rung in b.rungs}))
 
     def _bracket(self, place: int) -> Bracket:
         return self._plan[place % len(self._plan)]
@@ -292,8 +326,8 @@ def _ranks(rungs: Rungs) -> dict[int, tuple[float, ...]]:
     """
     ranks: dict[int, tuple[float, ...]] = {}
     for rung in rungs:
-        for trial in rung:
+        for trial, here in zip(rung, pareto_ranks(rung), strict=True):
             parent = trial.schedule.parent if trial.schedule else None
             before = (float(trial.number),) if parent is None else ranks.get(parent, ())
-            ranks[trial.number] = (math.inf if trial.loss is None else trial.loss, *before)
+            ranks[trial.number] = (*here, *before)
     return ranks

@@ -20,7 +20,9 @@ al., "BOHB", arXiv:1807.01774 (products of kernels); Watanabe, arXiv:2304.11127 
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,18 +30,21 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from afina.search.candidates import Geometry, Part
+from afina.space import HyperParameter, Space, Value
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 Mask = NDArray[np.bool_]
+Values = tuple[tuple[str, Value], ...]
 
 # Bandwidths in units of the whole range. A kernel narrower than that would let luck decide.
 NARROWEST = 0.03
 WIDEST = 1.0
 # Of an entry with few values: in units of the cell. Neighbouring values stay possible.
 NARROWEST_OF_CELLS = 0.3
-# Below the smallest number whose logarithm is finite lies nothing of importance.
+# Stands for 0 where a logarithm is taken.
 TINY = 1e-300
+ROOT = math.sqrt(2 * math.pi)
 
 
 class Columns:
@@ -60,6 +65,10 @@ class Columns:
         """Those of them whose kernels are integrated over the cells of their values."""
         self.smooth = _index([c for c, own in edges.items() if not _is_coarse(own)])
         """The others."""
+        self.smooth_numbers = np.searchsorted(self.numbers, self.smooth)
+        """Which of `numbers` each of `smooth` is."""
+        self.cell_numbers = np.searchsorted(self.numbers, self.cells).tolist()
+        """Which of `numbers` each of `cells` is."""
         self.categories = _index([c for c, part in enumerate(parts) if _is_category(part)])
         """Columns of choices; and of whatever has two values, which know no distance."""
         self.sizes = _index([len(parts[c].values) for c in self.categories.tolist()])
@@ -132,6 +141,36 @@ class Columns:
         return rows
 
 
+def read_trials(trials: Sequence[Values], columns: Columns) -> Array:
+    """(n, columns) the rows of trials, NaN where entries are inactive.
+
+    What the space has learnt since is at its default, and values that it no longer allows are
+    moved to its nearest ones.
+
+    Args:
+        trials: The names and values of each.
+        columns: Of the space.
+    """
+    space = columns.geometry.space
+    complete = []
+    for values in trials:
+        own = dict(values)
+
+        def choose(entry: HyperParameter, own: dict[str, Value] = own) -> Value:
+            return entry.clip(own[entry.name]) if entry.name in own else entry.default
+
+        complete.append(space.complete(own, choose))
+    if len(complete) == 1:  # much faster than as a table
+        return columns.read(columns.geometry.encoding.encode(complete[0])[None])
+    return columns.read(columns.geometry.encode(complete))
+
+
+@functools.lru_cache(maxsize=4)
+def compiled(space: Space) -> Columns:
+    """The columns of a space, made once: a memo of a pure function, so nothing depends on it."""
+    return Columns(Geometry(space))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Mixture:
     """A weighted sum of kernels; the last one is the prior."""
@@ -142,10 +181,10 @@ class Mixture:
     """(kernels, columns) the rows that the kernels belong to."""
 
     log_weights: Array
-    """(kernels,) their logarithms add up to a sum of 1."""
+    """(kernels,) logarithms of numbers that sum up to 1."""
 
     widths: Array
-    """(kernels, numbers) bandwidths of the numbers; 1 where the row has NaN."""
+    """(numbers, kernels) bandwidths; 1 where the row has NaN."""
 
     own: Array
     """(categories,) what probability a kernel gives to its row's own value."""
@@ -159,93 +198,114 @@ class Mixture:
             rows: (m, columns), without NaN.
             active: (m, columns) where their entries are active.
         """
-        parts = self._matrix(rows, active)
-        parts += self.log_weights
-        top = parts.max(axis=1)
-        np.exp(np.subtract(parts, top[:, None], out=parts), out=parts)
+        top, parts = self._kernels(rows, active)
         return np.asarray(top + np.log(parts.sum(axis=1)))
 
-    def _matrix(self, rows: Array, active: Mask) -> Array:
-        """(m, kernels) log densities of the single kernels, without weights.
+    def share(self, rows: Array, active: Mask, marked: Mask) -> tuple[Array, Array]:
+        """`log_density`, and (m,) which part of the density comes of the marked kernels.
 
-        All but the cells is one product of matrices: the exponent of a normal density is a
-        polynomial, and the probabilities of a choice are picked by its one-hot code.
+        Args:
+            rows: As there.
+            active: As there.
+            marked: (kernels,) the last one is the prior.
         """
-        columns = self.columns
-        smooth, on = rows[:, columns.smooth], active[:, columns.smooth].astype(float)
-        features = [on, on * smooth, on * smooth * smooth]
-        hot = np.zeros((len(rows), columns.offsets[-1]))
-        if len(columns.categories):
-            spots = columns.offsets[:-1] + rows[:, columns.categories].astype(np.intp)
-            np.put_along_axis(hot, spots, active[:, columns.categories].astype(float), axis=1)
-        matrix = np.concatenate([*features, hot], axis=1) @ self._coefficients().T
-        if len(columns.cells):
-            matrix += self._cell_logs(rows, active)
-        return np.asarray(matrix)
+        top, parts = self._kernels(rows, active)
+        total = parts.sum(axis=1)
+        return np.asarray(top + np.log(total)), np.asarray(parts[:, marked].sum(axis=1) / total)
 
-    def _coefficients(self) -> Array:
-        """(kernels, features) see `_matrix`."""
+    def _kernels(self, rows: Array, active: Mask) -> tuple[Array, Array]:
+        """(m,) logarithms of the largest part of the density, and (m, kernels) all parts relative
+        to that."""
+        parts = self._products(rows, active)
+        if len(self.columns.cells):
+            parts += self._cell_logs(rows, active)
+        top = parts.max(axis=1)
+        parts -= top[:, None]
+        np.exp(parts, out=parts)
+        return top, parts
+
+    def _products(self, rows: Array, active: Mask) -> Array:
+        """(m, kernels) the weighted log densities of the single kernels, without the cells.
+
+        One product of matrices: the exponent of a normal density is a polynomial, and the
+        probabilities of a choice are picked by its one-hot code.
+        """
+        columns, smooth = self.columns, self.columns.smooth
+        count, width = len(rows), len(smooth)
+        features = np.zeros((count, 1 + 3 * width + columns.offsets[-1]))
+        features[:, 0] = 1.0
+        on = active[:, smooth]
+        features[:, 1 : 1 + width] = on
+        first = features[:, 1 + width : 1 + 2 * width]
+        np.multiply(rows[:, smooth], on, out=first)
+        np.multiply(first, first, out=features[:, 1 + 2 * width : 1 + 3 * width])
+        if len(columns.categories):
+            spots = rows[:, columns.categories].astype(np.intp) + columns.offsets[:-1]
+            spots += 1 + 3 * width
+            features[np.arange(count)[:, None], spots] = active[:, columns.categories]
+        table = [self.log_weights[None], *self._normal_logs(), self._choice_logs()]
+        return np.asarray(features @ np.concatenate(table))
+
+    def _normal_logs(self) -> tuple[Array, Array, Array]:
+        """Each (smooth numbers, kernels): the polynomials of log densities, constants first."""
         columns = self.columns
-        picked = np.searchsorted(columns.numbers, columns.smooth)
-        known, means, widths = self._numbers()
-        known, means, widths = known[:, picked], means[:, picked], widths[:, picked]
-        precision = known / (widths * widths)
-        mass = ndtr((1 - means) / widths) - ndtr(-means / widths)
-        scale = np.where(known, np.log(mass * widths) + 0.5 * math.log(2 * math.pi), 0.0)
-        blocks = [
-            -0.5 * means * means * precision - scale,
-            means * precision,
-            -0.5 * precision,
-        ]
-        blocks.append(self._choice_logs())
-        return np.concatenate(blocks, axis=1)
+        picked = slice(None) if not len(columns.cells) else columns.smooth_numbers
+        inverse = 1 / self.widths[picked]
+        means = self.rows[:, columns.smooth].T
+        unknown = np.isnan(means) if columns.conditional else np.zeros((len(means), 0), bool)
+        if columns.conditional:
+            means = np.where(unknown, 0.5, means)
+        else:
+            means = means.copy()
+            means[:, -1] = 0.5  # the prior's
+        scaled = means * inverse
+        mass = ndtr(inverse - scaled) - ndtr(-scaled)
+        constant = np.log(inverse / (mass * ROOT)) - 0.5 * scaled * scaled
+        first, second = scaled * inverse, -0.5 * inverse * inverse
+        for part in (constant, first, second):
+            part[:, -1] = 0.0
+            if columns.conditional:
+                part[unknown] = 0.0
+        return constant, first, second
 
     def _choice_logs(self) -> Array:
-        """(kernels, values of all choices) the log probabilities of each value."""
+        """(values of all choices, kernels) the log probability of each value."""
         columns = self.columns
-        logs = np.empty((len(self.rows), columns.offsets[-1]))
         if not len(columns.categories):
-            return logs
-        own = self.rows[:, columns.categories]
+            return np.zeros((0, len(self.rows)))
+        own = self.rows[:, columns.categories].T
         unknown = np.isnan(own)
         others = np.log((1 - self.own) / (columns.sizes - 1))
-        spread = np.where(unknown, -np.log(columns.sizes), others)
-        logs[:] = np.repeat(spread, columns.sizes, axis=1)
-        kernels, choices = np.nonzero(~unknown)
-        spots = columns.offsets[choices] + own[kernels, choices].astype(np.intp)
-        logs[kernels, spots] = np.log(self.own)[choices]
+        spread = np.where(unknown, -np.log(columns.sizes)[:, None], others[:, None])
+        logs = np.repeat(spread, columns.sizes, axis=0)
+        choices, kernels = np.nonzero(~unknown)
+        spots = columns.offsets[choices] + own[choices, kernels].astype(np.intp)
+        logs[spots, kernels] = np.log(self.own)[choices]
         return logs
-
-    def _numbers(self) -> tuple[Mask, Array, Array]:
-        """(kernels, numbers) whether known, means, bandwidths; finite where unknown too."""
-        means = self.rows[:, self.columns.numbers]
-        known = ~np.isnan(means)
-        return known, np.where(known, means, 0.5), self.widths
 
     def _cell_logs(self, rows: Array, active: Mask) -> Array:
         """(m, kernels) the sum over the columns with cells of log probabilities."""
         columns = self.columns
-        picked = np.searchsorted(columns.numbers, columns.cells)
-        known, means, widths = (part[:, picked] for part in self._numbers())
         total = np.zeros((len(rows), len(self.rows)))
-        for place, column in enumerate(columns.cells.tolist()):
+        for number, column in zip(columns.cell_numbers, columns.cells.tolist(), strict=True):
             edges = columns.edges[column]
             cells = np.searchsorted(edges[1:-1], rows[:, column])
-            if len(edges) - 1 > len(cells):  # fewer cells are met than there are
+            mean, width = self.rows[:, column], self.widths[number]
+            unknown = np.isnan(mean)
+            mean = np.where(unknown, 0.5, mean)
+            if len(edges) <= 2 * len(cells):
+                below = ndtr((edges[:, None] - mean) / width)  # (edges, kernels)
+                mass, whole, sizes = np.diff(below, axis=0), below[-1] - below[0], np.diff(edges)
+            else:  # fewer cells are met than there are
                 met, cells = np.unique(cells, return_inverse=True)
-            else:
-                met = np.arange(len(edges) - 1)
-            low, high = edges[met], edges[met + 1]
-            mean, width = means[:, place, None], widths[:, place, None]
-            if len(met) == len(edges) - 1:
-                below = ndtr((edges - mean) / width)  # (kernels, edges)
-                mass, whole = np.diff(below, axis=1), below[:, -1:] - below[:, :1]
-            else:
+                low, high = edges[met, None], edges[met + 1, None]
                 mass = ndtr((high - mean) / width) - ndtr((low - mean) / width)
                 whole = ndtr((1 - mean) / width) - ndtr(-mean / width)
-            logs = np.log(np.maximum(mass / whole, TINY))
-            logs[~known[:, place]] = np.log(high - low)
-            total += logs.T[cells] * active[:, column, None]
+                sizes = (high - low)[:, 0]
+            mass /= whole
+            mass[:, unknown] = sizes[:, None]
+            logs = np.log(np.maximum(mass, TINY, out=mass), out=mass)
+            total += logs[cells] * active[:, column, None]
         return total
 
     def sample(self, count: int, rng: np.random.Generator) -> Array:
@@ -256,24 +316,24 @@ class Mixture:
         columns = self.columns
         bounds = np.cumsum(np.exp(self.log_weights))
         chosen = np.searchsorted(bounds[:-1] / bounds[-1], rng.random(count), side="right")
-        units = rng.random((count, columns.count))
+        centres = self.rows[chosen]
+        rows = rng.random((count, columns.count))
         switches = rng.random((count, len(columns.categories)))
-        rows = units.copy()  # uniform where nothing is known
 
-        known, means, widths = (part[chosen] for part in self._numbers())
+        means, widths = centres[:, columns.numbers], self.widths[:, chosen].T
         low, high = ndtr(-means / widths), ndtr((1 - means) / widths)
-        drawn = means + widths * ndtri(low + units[:, columns.numbers] * (high - low))
-        rows[:, columns.numbers] = np.where(
-            known, np.clip(drawn, 0.0, 1.0), units[:, columns.numbers]
-        )
+        drawn = means + widths * ndtri(low + rows[:, columns.numbers] * (high - low))
+        np.clip(drawn, 0.0, 1.0, out=drawn)  # NaN stays: nothing is known there
+        plain = np.isnan(drawn)
+        drawn[plain] = rows[:, columns.numbers][plain]
 
-        centres = self.rows[chosen][:, columns.categories]
-        known = ~np.isnan(centres)
-        spots = units[:, columns.categories]
+        own, spots = centres[:, columns.categories], rows[:, columns.categories]
         others = np.floor(spots * (columns.sizes - 1))
-        others += others >= centres  # all but the row's own
-        kept = np.where(switches < self.own, centres, others)
-        rows[:, columns.categories] = np.where(known, kept, np.floor(spots * columns.sizes))
+        others += others >= own  # all but the row's own
+        kept = np.where(switches < self.own, own, others)
+        unknown = np.isnan(own)
+        rows[:, columns.categories] = np.where(unknown, np.floor(spots * columns.sizes), kept)
+        rows[:, columns.numbers] = drawn
         return columns.snapped(rows)
 
 
@@ -291,49 +351,56 @@ def mixture(columns: Columns, rows: Array, weights: Array, prior: float) -> Mixt
         1 / (N + C) to each of the other C - 1, where N rows know the choice: what is seen once
         among N counts as much as one more, even observation.
     """
-    numbers = rows[:, columns.numbers]
-    widths = np.ones((len(rows) + 1, len(columns.numbers)))
-    widths[:-1] = bandwidths(numbers, columns.floor)
-    seen = (~np.isnan(rows[:, columns.categories])).sum(axis=0)
+    count = len(rows)
+    everything = np.full((count + 1, columns.count), np.nan)
+    everything[:count] = rows
+    widths = np.ones((len(columns.numbers), count + 1))
+    widths[:, :count] = bandwidths(rows[:, columns.numbers].T, columns.floor)
+    seen = count - np.isnan(rows[:, columns.categories]).sum(axis=0)
     own = (seen + 1) / (seen + columns.sizes)
-    total = weights.sum() + prior
-    with np.errstate(divide="ignore"):  # a weight of 0 takes its kernel away
-        log_weights = np.log(np.append(weights, prior) / total)
-    everything = np.concatenate([rows, np.full((1, columns.count), np.nan)])
+    shares = np.append(weights, prior)
+    shares /= shares.sum()
+    # A weight of 0 takes its kernel away.
+    log_weights = np.log(np.maximum(shares, TINY))
     return Mixture(columns, everything, log_weights, widths, own)
 
 
 def bandwidths(numbers: Array, floor: Array) -> Array:
-    """(n, c) how wide the kernels of coordinates (n, c) are; 1 for NaN.
+    """(c, n) how wide the kernels of coordinates (c, n) are; 1 for NaN.
 
     The distance to the farther one of both neighbours among the sorted coordinates of a column; to
     the only one at the ends; for a single coordinate to the farther bound.
 
     Args:
-        numbers: (n, c) in [0, 1], or NaN.
+        numbers: (c, n) in [0, 1], or NaN.
         floor: (c,) the narrowest.
 
     Source:
         The rule: Bergstra et al., NeurIPS 2011. The floor: Watanabe, arXiv:2304.11127, section
         3.3.4; while few rows are known it is 1 / (N + 1) ** 2.
     """
-    count = len(numbers)
-    if not count or not numbers.shape[1]:
+    columns, count = numbers.shape
+    if not count or not columns:
         return np.ones(numbers.shape)
-    order = np.argsort(numbers, axis=0)  # NaN at the end
-    ordered = np.take_along_axis(numbers, order, axis=0)
-    gaps = np.diff(ordered, axis=0)  # NaN beyond the last known
-    gaps = np.where(np.isnan(gaps), 0.0, gaps)
-    widest = np.zeros(numbers.shape)
-    widest[1:] = gaps
-    widest[:-1] = np.maximum(widest[:-1], gaps)
-    known = ~np.isnan(ordered)
-    seen = known.sum(axis=0)
-    alone = np.flatnonzero(seen == 1)
-    widest[0, alone] = np.maximum(ordered[0, alone], 1 - ordered[0, alone])
-    widths = np.clip(widest, np.maximum(floor, (seen + 1.0) ** -2), WIDEST)
-    result = np.empty(numbers.shape)
-    np.put_along_axis(result, order, np.where(known, widths, 1.0), axis=0)
+    order = np.argsort(numbers, axis=1)  # NaN at the end
+    lines = np.arange(columns)[:, None]
+    ordered = numbers[lines, order]
+    gaps = ordered[:, 1:] - ordered[:, :-1]
+    unknown = np.isnan(ordered)
+    seen = count - unknown.sum(axis=1)
+    if unknown.any():
+        gaps[np.isnan(gaps)] = 0.0  # beyond the last known
+    widths = np.zeros((columns, count))
+    widths[:, 1:] = gaps
+    np.maximum(widths[:, :-1], gaps, out=widths[:, :-1])
+    alone = seen == 1
+    if alone.any():
+        widths[alone, 0] = np.maximum(ordered[alone, 0], 1 - ordered[alone, 0])
+    narrowest = np.maximum(floor, (seen + 1.0) ** -2)
+    np.clip(widths, narrowest[:, None], WIDEST, out=widths)
+    widths[unknown] = 1.0
+    result = np.empty_like(widths)
+    result[lines, order] = widths
     return result
 
 

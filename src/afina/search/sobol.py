@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.search.candidates import Geometry
+from afina.search.parzen import compiled
 from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
@@ -142,7 +143,7 @@ def unit(seed: int, dimension: int, index: int) -> float:
             bits ^= numbers[place]
         index >>= 1
         place += 1
-    return (bits + 0.5) / 2**BITS
+    return (bits + 0.5) / 2.0**BITS
 
 
 @functools.lru_cache(maxsize=4096)
@@ -248,7 +249,7 @@ class QuasiRandom:
         """Proposes the point of the sequence at the trial's number, or another that is left."""
         space = situation.space
         running = {key for trial in situation.running for key in keys_of(trial, space)}
-        geometry = _geometry(space)
+        geometry = compiled(space).geometry
         values: dict[str, Any] | None = geometry.decode(
             point(geometry, situation.number, self.seed)[0]
         )
@@ -264,9 +265,3 @@ class QuasiRandom:
     def tell(self, state: State, trial: Trial, space: Space) -> State:
         """Remembers that the trial's configuration was tried, whatever came of it."""
         return State(state.tried.add(keys_of(trial, space)))
-
-
-@functools.lru_cache(maxsize=4)
-def _geometry(space: Space) -> Geometry:
-    """Compiled once per space: a memo of a pure function, so no answer depends on it."""
-    return Geometry(space)

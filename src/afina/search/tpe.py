@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import functools
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +14,7 @@ from numpy.typing import NDArray
 from afina.errors import ArgumentError, wrong
 from afina.search import sobol
 from afina.search.base import Done, Situation, Suggestion, Wait
-from afina.search.candidates import Geometry
-from afina.search.parzen import Columns, Mixture, mixture
+from afina.search.parzen import Columns, Mixture, Values, compiled, mixture, read_trials
 from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
@@ -26,11 +24,10 @@ from afina.search.untried import (
     key_of,
     keys_of,
 )
-from afina.space import HyperParameter, Space, Value
+from afina.space import Space
 from afina.trials import Trial
 
 Array = NDArray[np.float64]
-Values = tuple[tuple[str, Value], ...]
 
 # The good trials are the best 15 %, but never more than 25: more would blur where the best lie.
 GOOD_PART = 0.15
@@ -41,6 +38,9 @@ BAD_LIMIT = 250
 # candidates are drawn, half of them from all over the space.
 LOOKED_AT = 8
 MORE = 10
+
+# Logarithms beyond that make no difference.
+LARGE = 50.0
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -82,6 +82,9 @@ class Kept:
     places: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """(n,) `Told.place` of each."""
 
+    failed: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    """(n,) whether it has no finite loss."""
+
     rows: Array = field(default_factory=lambda: np.zeros((0, 0)))
     """(n, columns) what `Columns.read` makes of their points in the state's space."""
 
@@ -91,16 +94,19 @@ class Kept:
         Args:
             place: Index within `told`.
             new: The trial.
-            row: (1, columns) its row.
+            row: (columns,) its row.
             limit: At least 1.
         """
         if place >= limit:
             return self
         told = (*self.told[:place], new, *self.told[place : limit - 1])
-        own = np.array([new.place])
-        places = np.concatenate([self.places[:place], own, self.places[place : limit - 1]])
-        rows = np.concatenate([self.rows[:place], row, self.rows[place : limit - 1]])
-        return Kept(told, places, rows)
+
+        def inserted(old: NDArray[Any], own: object) -> NDArray[Any]:
+            return np.concatenate([old[:place], np.array([own]), old[place : limit - 1]])
+
+        places = inserted(self.places, new.place)
+        failed = inserted(self.failed, not math.isfinite(new.loss))
+        return Kept(told, places, failed, inserted(self.rows, row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,17 +199,18 @@ class TPE:
 
     def tell(self, state: State, trial: Trial, space: Space) -> State:
         """Files the trial among the best, if it is one of them, and in the sample of all."""
-        columns = _columns(space)
+        columns = compiled(space)
         best, sample = _in_space(state, space, columns)
         loss = math.inf if trial.loss is None else trial.loss
         told = Told(tuple(trial.values.items()), loss, state.finished)
-        row = _rows([told.values], space, columns)
         finite = math.isfinite(loss)
-        if finite:
-            place = bisect.bisect(best.told, told.by_loss, key=lambda t: t.by_loss)
-            best = best.insert(place, told, row, GOOD_LIMIT + 1)
-        place = bisect.bisect(sample.told, told.by_share, key=lambda t: t.by_share)
-        sample = sample.insert(place, told, row, BAD_LIMIT + GOOD_LIMIT)
+        first = bisect.bisect(best.told, told.by_loss, key=lambda t: t.by_loss)
+        second = bisect.bisect(sample.told, told.by_share, key=lambda t: t.by_share)
+        good = finite and first <= GOOD_LIMIT
+        if good or second < BAD_LIMIT + GOOD_LIMIT:  # of many trials only few are kept
+            row = read_trials([told.values], columns)[0]
+            best = best.insert(first, told, row, GOOD_LIMIT + 1) if good else best
+            sample = sample.insert(second, told, row, BAD_LIMIT + GOOD_LIMIT)
         return State(
             finished=state.finished + 1,
             completed=state.completed + finite,
@@ -222,7 +229,7 @@ class TPE:
             return key in running or key in state.tried
 
         rng = np.random.default_rng([self.seed, situation.number])
-        columns = _columns(space)
+        columns = compiled(space)
         geometry = columns.geometry
         started = state.finished + len(situation.running)
         points: Iterator[Array] = iter(())
@@ -249,17 +256,50 @@ class TPE:
         rng: np.random.Generator,
     ) -> Iterator[Array]:
         """Points with the greatest ratio of densities first."""
-        best, sample = _in_space(state, space, columns)
-        good, count = _good(columns, best, state.completed)
-        others = ~(sample.places[:, None] == best.places[:count]).any(axis=1)
-        pending = _rows([tuple(trial.values.items()) for trial in running], space, columns)
-        rows = np.concatenate([sample.rows[others][:BAD_LIMIT], pending])
-        bad = mixture(columns, rows, np.ones(len(rows)), 1.0)
-        drawn = good.sample(self.candidates, rng)
-        yield from columns.write(_ranked(drawn, columns, good, bad)[:LOOKED_AT])
+        densities = _compared(columns, state, running, space)
+        drawn = densities.good.sample(self.candidates, rng)
+        yield from columns.write(densities.ranked(drawn)[:LOOKED_AT])
         more = MORE * self.candidates
-        drawn = np.concatenate([drawn, good.sample(more, rng), columns.uniform(more, rng)])
-        yield from columns.write(_ranked(drawn, columns, good, bad))
+        others = [densities.good.sample(more, rng), columns.uniform(more, rng)]
+        yield from columns.write(densities.ranked(np.concatenate([drawn, *others])))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Densities:
+    """Where good trials lie, and where others do."""
+
+    good: Mixture
+    bad: Mixture
+
+    failed: NDArray[np.bool_]
+    """(kernels of `bad`,) which of them belong to failed trials."""
+
+    def ranked(self, rows: Array) -> Array:
+        """The rows, the most promising first."""
+        active = self.good.columns.active(rows)
+        log_good = self.good.log_density(rows, active)
+        log_bad, failing = self.bad.share(rows, active, self.failed)
+        worth = log_good - log_bad
+        if self.failed.any():
+            # How likely a trial fails here: the part of failed ones among the kernels of all. They
+            # count among the bad ones already, but a ratio forgives much where good ones are near.
+            odds = np.exp(np.clip(worth, -LARGE, LARGE)) * len(self.good.rows) / len(self.bad.rows)
+            worth += np.log1p(-failing / (1 + odds))
+        return np.asarray(rows[np.argsort(-worth, kind="stable")])
+
+
+def _compared(columns: Columns, state: State, running: Sequence[Trial], space: Space) -> Densities:
+    """The densities of the good trials, and of all others and those still running."""
+    best, sample = _in_space(state, space, columns)
+    good, count = _good(columns, best, state.completed)
+    others = np.flatnonzero(~(sample.places[:, None] == best.places[:count]).any(axis=1))
+    others = others[:BAD_LIMIT]
+    pending = read_trials([tuple(trial.values.items()) for trial in running], columns)
+    rows = np.concatenate([sample.rows[others], pending])
+    bad = mixture(columns, rows, np.ones(len(rows)), 1.0)
+    failed = np.zeros(len(rows) + 1, dtype=bool)
+    failed[: len(others)] = sample.failed[others]
+    return Densities(good, bad, failed)
 
 
 def _good(columns: Columns, best: Kept, completed: int) -> tuple[Mixture, int]:
@@ -276,43 +316,17 @@ def _good(columns: Columns, best: Kept, completed: int) -> tuple[Mixture, int]:
     return mixture(columns, best.rows[:count], gains / average, 1.0), count
 
 
-def _ranked(rows: Array, columns: Columns, good: Mixture, bad: Mixture) -> Array:
-    """The rows, those with the greatest ratio of the densities first."""
-    active = columns.active(rows)
-    worth = good.log_density(rows, active) - bad.log_density(rows, active)
-    return np.asarray(rows[np.argsort(-worth, kind="stable")])
-
-
 def _in_space(state: State, space: Space, columns: Columns) -> tuple[Kept, Kept]:
     """`State.best` and `State.sample` with the rows of this space."""
     if state.space is space or state.space == space:
         return state.best, state.sample
     best, sample = (
-        Kept(kept.told, kept.places, _rows([told.values for told in kept.told], space, columns))
+        Kept(
+            kept.told,
+            kept.places,
+            kept.failed,
+            read_trials([told.values for told in kept.told], columns),
+        )
         for kept in (state.best, state.sample)
     )
     return best, sample
-
-
-def _rows(trials: Sequence[Values], space: Space, columns: Columns) -> Array:
-    """(n, columns) the rows of trials: what the space has learnt since is at its default, and
-    values that it no longer allows are moved to its nearest ones."""
-    if not trials:
-        return np.zeros((0, columns.count))
-    complete = []
-    for values in trials:
-        own = dict(values)
-
-        def choose(entry: HyperParameter, own: dict[str, Value] = own) -> Value:
-            return entry.clip(own[entry.name]) if entry.name in own else entry.default
-
-        complete.append(space.complete(own, choose))
-    if len(complete) == 1:
-        return columns.read(columns.geometry.encoding.encode(complete[0])[None])
-    return columns.read(columns.geometry.encode(complete))
-
-
-@functools.lru_cache(maxsize=4)
-def _columns(space: Space) -> Columns:
-    """Compiled once per space: a memo of a pure function, so no answer depends on it."""
-    return Columns(Geometry(space))

@@ -149,7 +149,7 @@ def listed(space: Space) -> tuple[tuple[Key, Mapping[str, Value]], ...] | None:
         rows = [
             {**row, entry.name: value} if active else row
             for row in rows
-            for active in (space.is_active(entry, row),)
+            for active in (entry.name not in row and space.is_active(entry, row),)
             for value in (values if active else (None,))
         ]
     return tuple((key_of(row, space), row) for row in rows)

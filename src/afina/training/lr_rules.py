@@ -17,7 +17,7 @@ SKIPPED = 0.1
 """Share of the sweep at its beginning that no rule looks at: the smoothed loss is one of few
 batches there, and its noise looks like a slope."""
 
-FLAT = 0.1
+FLAT = 0.3
 """Of `slide`: how different two slopes must be, in units of the mean slope of the whole fall."""
 
 APART = math.log(30.0)
@@ -44,8 +44,8 @@ def smooth(losses: Floats, memory: float) -> Floats:
 
 
 def valley(rates: Floats, smoothed: Floats) -> float:
-    """The middle, on the log axis, of the longest fall: of the longest subsequence of steps of which
-    each has a smaller loss than the one before. The longest fall is found whatever bumps are in it.
+    """The middle, on the log axis, of the longest fall: the longest subsequence of steps of which
+    each has a smaller loss than the one before, whatever bumps lie between them.
 
     Source: the rule of this name in fastai.
     """
@@ -54,14 +54,16 @@ def valley(rates: Floats, smoothed: Floats) -> float:
 
 
 def steep(rates: Floats, smoothed: Floats) -> float:
-    """Where the loss falls most for one step on the axis of log rate.
+    """Where the loss falls most for one step on the axis of log rate, before it is least: beyond
+    that it may fall steeply by chance, after a jump.
 
     The derivative by the rate itself, which some take, is larger by 1 / rate at small rates and
     so prefers them whatever the curve looks like.
     """
-    if len(rates) < 2:
+    until = int(np.argmin(smoothed)) + 1
+    if until < 2:
         return float(rates[0])
-    return float(rates[np.argmin(np.gradient(smoothed, np.log(rates)))])
+    return float(rates[np.argmin(np.gradient(smoothed[:until], np.log(rates[:until])))])
 
 
 def minimum(rates: Floats, smoothed: Floats) -> float:

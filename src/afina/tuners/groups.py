@@ -32,8 +32,8 @@ from afina.tuners.workers import (
 )
 
 MOST = 8
-"""Trials that "auto" trains together at most: each has its model and two copies of its state in the
-device's memory, all wait for the slowest callback, and twice as many gain less each time."""
+"""Trials that "auto" trains together at most, by reasoning: each has its state several times over in
+the device's memory, and all wait for the callbacks of all."""
 
 NOTE = "group"
 """Where the notes of a trial tell whether it was trained together with others, or why not."""
@@ -269,6 +269,11 @@ class _Batch:
                 take_settings()
                 with on_device(device):
                     run_one(seat.trial)
+            except Exception:  # the others come to their ends
+                raise
+            except BaseException:
+                self._stop()
+                raise
             finally:
                 self._pass_on(seat, "ended")
 

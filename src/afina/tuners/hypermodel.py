@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from afina.errors import FatalValueError, wrong
@@ -42,7 +42,10 @@ class HyperModel:
         raise NotImplementedError
 
     def fit(self, hp: HyperParameters, model: Any, *args: Any, **kwargs: Any) -> Any:
-        """Trains the model; override it to tune `batch_size`, `epochs` or the whole loop.
+        """Trains the model; override it to tune the whole loop.
+
+        For `batch_size` and other arguments, `fit_arguments` does, which leaves the training to the
+        tuner: it need not be plain `fit` then.
 
         Args:
             hp: More hyperparameters may be asked for here.
@@ -55,6 +58,29 @@ class HyperModel:
         """
         del hp
         return model.fit(*args, **kwargs)
+
+    def fit_arguments(self, hp: HyperParameters) -> dict[str, Any]:
+        """Arguments of `model.fit` that depend on hyperparameters; override it to tune them.
+
+        They join those that `search` was given; `callbacks` join the others' callbacks. Not asked
+        for where `fit` is overridden.
+
+        Args:
+            hp: More hyperparameters may be asked for here; those that are asked for in `build` or
+                `declare_hyperparameters` too are known from the first trial on.
+
+        Returns:
+            Arguments by name.
+
+        Example:
+            >>> class Net(HyperModel):
+            ...     def fit_arguments(self, hp):
+            ...         return {"batch_size": hp.Choice("batch_size", [32, 64])}
+            >>> Net().fit_arguments(HyperParameters())
+            {'batch_size': 32}
+        """
+        del hp
+        return {}
 
     def declare_hyperparameters(self, hp: HyperParameters) -> None:
         """Called once before the first build, for hyperparameters that `build` may not reach."""
@@ -81,6 +107,25 @@ class FunctionModel(HyperModel):
     def build(self, hp: HyperParameters) -> Any:
         """Calls the function."""
         return self.function(hp)
+
+
+def join_arguments(given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `search` and those of `HyperModel.fit_arguments`.
+
+    Raises:
+        FatalValueError: Both name the same one, so that one of them would be without effect.
+
+    Example:
+        >>> join_arguments({"epochs": 3}, {"batch_size": 32})
+        {'epochs': 3, 'batch_size': 32}
+    """
+    joined = {**given, **own}
+    for name in sorted(set(given) & set(own)):
+        if name != "callbacks":
+            advice = "Give it to search(), or let fit_arguments(hp) return it."
+            raise FatalValueError(wrong(name, "must be given in one place", given[name], advice))
+        joined[name] = [*(own[name] or []), *(given[name] or [])]
+    return joined
 
 
 def as_hypermodel(hypermodel: Any) -> HyperModel | None:

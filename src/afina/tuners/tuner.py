@@ -17,7 +17,7 @@ from afina.tuners import winner
 from afina.tuners.base_tuner import BaseTuner
 from afina.tuners.groups import Groups, check_group_trials, count_together
 from afina.tuners.hooks import EpochHooks, TunerCallback
-from afina.tuners.hypermodel import HyperModel
+from afina.tuners.hypermodel import HyperModel, join_arguments
 from afina.tuners.oracle import Oracle
 from afina.tuners.remote import RemoteTrials
 from afina.tuners.reserved_keys import PREFIX
@@ -301,6 +301,7 @@ class Tuner(BaseTuner):
             self._trainer.refuse(reason)
             account.path = f"fit: {reason}"
             return self.hypermodel.fit(hp, model, *args, **kwargs)
+        kwargs = join_arguments(kwargs, self.hypermodel.fit_arguments(hp))
         return (self._groups or self._trainer).fit(model, args, kwargs, account)
 
     def _go_on_from(self, parent: str, model: Any, hp: HyperParameters) -> None:

@@ -34,14 +34,15 @@ class Streams:
     def inside(self) -> Iterator[None]:
         """Code in the block draws from these, which go on; the process' own stay as they were."""
         outside = Streams.now()
-        self._write()
+        self.write()
         try:
             yield
         finally:
             vars(self).update(vars(Streams.now()))
-            outside._write()
+            outside.write()
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Makes them the process'."""
         random.setstate(self.python)
         np.random.set_state(self.numpy)
         write_session(self.session)

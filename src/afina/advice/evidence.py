@@ -1,0 +1,206 @@
+"""What trials can be compared with each other, as one table.
+
+Trials of a multi-fidelity search stop after different numbers of epochs, and some are parts of one
+training. Here each configuration counts once, with its longest training. Losses after fewer epochs
+are shifted by what training on to the longest rung gained in the middle of those configurations
+that were trained on. So a bad configuration that was dropped early stays in the picture: the
+survivors alone would say that the learning rate does not matter, for no bad one is among them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from afina.space import HyperParameter, Space, Value
+from afina.trials import Status, Trial
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many trials there were, and what became of them."""
+
+    trials: int
+    """All that were given, running ones too."""
+
+    completed: int
+    """Configurations with a loss; the parts of one training count once."""
+
+    failed: int
+    """Configurations without one: the training failed, or its loss is no finite number."""
+
+    outside: int
+    """Configurations whose values the space no longer holds; left out."""
+
+    shorter: int
+    """Completed configurations that were trained for fewer epochs than the longest."""
+
+    epochs: int | None
+    """Length of the longest trainings; None where the search leaves that to the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One configuration and what came of it."""
+
+    number: int
+    """Of the trial that trained it longest."""
+
+    values: Mapping[str, Value]
+    """Active entries of the space, and no other."""
+
+    loss: float | None
+    """Lower is better; None where the training failed."""
+
+    epochs: int | None
+    """How many it was trained; None where no schedule says."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no loss."""
+        return self.loss is None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The configurations that were tried, once each, with losses that can be compared."""
+
+    space: Space
+
+    rows: tuple[Row, ...]
+    """In the order of their trials' numbers."""
+
+    counts: Counts
+
+    @property
+    def losses(self) -> list[float | None]:
+        """One for each row."""
+        return [row.loss for row in self.rows]
+
+    @property
+    def constant(self) -> bool:
+        """Whether all losses are equal, so that there is nothing to learn."""
+        known = {row.loss for row in self.rows if row.loss is not None}
+        return len(known) < 2
+
+    @property
+    def best(self) -> Row | None:
+        """The row with the lowest loss among the longest trainings."""
+        done = [row for row in self.rows if row.loss is not None]
+        longest = [row for row in done if row.epochs == self.counts.epochs] or done
+        return min(longest, key=lambda row: row.loss or 0.0, default=None)
+
+
+def gather(trials: Iterable[Trial], space: Space) -> Evidence:
+    """The evidence in the finished trials.
+
+    Args:
+        trials: All of a search, in any order; those that have not finished are counted only.
+        space: The search space. Entries that a trial has no value for are taken at their default,
+            as trials may be older than the entry.
+    """
+    known = sorted(trials, key=lambda trial: trial.number)
+    chains = _chains(known)
+    rows, outside = [], 0
+    shifts = _shifts(chains)
+    longest = max((end for chain in chains for end in _ends(chain)), default=None)
+    for chain in chains:
+        last = _last(chain)
+        values = settled(last.values, space)
+        if values is None:
+            outside += 1
+            continue
+        loss = loss_of(last)
+        if loss is not None and last.end_epoch is not None:
+            loss += shifts[last.end_epoch]
+        rows.append(Row(last.number, values, loss, last.end_epoch))
+    counts = Counts(
+        trials=len(known),
+        completed=sum(not row.failed for row in rows),
+        failed=sum(row.failed for row in rows),
+        outside=outside,
+        shorter=sum(not row.failed and row.epochs != longest for row in rows),
+        epochs=longest,
+    )
+    return Evidence(space, tuple(rows), counts)
+
+
+def loss_of(trial: Trial) -> float | None:
+    """The loss of a completed trial if it is a finite number."""
+    loss = trial.loss
+    if trial.status is not Status.COMPLETED or loss is None or not math.isfinite(loss):
+        return None
+    return float(loss)
+
+
+def settled(values: Mapping[str, Value], space: Space) -> dict[str, Value] | None:
+    """The configuration of the space that these values stand for; None if they lie outside.
+
+    Example:
+        >>> from afina.space import Int, Space
+        >>> space = Space((Int("layers", 1, 3), Int("units", 8, 64)))
+        >>> settled({"layers": 2}, space), settled({"layers": 9}, space)
+        ({'layers': 2, 'units': 8}, None)
+    """
+
+    def choose(entry: HyperParameter) -> Value:
+        return entry.default
+
+    complete = space.complete(values, choose)
+    for entry in space.active(complete):
+        if entry.name in values and not entry.contains(values[entry.name]):
+            return None
+    return complete
+
+
+def _chains(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """Finished trials, those that train one model in parts together, in order."""
+    chains: dict[int, list[Trial]] = {}
+    home: dict[int, int] = {}
+    for trial in trials:
+        if not trial.status.finished:
+            continue
+        parent = trial.parent
+        root = home.get(parent, trial.number) if parent is not None else trial.number
+        home[trial.number] = root
+        chains.setdefault(root, []).append(trial)
+    return list(chains.values())
+
+
+def _last(chain: Sequence[Trial]) -> Trial:
+    """The part that speaks for all: the longest training that has a loss, else the first."""
+    done = [trial for trial in chain if loss_of(trial) is not None]
+    return max(done, key=lambda trial: trial.end_epoch or 0) if done else chain[0]
+
+
+def _ends(chain: Sequence[Trial]) -> list[int]:
+    return [t.end_epoch for t in chain if t.end_epoch is not None and loss_of(t) is not None]
+
+
+def _shifts(chains: Sequence[Sequence[Trial]]) -> dict[int, float]:
+    """What to add to a loss after so many epochs to compare it with those after the most.
+
+    From one rung to the next: the median change among the configurations that have both.
+    """
+    seen: list[dict[int, float]] = []
+    for chain in chains:
+        found = {t.end_epoch: loss_of(t) for t in chain if t.end_epoch is not None}
+        seen.append({end: loss for end, loss in found.items() if loss is not None})
+    rungs = sorted({end for losses in seen for end in losses}, reverse=True)
+    shifts: dict[int, float] = {}
+    for place, rung in enumerate(rungs):
+        shifts[rung] = 0.0
+        for above in reversed(rungs[:place]):
+            gains = [
+                losses[above] - losses[rung] for losses in seen if {above, rung} <= set(losses)
+            ]
+            if gains:
+                shifts[rung] = float(np.median(gains)) + shifts[above]
+                break
+    return shifts

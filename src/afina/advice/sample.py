@@ -1,0 +1,106 @@
+"""The evidence as arrays: a coordinate for each hyperparameter, a target for each configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from afina.advice.evidence import Evidence
+from afina.search.candidates import Geometry, Part
+from afina.search.targets import standardised
+from afina.space import HyperParameter, Value
+
+Array = NDArray[np.float64]
+
+# A number with more values than this is looked at in as many equal parts of its scale.
+CELLS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What a model learns from."""
+
+    geometry: Geometry
+
+    points: Array
+    """(n, axes) encoded configurations, NaN on inactive axes."""
+
+    places: Array
+    """(n, varying entries) in [0, 1]: where on its scale each entry lies, NaN where inactive. The
+    values of a choice lie at the middles of equal cells."""
+
+    targets: Array
+    """(n,) standardised losses, lower is better; a failed trial is as bad as the worst."""
+
+    numbers: tuple[int, ...]
+    """(n,) trials that the rows stand for."""
+
+    @property
+    def entries(self) -> list[HyperParameter]:
+        """The entries that vary, in the order of the columns of `places`."""
+        parts = self.geometry.parts
+        entries = self.geometry.space.entries
+        return [entries[parts.index(part)] for part in self.geometry.tunable]
+
+    def best(self, count: int) -> list[int]:
+        """The rows of the lowest targets, the lowest first."""
+        return [int(row) for row in np.argsort(self.targets, kind="stable")[:count]]
+
+    def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Sample:
+        """Some of the rows, targets as they are."""
+        chosen = np.asarray(rows, dtype=np.intp)
+        return Sample(
+            self.geometry,
+            self.points[chosen],
+            self.places[chosen],
+            self.targets[chosen],
+            tuple(self.numbers[row] for row in chosen),
+        )
+
+
+def sample_of(evidence: Evidence) -> Sample:
+    """The evidence as arrays."""
+    geometry = Geometry(evidence.space)
+    points = geometry.encode([row.values for row in evidence.rows])
+    columns = [_place(points, part) for part in geometry.tunable]
+    places = np.stack(columns, axis=1) if columns else np.zeros((len(points), 0))
+    return Sample(
+        geometry,
+        points.reshape(len(evidence.rows), geometry.dim),
+        places,
+        standardised(evidence.losses),
+        tuple(row.number for row in evidence.rows),
+    )
+
+
+def _place(points: Array, part: Part) -> Array:
+    if not part.one_hot:
+        return np.asarray(points[:, part.axes[0]])
+    hot = points[:, part.axes]
+    place = (hot.argmax(axis=1) + 0.5) / len(part.axes)
+    return np.asarray(np.where(np.isnan(hot).any(axis=1), np.nan, place))
+
+
+def cells_of(part: Part) -> int:
+    """Into how many equal cells of [0, 1] an entry is divided: one a value where these are few."""
+    count = len(part.values)
+    return count if 0 < count <= CELLS or part.one_hot else CELLS
+
+
+def is_ordered(part: Part) -> bool:
+    """Whether the entry's neighbouring cells are alike: not for choices of names, nor booleans."""
+    return not part.one_hot and cells_of(part) > 2
+
+
+def described(entry: HyperParameter) -> tuple[str, ...]:
+    """The conditions of an entry for people."""
+    return tuple(_condition(c.name, c.values) for c in entry.conditions)
+
+
+def _condition(name: str, values: Sequence[Value]) -> str:
+    if len(values) == 1:
+        return f"{name} = {values[0]!r}"
+    return f"{name} in {list(values)!r}"

@@ -1,0 +1,53 @@
+"""`afina report` and `afina advice`: what a search has taught, as a page and as sentences."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("folder", type=FOLDER)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("report.html"),
+    show_default=True,
+    help="The file to write.",
+)
+def report(folder: Path, output: Path) -> None:
+    """Write the report of the search in FOLDER: one HTML file that needs no network.
+
+    FOLDER is a tuner's `directory/project_name`. The search may be running meanwhile.
+    """
+    from afina.report import write_report
+
+    click.echo(f"Written: {write_report(folder, output)}")
+
+
+@click.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+@click.option("--code", "as_code", is_flag=True, help="Print the next search space as Python.")
+def advice(folder: Path, as_json: bool, as_code: bool) -> None:
+    """Say what the search in FOLDER has taught: what matters, and what to search next.
+
+    FOLDER is a tuner's `directory/project_name`. The search may be running meanwhile.
+    """
+    from afina.advice import advice as advise
+    from afina.report import read_facts
+
+    facts = read_facts(folder)
+    direction: Any = facts.objective.direction
+    found = advise(facts.finished, facts.space, direction)
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+    elif as_code:
+        click.echo(found.as_code(), nl=False)
+    else:
+        click.echo(str(found))

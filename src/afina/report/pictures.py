@@ -1,0 +1,109 @@
+"""The same drawings as pictures in files, by Matplotlib: for papers, slides and terminals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from afina.advice import importance
+from afina.errors import ArgumentError, wrong
+from afina.report.facts import Facts
+from afina.report.style import BLUE, GREY, MOST_CURVES, ORANGE, spread
+
+
+def draw(facts: Facts, what: str, file: Path | str) -> Path:
+    """Draws one picture into a file; its ending says the format (.png, .svg, .pdf).
+
+    Args:
+        facts: Of a search; `read_facts` gathers them.
+        what: "course" (best score so far), "curves" (of all trials), "learning" (training and
+            validation loss of the best) or "importance".
+        file: Its folder is made if need be.
+
+    Returns:
+        The file.
+
+    Raises:
+        ArgumentError: There is no such picture, nothing to draw yet, or no Matplotlib.
+    """
+    if what not in _PICTURES:
+        raise ArgumentError(wrong("what", f"must be one of {', '.join(_PICTURES)}", what))
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ArgumentError("Pictures need Matplotlib: pip install 'afina[plot]'.") from error
+    picture = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = picture.subplots()
+    if not _PICTURES[what](facts, axes):
+        raise ArgumentError(f"{what}: needs trials that say something about it, but got none yet.")
+    path = Path(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.savefig(path, dpi=150)
+    return path
+
+
+def _course(facts: Facts, axes: Any) -> bool:
+    points = [(n, p) for n, p in enumerate(facts.course, start=1) if p.best is not None]
+    axes.scatter(
+        [n for n, p in points if p.score is not None],
+        [p.score for _, p in points if p.score is not None],
+        s=12,
+        color=GREY,
+        alpha=0.5,
+        label="each trial",
+    )
+    axes.step([n for n, _ in points], [p.best for _, p in points], where="post", color=BLUE, lw=2)
+    axes.set(xlabel="trials", ylabel=facts.objective.name, title="best so far")
+    return bool(points)
+
+
+def _curves(facts: Facts, axes: Any) -> bool:
+    trials = sorted(
+        (trial for trial in facts.trials if trial.curve),
+        key=lambda trial: math.inf if trial.loss is None else trial.loss,
+    )
+    for place in spread(len(trials), MOST_CURVES):
+        trial = trials[place]
+        epochs = range(trial.start_epoch + 1, trial.start_epoch + len(trial.curve) + 1)
+        values = [facts.objective.loss(loss) for loss in trial.curve]
+        axes.plot(epochs, values, color=GREY, alpha=0.3, lw=0.8)
+    best = facts.history.get(facts.objective.name, ())
+    axes.plot(range(1, len(best) + 1), best, color=BLUE, lw=2.5, label="the best")
+    axes.set(xlabel="epoch", ylabel=facts.objective.name, title="learning curves of all trials")
+    return bool(trials)
+
+
+def _learning(facts: Facts, axes: Any) -> bool:
+    drawn = False
+    for name, label, colour in (("loss", "training", ORANGE), ("val_loss", "validation", BLUE)):
+        values = facts.history.get(name, ())
+        axes.plot(range(1, len(values) + 1), values, color=colour, lw=2, label=label)
+        drawn = drawn or bool(values)
+    axes.set(xlabel="epoch", ylabel="loss", title="the best trial")
+    axes.legend()
+    return drawn
+
+
+def _importance(facts: Facts, axes: Any) -> bool:
+    shares = importance(facts.finished, facts.space).single[:15][::-1]
+    axes.barh(
+        [share.names[0] for share in shares],
+        [share.share for share in shares],
+        xerr=[
+            [max(0.0, share.share - share.low) for share in shares],
+            [max(0.0, share.high - share.share) for share in shares],
+        ],
+        color=[BLUE if share.clear else GREY for share in shares],
+    )
+    axes.set(xlabel="share of the variance of the results")
+    return bool(shares)
+
+
+_PICTURES: dict[str, Callable[[Facts, Any], bool]] = {
+    "course": _course,
+    "curves": _curves,
+    "learning": _learning,
+    "importance": _importance,
+}

@@ -1,0 +1,44 @@
+"""Colours, sizes and words that all drawings of a report share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Told apart by people who see few colours: Okabe & Ito, "Color Universal Design" (2008).
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8a8f98"
+DIM = "rgba(120, 130, 145, 0.28)"
+INK = "#1c2430"
+
+HEIGHT = 360
+"""Pixels of a drawing."""
+
+MOST_CURVES = 400
+"""Learning curves that are drawn: the best ones, and the rest evenly. More are a grey cloud, and
+make the file slow to open on a phone."""
+
+MOST_POINTS = 5000
+
+
+def short(value: Any) -> str:
+    """A value for people: four digits of a real number."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def log_scaled(sampling: str | None) -> bool:
+    """Whether an axis of values drawn in this way is best read on a log scale."""
+    return sampling in ("log", "reverse_log")
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most `most` places out of `count`, the first third of them all, the others evenly.
+
+    Example:
+        >>> spread(10, 4)
+        [0, 1, 5, 9]
+    """
+    if count <= most:
+        return list(range(count))
+    head = most // 3
+    rest = most - head
+    step = (count - 1 - head) / max(rest - 1, 1)
+    return list(range(head)) + [head + round(place * step) for place in range(rest)]

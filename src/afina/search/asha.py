@@ -1,0 +1,181 @@
+"""Asynchronous successive halving: nobody waits for a rung to fill."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+
+from afina.errors import ArgumentError, wrong
+from afina.search import sobol
+from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.brackets import ladder
+from afina.search.candidates import Geometry
+from afina.search.rungs import (
+    Board,
+    Stage,
+    begun,
+    by_loss,
+    enough,
+    fresh_count,
+    resumed,
+    running_keys,
+)
+from afina.search.untried import all_tried, check_seed, draw_untried, key_of
+from afina.space import Space, Value
+from afina.trials import Trial
+
+Sampler = Literal["random", "model"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsynchronousHalving:
+    """Starts many trainings short and takes the best of each rung on, one by one (ASHA).
+
+    A training is paused at the end of each rung. Whenever something can be started, the highest
+    rung is looked at first: while fewer have gone on than `1 / factor` of all that have reached it
+    so far, the best one that is paused there goes on, as a new trial whose parent is the paused
+    one. Where none may, a fresh configuration begins at the lowest rung. So no worker ever waits
+    for another, at the price of promotions that a full rung would not have made. A failed
+    training counts as thrown away.
+
+    The first configuration is the default one, then a Sobol sequence spreads over the space; no
+    configuration begins twice. A finite space ends the search when everything has been tried and
+    at least one training has gone the whole way.
+
+    Args:
+        max_epochs: Epochs of a training that is never thrown away.
+        factor: One in `factor` goes on to the next rung; at least 2.
+        min_epochs: Epochs of the lowest rung. None takes what `Hyperband` begins with.
+        seed: Fixes every draw; from 0 up.
+        sampler: "random" draws fresh configurations without looking at results; "model" takes
+            them, after the first few, from a Gaussian process over all rungs.
+
+    Raises:
+        ArgumentError: An argument is out of range.
+
+    Source:
+        Li et al., "A system for massively parallel hyperparameter tuning", arXiv:1810.05934. That
+        no more than one in `factor` ever goes on is the delay of Li et al., "Hyper-Tune",
+        arXiv:2201.06834. The sampler "model": Klein et al., arXiv:2003.10865.
+
+    Example:
+        >>> from afina.space import Float
+        >>> search = AsynchronousHalving(max_epochs=9, seed=1)
+        >>> situation = Situation(number=0, space=Space((Float("x", 0.0, 1.0, default=0.5),)))
+        >>> answer = search.ask(search.init(), situation)
+        >>> answer.values, answer.schedule.end_epoch
+        ({'x': 0.5}, 1)
+    """
+
+    max_epochs: int = 100
+    factor: float = 3
+    min_epochs: int | None = None
+    seed: int = 0
+    sampler: Sampler = "random"
+
+    name: ClassVar[str] = "asha"
+    fixed_settings: ClassVar[frozenset[str]] = frozenset({"max_epochs", "factor", "min_epochs"})
+    order_free: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        check_sampler(self.sampler)
+        assert self.ends
+
+    def settings(self) -> Mapping[str, Any]:
+        """All arguments."""
+        return {
+            "max_epochs": int(self.max_epochs),
+            "factor": self.factor,
+            "min_epochs": self.ends[0],
+            "seed": int(self.seed),
+            "sampler": self.sampler,
+        }
+
+    @functools.cached_property
+    def ends(self) -> tuple[int, ...]:
+        """Epochs at the end of each rung, the lowest first."""
+        return ends_of(self.max_epochs, self.factor, self.min_epochs)
+
+    def init(self) -> Board:
+        """No trial yet."""
+        return Board()
+
+    def tell(self, state: Board, trial: Trial, space: Space) -> Board:
+        """Puts the trial on its rung."""
+        return state.add(trial, space, self.ends)
+
+    def ask(self, state: Board, situation: Situation) -> Suggestion | Wait | Done:
+        """Promotes on the highest rung where one may go on; else begins a fresh training."""
+        promoted = self._promotion(state, situation.running, least=0)
+        if promoted is not None:
+            return resumed(promoted, self.ends)
+        values = self._fresh(state, situation)
+        if values is not None:
+            return begun(values, self.ends)
+        if situation.running:
+            return Wait()  # one of them may be promoted, or make the space larger
+        last = self._promotion(state, (), least=1)
+        return Done(all_tried(situation.space)) if last is None else resumed(last, self.ends)
+
+    def _promotion(self, state: Board, running: Sequence[Trial], least: int) -> Stage | None:
+        """The best of the highest rung from which fewer have gone on than may."""
+        top = len(self.ends) - 1
+        paused = state.paused(running, top)
+        begun_at = [stage.rung for stage in state.stages]
+        begun_at += [t.schedule.rung for t in running if t.schedule and t.parent is not None]
+        for rung in range(top - 1, -1, -1):
+            # Failed ones count: they reached for the rung, and are thrown away.
+            reached = sum(stage.rung == rung for stage in state.stages)
+            gone = sum(other == rung + 1 for other in begun_at)
+            ready = [stage for stage in paused if stage.rung == rung]
+            if ready and gone < max(math.floor(reached / self.factor), least):
+                return min(ready, key=by_loss)
+        return None
+
+    def _fresh(self, state: Board, situation: Situation) -> dict[str, Value] | None:
+        """A configuration that nobody has begun; None where the space has none left."""
+        if self.sampler == "model" and enough(state):
+            from afina.search.rung_model import propose
+
+            return propose(state, situation, self.ends, self.seed)
+        return spread(state, situation, self.seed)
+
+
+def check_sampler(sampler: str) -> None:
+    """ArgumentError where there is no such sampler."""
+    if sampler not in get_args(Sampler):
+        raise ArgumentError(wrong("sampler", 'must be "random" or "model"', sampler))
+
+
+def ends_of(max_epochs: int, factor: float, min_epochs: int | None) -> tuple[int, ...]:
+    """`ladder`; without `min_epochs` it begins as low as Hyperband with a factor of 3 does."""
+    if min_epochs is None:
+        lowest = math.ceil(max_epochs / 27) if isinstance(max_epochs, int) else 1
+        return ladder(max_epochs, factor, max(lowest, 1))
+    return ladder(max_epochs, factor, min_epochs)
+
+
+def spread(state: Board, situation: Situation, seed: int) -> dict[str, Value] | None:
+    """The next new point of the design that begins with the default configuration, else at random;
+    None where the space has nothing new."""
+    space = situation.space
+    running = running_keys(situation)
+    count = fresh_count(state, situation.running)
+    values = _geometry(space).decode(sobol.point(_geometry(space), count, seed)[0])
+    key = key_of(values, space)
+    if key not in running and key not in state.tried:
+        return values
+    rng = np.random.default_rng([seed, situation.number])
+    return draw_untried(space, rng, lambda key: key in running or key in state.tried)
+
+
+@functools.lru_cache(maxsize=4)
+def _geometry(space: Space) -> Geometry:
+    """Compiled once per space: a memo of a pure function, so no answer depends on it."""
+    return Geometry(space)

@@ -1,0 +1,395 @@
+"""CMA-ES with margin: a normal distribution that walks to where results are good."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import threading
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from afina.errors import ArgumentError, wrong
+from afina.search import sobol
+from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.parzen import Columns, Values, compiled, read_trials
+from afina.search.untried import (
+    NOTHING_TRIED,
+    Tried,
+    all_tried,
+    check_seed,
+    draw_untried,
+    key_of,
+    keys_of,
+)
+from afina.space import Space
+from afina.trials import Trial
+
+Array = NDArray[np.float64]
+
+# The first distribution's deviation in each coordinate, in units of the range: the best of a first
+# design is a hint, no more.
+FIRST_SIGMA = 0.2
+# With so many trials to begin with, the good ones of them say more than their best one.
+WARM_START = 50
+# Draws of a trial before one is taken from what is left. Where there is a real number among the
+# hyperparameters the first is as good as never tried before.
+DRAWS = 8
+# So many of the last distributions are kept for trials that end late.
+KEPT = 8
+SAME = 1e-9
+
+
+class Distribution:
+    """What a generation of trials is drawn from; never changed.
+
+    Two are equal where they come of the same history.
+    """
+
+    def __init__(self, optimizer: Any, columns: Columns, key: bytes) -> None:
+        self.columns = columns
+        self.key = key
+        self.population: int = optimizer.population_size
+        self._optimizer = optimizer
+        self._lock = threading.Lock()
+        self.draw(0)  # what is computed at the first draw belongs to the distribution
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Distribution) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @classmethod
+    def begin(
+        cls,
+        columns: Columns,
+        rows: Array,
+        ranks: NDArray[np.intp],
+        population: int | None,
+        seed: int,
+    ) -> Distribution:
+        """The first distribution.
+
+        Args:
+            columns: Of the space.
+            rows: (n, columns) of the trials so far, without NaN; n may be 0.
+            ranks: (n,) of these, 0 the best.
+            population: Trials of a generation; None for the usual number.
+            seed: Part of what tells it from others.
+
+        Source:
+            From many trials: Nomura et al., "Warm starting CMA-ES", arXiv:2012.06932.
+        """
+        # Late, because it loads a part of scipy that takes a second.
+        from cmaes import CatCMAwM, get_warm_start_mgd  # type: ignore[import-untyped]
+
+        real, cells = _gaussian(columns)
+        numbers = np.concatenate([real, cells])
+        best = rows[ranks.argmin()] if len(rows) else None
+        mean = np.full(len(numbers), 0.5) if best is None else best[numbers].copy()
+        sigma, covariance = FIRST_SIGMA, np.eye(len(numbers))
+        if len(rows) >= WARM_START and len(numbers):
+            pairs = list(zip(rows[:, numbers], ranks.tolist(), strict=True))
+            mean, sigma, covariance = get_warm_start_mgd(pairs)
+        optimizer = CatCMAwM(
+            x_space=[[0.0, 1.0]] * len(real) or None,
+            z_space=[_positions(columns, c) for c in cells.tolist()] or None,
+            c_space=columns.sizes.tolist() or None,
+            mean=mean if len(numbers) else None,
+            sigma=sigma,
+            cov=covariance if len(numbers) else None,
+            population_size=population,
+            seed=0,
+        )
+        key = hashlib.blake2b(repr((seed, population, columns.geometry.space)).encode())
+        key.update(rows.tobytes() + ranks.tobytes())
+        return cls(optimizer, columns, key.digest())
+
+    def draw(self, seed: int) -> Any:
+        """One draw, a `CatCMAwM.Solution`; the same for the same seed."""
+        with self._lock:
+            self._optimizer.reseed_rng(seed)
+            return self._optimizer.ask()
+
+    def after(self, solutions: Sequence[Any], losses: Sequence[float]) -> Distribution:
+        """The next distribution, given the draws of a whole generation and their losses."""
+        # Ranks in place of losses: nothing depends on units, and failures can take part.
+        ranks = np.argsort(np.argsort(losses, kind="stable"), kind="stable")
+        key = hashlib.blake2b(self.key)
+        for solution, rank in zip(solutions, ranks.tolist(), strict=True):
+            key.update(f"{solution}{rank}".encode())
+        with self._lock:
+            optimizer = copy.deepcopy(self._optimizer)
+        optimizer.tell([(solution, float(r)) for solution, r in zip(solutions, ranks, strict=True)])
+        return Distribution(optimizer, self.columns, key.digest())
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has shrunk to a point, or gone wrong."""
+        return bool(len(self.columns.numbers)) and bool(self._optimizer.should_stop())
+
+    def row(self, solution: Any) -> Array:
+        """(columns,) the row of a draw."""
+        row = np.zeros(self.columns.count)
+        real, cells = _gaussian(self.columns)
+        if len(real):
+            row[real] = solution.x
+        if len(cells):
+            row[cells] = solution.z
+        if len(self.columns.categories):
+            row[self.columns.categories] = solution.c.argmax(axis=1)
+        return row
+
+    def solution(self, row: Array) -> Any:
+        """What would have been drawn for a trial that was not; NaN stands for the middle."""
+        from cmaes import CatCMAwM
+
+        columns, row = self.columns, _filled(row, self.columns)
+        real, cells = _gaussian(columns)
+        hot = np.arange(columns.sizes.max(initial=1)) == row[columns.categories, None]
+        return CatCMAwM.Solution(
+            row[real] if len(real) else None,
+            row[cells] if len(cells) else None,
+            hot if len(hot) else None,
+            np.concatenate([row[real], row[cells]]) if len(columns.numbers) else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is kept of a trial that belongs to no finished generation."""
+
+    number: int
+    known: int
+    values: Values
+    loss: float
+    """Infinite where the trial failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A distribution and when it came."""
+
+    distribution: Distribution
+
+    born: int
+    """How many trials had finished by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that the search remembers."""
+
+    finished: int = 0
+    """How many trials have finished."""
+
+    open: tuple[Told, ...] = ()
+    """Those that no distribution has learnt from, in the order in which they ended."""
+
+    best: Told | None = None
+    """The trial with the lowest finite loss."""
+
+    generations: tuple[Generation, ...] = ()
+    """The last distributions, the newest last; none before the first design is done."""
+
+    tried: Tried = NOTHING_TRIED
+    """Keys of the configurations of all finished trials."""
+
+
+@dataclass(frozen=True)
+class CMAES:
+    """Moves a normal distribution over the space, and learns its shape from each generation.
+
+    Made for long searches (hundreds of trials and more) of numbers: it costs next to nothing per
+    trial, and finds its way in valleys that lie across the axes. Whole and stepped numbers keep a
+    margin of probability for other values, choices have a distribution of their own. Entries under
+    conditions are searched as if they were always active, which wastes trials: `Auto` takes `TPE`
+    there. For less than about 100 trials `BayesianOptimization` and `TPE` are better.
+
+    The first trials spread over the space: the default configuration, then a Sobol sequence. The
+    distribution starts around the best of them. Trials make a generation in the order in which
+    they end, so that no worker ever waits for others. No configuration is tried twice. A
+    distribution that has shrunk to a point is replaced by a wide one of twice as many trials a
+    generation.
+
+    Needs the package `cmaes`.
+
+    Args:
+        seed: Fixes every draw: the same seed and the same history give the same proposals.
+        num_initial_points: How many trials come before the distribution. None takes the number
+            of hyperparameters plus 2, at least 4 and at most 10. From 50 on it starts with the
+            shape of their best tenth.
+        population: Trials of a generation. None takes 4 + 3 ln(hyperparameters).
+
+    Raises:
+        ArgumentError: An argument is outside of its range, or `cmaes` is not installed.
+
+    Source:
+        Hamano et al., "CatCMA with margin", arXiv:2504.07884, as implemented in the package
+        `cmaes`; restarts: Auger & Hansen, "A restart CMA evolution strategy with increasing
+        population size", CEC 2005. Losses count by their ranks within a generation.
+
+    Example:
+        >>> from afina.space import Float, Space
+        >>> space = Space((Float("x", 0.0, 1.0, default=0.5),))
+        >>> search = CMAES(seed=0)
+        >>> search.ask(search.init(), Situation(number=0, space=space)).values
+        {'x': 0.5}
+    """
+
+    seed: int
+    num_initial_points: int | None = None
+    population: int | None = None
+
+    name: ClassVar[str] = "cma-es"
+    fixed_settings: ClassVar[frozenset[str]] = frozenset()
+    order_free: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        for what, least in (("num_initial_points", 1), ("population", 4)):
+            value = getattr(self, what)
+            if value is not None and (isinstance(value, bool) or value < least):
+                raise ArgumentError(wrong(what, f"must be None or at least {least}", value))
+        try:
+            import cmaes  # noqa: F401
+        except ImportError as error:
+            raise ArgumentError("CMAES: needs the package cmaes. Run: pip install cmaes") from error
+
+    def settings(self) -> Mapping[str, Any]:
+        """See `Algorithm.settings`."""
+        return {
+            "seed": int(self.seed),
+            "num_initial_points": self.num_initial_points,
+            "population": self.population,
+        }
+
+    def init(self) -> State:
+        """Nothing tried."""
+        return State()
+
+    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+        """Proposes the configuration of trial `situation.number`. Changes nothing."""
+        space = situation.space
+        running = {key for trial in situation.running for key in keys_of(trial, space)}
+
+        def is_tried(key: Hashable) -> bool:
+            return key in running or key in state.tried
+
+        columns = compiled(space)
+        geometry = columns.geometry
+        newest = state.generations[-1] if state.generations else None
+        if newest is None or newest.distribution.columns.geometry.space != space:
+            started = state.finished + len(situation.running)
+            points = sobol.point(geometry, started, self.seed)
+            proposals = [geometry.decode(point) for point in points]
+        else:
+            proposals = list(self._drawn(newest.distribution, situation.number))
+        for values in proposals:
+            if not is_tried(key_of(values, space)):
+                return Suggestion(values=values)
+        rng = np.random.default_rng([self.seed, situation.number])
+        drawn = draw_untried(space, rng, is_tried)
+        if drawn is not None:
+            return Suggestion(values=drawn)
+        # A running trial may still discover entries that make the space larger.
+        return Wait() if situation.running else Done(all_tried(space))
+
+    def tell(self, state: State, trial: Trial, space: Space) -> State:
+        """Remembers the trial, and learns from its generation when that is full."""
+        loss = math.inf if trial.loss is None else trial.loss
+        told = Told(trial.number, trial.known, tuple(trial.values.items()), loss)
+        better = math.isfinite(loss) and (state.best is None or loss < state.best.loss)
+        best = told if better else state.best
+        waiting = (*state.open, told)
+        finished = state.finished + 1
+        generations = state.generations
+        columns = compiled(space)
+        if generations and generations[-1].distribution.columns.geometry.space != space:
+            # Another space: what was learnt of the shape does not fit any more.
+            generations, waiting = (), tuple(t for t in (best, *waiting) if t is not None)
+        if not generations:
+            initial = self.num_initial_points or min(max(columns.count + 2, 4), 10)
+            if finished >= initial and columns.count:
+                rows = _filled(read_trials([t.values for t in waiting], columns), columns)
+                ranks = np.argsort(np.argsort([t.loss for t in waiting], kind="stable"))
+                first = Distribution.begin(columns, rows, ranks, self.population, self.seed)
+                generations, waiting = (Generation(first, finished),), ()
+        elif len(waiting) >= generations[-1].distribution.population:
+            generations = self._learnt(generations, waiting, finished)
+            waiting = ()
+        tried = state.tried.add(keys_of(trial, space))
+        return State(finished, waiting, best, generations, tried)
+
+    def _learnt(
+        self, generations: tuple[Generation, ...], trials: Sequence[Told], finished: int
+    ) -> tuple[Generation, ...]:
+        """The generations with the one that comes of these trials."""
+        newest = generations[-1].distribution
+        rows = read_trials([t.values for t in trials], newest.columns)
+        solutions = [
+            self._solution(generations, told, row) for told, row in zip(trials, rows, strict=True)
+        ]
+        after = newest.after(solutions, [told.loss for told in trials])
+        if after.stopped:
+            rng = np.random.default_rng([self.seed, finished])
+            centre, rank = newest.columns.uniform(1, rng), np.zeros(1, dtype=np.intp)
+            population = 2 * newest.population
+            after = Distribution.begin(newest.columns, centre, rank, population, self.seed)
+        return (*generations[1 - KEPT :], Generation(after, finished))
+
+    def _solution(self, generations: Sequence[Generation], told: Told, row: Array) -> Any:
+        """The draw that a trial came of; else what would have been drawn for it."""
+        newest = generations[-1].distribution
+        source = [g.distribution for g in generations if g.born <= told.known]
+        if source:
+            for attempt in range(_draws(newest.columns)):
+                solution = source[-1].draw(self._draw_seed(told.number, attempt))
+                # Equal but for rounding, on the axes where the trial was active.
+                if not (abs(source[-1].row(solution) - row) > SAME).any():
+                    return solution
+        return newest.solution(row)
+
+    def _drawn(self, distribution: Distribution, number: int) -> Any:
+        geometry = distribution.columns.geometry
+        for attempt in range(_draws(distribution.columns)):
+            solution = distribution.draw(self._draw_seed(number, attempt))
+            row = distribution.row(solution)
+            yield geometry.decode(distribution.columns.write(row[None])[0])
+
+    def _draw_seed(self, number: int, attempt: int) -> int:
+        """Of the generator that the package uses, which takes 32 bits."""
+        return int(np.random.SeedSequence([self.seed, number, attempt]).generate_state(1)[0])
+
+
+def _gaussian(columns: Columns) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Columns of real numbers, and of those with a cell for each value."""
+    numbers = columns.numbers.tolist()
+    real, cells = (
+        np.array([c for c in numbers if (c in columns.edges) is wanted], dtype=np.intp)
+        for wanted in (False, True)
+    )
+    return real, cells
+
+
+def _draws(columns: Columns) -> int:
+    return 1 if len(_gaussian(columns)[0]) else DRAWS
+
+
+def _positions(columns: Columns, column: int) -> list[float]:
+    """The coordinates of the values of a number that has few."""
+    positions = columns.geometry.tunable[column].positions
+    assert positions is not None
+    return positions.tolist()  # type: ignore[no-any-return]
+
+
+def _filled(rows: Array, columns: Columns) -> Array:
+    """The rows with something in the place of NaN: the middle, or the first choice."""
+    middle = np.full(columns.count, 0.5)
+    middle[columns.categories] = 0.0
+    return np.where(np.isnan(rows), middle, rows)

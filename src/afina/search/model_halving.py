@@ -1,0 +1,154 @@
+"""Model-based halving: a process over all rungs decides what begins and what goes on."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from afina.search.asha import ends_of, spread
+from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.curves import is_hopeless
+from afina.search.rung_model import RungModel, margin
+from afina.search.rungs import Board, Stage, begun, by_loss, enough, fresh_count, resumed
+from afina.search.untried import all_tried, check_seed
+from afina.space import Space
+from afina.trials import Decision, Trial
+
+# Trainings that begin before the model decides: as many as one full training would pay for.
+FEWEST_FIRST = 4
+MOST_FIRST = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelBasedHalving:
+    """Pauses every training at the end of each rung and goes on where a model sees most.
+
+    After some short trainings that spread over the space, one Gaussian process over configurations
+    and epochs judges all: fresh configurations, and paused trainings. It learns from the results
+    themselves how far early epochs can be trusted, and from trainings that went on how losses fall
+    from rung to rung; no rule says how many may go on. Each question draws a horizon in epochs
+    and a margin: what is most likely to beat the best result by that margin within that horizon is
+    trained, to the end of its next rung. So proposals differ in boldness, and workers that ask at
+    the same time do not all ask for the same.
+
+    A training that runs is stopped where neither its own curve nor what others have made up in as
+    many epochs lets hope that it becomes the best.
+
+    A failed training never goes on, and its surroundings are avoided. No configuration begins
+    twice. A finite space ends the search when everything has been trained in full or has failed.
+
+    Args:
+        max_epochs: Epochs of a full training.
+        factor: How many times as long each rung is as the one below; at least 2. Rungs only say
+            when a training may be paused: smaller means more often.
+        min_epochs: Epochs of the lowest rung. None takes a 27th of `max_epochs`, as `Hyperband`
+            with a factor of 3 does.
+        seed: Fixes every draw; from 0 up.
+
+    Raises:
+        ArgumentError: An argument is out of range.
+
+    Source:
+        The process: see `afina.search.rung_process`. The horizon and the margin: Rakotoarison et
+        al., "In-context freeze-thaw Bayesian optimization for hyperparameter optimization",
+        arXiv:2404.16795; theirs advances by single epochs and predicts with a network.
+
+    Example:
+        >>> from afina.space import Float
+        >>> search = ModelBasedHalving(max_epochs=50, seed=1)
+        >>> situation = Situation(number=0, space=Space((Float("x", 0.0, 1.0, default=0.5),)))
+        >>> answer = search.ask(search.init(), situation)
+        >>> answer.values, answer.schedule.end_epoch, search.ends
+        ({'x': 0.5}, 2, (2, 4, 8, 16, 32, 50))
+    """
+
+    max_epochs: int = 100
+    factor: float = 2
+    min_epochs: int | None = None
+    seed: int = 0
+
+    name: ClassVar[str] = "model-halving"
+    fixed_settings: ClassVar[frozenset[str]] = frozenset({"max_epochs", "factor", "min_epochs"})
+    order_free: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        assert self.ends
+
+    def settings(self) -> Mapping[str, Any]:
+        """All arguments."""
+        return {
+            "max_epochs": int(self.max_epochs),
+            "factor": self.factor,
+            "min_epochs": self.ends[0],
+            "seed": int(self.seed),
+        }
+
+    @functools.cached_property
+    def ends(self) -> tuple[int, ...]:
+        """Epochs at the end of each rung, the lowest first."""
+        return ends_of(self.max_epochs, self.factor, self.min_epochs)
+
+    def init(self) -> Board:
+        """No trial yet."""
+        return Board()
+
+    def tell(self, state: Board, trial: Trial, space: Space) -> Board:
+        """Remembers how far the trial came."""
+        return state.add(trial, space, self.ends)
+
+    def ask(self, state: Board, situation: Situation) -> Suggestion | Wait | Done:
+        """Begins a training or goes on with a paused one."""
+        ready = enough(state, 0)
+        first = min(max(self.ends[-1] // self.ends[0], FEWEST_FIRST), MOST_FIRST)
+        if not ready or fresh_count(state, situation.running) < first:
+            values = spread(state, situation, self.seed)
+            if values is not None:
+                return begun(values, self.ends)
+        paused = state.paused(situation.running, len(self.ends) - 1)
+        if ready:
+            answer = self._promising(state, situation, paused)
+            if answer is not None:
+                return answer
+        if situation.running:
+            return Wait()  # one of them may go on, or make the space larger
+        if paused:
+            return resumed(min(paused, key=by_loss), self.ends)
+        return Done(all_tried(situation.space))
+
+    def judge(self, state: Board, trial: Trial, curve: tuple[float, ...]) -> Decision:
+        """Stops a training that will in all likelihood not become the best; see `is_hopeless`."""
+        whole = (*state.curve_of(trial.parent), *curve)
+        if len(whole) != trial.start_epoch + len(curve):  # some epochs are not known
+            return Decision.CONTINUE
+        top = self.ends[-1]
+        others = [stage.curve for stage in state.stages if stage.whole and stage.epochs == top]
+        hopeless = is_hopeless(whole, top, state.best(), others)
+        return Decision.STOP if hopeless else Decision.CONTINUE
+
+    def _promising(
+        self, state: Board, situation: Situation, paused: Sequence[Stage]
+    ) -> Suggestion | None:
+        """What is most likely to beat the best by a margin; None where there is nothing."""
+        rng = np.random.default_rng([self.seed, situation.number])
+        model = RungModel(state, situation, self.ends)
+        horizon = int(rng.integers(1, self.ends[-1] + 1))
+        target = model.best - margin(rng)
+        best, worth = None, -math.inf
+        if paused:
+            ways = [model.way(self._reach(stage, horizon)) for stage in paused]
+            chances = model.probabilities(paused, ways, target)
+            best, worth = paused[int(chances.argmax())], float(chances.max())
+        values, chance = model.fresh(model.way(max(horizon, self.ends[0])), target, rng)
+        if values is not None and (best is None or chance >= worth):
+            return begun(values, self.ends)
+        return None if best is None else resumed(best, self.ends)
+
+    def _reach(self, stage: Stage, horizon: int) -> int:
+        """Epochs that the training would have done: its next rung at least."""
+        return max(stage.epochs + horizon, self.ends[stage.rung + 1])

@@ -1,0 +1,311 @@
+"""Search for the Pareto front: the best compromises between several objectives."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from afina.errors import ArgumentError, wrong
+from afina.search import sobol
+from afina.search.acquisition import Acquisition, LogExpectedImprovement, maximise
+from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.candidates import Geometry
+from afina.search.gaussian_process import GaussianProcess, Kernel, fit, squared_distances
+from afina.search.hypervolume_improvement import LogExpectedHypervolumeImprovement
+from afina.search.threads import one_blas_thread
+from afina.search.untried import (
+    NOTHING_TRIED,
+    Tried,
+    all_tried,
+    check_seed,
+    draw_untried,
+    key_of,
+    keys_of,
+)
+from afina.space import HyperParameter, Space, Value
+from afina.trials import Trial
+from afina.trials.pareto import pareto_front, pareto_order
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+Values = tuple[tuple[str, Value], ...]
+
+# What one proposal costs grows with the cube of the trials it looks at, once for each objective.
+FIT_LIMIT = 100
+MODEL_LIMIT = 200
+# The boxes of more objectives are too many; then objectives are weighted instead.
+BOXED_OBJECTIVES = 3
+SMALLEST_NOISE = 1e-4  # of the targets' variance
+SAME = 1e-12  # squared distance up to which points are one configuration
+BEYOND = 0.1  # how far the reference lies behind the worst result, as a part of the range
+LARGEST = 1e150  # of a loss; the difference of two is a float still
+AUGMENTATION = 0.05  # part of the plain sum in a weighted objective
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the search keeps of a finished trial."""
+
+    values: Values
+    """Active hyperparameters and their values, in the trial's order."""
+
+    losses: tuple[float, ...]
+    """One for each objective, lower is better; empty where the trial failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that the search remembers."""
+
+    told: tuple[Told, ...] = ()
+    """The finished trials, in the order in which they ended."""
+
+    tried: Tried = NOTHING_TRIED
+    """Keys of their configurations."""
+
+
+@dataclass(frozen=True)
+class ParetoSearch:
+    """Models each objective with a Gaussian process and tries what may widen the front most.
+
+    It reads `Trial.losses`, one loss for each objective, and knows of no weights between them: what
+    it looks for is every compromise that nothing else beats in all objectives. The first trials
+    spread over the space: the default configuration, then a Sobol sequence. Each later proposal
+    fits the processes to all results so far. With two or three objectives it maximises the
+    hypervolume that the trial is expected to add to the front; with more it weights them at random
+    and maximises the expected improvement of the weighted whole. Trials still running count as if
+    they had scored what is expected of them, so any number of workers can ask at once. Failed
+    trials count as the worst in every objective. No configuration is tried twice.
+
+    Scaling or shifting an objective changes nothing, and one that does not vary does not count.
+    Where trials carry one loss only this is Bayesian optimization.
+
+    Args:
+        seed: Fixes every draw: the same seed and the same history give the same proposals.
+        num_initial_points: How many trials spread before the models take over. None takes the
+            number of hyperparameters plus 2, at least 4 and at most 10.
+
+    Raises:
+        ArgumentError: An argument is outside of its range.
+
+    Source:
+        Expected hypervolume improvement: see `afina.search.hypervolume_improvement`. Random
+        weights, augmented Chebyshev: Knowles, "ParEGO", IEEE Transactions on Evolutionary
+        Computation 10 (2006). The processes: Hvarfner et al., arXiv:2402.02229.
+
+    Example:
+        >>> from afina.space import Float
+        >>> space = Space((Float("rate", 1e-4, 1e-1, sampling="log", default=1e-3),))
+        >>> search = ParetoSearch(seed=0)
+        >>> search.ask(search.init(), Situation(number=0, space=space)).values
+        {'rate': 0.001}
+    """
+
+    seed: int = 0
+    num_initial_points: int | None = None
+
+    name: ClassVar[str] = "pareto"
+    fixed_settings: ClassVar[frozenset[str]] = frozenset()
+    order_free: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        points = self.num_initial_points
+        if points is not None and (isinstance(points, bool) or points < 1):
+            raise ArgumentError(wrong("num_initial_points", "must be None or at least 1", points))
+
+    def settings(self) -> Mapping[str, Any]:
+        """See `Algorithm.settings`."""
+        return {"seed": int(self.seed), "num_initial_points": self.num_initial_points}
+
+    def init(self) -> State:
+        """Nothing tried."""
+        return State()
+
+    def tell(self, state: State, trial: Trial, space: Space) -> State:
+        """Remembers the trial; what its losses mean is decided when asked, among all others."""
+        losses: tuple[float, ...] = ()
+        if trial.loss is not None:
+            losses = tuple(trial.losses) or (trial.loss,)
+        told = Told(tuple(trial.values.items()), losses)
+        return State((*state.told, told), state.tried.add(keys_of(trial, space)))
+
+    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+        """Proposes the configuration of trial `situation.number`. Changes nothing."""
+        space = situation.space
+        running = {key for trial in situation.running for key in keys_of(trial, space)}
+
+        def is_tried(key: Hashable) -> bool:
+            return key in running or key in state.tried
+
+        rng = np.random.default_rng([self.seed, situation.number])
+        geometry = _geometry(space)
+        started = len(state.told) + len(situation.running)
+        points = np.zeros((0, geometry.dim))
+        if started < (self.num_initial_points or min(max(len(geometry.tunable) + 2, 4), 10)):
+            points = sobol.point(geometry, started, self.seed)
+        elif sum(bool(told.losses) for told in state.told) >= 2 and geometry.tunable:
+            # Models need two results to know of a difference, however many trials are running.
+            with one_blas_thread():
+                points = _promising(geometry, state.told, situation.running, rng)
+        for point in points:
+            values = geometry.decode(point)
+            if not is_tried(key_of(values, space)):
+                return Suggestion(values=values)
+        drawn = draw_untried(space, rng, is_tried)
+        if drawn is not None:
+            return Suggestion(values=drawn)
+        # A running trial may still discover entries that make the space larger.
+        return Wait() if situation.running else Done(all_tried(space))
+
+
+def _promising(
+    geometry: Geometry, told: Sequence[Told], running: Sequence[Trial], rng: np.random.Generator
+) -> Array:
+    """Points in the order of what the models expect of them, the most promising first."""
+    told, losses = _comparable(told)
+    kept = _kept(losses, MODEL_LIMIT)
+    points = _encoded(geometry, [told[index].values for index in kept])
+    targets = front_targets(losses[kept])
+    front = pareto_front(targets)
+    if targets.shape[1] > BOXED_OBJECTIVES:
+        targets = _weighted(targets, front, rng)
+    features = geometry.embed(points)
+    fitted = _kept(losses[kept], FIT_LIMIT)
+    processes = []
+    for column in targets.T:
+        kernel = _fit(
+            features[fitted].tobytes(), column[fitted].tobytes(), geometry.groups.tobytes()
+        )
+        processes.append(GaussianProcess(kernel, features, column, geometry.groups))
+    if running:
+        pending = _encoded(geometry, [tuple(trial.values.items()) for trial in running])
+        processes = [process.believe(geometry.embed(pending)) for process in processes]
+    if targets.shape[1] == 1:
+        order = np.argsort(targets[:, 0], kind="stable")
+    else:  # any part of the front may be what to search around
+        order = rng.permutation(front)
+    found = maximise(_acquisition(processes, targets), geometry, points[order], rng)
+    nearest = squared_distances(geometry.embed(found), processes[0].features).min(axis=1)
+    return np.asarray(found[nearest > SAME])
+
+
+def _acquisition(processes: Sequence[GaussianProcess], targets: Array) -> Acquisition:
+    """What to maximise, given the models of the columns of `targets`.
+
+    The front to improve on is that of the expected results, not of the measured ones: those may
+    have been luck. Running trials take part.
+    """
+    expected = np.array([process.predict(process.features)[0] for process in processes]).T
+    if expected.shape[1] == 1:
+        return LogExpectedImprovement(processes[0], float(expected.min()))
+    low, high = targets.min(axis=0), targets.max(axis=0)
+    # Not the end of the front, as is usual: while only one end of the front has been found, that
+    # is close to nothing, and no gain is to be seen anywhere else.
+    reference = high + BEYOND * (high - low)
+    return LogExpectedHypervolumeImprovement(processes, expected[pareto_front(expected)], reference)
+
+
+def front_targets(losses: Array) -> Array:
+    """What the models see of the losses: columns of mean 0 and variance 1, lower is better.
+
+    A compromise is often poor in one objective, so that, unlike in a search with one objective,
+    differences among middling losses matter. Each objective keeps its proportions up to its
+    median; beyond that it grows with the logarithm, or one diverged training would hide them.
+
+    Args:
+        losses: (n, m), rows of NaN for failed trials: they become as bad as the worst.
+
+    Returns:
+        (n, k) of the k objectives that vary; of the first one, all 0, where none does.
+    """
+    columns = []
+    for column in losses.T:
+        finite = column[np.isfinite(column)]
+        if not len(finite):
+            continue
+        best, worst = np.clip([finite.min(), finite.max()], -LARGEST, LARGEST)
+        values = np.clip(np.where(np.isnan(column), worst, column), best, worst)
+        middle = float(np.median(values))
+        unit = (middle if middle > best else worst) - best
+        if not unit > 1e-12 * max(abs(best), abs(worst)):
+            continue
+        parts = (values - best) / unit
+        parts = np.where(parts > 1, 1 + np.log(np.maximum(parts, 1)), parts)
+        columns.append((parts - parts.mean()) / parts.std())
+    return np.array(columns).T if columns else np.zeros((len(losses), 1))
+
+
+def _weighted(targets: Array, front: Index, rng: np.random.Generator) -> Array:
+    """(n, 1) all objectives as one, with random weights: augmented Chebyshev, see `ParetoSearch`.
+
+    The front spans from 0 to 1 in each objective.
+    """
+    low, high = targets[front].min(axis=0), targets[front].max(axis=0)
+    weights = rng.dirichlet(np.ones(targets.shape[1]))
+    parts = weights * (targets - low) / np.where(high > low, high - low, 1.0)
+    return front_targets((parts.max(axis=1) + AUGMENTATION * parts.sum(axis=1))[:, None])
+
+
+def _comparable(told: Sequence[Told]) -> tuple[list[Told], Array]:
+    """The trials that have as many losses as there are objectives, or failed; and the losses,
+    (n, m), NaN of those that failed."""
+    count = max(len(t.losses) for t in told)
+    comparable = [t for t in told if len(t.losses) in (0, count)]
+    missing = (math.nan,) * count
+    return comparable, np.array([t.losses or missing for t in comparable], dtype=float)
+
+
+def _kept(losses: Array, limit: int) -> Index:
+    """Which trials to look at where there are more than `limit`: sorted indices.
+
+    Half of them the best, which say where the front is; a quarter the most recent, which were made
+    where the models are uncertain; the rest evenly over the history.
+    """
+    count = len(losses)
+    if count <= limit:
+        return np.arange(count)
+    chosen = set(pareto_order(losses)[: limit // 2].tolist())
+    chosen.update(range(count - limit // 4, count))
+    others = [index for index in range(count) if index not in chosen]
+    places = np.linspace(0, len(others) - 1, limit - len(chosen)).astype(int)
+    chosen.update(others[place] for place in places)
+    return np.array(sorted(chosen), dtype=np.intp)
+
+
+@functools.lru_cache(maxsize=4)
+def _geometry(space: Space) -> Geometry:
+    """Compiled once per space: a memo of a pure function, so no answer depends on it."""
+    return Geometry(space)
+
+
+@functools.lru_cache(maxsize=4096)
+def _row(geometry: Geometry, values: Values) -> Array:
+    """(1, dim) the encoded point of a trial: what the space has learnt since is at its default,
+    and values that it no longer allows are moved to its nearest ones."""
+    own = dict(values)
+
+    def choose(entry: HyperParameter) -> Value:
+        return entry.clip(own[entry.name]) if entry.name in own else entry.default
+
+    return geometry.encode([geometry.space.complete(own, choose)])
+
+
+def _encoded(geometry: Geometry, rows: Sequence[Values]) -> Array:
+    """(n, dim) the encoded points of trials, NaN on inactive axes."""
+    empty = np.zeros((0, geometry.dim))
+    return np.concatenate([empty, *(_row(geometry, values) for values in rows)])
+
+
+@functools.lru_cache(maxsize=8)
+def _fit(features: bytes, targets: bytes, groups: bytes) -> Kernel:
+    """`fit` of arrays given as bytes: workers that ask at the same time share one fit."""
+    results = np.frombuffer(targets)
+    rows = np.frombuffer(features).reshape(len(results), -1)
+    return fit(rows, results, np.frombuffer(groups, dtype=np.intp), noise_floor=SMALLEST_NOISE)

@@ -1,0 +1,76 @@
+"""Who goes on where trials have several objectives: an order for the trials of a rung."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from afina.trials.pareto import pareto_keys
+
+
+class Scored(Protocol):
+    """What has losses: a trial, or what a search keeps of one."""
+
+    @property
+    def loss(self) -> float | None:
+        """Lower is better; None where it failed."""
+        ...
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """One for each objective where there are several, lower is better; else empty."""
+        ...
+
+
+def several_objectives(trials: Sequence[Scored]) -> bool:
+    """Whether at least one of them has the losses of several objectives."""
+    return any(len(trial.losses) > 1 for trial in trials)
+
+
+def pareto_ranks(trials: Sequence[Scored]) -> list[tuple[float, float]]:
+    """For each trial what it is sorted by, the best first.
+
+    The front that it lies on decides; within a front those go first that have the most room
+    around them, so that the few that go on still spread over the whole front. With one objective
+    the loss decides.
+
+    Args:
+        trials: Those of one rung. Failed ones, and those that lack the losses which others have,
+            come last.
+
+    Returns:
+        (front, minus crowding distance) or (loss, 0.0). Equal for trials with equal losses, and
+        independent of the order of the trials.
+
+    Source:
+        Halving by fronts: Schmucker et al., "Multi-objective asynchronous successive halving",
+        arXiv:2106.12639; the order within a front is that of NSGA-II.
+    """
+    if not several_objectives(trials):
+        return [(np.inf if trial.loss is None else trial.loss, 0.0) for trial in trials]
+    count = max(len(trial.losses) for trial in trials)
+    missing = (np.nan,) * count
+    rows = [
+        trial.losses if trial.loss is not None and len(trial.losses) == count else missing
+        for trial in trials
+    ]
+    keys = pareto_keys(np.array(rows, dtype=float))
+    return [(front, crowding) for front, crowding in keys.tolist()]
+
+
+def rank_by_pareto(trials: Sequence[Scored]) -> list[int]:
+    """The trials from the best to the worst, as their places in `trials`; see `pareto_ranks`.
+
+    Returns:
+        Indices; of equals the earlier one first, failed trials last.
+
+    Example:
+        >>> from afina.trials import Trial
+        >>> pairs = [(2.0, 3.0), (4.0, 4.0), (1.0, 4.0), (4.0, 1.0)]
+        >>> rank_by_pareto([Trial(number=0, values={}, loss=sum(p), losses=p) for p in pairs])
+        [2, 3, 0, 1]
+    """
+    ranks = pareto_ranks(trials)
+    return sorted(range(len(ranks)), key=ranks.__getitem__)

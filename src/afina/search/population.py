@@ -1,0 +1,284 @@
+"""Population based training: the values of a training change while it goes on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+
+from afina.errors import ArgumentError, wrong
+from afina.search import sobol
+from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.brackets import check_max_epochs
+from afina.search.candidates import Geometry
+from afina.search.untried import all_values, check_seed, draw_untried, key_of, keys_of
+from afina.space import Boolean, Choice, Float, HyperParameter, Int, Space, Value
+from afina.space.conditions import same_value
+from afina.trials import Schedule, Status, Trial
+
+# The worst quarter copies the best; a copied value is drawn anew once in four times, else it
+# changes by a fifth. Source: Jaderberg et al., arXiv:1711.09846, section 4.
+PART = 0.25
+RESAMPLED = 0.25
+FACTORS = (0.8, 1.2)
+# Of a range that is not all above 0 a factor would change some values by nothing: these move by
+# a part of the range.
+SHIFT = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What a place of the population did last."""
+
+    slot: int
+    """The place, from 0."""
+
+    number: int
+    """Of the trial."""
+
+    values: tuple[tuple[str, Value], ...]
+    """In the trial's order."""
+
+    loss: float | None
+    """The best epoch of that trial alone; None where it failed."""
+
+    epochs: int
+    """Done by its model in all."""
+
+    generation: int
+    """How often the place has trained before."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The population."""
+
+    members: tuple[Member, ...] = ()
+    """By place; those that have finished a trial."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PopulationBasedTraining:
+    """Trains a population side by side; the worst give up and go on from the best, changed.
+
+    Each member trains `interval` epochs at a time, every part a trial of its own. When one of the
+    worst quarter is due it does not go on: a member of the best quarter is copied, its model too,
+    and some of its values are changed. So what is found is not a configuration but a schedule:
+    values that change along the training. The best trial holds the last values; its parents, one
+    after the other, the values before.
+
+    A member whose training failed is replaced in the same way. Nobody waits for a generation to
+    end: a member is compared with what the others did last. The first member has the default
+    configuration, the others are spread over the space.
+
+    Args:
+        population: How many members; from 2 up, 10 to 40 are usual.
+        interval: Epochs between two choices.
+        max_epochs: Epochs of each member in all.
+        seed: Fixes every draw; from 0 up.
+        explore: Names of the hyperparameters that may change within a training; they must not
+            change the shapes of the model's weights, which are copied. None takes all `Float`s:
+            learning rates, dropout and weight decay may change, while numbers of units, layers
+            and most choices make another model. What is not named is inherited.
+
+    Raises:
+        ArgumentError: An argument is out of range.
+
+    Source:
+        Jaderberg et al., "Population based training of neural networks", arXiv:1711.09846.
+
+    Example:
+        >>> search = PopulationBasedTraining(population=4, interval=2, max_epochs=6, seed=1)
+        >>> situation = Situation(number=0, space=Space((Float("x", 0.0, 1.0, default=0.5),)))
+        >>> answer = search.ask(search.init(), situation)
+        >>> answer.values, answer.schedule.end_epoch
+        ({'x': 0.5}, 2)
+    """
+
+    population: int = 10
+    interval: int = 1
+    max_epochs: int = 20
+    seed: int = 0
+    explore: tuple[str, ...] | None = None
+
+    name: ClassVar[str] = "population"
+    fixed_settings: ClassVar[frozenset[str]] = frozenset({"population", "interval", "max_epochs"})
+    order_free: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        check_max_epochs(self.max_epochs)
+        _check_whole("population", self.population, 2)
+        _check_whole("interval", self.interval, 1)
+        if isinstance(self.explore, str):
+            raise ArgumentError(wrong("explore", "must be names in a tuple", self.explore))
+
+    def settings(self) -> Mapping[str, Any]:
+        """All arguments."""
+        return {
+            "population": int(self.population),
+            "interval": int(self.interval),
+            "max_epochs": int(self.max_epochs),
+            "seed": int(self.seed),
+            "explore": None if self.explore is None else list(self.explore),
+        }
+
+    def init(self) -> State:
+        """Nobody."""
+        return State()
+
+    def tell(self, state: State, trial: Trial, space: Space) -> State:
+        """What the trial's member did last. Trials without a schedule belong to nobody."""
+        del space
+        schedule = trial.schedule
+        if schedule is None or not 0 <= schedule.bracket < self.population:
+            return state
+        member = Member(
+            slot=schedule.bracket,
+            number=trial.number,
+            values=tuple(trial.values.items()),
+            loss=trial.loss if trial.status is Status.COMPLETED else None,
+            epochs=schedule.end_epoch,
+            generation=schedule.rung,
+        )
+        others = [other for other in state.members if other.slot != member.slot]
+        return State(tuple(sorted([*others, member], key=lambda m: m.slot)))
+
+    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+        """Fills the population, then lets the member that has trained least go on."""
+        busy = {trial.schedule.bracket for trial in situation.running if trial.schedule}
+        known = {member.slot for member in state.members}
+        rng = np.random.default_rng([self.seed, situation.number])
+        for slot in range(self.population):
+            if slot not in busy and slot not in known:
+                fresh = self._fresh(slot, 0, state, situation, rng)
+                if fresh is not None:
+                    return fresh
+        idle = [member for member in state.members if member.slot not in busy]
+        for member in sorted(idle, key=lambda m: (m.generation, m.slot)):
+            answer = self._next(member, state, situation, rng)
+            if answer is not None:
+                return answer
+        if situation.running:
+            return Wait()  # every member trains, or is through
+        return Done(f"all {self.population} members have trained for {self.max_epochs} epochs")
+
+    # -- one member ------------------------------------------------------------------------------
+
+    def _next(
+        self, member: Member, state: State, situation: Situation, rng: np.random.Generator
+    ) -> Suggestion | None:
+        """What the place does now; None where it is through, or waits for a build."""
+        ranked = sorted(
+            (m for m in state.members if m.loss is not None and math.isfinite(m.loss)),
+            key=lambda m: (m.loss, m.slot),
+        )
+        count = int(PART * len(ranked))
+        lost = member.loss is None
+        best = [m for m in ranked[: max(count, lost)] if m.epochs < self.max_epochs]
+        if best and (lost or member in ranked[len(ranked) - count :]):
+            source = best[int(rng.integers(len(best)))]
+            values = self._changed(dict(source.values), situation.space, rng)
+            return self._part(values, source.epochs, member, source.number)
+        if lost and not ranked:
+            return self._fresh(member.slot, member.generation + 1, state, situation, rng)
+        if lost or member.epochs >= self.max_epochs:
+            return None
+        return self._part(dict(member.values), member.epochs, member, member.number)
+
+    def _part(
+        self, values: Mapping[str, Value], start: int, member: Member, parent: int
+    ) -> Suggestion:
+        schedule = Schedule(
+            bracket=member.slot,
+            rung=member.generation + 1,
+            start_epoch=start,
+            end_epoch=min(start + self.interval, self.max_epochs),
+            parent=parent,
+        )
+        return Suggestion(values=values, schedule=schedule)
+
+    def _fresh(
+        self,
+        slot: int,
+        generation: int,
+        state: State,
+        situation: Situation,
+        rng: np.random.Generator,
+    ) -> Suggestion | None:
+        """A new model; its configuration is no other member's while the space has new ones. None
+        where a build that runs may find it some."""
+        space = situation.space
+        taken = {key for trial in situation.running for key in keys_of(trial, space)}
+        taken |= {
+            key_of(space.complete(dict(m.values), lambda e: e.default), space)
+            for m in state.members
+        }
+        values: dict[str, Value] | None = None
+        if generation == 0:
+            geometry = Geometry(space)
+            values = geometry.decode(sobol.point(geometry, slot, self.seed)[0])
+        if values is None or key_of(values, space) in taken:
+            values = draw_untried(space, rng, taken.__contains__)
+        if values is None:
+            if any(trial.parent is None for trial in situation.running):
+                return None
+            values = dict(space.sample(rng))
+        schedule = Schedule(
+            bracket=slot,
+            rung=generation,
+            start_epoch=0,
+            end_epoch=min(self.interval, self.max_epochs),
+        )
+        return Suggestion(values=values, schedule=schedule)
+
+    def _changed(
+        self, values: Mapping[str, Value], space: Space, rng: np.random.Generator
+    ) -> dict[str, Value]:
+        """The values with those changed that may change; children of a new choice are drawn."""
+        changed = dict(values)
+        for entry in space.active(space.complete(values, lambda e: e.default)):
+            named = isinstance(entry, Float) if self.explore is None else entry.name in self.explore
+            if named and entry.name in values:
+                changed[entry.name] = perturbed(entry, values[entry.name], rng)
+        return space.complete(changed, lambda entry: entry.prob_to_value(float(rng.random())))
+
+
+def perturbed(entry: HyperParameter, value: Value, rng: np.random.Generator) -> Value:
+    """A value near the given one; once in four times any value of the range.
+
+    Numbers change by a fifth; where that comes to no other value of the range, and for ordered
+    choices, to a neighbour. Choices without an order are drawn anew.
+
+    Args:
+        entry: Whose range it is.
+        value: One of its values.
+        rng: Every draw comes from it.
+    """
+    again, up, fresh = rng.random(), int(rng.integers(2)), float(rng.random())
+    ordered = isinstance(entry, Int | Float) or (isinstance(entry, Choice) and entry.ordered)
+    if again < RESAMPLED or isinstance(entry, Boolean) or not ordered:
+        drawn: Value = entry.prob_to_value(fresh)
+        return drawn
+    if isinstance(entry, Int | Float) and isinstance(value, int | float):
+        if entry.min_value > 0:
+            moved: Value = entry.clip(value * FACTORS[up])
+        else:
+            shift = SHIFT * (entry.max_value - entry.min_value)
+            moved = entry.clip(value + (shift if up else -shift))
+        if not same_value(moved, value) or entry.count is None:
+            return moved
+    values: Sequence[Value] = sorted(all_values(entry), key=entry.value_to_prob)
+    kept = entry.clip(value)
+    here = next(place for place, other in enumerate(values) if same_value(other, kept))
+    return values[min(max(here + (1 if up else -1), 0), len(values) - 1)]
+
+
+def _check_whole(name: str, value: object, least: int) -> None:
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < least:  # type: ignore[operator]
+        raise ArgumentError(wrong(name, f"must be a whole number from {least} up", value))

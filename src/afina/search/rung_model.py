@@ -1,0 +1,295 @@
+"""What the results on all rungs say of fresh configurations and of paused trainings."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr, ndtri
+
+from afina.search.acquisition import maximise
+from afina.search.base import Situation
+from afina.search.candidates import Geometry
+from afina.search.gaussian_process import squared_distances
+from afina.search.rung_process import Rows, RungKernel, RungProcess, fit_rungs
+from afina.search.rungs import Board, Stage, Values, running_keys
+from afina.search.threads import one_blas_thread
+from afina.search.untried import draw_untried, key_of
+from afina.space import HyperParameter, Space, Value
+from afina.trials import Trial
+
+Array = NDArray[np.float64]
+
+# What an answer costs grows with the cube of the results that it looks at; the kernel is settled
+# by fewer results than the posterior can use.
+FIT_LIMIT = 100
+MODEL_LIMIT = 300
+# The kernel is fitted anew when there are so many times more results: it hardly changes between.
+REFIT = 1.1
+INCUMBENTS = 4
+# Squared distance up to which points are one configuration; decoding moves the last digits.
+SAME = 1e-12
+# How much better than the best a result should be, in normal deviations; drawn on a log scale.
+MARGINS = (0.03, 1.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LogProbability:
+    """The logarithm of a fresh configuration's probability to beat a result."""
+
+    process: RungProcess
+
+    way: float
+    """How far it would be trained: 0 the lowest rung, 1 in full."""
+
+    target: float
+    """What to beat; lower is better."""
+
+    def value(self, features: Array) -> Array:
+        """See `afina.search.acquisition.Acquisition`."""
+        mean, variance = self.process.predict(_rows(features, self.way, -1))
+        return log_probability(mean, variance, self.target)
+
+    def gradient(self, features: Array) -> tuple[Array, Array]:
+        """See `afina.search.acquisition.Acquisition`."""
+        mean, variance, mean_slope, variance_slope = self.process.gradients(features, self.way)
+        deviation = np.sqrt(variance)
+        z = (self.target - mean) / deviation
+        value = np.asarray(log_ndtr(z))
+        ratio = np.exp(-0.5 * z * z - 0.5 * math.log(2 * math.pi) - value)  # pdf / cdf
+        by_mean, by_variance = -ratio / deviation, -0.5 * ratio * z / variance
+        return value, by_mean[:, None] * mean_slope + by_variance[:, None] * variance_slope
+
+
+def log_probability(mean: Array, variance: Array, target: float) -> Array:
+    """Of results below the target, given normal predictions."""
+    return np.asarray(log_ndtr((target - mean) / np.sqrt(variance)))
+
+
+class RungModel:
+    """The process of `rung_process` on the trials of a search.
+
+    Results are compared by their rank among all results of all rungs: a loss falls by orders of
+    magnitude in the first epochs, and the little that sets apart the good after two epochs counts
+    as much as what sets them apart in the end. Trainings that run count as if they had come out
+    as expected.
+
+    Args:
+        board: At least one finished part of a training.
+        situation: The question.
+        ends: Epochs at the end of each rung.
+    """
+
+    def __init__(self, board: Board, situation: Situation, ends: Sequence[int]) -> None:
+        self.ends = ends
+        self.space = situation.space
+        self.geometry = geometry_of(situation.space)
+        self._tried = board.tried
+        self._running = running_keys(situation)
+        stages = board.stages
+        targets = warped(stages)
+        groups = self.geometry.groups
+        with one_blas_thread():
+            fitted = _kept(stages[: _fit_count(len(stages))], FIT_LIMIT)
+            rows = self._rows_of([stages[place] for place in fitted])
+            kernel = _fit(
+                rows.features.tobytes(),
+                rows.ways.tobytes(),
+                rows.owners.tobytes(),
+                warped([stages[place] for place in fitted]).tobytes(),
+                groups.tobytes(),
+            )
+            kept = _kept(stages, MODEL_LIMIT)
+            rows = self._rows_of([stages[place] for place in kept])
+            process = RungProcess(kernel, rows, targets[kept], groups)
+            if situation.running:
+                process = process.believe(self._running_rows(board, situation.running))
+        self.process = process
+        self.best = float(targets.min())
+        """The best result's target."""
+        order = sorted(range(len(stages)), key=lambda place: (targets[place], place))
+        roots = list(dict.fromkeys(stages[place].root for place in order))[:INCUMBENTS]
+        first = {stage.root: stage for stage in reversed(stages)}
+        self._incumbents = self._points([first[root].values for root in roots])
+
+    def way(self, epochs: float) -> float:
+        """How far along a training of so many epochs is, on a log scale: 0 to 1."""
+        return way(epochs, self.ends)
+
+    def probabilities(self, stages: Sequence[Stage], ways: Sequence[float], target: float) -> Array:
+        """(n,) logarithms: that the paused trainings beat the target by then."""
+        rows = self._rows_of(stages, ways)
+        with one_blas_thread():
+            return log_probability(*self.process.predict(rows), target)
+
+    def fresh(
+        self, way: float, target: float, rng: np.random.Generator
+    ) -> tuple[dict[str, Value] | None, float]:
+        """The new configuration most likely to beat the target if trained so far, and the
+        logarithm of how likely that is; None where the space has nothing new."""
+        acquisition = LogProbability(self.process, way, target)
+        with one_blas_thread():
+            points = maximise(acquisition, self.geometry, self._incumbents, rng)
+            features = self.geometry.embed(points)
+            apart = squared_distances(features, self.process.rows.features).min(axis=1)
+            worth = acquisition.value(features)
+        for place in np.flatnonzero(apart > SAME):
+            values = self.geometry.decode(points[place])
+            if not self._is_tried(key_of(values, self.space)):
+                return values, float(worth[place])
+        return draw_untried(self.space, rng, self._is_tried), float(worth.min())
+
+    def _is_tried(self, key: object) -> bool:
+        return key in self._running or key in self._tried
+
+    def _points(self, rows: Sequence[Values]) -> Array:
+        return np.concatenate([_point(self.geometry, values) for values in rows])
+
+    def _rows_of(self, stages: Sequence[Stage], ways: Sequence[float] | None = None) -> Rows:
+        if ways is None:
+            ways = [self.way(stage.epochs) for stage in stages]
+        return Rows(
+            self.geometry.embed(self._points([stage.values for stage in stages])),
+            np.array(ways, dtype=float),
+            np.array([stage.root for stage in stages], dtype=np.intp),
+        )
+
+    def _running_rows(self, board: Board, running: Sequence[Trial]) -> Rows:
+        roots = {stage.number: stage.root for stage in board.stages}
+        return Rows(
+            self.geometry.embed(self._points([tuple(trial.values.items()) for trial in running])),
+            np.array([self.way(trial.end_epoch or self.ends[-1]) for trial in running]),
+            np.array([roots.get(t.parent, t.number) for t in running], dtype=np.intp),  # type: ignore[arg-type]
+        )
+
+
+def propose(
+    board: Board, situation: Situation, ends: Sequence[int], seed: int
+) -> dict[str, Value] | None:
+    """The new configuration that is most promising when trained in full; None where there is none.
+
+    Args:
+        board: At least one finished part of a training.
+        situation: The question; its number and the seed fix the draws.
+        ends: Epochs at the end of each rung.
+        seed: The algorithm's.
+    """
+    rng = np.random.default_rng([seed, situation.number])
+    model = RungModel(board, situation, ends)
+    return model.fresh(1.0, model.best - margin(rng), rng)[0]
+
+
+def margin(rng: np.random.Generator) -> float:
+    """By how much to beat the best: a draw that decides how bold a proposal is.
+
+    Source:
+        Rakotoarison et al., "In-context freeze-thaw Bayesian optimization", arXiv:2404.16795: the
+        probability of improvement with a random threshold. The range is ours.
+    """
+    low, high = np.log(MARGINS)
+    return math.exp(rng.uniform(low, high))
+
+
+def way(epochs: float, ends: Sequence[int]) -> float:
+    """How far along a training of so many epochs is, on a log scale from the lowest rung (0) to a
+    full training (1).
+
+    Example:
+        >>> way(1, (2, 8)), way(4, (2, 8)), way(8, (2, 8)), way(5, (5,))
+        (0.0, 0.5, 1.0, 1.0)
+    """
+    if epochs >= ends[-1]:
+        return 1.0
+    return max(math.log(epochs / ends[0]), 0.0) / math.log(ends[-1] / ends[0])
+
+
+def warped(stages: Sequence[Stage]) -> Array:
+    """(n,) targets: the normal quantile of each result's rank among all, failed ones the worst.
+
+    A result counts the less the more results there are on its rung, by the root of their number:
+    the few on high rungs, which matter most, would else be squeezed into one end of the scale.
+    """
+    losses = np.array([math.inf if stage.loss is None else stage.loss for stage in stages])
+    rungs = np.array([stage.rung for stage in stages])
+    _, place, counts = np.unique(rungs, return_inverse=True, return_counts=True)
+    weights = 1 / np.sqrt(counts[place])
+    _, rank = np.unique(losses, return_inverse=True)
+    share = np.bincount(rank, weights=weights)
+    middle = (np.cumsum(share) - share / 2) / share.sum()
+    return np.asarray(ndtri(middle)[rank])
+
+
+def _rows(features: Array, way: float, owner: int) -> Rows:
+    count = len(features)
+    return Rows(features, np.full(count, way), np.full(count, owner, dtype=np.intp))
+
+
+def _fit_count(count: int) -> int:
+    """How many of the results, in the order in which they came, the kernel is fitted to: so that
+    results in between change nothing and the same history gives the same kernel."""
+    fitted = 4
+    while (larger := int(fitted * REFIT) + 1) <= count:
+        fitted = larger
+    return min(fitted, count)
+
+
+def _kept(stages: Sequence[Stage], limit: int) -> NDArray[np.intp]:
+    """Which results to look at where there are more than `limit`: sorted indices.
+
+    Up to two thirds are those of the trainings that went farthest, the best of them first: they
+    tie the rungs together. The rest lie evenly over the history.
+    """
+    count = len(stages)
+    if count <= limit:
+        return np.arange(count)
+    trainings: dict[int, list[int]] = {}
+    for place, stage in enumerate(stages):
+        trainings.setdefault(stage.root, []).append(place)
+
+    def rank(places: list[int]) -> tuple[int, float, int]:
+        loss = stages[places[-1]].loss
+        return -len(places), math.inf if loss is None else loss, places[0]
+
+    chosen: list[int] = []
+    for places in sorted(trainings.values(), key=rank):
+        if len(chosen) + len(places) > limit * 2 // 3:
+            break
+        chosen += places
+    taken = set(chosen)
+    others = [place for place in range(count) if place not in taken]
+    spread = np.linspace(0, len(others) - 1, limit - len(chosen)).astype(int)
+    return np.array(sorted([*chosen, *(others[place] for place in spread)]), dtype=np.intp)
+
+
+@functools.lru_cache(maxsize=4)
+def geometry_of(space: Space) -> Geometry:
+    """Compiled once per space: a memo of a pure function, so no answer depends on it."""
+    return Geometry(space)
+
+
+@functools.lru_cache(maxsize=4096)
+def _point(geometry: Geometry, values: Values) -> Array:
+    """(1, dim) the encoded point of a trial: what the space has learnt since is at its default,
+    and values that it no longer allows are moved to its nearest ones."""
+    own = dict(values)
+
+    def choose(entry: HyperParameter) -> Value:
+        return entry.clip(own[entry.name]) if entry.name in own else entry.default
+
+    return geometry.encode([geometry.space.complete(own, choose)])
+
+
+@functools.lru_cache(maxsize=8)
+def _fit(features: bytes, ways: bytes, owners: bytes, targets: bytes, groups: bytes) -> RungKernel:
+    """`fit_rungs` of arrays given as bytes: questions asked of the same results share one fit."""
+    results = np.frombuffer(targets)
+    rows = Rows(
+        np.frombuffer(features).reshape(len(results), -1),
+        np.frombuffer(ways),
+        np.frombuffer(owners, dtype=np.intp),
+    )
+    return fit_rungs(rows, results, np.frombuffer(groups, dtype=np.intp))

@@ -1,0 +1,172 @@
+"""What happened on the rungs of a single bracket: who was trained how far, and who may go on."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from afina.search.base import Situation, Suggestion
+from afina.search.untried import NOTHING_TRIED, Key, Tried, keys_of
+from afina.space import Space, Value
+from afina.trials import Schedule, Status, Trial
+
+# Trainings that are drawn without a model before one takes over.
+MODEL_FROM = 10
+
+Values = tuple[tuple[str, Value], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One finished part of a training."""
+
+    number: int
+    """Of the trial."""
+
+    root: int
+    """Of the trial that began the training; the same in all its parts."""
+
+    rung: int
+    """The rung that it was meant to reach; -1 below the lowest."""
+
+    epochs: int
+    """Done in all when it ended."""
+
+    values: Values
+    """In the trial's order."""
+
+    loss: float | None
+    """The lowest since the training began; None where this part failed."""
+
+    curve: tuple[float, ...]
+    """The loss after each epoch since the training began, as far as it is known."""
+
+    whole: bool
+    """Whether it was trained as far as it was meant to; False where it failed or was stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """All finished parts of trainings; never changed."""
+
+    stages: tuple[Stage, ...] = ()
+    """In the order in which they ended."""
+
+    tried: Tried = NOTHING_TRIED
+    """Keys of their configurations."""
+
+    def add(self, trial: Trial, space: Space, ends: Sequence[int]) -> Board:
+        """With one more finished trial.
+
+        Args:
+            trial: Completed or failed. One without a schedule was trained in full.
+            space: As known after it.
+            ends: Epochs at the end of each rung.
+        """
+        before = self._stage(trial.parent)
+        planned = ends[-1] if trial.end_epoch is None else trial.end_epoch
+        done = min(trial.start_epoch + len(trial.curve), planned) if trial.curve else planned
+        # Where only every other epoch is validated, the last report comes before the end.
+        stopped = trial.schedule is not None and planned - done >= _interval(trial.curve)
+        done = done if stopped else planned
+        loss = trial.loss
+        if loss is not None and before is not None and before.loss is not None:
+            loss = min(loss, before.loss)
+        known = self.curve_of(trial.parent)
+        stage = Stage(
+            number=trial.number,
+            root=trial.number if before is None else before.root,
+            rung=sum(end <= planned for end in ends) - 1,
+            epochs=done,
+            values=tuple(trial.values.items()),
+            loss=loss,
+            curve=(*known, *trial.curve) if len(known) == trial.start_epoch else trial.curve,
+            whole=trial.status is Status.COMPLETED and not stopped,
+        )
+        return Board((*self.stages, stage), self.tried.add(keys_of(trial, space)))
+
+    def _stage(self, number: int | None) -> Stage | None:
+        if number is None:
+            return None
+        return next((s for s in reversed(self.stages) if s.number == number), None)
+
+    def curve_of(self, number: int | None) -> tuple[float, ...]:
+        """All that is known of the curve of a training at the end of a trial."""
+        stage = self._stage(number)
+        return () if stage is None else stage.curve
+
+    def latest(self) -> list[Stage]:
+        """The last part of each training, in the order in which the trainings first ended."""
+        last: dict[int, Stage] = {}
+        for stage in self.stages:
+            last[stage.root] = stage
+        return list(last.values())
+
+    def paused(self, running: Sequence[Trial], top: int) -> list[Stage]:
+        """The trainings below rung `top` that can go on: not failed, not stopped, not running."""
+        continued = {trial.parent for trial in running}
+        return [
+            stage
+            for stage in self.latest()
+            if stage.whole and 0 <= stage.rung < top and stage.number not in continued
+        ]
+
+    def best(self) -> float:
+        """The lowest loss of all; infinite where there is none."""
+        return min((s.loss for s in self.stages if s.loss is not None), default=math.inf)
+
+
+def _interval(curve: Sequence[float]) -> int:
+    """The most epochs from one report to the next."""
+    reported = [-1, *(epoch for epoch, loss in enumerate(curve) if not math.isnan(loss))]
+    return max((b - a for a, b in itertools.pairwise(reported)), default=1)
+
+
+EMPTY = Board()
+
+
+def by_loss(stage: Stage) -> tuple[float, int]:
+    """Sorts the best first, and failed ones last."""
+    return math.inf if stage.loss is None else stage.loss, stage.number
+
+
+def is_fresh(trial: Trial) -> bool:
+    """Whether it begins a training; its build may meet what no build before it has met."""
+    return trial.parent is None
+
+
+def fresh_count(board: Board, running: Sequence[Trial]) -> int:
+    """How many trainings have begun."""
+    return len({stage.root for stage in board.stages}) + sum(map(is_fresh, running))
+
+
+def enough(board: Board, trainings: int = MODEL_FROM) -> bool:
+    """Whether a model can learn from the results: so many trainings begun, two results at least."""
+    results = sum(stage.loss is not None for stage in board.stages)
+    return fresh_count(board, ()) >= trainings and results >= 2
+
+
+def running_keys(situation: Situation) -> set[Key]:
+    """Keys of the configurations that run now."""
+    return {key for trial in situation.running for key in keys_of(trial, situation.space)}
+
+
+def begun(values: dict[str, Value], ends: Sequence[int]) -> Suggestion:
+    """A fresh training up to the end of the lowest rung."""
+    schedule = Schedule(bracket=len(ends) - 1, rung=0, start_epoch=0, end_epoch=ends[0])
+    return Suggestion(values=values, schedule=schedule)
+
+
+def resumed(stage: Stage, ends: Sequence[int], rung: int | None = None) -> Suggestion:
+    """A paused training, on to the end of a rung; None takes the next one."""
+    target = stage.rung + 1 if rung is None else rung
+    schedule = Schedule(
+        bracket=len(ends) - 1,
+        rung=target,
+        start_epoch=stage.epochs,
+        end_epoch=ends[target],
+        parent=stage.number,
+    )
+    return Suggestion(values=dict(stage.values), schedule=schedule)

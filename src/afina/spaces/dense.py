@@ -1,0 +1,130 @@
+"""Dense networks for tables, bags of words and small images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from afina.space import HyperParameters
+from afina.spaces.curated import Chosen, CuratedModel, curated
+from afina.spaces.inputs import scaling_of_features, scaling_of_images, some_samples
+from afina.spaces.target import Task, look_at_targets
+from afina.spaces.training import dropout, power_of_two, training_space
+
+ACTIVATIONS = ("relu", "swish", "tanh")
+"""relu first: cheap, and rarely beaten by much."""
+
+
+def mlp(
+    x: Any,
+    y: Any,
+    *,
+    task: Task = "auto",
+    optimizers: Sequence[str] = ("adam", "sgd"),
+    learning_rate: Any = None,
+    batch_size: int | None = None,
+    patience: int | None = 3,
+) -> CuratedModel:
+    """A search space of dense networks for these data.
+
+    Inputs that need it are scaled within the model. Of the targets it is told whether this is a
+    regression or a classification, and how classes are written.
+
+    Hyperparameters: `layers`, `units`, from 2 layers on `shape` ("equal": all of `units`;
+    "pyramid": each half of the one before), `activation`, `dropout`, `optimizer` and the learning
+    rate of each, `batch_size`.
+
+    Args:
+        x: Inputs, (samples, ...) numbers; those of more than two dimensions are flattened.
+        y: Targets, (samples,) or (samples, outputs): classes counted from 0, one-hot rows, rows
+            of labels 0 and 1, or numbers.
+        task: "classification" or "regression" where the targets may be taken for the other.
+        optimizers: Some of "adam", "sgd", "rmsprop", "adamw"; one is not tuned.
+        learning_rate: None for usual bounds of each optimizer; "auto" to find them by a range test
+            of each, which trains the default model for a few steps; a pair of bounds; a number,
+            which is not tuned; or a dict of these by optimizer.
+        batch_size: A number that is not tuned; None for powers of two from 16 to 128.
+        patience: Epochs without a smaller validation loss after which a training ends; None for
+            no end before the last epoch.
+
+    Returns:
+        A hypermodel for any tuner.
+
+    Raises:
+        ArgumentError: An argument is out of its range.
+        DataError: The data are not of these kinds.
+
+    Example:
+        >>> space = mlp(np.random.rand(200, 5), np.arange(200) % 3)
+        >>> space.target.kind
+        'classes'
+        >>> hp = HyperParameters()
+        >>> space.declare_hyperparameters(hp)
+        >>> hp.values["units"], hp.values["batch_size"]
+        (64, 16)
+    """
+    some = some_samples(x, (2, 3, 4, 5), "(samples, features), or more dimensions")
+    target = look_at_targets(y, task)
+    training = training_space(len(x), optimizers, learning_rate, batch_size, patience)
+    flat = some.ndim == 2
+    body = DenseBody(
+        shape=tuple(some.shape[1:]),
+        begin=tuple(
+            scaling_of_features(some)
+            if flat
+            else [*scaling_of_images(some), keras.layers.Flatten()]
+        ),
+        most_layers=2 if len(x) < 1000 else 3,
+        most_units=power_of_two(len(x) // 2, 512, least=64),
+    )
+    return curated(body, target, training, "mlp", x, y, learning_rate)
+
+
+@dataclass(frozen=True)
+class DenseBody:
+    """Hidden layers of one width, or each half as wide as the one before."""
+
+    shape: tuple[int, ...]
+    """Of one sample."""
+
+    begin: tuple[Any, ...]
+    """Layers that scale and flatten; each model gets copies."""
+
+    most_layers: int
+    """One layer bends a boundary, two or three are enough for tables and bags of words; more make
+    trainings harder and rarely better."""
+
+    most_units: int
+    """Fewer for few samples, which wide layers would learn by heart."""
+
+    def ask(self, hp: HyperParameters) -> Chosen:
+        """Widths are powers of two: a factor matters, a difference hardly, and trials of equal
+        shapes share compiled programs."""
+        layers = hp.Int("layers", 1, self.most_layers)
+        default = min(128, self.most_units)
+        units = hp.Int("units", 16, self.most_units, step=2, sampling="log", default=default)
+        with hp.conditional_scope("layers", list(range(2, self.most_layers + 1))):
+            shape = hp.Choice("shape", ["equal", "pyramid"])
+        activation = hp.Choice("activation", list(ACTIVATIONS))
+        return {
+            "layers": layers,
+            "units": units,
+            "shape": shape,
+            "activation": activation,
+            "dropout": dropout(hp),
+        }
+
+    def layers(self, chosen: Chosen, outputs: int) -> list[Any]:
+        """A pyramid ends no narrower than the last layer, or than 8 units."""
+        made = [type(layer).from_config(layer.get_config()) for layer in self.begin]
+        units = chosen["units"]
+        for _ in range(chosen["layers"]):
+            made.append(keras.layers.Dense(units, activation=chosen["activation"]))
+            if chosen["dropout"] > 0:
+                made.append(keras.layers.Dropout(chosen["dropout"]))
+            if chosen["shape"] == "pyramid":
+                units = min(units, max(units // 2, outputs, 8))
+        return made

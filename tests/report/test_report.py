@@ -1,0 +1,201 @@
+"""The report: facts, page, pictures, and a look at it in a real browser where there is one."""
+
+import html.parser
+import json
+import math
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import afina
+from afina.cli import main
+from afina.errors import ArgumentError, StoreError
+from afina.report import draw, read_facts, write_report
+from afina.search import Hyperband, Random
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def build(hp):
+    hp.Float("rate", 1e-4, 1e-1, sampling="log")
+    for index in range(hp.Int("layers", 1, 2)):
+        hp.Int(f"units_{index}", 16, 64, step=16)
+    if hp.Choice("optimizer", ["adam", "sgd"]) == "sgd":
+        with hp.conditional_scope("optimizer", "sgd"):
+            hp.Float("momentum", 0.0, 0.9)
+
+
+def search(folder, trials, algorithm):
+    study = afina.Study(
+        build, objective="val_accuracy", algorithm=algorithm, seed=0, storage=folder
+    )
+    for _ in range(trials):
+        trial = study.ask()
+        values, rng = trial.values, np.random.default_rng(trial.number)
+        if values["rate"] > 0.07:
+            study.tell(trial, failed="Traceback\nValueError: <b>too fast</b>")
+            continue
+        top = 0.9 - 0.1 * (math.log10(values["rate"]) + 2.5) ** 2
+        for epoch in range(trial.start_epoch, trial.end_epoch or 5):
+            share = top * (1 - math.exp(-(epoch + 1) / 2)) + 0.01 * rng.normal()
+            logs = {"loss": 1.9 - 2 * share, "val_loss": 2 - 2 * share, "val_accuracy": share}
+            study.report(trial, {**logs, "accuracy": share + 0.01}, step=epoch)
+        notes = {"training": "fused", "seconds": "build 0.250, train 1.500"}
+        study.tell(trial, notes=notes)
+    study.close()
+    return study
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("report") / "mine & yours"
+    search(place, 40, Hyperband(max_epochs=9, iterations=None))
+    return place
+
+
+class Structure(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.headings, self.open, self.links, self._heading = [], [], [], False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.links += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "br", "link"):
+            self.open.append(tag)
+        self._heading = tag == "h2"
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self._heading:
+            self.headings.append(data)
+            self._heading = False
+
+
+def test_the_page_stands_alone_and_tells_everything(folder, tmp_path):
+    page = write_report(folder, tmp_path / "deep" / "report.html").read_text(encoding="utf-8")
+    found = Structure(page)
+    assert found.open == []
+    assert found.links == []  # nothing is fetched from anywhere
+    assert found.headings == [
+        "What came of it",
+        "The best configuration",
+        "What was searched",
+        "How the search went",
+        "Learning curves",
+        "Which hyperparameters matter",
+        "Each hyperparameter by itself",
+        "All trials at once",
+        "What to do next",
+        "Failures",
+        "Where the time went",
+        "The best trials",
+        "How to reproduce it",
+    ]
+    assert "<b>too fast</b>" not in page
+    assert "&lt;b&gt;too fast&lt;/b&gt;" in page
+    assert "mine &amp; yours" in page
+
+
+def test_the_facts_are_those_of_the_search(folder):
+    facts = read_facts(folder)
+    assert facts.best.score == max(t.score for t in facts.trials if t.score is not None)
+    assert facts.course[-1].best == facts.best.score
+    assert facts.course[-1].epochs == sum(len(trial.curve) for trial in facts.trials)
+    best = facts.best
+    assert len(facts.history["val_accuracy"]) == best.end_epoch  # its parents' epochs as well
+    assert facts.history["val_accuracy"][best.best_step] == best.score
+    assert sum(len(numbers) for _, _, numbers in facts.reasons) == len(facts.failed) > 0
+    assert facts.seconds["train"] == pytest.approx(1.5 * len(facts.completed))
+
+
+@pytest.mark.parametrize("trials", [0, 1, 2])
+def test_a_search_that_has_hardly_begun_has_a_report_too(trials, tmp_path):
+    study = search(tmp_path / "few", trials, Random(seed=0))
+    if not trials:
+        study.begin()
+        study.close()
+    page = write_report(tmp_path / "few", tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "What came of it" in page
+    assert ("no best configuration" in page) == (trials == 0)
+
+
+def test_a_search_of_failures_alone_has_a_report_too(tmp_path):
+    study = afina.Study(build, objective="loss", algorithm=Random(seed=0), storage=tmp_path / "p")
+    for _ in range(3):
+        study.tell(study.ask(), failed="no device")
+    study.close()
+    page = write_report(tmp_path / "p", tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "0 trials were completed, 3 failed" in page
+    assert "no device" in page
+
+
+@pytest.mark.parametrize("what", ["course", "curves", "learning", "importance"])
+def test_pictures_are_drawn(what, folder, tmp_path):
+    file = draw(read_facts(folder), what, tmp_path / "a" / f"{what}.png")
+    assert file.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_unknown_pictures_and_folders_are_refused_with_a_sentence(folder, tmp_path):
+    with pytest.raises(ArgumentError, match="must be one of course, curves"):
+        draw(read_facts(folder), "map", tmp_path / "x.png")
+    with pytest.raises(StoreError, match="must hold a search"):
+        read_facts(tmp_path)
+
+
+def test_the_commands_write_and_say_it(folder, tmp_path):
+    file = tmp_path / "out.html"
+    done = CliRunner().invoke(main, ["report", str(folder), "--output", str(file)])
+    assert (done.exit_code, file.exists()) == (0, True)
+    told = CliRunner().invoke(main, ["advice", str(folder)])
+    assert "rate" in told.output
+    facts = json.loads(CliRunner().invoke(main, ["advice", str(folder), "--json"]).output)
+    assert facts["direction"] == "max"
+    code = CliRunner().invoke(main, ["advice", str(folder), "--code"]).output
+    hp = afina.HyperParameters()
+    exec(code, {"hp": hp})
+    assert {"rate", "optimizer"} <= {entry.name for entry in hp.space}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_browser_draws_it_without_errors_and_nothing_overflows(folder, tmp_path, width):
+    file = write_report(folder, tmp_path / "report.html")
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f'<iframe id="it" src="{file.name}" width="{width}" height="900"></iframe><script>'
+        "const errors=[];onmessage=e=>{};it.onload=()=>setTimeout(()=>{const d=it.contentDocument;"
+        "const w=d.documentElement.clientWidth;const out={drawn:d.querySelectorAll('.main-svg')"
+        ".length,wide:[...d.querySelectorAll('section,.figure')].filter(e=>e."
+        "getBoundingClientRect().right>w+1).length};document.title=JSON.stringify(out);"
+        "document.body.append(document.title)},3000)</script>",
+        encoding="utf-8",
+    )
+    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
+    done = subprocess.run(
+        [
+            CHROMIUM,
+            *flags.split(),
+            "--disable-component-update",
+            "--disable-sync",
+            "--allow-file-access-from-files",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=20000",
+            f"--window-size={max(width + 40, 500)},1000",
+            "--dump-dom",
+            frame.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    found = json.loads(re.search(r"<title>(\{.*?\})</title>", done.stdout).group(1))
+    assert found["drawn"] >= 20
+    assert found["wide"] == 0

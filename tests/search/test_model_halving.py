@@ -1,0 +1,195 @@
+import itertools
+import math
+import statistics
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from afina.errors import ArgumentError
+from afina.search import Done, Hyperband, ModelBasedHalving, Situation, Suggestion
+from afina.search.rung_model import RungModel, warped, way
+from afina.search.rungs import Board
+from afina.space import Boolean, Space
+from afina.testing import check_algorithm
+from afina.testing.algorithms import snapshot
+from afina.testing.toys import finite_space, run, sphere, sphere_space
+from afina.trials import Decision, Status, Trial
+
+from ..space.strategies import spaces
+from .curve_problems import EPOCHS, assert_rungs_hold, honest, misleading, space, train
+
+
+@pytest.mark.parametrize("max_epochs", [1, 9, 100])
+def test_keeps_what_algorithms_promise(max_epochs):
+    check_algorithm(
+        lambda seed: ModelBasedHalving(max_epochs=max_epochs, seed=seed),
+        trials=26,
+        exhausts=False,
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_nobody_goes_on_twice_and_no_epoch_is_trained_twice(workers):
+    search = ModelBasedHalving(max_epochs=EPOCHS, seed=1)
+    done = train(search, honest, space(), 5, workers=workers)
+    assert_rungs_hold(done.trials, search.ends)
+    assert max(trial.end_epoch for trial in done.trials) == EPOCHS
+
+
+def test_replay_is_a_straight_run_at_every_prefix():
+    search = ModelBasedHalving(max_epochs=EPOCHS, seed=2)
+    toy = space()
+    done = train(search, honest, toy, 3)
+    state = search.init()
+    for trial in done.trials:
+        answer = search.ask(state, Situation(number=trial.number, space=toy))
+        assert (answer.values, answer.schedule) == (trial.values, trial.schedule)
+        state = search.tell(state, trial, toy)
+    assert snapshot(state) == snapshot(done.state)
+
+
+def test_workers_that_ask_at_once_get_different_things():
+    search, toy = ModelBasedHalving(max_epochs=EPOCHS, seed=3), space()
+    state = train(search, honest, toy, 2).state
+    number, running = 1000, []
+    for _ in range(6):
+        answer = search.ask(state, Situation(number=number, space=toy, running=tuple(running)))
+        running.append(Trial(number=number, values=answer.values, schedule=answer.schedule))
+        number += 1
+    for one, other in itertools.combinations(running, 2):
+        assert one.values != other.values
+
+
+def area(best):
+    """The mean over the search of the logarithm of what is left."""
+    return float(np.mean(np.log(np.array(best[EPOCHS:]) - 0.03)))
+
+
+@pytest.mark.parametrize("curve", [honest, misleading])
+def test_beats_hyperband_whether_early_epochs_are_honest_or_mislead(curve):
+    pairs = []
+    for seed in range(5):
+        mine = train(ModelBasedHalving(max_epochs=EPOCHS, seed=seed), curve, space(), 8)
+        peer = train(Hyperband(max_epochs=EPOCHS, iterations=None, seed=seed), curve, space(), 8)
+        pairs.append((area(mine.best), area(peer.best)))
+    assert statistics.mean(m for m, _ in pairs) < statistics.mean(p for _, p in pairs)
+    assert sum(m < p for m, p in pairs) >= 3
+
+
+def test_leaves_the_surroundings_of_failed_trainings():
+    search = ModelBasedHalving(max_epochs=EPOCHS, seed=4)
+
+    def fails(values):
+        return values["x0"] > 0.6
+
+    done = train(search, honest, space(), 4, failing=fails)
+    fresh = [trial for trial in done.trials if trial.parent is None]
+    early = sum(trial.status is Status.FAILED for trial in fresh[:20]) / 20
+    late = sum(trial.status is Status.FAILED for trial in fresh[20:]) / max(len(fresh) - 20, 1)
+    assert late < early
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_finite_space_is_trained_in_full_and_then_the_search_is_done(workers):
+    search = ModelBasedHalving(max_epochs=4, seed=1)
+    done = run(search, lambda v: float(v["depth"]), finite_space(), 200, workers)
+    assert isinstance(done.done, Done)
+    assert sum(trial.end_epoch == 4 for trial in done.trials) == 18
+    one = run(search, lambda v: float(v["a"]), Space((Boolean("a"),)), 200, workers)
+    assert isinstance(one.done, Done)
+
+
+def test_the_warp_keeps_the_order_and_puts_failures_last():
+    search, toy = ModelBasedHalving(max_epochs=EPOCHS, seed=5), space()
+    done = train(search, honest, toy, 2, failing=lambda values: values["x1"] > 0.8)
+    stages = done.state.stages
+    targets = warped(stages)
+    losses = [math.inf if stage.loss is None else stage.loss for stage in stages]
+    order = np.argsort(targets, kind="stable")
+    assert list(np.array(losses)[order]) == sorted(losses)
+    assert np.isfinite(targets).all()
+    assert abs(np.median(targets)) < 1
+
+
+def test_an_answer_costs_little_however_many_results_there_are():
+    search, toy = ModelBasedHalving(max_epochs=EPOCHS, seed=6), sphere_space(6)
+    state, rng = Board(), np.random.default_rng(0)
+    for number in range(600):
+        values = toy.sample(rng)
+        answer = search.ask(Board(), Situation(number=0, space=toy))
+        trial = Trial(number=number, values=values, schedule=answer.schedule, ended=number)
+        trial = Trial(
+            number=number,
+            values=values,
+            schedule=answer.schedule,
+            status=Status.COMPLETED,
+            loss=sphere(values),
+        )
+        state = search.tell(state, trial, toy)
+    model = RungModel(state, Situation(number=600, space=toy), search.ends)
+    assert len(model.process.rows) == 300
+    spent = []
+    for number in range(600, 603):
+        begun = time.process_time()
+        search.ask(state, Situation(number=number, space=toy))
+        spent.append(time.process_time() - begun)
+    assert min(spent) < 1.0, "seconds; an idle core needs a tenth of that"
+
+
+def test_trainings_far_behind_are_stopped_and_late_bloomers_are_not():
+    search, toy = ModelBasedHalving(max_epochs=20, seed=0), sphere_space(2)
+    state = Board()
+
+    def full(state, number, curve):
+        trial = Trial(
+            number=number,
+            values={"x0": number / 10, "x1": 0.0},
+            status=Status.COMPLETED,
+            loss=min(curve),
+            curve=tuple(curve),
+        )
+        return search.tell(state, trial, toy)
+
+    quick = [1 / epoch for epoch in range(1, 21)]
+    for number in range(4):
+        state = full(state, number, quick)
+    answer = search.ask(Board(), Situation(number=4, space=toy))
+    going = Trial(number=4, values=answer.values, schedule=answer.schedule)
+    flat = (1.0, 0.8, 0.7, 0.66, 0.65, 0.65, 0.65, 0.65)
+    assert search.judge(state, going, flat) is Decision.STOP
+    assert search.judge(state, going, flat[:3]) is Decision.CONTINUE, "too early to tell"
+    falling = tuple(1 - 0.09 * epoch for epoch in range(8))
+    assert search.judge(state, going, falling) is Decision.CONTINUE
+    state = full(state, 5, [0.9] * 12 + [0.04] * 8)
+    assert search.judge(state, going, flat) is Decision.CONTINUE, "one has bloomed late"
+
+
+def test_a_stopped_training_does_not_go_on():
+    search, toy = ModelBasedHalving(max_epochs=20, seed=0), sphere_space(2)
+    answer = search.ask(Board(), Situation(number=0, space=toy))
+    assert isinstance(answer, Suggestion)
+    assert search.ends == (1, 2, 4, 8, 20)
+    assert way(4, search.ends) == pytest.approx(math.log(4) / math.log(20))
+
+
+@settings(max_examples=8, deadline=None)
+@given(spaces(), st.integers(0, 99), st.integers(1, 3))
+def test_in_any_space_rungs_hold_and_the_search_replays(random_space, seed, workers):
+    search = ModelBasedHalving(max_epochs=4, seed=seed)
+    done = run(search, lambda values: float(len(str(values))), random_space, 12, workers)
+    assert_rungs_hold(done.trials, search.ends)
+    state = search.init()
+    for trial, known in zip(done.trials, done.spaces, strict=True):
+        state = search.tell(state, trial, known)
+    assert snapshot(state) == snapshot(done.state)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"max_epochs": 0}, {"factor": 1}, {"min_epochs": 200}, {"seed": -1}]
+)
+def test_arguments_out_of_range_are_refused(wrong):
+    with pytest.raises(ArgumentError, match=next(iter(wrong))):
+        ModelBasedHalving(**wrong)

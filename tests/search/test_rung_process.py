@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+
+from afina.search.rung_process import (
+    Rows,
+    RungKernel,
+    RungLikelihood,
+    RungProcess,
+    fit_rungs,
+    mean_covariance,
+)
+
+GROUPS = np.array([0, 1, 1], dtype=np.intp)
+KERNEL = RungKernel(np.array([0.4, 0.9]), 0.7, 0.2, 0.01)
+
+
+def rows(count, seed=0, trainings=None):
+    rng = np.random.default_rng(seed)
+    owners = rng.integers(trainings or count, size=count)
+    points = rng.random((count, 3))[owners]
+    return Rows(points, rng.choice([0.0, 0.5, 1.0], count), owners.astype(np.intp))
+
+
+def covariance(a, b, kernel=KERNEL):
+    """The sum in the module's text, term by term."""
+    distance = np.zeros((len(a), len(b)))
+    for feature, group in enumerate(GROUPS):
+        apart = np.subtract.outer(a.features[:, feature], b.features[:, feature])
+        distance += (apart / kernel.lengthscales[group]) ** 2
+    root = np.sqrt(5 * distance)
+    matern = (1 + root + root**2 / 3) * np.exp(-root)
+    fade = np.exp(-np.abs(np.subtract.outer(a.ways, b.ways)) / kernel.memory)
+    same = np.equal.outer(a.owners, b.owners)
+    return (matern + kernel.own * same) * fade + mean_covariance(a.ways, b.ways)
+
+
+def test_predictions_are_those_of_the_written_covariance():
+    known, asked = rows(12, trainings=6), rows(5, seed=1)
+    asked = Rows(asked.features, asked.ways, np.array([-1, 0, 1, 2, -1], dtype=np.intp))
+    targets = np.random.default_rng(2).normal(size=12)
+    process = RungProcess(KERNEL, known, targets, GROUPS)
+    inverse = np.linalg.inv(covariance(known, known) + KERNEL.noise * np.eye(12))
+    cross = covariance(asked, known)
+    mean, variance = process.predict(asked)
+    assert mean == pytest.approx(cross @ inverse @ targets)
+    prior = np.diag(covariance(asked, asked))
+    # An owner below 0 equals itself, but shares nothing with what was measured.
+    assert variance == pytest.approx(prior - np.diag(cross @ inverse @ cross.T))
+
+
+def test_the_likelihoods_gradient_is_its_slope():
+    data = rows(10, trainings=5)
+    likelihood = RungLikelihood(data, np.random.default_rng(3).normal(size=10), GROUPS)
+    logs = np.array([-0.3, 0.2, 0.1, -1.5, -3.0])
+    value, gradient = likelihood(logs)
+    for place in range(len(logs)):
+        step = np.zeros_like(logs)
+        step[place] = 1e-5
+        slope = (likelihood(logs + step)[0] - likelihood(logs - step)[0]) / 2e-5
+        assert gradient[place] == pytest.approx(slope, rel=1e-4, abs=1e-6)
+    assert np.isfinite(value)
+
+
+def test_the_predictions_gradients_are_their_slopes():
+    process = RungProcess(KERNEL, rows(8), np.random.default_rng(4).normal(size=8), GROUPS)
+    points = np.random.default_rng(5).random((3, 3))
+    mean, variance, mean_slope, variance_slope = process.gradients(points, 0.5)
+    new = np.full(3, -1, dtype=np.intp)
+    again = process.predict(Rows(points, np.full(3, 0.5), new))
+    assert mean == pytest.approx(again[0])
+    assert variance == pytest.approx(again[1])
+    for feature in range(3):
+        step = np.zeros(3)
+        step[feature] = 1e-6
+        above = process.predict(Rows(points + step, np.full(3, 0.5), new))
+        below = process.predict(Rows(points - step, np.full(3, 0.5), new))
+        assert mean_slope[:, feature] == pytest.approx((above[0] - below[0]) / 2e-6, abs=1e-4)
+        assert variance_slope[:, feature] == pytest.approx((above[1] - below[1]) / 2e-6, abs=1e-4)
+
+
+def trainings(count, correlation):
+    """Each at the lowest rung and in full; the end has this correlation with the beginning."""
+    rng = np.random.default_rng(6)
+    points = rng.random((count, 3))
+    early = np.sin(5 * points[:, 0]) + points[:, 1]
+    other = np.cos(4 * points[:, 1]) - points[:, 2]
+    late = correlation * early + np.sqrt(1 - correlation**2) * other - 2
+    owners = np.arange(count, dtype=np.intp)
+    data = Rows(
+        np.concatenate([points, points]),
+        np.repeat([0.0, 1.0], count),
+        np.concatenate([owners, owners]),
+    )
+    return data, np.concatenate([early, late])
+
+
+def test_the_memory_tells_whether_early_epochs_can_be_trusted():
+    groups = np.arange(3, dtype=np.intp)
+    honest = fit_rungs(*trainings(25, 1.0), groups)
+    misleading = fit_rungs(*trainings(25, 0.0), groups)
+    assert honest.memory > 5 * misleading.memory
+
+
+def test_losses_that_fall_from_rung_to_rung_do_not_make_all_fresh_ones_look_good():
+    # The best four of twenty went on, and fell by 2: so would have the others.
+    data, targets = trainings(20, 1.0)
+    went = np.argsort(targets[:20])[:4]
+    kept = np.concatenate([np.arange(20), went + 20])
+    groups = np.arange(3, dtype=np.intp)
+    kernel = fit_rungs(data.take(kept), targets[kept], groups)
+    process = RungProcess(kernel, data.take(kept), targets[kept], groups)
+    others = np.setdiff1d(np.arange(20), went)
+    mean, _ = process.predict(data.take(others + 20))
+    assert np.abs(mean - targets[others + 20]).mean() < 0.3
+
+
+def test_believed_rows_take_the_uncertainty_away_and_move_nothing():
+    process = RungProcess(KERNEL, rows(8), np.random.default_rng(7).normal(size=8), GROUPS)
+    new = Rows(np.full((1, 3), 0.5), np.ones(1), np.array([99], dtype=np.intp))
+    mean, variance = process.predict(new)
+    after_mean, after_variance = process.believe(new).predict(new)
+    assert after_mean == pytest.approx(mean)
+    assert after_variance[0] < 0.1 * variance[0]
