@@ -48,8 +48,11 @@ class Reference:
         """The normalised regret of a loss; NaN and infinity count as the worst."""
         if not math.isfinite(loss):
             return WORST
-        part = (loss - self.optimum) / (self.random - self.optimum)
-        return min(max(part, 0.0), WORST)
+        return min(max(self.excess(loss), 0.0), WORST)
+
+    def excess(self, loss: float) -> float:
+        """The same without the cuts: negative where the loss beats the known optimum."""
+        return (loss - self.optimum) / (self.random - self.optimum)
 
 
 def reference_of(losses: Any, optimum: float | None = None) -> Reference:

@@ -126,6 +126,8 @@ def show(results: tables.Results, options: argparse.Namespace) -> None:
         if subject in results.regrets:
             print(f"\nDemands on {subject}")
             print(tables.demand_table(results, subject, some))
+    for name, loss in results.beaten.items():
+        print(f"NOTE {name}: a run found {loss:.7g}, below the known optimum; see --references")
     for line in results.errors:
         print("ERROR", line)
 

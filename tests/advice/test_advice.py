@@ -1,7 +1,10 @@
 import json
 import math
+import warnings
+import zlib
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,7 +14,17 @@ from afina.advice import Verdict, advice
 from afina.advice.code import as_code
 from afina.errors import ArgumentError
 from afina.search import BayesianOptimization, Hyperband, Random
-from afina.space import Boolean, Choice, Fixed, Float, HyperParameters, Int, Parent, Space
+from afina.space import (
+    Boolean,
+    Choice,
+    Fixed,
+    Float,
+    HyperParameters,
+    Int,
+    Parent,
+    Space,
+    SpaceWarning,
+)
 from afina.testing.toys import (
     conditional_loss,
     conditional_space,
@@ -33,7 +46,10 @@ def failed(number, values):
 
 def executed(code):
     hp = HyperParameters()
-    exec(code, {"hp": hp})
+    with warnings.catch_warnings():
+        # Random spaces may have two definitions of a name that are active at once.
+        warnings.simplefilter("ignore", SpaceWarning)
+        exec(code, {"hp": hp})
     return hp
 
 
@@ -56,7 +72,7 @@ def test_two_trials_only():
 
 
 def test_all_failed():
-    rng = __import__("numpy").random.default_rng(0)
+    rng = np.random.default_rng(0)
     told = advice([failed(n, SPACE.sample(rng)) for n in range(30)], SPACE)
     assert_useful(told, "No trial has a result")
     assert told.best is None
@@ -179,14 +195,16 @@ def test_code_makes_the_space_again(space):
     hp.merge(list(space))
     again = executed(as_code(hp.space))
     assert again.space == hp.space
-    assert again.values == hp.values
+    names = [entry.name for entry in space]
+    if len(set(names)) == len(names):
+        assert again.values == hp.values
 
 
 @given(space=spaces(), seed=st.integers(0, 5))
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 def test_advice_on_any_space_is_a_space_that_holds_the_best_trial(space, seed):
     def loss(values):
-        return sum(hash(repr(v)) % 97 for v in values.values()) / 97
+        return sum(zlib.crc32(repr(v).encode()) % 97 for v in values.values()) / 97
 
     trials = list(run(Random(seed), loss, space, 30).trials)
     told = advice(trials, space, method="ped_anova")

@@ -81,17 +81,17 @@ def only_rate(values):
 
 
 def test_what_has_no_effect_is_frozen_at_the_cheaper_value(searched):
-    space = Space((RATE, Int("units", 8, 64), Boolean("bias")))
-    told = verdicts(advice(searched(only_rate, space, 250), space))
+    space = Space((RATE, Choice("units", [64, 32]), Boolean("bias")))
+    told = verdicts(advice(searched(only_rate, space, 100), space))
     assert told["units"].verdict is Verdict.FREEZE
-    assert told["units"].after.values == (8,)
+    assert told["units"].after.values == (32,)
     assert told["rate"].verdict is Verdict.NARROW
 
 
 def test_few_trials_do_not_show_that_something_has_no_effect(searched):
     space = Space((RATE, Int("units", 8, 64), Boolean("bias")))
     told = verdicts(advice(searched(only_rate, space, 25), space))
-    assert told["units"].verdict is not Verdict.FREEZE
+    assert not [each for each in told.values() if each.verdict is Verdict.FREEZE]
 
 
 def xor(values):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import contestants
+import live_problems
 import numpy as np
 import problems
 import pytest
@@ -61,7 +62,8 @@ BEST = {
     "curves_crossing": {**NETWORK, "rate": 1e-3},
     "curves_late": {**NETWORK, "rate": 0.02},
 }
-CHEAP = [name for name in problems.names() if name not in sklearn_problems.MAKERS]
+SLOW = {*sklearn_problems.MAKERS, *live_problems.MAKERS}
+CHEAP = [name for name in problems.names() if name not in SLOW]
 TRAINED = ["features_wine", "models_diabetes"]
 
 

@@ -81,7 +81,7 @@ def test_the_first_trials_are_the_design_and_the_distribution_starts_at_the_best
     done = run(search, sphere, space, 40)
     geometry = Geometry(space)
     assert [dict(t.values) for t in done.trials[:8]] == [
-        geometry.decode(sobol.point(geometry, index, 1)[0]) for index in range(8)
+        sobol.configuration(geometry, index, 1) for index in range(8)
     ]
     best = min(done.trials[:8], key=lambda t: t.loss)
     cloud = np.array([[t.values[f"x{i}"] for i in range(4)] for t in done.trials[8:16]])

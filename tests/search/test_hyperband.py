@@ -243,8 +243,41 @@ def test_a_tiny_space_with_many_workers_ends():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"max_epochs": 0}, {"factor": 1}, {"iterations": -1}, {"iterations": 1.5}, {"seed": -1}],
+    [
+        {"max_epochs": 0},
+        {"factor": 1},
+        {"iterations": -1},
+        {"iterations": 1.5},
+        {"seed": -1},
+        {"sampler": "tpe"},
+    ],
 )
 def test_arguments_out_of_range_are_refused(wrong):
     with pytest.raises(ArgumentError, match=next(iter(wrong))):
         Hyperband(**wrong)
+
+
+def test_a_model_draws_fresh_configurations_once_there_are_results():
+    space = sphere_space(3)
+    plain = run(Hyperband(max_epochs=9, seed=2), sphere, space, 22)
+    search = Hyperband(max_epochs=9, seed=2, sampler="model")
+    done = run(search, sphere, space, 22)
+    assert sizes(done.trials) == sizes(plain.trials)
+    one, other = ([t for t in run.trials if t.parent is None] for run in (plain, done))
+    assert [t.values for t in one[:9]] == [t.values for t in other[:9]]
+    later = [t.loss for t in other[10:]]
+    assert sum(later) / len(later) < sum(t.loss for t in one[10:]) / len(one[10:])
+    assert plain.state.board.stages == ()
+
+
+def test_with_a_model_a_search_hangs_on_who_ends_when_and_still_replays():
+    search = Hyperband(max_epochs=9, seed=1, sampler="model")
+    assert not search.order_free
+    assert Hyperband(max_epochs=9).order_free
+    done = run(search, sphere, sphere_space(2), 18, 3)
+    state = search.init()
+    for trial in done.trials:
+        state = search.tell(state, trial, sphere_space(2))
+    assert state == done.state
+    question = Situation(number=18, space=sphere_space(2))
+    assert search.ask(state, question) == search.ask(done.state, question)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import qmc
 
 from afina.errors import ArgumentError
-from afina.search import QuasiRandom, Situation, sobol
+from afina.search import TPE, QuasiRandom, Situation, sobol
 from afina.search.candidates import Geometry
 from afina.space import Boolean, Choice, Fixed, Float, Int, Parent, Space
 from afina.testing import check_algorithm
@@ -101,3 +101,11 @@ def test_proposals_hang_on_the_number_alone():
 def test_a_seed_is_a_whole_number_from_0_up(seed):
     with pytest.raises(ArgumentError, match="seed"):
         QuasiRandom(seed)
+
+
+def test_the_default_configuration_is_not_rounded():
+    space = Space((Float("rate", 1e-4, 1e-1, sampling="log", default=1e-3),))
+    for kind in (QuasiRandom, TPE):
+        search = kind(seed=0)
+        answer = search.ask(search.init(), Situation(number=0, space=space))
+        assert answer.values == {"rate": 1e-3}

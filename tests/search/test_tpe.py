@@ -80,7 +80,7 @@ def test_the_first_trials_are_the_points_of_the_design():
     done = run(TPE(seed=3), mixed_loss, space, 8)
     geometry = Geometry(space)
     assert [dict(t.values) for t in done.trials] == [
-        geometry.decode(sobol.point(geometry, index, 3)[0]) for index in range(8)
+        sobol.configuration(geometry, index, 3) for index in range(8)
     ]
 
 

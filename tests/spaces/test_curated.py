@@ -1,5 +1,6 @@
 """Ready-made spaces: they look at the data, and every configuration builds and trains."""
 
+import cloudpickle
 import keras
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def train(space, x, y, values=None):
     return hp, model, history
 
 
-# -- data -------------------------------------------------------------------------------------------
+# -- data ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -112,6 +113,7 @@ def test_the_task_can_be_said_where_numbers_mislead():
         (mlp, np.array([["a"]] * 120), CLASSES, "must be an array of numbers"),
         (mlp, np.full((120, 2), np.nan), CLASSES, "finite"),
         (mlp, TABLE[:0], CLASSES[:0], "must be"),
+        (mlp, TABLE, CLASSES[:9], "as many samples"),
         (cnn, TABLE, CLASSES, "must be images"),
         (text, BAGS, CLASSES, "use mlp"),
         (text, TABLE, CLASSES, "whole numbers"),
@@ -138,7 +140,7 @@ def test_arguments_out_of_range_are_told():
         text(WORDS, CLASSES, vocabulary=10)
 
 
-# -- the space ----------------------------------------------------------------------------------------
+# -- the space -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["table", "images", "texts"])
@@ -162,7 +164,6 @@ def test_all_entries_are_declared_and_their_defaults_lie_within(name):
         ("images", {"blocks": 2, "shape": "equal", "dropout": 0.0, "kernel_size": 5}),
         ("texts", {"reader": "convolution", "kernel_size": 5}),
         ("texts", {"reader": "gru", "dropout": 0.0}),
-        ("series", {"reader": "gru"}),
     ],
 )
 def test_other_values_train_too(name, values):
@@ -183,6 +184,14 @@ def test_widths_are_equal_or_a_pyramid_that_ends_no_narrower_than_the_output():
 
     assert widths("equal") == [64, 64, 64, 20]
     assert widths("pyramid") == [64, 32, 20, 20]
+
+
+def test_a_space_travels_to_other_processes():
+    for name in ("table", "images", "texts"):
+        make, x = INPUTS[name]
+        space = cloudpickle.loads(cloudpickle.dumps(make(x, CLASSES)))
+        built = space.build(kt.HyperParameters())
+        assert built.output_shape == (None, 3)
 
 
 def test_each_optimizer_has_learning_rates_of_its_own():
@@ -235,16 +244,16 @@ def test_a_training_that_gets_no_better_ends_and_one_without_validation_does_not
     assert len(alone.epoch) == 3
 
 
-# -- searches -----------------------------------------------------------------------------------------
+# -- searches --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["table", "images", "texts"])
-def test_a_small_search_of_each_space_is_fused(name, tmp_path):
+@pytest.mark.parametrize(("name", "trials"), [("table", 2), ("images", 1), ("texts", 1)])
+def test_a_small_search_of_each_space_is_fused(name, trials, tmp_path):
     make, x = INPUTS[name]
     tuner = kt.RandomSearch(
-        make(x, CLASSES), "val_accuracy", max_trials=2, seed=1, directory=tmp_path, workers=1
+        make(x, CLASSES), "val_accuracy", max_trials=trials, seed=1, directory=tmp_path, workers=1
     )
     tuner.search(x, CLASSES, validation_split=0.2, epochs=1, verbose=0)
-    trials = tuner.oracle.get_best_trials(2)
-    assert len(trials) == 2
-    assert {trial.notes["training"] for trial in trials} == {"fused"}
+    found = tuner.oracle.get_best_trials(trials)
+    assert len(found) == trials
+    assert {trial.notes["training"] for trial in found} == {"fused"}

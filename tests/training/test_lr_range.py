@@ -59,7 +59,7 @@ def same(before, after):
     return len(before) == len(after) and all(map(np.array_equal, before, after))
 
 
-# -- what it finds ----------------------------------------------------------------------------------
+# -- what it finds ---------------------------------------------------------------------------------
 
 
 def test_the_rates_grow_by_the_same_factor(classes):
@@ -168,7 +168,7 @@ def test_several_inputs_and_steps_of_the_users_own(classes):
         assert curve.path == path
 
 
-# -- what it leaves as it was ------------------------------------------------------------------------
+# -- what it leaves as it was ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fused", [True, False])
@@ -243,7 +243,7 @@ def test_it_is_restored_where_the_training_raises(classes, monkeypatch):
     assert same(before, everything(model))
 
 
-# -- what it refuses ---------------------------------------------------------------------------------
+# -- what it refuses -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_a_loss_that_is_no_number_and_one_that_blows_up_at_once_are_told(classes
         lr_range_test(linear(), *line, min_lr=50, max_lr=1e4)
 
 
-# -- the rules and the picture -----------------------------------------------------------------------
+# -- the rules and the picture ---------------------------------------------------------------------
 
 
 def test_the_rules_read_a_curve_as_a_person_would():

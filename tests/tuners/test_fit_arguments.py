@@ -1,5 +1,7 @@
 """`HyperModel.fit_arguments`: arguments of `fit` that are tuned, with the training left fused."""
 
+from typing import ClassVar
+
 import keras
 import pytest
 
@@ -13,7 +15,7 @@ X, Y = models.data(48)
 class Steps(keras.callbacks.Callback):
     """Notes how many steps each training took."""
 
-    taken: list = []
+    taken: ClassVar[list[int]] = []
 
     def on_train_end(self, logs=None):
         self.taken.append(int(self.model.optimizer.iterations.value))

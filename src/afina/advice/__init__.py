@@ -3,11 +3,13 @@
 from afina.advice.advise import Advice, advice
 from afina.advice.carry import carry_over
 from afina.advice.importance import Importances, Share, importance
+from afina.advice.narrowing import Narrowing
 from afina.advice.ranges import RangeAdvice, Verdict
 
 __all__ = [
     "Advice",
     "Importances",
+    "Narrowing",
     "RangeAdvice",
     "Share",
     "Verdict",

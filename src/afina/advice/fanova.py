@@ -114,61 +114,45 @@ def decompose(leaves: Leaves, pairs: Pairs = ()) -> Decomposition:
     mean = float(volumes @ leaves.means)
     total = float(volumes @ (leaves.means - mean) ** 2)
     columns = range(leaves.low.shape[1])
-    single = np.zeros(len(columns))
-    for column in columns:
-        lengths, marginal = _marginal(leaves, volumes, column, _edges(leaves, column))
-        single[column] = lengths @ (marginal - mean) ** 2
+    single = np.array([_Line(leaves, volumes, column, mean).variance for column in columns])
+    lines = {
+        column: _Line(leaves, volumes, column, mean, FINEST)
+        for column in {column for pair in pairs for column in pair}
+    }
     shares = np.zeros(len(pairs))
     for place, (a, b) in enumerate(pairs):
-        edges = _edges(leaves, a, FINEST), _edges(leaves, b, FINEST)
-        variance = _pair_variance(leaves, volumes, (a, b), edges, mean)
-        alone = 0.0
-        for column, own in zip((a, b), edges, strict=True):
-            lengths, marginal = _marginal(leaves, volumes, column, own)
-            alone += float(lengths @ (marginal - mean) ** 2)
-        shares[place] = max(variance - alone, 0.0)
+        one, other = lines[a], lines[b]
+        marginal = (one.density * leaves.means[:, None] * volumes[:, None]).T @ other.density
+        cells = np.outer(one.lengths, other.lengths)
+        variance = float((cells * (marginal - mean) ** 2).sum())
+        shares[place] = max(variance - one.variance - other.variance, 0.0)
     return Decomposition(total, single, shares)
+
+
+class _Line:
+    """One column of a tree: the mean over everything else, cell by cell.
+
+    Cells lie between the places where leaves begin or end, or form an even grid where there would
+    be more than `finest`.
+    """
+
+    def __init__(
+        self, leaves: Leaves, volumes: Array, column: int, mean: float, finest: int | None = None
+    ) -> None:
+        low, high = leaves.low[:, column, None], leaves.high[:, column, None]
+        edges = np.unique(np.concatenate([low, high]))
+        if finest is not None and len(edges) > finest + 1:
+            edges = np.linspace(0.0, 1.0, finest + 1)
+        self.lengths = np.diff(edges)
+        inside = np.maximum(np.minimum(high, edges[1:]) - np.maximum(low, edges[:-1]), 0.0)
+        sides = high - low
+        # What part of a leaf lies in a cell, by the cell's length: 0 for leaves without volume.
+        self.density = np.divide(inside, sides, out=np.zeros_like(inside), where=sides > 0)
+        self.density /= self.lengths
+        marginal = (leaves.means * volumes) @ self.density
+        self.variance = float(self.lengths @ (marginal - mean) ** 2)
 
 
 def all_pairs(columns: Sequence[int]) -> list[tuple[int, int]]:
     """Every two of some columns."""
     return list(itertools.combinations(columns, 2))
-
-
-def _edges(leaves: Leaves, column: int, finest: int | None = None) -> Array:
-    """Where the leaves begin and end along a column; an even grid where these are too many."""
-    edges = np.unique(np.concatenate([leaves.low[:, column], leaves.high[:, column]]))
-    if finest is not None and len(edges) > finest + 1:
-        return np.linspace(0.0, 1.0, finest + 1)
-    return np.asarray(edges, dtype=float)
-
-
-def _cover(leaves: Leaves, column: int, edges: Array) -> Array:
-    """(leaves, cells) what part of each cell between the edges a leaf covers."""
-    low = np.maximum(leaves.low[:, column, None], edges[None, :-1])
-    high = np.minimum(leaves.high[:, column, None], edges[None, 1:])
-    return np.asarray(np.maximum(high - low, 0.0) / np.diff(edges))
-
-
-def _marginal(leaves: Leaves, volumes: Array, column: int, edges: Array) -> tuple[Array, Array]:
-    """Lengths of the cells along a column, and the mean over everything else in each."""
-    sides = leaves.high[:, column] - leaves.low[:, column]
-    across = np.divide(volumes, sides, out=np.zeros_like(volumes), where=sides > 0)
-    return np.diff(edges), (leaves.means * across) @ _cover(leaves, column, edges)
-
-
-def _pair_variance(
-    leaves: Leaves,
-    volumes: Array,
-    pair: tuple[int, int],
-    edges: tuple[Array, Array],
-    mean: float,
-) -> float:
-    """The variance of the mean over everything but two columns."""
-    sides = leaves.high - leaves.low
-    area = sides[:, pair[0]] * sides[:, pair[1]]
-    across = np.divide(volumes, area, out=np.zeros_like(volumes), where=area > 0)
-    weighted = _cover(leaves, pair[0], edges[0]) * (leaves.means * across)[:, None]
-    marginal = weighted.T @ _cover(leaves, pair[1], edges[1])
-    cells = np.outer(np.diff(edges[0]), np.diff(edges[1]))
-    return float((cells * (marginal - mean) ** 2).sum())

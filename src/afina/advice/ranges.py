@@ -14,7 +14,7 @@ from afina.advice.belief import Belief, believe
 from afina.advice.box import Box, cells_in, peel
 from afina.advice.evidence import Evidence
 from afina.advice.importance import Importances
-from afina.advice.resize import Limits, Side, fixed, part_of, widened, with_values
+from afina.advice.resize import Limits, Side, fixed, part_of, widened, with_range, with_values
 from afina.advice.sample import Sample, cells_of, described, is_ordered, sample_of
 from afina.search.candidates import Part
 from afina.space import Choice, HyperParameter, Int, Value
@@ -206,9 +206,12 @@ def _rising(sample: Sample, belief: Belief, column: int, side: Side) -> bool:
     best = next(row for row in sample.best(PRESSED_LEAST) if not np.isnan(sample.points[row, axis]))
     positions = geometry.tunable[column].positions
     ends = (0.0, 1.0) if positions is None else (float(positions[0]), float(positions[-1]))
-    places = np.array([ends[0], 2 * PRESSED_PART, 1 - 2 * PRESSED_PART, ends[1]])
+    steps = np.array([0.0, PRESSED_PART / 2, PRESSED_PART, 0.5, 1.0])
+    if side == "high":
+        steps = 1 - steps
+    places = ends[0] + steps * (ends[1] - ends[0])
     moved = np.tile(np.nan_to_num(sample.points[best], nan=0.5), (len(places), 1))
-    moved[:, axis] = places if side == "low" else places[::-1]
+    moved[:, axis] = places
     features = geometry.embed(moved)
     means = np.mean([process.predict(features)[0] for process in belief.processes], axis=0)
     return bool(means[0] <= means[1:].min())
@@ -269,15 +272,26 @@ def _resized(
         else:
             values = view.part.values
             after = with_values(entry, [values[place] for place in places], default)
-    if view.widen is not None:
-        wider = widened(after, view.widen, limits)
-        if wider != after:
-            return moved_default(wider, default), Verdict.WIDEN
+    wider = entry if view.widen is None else widened(entry, view.widen, limits)
+    if wider != entry:
+        return moved_default(_joined(after, wider, view.widen), default), Verdict.WIDEN
     same = type(after) is type(entry) and _same_range(after, entry)
     if same:
         return moved_default(entry, default), Verdict.KEEP
     dropped = not (isinstance(entry, Numerical) or (isinstance(entry, Choice) and entry.ordered))
     return moved_default(after, default), Verdict.DROP if dropped else Verdict.NARROW
+
+
+def _joined(after: HyperParameter, wider: HyperParameter, side: Side | None) -> HyperParameter:
+    """What is left of an entry, together with what lies beyond one of its ends."""
+    if isinstance(wider, Numerical):
+        low, high = min(after.values), max(after.values)
+        if isinstance(after, Numerical):
+            low, high = after.min_value, after.max_value
+        low, high = (low, wider.max_value) if side == "high" else (wider.min_value, high)
+        return with_range(wider, low, high, wider.default)
+    kept = [v for v in wider.values if after.contains(v)]
+    return with_values(wider, [*kept, wider.values[-1]], wider.default)
 
 
 def _same_range(a: HyperParameter, b: HyperParameter) -> bool:

@@ -9,6 +9,7 @@ from afina.search.hyperband import Hyperband
 from afina.search.model_halving import ModelBasedHalving
 from afina.search.multi_objective import ParetoSearch
 from afina.search.population import PopulationBasedTraining
+from afina.search.informed import Informed
 from afina.search.random import Random
 from afina.search.sobol import QuasiRandom
 from afina.search.start import StartFrom
@@ -23,6 +24,7 @@ __all__ = [
     "Done",
     "Grid",
     "Hyperband",
+    "Informed",
     "Judge",
     "ModelBasedHalving",
     "ParetoSearch",

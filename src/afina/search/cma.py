@@ -282,12 +282,10 @@ class CMAES:
             return key in running or key in state.tried
 
         columns = compiled(space)
-        geometry = columns.geometry
         newest = state.generations[-1] if state.generations else None
         if newest is None or newest.distribution.columns.geometry.space != space:
             started = state.finished + len(situation.running)
-            points = sobol.point(geometry, started, self.seed)
-            proposals = [geometry.decode(point) for point in points]
+            proposals = [sobol.configuration(columns.geometry, started, self.seed)]
         else:
             proposals = list(self._drawn(newest.distribution, situation.number))
         for values in proposals:

@@ -20,7 +20,6 @@ is a rational quadratic (Rasmussen & Williams, 4.19) as that costs no exponentia
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -217,6 +216,8 @@ class GaussianProcess:
         self._scaled = features * self._weights
         count = len(kernel.lengthscales)
         self._columns = [np.flatnonzero(groups == group) for group in range(count)]
+        self._root = math.sqrt(count)
+        self._spread = count * (groups[:, None] == np.arange(count)).astype(float)  # (f, g)
         covariance = self._covariance(self._scaled)
         np.fill_diagonal(covariance, 1 + kernel.noise)
         factor = np.linalg.cholesky(covariance)
@@ -246,53 +247,48 @@ class GaussianProcess:
         Returns:
             Mean (m,), variance (m,), gradient of the mean (m, f), gradient of the variance (m, f).
         """
-        scaled = features * self._weights
-        part = self.kernel.additive / max(len(self._columns), 1)
-        slope = (1 - self.kernel.additive) * _matern_slope(squared_distances(scaled, self._scaled))
-        effects = [np.square(effect) for effect in self._each_effect(scaled)]
-        cross = self._covariance(scaled)
+        gaps = (features * self._weights)[:, None] - self._scaled  # (m, n, f)
+        squares = np.square(gaps)
+        total = squares.sum(axis=2)
+        effects = _effects(squares @ self._spread)  # (m, n, g)
+        cross = self._mixed(_matern(total.copy()), effects.sum(axis=2))
         white = cross @ self._whiten.T
         variance = np.maximum(1 - np.einsum("mn,mn->m", white, white), 0.0)
 
-        def by_features(outer: Array) -> Array:
-            # d/dx of sum_j outer_j k(x, x_j) = sum_j outer_j slope_j 2 (x - x_j) / l ** 2
-            pull = outer * slope  # (m, n)
-            total = pull.sum(axis=1, keepdims=True)
-            result = total * scaled - pull @ self._scaled
-            for own, effect in zip(self._columns, effects, strict=True):
-                # the derivative of 1 / (1 + d s) by s is -d / (1 + d s) ** 2
-                pull = -part * len(effects) * outer * effect
-                total = pull.sum(axis=1, keepdims=True)
-                result[:, own] += total * scaled[:, own] - pull @ self._scaled[:, own]
-            return np.asarray(2 * result * self._weights)
-
-        mean_gradient = by_features(self._alpha[None])
-        variance_gradient = by_features(-2 * white @ self._whiten)
+        # By the distances first: the derivative of 1 / (1 + d s) by s is -d / (1 + d s) ** 2.
+        effects *= effects
+        effects *= -self.kernel.additive
+        slopes = effects[:, :, self.groups]
+        slopes += ((1 - self.kernel.additive) * _matern_slope(total))[:, :, None]
+        slopes *= gaps
+        slopes *= 2 * self._weights
+        mean_gradient = np.einsum("n,mnf->mf", self._alpha, slopes)
+        variance_gradient = np.einsum("mn,mnf->mf", -2 * white @ self._whiten, slopes)
         return self.mean + cross @ self._alpha, variance, mean_gradient, variance_gradient
 
     def _covariance(self, scaled: Array) -> Array:
         """(m, n) prior covariances of rows (m, f), divided by the lengthscales, with the data."""
-        additive = self.kernel.additive
-        total = _matern(squared_distances(scaled, self._scaled))
-        if not self._columns or additive == 0:
-            return total
-        total *= 1 - additive
-        part = additive / len(self._columns)
-        for effect in self._each_effect(scaled):
-            effect *= part
-            total += effect
-        return total
-
-    def _each_effect(self, scaled: Array) -> Iterator[Array]:
-        """(m, n) for each group in turn: its kernel in the additive part."""
+        joint = _matern(squared_distances(scaled, self._scaled))
+        if self.kernel.additive == 0:
+            return joint
+        total = np.zeros_like(joint)
+        a, b = self._root * scaled, self._root * self._scaled
         for own in self._columns:
             if len(own) == 1:
-                squares = np.subtract.outer(scaled[:, own[0]], self._scaled[:, own[0]])
+                squares = np.subtract.outer(a[:, own[0]], b[:, own[0]])
                 squares *= squares
             else:
-                squares = squared_distances(scaled[:, own], self._scaled[:, own])
-            squares *= len(self._columns)
-            yield _effects(squares)
+                squares = squared_distances(a[:, own], b[:, own])
+            total += _effects(squares)
+        return self._mixed(joint, total)
+
+    def _mixed(self, joint: Array, effects: Array) -> Array:
+        """The covariance of its joint part, which it overwrites, and the sum of all effects."""
+        if len(self._columns):
+            joint *= 1 - self.kernel.additive
+            effects *= self.kernel.additive / len(self._columns)
+            joint += effects
+        return joint
 
     def believe(self, features: Array) -> GaussianProcess:
         """The process as if each of these rows had scored just what is expected of it.

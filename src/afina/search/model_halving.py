@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from afina.trials import Decision, Trial
 # Trainings that begin before the model decides: as many as one full training would pay for.
 FEWEST_FIRST = 4
 MOST_FIRST = 20
+
+# How often a rule decides which rung gets the next epochs, and the model only who.
+BALANCED = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,15 +143,35 @@ class ModelBasedHalving:
         model = RungModel(state, situation, self.ends)
         horizon = int(rng.integers(1, self.ends[-1] + 1))
         target = model.best - margin(rng)
+        fresh_too = True
+        if rng.random() < BALANCED:
+            rung = self._neglected(state, situation, paused)
+            horizon, fresh_too = self.ends[-1], rung == 0
+            paused = [stage for stage in paused if stage.rung == rung - 1]
         best, worth = None, -math.inf
         if paused:
             ways = [model.way(self._reach(stage, horizon)) for stage in paused]
             chances = model.probabilities(paused, ways, target)
             best, worth = paused[int(chances.argmax())], float(chances.max())
-        values, chance = model.fresh(model.way(max(horizon, self.ends[0])), target, rng)
-        if values is not None and (best is None or chance >= worth):
-            return begun(values, self.ends)
+        if fresh_too:
+            values, chance = model.fresh(model.way(max(horizon, self.ends[0])), target, rng)
+            if values is not None and (best is None or chance >= worth):
+                return begun(values, self.ends)
         return None if best is None else resumed(best, self.ends)
+
+    def _neglected(self, state: Board, situation: Situation, paused: Sequence[Stage]) -> int:
+        """The rung that the fewest epochs were spent on, among those that can be trained for.
+
+        As in successive halving, where every rung costs the same.
+        """
+        lengths = [end - start for start, end in itertools.pairwise((0, *self.ends))]
+        rungs = [stage.rung for stage in state.stages]
+        rungs += [trial.schedule.rung for trial in situation.running if trial.schedule]
+        possible = {0, *(stage.rung + 1 for stage in paused)}
+        return min(
+            sorted(possible),
+            key=lambda rung: (rungs.count(rung) + 0.5) * lengths[rung],
+        )
 
     def _reach(self, stage: Stage, horizon: int) -> int:
         """Epochs that the training would have done: its next rung at least."""

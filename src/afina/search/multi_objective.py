@@ -44,6 +44,8 @@ BOXED_OBJECTIVES = 3
 SMALLEST_NOISE = 1e-4  # of the targets' variance
 SAME = 1e-12  # squared distance up to which points are one configuration
 BEYOND = 0.1  # how far the reference lies behind the worst result, as a part of the range
+# Losses further above the best than so many times the median are all equally bad.
+WILD = 10.0
 LARGEST = 1e150  # of a loss; the difference of two is a float still
 AUGMENTATION = 0.05  # part of the plain sum in a weighted objective
 
@@ -217,7 +219,8 @@ def front_targets(losses: Array) -> Array:
 
     A compromise is often poor in one objective, so that, unlike in a search with one objective,
     differences among middling losses matter. Each objective keeps its proportions up to its
-    median; beyond that it grows with the logarithm, or one diverged training would hide them.
+    median; beyond that it grows with the logarithm, and at last not at all, or one diverged
+    training would hide them.
 
     Args:
         losses: (n, m), rows of NaN for failed trials: they become as bad as the worst.
@@ -233,11 +236,12 @@ def front_targets(losses: Array) -> Array:
         best, worst = np.clip([finite.min(), finite.max()], -LARGEST, LARGEST)
         values = np.clip(np.where(np.isnan(column), worst, column), best, worst)
         middle = float(np.median(values))
-        unit = (middle if middle > best else worst) - best
-        if not unit > 1e-12 * max(abs(best), abs(worst)):
+        usual = middle if middle > best else worst
+        unit = usual - best
+        if not unit > 1e-12 * max(abs(best), abs(usual)):
             continue
         parts = (values - best) / unit
-        parts = np.where(parts > 1, 1 + np.log(np.maximum(parts, 1)), parts)
+        parts = np.where(parts > 1, 1 + np.log(np.clip(parts, 1, WILD)), parts)
         columns.append((parts - parts.mean()) / parts.std())
     return np.array(columns).T if columns else np.zeros((len(losses), 1))
 

@@ -33,6 +33,8 @@ REFIT = 1.1
 INCUMBENTS = 4
 # Squared distance up to which points are one configuration; decoding moves the last digits.
 SAME = 1e-12
+# The part of the results, the best, whose losses count and not only their ranks.
+PROPORTIONAL = 0.25
 # How much better than the best a result should be, in normal deviations; drawn on a log scale.
 MARGINS = (0.03, 1.0)
 
@@ -212,6 +214,8 @@ def warped(stages: Sequence[Stage]) -> Array:
 
     A result counts the less the more results there are on its rung, by the root of their number:
     the few on high rungs, which matter most, would else be squeezed into one end of the scale.
+    Ranks alone would never tell a great find from a small one, so the targets of the best quarter
+    are half-way between what their ranks and what their losses come to.
     """
     losses = np.array([math.inf if stage.loss is None else stage.loss for stage in stages])
     rungs = np.array([stage.rung for stage in stages])
@@ -220,7 +224,14 @@ def warped(stages: Sequence[Stage]) -> Array:
     _, rank = np.unique(losses, return_inverse=True)
     share = np.bincount(rank, weights=weights)
     middle = (np.cumsum(share) - share / 2) / share.sum()
-    return np.asarray(ndtri(middle)[rank])
+    targets = np.asarray(ndtri(middle)[rank])
+    top = (middle[rank] <= PROPORTIONAL) & np.isfinite(losses)
+    lowest, highest = (losses[top].min(), losses[top].max()) if top.any() else (0.0, 0.0)
+    if math.isfinite(highest - lowest) and highest > lowest:
+        best, worst = targets[top].min(), targets[top].max()
+        even = best + (losses[top] - lowest) / (highest - lowest) * (worst - best)
+        targets[top] = (targets[top] + even) / 2
+    return targets
 
 
 def _rows(features: Array, way: float, owner: int) -> Rows:

@@ -22,7 +22,7 @@ from afina.search.untried import (
     key_of,
     keys_of,
 )
-from afina.space import Space
+from afina.space import Space, Value
 from afina.trials import Trial
 
 Array = NDArray[np.float64]
@@ -132,6 +132,13 @@ def point(geometry: Geometry, index: int, seed: int) -> Array:
         start = geometry.encode([geometry.space.defaults()])
         return np.where(np.isnan(start), drawn, start)
     return drawn
+
+
+def configuration(geometry: Geometry, index: int, seed: int) -> dict[str, Value]:
+    """The configuration at `point`; the default one exactly, where a point would round it."""
+    if index == 0:
+        return geometry.space.defaults()
+    return geometry.decode(point(geometry, index, seed)[0])
 
 
 def unit(seed: int, dimension: int, index: int) -> float:
@@ -250,9 +257,7 @@ class QuasiRandom:
         space = situation.space
         running = {key for trial in situation.running for key in keys_of(trial, space)}
         geometry = compiled(space).geometry
-        values: dict[str, Any] | None = geometry.decode(
-            point(geometry, situation.number, self.seed)[0]
-        )
+        values: dict[str, Value] | None = configuration(geometry, situation.number, self.seed)
         key = key_of(values or {}, space)
         if key in running or key in state.tried:
             rng = np.random.default_rng([self.seed, situation.number])

@@ -24,7 +24,7 @@ from afina.search.untried import (
     key_of,
     keys_of,
 )
-from afina.space import Space
+from afina.space import Space, Value
 from afina.trials import Trial
 
 Array = NDArray[np.float64]
@@ -170,7 +170,7 @@ class TPE:
 
     seed: int
     num_initial_points: int | None = None
-    candidates: int = 24
+    candidates: int = 64
 
     name: ClassVar[str] = "tpe"
     fixed_settings: ClassVar[frozenset[str]] = frozenset()
@@ -183,7 +183,7 @@ class TPE:
             raise ArgumentError(wrong("num_initial_points", "must be None or at least 1", points))
         if isinstance(self.candidates, bool) or self.candidates < 1:
             rule = "must be at least 1"
-            raise ArgumentError(wrong("candidates", rule, self.candidates, "The default is 24."))
+            raise ArgumentError(wrong("candidates", rule, self.candidates, "The default is 64."))
 
     def settings(self) -> Mapping[str, Any]:
         """See `Algorithm.settings`."""
@@ -230,15 +230,14 @@ class TPE:
 
         rng = np.random.default_rng([self.seed, situation.number])
         columns = compiled(space)
-        geometry = columns.geometry
         started = state.finished + len(situation.running)
-        points: Iterator[Array] = iter(())
+        proposals: Iterator[dict[str, Value]] = iter(())
         if started < (self.num_initial_points or min(max(columns.count + 2, 4), 10)):
-            points = iter(sobol.point(geometry, started, self.seed))
+            proposals = iter([sobol.configuration(columns.geometry, started, self.seed)])
         elif state.completed >= 2 and columns.count:
             points = self._promising(columns, state, situation.running, space, rng)
-        for point in points:
-            values = geometry.decode(point)
+            proposals = map(columns.geometry.decode, points)
+        for values in proposals:
             if not is_tried(key_of(values, space)):
                 return Suggestion(values=values)
         drawn = draw_untried(space, rng, is_tried)

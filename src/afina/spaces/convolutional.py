@@ -10,7 +10,7 @@ import keras
 
 from afina.space import HyperParameters
 from afina.spaces.curated import Chosen, CuratedModel, curated
-from afina.spaces.inputs import scaling_of_images, some_samples
+from afina.spaces.inputs import Described, described, made, scaling_of_images, some_samples
 from afina.spaces.target import Task, look_at_targets
 from afina.spaces.training import dropout, training_space
 
@@ -62,7 +62,9 @@ def cnn(
     begin = scaling_of_images(some)
     if len(shape) == 2:
         begin = [keras.layers.Reshape((*shape, 1)), *begin]
-    body = ConvolutionalBody(shape=shape, begin=tuple(begin), most_blocks=_blocks(min(shape[:2])))
+    body = ConvolutionalBody(
+        shape=shape, begin=described(begin), most_blocks=_blocks(min(shape[:2]))
+    )
     return curated(body, target, training, "cnn", x, y, learning_rate)
 
 
@@ -81,8 +83,8 @@ class ConvolutionalBody:
     shape: tuple[int, ...]
     """Of one image."""
 
-    begin: tuple[Any, ...]
-    """Layers that add a channel and scale; each model gets copies."""
+    begin: Described
+    """Layers that add a channel and scale."""
 
     most_blocks: int
     """As many as leave a picture of some pixels."""
@@ -110,22 +112,22 @@ class ConvolutionalBody:
         """Dropout only before and after the dense layer, where most of the weights are."""
         del outputs
         layers = keras.layers
-        made = [type(layer).from_config(layer.get_config()) for layer in self.begin]
+        network = made(self.begin)
         normalized, filters = chosen["batch_normalization"], chosen["filters"]
         for _ in range(chosen["blocks"]):
-            made.append(
+            network.append(
                 layers.Conv2D(
                     filters, chosen["kernel_size"], padding="same", use_bias=not normalized
                 )
             )
             if normalized:
-                made.append(layers.BatchNormalization())
-            made += [layers.Activation("relu"), layers.MaxPooling2D(padding="same")]
+                network.append(layers.BatchNormalization())
+            network += [layers.Activation("relu"), layers.MaxPooling2D(padding="same")]
             if chosen["shape"] == "pyramid":
                 filters *= 2
         average = chosen["pooling"] == "average"
-        made.append(layers.GlobalAveragePooling2D() if average else layers.Flatten())
+        network.append(layers.GlobalAveragePooling2D() if average else layers.Flatten())
         rate = chosen["dropout"]
         drop = [layers.Dropout(rate)] if rate > 0 else []
         again = [layers.Dropout(rate)] if rate > 0 else []
-        return [*made, *drop, layers.Dense(chosen["units"], activation="relu"), *again]
+        return [*network, *drop, layers.Dense(chosen["units"], activation="relu"), *again]

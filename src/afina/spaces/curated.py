@@ -11,6 +11,7 @@ import keras
 from afina.space import HyperParameters
 from afina.spaces.target import Target
 from afina.spaces.training import Rates, TrainingSpace, make_optimizer
+from afina.training.data import check_data
 from afina.training.lr_curve import LearningRateCurve
 from afina.training.lr_range import lr_range_test
 from afina.tuners.hypermodel import HyperModel
@@ -108,6 +109,7 @@ def curated(
     learning_rate: Any,
 ) -> CuratedModel:
     """The hypermodel; with `learning_rate="auto"` its bounds are measured first."""
+    check_data((), {"x": x, "y": y})
     model = CuratedModel(body, target, training, name)
     if isinstance(learning_rate, str):
         model.find_learning_rates(x, y)

@@ -10,7 +10,14 @@ import keras
 
 from afina.space import HyperParameters
 from afina.spaces.curated import Chosen, CuratedModel, curated
-from afina.spaces.inputs import scaling_of_features, scaling_of_images, some_samples
+from afina.spaces.inputs import (
+    Described,
+    described,
+    made,
+    scaling_of_features,
+    scaling_of_images,
+    some_samples,
+)
 from afina.spaces.target import Task, look_at_targets
 from afina.spaces.training import dropout, power_of_two, training_space
 
@@ -69,14 +76,12 @@ def mlp(
     some = some_samples(x, (2, 3, 4, 5), "(samples, features), or more dimensions")
     target = look_at_targets(y, task)
     training = training_space(len(x), optimizers, learning_rate, batch_size, patience)
-    flat = some.ndim == 2
+    scaling = scaling_of_features(some) if some.ndim == 2 else scaling_of_images(some)
+    if some.ndim > 2:
+        scaling.append(keras.layers.Flatten())
     body = DenseBody(
         shape=tuple(some.shape[1:]),
-        begin=tuple(
-            scaling_of_features(some)
-            if flat
-            else [*scaling_of_images(some), keras.layers.Flatten()]
-        ),
+        begin=described(scaling),
         most_layers=2 if len(x) < 1000 else 3,
         most_units=power_of_two(len(x) // 2, 512, least=64),
     )
@@ -90,8 +95,8 @@ class DenseBody:
     shape: tuple[int, ...]
     """Of one sample."""
 
-    begin: tuple[Any, ...]
-    """Layers that scale and flatten; each model gets copies."""
+    begin: Described
+    """Layers that scale and flatten."""
 
     most_layers: int
     """One layer bends a boundary, two or three are enough for tables and bags of words; more make
@@ -119,12 +124,12 @@ class DenseBody:
 
     def layers(self, chosen: Chosen, outputs: int) -> list[Any]:
         """A pyramid ends no narrower than the last layer, or than 8 units."""
-        made = [type(layer).from_config(layer.get_config()) for layer in self.begin]
+        network = made(self.begin)
         units = chosen["units"]
         for _ in range(chosen["layers"]):
-            made.append(keras.layers.Dense(units, activation=chosen["activation"]))
+            network.append(keras.layers.Dense(units, activation=chosen["activation"]))
             if chosen["dropout"] > 0:
-                made.append(keras.layers.Dropout(chosen["dropout"]))
+                network.append(keras.layers.Dropout(chosen["dropout"]))
             if chosen["shape"] == "pyramid":
                 units = min(units, max(units // 2, outputs, 8))
-        return made
+        return network

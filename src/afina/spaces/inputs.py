@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,8 +12,8 @@ from numpy.typing import NDArray
 
 from afina.errors import DataError, wrong
 
-LOOKED_AT = 20_000
-"""Most samples that are looked at, evenly spread over the data."""
+LOOKED_AT = 20_000_000
+"""Most numbers that are looked at, in samples evenly spread over the data."""
 
 MOSTLY = 0.9
 """Share of zeros from which on inputs are taken for counts or marks, of which 0 means "none"."""
@@ -20,6 +22,19 @@ LARGE = 5.0
 """Largest size of an input that no scaling is needed for."""
 
 Array = NDArray[Any]
+
+Described = tuple[dict[str, Any], ...]
+"""Layers by their configurations, which can be copied and sent to other processes."""
+
+
+def described(layers: Sequence[Any]) -> Described:
+    """What `made` makes such layers of."""
+    return tuple(keras.layers.serialize(layer) for layer in layers)
+
+
+def made(layers: Described) -> list[Any]:
+    """New layers for a model."""
+    return [keras.layers.deserialize(layer) for layer in layers]
 
 
 def some_samples(x: Any, dimensions: tuple[int, ...], what: str) -> Array:
@@ -39,7 +54,8 @@ def some_samples(x: Any, dimensions: tuple[int, ...], what: str) -> Array:
         raise DataError(wrong("x", "must be an array of numbers", str(array.dtype), advice))
     if array.ndim not in dimensions or 0 in array.shape:
         raise DataError(wrong("x", f"must be {what}", array.shape))
-    some = array[:: -(-len(array) // LOOKED_AT)]
+    most = max(100, LOOKED_AT // math.prod(array.shape[1:]))
+    some = array[:: -(-len(array) // most)]
     if not np.isfinite(some).all():
         advice = "Fill such places, or leave those samples out."
         raise DataError(wrong("x", "must hold finite numbers", "NaN or infinity", advice))

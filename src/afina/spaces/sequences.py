@@ -12,7 +12,14 @@ import numpy as np
 from afina.errors import ArgumentError, DataError, wrong
 from afina.space import HyperParameters
 from afina.spaces.curated import Chosen, CuratedModel, curated
-from afina.spaces.inputs import Array, scaling_of_features, some_samples
+from afina.spaces.inputs import (
+    Array,
+    Described,
+    described,
+    made,
+    scaling_of_features,
+    some_samples,
+)
 from afina.spaces.target import Task, look_at_targets
 from afina.spaces.training import dropout, training_space
 
@@ -63,7 +70,7 @@ def text(
     target = look_at_targets(y, task)
     training = training_space(len(x), optimizers, learning_rate, batch_size, patience)
     if some.ndim == 3:
-        body = SequenceBody(shape=tuple(some.shape[1:]), begin=tuple(_scaling_of_series(some)))
+        body = SequenceBody(shape=tuple(some.shape[1:]), begin=described(_scaling_of_series(some)))
     else:
         words = _vocabulary(np.asarray(x), vocabulary)
         filled = _is_filled(np.asarray(x))
@@ -108,8 +115,8 @@ class SequenceBody:
     shape: tuple[int, ...]
     """Of one sequence."""
 
-    begin: tuple[Any, ...] = ()
-    """Layers that scale a series; each model gets copies."""
+    begin: Described = ()
+    """Layers that scale a series."""
 
     words: int = 0
     """Size of the vocabulary; 0 for series of measurements."""
@@ -140,19 +147,19 @@ class SequenceBody:
         number wherever it is."""
         del outputs
         layers = keras.layers
-        made = [type(layer).from_config(layer.get_config()) for layer in self.begin]
+        network = made(self.begin)
         reader, units, rate = chosen["reader"], chosen["units"], chosen["dropout"]
         if self.words:
             masked = self.is_filled and reader != "convolution"
-            made.append(layers.Embedding(self.words, chosen["embedding"], mask_zero=masked))
+            network.append(layers.Embedding(self.words, chosen["embedding"], mask_zero=masked))
         if reader == "convolution":
             kernel = chosen["kernel_size"]
-            made.append(layers.Conv1D(units, kernel, padding="same", activation="relu"))
-            made.append(layers.GlobalMaxPooling1D())
+            network.append(layers.Conv1D(units, kernel, padding="same", activation="relu"))
+            network.append(layers.GlobalMaxPooling1D())
         elif reader == "gru":
-            made.append(layers.Bidirectional(layers.GRU(units)))
+            network.append(layers.Bidirectional(layers.GRU(units)))
         else:
-            made.append(layers.GlobalAveragePooling1D())
+            network.append(layers.GlobalAveragePooling1D())
         drop = [layers.Dropout(rate)] if rate > 0 else []
         again = [layers.Dropout(rate)] if rate > 0 else []
-        return [*made, *drop, layers.Dense(units, activation="relu"), *again]
+        return [*network, *drop, layers.Dense(units, activation="relu"), *again]

@@ -35,6 +35,7 @@ from afina.training.compile_cache import compile_cache
 from afina.training.failures import classify_failure, failure_message
 from afina.training.memory import cheap_collections
 from afina.trials import Decision, Failure, Status
+from afina.tuners import again
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
 from afina.tuners.oracle import Oracle
 from afina.tuners.results import read_result
@@ -59,6 +60,9 @@ class BaseTuner:
         ArgumentError: An argument is not known, or there is nothing to build or run.
         ProjectMismatchError: The project there was made by another search.
     """
+
+    _display: Display | None
+    _searched: tuple[tuple[Any, ...], dict[str, Any]]  # what the last `search` was given
 
     def __init__(
         self,
@@ -85,7 +89,7 @@ class BaseTuner:
                 "Received `hypermodel=None`: give a function build(hp) or a HyperModel, or "
                 "override run_trial in a subclass."
             )
-        self._display: Display | None = None
+        self._forget_search()
         self._epochs: int | None = None
         folder = Path(self.project_dir)
         if overwrite:
@@ -130,6 +134,8 @@ class BaseTuner:
             SearchFailedError: Too many trials in a row have failed.
             FatalError: A trial raised it.
         """
+        self._searched = (fit_args, dict(fit_kwargs))
+        self._searched = (fit_args, dict(fit_kwargs))
         verbose = fit_kwargs.get("verbose", "auto")
         self.oracle.verbose = verbose
         if verbose == "auto":
@@ -293,6 +299,15 @@ class BaseTuner:
         return decision
 
     # -- results ----------------------------------------------------------------------------------
+
+    advice = again.advice
+    report = again.report
+    search_again = again.search_again
+
+    def _forget_search(self) -> None:
+        """For the copy that `search_again` makes: it has not searched yet."""
+        self._display = None
+        self._searched = ((), {})
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[HyperParameters]:
         """The hyperparameters of the best trials, best first; build with them at will."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from afina.trials import Report, Status
+from afina.trials import MultiObjective, Objective, Report, Status
 from afina.trials import Trial as StoredTrial
 from afina.tuners.trial import Trial, TrialStatus
 
@@ -44,3 +45,14 @@ def metrics_at_best(face: Trial) -> dict[str, float]:
             at_best = [seen for seen in history if seen.step == face.best_step]
             found[name] = (at_best or history)[-1].mean()
     return found
+
+
+def add_step(trial: Trial, metrics: Mapping[str, float], step: int, objective: Objective) -> None:
+    """Adds one step's metrics to those that the trial tracks."""
+    for name, value in metrics.items():
+        if not trial.metrics.exists(name):
+            own = name in (objective.name, *objective.names)
+            single = own and not isinstance(objective, MultiObjective)
+            direction: Any = objective.direction if single else None
+            trial.metrics.register(name, direction)
+        trial.metrics.update(name, value, step=step)

@@ -32,8 +32,8 @@ from afina.tuners.workers import (
 )
 
 MOST = 8
-"""Trials that "auto" trains together at most, by reasoning: each has its state several times over in
-the device's memory, and all wait for the callbacks of all."""
+"""Trials that "auto" trains together at most, by reasoning: each has its state several times over
+in the device's memory, and all wait for the callbacks of all."""
 
 NOTE = "group"
 """Where the notes of a trial tell whether it was trained together with others, or why not."""

@@ -22,11 +22,12 @@ from afina.trials import (
     create_objective,
 )
 from afina.trials import Trial as StoredTrial
-from afina.tuners.face_trials import metrics_at_best, refresh, track
+from afina.tuners.face_trials import add_step, metrics_at_best, refresh, track
 from afina.tuners.locking import synchronized
 from afina.tuners.oracle_arguments import check_arguments
 from afina.tuners.populated import PopulatedByOracle, random_values
 from afina.tuners.reserved_keys import split_schedule, with_schedule
+from afina.tuners.surroundings import surrounded
 from afina.tuners.trial import Trial, TrialStatus
 
 
@@ -55,6 +56,10 @@ class Oracle:
     stop_reason: ClassVar[str] = "the oracle has nothing more to propose"
     budget: Budget | None = None
     """What limits the search beside `max_trials`; set it before the project is opened."""
+    known: tuple[StoredTrial, ...] = ()
+    """Trials of an earlier search that teach this one."""
+    narrow_every: int | None = None
+    """Trials after which the space is narrowed to the advised one; None never."""
 
     def __init__(
         self,
@@ -153,7 +158,7 @@ class Oracle:
     def open(self, store: TrialStore) -> None:
         """Begins a search in `store`, or goes on with the one that it holds."""
         seed = choose_seed(store, self.seed)
-        algorithm = PopulatedByOracle(self, self.make_algorithm(seed))
+        algorithm = PopulatedByOracle(self, surrounded(self, self.make_algorithm(seed), seed))
         self._study = Ledger(
             algorithm=algorithm,
             objective=self.objective,
@@ -253,13 +258,7 @@ class Oracle:
             )
         if isinstance(self.objective, MultiObjective):
             numbers.setdefault(self.objective.name, self.objective.get_value(numbers))
-        for name, value in numbers.items():
-            if not trial.metrics.exists(name):
-                own = name in (self.objective.name, *self.objective.names)
-                single = own and not isinstance(self.objective, MultiObjective)
-                direction: Any = self.objective.direction if single else None
-                trial.metrics.register(name, direction)
-            trial.metrics.update(name, value, step=step)
+        add_step(trial, numbers, step, self.objective)
         if trial_id not in self._with_curves:
             trial.notes["curves"] = "tracked"
             first = next(iter(numbers))

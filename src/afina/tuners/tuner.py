@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from afina import training
+from afina.advice.judgement import Judgement
 from afina.errors import ArgumentError, wrong
 from afina.progress import Message
 from afina.run import Signal, Threads
@@ -21,6 +22,7 @@ from afina.tuners.hypermodel import HyperModel, join_arguments
 from afina.tuners.oracle import Oracle
 from afina.tuners.remote import RemoteTrials
 from afina.tuners.reserved_keys import PREFIX
+from afina.tuners.surroundings import stage_length
 from afina.tuners.trial import Trial
 from afina.tuners.workers import (
     check_workers,
@@ -63,6 +65,9 @@ class Tuner(BaseTuner):
             that it pays; else one. A number above 1 groups in any case what can be grouped, by one
             worker, and tells in the trial's notes where it cannot; a search that learns from each
             trial then asks for so many at once.
+        narrow: "auto" narrows the space to what the trials so far advise, each time that a third
+            of `max_trials` has ended (20 trials where that is not given); a number of trials
+            does so each time that so many have. None leaves the space as it is.
         sparse_inputs: Whether a first Dense layer may skip inputs that are zero where nearly all
             are; False always multiplies.
     """
@@ -103,12 +108,7 @@ class Tuner(BaseTuner):
         self._trainer = training.Trainer(
             self.training, training.Engine(sparse=bool(kwargs.pop("sparse_inputs", True)))
         )
-        self._accounts: dict[str, training.Account] = {}  # of the trials that are training
-        self._final: winner.Final | None = None  # of the last `retrain_best`
-        self._told: set[str] = set()  # reasons for plain fit that were shown
-        self._has_built = False  # since memory was last given back
-        self._kept: set[int] = set()  # numbers of trials whose checkpoint may be there
-        self._looked_at = 0  # how many of the finished trials have been considered
+        oracle.narrow_every = stage_length(kwargs.pop("narrow", None), oracle)
         super().__init__(
             oracle=oracle,
             hypermodel=hypermodel,
@@ -124,6 +124,16 @@ class Tuner(BaseTuner):
                 "Received `hypermodel=None`: give a function build(hp) or a HyperModel, or "
                 "override run_trial in a subclass."
             )
+
+    def _forget_search(self) -> None:
+        super()._forget_search()
+        self._accounts: dict[str, training.Account] = {}  # of the trials that are training
+        self._final: winner.Final | None = None  # of the last `retrain_best`
+        self._judgement: Judgement | None = None  # of the last `evaluate_best`
+        self._told: set[str] = set()  # reasons for plain fit that were shown
+        self._has_built = False  # since memory was last given back
+        self._kept: set[int] = set()  # numbers of trials whose checkpoint may be there
+        self._looked_at = 0  # how many of the finished trials have been considered
 
     # -- building ---------------------------------------------------------------------------------
 

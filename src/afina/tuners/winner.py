@@ -132,7 +132,7 @@ def evaluate_best(
         true, predicted = _classes(np.asarray(y_test), outputs)
     default = _default_score(tuner)
     known = {} if default is None else {"the default configuration in the search": default}
-    return judge(
+    tuner._judgement = judge(
         {name: float(value) for name, value in found.items()},
         tuner.oracle.objective,
         searched=_ranked(tuner, 0).score,
@@ -142,6 +142,7 @@ def evaluate_best(
         class_names=class_names,
         baselines={**known, **(baselines or {})},
     )
+    return tuner._judgement
 
 
 def compare_best(
@@ -177,9 +178,7 @@ def compare_best(
         finals = [_train(tuner, trial, (x, y), fit_kwargs, epochs, base + n) for n in range(seeds)]
         scores = tuple(final.score for final in finals if final.score is not None)
         if not scores:
-            rule = (
-                f"must lead to {tuner.oracle.objective.name}, with validation data as in search"
-            )
+            rule = f"must lead to {tuner.oracle.objective.name}, with validation data as in search"
             raise ArgumentError(wrong("compare_best", rule, sorted(fit_kwargs)))
         contenders.append(Contender(values=trial.values, scores=scores, number=trial.number))
     if not contenders:

@@ -1,0 +1,106 @@
+"""What a finished search has taught, and the search after it. Methods of every tuner."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from afina import report as reports
+from afina.advice import Advice
+from afina.advice import advice as advise
+from afina.advice.resize import Limits
+from afina.errors import ArgumentError, wrong
+from afina.store import open_store
+from afina.trials import Trial
+
+if TYPE_CHECKING:
+    from afina.tuners.base_tuner import BaseTuner
+
+
+def advice(tuner: BaseTuner, *, limits: Mapping[str, Limits] | None = None) -> Advice:
+    """Says which hyperparameters matter, and what to search next.
+
+    Args:
+        tuner: Whose trials teach.
+        limits: The least and largest value that a hyperparameter may ever have, by name.
+
+    Returns:
+        Facts; printed, sentences. `search_again` takes them.
+    """
+    study = tuner.oracle.study
+    direction: Any = study.objective.direction
+    trials = study.trials.values()
+    return advise(trials, study.space, direction, limits=limits, seed=study.seed)
+
+
+def report(tuner: BaseTuner, file: str | Path = "report.html") -> Path:
+    """Writes the report of the search: one HTML file that needs nothing else.
+
+    Args:
+        tuner: Whose search.
+        file: Where to; its folder is made if need be.
+
+    Returns:
+        The file. The final model is in it where `evaluate_best` has judged it.
+
+    Raises:
+        ArgumentError: Plotly is not installed.
+    """
+    study = tuner.oracle.study
+    study.begin()
+    verdict = getattr(tuner, "_judgement", None)
+    facts = reports.facts_of(study.store, tuner.project_name, judgement=verdict)
+    return reports.write_report(facts, file, seed=study.seed)
+
+
+def search_again(
+    tuner: BaseTuner,
+    advice: Advice | None = None,
+    *fit_args: Any,
+    max_trials: int | None = None,
+    project_name: str | None = None,
+    **fit_kwargs: Any,
+) -> Any:
+    """Searches anew in the advised space, knowing what the trials of this search taught.
+
+    Args:
+        tuner: Whose search is over.
+        advice: None takes `tuner.advice()`.
+        fit_args: As for `search`; without any, those of the last `search`.
+        max_trials: Of the new search; None takes as many as this one had.
+        project_name: Of the new search; None adds "-again" to this one's.
+        fit_kwargs: As for `search`, instead of or beside those of the last one.
+
+    Returns:
+        A tuner of the same kind with the new search done; this one stays as it is.
+
+    Raises:
+        ArgumentError: There is nothing to train with, or no trial to learn from.
+    """
+    found = tuner.advice() if advice is None else advice
+    args, kwargs = tuner._searched
+    if not fit_args and not kwargs and not fit_kwargs and not args:
+        rule = "needs the data, as search does, where this tuner has not searched itself"
+        raise ArgumentError(wrong("search_again", rule, "none"))
+    again = copy.copy(tuner)
+    again._forget_search()
+    again.project_name = project_name or f"{tuner.project_name}-again"
+    oracle = again.oracle = copy.copy(tuner.oracle)
+    oracle.hyperparameters = found.next_space()
+    oracle.hyperparameters.bind()
+    oracle.trials, oracle.ongoing_trials, oracle._with_curves = {}, {}, set()
+    oracle.max_trials = oracle.max_trials if max_trials is None else max_trials
+    oracle.known = tuple(_whole(found.carry_over(tuner.oracle.study.trials.values())))
+    oracle._set_project_dir(again.directory, again.project_name)
+    oracle.open(open_store(Path(again.project_dir)))
+    again.search(*(fit_args or args), **{**kwargs, **fit_kwargs})
+    return again
+
+
+def _whole(trials: list[Trial]) -> list[Trial]:
+    """Those that were trained to the most epochs, without their place in the old plan."""
+    longest = max((trial.end_epoch or 0 for trial in trials), default=0)
+    return [replace(trial, schedule=None) for trial in trials if trial.end_epoch in (None, longest)]
