@@ -23,6 +23,13 @@ def draw(results: Results, path: Path) -> None:
     groups = dict.fromkeys(problem.group for problem in results.problems)
     if len(groups) > 1:
         panels += [(g, [p for p in results.problems if p.group == g]) for g in groups]
+    panels = [
+        (title, some)
+        for title, some in panels
+        if any(mean_curve(results, name, some) is not None for name in results.regrets)
+    ]
+    if not panels:
+        return
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     figure, axes = plt.subplots(
@@ -49,8 +56,8 @@ def draw(results: Results, path: Path) -> None:
         axis.axis("off")
     for axis in axes[:, 0]:
         axis.set_ylabel("mean normalised regret")
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", fontsize=8)
+    lines = {line.get_label(): line for axis in axes.flat for line in axis.get_lines()}
+    figure.legend(lines.values(), lines.keys(), loc="outside right upper", fontsize=8)
     figure.savefig(path, dpi=90)
     plt.close(figure)
 

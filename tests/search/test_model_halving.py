@@ -63,20 +63,36 @@ def test_workers_that_ask_at_once_get_different_things():
         assert one.values != other.values
 
 
-def area(best):
-    """The mean over the search of the logarithm of what is left."""
-    return float(np.mean(np.log(np.array(best[EPOCHS:]) - 0.03)))
+@pytest.mark.parametrize(("curve", "trainings"), [(honest, 5), (misleading, 12)])
+def test_beats_hyperband_whether_early_epochs_are_honest_or_mislead(curve, trainings):
+    seeds = range(4)
+    lowest = float(curve(dict.fromkeys(space().defaults(), 0.35)).min())
+    mine, peer = (
+        [
+            train(search(seed), curve, space(), trainings).best[trainings * EPOCHS - 1] - lowest
+            for seed in seeds
+        ]
+        for search in (
+            lambda seed: ModelBasedHalving(max_epochs=EPOCHS, seed=seed),
+            lambda seed: Hyperband(max_epochs=EPOCHS, iterations=None, seed=seed),
+        )
+    )
+    assert statistics.mean(mine) < statistics.mean(peer)
 
 
-@pytest.mark.parametrize("curve", [honest, misleading])
-def test_beats_hyperband_whether_early_epochs_are_honest_or_mislead(curve):
-    pairs = []
-    for seed in range(5):
-        mine = train(ModelBasedHalving(max_epochs=EPOCHS, seed=seed), curve, space(), 8)
-        peer = train(Hyperband(max_epochs=EPOCHS, iterations=None, seed=seed), curve, space(), 8)
-        pairs.append((area(mine.best), area(peer.best)))
-    assert statistics.mean(m for m, _ in pairs) < statistics.mean(p for _, p in pairs)
-    assert sum(m < p for m, p in pairs) >= 3
+def test_where_early_epochs_mislead_some_trainings_are_not_chosen_by_them():
+    search = ModelBasedHalving(max_epochs=EPOCHS, seed=1)
+    jumps = {
+        curve: [
+            trial
+            for trial in train(search, curve, space(), 6).trials
+            if trial.end_epoch == EPOCHS and trial.start_epoch < search.ends[-2]
+        ]
+        for curve in (honest, misleading)
+    }
+    assert len(jumps[misleading]) > len(jumps[honest])
+    epochs = sum(trial.end_epoch - trial.start_epoch for trial in jumps[misleading])
+    assert epochs <= 0.3 * 6 * EPOCHS + EPOCHS / 2
 
 
 def test_leaves_the_surroundings_of_failed_trainings():

@@ -1,15 +1,16 @@
 """How to choose what to try next: pure algorithms, one file each."""
 
 from afina.search.asha import AsynchronousHalving
+from afina.search.auto import Auto
 from afina.search.base import Algorithm, Done, Judge, Situation, Suggestion, Wait
 from afina.search.bayesian import BayesianOptimization
 from afina.search.cma import CMAES
 from afina.search.grid import Grid
 from afina.search.hyperband import Hyperband
+from afina.search.informed import Informed
 from afina.search.model_halving import ModelBasedHalving
 from afina.search.multi_objective import ParetoSearch
 from afina.search.population import PopulationBasedTraining
-from afina.search.informed import Informed
 from afina.search.random import Random
 from afina.search.sobol import QuasiRandom
 from afina.search.start import StartFrom
@@ -20,6 +21,7 @@ __all__ = [
     "TPE",
     "Algorithm",
     "AsynchronousHalving",
+    "Auto",
     "BayesianOptimization",
     "Done",
     "Grid",

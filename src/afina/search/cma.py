@@ -86,7 +86,7 @@ class Distribution:
             From many trials: Nomura et al., "Warm starting CMA-ES", arXiv:2012.06932.
         """
         # Late, because it loads a part of scipy that takes a second.
-        from cmaes import CatCMAwM, get_warm_start_mgd  # type: ignore[import-untyped]
+        from cmaes import CatCMAwM, get_warm_start_mgd
 
         real, cells = _gaussian(columns)
         numbers = np.concatenate([real, cells])

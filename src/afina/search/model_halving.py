@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +21,13 @@ from afina.trials import Decision, Trial
 
 # Trainings that begin before the model decides: as many as one full training would pay for.
 FEWEST_FIRST = 4
-MOST_FIRST = 20
-
-# How often a rule decides which rung gets the next epochs, and the model only who.
-BALANCED = 0.5
+MOST_FIRST = 27
+# The part of all epochs that goes to trainings which are not chosen for their early epochs, if
+# those say nothing of the end; less where they do.
+PROBES = 0.3
+# The part of fresh configurations that the model has no say in. It costs little, as they begin
+# short, and finds what a model that is wrong would never look at.
+UNGUIDED = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,10 @@ class ModelBasedHalving:
     and a margin: what is most likely to beat the best result by that margin within that horizon is
     trained, to the end of its next rung. So proposals differ in boldness, and workers that ask at
     the same time do not all ask for the same.
+
+    What goes on looked good from the start, and so cannot tell whether others would have caught
+    up. Where early epochs seem to say little of the end, some of the first trainings, chosen by
+    their age alone, are therefore trained in full at once.
 
     A training that runs is stopped where neither its own curve nor what others have made up in as
     many epochs lets hope that it becomes the best.
@@ -141,37 +147,43 @@ class ModelBasedHalving:
         """What is most likely to beat the best by a margin; None where there is nothing."""
         rng = np.random.default_rng([self.seed, situation.number])
         model = RungModel(state, situation, self.ends)
+        probe = self._probe(state, situation.running, paused, model.trust)
+        if probe is not None:
+            return resumed(probe, self.ends, len(self.ends) - 1)
         horizon = int(rng.integers(1, self.ends[-1] + 1))
         target = model.best - margin(rng)
-        fresh_too = True
-        if rng.random() < BALANCED:
-            rung = self._neglected(state, situation, paused)
-            horizon, fresh_too = self.ends[-1], rung == 0
-            paused = [stage for stage in paused if stage.rung == rung - 1]
         best, worth = None, -math.inf
         if paused:
             ways = [model.way(self._reach(stage, horizon)) for stage in paused]
             chances = model.probabilities(paused, ways, target)
             best, worth = paused[int(chances.argmax())], float(chances.max())
-        if fresh_too:
-            values, chance = model.fresh(model.way(max(horizon, self.ends[0])), target, rng)
-            if values is not None and (best is None or chance >= worth):
-                return begun(values, self.ends)
-        return None if best is None else resumed(best, self.ends)
+        values, chance = model.fresh(model.way(max(horizon, self.ends[0])), target, rng)
+        if values is None or (best is not None and worth > chance):
+            return None if best is None else resumed(best, self.ends)
+        if rng.random() < UNGUIDED:
+            values = spread(state, situation, self.seed) or values
+        return begun(values, self.ends)
 
-    def _neglected(self, state: Board, situation: Situation, paused: Sequence[Stage]) -> int:
-        """The rung that the fewest epochs were spent on, among those that can be trained for.
+    def _probe(
+        self, state: Board, running: Sequence[Trial], paused: Sequence[Stage], trust: float
+    ) -> Stage | None:
+        """The oldest training on the lowest rung, where one is due to be trained in full at once.
 
-        As in successive halving, where every rung costs the same.
+        Those that went on were good from the start: of those that were not they tell nothing.
         """
-        lengths = [end - start for start, end in itertools.pairwise((0, *self.ends))]
-        rungs = [stage.rung for stage in state.stages]
-        rungs += [trial.schedule.rung for trial in situation.running if trial.schedule]
-        possible = {0, *(stage.rung + 1 for stage in paused)}
-        return min(
-            sorted(possible),
-            key=lambda rung: (rungs.count(rung) + 0.5) * lengths[rung],
-        )
+        top = self.ends[-1]
+        epochs = {stage.number: stage.epochs for stage in state.stages}
+        spent = probed = 0
+        parts = [(stage.parent, stage.epochs) for stage in state.stages]
+        parts += [(trial.parent, trial.end_epoch or top) for trial in running]
+        for parent, end in parts:
+            start = epochs.get(parent, 0) if parent is not None else 0
+            spent += end - start
+            if end == top and len(self.ends) > 2 and start < self.ends[-2]:
+                probed += end - start
+        waiting = [stage for stage in paused if stage.rung == 0]
+        due = probed + top / 2 < PROBES * (1 - trust) * spent
+        return min(waiting, key=lambda stage: stage.number) if due and waiting else None
 
     def _reach(self, stage: Stage, horizon: int) -> int:
         """Epochs that the training would have done: its next rung at least."""

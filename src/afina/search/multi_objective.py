@@ -207,11 +207,18 @@ def _acquisition(processes: Sequence[GaussianProcess], targets: Array) -> Acquis
     expected = np.array([process.predict(process.features)[0] for process in processes]).T
     if expected.shape[1] == 1:
         return LogExpectedImprovement(processes[0], float(expected.min()))
-    low, high = targets.min(axis=0), targets.max(axis=0)
-    # Not the end of the front, as is usual: while only one end of the front has been found, that
-    # is close to nothing, and no gain is to be seen anywhere else.
-    reference = high + BEYOND * (high - low)
+    reference = _reference(targets)
     return LogExpectedHypervolumeImprovement(processes, expected[pareto_front(expected)], reference)
+
+
+def _reference(targets: Array) -> Array:
+    """(m,) what is just not worth having: a little behind the worst result.
+
+    Not behind the end of the front, as is usual: while only one end of the front has been found,
+    that is close to nothing, and no gain is to be seen anywhere else.
+    """
+    low, high = targets.min(axis=0), targets.max(axis=0)
+    return np.asarray(high + BEYOND * (high - low))
 
 
 def front_targets(losses: Array) -> Array:

@@ -36,7 +36,7 @@ SAME = 1e-12
 # The part of the results, the best, whose losses count and not only their ranks.
 PROPORTIONAL = 0.25
 # How much better than the best a result should be, in normal deviations; drawn on a log scale.
-MARGINS = (0.03, 1.0)
+MARGINS = (0.1, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +111,8 @@ class RungModel:
             if situation.running:
                 process = process.believe(self._running_rows(board, situation.running))
         self.process = process
+        self.trust = math.exp(-1 / kernel.memory)
+        """How far the lowest rung tells the end: 0 not at all, 1 in full."""
         self.best = float(targets.min())
         """The best result's target."""
         order = sorted(range(len(stages)), key=lambda place: (targets[place], place))

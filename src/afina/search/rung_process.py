@@ -223,10 +223,12 @@ class RungProcess:
         """Posterior mean and variance, (m,) each, of results without noise.
 
         Args:
-            rows: m of them; an owner below 0 is a configuration that was never trained.
+            rows: m of them; an owner below 0 is a configuration that was never trained. Of it only
+                what it shares with others is predicted: its own part would make a neighbour of
+                the best look as if it were worth a draw in a lottery.
         """
         cross = self._covariance(rows.features * self._weights, rows.ways, rows.owners)
-        return cross @ self._alpha, self._variance(cross, rows.ways)
+        return cross @ self._alpha, self._variance(cross, rows.ways, rows.owners >= 0)
 
     def gradients(self, features: Array, way: float) -> tuple[Array, Array, Array, Array]:
         """`predict` for new configurations, with the derivatives by the features.
@@ -253,7 +255,7 @@ class RungProcess:
 
         return (
             cross @ self._alpha,
-            self._variance(cross, ways),
+            self._variance(cross, ways, np.zeros(len(ways), dtype=bool)),
             by_features(self._alpha[None]),
             by_features(-2 * white @ self._whiten),
         )
@@ -276,7 +278,7 @@ class RungProcess:
         faded: Array = np.exp(-apart / self.kernel.memory)
         return faded
 
-    def _variance(self, cross: Array, ways: Array) -> Array:
+    def _variance(self, cross: Array, ways: Array, own: NDArray[np.bool_]) -> Array:
         white = cross @ self._whiten.T
-        prior = 1 + self.kernel.own + LEVEL + DRIFT * ways
+        prior = 1 + self.kernel.own * own + LEVEL + DRIFT * ways
         return np.maximum(prior - np.einsum("mn,mn->m", white, white), SMALLEST_VARIANCE)

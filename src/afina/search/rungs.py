@@ -28,6 +28,9 @@ class Stage:
     root: int
     """Of the trial that began the training; the same in all its parts."""
 
+    parent: int | None
+    """Of the trial that it went on from; None where it began."""
+
     rung: int
     """The rung that it was meant to reach; -1 below the lowest."""
 
@@ -78,6 +81,7 @@ class Board:
         stage = Stage(
             number=trial.number,
             root=trial.number if before is None else before.root,
+            parent=trial.parent,
             rung=sum(end <= planned for end in ends) - 1,
             epochs=done,
             values=tuple(trial.values.items()),

@@ -33,7 +33,7 @@ Array = NDArray[np.float64]
 GOOD_PART = 0.15
 GOOD_LIMIT = 25
 # Of many bad trials an even sample says as much as all of them, and keeps proposals cheap.
-BAD_LIMIT = 250
+BAD_LIMIT = 200
 # Where so many of the best candidates have been tried, as happens in small finite spaces, more
 # candidates are drawn, half of them from all over the space.
 LOOKED_AT = 8
@@ -150,7 +150,8 @@ class TPE:
         seed: Fixes every draw: the same seed and the same history give the same proposals.
         num_initial_points: How many trials spread before the densities take over. None takes the
             number of hyperparameters plus 2, at least 4 and at most 10.
-        candidates: How many draws compete for a proposal. More are greedier.
+        candidates: How many draws compete for a proposal. With few, chance decides where to try;
+            with very many, whatever lies farthest from all bad trials wins.
 
     Raises:
         ArgumentError: An argument is outside of its range.

@@ -65,13 +65,14 @@ def mlp(
         DataError: The data are not of these kinds.
 
     Example:
-        >>> space = mlp(np.random.rand(200, 5), np.arange(200) % 3)
+        >>> import numpy as np
+        >>> space = mlp(np.random.rand(400, 5), np.arange(400) % 3)
         >>> space.target.kind
         'classes'
         >>> hp = HyperParameters()
         >>> space.declare_hyperparameters(hp)
         >>> hp.values["units"], hp.values["batch_size"]
-        (64, 16)
+        (128, 32)
     """
     some = some_samples(x, (2, 3, 4, 5), "(samples, features), or more dimensions")
     target = look_at_targets(y, task)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from afina.errors import ArgumentError, ObjectiveError, wrong
-from afina.search import Algorithm, BayesianOptimization, Done, StartFrom
+from afina.search import Algorithm, Auto, Done, ParetoSearch, StartFrom
 from afina.search.start import check_points
 from afina.space import HyperParameters, Value
 from afina.store import TrialStore, open_store
@@ -19,6 +19,7 @@ from afina.study.seeds import choose_seed
 from afina.trials import (
     Failure,
     FailureKind,
+    MultiObjective,
     Objective,
     Status,
     Trial,
@@ -220,8 +221,9 @@ def default_algorithm(
         max_epochs: Of a full training; None where the user plans the epochs.
         stop_when_unlikely: Whether the search may end itself.
     """
-    del objective, max_epochs, stop_when_unlikely
-    return BayesianOptimization(seed=0)
+    if isinstance(objective, MultiObjective):
+        return ParetoSearch(seed=0)
+    return Auto(max_epochs=max_epochs, stop_when_unlikely=stop_when_unlikely)
 
 
 def _seeded(algorithm: Any, seed: int | None, store: TrialStore) -> Algorithm[Any]:

@@ -1,0 +1,225 @@
+"""The automatic choice: which algorithm searches here, now, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from afina.errors import ArgumentError, wrong
+from afina.search.base import Algorithm, Done, Judge, Situation, Suggestion, Wait
+from afina.search.bayesian import BayesianOptimization
+from afina.search.cma import CMAES
+from afina.search.model_halving import ModelBasedHalving
+from afina.search.tpe import TPE
+from afina.search.untried import check_seed
+from afina.space import Boolean, Choice, Space
+from afina.trials import Decision, Schedule, Trial
+
+Name = Literal["bayesian", "tpe", "cma", "model-halving"]
+
+MANY = 300
+"""Finished trials from which on a Gaussian process sees only a part of them."""
+
+FEWEST_EPOCHS = 4
+"""Of a full training, for parts of it to tell anything about it."""
+
+MIXED = 0.5
+"""Part of the hyperparameters that are unordered or conditional from which on the distances of a
+Gaussian process say less, and half of the trials go to an estimator that needs none."""
+
+PATIENCE = 20
+"""Full trainings' worth of trials without a gain, at least, before more are called in vain."""
+
+BY_DIMENSION = 5
+"""The same for each hyperparameter."""
+
+GAIN = 0.01
+"""Of the distance from the median to the best: what is less is no gain."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is remembered: the states of the algorithms behind, and what the last gain was."""
+
+    parts: tuple[Any, ...]
+    """In the order of `Auto.parts`."""
+
+    finished: int = 0
+
+    losses: tuple[float, ...] = ()
+    """Of the trials that have one, in the order in which they ended."""
+
+    spent: tuple[float, ...] = ()
+    """Full trainings' worth of training that each of them took."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Auto:
+    """Chooses and switches by space, budget and what it has seen; `explain` says what and why.
+
+    - With `max_epochs`: `ModelBasedHalving`, which begins with short trainings.
+    - Without: a Gaussian process (`BayesianOptimization`). Where at least half of the
+      hyperparameters are unordered or conditional, every other trial is `TPE`'s instead, whose
+      weakness is another: neither then costs more than twice the trials of the better one.
+    - Beyond 300 finished trials: `CMAES` where all are numbers and always active, else `TPE`.
+
+    All of them learn from all trials, whoever proposed them.
+
+    Args:
+        max_epochs: Epochs of a full training; None where the user plans them.
+        seed: Fixes every draw; from 0 up.
+        stop_when_unlikely: Whether to end the search when a better result has become unlikely: no
+            gain worth the name for max(20, 5 d) full trainings of d hyperparameters.
+
+    Raises:
+        ArgumentError: An argument is out of range.
+
+    Source:
+        Which algorithm where: section "Which sampler" of the AutoSampler of OptunaHub, and
+        Eggensperger et al. on conditional spaces, with the change that neither is trusted alone.
+
+    Example:
+        >>> from afina.space import Float
+        >>> space = Space((Float("rate", 1e-4, 1e-1, sampling="log"),))
+        >>> search, situation = Auto(seed=0), Situation(number=0, space=space)
+        >>> search.ask(search.init(), situation).values
+        {'rate': 0.0001}
+        >>> search.explain(search.init(), situation)
+        'bayesian: a Gaussian process, as there are few trials yet'
+    """
+
+    max_epochs: int | None = None
+    seed: int = 0
+    stop_when_unlikely: bool = False
+
+    name: ClassVar[str] = "auto"
+    fixed_settings: ClassVar[frozenset[str]] = frozenset({"max_epochs"})
+    order_free: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        epochs = self.max_epochs
+        if epochs is not None and (isinstance(epochs, bool) or epochs < 1):
+            raise ArgumentError(
+                wrong("max_epochs", "must be a whole number from 1 up, or None", epochs)
+            )
+
+    def settings(self) -> Mapping[str, Any]:
+        """All arguments."""
+        return {
+            "max_epochs": self.max_epochs,
+            "seed": int(self.seed),
+            "stop_when_unlikely": self.stop_when_unlikely,
+        }
+
+    @functools.cached_property
+    def parts(self) -> Mapping[Name, Algorithm[Any]]:
+        """The algorithms behind."""
+        if self._in_parts:
+            assert self.max_epochs is not None
+            return {"model-halving": ModelBasedHalving(max_epochs=self.max_epochs, seed=self.seed)}
+        return {
+            "bayesian": BayesianOptimization(seed=self.seed),
+            "tpe": TPE(seed=self.seed),
+            "cma": CMAES(seed=self.seed),
+        }
+
+    @property
+    def _in_parts(self) -> bool:
+        return self.max_epochs is not None and self.max_epochs >= FEWEST_EPOCHS
+
+    def init(self) -> State:
+        """No trial yet."""
+        return State(tuple(part.init() for part in self.parts.values()))
+
+    def tell(self, state: State, trial: Trial, space: Space) -> State:
+        """Tells all algorithms behind."""
+        states = zip(self.parts.values(), state.parts, strict=True)
+        told = tuple(part.tell(own, trial, space) for part, own in states)
+        losses, spent = state.losses, state.spent
+        if trial.loss is not None:
+            losses, spent = (*losses, trial.loss), (*spent, self._share(trial))
+        return State(told, state.finished + 1, losses, spent)
+
+    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+        """What the chosen algorithm proposes."""
+        vain = self._in_vain(state, situation.space)
+        if vain is not None:
+            return Wait() if situation.running else Done(vain)
+        chosen, _ = self._choice(state, situation)
+        place = list(self.parts).index(chosen)
+        answer = self.parts[chosen].ask(state.parts[place], situation)
+        if isinstance(answer, Suggestion) and self.max_epochs and answer.schedule is None:
+            whole = Schedule(bracket=0, rung=0, start_epoch=0, end_epoch=self.max_epochs)
+            return dataclasses.replace(answer, schedule=whole)
+        return answer
+
+    def judge(self, state: State, trial: Trial, curve: tuple[float, ...]) -> Decision:
+        """As the algorithm behind; without one that judges, trainings go on."""
+        part = next(iter(self.parts.values()))
+        if isinstance(part, Judge):
+            return part.judge(state.parts[0], trial, curve)
+        return Decision.CONTINUE
+
+    def explain(self, state: State, situation: Situation) -> str:
+        """Which algorithm proposes the next trial, and why."""
+        return ": ".join(self._choice(state, situation))
+
+    def _choice(self, state: State, situation: Situation) -> tuple[Name, str]:
+        if self._in_parts:
+            return "model-halving", f"trainings have up to {self.max_epochs} epochs"
+        share = _mixed(situation.space)
+        if state.finished >= MANY:
+            if not share:
+                return "cma", f"{state.finished} trials, and nothing but numbers"
+            return "tpe", f"{state.finished} trials, more than a Gaussian process sees"
+        if share < MIXED:
+            return "bayesian", "a Gaussian process, as there are few trials yet"
+        turn = "this trial is the one's" if situation.number % 2 else "this trial is the other's"
+        why = f"{share:.0%} of the space is unordered or conditional, so two take turns; {turn}"
+        return ("tpe" if situation.number % 2 else "bayesian"), why
+
+    def _share(self, trial: Trial) -> float:
+        """Full trainings' worth of the trial."""
+        if not self.max_epochs:
+            return 1.0
+        done = len(trial.curve) or (trial.end_epoch or self.max_epochs) - trial.start_epoch
+        return done / self.max_epochs
+
+    def _in_vain(self, state: State, space: Space) -> str | None:
+        """Why more trials would be in vain; None where they may gain something."""
+        if not self.stop_when_unlikely or not state.losses:
+            return None
+        patience = max(PATIENCE, BY_DIMENSION * sum(entry.count != 1 for entry in space))
+        spent, first = 0.0, len(state.losses)
+        while first > 0 and spent < patience:
+            first -= 1
+            spent += state.spent[first]
+        before, since = state.losses[:first], state.losses[first:]
+        if spent < patience or not before:
+            return None
+        ordered = sorted(loss for loss in state.losses if math.isfinite(loss))
+        if not ordered:
+            return None
+        least = GAIN * (ordered[len(ordered) // 2] - min(before))
+        if min(since) < min(before) - least:
+            return None
+        return f"improvement has become unlikely: none in the last {patience} full trainings"
+
+
+@functools.lru_cache(maxsize=4)
+def _mixed(space: Space) -> float:
+    """Which part of the hyperparameters that vary is unordered or conditional."""
+    varying = [entry for entry in space if entry.count != 1]
+    loose = [
+        entry
+        for entry in varying
+        if entry.conditions
+        or isinstance(entry, Boolean)
+        or (isinstance(entry, Choice) and not entry.ordered)
+    ]
+    return len(loose) / len(varying) if varying else 0.0
