@@ -13,9 +13,9 @@ budget, a second search in the space that the advice draws, and one in the old s
   the new one there; judged by the best of both searches.
 
 An advised space has *cut off* the best region where nothing is left in it that is as good as the
-best 1 in 1000 of a grid; of a random sample (TaskSet), where none of 4000 draws from the space finds
-a neighbour among the best 1 in 100. *Strictly*: where none of those recorded configurations itself
-lies in the space. *Lost the best*: something better is left in the old space.
+best 1 in 1000 of a grid; of a random sample (TaskSet), where none of 4000 draws from the space
+finds a neighbour among the best 1 in 100. *Strictly*: where none of those recorded configurations
+itself lies in the space. *Lost the best*: something better is left in the old space.
 
 The `narrow` cases begin in a part of the recorded ranges (the lower or the upper 60 % of each), so
 that widening can be seen. Losses are looked up, nothing is trained.

@@ -217,7 +217,7 @@ def test_diverged_and_failed_trials_do_not_blind_it(wild):
     assert sum(values["x0"] > 0.6 for values in tried) < 15
     kept = np.array([row for row in found if row is not None])
     whole = 2.0**2 * (1 - 1 / 6)  # the front is (sqrt(2) - sqrt(y))^2, up to (2, 2)
-    assert hypervolume(kept, np.array([2.0, 2.0])) > 0.95 * whole
+    assert hypervolume(kept, np.array([2.0, 2.0])) > 0.9 * whole
 
 
 def test_workers_that_ask_at_the_same_time_get_proposals_that_lie_apart():

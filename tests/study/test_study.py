@@ -212,3 +212,28 @@ def test_many_threads_share_a_study_without_repeating_anything():
         thread.join()
     assert len({tuple(trial.values.items()) for trial in study.trials.values()}) == 40
     assert sorted(study.ended) == list(range(40))
+
+
+def test_several_objectives_give_a_pareto_front():
+    goals = [afina.Objective("error", "min"), afina.Objective("speed", "max")]
+    study = afina.Study(space(), objective=goals, seed=0, max_trials=15)
+    assert study.algorithm.name == "pareto"
+    while (trial := study.ask()) is not None:
+        units = trial.values["units"]
+        study.tell(trial, {"error": loss_of(trial.values), "speed": 100.0 - units})
+    front = study.get_pareto_front()
+    rows = [trial.losses for trial in study.trials.values()]
+    for trial in front:
+        assert not any(
+            row != trial.losses and all(a <= b for a, b in zip(row, trial.losses, strict=True))
+            for row in rows
+        )
+    assert len(front) >= 3
+    assert front[0].losses == (front[0].metrics["error"], -front[0].metrics["speed"])
+
+
+def test_the_front_of_one_objective_is_its_best_trial():
+    study = afina.Study(space(), objective=LOSS, algorithm=Random(seed=0), max_trials=6)
+    run(study)
+    assert study.get_pareto_front() == [study.best_trial]
+    assert "takes at least" in str(study.advice())

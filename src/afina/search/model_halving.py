@@ -25,6 +25,7 @@ MOST_FIRST = 27
 # The part of all epochs that goes to trainings which are not chosen for their early epochs, if
 # those say nothing of the end; less where they do.
 PROBES = 0.3
+FIRST_PROBE = 0.6  # of a full training: the first one comes after two trainings' worth of epochs
 # The part of fresh configurations that the model has no say in. It costs little, as they begin
 # short, and finds what a model that is wrong would never look at.
 UNGUIDED = 0.2
@@ -173,7 +174,7 @@ class ModelBasedHalving:
         """
         top = self.ends[-1]
         epochs = {stage.number: stage.epochs for stage in state.stages}
-        spent = probed = 0
+        spent = probed = probes = 0
         parts = [(stage.parent, stage.epochs) for stage in state.stages]
         parts += [(trial.parent, trial.end_epoch or top) for trial in running]
         for parent, end in parts:
@@ -181,8 +182,11 @@ class ModelBasedHalving:
             spent += end - start
             if end == top and len(self.ends) > 2 and start < self.ends[-2]:
                 probed += end - start
+                probes += 1
         waiting = [stage for stage in paused if stage.rung == 0]
-        due = probed + top / 2 < PROBES * (1 - trust) * spent
+        # Before there are probes, trust is what good beginners say of themselves.
+        share = PROBES * max(1 - trust, 1 / (1 + probes))
+        due = probed + FIRST_PROBE * top < share * spent
         return min(waiting, key=lambda stage: stage.number) if due and waiting else None
 
     def _reach(self, stage: Stage, horizon: int) -> int:

@@ -43,7 +43,7 @@ MODEL_LIMIT = 200
 BOXED_OBJECTIVES = 3
 SMALLEST_NOISE = 1e-4  # of the targets' variance
 SAME = 1e-12  # squared distance up to which points are one configuration
-BEYOND = 0.1  # how far the reference lies behind the worst result, as a part of the range
+BEYOND = 0.1  # how far the reference is put out further still, as a part of the range
 # Losses further above the best than so many times the median are all equally bad.
 WILD = 10.0
 LARGEST = 1e150  # of a loss; the difference of two is a float still
@@ -212,13 +212,15 @@ def _acquisition(processes: Sequence[GaussianProcess], targets: Array) -> Acquis
 
 
 def _reference(targets: Array) -> Array:
-    """(m,) what is just not worth having: a little behind the worst result.
+    """(m,) what is just not worth having: midway between the end of the front and the worst result.
 
-    Not behind the end of the front, as is usual: while only one end of the front has been found,
-    that is close to nothing, and no gain is to be seen anywhere else.
+    The end of the front itself, which is usual, is next to nothing while only one end of the front
+    has been found; then no gain is to be seen anywhere else, and the search stays where it is. The
+    worst result makes too much of the ends: a step beyond them is as wide as all that is bad.
     """
-    low, high = targets.min(axis=0), targets.max(axis=0)
-    return np.asarray(high + BEYOND * (high - low))
+    end = targets[pareto_front(targets)].max(axis=0)
+    high = (end + targets.max(axis=0)) / 2
+    return np.asarray(high + BEYOND * (high - targets.min(axis=0)))
 
 
 def front_targets(losses: Array) -> Array:

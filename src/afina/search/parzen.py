@@ -44,6 +44,7 @@ WIDEST = 1.0
 NARROWEST_OF_CELLS = 0.3
 # Stands for 0 where a logarithm is taken.
 TINY = 1e-300
+NEGLIGIBLE = -100.0
 ROOT = math.sqrt(2 * math.pi)
 
 
@@ -221,6 +222,8 @@ class Mixture:
             parts += self._cell_logs(rows, active)
         top = parts.max(axis=1)
         parts -= top[:, None]
+        # Nothing that small counts, and processors are slow at numbers that are nearly 0.
+        np.maximum(parts, NEGLIGIBLE, out=parts)
         np.exp(parts, out=parts)
         return top, parts
 

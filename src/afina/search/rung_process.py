@@ -281,4 +281,5 @@ class RungProcess:
     def _variance(self, cross: Array, ways: Array, own: NDArray[np.bool_]) -> Array:
         white = cross @ self._whiten.T
         prior = 1 + self.kernel.own * own + LEVEL + DRIFT * ways
-        return np.maximum(prior - np.einsum("mn,mn->m", white, white), SMALLEST_VARIANCE)
+        known: Array = np.einsum("mn,mn->m", white, white)
+        return np.asarray(np.maximum(prior - known, SMALLEST_VARIANCE))

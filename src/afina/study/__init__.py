@@ -3,8 +3,18 @@
 from afina.study.budget import Budget
 from afina.study.curves import Curves
 from afina.study.discovery import discover
+from afina.study.front import front_of
 from afina.study.ledger import Ledger
 from afina.study.seeds import choose_seed
 from afina.study.study import Study, default_algorithm
 
-__all__ = ["Budget", "Curves", "Ledger", "Study", "choose_seed", "default_algorithm", "discover"]
+__all__ = [
+    "Budget",
+    "Curves",
+    "Ledger",
+    "Study",
+    "choose_seed",
+    "default_algorithm",
+    "discover",
+    "front_of",
+]

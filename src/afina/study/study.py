@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from afina.advice import Advice, advice
+from afina.advice.resize import Limits
 from afina.errors import ArgumentError, ObjectiveError, wrong
 from afina.search import Algorithm, Auto, Done, ParetoSearch, StartFrom
 from afina.search.start import check_points
@@ -14,6 +16,7 @@ from afina.space import HyperParameters, Value
 from afina.store import TrialStore, open_store
 from afina.study.budget import Budget
 from afina.study.discovery import discover
+from afina.study.front import front_of
 from afina.study.ledger import Ledger
 from afina.study.seeds import choose_seed
 from afina.trials import (
@@ -182,6 +185,20 @@ class Study(Ledger):
         return None, {self.objective.name: float(metrics)}
 
     # -- results ------------------------------------------------------------------------------
+
+    def get_pareto_front(self) -> list[Trial]:
+        """The completed trials that no other one beats in every objective, by number."""
+        return front_of(self._trials.values())
+
+    def advice(self, *, limits: Mapping[str, Limits] | None = None) -> Advice:
+        """Says which hyperparameters matter, and what to search next; see `afina.advice.advice`.
+
+        Args:
+            limits: The least and largest value that a hyperparameter may ever have, by name.
+        """
+        direction: Any = self.objective.direction
+        trials = self._trials.values()
+        return advice(trials, self.space, direction, limits=limits, seed=self.seed)
 
     @property
     def best_trial(self) -> Trial:

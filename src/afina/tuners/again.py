@@ -14,6 +14,7 @@ from afina.advice import advice as advise
 from afina.advice.resize import Limits
 from afina.errors import ArgumentError, wrong
 from afina.store import open_store
+from afina.study import front_of
 from afina.trials import Trial
 
 if TYPE_CHECKING:
@@ -34,6 +35,19 @@ def advice(tuner: BaseTuner, *, limits: Mapping[str, Limits] | None = None) -> A
     direction: Any = study.objective.direction
     trials = study.trials.values()
     return advise(trials, study.space, direction, limits=limits, seed=study.seed)
+
+
+def get_pareto_front(tuner: BaseTuner) -> list[Any]:
+    """The completed trials that no other one beats in every objective, by number.
+
+    Args:
+        tuner: Whose trials; the front is of its single objectives, whatever its score is.
+
+    Returns:
+        Trials as `oracle.get_best_trials` gives them; their `metrics` hold the objectives.
+    """
+    found = front_of(tuner.oracle.study.trials.values())
+    return [tuner.oracle.trials[tuner.oracle.id_of(trial.number)] for trial in found]
 
 
 def report(tuner: BaseTuner, file: str | Path = "report.html") -> Path:

@@ -303,6 +303,7 @@ class BaseTuner:
     advice = again.advice
     report = again.report
     search_again = again.search_again
+    get_pareto_front = again.get_pareto_front
 
     def _forget_search(self) -> None:
         """For the copy that `search_again` makes: it has not searched yet."""

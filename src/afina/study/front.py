@@ -1,0 +1,28 @@
+"""The Pareto front of a search: the trials of which none is better in every objective."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from afina.trials import Status, Trial
+from afina.trials.pareto import pareto_front
+
+
+def front_of(trials: Iterable[Trial]) -> list[Trial]:
+    """The completed trials that no other one dominates, by number.
+
+    With one objective those of the best score. Where trainings go on, each part counts by itself.
+
+    Args:
+        trials: Of a search.
+    """
+    completed = [trial for trial in trials if trial.status is Status.COMPLETED]
+    if not completed:
+        return []
+    width = max(len(trial.losses) for trial in completed)
+    rows = [trial.losses if width else (trial.loss,) for trial in completed]
+    known = [place for place, row in enumerate(rows) if len(row) == max(width, 1)]
+    losses = np.array([rows[place] for place in known], dtype=float)
+    return [completed[known[place]] for place in sorted(pareto_front(losses).tolist())]
