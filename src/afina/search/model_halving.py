@@ -44,8 +44,8 @@ class ModelBasedHalving:
     the same time do not all ask for the same.
 
     What goes on looked good from the start, and so cannot tell whether others would have caught
-    up. Where early epochs seem to say little of the end, some of the first trainings, chosen by
-    their age alone, are therefore trained in full at once.
+    up. Therefore some short trainings, chosen by their age alone, are trained in full at once;
+    more of them where early epochs turn out to say little of the end.
 
     A training that runs is stopped where neither its own curve nor what others have made up in as
     many epochs lets hope that it becomes the best.
