@@ -137,9 +137,12 @@ class Auto:
         return State(tuple(part.init() for part in self.parts.values()))
 
     def tell(self, state: State, trial: Trial, space: Space) -> State:
-        """Tells all algorithms behind."""
-        states = zip(self.parts.values(), state.parts, strict=True)
-        told = tuple(part.tell(own, trial, space) for part, own in states)
+        """Tells all algorithms behind that may be asked in this space."""
+        numbers = not _mixed(space)
+        told = tuple(
+            part.tell(own, trial, space) if name != "cma" or numbers else own
+            for (name, part), own in zip(self.parts.items(), state.parts, strict=True)
+        )
         losses, spent = state.losses, state.spent
         if trial.loss is not None:
             losses, spent = (*losses, trial.loss), (*spent, self._share(trial))

@@ -103,10 +103,10 @@ class ParetoSearch:
 
     Example:
         >>> from afina.space import Float
-        >>> space = Space((Float("rate", 1e-4, 1e-1, sampling="log", default=1e-3),))
+        >>> space = Space((Float("dropout", 0.0, 0.5, default=0.25),))
         >>> search = ParetoSearch(seed=0)
         >>> search.ask(search.init(), Situation(number=0, space=space)).values
-        {'rate': 0.001}
+        {'dropout': 0.25}
     """
 
     seed: int = 0
