@@ -22,7 +22,7 @@ import problems
 import record
 import tables
 from contestants import ENTRIES, of_protocol
-from problem import Problem
+from problem import REFERENCES, Problem
 
 HERE = Path(__file__).resolve().parent
 SHORT = {"problems": ["branin", "cells", "optimizers"], "curves": ["curves_honest"]}
@@ -48,6 +48,8 @@ def main() -> None:
         found.append(tables.collect(options.store, protocol, labels, some, options.seeds))
     for results in found:
         show(results, options)
+        if options.lower_optima:
+            lower_optima(results.beaten)
     whole = not (options.problems or options.groups or options.short)
     if whole or options.output:
         record.write(found, options.output or HERE, options.subject)
@@ -70,6 +72,7 @@ def arguments() -> argparse.Namespace:
     add("--report", action="store_true", help="run nothing")
     add("--each", action="store_true", help="print a table by problem, too")
     add("--subject", default="afina-auto", help="whom the demands are for")
+    add("--lower-optima", action="store_true", help="into references.json, where runs beat them")
     add("--label", help="keep the runs under this name, to compare settings")
     add("--settings", type=json.loads, default={}, help="JSON: arguments of the algorithm")
     add("--peer-python", type=Path, help="interpreter that has requirements-peers.txt")
@@ -112,6 +115,15 @@ def compete(name: str, protocol: str, some: list[Problem], options: argparse.Nam
         print(f"{name} did not run through (exit code {done.returncode})", flush=True)
 
 
+def lower_optima(beaten: dict[str, float]) -> None:
+    """Keeps what runs have found as the known optima of the problems that no formula describes."""
+    kept = json.loads(REFERENCES.read_text(encoding="utf-8"))
+    for name in beaten.keys() & kept.keys():
+        kept[name]["optimum"] = min(kept[name]["optimum"], beaten[name])
+    text = json.dumps(kept, indent=1, sort_keys=True)
+    REFERENCES.write_text(text + "\n", encoding="utf-8")
+
+
 def show(results: tables.Results, options: argparse.Namespace) -> None:
     """Prints the tables."""
     what = "full trainings" if results.protocol == "S" else "epochs, in full trainings' worth"
@@ -127,7 +139,7 @@ def show(results: tables.Results, options: argparse.Namespace) -> None:
             print(f"\nDemands on {subject}")
             print(tables.demand_table(results, subject, some))
     for name, loss in results.beaten.items():
-        print(f"NOTE {name}: a run found {loss:.7g}, below the known optimum; see --references")
+        print(f"NOTE {name}: a run found {loss:.7g}, below the known optimum; see --lower-optima")
     for line in results.errors:
         print("ERROR", line)
 

@@ -7,6 +7,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from afina.search.acquisition import (
+    Feasible,
     LogExpectedImprovement,
     LowerConfidenceBound,
     log_improvement,
@@ -70,12 +71,15 @@ def test_log_improvement_rises_without_a_step_where_its_formulas_meet():
 
 
 @pytest.mark.parametrize("best", [-0.5, -30.0])
-@pytest.mark.parametrize("kind", ["log_ei", "lcb"])
+@pytest.mark.parametrize("kind", ["log_ei", "lcb", "feasible", "barely feasible"])
 def test_gradients_are_those_of_finite_differences(kind, best):
     model = process()
-    acquisition = (
-        LogExpectedImprovement(model, best) if kind == "log_ei" else LowerConfidenceBound(model, 2)
-    )
+    acquisition = {
+        "log_ei": LogExpectedImprovement(model, best),
+        "lcb": LowerConfidenceBound(model, 2),
+        "feasible": Feasible(LogExpectedImprovement(model, best), process(seed=3), 0.3),
+        "barely feasible": Feasible(LogExpectedImprovement(model, best), process(seed=3), -2.0),
+    }[kind]
     points = np.random.default_rng(1).random((5, 3))
     value, slope = acquisition.gradient(points)
     np.testing.assert_allclose(value, acquisition.value(points), rtol=1e-9)
@@ -213,3 +217,13 @@ def test_perturbations_are_points_of_the_space_near_the_given_one():
     ]
     assert 1.5 < np.mean(kept) < 2.5
     assert {row["optimizer"] for row in rows} == {"adam", "sgd", "rms"}
+
+
+def test_improvement_counts_as_often_as_a_training_is_expected_to_end():
+    model, labels = process(), process(seed=3)
+    points = np.random.default_rng(1).random((6, 3))
+    plain = LogExpectedImprovement(model, 0.0)
+    mean, variance = labels.predict(points)
+    chance = norm.cdf((3.0 - mean) / np.sqrt(variance + labels.kernel.noise))
+    value = Feasible(plain, labels, 3.0).value(points)
+    np.testing.assert_allclose(np.exp(value), np.exp(plain.value(points)) * chance)

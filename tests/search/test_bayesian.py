@@ -65,25 +65,38 @@ def test_the_first_trial_is_the_default_configuration_and_the_next_ones_spread()
     done = run(search, lambda values: 0.0, space, 9)
     first, *others = [dict(t.values) for t in done.trials]
     assert first == {"x": 0.4, "c": "b"}
-    # a Latin hypercube: each eighth of x once, each category twice
+    # a Sobol sequence: each eighth of x once, each category twice
     assert sorted(int(8 * row["x"]) for row in others) == list(range(8))
     assert sorted(row["c"] for row in others) == sorted("abcd" * 2)
 
 
-@pytest.mark.parametrize(
-    ("entries", "given", "points"), [(1, None, 4), (5, None, 7), (20, None, 10), (5, 3, 3)]
-)
-def test_the_model_takes_over_after_the_initial_points(entries, given, points):
-    space = sphere_space(entries)
+@pytest.mark.parametrize(("given", "points"), [(None, 4), (3, 3), (7, 7)])
+def test_the_model_takes_over_after_the_initial_points(given, points):
+    space = sphere_space(2)
     search = BayesianOptimization(seed=0, num_initial_points=given)
-    rows = [(space.sample(np.random.default_rng(i)), float(i)) for i in range(points)]
+    rows = [(v := space.sample(np.random.default_rng(i)), v["x0"]) for i in range(points + 2)]
     other = [(values, -loss) for values, loss in rows]
-    for count in range(1, points + 1):
+    for count in (*range(1, points), points + 1):
         one, two = (
             asked(search, told(search, r[:count], space), space, count) for r in (rows, other)
         )
         # Only a model looks at the losses.
         assert (one == two) == (count < points)
+
+
+def test_where_the_model_knows_nothing_every_third_trial_spreads():
+    space = sphere_space(3)
+    search = BayesianOptimization(seed=0)
+    rng = np.random.default_rng(0)
+    rows = [(space.sample(rng), float(rng.standard_normal())) for _ in range(12)]
+    spread = [
+        asked(search, told(search, rows[:count], space), space, count)
+        == asked(search, told(search, [(v, -x) for v, x in rows[:count]], space), space, count)
+        for count in range(4, 13)
+    ]
+    # Of mirrored results only a model makes two things. In noise it sees something at times.
+    assert sum(spread[0::3]) >= 2
+    assert not any(spread[1::3] + spread[2::3])
 
 
 def test_an_entry_found_during_the_initial_points_leaves_the_draws_of_the_others():
@@ -123,18 +136,20 @@ def test_workers_that_ask_at_the_same_time_get_proposals_that_lie_apart():
 
 
 @pytest.mark.parametrize("acquisition", ["log_ei", "lcb"])
-def test_it_leaves_a_region_where_trials_fail(acquisition):
+@pytest.mark.parametrize(("wall", "most", "best"), [(0.6, 6, 0.02), (0.0, 16, 0.11)])
+def test_it_leaves_a_region_where_trials_fail(acquisition, wall, most, best):
+    # At a wall of 0 the best result there is, 0.09, lies on the brink, where some have to fail.
     space = sphere_space(2)
 
     def loss(values):
-        if values["x0"] > 0:
+        if values["x0"] > wall:
             raise RuntimeError("out of memory")
         return sphere(values)
 
     done = run(BayesianOptimization(seed=1, acquisition=acquisition), loss, space, 30)
     failed = [t.number for t in done.trials if t.status is Status.FAILED]
-    assert 0 < len(failed) < 10
-    assert done.best < 0.15  # the best there is without the region: 0.09
+    assert 0 < len(failed) <= most
+    assert done.best < best
 
 
 @pytest.mark.parametrize("wild", [math.inf, 1e300, 1e9])

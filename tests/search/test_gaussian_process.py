@@ -187,3 +187,23 @@ def test_effects_of_single_hyperparameters_are_learnt_from_few_rows():
     unseen = features[24:]
     mean, _ = GaussianProcess(kernel, features[:24], targets[:24], groups).predict(unseen)
     assert np.corrcoef(mean, targets[24:])[0, 1] > 0.97
+
+
+def test_skill_is_the_correlation_with_what_is_predicted_for_each_row_left_out(kernel):
+    features, targets = data(14)
+    process = GaussianProcess(kernel, features, targets, GROUPS)
+    left_out = []
+    for row in range(14):
+        others = np.arange(14) != row
+        rest = GaussianProcess(kernel, features[others], targets[others], GROUPS, process.mean)
+        left_out.append(rest.predict(features[[row]])[0][0])
+    assert process.skill() == pytest.approx(np.corrcoef(targets, left_out)[0, 1])
+
+
+def test_a_process_of_chance_has_no_skill_and_one_row_says_nothing():
+    rng = np.random.default_rng(0)
+    features, targets = rng.random((40, 4)), rng.standard_normal(40)
+    assert GaussianProcess(kernel_mode(3, 1e-4), features, targets, GROUPS).skill() < 0.3
+    assert GaussianProcess(kernel_mode(3, 1e-4), features[:1], targets[:1], GROUPS).skill() == 0
+    equal = np.zeros(40)
+    assert GaussianProcess(kernel_mode(3, 1e-4), features, equal, GROUPS).skill() == 0

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afina.errors import ArgumentError, wrong
+from afina.search import sobol
 from afina.search.acquisition import (
     Acquisition,
+    Feasible,
     LogExpectedImprovement,
     LowerConfidenceBound,
     maximise,
@@ -43,6 +45,11 @@ Values = tuple[tuple[str, Value], ...]
 # by fewer trials than the posterior can use.
 FIT_LIMIT = 100
 MODEL_LIMIT = 300
+# The least that a model can learn of. Each of its first proposals beats three of four random ones.
+INITIAL = 4
+# While a model's skill is within one standard error of none, as it is at first, and for long where
+# nearly all configurations are equally bad, every so many proposals spread over the space.
+SPREAD_EVERY = 3
 # A model that has promised in vain so often in a row may be wrong: then every so many proposals
 # are plain draws, which cost little where the optimum is found, and find another hill if not.
 STALLED = 10
@@ -80,15 +87,18 @@ class State:
 class BayesianOptimization:
     """Models the objective with a Gaussian process and tries what may improve on it most.
 
-    The first trials spread over the space: the default configuration, then a Latin hypercube.
-    Each later proposal fits the process to all results so far and maximises the logarithm of the
-    expected improvement. Trials still running count as if they had scored what is expected of
-    them, so any number of workers can ask at once. No configuration is tried twice.
+    The first trials spread over the space: the default configuration, then a Sobol sequence. Each
+    later proposal fits the process to all results so far and maximises the logarithm of the
+    expected improvement. As long as the process predicts results that it has not seen no better
+    than chance, one proposal of three goes on spreading. Where trials have failed, a second process
+    learns where they do, and an improvement counts as often as a training there is expected not to
+    fail. Trials still running count as if they had scored what is expected of them, so any number
+    of workers can ask at once. No configuration is tried twice.
 
     Args:
         seed: Fixes every draw: the same seed and the same history give the same proposals.
-        num_initial_points: How many trials spread before the model takes over. None takes the
-            number of hyperparameters plus 2, at least 4 and at most 10.
+        num_initial_points: How many trials spread before the model takes over. None takes 4,
+            whatever the number of hyperparameters: see above.
         alpha: Smallest variance of the noise, as a part of the variance of the results.
         beta: Weight of the uncertainty; used by `acquisition="lcb"` alone.
         acquisition: "log_ei" (expected improvement) or "lcb" (mean minus beta deviations).
@@ -166,15 +176,15 @@ class BayesianOptimization:
         rng = np.random.default_rng([self.seed, situation.number])
         geometry = _geometry(space)
         started = len(state.told) + len(situation.running)
-        initial = self.num_initial_points or min(max(len(geometry.tunable) + 2, 4), 10)
+        initial = self.num_initial_points or INITIAL
         completed = sum(told.loss is not None for told in state.told)
         points = np.zeros((0, geometry.dim))
         if started < initial:
-            points = self._spread(geometry, started, initial)
+            points = sobol.point(geometry, started, self.seed)
         elif completed >= 2 and not (_stalled(state.told) and started % EXPLORE_EVERY == 0):
             # The model needs two results to know of a difference, however many trials are running.
             with one_blas_thread():
-                points = self._promising(geometry, state.told, situation.running, rng)
+                points = self._promising(geometry, state.told, situation.running, rng, started)
         for point in points:
             values = geometry.decode(point)
             if not is_tried(key_of(values, space)):
@@ -185,47 +195,51 @@ class BayesianOptimization:
         # A running trial may still discover entries that make the space larger.
         return Wait() if situation.running else Done(all_tried(space))
 
-    def _spread(self, geometry: Geometry, index: int, count: int) -> Array:
-        """The point of the initial design at `index` of `count`.
-
-        The default configuration first: people choose defaults that work. Then a Latin hypercube,
-        in which each entry's values are spread evenly for any number of points. Its draws go by
-        the entry's place, so entries discovered later leave the others where they were.
-        """
-        if index == 0:
-            return geometry.encode([geometry.space.defaults()])
-        units = np.empty((1, len(geometry.tunable)))
-        for column in range(len(geometry.tunable)):
-            rng = np.random.default_rng([self.seed, column, count])
-            strata = rng.permutation(count - 1)
-            units[0, column] = (strata[index - 1] + rng.random(count - 1)[index - 1]) / (count - 1)
-        return geometry.place(units)
-
     def _promising(
         self,
         geometry: Geometry,
         told: Sequence[Told],
         running: Sequence[Trial],
         rng: np.random.Generator,
+        started: int,
     ) -> Array:
         """Points in the order of what the model expects of them, the most promising first."""
-        kept = _kept([t.loss for t in told], MODEL_LIMIT)
-        targets = standardised([told[index].loss for index in kept])
-        points = _encoded(geometry, [told[index].values for index in kept])
-        features, groups = geometry.embed(points), geometry.groups
-        noise_floor = max(self.alpha, SMALLEST_NOISE)
-        fitted = _kept(targets, FIT_LIMIT)
-        kernel = _fit(
-            features[fitted].tobytes(), targets[fitted].tobytes(), groups.tobytes(), noise_floor
-        )
-        process = GaussianProcess(kernel, features, targets, groups)
+        kept = [told[index] for index in _kept([t.loss for t in told], MODEL_LIMIT)]
+        points = _encoded(geometry, [t.values for t in kept])
+        features = geometry.embed(points)
+        good = np.array([t.loss is not None for t in kept])
+        targets = standardised([t.loss for t in kept if t.loss is not None])
+        process = self._process(features[good], targets, geometry)
+        first = self.num_initial_points or INITIAL
+        turn, rest = divmod(started - first, SPREAD_EVERY)
+        if not rest and process.skill() * math.sqrt(len(targets)) < 1:
+            # What it predicts may as well be chance: some trials go on spreading.
+            return sobol.point(geometry, first + turn, self.seed)
+        taken = features
         if running:
             pending = _encoded(geometry, [tuple(trial.values.items()) for trial in running])
             process = process.believe(geometry.embed(pending))
+            taken = np.concatenate([features, geometry.embed(pending)])
+        acquisition = self._acquisition(process)
+        if not good.all():
+            labels = standardised((~good).tolist())
+            middle = float(labels.min() + labels.max()) / 2
+            acquisition = Feasible(acquisition, self._process(features, labels, geometry), middle)
         order = np.argsort(targets, kind="stable")
-        found = maximise(self._acquisition(process), geometry, points[order], rng)
-        nearest = squared_distances(geometry.embed(found), process.features).min(axis=1)
+        found = maximise(acquisition, geometry, points[good][order], rng)
+        nearest = squared_distances(geometry.embed(found), taken).min(axis=1)
         return np.asarray(found[nearest > SAME])
+
+    def _process(self, features: Array, targets: Array, geometry: Geometry) -> GaussianProcess:
+        """The posterior under the kernel that fits best."""
+        fitted = _kept(targets, FIT_LIMIT)
+        kernel = _fit(
+            features[fitted].tobytes(),
+            targets[fitted].tobytes(),
+            geometry.groups.tobytes(),
+            max(self.alpha, SMALLEST_NOISE),
+        )
+        return GaussianProcess(kernel, features, targets, geometry.groups)
 
     def _acquisition(self, process: GaussianProcess) -> Acquisition:
         """What to maximise, given the model."""

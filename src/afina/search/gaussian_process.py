@@ -266,6 +266,22 @@ class GaussianProcess:
         variance_gradient = np.einsum("mn,mnf->mf", -2 * white @ self._whiten, slopes)
         return self.mean + cross @ self._alpha, variance, mean_gradient, variance_gradient
 
+    def skill(self) -> float:
+        """Correlation of the targets with what the others predict for each of them, from -1 to 1.
+
+        Source:
+            Rasmussen & Williams, section 5.4.2: leaving one out needs no other posterior. The
+            mean, and the kernel, stay as they are.
+        """
+        if len(self.targets) < 2:
+            return 0.0
+        left_out = self.targets - self._alpha / np.square(self._whiten).sum(axis=0)
+        spread = self.targets.std() * left_out.std()
+        if not spread > 0:
+            return 0.0
+        centred = (self.targets - self.targets.mean()) * (left_out - left_out.mean())
+        return float(centred.mean() / spread)
+
     def _covariance(self, scaled: Array) -> Array:
         """(m, n) prior covariances of rows (m, f), divided by the lengthscales, with the data."""
         joint = _matern(squared_distances(scaled, self._scaled))
