@@ -81,14 +81,16 @@ def ours(names: list[str], problems: list[str], trials: int, seeds: int) -> Iter
 
 
 def theirs(python: str, samplers: list[str], problems: list[str], options: list[str]) -> Any:
-    script = Path(__file__).with_name("peer.py")
-    one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    here = Path(__file__).parent
+    script = here / "peers" / "optuna_search.py"
+    threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    extra = {**dict.fromkeys(threads, "1"), "PYTHONPATH": str(here)}
     for sampler in samplers:
         with subprocess.Popen(
             [python, str(script), sampler, *options, "--problems", *problems],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **one_thread},
+            env={**os.environ, **extra},
         ) as process:
             assert process.stdout is not None
             for line in process.stdout:

@@ -161,7 +161,8 @@ class Feasible:
         mean, variance = self.process.predict(features)
         spread = np.sqrt(variance + self.process.kernel.noise)
         z = (self.middle - mean) / spread
-        return self.inner.value(features) + log_ndtr(z) + CAUTION * np.minimum(z + 1, 0.0)
+        caution = CAUTION * np.minimum(z + 1, 0.0)
+        return np.asarray(self.inner.value(features) + log_ndtr(z) + caution)
 
     def gradient(self, features: Array) -> tuple[Array, Array]:
         """See `Acquisition`."""
