@@ -67,6 +67,7 @@ ENTRIES: dict[str, Entry] = {
         "S",
         "keras-tuner",
         "keras-tuner",
+        most=50,
         settings={"name": "bayesian"},
     ),
     "kt-hyperband": Entry(

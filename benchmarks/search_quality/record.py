@@ -33,6 +33,7 @@ configuration that a search has found after so many trainings?
   Tuner, Afina), else all entries at all times; ordered choices as whole numbers or ordinals. All
   run with their defaults, one worker, one thread. The default configuration of every space is a
   random one, as some searches begin with it.
+- The searches with Gaussian processes but Afina's get 50 trials, as they take minutes for more.
 - "Tuning" problems were looked at while Afina's defaults were chosen; "held-out" ones were not.
 - The processor time a trial was taken while other work ran: read it as an order of magnitude.
 """

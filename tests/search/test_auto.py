@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from afina.errors import ArgumentError
-from afina.search import Auto, Done, Random, Situation
+from afina.search import Auto, Done, Random, Situation, Suggestion
 from afina.search.auto import MANY
 from afina.space import Choice, Float, Int, Parent, Space
 from afina.testing import check_algorithm
+from afina.testing.algorithms import assert_valid
 from afina.testing.toys import (
     conditional_loss,
     conditional_space,
@@ -17,6 +20,8 @@ from afina.testing.toys import (
     sphere,
     sphere_space,
 )
+
+from ..space.strategies import spaces
 
 
 def test_it_keeps_the_promises_of_every_algorithm():
@@ -38,22 +43,43 @@ def test_trainings_too_short_to_cut_are_planned_whole():
     assert {(t.schedule.start_epoch, t.schedule.end_epoch) for t in done.trials} == {(0, 3)}
 
 
-@pytest.mark.parametrize(
-    ("space", "names"),
-    [
-        (sphere_space(3), {"bayesian"}),
-        (finite_space(), {"bayesian"}),
-        (conditional_space(), {"bayesian", "tpe"}),
-        (Space((Choice("a", ["x", "y", "z"]), Choice("b", ["x", "y", "z"]))), {"bayesian", "tpe"}),
-    ],
-)
-def test_the_choice_follows_the_space(space, names):
+@pytest.mark.parametrize("choices", [False, True])
+def test_where_distances_say_nothing_another_takes_turns(choices):
     search = Auto(seed=0)
-    chosen = {
-        search.explain(search.init(), Situation(number=number, space=space)).split(":")[0]
-        for number in range(4)
-    }
-    assert chosen == names
+    names = Space(tuple(Choice(f"c{i}", ["x", "y", "z"]) for i in range(5)))
+    space = names if choices else sphere_space(5)
+    turns = 0
+    for seed in range(5):  # chance alone looks like skill at times
+        noise = iter(np.random.default_rng(seed).standard_normal(40))
+        state = run(search, lambda values, noise=noise: float(next(noise)), space, 24).state
+        for number in (24, 25):
+            explained = search.explain(state, Situation(number=number, space=space))
+            turns += explained.startswith("tpe")
+    assert (turns >= 2) == choices
+
+
+def test_where_a_process_predicts_choices_it_has_all_turns():
+    search = Auto(seed=0)
+    space = Space(tuple(Choice(f"c{i}", ["x", "y", "z"]) for i in range(5)))
+
+    def loss(values):
+        return float(sum((i + 1) * "xyz".index(v) for i, v in enumerate(values.values())))
+
+    state = run(search, loss, space, 16).state
+    for number in range(16, 20):
+        explained = search.explain(state, Situation(number=number, space=space))
+        assert explained.startswith("bayesian: ")
+        assert "predicts them" in explained
+
+
+def test_it_goes_on_while_the_model_expects_a_gain():
+    space, calls = sphere_space(6), iter(range(1000))
+
+    def loss(values):  # the first is the best for long: luck, while all others show the way
+        return sphere(values) if next(calls) else 0.05
+
+    going = run(Auto(seed=0, stop_when_unlikely=True), loss, space, 45)
+    assert going.done is None or going.best < 0.05
 
 
 def test_long_searches_are_handed_over():
@@ -91,6 +117,23 @@ def test_it_stops_when_nothing_is_to_be_gained_and_not_before():
     steady = iter(range(1000, 0, -1))
     going = run(Auto(seed=0, stop_when_unlikely=True), lambda values: next(steady), space, 40)
     assert going.done is None
+
+
+@settings(max_examples=8, deadline=None)
+@given(spaces(max_entries=5), st.integers(0, 1000))
+def test_in_spaces_of_all_kinds_it_proposes_what_they_allow(space, seed):
+    rng = np.random.default_rng(seed)
+
+    def loss(values):
+        if rng.random() < 0.2:
+            raise RuntimeError("broken")
+        return float(rng.standard_normal())
+
+    def check(state, situation, answer):
+        if isinstance(answer, Suggestion):
+            assert_valid(answer.values, situation.space)
+
+    run(Auto(seed=seed), loss, space, 14, 2, watch=check)
 
 
 def test_wrong_epochs_are_refused():

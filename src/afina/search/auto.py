@@ -29,7 +29,14 @@ FEWEST_EPOCHS = 4
 
 MIXED = 0.5
 """Part of the hyperparameters that are unordered or conditional from which on the distances of a
-Gaussian process say less, and half of the trials go to an estimator that needs none."""
+Gaussian process may say little."""
+
+EVIDENCE = 12
+"""Completed trials from which on it is known whether they do."""
+
+SURE = 2.0
+"""Standard errors of a correlation by which they must differ from nothing. One would not do: the
+process is fitted to the same results, and has chosen them."""
 
 PATIENCE = 20
 """Full trainings' worth of trials without a gain, at least, before more are called in vain."""
@@ -39,6 +46,9 @@ BY_DIMENSION = 5
 
 GAIN = 0.01
 """Of the distance from the median to the best: what is less is no gain."""
+
+HOPE = 0.01
+"""The same for what the model expects, in deviations of the results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +73,10 @@ class Auto:
 
     - With `max_epochs`: `ModelBasedHalving`, which begins with short trainings.
     - Without: a Gaussian process (`BayesianOptimization`). Where at least half of the
-      hyperparameters are unordered or conditional, every other trial is `TPE`'s instead, whose
-      weakness is another: neither then costs more than twice the trials of the better one.
+      hyperparameters are unordered or conditional, and from the twelfth result on the process
+      still predicts each result from the others no better than chance, every other trial is
+      `TPE`'s, whose weakness is another: neither then costs more than twice the trials of the
+      better one.
     - Beyond 300 finished trials: `CMAES` where all are numbers and always active, else `TPE`.
 
     All of them learn from all trials, whoever proposed them.
@@ -73,14 +85,19 @@ class Auto:
         max_epochs: Epochs of a full training; None where the user plans them.
         seed: Fixes every draw; from 0 up.
         stop_when_unlikely: Whether to end the search when a better result has become unlikely: no
-            gain worth the name for max(20, 5 d) full trainings of d hyperparameters.
+            gain worth the name for max(20, 5 d) full trainings of d hyperparameters and, where a
+            Gaussian process searches, its best proposal is expected to gain less than 1 % of a
+            deviation of the results.
 
     Raises:
         ArgumentError: An argument is out of range.
 
     Source:
         Which algorithm where: section "Which sampler" of the AutoSampler of OptunaHub, and
-        Eggensperger et al. on conditional spaces, with the change that neither is trusted alone.
+        Eggensperger et al. on conditional spaces, with the change that the results decide. When
+        to stop: the expected improvement as in Nguyen et al., "Regret for expected improvement over
+        the best-observed value and stopping condition" (ACML 2017); compare Makarova et al.,
+        "Automatic termination for hyperparameter optimization", arXiv:2104.08166.
 
     Example:
         >>> from afina.space import Float
@@ -123,10 +140,14 @@ class Auto:
             assert self.max_epochs is not None
             return {"model-halving": ModelBasedHalving(max_epochs=self.max_epochs, seed=self.seed)}
         return {
-            "bayesian": BayesianOptimization(seed=self.seed),
+            "bayesian": self._process,
             "tpe": TPE(seed=self.seed),
             "cma": CMAES(seed=self.seed),
         }
+
+    @property
+    def _process(self) -> BayesianOptimization:
+        return BayesianOptimization(seed=self.seed)
 
     @property
     def _in_parts(self) -> bool:
@@ -150,7 +171,7 @@ class Auto:
 
     def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
         """What the chosen algorithm proposes."""
-        vain = self._in_vain(state, situation.space)
+        vain = self._in_vain(state, situation)
         if vain is not None:
             return Wait() if situation.running else Done(vain)
         chosen, _ = self._choice(state, situation)
@@ -180,10 +201,16 @@ class Auto:
             if not share:
                 return "cma", f"{state.finished} trials, and nothing but numbers"
             return "tpe", f"{state.finished} trials, more than a Gaussian process sees"
-        if share < MIXED:
-            return "bayesian", "a Gaussian process, as there are few trials yet"
-        turn = "this trial is the one's" if situation.number % 2 else "this trial is the other's"
-        why = f"{share:.0%} of the space is unordered or conditional, so two take turns; {turn}"
+        why = "a Gaussian process, as there are few trials yet"
+        if share < MIXED or len(state.losses) < EVIDENCE:
+            return "bayesian", why
+        skill = self._process.skill(state.parts[0], situation.space)
+        if skill * math.sqrt(len(state.losses)) >= SURE:
+            return "bayesian", f"{why} and it predicts them (correlation {skill:.2f})"
+        why = (
+            f"{share:.0%} of the space is unordered or conditional, and a Gaussian process does "
+            f"not predict it (correlation {skill:.2f}), so two take turns"
+        )
         return ("tpe" if situation.number % 2 else "bayesian"), why
 
     def _share(self, trial: Trial) -> float:
@@ -193,11 +220,12 @@ class Auto:
         done = len(trial.curve) or (trial.end_epoch or self.max_epochs) - trial.start_epoch
         return done / self.max_epochs
 
-    def _in_vain(self, state: State, space: Space) -> str | None:
+    def _in_vain(self, state: State, situation: Situation) -> str | None:
         """Why more trials would be in vain; None where they may gain something."""
         if not self.stop_when_unlikely or not state.losses:
             return None
-        patience = max(PATIENCE, BY_DIMENSION * sum(entry.count != 1 for entry in space))
+        entries = sum(entry.count != 1 for entry in situation.space)
+        patience = max(PATIENCE, BY_DIMENSION * entries)
         spent, first = 0.0, len(state.losses)
         while first > 0 and spent < patience:
             first -= 1
@@ -210,6 +238,11 @@ class Auto:
             return None
         least = GAIN * (ordered[len(ordered) // 2] - min(before))
         if min(since) < min(before) - least:
+            return None
+        if (
+            self._choice(state, situation)[0] == "bayesian"
+            and self._process.promise(state.parts[0], situation) > HOPE
+        ):
             return None
         return f"improvement has become unlikely: none in the last {patience} full trainings"
 

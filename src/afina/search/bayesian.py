@@ -83,6 +83,26 @@ class State:
     """Keys of their configurations."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What the model makes of the finished trials, or of `MODEL_LIMIT` of them."""
+
+    features: Array
+    """(n, f) of all of these."""
+
+    good: NDArray[np.bool_]
+    """(n,) which of them have a loss."""
+
+    targets: Array
+    """Of those, in their order; standardised."""
+
+    best_first: Array
+    """The encoded points of those, sorted."""
+
+    process: GaussianProcess
+    """Of those."""
+
+
 @dataclass(frozen=True)
 class BayesianOptimization:
     """Models the objective with a Gaussian process and tries what may improve on it most.
@@ -195,6 +215,34 @@ class BayesianOptimization:
         # A running trial may still discover entries that make the space larger.
         return Wait() if situation.running else Done(all_tried(space))
 
+    def skill(self, state: State, space: Space) -> float:
+        """How well the model predicts results that it has not seen: a correlation, from -1 to 1.
+
+        Source:
+            See `GaussianProcess.skill`. With n results, chance alone makes about 1 / sqrt(n).
+        """
+        if sum(told.loss is not None for told in state.told) < 2:
+            return 0.0
+        with one_blas_thread():
+            return self._seen(_geometry(space), state.told).process.skill()
+
+    def promise(self, state: State, situation: Situation) -> float:
+        """What the best proposal is expected to gain, in deviations of the results so far.
+
+        0 where the results do not differ; infinite where there are fewer than two.
+        """
+        if sum(told.loss is not None for told in state.told) < 2:
+            return math.inf
+        geometry = _geometry(situation.space)
+        rng = np.random.default_rng([self.seed, situation.number])
+        with one_blas_thread():
+            seen = self._seen(geometry, state.told)
+            if not seen.targets.any():
+                return 0.0
+            worth = self._worth(geometry, seen, situation.running, "log_ei")
+            found = maximise(worth, geometry, seen.best_first, rng)
+            return float(np.exp(worth.value(geometry.embed(found[:1]))[0]))
+
     def _promising(
         self,
         geometry: Geometry,
@@ -204,31 +252,55 @@ class BayesianOptimization:
         started: int,
     ) -> Array:
         """Points in the order of what the model expects of them, the most promising first."""
+        seen = self._seen(geometry, told)
+        first = self.num_initial_points or INITIAL
+        turn, rest = divmod(started - first, SPREAD_EVERY)
+        if not rest and seen.process.skill() * math.sqrt(len(seen.targets)) < 1:
+            # What it predicts may as well be chance: some trials go on spreading.
+            return sobol.point(geometry, first + turn, self.seed)
+        worth = self._worth(geometry, seen, running, self.acquisition)
+        found = maximise(worth, geometry, seen.best_first, rng)
+        taken = seen.features
+        if running:
+            pending = _encoded(geometry, [tuple(trial.values.items()) for trial in running])
+            taken = np.concatenate([taken, geometry.embed(pending)])
+        nearest = squared_distances(geometry.embed(found), taken).min(axis=1)
+        return np.asarray(found[nearest > SAME])
+
+    def _seen(self, geometry: Geometry, told: Sequence[Told]) -> Seen:
+        """What the model makes of the finished trials, two of them completed at least."""
         kept = [told[index] for index in _kept([t.loss for t in told], MODEL_LIMIT)]
         points = _encoded(geometry, [t.values for t in kept])
         features = geometry.embed(points)
         good = np.array([t.loss is not None for t in kept])
         targets = standardised([t.loss for t in kept if t.loss is not None])
         process = self._process(features[good], targets, geometry)
-        first = self.num_initial_points or INITIAL
-        turn, rest = divmod(started - first, SPREAD_EVERY)
-        if not rest and process.skill() * math.sqrt(len(targets)) < 1:
-            # What it predicts may as well be chance: some trials go on spreading.
-            return sobol.point(geometry, first + turn, self.seed)
-        taken = features
+        best_first = points[good][np.argsort(targets, kind="stable")]
+        return Seen(features, good, targets, best_first, process)
+
+    def _worth(
+        self,
+        geometry: Geometry,
+        seen: Seen,
+        running: Sequence[Trial],
+        acquisition: AcquisitionName,
+    ) -> Acquisition:
+        """What to maximise, given the model, what runs and what has failed."""
+        process = seen.process
         if running:
             pending = _encoded(geometry, [tuple(trial.values.items()) for trial in running])
             process = process.believe(geometry.embed(pending))
-            taken = np.concatenate([features, geometry.embed(pending)])
-        acquisition = self._acquisition(process)
-        if not good.all():
-            labels = standardised((~good).tolist())
-            middle = float(labels.min() + labels.max()) / 2
-            acquisition = Feasible(acquisition, self._process(features, labels, geometry), middle)
-        order = np.argsort(targets, kind="stable")
-        found = maximise(acquisition, geometry, points[good][order], rng)
-        nearest = squared_distances(geometry.embed(found), taken).min(axis=1)
-        return np.asarray(found[nearest > SAME])
+        # The best expected result, not the best measured one: that may have been luck. Running
+        # trials take part, or their believed success would look like a promise of its own.
+        expected, _ = process.predict(process.features)
+        worth: Acquisition = LogExpectedImprovement(process, float(expected.min()))
+        if acquisition == "lcb":
+            worth = LowerConfidenceBound(process, self.beta)
+        if seen.good.all():
+            return worth
+        labels = standardised((~seen.good).tolist())
+        middle = float(labels.min() + labels.max()) / 2
+        return Feasible(worth, self._process(seen.features, labels, geometry), middle)
 
     def _process(self, features: Array, targets: Array, geometry: Geometry) -> GaussianProcess:
         """The posterior under the kernel that fits best."""
@@ -240,15 +312,6 @@ class BayesianOptimization:
             max(self.alpha, SMALLEST_NOISE),
         )
         return GaussianProcess(kernel, features, targets, geometry.groups)
-
-    def _acquisition(self, process: GaussianProcess) -> Acquisition:
-        """What to maximise, given the model."""
-        if self.acquisition == "lcb":
-            return LowerConfidenceBound(process, self.beta)
-        # The best expected result, not the best measured one: that may have been luck. Running
-        # trials take part, or their believed success would look like a promise of its own.
-        expected, _ = process.predict(process.features)
-        return LogExpectedImprovement(process, float(expected.min()))
 
 
 @functools.lru_cache(maxsize=4)
