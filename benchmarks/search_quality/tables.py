@@ -224,7 +224,8 @@ def _epoch_rows(results: Results, subject: str, problems: list[Problem]) -> list
     points = range(1, M_TRAININGS[-1] + 1)
     reached = next((n for n in points if mean(subject, n) <= final), float("inf"))
     text = "trainings' worth for what Keras Tuner's Hyperband has at 20: at most 10"
-    rows.append(Row(text, reached, float("nan") if np.isnan(final) else 10.0))
+    unknown = np.isnan(final) or np.isnan(mean(subject, M_TRAININGS[-1]))
+    rows.append(Row(text, reached, float("nan") if unknown else 10.0))
     for point in M_TRAININGS:
         for name in results.regrets:
             if name != "random" and not name.startswith("afina"):

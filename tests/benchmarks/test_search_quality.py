@@ -317,6 +317,19 @@ def test_what_must_be_reached_is_told_only_of_those_who_have_run():
     assert known["numeric at 25: not worse than random"]
 
 
+def test_the_epochs_for_what_hyperband_has_in_the_end_are_counted_or_said_to_be_never_enough():
+    falling = np.linspace(1.0, 0.05, 20).tolist()
+    runs = {"afina-auto": [falling], "random": [[1.0] * 20], "kt-hyperband": [[0.62] * 20]}
+    for ours, wanted in ((falling, 9), ([0.9] * 20, math.inf)):
+        found = results(**{**runs, "afina-auto": [ours]})
+        found.protocol = "M"
+        first = tables.demands(found, "afina-auto", found.problems)[0]
+        assert (first.ours, first.known, first.reached) == (wanted, True, wanted == 9)
+    found = results(**{**runs, "afina-auto": [falling[:9]]})
+    found.protocol = "M"
+    assert not tables.demands(found, "afina-auto", found.problems)[0].known
+
+
 def test_a_short_run_writes_the_tables_the_numbers_and_the_plots(tmp_path):
     command = [sys.executable, str(BENCHMARKS / "search_quality" / "run.py"), "--short"]
     command += ["--store", str(tmp_path / "runs"), "--output", str(tmp_path), "--seeds", "1"]

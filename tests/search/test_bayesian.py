@@ -70,15 +70,28 @@ def test_the_first_trial_is_the_default_configuration_and_the_next_ones_spread()
     assert sorted(row["c"] for row in others) == sorted("abcd" * 2)
 
 
-@pytest.mark.parametrize(("given", "points"), [(None, 4), (3, 3), (7, 7)])
-def test_the_model_takes_over_after_the_initial_points(given, points):
-    space = sphere_space(2)
+@pytest.mark.parametrize(
+    ("entries", "given", "trials", "points"),
+    [
+        (1, None, None, 4),
+        (5, None, None, 7),
+        (5, None, 100, 7),
+        (5, None, 20, 5),
+        (5, None, 10, 4),
+        (20, None, None, 10),
+        (5, 3, 100, 3),
+    ],
+)
+def test_the_model_takes_over_after_the_initial_points(entries, given, trials, points):
+    space = sphere_space(entries)
     search = BayesianOptimization(seed=0, num_initial_points=given)
+    # The second after them: the first may spread too, where so few results say nothing.
     rows = [(v := space.sample(np.random.default_rng(i)), v["x0"]) for i in range(points + 2)]
     other = [(values, -loss) for values, loss in rows]
     for count in (*range(1, points), points + 1):
+        situation = Situation(number=count, space=space, max_trials=trials)
         one, two = (
-            asked(search, told(search, r[:count], space), space, count) for r in (rows, other)
+            search.ask(told(search, r[:count], space), situation).values for r in (rows, other)
         )
         # Only a model looks at the losses.
         assert (one == two) == (count < points)
@@ -88,11 +101,11 @@ def test_where_the_model_knows_nothing_every_third_trial_spreads():
     space = sphere_space(3)
     search = BayesianOptimization(seed=0)
     rng = np.random.default_rng(0)
-    rows = [(space.sample(rng), float(rng.standard_normal())) for _ in range(12)]
+    rows = [(space.sample(rng), float(rng.standard_normal())) for _ in range(13)]
     spread = [
         asked(search, told(search, rows[:count], space), space, count)
         == asked(search, told(search, [(v, -x) for v, x in rows[:count]], space), space, count)
-        for count in range(4, 13)
+        for count in range(5, 14)
     ]
     # Of mirrored results only a model makes two things. In noise it sees something at times.
     assert sum(spread[0::3]) >= 2

@@ -9,6 +9,7 @@ import pytest
 import afina as kt
 from afina.errors import ArgumentError
 from afina.tuners import random_baseline
+from afina.tuners.winner import best_epochs
 
 RNG = np.random.default_rng(1)
 X = RNG.normal(size=(240, 6)).astype("float32")
@@ -134,3 +135,13 @@ def test_random_search_at_equal_epochs_is_a_baseline(tuner):
     assert f"random search ({score:.4g})" in str(verdict)
     with pytest.raises(ArgumentError, match="must be from 1 to 20"):
         random_baseline(tuner, *TRAIN, epochs=21, **data)
+
+
+def test_epochs_of_promoted_trainings_count_from_their_beginning(tmp_path):
+    tuner = kt.Hyperband(build, "val_accuracy", max_epochs=4, factor=2, seed=0, directory=tmp_path)
+    tuner.search(*TRAIN, validation_split=0.25, batch_size=16, verbose=0)
+    trials = tuner.oracle.study.trials.values()
+    for trial in trials:
+        best = trial.start_epoch + 1 + min(range(len(trial.curve)), key=trial.curve.__getitem__)
+        assert best_epochs(trial) == best
+    assert any(best_epochs(trial) > trial.start_epoch > 0 for trial in trials)

@@ -44,7 +44,8 @@ def _of_counts(advice: Advice) -> str:
     if advice.best is not None and advice.best.loss is not None:
         loss = advice.best.loss
         score = -loss if advice.direction == "max" else loss
-        text += f" Best: {score:.6g} (trial {advice.best.number})."
+        which = "Best of the others" if counts.shorter else "Best"
+        text += f" {which}: {score:.6g} (trial {advice.best.number})."
     return text
 
 

@@ -43,10 +43,12 @@ Values = tuple[tuple[str, Value], ...]
 
 # What one proposal costs grows with the cube of the trials it looks at. Lengthscales are settled
 # by fewer trials than the posterior can use.
-FIT_LIMIT = 100
+FIT_LIMIT = 64
 MODEL_LIMIT = 300
-# The least that a model can learn of. Each of its first proposals beats three of four random ones.
-INITIAL = 4
+# Trials that spread before the model takes over: the least that it can learn of, and the most. In
+# a short search they may be a quarter of all, as in SMAC.
+INITIAL = (4, 10)
+INITIAL_PART = 0.25
 # While a model's skill is within one standard error of none, as it is at first, and for long where
 # nearly all configurations are equally bad, every so many proposals spread over the space.
 SPREAD_EVERY = 3
@@ -117,8 +119,9 @@ class BayesianOptimization:
 
     Args:
         seed: Fixes every draw: the same seed and the same history give the same proposals.
-        num_initial_points: How many trials spread before the model takes over. None takes 4,
-            whatever the number of hyperparameters: see above.
+        num_initial_points: How many trials spread before the model takes over. None takes the
+            number of hyperparameters plus 2, at least 4 and at most 10; where the search is known
+            to be short, at most a quarter of its trials, but 4.
         alpha: Smallest variance of the noise, as a part of the variance of the results.
         beta: Weight of the uncertainty; used by `acquisition="lcb"` alone.
         acquisition: "log_ei" (expected improvement) or "lcb" (mean minus beta deviations).
@@ -176,6 +179,16 @@ class BayesianOptimization:
             "acquisition": self.acquisition,
         }
 
+    def _initial(self, geometry: Geometry, trials: int | None) -> int:
+        """How many trials spread in a search of so many."""
+        if self.num_initial_points is not None:
+            return self.num_initial_points
+        least, most = INITIAL
+        wanted = len(geometry.tunable) + 2
+        if trials is not None:
+            wanted = min(wanted, int(INITIAL_PART * trials))
+        return min(max(wanted, least), most)
+
     def init(self) -> State:
         """Nothing tried."""
         return State()
@@ -196,7 +209,7 @@ class BayesianOptimization:
         rng = np.random.default_rng([self.seed, situation.number])
         geometry = _geometry(space)
         started = len(state.told) + len(situation.running)
-        initial = self.num_initial_points or INITIAL
+        initial = self._initial(geometry, situation.max_trials)
         completed = sum(told.loss is not None for told in state.told)
         points = np.zeros((0, geometry.dim))
         if started < initial:
@@ -204,7 +217,7 @@ class BayesianOptimization:
         elif completed >= 2 and not (_stalled(state.told) and started % EXPLORE_EVERY == 0):
             # The model needs two results to know of a difference, however many trials are running.
             with one_blas_thread():
-                points = self._promising(geometry, state.told, situation.running, rng, started)
+                points = self._promising(geometry, state.told, situation.running, rng, initial)
         for point in points:
             values = geometry.decode(point)
             if not is_tried(key_of(values, space)):
@@ -249,15 +262,14 @@ class BayesianOptimization:
         told: Sequence[Told],
         running: Sequence[Trial],
         rng: np.random.Generator,
-        started: int,
+        initial: int,
     ) -> Array:
         """Points in the order of what the model expects of them, the most promising first."""
         seen = self._seen(geometry, told)
-        first = self.num_initial_points or INITIAL
-        turn, rest = divmod(started - first, SPREAD_EVERY)
+        turn, rest = divmod(len(told) + len(running) - initial, SPREAD_EVERY)
         if not rest and seen.process.skill() * math.sqrt(len(seen.targets)) < 1:
             # What it predicts may as well be chance: some trials go on spreading.
-            return sobol.point(geometry, first + turn, self.seed)
+            return sobol.point(geometry, initial + turn, self.seed)
         worth = self._worth(geometry, seen, running, self.acquisition)
         found = maximise(worth, geometry, seen.best_first, rng)
         taken = seen.features

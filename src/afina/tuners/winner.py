@@ -5,6 +5,7 @@ These are methods of `Tuner`, kept in a room of their own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,7 @@ def retrain_best(
     """
     trial = _ranked(tuner, rank)
     if epochs is None:
-        epochs = 1 + (trial.best_step or 0)
+        epochs = best_epochs(trial)
     data = dict(fit_kwargs, validation_data=validation_data, validation_split=validation_split)
     if on_all:
         x, y = _together(x, y, validation_data, validation_split)
@@ -173,7 +174,7 @@ def compare_best(
         if any(trial.values == other for other in met):  # a promotion of one that is there already
             continue
         met.append(trial.values)
-        epochs = 1 + (trial.best_step or 0)
+        epochs = best_epochs(trial)
         base = int(tuner.oracle.seed or 0)
         finals = [_train(tuner, trial, (x, y), fit_kwargs, epochs, base + n) for n in range(seeds)]
         scores = tuple(final.score for final in finals if final.score is not None)
@@ -184,6 +185,15 @@ def compare_best(
     if not contenders:
         _ranked(tuner, 0)
     return compare(contenders, tuner.oracle.objective)
+
+
+def best_epochs(trial: Trial) -> int:
+    """Epochs that the trial's model had been trained when it was best, those of the trials that it
+    goes on from included."""
+    numbers = [(loss, place) for place, loss in enumerate(trial.curve) if not math.isnan(loss)]
+    if numbers:
+        return trial.start_epoch + min(numbers)[1] + 1
+    return 1 + (trial.best_step or 0)
 
 
 def _ranked(tuner: Tuner, rank: int) -> Trial:
