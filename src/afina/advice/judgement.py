@@ -151,7 +151,7 @@ def judge(
 
 
 def _on_optimism(metric: str, searched: float, optimism: float) -> str:
-    text = f"The search had promised a {metric} of {searched:.4g}: "
+    text = f"In the search its {metric} was {searched:.4g}: "
     if optimism > 0:
         return text + f"{optimism:.2g} too much, as the best of many is in part the luckiest."
     return text + "the test data confirm it."
