@@ -20,7 +20,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demos test check format bench speed clean
+.PHONY: help demo demos test check format bench speed quality clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -44,14 +44,17 @@ format: $(READY) ## Put the code into its format
 	$(PYTHON) -m ruff check --fix .
 
 bench: $(READY) ## Measure: each script of benchmarks/ prints its figures
-	@set -e; for file in $(filter-out benchmarks/speed/%,$(wildcard benchmarks/*.py benchmarks/*/*.py)); do \
+	@set -e; for file in $(filter-out benchmarks/speed/% benchmarks/search_quality/%,$(wildcard benchmarks/*.py benchmarks/*/*.py)); do \
 	  echo "== $$file"; $(PYTHON) $$file; done
 
 speed: $(READY) ## Measure against stock Keras Tuner (hours; SPEED=--short: minutes)
 	$(PYTHON) benchmarks/speed/run.py $(SPEED)
 
+quality: $(READY) ## Measure search quality against other packages (hours; QUALITY=--short: a minute)
+	$(PYTHON) benchmarks/search_quality/run.py $(QUALITY)
+
 clean: ## Remove the environment and everything that was made
-	rm -rf $(VENV) benchmarks/speed/.bench demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) benchmarks/speed/.bench benchmarks/search_quality/.bench demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON3)" ]; then \
