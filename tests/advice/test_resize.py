@@ -51,6 +51,7 @@ def test_widening_keeps_every_value_and_respects_hard_limits(entry, side):
         (Int("units", 8, 64, step=2, sampling="log"), "high", (8, 128)),
         (Int("layers", 1, 4), "low", (1, 4)),
         (Int("layers", 1, 4), "high", (1, 5)),
+        (Int("no step reaches further", 0, 5, step=4), "high", (0, 5)),
     ],
 )
 def test_widening(entry, side, bounds):

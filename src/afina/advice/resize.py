@@ -120,13 +120,16 @@ def widened(entry: HyperParameter, side: Side, limits: Limits = (None, None)) ->
     reached = _beyond(entry, side)
     if side == "low":
         reached = max(reached, _floor(low), -math.inf if limits[0] is None else limits[0])
+        reached = _stepped(entry, reached)
         if not reached < low:
             return entry
-        return with_range(entry, _stepped(entry, reached), entry.max_value, entry.default)
+        return with_range(entry, reached, entry.max_value, entry.default)
     reached = min(reached, _ceiling(entry, low, high), math.inf if limits[1] is None else limits[1])
+    # The last step may end below the upper bound: then the widened range would be narrower.
+    reached = _stepped(entry, reached)
     if not reached > high:
         return entry
-    return with_range(entry, entry.min_value, _stepped(entry, reached), entry.default)
+    return with_range(entry, entry.min_value, reached, entry.default)
 
 
 def _beyond(entry: Numerical, side: Side) -> float:

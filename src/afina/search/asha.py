@@ -14,7 +14,7 @@ from afina.errors import ArgumentError, wrong
 from afina.search import sobol
 from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.search.brackets import ladder
-from afina.search.candidates import Geometry
+from afina.search.candidates import geometry_of
 from afina.search.rungs import (
     Board,
     Stage,
@@ -23,9 +23,8 @@ from afina.search.rungs import (
     enough,
     fresh_count,
     resumed,
-    running_keys,
 )
-from afina.search.untried import all_tried, check_seed, draw_untried, key_of
+from afina.search.untried import all_tried, check_seed, first_new
 from afina.space import Space, Value
 from afina.trials import Trial
 
@@ -164,18 +163,7 @@ def ends_of(max_epochs: int, factor: float, min_epochs: int | None) -> tuple[int
 def spread(state: Board, situation: Situation, seed: int) -> dict[str, Value] | None:
     """The next new point of the design that begins with the default configuration, else at random;
     None where the space has nothing new."""
-    space = situation.space
-    running = running_keys(situation)
     count = fresh_count(state, situation.running)
-    values = _geometry(space).decode(sobol.point(_geometry(space), count, seed)[0])
-    key = key_of(values, space)
-    if key not in running and key not in state.tried:
-        return values
+    values = sobol.configuration(geometry_of(situation.space), count, seed)
     rng = np.random.default_rng([seed, situation.number])
-    return draw_untried(space, rng, lambda key: key in running or key in state.tried)
-
-
-@functools.lru_cache(maxsize=4)
-def _geometry(space: Space) -> Geometry:
-    """Compiled once per space: a memo of a pure function, so no answer depends on it."""
-    return Geometry(space)
+    return first_new(situation, state.tried, [values], rng)

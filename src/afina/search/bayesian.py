@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import statistics
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
@@ -22,24 +21,27 @@ from afina.search.acquisition import (
     maximise,
 )
 from afina.search.base import Done, Situation, Suggestion, Wait
-from afina.search.candidates import Geometry
-from afina.search.gaussian_process import GaussianProcess, Kernel, fit, squared_distances
+from afina.search.candidates import SAME, Geometry, Values, encoded, geometry_of
+from afina.search.gaussian_process import (
+    GaussianProcess,
+    fit_once,
+    representatives,
+    squared_distances,
+)
 from afina.search.targets import standardised
 from afina.search.threads import one_blas_thread
 from afina.search.untried import (
     Tried,
-    all_tried,
+    answer,
     check_seed,
-    draw_untried,
-    key_of,
+    first_new,
     keys_of,
 )
-from afina.space import HyperParameter, Space, Value
+from afina.space import Space
 from afina.trials import Trial
 
 Array = NDArray[np.float64]
 AcquisitionName = Literal["log_ei", "lcb"]
-Values = tuple[tuple[str, Value], ...]
 
 # What one proposal costs grows with the cube of the trials it looks at. Lengthscales are settled
 # by fewer trials than the posterior can use.
@@ -57,9 +59,6 @@ SPREAD_EVERY = 3
 STALLED = 10
 GAIN = 0.01  # of the distance from the median to the best: less is next to nothing
 EXPLORE_EVERY = 3
-# Squared distance up to which points are one configuration: real values change in their last
-# digits on the way to the unit cube and back, so that equality alone would not see a repeat.
-SAME = 1e-12
 SMALLEST_NOISE = 1e-6  # of the targets' variance; less makes the covariance singular in float64
 
 
@@ -201,13 +200,8 @@ class BayesianOptimization:
     def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
         """Proposes the configuration of trial `situation.number`. Changes nothing."""
         space = situation.space
-        running = {key for trial in situation.running for key in keys_of(trial, space)}
-
-        def is_tried(key: Hashable) -> bool:
-            return key in running or key in state.tried
-
         rng = np.random.default_rng([self.seed, situation.number])
-        geometry = _geometry(space)
+        geometry = geometry_of(space)
         started = len(state.told) + len(situation.running)
         initial = self._initial(geometry, situation.max_trials)
         completed = sum(told.loss is not None for told in state.told)
@@ -218,15 +212,8 @@ class BayesianOptimization:
             # The model needs two results to know of a difference, however many trials are running.
             with one_blas_thread():
                 points = self._promising(geometry, state.told, situation.running, rng, initial)
-        for point in points:
-            values = geometry.decode(point)
-            if not is_tried(key_of(values, space)):
-                return Suggestion(values=values)
-        drawn = draw_untried(space, rng, is_tried)
-        if drawn is not None:
-            return Suggestion(values=drawn)
-        # A running trial may still discover entries that make the space larger.
-        return Wait() if situation.running else Done(all_tried(space))
+        proposals = map(geometry.decode, points)
+        return answer(first_new(situation, state.tried, proposals, rng), situation)
 
     def skill(self, state: State, space: Space) -> float:
         """How well the model predicts results that it has not seen: a correlation, from -1 to 1.
@@ -237,7 +224,7 @@ class BayesianOptimization:
         if sum(told.loss is not None for told in state.told) < 2:
             return 0.0
         with one_blas_thread():
-            return self._seen(_geometry(space), state.told).process.skill()
+            return self._seen(geometry_of(space), state.told).process.skill()
 
     def promise(self, state: State, situation: Situation) -> float:
         """What the best proposal is expected to gain, in deviations of the results so far.
@@ -246,7 +233,7 @@ class BayesianOptimization:
         """
         if sum(told.loss is not None for told in state.told) < 2:
             return math.inf
-        geometry = _geometry(situation.space)
+        geometry = geometry_of(situation.space)
         rng = np.random.default_rng([self.seed, situation.number])
         with one_blas_thread():
             seen = self._seen(geometry, state.told)
@@ -274,7 +261,7 @@ class BayesianOptimization:
         found = maximise(worth, geometry, seen.best_first, rng)
         taken = seen.features
         if running:
-            pending = _encoded(geometry, [tuple(trial.values.items()) for trial in running])
+            pending = encoded(geometry, [tuple(trial.values.items()) for trial in running])
             taken = np.concatenate([taken, geometry.embed(pending)])
         nearest = squared_distances(geometry.embed(found), taken).min(axis=1)
         return np.asarray(found[nearest > SAME])
@@ -282,7 +269,7 @@ class BayesianOptimization:
     def _seen(self, geometry: Geometry, told: Sequence[Told]) -> Seen:
         """What the model makes of the finished trials, two of them completed at least."""
         kept = [told[index] for index in _kept([t.loss for t in told], MODEL_LIMIT)]
-        points = _encoded(geometry, [t.values for t in kept])
+        points = encoded(geometry, [t.values for t in kept])
         features = geometry.embed(points)
         good = np.array([t.loss is not None for t in kept])
         targets = standardised([t.loss for t in kept if t.loss is not None])
@@ -300,7 +287,7 @@ class BayesianOptimization:
         """What to maximise, given the model, what runs and what has failed."""
         process = seen.process
         if running:
-            pending = _encoded(geometry, [tuple(trial.values.items()) for trial in running])
+            pending = encoded(geometry, [tuple(trial.values.items()) for trial in running])
             process = process.believe(geometry.embed(pending))
         # The best expected result, not the best measured one: that may have been luck. Running
         # trials take part, or their believed success would look like a promise of its own.
@@ -317,44 +304,9 @@ class BayesianOptimization:
     def _process(self, features: Array, targets: Array, geometry: Geometry) -> GaussianProcess:
         """The posterior under the kernel that fits best."""
         fitted = _kept(targets, FIT_LIMIT)
-        kernel = _fit(
-            features[fitted].tobytes(),
-            targets[fitted].tobytes(),
-            geometry.groups.tobytes(),
-            max(self.alpha, SMALLEST_NOISE),
-        )
+        noise_floor = max(self.alpha, SMALLEST_NOISE)
+        kernel = fit_once(features[fitted], targets[fitted], geometry.groups, noise_floor)
         return GaussianProcess(kernel, features, targets, geometry.groups)
-
-
-@functools.lru_cache(maxsize=4)
-def _geometry(space: Space) -> Geometry:
-    """Compiled once per space: a memo of a pure function, so no answer depends on it."""
-    return Geometry(space)
-
-
-@functools.lru_cache(maxsize=4096)
-def _row(geometry: Geometry, values: Values) -> Array:
-    """(1, dim) the encoded point of a trial: what the space has learnt since is at its default,
-    and values that it no longer allows are moved to its nearest ones."""
-    own = dict(values)
-
-    def choose(entry: HyperParameter) -> Value:
-        return entry.clip(own[entry.name]) if entry.name in own else entry.default
-
-    return geometry.encode([geometry.space.complete(own, choose)])
-
-
-def _encoded(geometry: Geometry, rows: Sequence[Values]) -> Array:
-    """(n, dim) the encoded points of trials, NaN on inactive axes."""
-    return np.concatenate([_row(geometry, values) for values in rows])
-
-
-@functools.lru_cache(maxsize=8)
-def _fit(features: bytes, targets: bytes, groups: bytes, noise_floor: float) -> Kernel:
-    """`fit` of arrays given as bytes: workers that ask at the same time share one fit."""
-    results = np.frombuffer(targets)
-    rows = np.frombuffer(features).reshape(len(results), -1)
-    return fit(rows, results, np.frombuffer(groups, dtype=np.intp), noise_floor=noise_floor)
 
 
 def _stalled(told: Sequence[Told]) -> bool:
@@ -368,20 +320,6 @@ def _stalled(told: Sequence[Told]) -> bool:
 
 
 def _kept(losses: Sequence[float | None] | Array, limit: int) -> NDArray[np.intp]:
-    """Which trials to look at where there are more than `limit`: sorted indices.
-
-    Half of them the best, which say where the optimum is; a quarter the most recent, which were
-    made where the model is uncertain and must not be proposed again; the rest evenly over the
-    history, which keep it honest about the whole space.
-    """
-    count = len(losses)
-    if count <= limit:
-        return np.arange(count)
+    """See `representatives`; failed trials are the worst."""
     filled = np.array([math.inf if loss is None else loss for loss in losses])
-    order = np.argsort(filled, kind="stable").tolist()
-    chosen = set(order[: limit // 2])
-    chosen.update(range(count - limit // 4, count))
-    others = [index for index in range(count) if index not in chosen]
-    places = np.linspace(0, len(others) - 1, limit - len(chosen)).astype(int)
-    chosen.update(others[place] for place in places)
-    return np.array(sorted(chosen), dtype=np.intp)
+    return representatives(np.argsort(filled, kind="stable").tolist(), limit)

@@ -7,6 +7,7 @@ branch on finds values there, and moves of many points at once are plain array o
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,16 @@ from numpy.typing import NDArray
 
 from afina.search.gaussian_process import Groups
 from afina.search.untried import all_values
-from afina.space import Encoding, Parent, Space, Value
+from afina.space import Encoding, HyperParameter, Parent, Space, Value
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Values = tuple[tuple[str, Value], ...]
+"""A trial's active hyperparameters and their values, in the trial's order."""
+
+# Squared distance up to which points are one configuration: real values change in their last
+# digits on the way to the unit cube and back, so that equality alone would not see a repeat.
+SAME = 1e-12
 
 # More values than this are as good as a continuum: rounding happens when the point is decoded.
 DISCRETE_LIMIT = 1000
@@ -254,6 +261,30 @@ class Geometry:
                 moved[:, part.axes[0]] = part.positions[reached]
                 moves.append(moved)
         return np.concatenate(moves) if moves else np.zeros((0, self.dim))
+
+
+@functools.lru_cache(maxsize=4)
+def geometry_of(space: Space) -> Geometry:
+    """Compiled once per space: a memo of a pure function, so no answer depends on it."""
+    return Geometry(space)
+
+
+@functools.lru_cache(maxsize=4096)
+def _row(geometry: Geometry, values: Values) -> Array:
+    """(1, dim) the encoded point of a trial: what the space has learnt since is at its default,
+    and values that it no longer allows are moved to its nearest ones."""
+    own = dict(values)
+
+    def choose(entry: HyperParameter) -> Value:
+        return entry.clip(own[entry.name]) if entry.name in own else entry.default
+
+    return geometry.encode([geometry.space.complete(own, choose)])
+
+
+def encoded(geometry: Geometry, rows: Sequence[Values]) -> Array:
+    """(n, dim) the encoded points of trials, NaN on inactive axes."""
+    empty = np.zeros((0, geometry.dim))
+    return np.concatenate([empty, *(_row(geometry, values) for values in rows)])
 
 
 def _parts(space: Space, encoding: Encoding) -> list[Part]:

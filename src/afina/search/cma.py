@@ -6,7 +6,7 @@ import copy
 import hashlib
 import math
 import threading
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from afina.errors import ArgumentError, wrong
 from afina.search import sobol
 from afina.search.base import Done, Situation, Suggestion, Wait
-from afina.search.parzen import Columns, Values, compiled, read_trials
+from afina.search.candidates import Values
+from afina.search.parzen import Columns, compiled, read_trials
 from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
-    all_tried,
+    answer,
     check_seed,
-    draw_untried,
-    key_of,
+    first_new,
     keys_of,
 )
 from afina.space import Space
@@ -276,11 +276,6 @@ class CMAES:
     def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
         """Proposes the configuration of trial `situation.number`. Changes nothing."""
         space = situation.space
-        running = {key for trial in situation.running for key in keys_of(trial, space)}
-
-        def is_tried(key: Hashable) -> bool:
-            return key in running or key in state.tried
-
         columns = compiled(space)
         newest = state.generations[-1] if state.generations else None
         if newest is None or newest.distribution.columns.geometry.space != space:
@@ -288,15 +283,8 @@ class CMAES:
             proposals = [sobol.configuration(columns.geometry, started, self.seed)]
         else:
             proposals = list(self._drawn(newest.distribution, situation.number))
-        for values in proposals:
-            if not is_tried(key_of(values, space)):
-                return Suggestion(values=values)
         rng = np.random.default_rng([self.seed, situation.number])
-        drawn = draw_untried(space, rng, is_tried)
-        if drawn is not None:
-            return Suggestion(values=drawn)
-        # A running trial may still discover entries that make the space larger.
-        return Wait() if situation.running else Done(all_tried(space))
+        return answer(first_new(situation, state.tried, proposals, rng), situation)
 
     def tell(self, state: State, trial: Trial, space: Space) -> State:
         """Remembers the trial, and learns from its generation when that is full."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,26 +14,29 @@ from afina.errors import ArgumentError, wrong
 from afina.search import sobol
 from afina.search.acquisition import Acquisition, LogExpectedImprovement, maximise
 from afina.search.base import Done, Situation, Suggestion, Wait
-from afina.search.candidates import Geometry
-from afina.search.gaussian_process import GaussianProcess, Kernel, fit, squared_distances
+from afina.search.candidates import SAME, Geometry, Values, encoded, geometry_of
+from afina.search.gaussian_process import (
+    GaussianProcess,
+    fit_once,
+    representatives,
+    squared_distances,
+)
 from afina.search.hypervolume_improvement import LogExpectedHypervolumeImprovement
 from afina.search.threads import one_blas_thread
 from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
-    all_tried,
+    answer,
     check_seed,
-    draw_untried,
-    key_of,
+    first_new,
     keys_of,
 )
-from afina.space import HyperParameter, Space, Value
+from afina.space import Space
 from afina.trials import Trial
 from afina.trials.pareto import pareto_front, pareto_order
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
-Values = tuple[tuple[str, Value], ...]
 
 # What one proposal costs grows with the cube of the trials it looks at, once for each objective.
 FIT_LIMIT = 100
@@ -42,7 +44,6 @@ MODEL_LIMIT = 200
 # The boxes of more objectives are too many; then objectives are weighted instead.
 BOXED_OBJECTIVES = 3
 SMALLEST_NOISE = 1e-4  # of the targets' variance
-SAME = 1e-12  # squared distance up to which points are one configuration
 BEYOND = 0.1  # how far the reference is put out further still, as a part of the range
 # Losses further above the best than so many times the median are all equally bad.
 WILD = 10.0
@@ -141,13 +142,8 @@ class ParetoSearch:
     def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
         """Proposes the configuration of trial `situation.number`. Changes nothing."""
         space = situation.space
-        running = {key for trial in situation.running for key in keys_of(trial, space)}
-
-        def is_tried(key: Hashable) -> bool:
-            return key in running or key in state.tried
-
         rng = np.random.default_rng([self.seed, situation.number])
-        geometry = _geometry(space)
+        geometry = geometry_of(space)
         started = len(state.told) + len(situation.running)
         points = np.zeros((0, geometry.dim))
         if started < (self.num_initial_points or min(max(len(geometry.tunable) + 2, 4), 10)):
@@ -156,15 +152,8 @@ class ParetoSearch:
             # Models need two results to know of a difference, however many trials are running.
             with one_blas_thread():
                 points = _promising(geometry, state.told, situation.running, rng)
-        for point in points:
-            values = geometry.decode(point)
-            if not is_tried(key_of(values, space)):
-                return Suggestion(values=values)
-        drawn = draw_untried(space, rng, is_tried)
-        if drawn is not None:
-            return Suggestion(values=drawn)
-        # A running trial may still discover entries that make the space larger.
-        return Wait() if situation.running else Done(all_tried(space))
+        proposals = map(geometry.decode, points)
+        return answer(first_new(situation, state.tried, proposals, rng), situation)
 
 
 def _promising(
@@ -173,7 +162,7 @@ def _promising(
     """Points in the order of what the models expect of them, the most promising first."""
     told, losses = _comparable(told)
     kept = _kept(losses, MODEL_LIMIT)
-    points = _encoded(geometry, [told[index].values for index in kept])
+    points = encoded(geometry, [told[index].values for index in kept])
     targets = front_targets(losses[kept])
     front = pareto_front(targets)
     if targets.shape[1] > BOXED_OBJECTIVES:
@@ -182,12 +171,10 @@ def _promising(
     fitted = _kept(losses[kept], FIT_LIMIT)
     processes = []
     for column in targets.T:
-        kernel = _fit(
-            features[fitted].tobytes(), column[fitted].tobytes(), geometry.groups.tobytes()
-        )
+        kernel = fit_once(features[fitted], column[fitted], geometry.groups, SMALLEST_NOISE)
         processes.append(GaussianProcess(kernel, features, column, geometry.groups))
     if running:
-        pending = _encoded(geometry, [tuple(trial.values.items()) for trial in running])
+        pending = encoded(geometry, [tuple(trial.values.items()) for trial in running])
         processes = [process.believe(geometry.embed(pending)) for process in processes]
     if targets.shape[1] == 1:
         order = np.argsort(targets[:, 0], kind="stable")
@@ -276,49 +263,5 @@ def _comparable(told: Sequence[Told]) -> tuple[list[Told], Array]:
 
 
 def _kept(losses: Array, limit: int) -> Index:
-    """Which trials to look at where there are more than `limit`: sorted indices.
-
-    Half of them the best, which say where the front is; a quarter the most recent, which were made
-    where the models are uncertain; the rest evenly over the history.
-    """
-    count = len(losses)
-    if count <= limit:
-        return np.arange(count)
-    chosen = set(pareto_order(losses)[: limit // 2].tolist())
-    chosen.update(range(count - limit // 4, count))
-    others = [index for index in range(count) if index not in chosen]
-    places = np.linspace(0, len(others) - 1, limit - len(chosen)).astype(int)
-    chosen.update(others[place] for place in places)
-    return np.array(sorted(chosen), dtype=np.intp)
-
-
-@functools.lru_cache(maxsize=4)
-def _geometry(space: Space) -> Geometry:
-    """Compiled once per space: a memo of a pure function, so no answer depends on it."""
-    return Geometry(space)
-
-
-@functools.lru_cache(maxsize=4096)
-def _row(geometry: Geometry, values: Values) -> Array:
-    """(1, dim) the encoded point of a trial: what the space has learnt since is at its default,
-    and values that it no longer allows are moved to its nearest ones."""
-    own = dict(values)
-
-    def choose(entry: HyperParameter) -> Value:
-        return entry.clip(own[entry.name]) if entry.name in own else entry.default
-
-    return geometry.encode([geometry.space.complete(own, choose)])
-
-
-def _encoded(geometry: Geometry, rows: Sequence[Values]) -> Array:
-    """(n, dim) the encoded points of trials, NaN on inactive axes."""
-    empty = np.zeros((0, geometry.dim))
-    return np.concatenate([empty, *(_row(geometry, values) for values in rows)])
-
-
-@functools.lru_cache(maxsize=8)
-def _fit(features: bytes, targets: bytes, groups: bytes) -> Kernel:
-    """`fit` of arrays given as bytes: workers that ask at the same time share one fit."""
-    results = np.frombuffer(targets)
-    rows = np.frombuffer(features).reshape(len(results), -1)
-    return fit(rows, results, np.frombuffer(groups, dtype=np.intp), noise_floor=SMALLEST_NOISE)
+    """See `representatives`; the best are those that lie on the front."""
+    return representatives(pareto_order(losses).tolist(), limit)

@@ -29,13 +29,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from afina.search.candidates import Geometry, Part
+from afina.search.candidates import Geometry, Part, Values, geometry_of
 from afina.space import HyperParameter, Space, Value
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 Mask = NDArray[np.bool_]
-Values = tuple[tuple[str, Value], ...]
 
 # Bandwidths in units of the whole range. A kernel narrower than that would let luck decide.
 NARROWEST = 0.03
@@ -169,7 +168,7 @@ def read_trials(trials: Sequence[Values], columns: Columns) -> Array:
 @functools.lru_cache(maxsize=4)
 def compiled(space: Space) -> Columns:
     """The columns of a space, made once: a memo of a pure function, so nothing depends on it."""
-    return Columns(Geometry(space))
+    return Columns(geometry_of(space))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ from afina.errors import ArgumentError, wrong
 from afina.search import sobol
 from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.search.brackets import check_max_epochs
-from afina.search.candidates import Geometry
+from afina.search.candidates import geometry_of
 from afina.search.untried import all_values, check_seed, draw_untried, key_of, keys_of
 from afina.space import Boolean, Choice, Float, HyperParameter, Int, Space, Value
 from afina.space.conditions import same_value
@@ -220,8 +220,7 @@ class PopulationBasedTraining:
         }
         values: dict[str, Value] | None = None
         if generation == 0:
-            geometry = Geometry(space)
-            values = geometry.decode(sobol.point(geometry, slot, self.seed)[0])
+            values = sobol.configuration(geometry_of(space), slot, self.seed)
         if values is None or key_of(values, space) in taken:
             values = draw_untried(space, rng, taken.__contains__)
         if values is None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from afina.search.base import Done, Situation, Suggestion, Wait
-from afina.search.untried import NOTHING_TRIED, Tried, all_tried, check_seed, draw_untried, keys_of
+from afina.search.untried import NOTHING_TRIED, Tried, answer, check_seed, first_new, keys_of
 from afina.space import Space
 from afina.trials import Trial
 
@@ -62,14 +62,8 @@ class Random:
 
     def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
         """Draws a configuration that neither finished trials nor running ones have."""
-        space = situation.space
-        running = {key for trial in situation.running for key in keys_of(trial, space)}
         rng = np.random.default_rng([self.seed, situation.number])
-        values = draw_untried(space, rng, lambda key: key in running or key in state.tried)
-        if values is not None:
-            return Suggestion(values=values)
-        # A running trial may still discover entries that make the space larger.
-        return Wait() if situation.running else Done(all_tried(space))
+        return answer(first_new(situation, state.tried, (), rng), situation)
 
     def tell(self, state: State, trial: Trial, space: Space) -> State:
         """Remembers that the trial's configuration was tried, whatever came of it."""

@@ -13,13 +13,13 @@ from scipy.special import log_ndtr, ndtri
 
 from afina.search.acquisition import maximise
 from afina.search.base import Situation
-from afina.search.candidates import Geometry
+from afina.search.candidates import SAME, encoded, geometry_of
 from afina.search.gaussian_process import squared_distances
 from afina.search.rung_process import Rows, RungKernel, RungProcess, fit_rungs
-from afina.search.rungs import Board, Stage, Values, running_keys
+from afina.search.rungs import Board, Stage
 from afina.search.threads import one_blas_thread
-from afina.search.untried import draw_untried, key_of
-from afina.space import HyperParameter, Space, Value
+from afina.search.untried import draw_untried, key_of, running_keys
+from afina.space import Value
 from afina.trials import Trial
 
 Array = NDArray[np.float64]
@@ -31,8 +31,6 @@ MODEL_LIMIT = 300
 # The kernel is fitted anew when there are so many times more results: it hardly changes between.
 REFIT = 1.1
 INCUMBENTS = 4
-# Squared distance up to which points are one configuration; decoding moves the last digits.
-SAME = 1e-12
 # The part of the results, the best, whose losses count and not only their ranks.
 PROPORTIONAL = 0.25
 # How much better than the best a result should be, in normal deviations; drawn on a log scale.
@@ -118,7 +116,7 @@ class RungModel:
         order = sorted(range(len(stages)), key=lambda place: (targets[place], place))
         roots = list(dict.fromkeys(stages[place].root for place in order))[:INCUMBENTS]
         first = {stage.root: stage for stage in reversed(stages)}
-        self._incumbents = self._points([first[root].values for root in roots])
+        self._incumbents = encoded(self.geometry, [first[root].values for root in roots])
 
     def way(self, epochs: float) -> float:
         """How far along a training of so many epochs is, on a log scale: 0 to 1."""
@@ -150,14 +148,11 @@ class RungModel:
     def _is_tried(self, key: object) -> bool:
         return key in self._running or key in self._tried
 
-    def _points(self, rows: Sequence[Values]) -> Array:
-        return np.concatenate([_point(self.geometry, values) for values in rows])
-
     def _rows_of(self, stages: Sequence[Stage], ways: Sequence[float] | None = None) -> Rows:
         if ways is None:
             ways = [self.way(stage.epochs) for stage in stages]
         return Rows(
-            self.geometry.embed(self._points([stage.values for stage in stages])),
+            self.geometry.embed(encoded(self.geometry, [stage.values for stage in stages])),
             np.array(ways, dtype=float),
             np.array([stage.root for stage in stages], dtype=np.intp),
         )
@@ -165,7 +160,9 @@ class RungModel:
     def _running_rows(self, board: Board, running: Sequence[Trial]) -> Rows:
         roots = {stage.number: stage.root for stage in board.stages}
         return Rows(
-            self.geometry.embed(self._points([tuple(trial.values.items()) for trial in running])),
+            self.geometry.embed(
+                encoded(self.geometry, [tuple(trial.values.items()) for trial in running])
+            ),
             np.array([self.way(trial.end_epoch or self.ends[-1]) for trial in running]),
             np.array([roots.get(t.parent, t.number) for t in running], dtype=np.intp),  # type: ignore[arg-type]
         )
@@ -276,24 +273,6 @@ def _kept(stages: Sequence[Stage], limit: int) -> NDArray[np.intp]:
     others = [place for place in range(count) if place not in taken]
     spread = np.linspace(0, len(others) - 1, limit - len(chosen)).astype(int)
     return np.array(sorted([*chosen, *(others[place] for place in spread)]), dtype=np.intp)
-
-
-@functools.lru_cache(maxsize=4)
-def geometry_of(space: Space) -> Geometry:
-    """Compiled once per space: a memo of a pure function, so no answer depends on it."""
-    return Geometry(space)
-
-
-@functools.lru_cache(maxsize=4096)
-def _point(geometry: Geometry, values: Values) -> Array:
-    """(1, dim) the encoded point of a trial: what the space has learnt since is at its default,
-    and values that it no longer allows are moved to its nearest ones."""
-    own = dict(values)
-
-    def choose(entry: HyperParameter) -> Value:
-        return entry.clip(own[entry.name]) if entry.name in own else entry.default
-
-    return geometry.encode([geometry.space.complete(own, choose)])
 
 
 @functools.lru_cache(maxsize=8)

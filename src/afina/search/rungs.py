@@ -7,15 +7,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from afina.search.base import Situation, Suggestion
-from afina.search.untried import NOTHING_TRIED, Key, Tried, keys_of
+from afina.search.base import Suggestion
+from afina.search.candidates import Values
+from afina.search.untried import NOTHING_TRIED, Tried, keys_of
 from afina.space import Space, Value
 from afina.trials import Schedule, Status, Trial
 
 # Trainings that are drawn without a model before one takes over.
 MODEL_FROM = 10
-
-Values = tuple[tuple[str, Value], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +149,6 @@ def enough(board: Board, trainings: int = MODEL_FROM) -> bool:
     """Whether a model can learn from the results: so many trainings begun, two results at least."""
     results = sum(stage.loss is not None for stage in board.stages)
     return fresh_count(board, ()) >= trainings and results >= 2
-
-
-def running_keys(situation: Situation) -> set[Key]:
-    """Keys of the configurations that run now."""
-    return {key for trial in situation.running for key in keys_of(trial, situation.space)}
 
 
 def begun(values: dict[str, Value], ends: Sequence[int]) -> Suggestion:

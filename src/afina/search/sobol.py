@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afina.search.base import Done, Situation, Suggestion, Wait
-from afina.search.candidates import Geometry
-from afina.search.parzen import compiled
+from afina.search.candidates import Geometry, geometry_of
 from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
-    all_tried,
+    answer,
     check_seed,
-    draw_untried,
-    key_of,
+    first_new,
     keys_of,
 )
 from afina.space import Space, Value
@@ -254,18 +252,10 @@ class QuasiRandom:
 
     def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
         """Proposes the point of the sequence at the trial's number, or another that is left."""
-        space = situation.space
-        running = {key for trial in situation.running for key in keys_of(trial, space)}
-        geometry = compiled(space).geometry
-        values: dict[str, Value] | None = configuration(geometry, situation.number, self.seed)
-        key = key_of(values or {}, space)
-        if key in running or key in state.tried:
-            rng = np.random.default_rng([self.seed, situation.number])
-            values = draw_untried(space, rng, lambda key: key in running or key in state.tried)
-        if values is not None:
-            return Suggestion(values=values)
-        # A running trial may still discover entries that make the space larger.
-        return Wait() if situation.running else Done(all_tried(space))
+        geometry = geometry_of(situation.space)
+        proposal = configuration(geometry, situation.number, self.seed)
+        rng = np.random.default_rng([self.seed, situation.number])
+        return answer(first_new(situation, state.tried, [proposal], rng), situation)
 
     def tell(self, state: State, trial: Trial, space: Space) -> State:
         """Remembers that the trial's configuration was tried, whatever came of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from afina.errors import ArgumentError, wrong
 from afina.search import sobol
 from afina.search.base import Done, Situation, Suggestion, Wait
-from afina.search.parzen import Columns, Mixture, Values, compiled, mixture, read_trials
+from afina.search.candidates import Values
+from afina.search.parzen import Columns, Mixture, compiled, mixture, read_trials
 from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
-    all_tried,
+    answer,
     check_seed,
-    draw_untried,
-    key_of,
+    first_new,
     keys_of,
 )
 from afina.space import Space, Value
@@ -224,11 +224,6 @@ class TPE:
     def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
         """Proposes the configuration of trial `situation.number`. Changes nothing."""
         space = situation.space
-        running = {key for trial in situation.running for key in keys_of(trial, space)}
-
-        def is_tried(key: Hashable) -> bool:
-            return key in running or key in state.tried
-
         rng = np.random.default_rng([self.seed, situation.number])
         columns = compiled(space)
         started = state.finished + len(situation.running)
@@ -238,14 +233,7 @@ class TPE:
         elif state.completed >= 2 and columns.count:
             points = self._promising(columns, state, situation.running, space, rng)
             proposals = map(columns.geometry.decode, points)
-        for values in proposals:
-            if not is_tried(key_of(values, space)):
-                return Suggestion(values=values)
-        drawn = draw_untried(space, rng, is_tried)
-        if drawn is not None:
-            return Suggestion(values=drawn)
-        # A running trial may still discover entries that make the space larger.
-        return Wait() if situation.running else Done(all_tried(space))
+        return answer(first_new(situation, state.tried, proposals, rng), situation)
 
     def _promising(
         self,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from afina.errors import ArgumentError, wrong
+from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.space import HyperParameter, Int, Space, Value, deserialize
 from afina.space.conditions import same_value
 from afina.trials import Trial
@@ -180,6 +181,47 @@ def draw_untried(
         left = [values for key, values in rows if not is_tried(key)]
         return dict(left[int(rng.integers(len(left)))]) if left else None
     return next((v for v in draws(PATIENT_DRAWS) if not is_tried(key_of(v, space))), None)
+
+
+def running_keys(situation: Situation) -> set[Key]:
+    """Keys of the configurations that run now."""
+    return {key for trial in situation.running for key in keys_of(trial, situation.space)}
+
+
+def first_new(
+    situation: Situation,
+    tried: Tried,
+    proposals: Iterable[dict[str, Value]],
+    rng: np.random.Generator,
+) -> dict[str, Value] | None:
+    """The first proposal that neither finished trials nor running ones have.
+
+    Args:
+        situation: The question.
+        tried: Keys of the finished trials.
+        proposals: Looked at one by one, no further than needed.
+        rng: For a plain draw where none of them is new.
+
+    Returns:
+        None where nothing is left to be found.
+    """
+    running = running_keys(situation)
+
+    def is_tried(key: Key) -> bool:
+        return key in running or key in tried
+
+    for values in proposals:
+        if not is_tried(key_of(values, situation.space)):
+            return values
+    return draw_untried(situation.space, rng, is_tried)
+
+
+def answer(values: Mapping[str, Value] | None, situation: Situation) -> Suggestion | Wait | Done:
+    """The values as a suggestion; without any, the end, once no build can find more to try."""
+    if values is not None:
+        return Suggestion(values=values)
+    # A running trial may still discover entries that make the space larger.
+    return Wait() if situation.running else Done(all_tried(situation.space))
 
 
 def all_tried(space: Space) -> str:
