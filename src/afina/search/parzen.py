@@ -151,6 +151,8 @@ def read_trials(trials: Sequence[Values], columns: Columns) -> Array:
         trials: The names and values of each.
         columns: Of the space.
     """
+    if not trials:
+        return np.zeros((0, columns.count))
     space = columns.geometry.space
     complete = []
     for values in trials:
@@ -173,7 +175,7 @@ def compiled(space: Space) -> Columns:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mixture:
-    """A weighted sum of kernels; the last one is the prior."""
+    """A weighted sum of kernels, one of which is the prior; or several sums, laid side by side."""
 
     columns: Columns
 
@@ -181,13 +183,16 @@ class Mixture:
     """(kernels, columns) the rows that the kernels belong to."""
 
     log_weights: Array
-    """(kernels,) logarithms of numbers that sum up to 1."""
+    """(kernels,) logarithms of numbers that sum up to 1, in each sum."""
 
     widths: Array
     """(numbers, kernels) bandwidths; 1 where the row has NaN."""
 
     own: Array
-    """(categories,) what probability a kernel gives to its row's own value."""
+    """(categories, kernels) what probability a kernel gives to its row's own value."""
+
+    priors: Index
+    """(sums,) where the prior of each sum stands: it is the last of its kernels."""
 
     def log_density(self, rows: Array, active: Mask) -> Array:
         """(m,) the logarithm of the density at rows.
@@ -198,33 +203,26 @@ class Mixture:
             rows: (m, columns), without NaN.
             active: (m, columns) where their entries are active.
         """
-        top, parts = self._kernels(rows, active)
+        top, parts = _relative(self.kernel_logs(rows, active))
         return np.asarray(top + np.log(parts.sum(axis=1)))
 
-    def share(self, rows: Array, active: Mask, marked: Mask) -> tuple[Array, Array]:
-        """`log_density`, and (m,) which part of the density comes of the marked kernels.
-
-        Args:
-            rows: As there.
-            active: As there.
-            marked: (kernels,) the last one is the prior.
-        """
-        top, parts = self._kernels(rows, active)
-        total = parts.sum(axis=1)
-        return np.asarray(top + np.log(total)), np.asarray(parts[:, marked].sum(axis=1) / total)
-
-    def _kernels(self, rows: Array, active: Mask) -> tuple[Array, Array]:
-        """(m,) logarithms of the largest part of the density, and (m, kernels) all parts relative
-        to that."""
+    def kernel_logs(self, rows: Array, active: Mask) -> Array:
+        """(m, kernels) the weighted log densities of the single kernels; as in `log_density`."""
         parts = self._products(rows, active)
         if len(self.columns.cells):
             parts += self._cell_logs(rows, active)
-        top = parts.max(axis=1)
-        parts -= top[:, None]
-        # Nothing that small counts, and processors are slow at numbers that are nearly 0.
-        np.maximum(parts, NEGLIGIBLE, out=parts)
-        np.exp(parts, out=parts)
-        return top, parts
+        return parts
+
+    def beside(self, other: Mixture) -> Mixture:
+        """Both, so that `kernel_logs` costs little more than of one of them."""
+        return Mixture(
+            self.columns,
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.log_weights, other.log_weights]),
+            np.concatenate([self.widths, other.widths], axis=1),
+            np.concatenate([self.own, other.own], axis=1),
+            np.concatenate([self.priors, other.priors + len(self.rows)]),
+        )
 
     def _products(self, rows: Array, active: Mask) -> Array:
         """(m, kernels) the weighted log densities of the single kernels, without the cells.
@@ -259,13 +257,13 @@ class Mixture:
             means = np.where(unknown, 0.5, means)
         else:
             means = means.copy()
-            means[:, -1] = 0.5  # the prior's
+            means[:, self.priors] = 0.5
         scaled = means * inverse
         mass = ndtr(inverse - scaled) - ndtr(-scaled)
         constant = np.log(inverse / (mass * ROOT)) - 0.5 * scaled * scaled
         first, second = scaled * inverse, -0.5 * inverse * inverse
         for part in (constant, first, second):
-            part[:, -1] = 0.0
+            part[:, self.priors] = 0.0
             if columns.conditional:
                 part[unknown] = 0.0
         return constant, first, second
@@ -277,12 +275,12 @@ class Mixture:
             return np.zeros((0, len(self.rows)))
         own = self.rows[:, columns.categories].T
         unknown = np.isnan(own)
-        others = np.log((1 - self.own) / (columns.sizes - 1))
-        spread = np.where(unknown, -np.log(columns.sizes)[:, None], others[:, None])
+        others = np.log((1 - self.own) / (columns.sizes - 1)[:, None])
+        spread = np.where(unknown, -np.log(columns.sizes)[:, None], others)
         logs = np.repeat(spread, columns.sizes, axis=0)
         choices, kernels = np.nonzero(~unknown)
         spots = columns.offsets[choices] + own[choices, kernels].astype(np.intp)
-        logs[spots, kernels] = np.log(self.own)[choices]
+        logs[spots, kernels] = np.log(self.own[choices, kernels])
         return logs
 
     def _cell_logs(self, rows: Array, active: Mask) -> Array:
@@ -332,7 +330,7 @@ class Mixture:
         own, spots = centres[:, columns.categories], rows[:, columns.categories]
         others = np.floor(spots * (columns.sizes - 1))
         others += others >= own  # all but the row's own
-        kept = np.where(switches < self.own, own, others)
+        kept = np.where(switches < self.own[:, chosen].T, own, others)
         unknown = np.isnan(own)
         rows[:, columns.categories] = np.where(unknown, np.floor(spots * columns.sizes), kept)
         rows[:, columns.numbers] = drawn
@@ -364,7 +362,44 @@ def mixture(columns: Columns, rows: Array, weights: Array, prior: float) -> Mixt
     shares /= shares.sum()
     # A weight of 0 takes its kernel away.
     log_weights = np.log(np.maximum(shares, TINY))
-    return Mixture(columns, everything, log_weights, widths, own)
+    owns = np.repeat(own[:, None], count + 1, axis=1)
+    return Mixture(columns, everything, log_weights, widths, owns, np.array([count]))
+
+
+def compare(good: Mixture, bad: Mixture, rows: Array, marked: Mask) -> tuple[Array, Array]:
+    """Where one density is greater than another.
+
+    Args:
+        good: The one; its columns may differ from the other's in nothing.
+        bad: The other.
+        rows: (m, columns), without NaN.
+        marked: (kernels of `bad`,) some of them.
+
+    Returns:
+        (m,) the logarithm of the ratio of both densities, and (m,) which part of the second comes
+        of the marked kernels.
+    """
+    active = good.columns.active(rows)
+    logs = good.beside(bad).kernel_logs(rows, active)
+    top, parts = _relative(logs[:, : len(good.rows)])
+    other_top, others = _relative(logs[:, len(good.rows) :])
+    total = others.sum(axis=1)
+    ratio = top - other_top + np.log(parts.sum(axis=1) / total)
+    share = others[:, marked].sum(axis=1) / total if marked.any() else np.zeros(len(rows))
+    return np.asarray(ratio), np.asarray(share)
+
+
+def _relative(logs: Array) -> tuple[Array, Array]:
+    """(m,) the largest of each row of logarithms, and (m, kernels) all numbers relative to that.
+
+    Overwrites the logarithms.
+    """
+    top = logs.max(axis=1)
+    logs -= top[:, None]
+    # Nothing that small counts, and processors are slow at numbers that are nearly 0.
+    np.maximum(logs, NEGLIGIBLE, out=logs)
+    np.exp(logs, out=logs)
+    return top, logs
 
 
 def bandwidths(numbers: Array, floor: Array) -> Array:

@@ -15,7 +15,7 @@ from afina.errors import ArgumentError, wrong
 from afina.search import sobol
 from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.search.candidates import Values
-from afina.search.parzen import Columns, Mixture, compiled, mixture, read_trials
+from afina.search.parzen import Columns, Mixture, compare, compiled, mixture, read_trials
 from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
@@ -33,7 +33,7 @@ Array = NDArray[np.float64]
 GOOD_PART = 0.15
 GOOD_LIMIT = 25
 # Of many bad trials an even sample says as much as all of them, and keeps proposals cheap.
-BAD_LIMIT = 200
+BAD_LIMIT = 128
 # Where so many of the best candidates have been tried, as happens in small finite spaces, more
 # candidates are drawn, half of them from all over the space.
 LOOKED_AT = 8
@@ -264,10 +264,7 @@ class Densities:
 
     def ranked(self, rows: Array) -> Array:
         """The rows, the most promising first."""
-        active = self.good.columns.active(rows)
-        log_good = self.good.log_density(rows, active)
-        log_bad, failing = self.bad.share(rows, active, self.failed)
-        worth = log_good - log_bad
+        worth, failing = compare(self.good, self.bad, rows, self.failed)
         if self.failed.any():
             # How likely a trial fails here: the part of failed ones among the kernels of all. They
             # count among the bad ones already, but a ratio forgives much where good ones are near.
