@@ -1,7 +1,10 @@
 """What holds for all tests and for the examples in docstrings."""
 
+import gc
 import os
 from pathlib import Path
+
+from hypothesis import settings
 
 # Before anything imports Keras: its own default is TensorFlow, which need not be installed.
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -15,3 +18,14 @@ os.environ.setdefault(
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+# The same examples in every run, and no limit of time for one: a change is judged by what it
+# changes, not by luck.
+settings.register_profile("afina", derandomize=True, deadline=None)
+settings.load_profile("afina")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: collections of garbage, which each search does, pass it over."""
+    gc.collect()
+    gc.freeze()

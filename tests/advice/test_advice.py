@@ -201,7 +201,7 @@ def test_code_makes_the_space_again(space):
 
 
 @given(space=spaces(), seed=st.integers(0, 5))
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 def test_advice_on_any_space_is_a_space_that_holds_the_best_trial(space, seed):
     def loss(values):
         return sum(zlib.crc32(repr(v).encode()) % 97 for v in values.values()) / 97

@@ -123,7 +123,7 @@ def test_reaches_with_a_third_of_the_epochs_what_random_search_has_at_the_end():
     assert statistics.mean(mine) < statistics.mean(chance)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(spaces(), st.integers(0, 99), st.integers(1, 5))
 def test_in_any_space_rungs_hold_and_the_search_replays(random_space, seed, workers):
     search = AsynchronousHalving(max_epochs=4, factor=2, seed=seed)

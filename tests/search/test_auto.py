@@ -119,7 +119,7 @@ def test_it_stops_when_nothing_is_to_be_gained_and_not_before():
     assert going.done is None
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(spaces(max_entries=5), st.integers(0, 1000))
 def test_in_spaces_of_all_kinds_it_proposes_what_they_allow(space, seed):
     rng = np.random.default_rng(seed)

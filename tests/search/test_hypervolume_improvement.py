@@ -17,7 +17,7 @@ FRONTS = st.integers(1, 4).flatmap(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(FRONTS)
 def test_the_boxes_fill_just_what_the_front_leaves_and_do_not_overlap(front):
     m = front.shape[1]

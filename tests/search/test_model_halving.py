@@ -190,7 +190,7 @@ def test_a_stopped_training_does_not_go_on():
     assert way(4, search.ends) == pytest.approx(math.log(4) / math.log(20))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(spaces(), st.integers(0, 99), st.integers(1, 3))
 def test_in_any_space_rungs_hold_and_the_search_replays(random_space, seed, workers):
     search = ModelBasedHalving(max_epochs=4, seed=seed)

@@ -90,7 +90,7 @@ def plain_width(seen, mean, part):
     return min(max(*gaps, least), 1.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(spaces(), st.integers(0, 12), st.integers(0, 10**6))
 def test_the_density_equals_that_of_the_plain_sum(space, count, seed):
     columns = Columns(Geometry(space))
@@ -110,7 +110,7 @@ def test_the_density_equals_that_of_the_plain_sum(space, count, seed):
     assert np.allclose(fast, np.log(slow), rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(spaces(max_entries=4, continuous=False), st.integers(0, 30), st.integers(0, 10**6))
 def test_over_all_configurations_of_a_finite_space_it_sums_up_to_1(space, count, seed):
     assume((space.size(3000) or 0) > 1)
@@ -160,7 +160,6 @@ def test_samples_come_as_often_as_their_density_says():
     assert np.abs(counts / 40_000 - expected).max() < 0.01
 
 
-@settings(deadline=None)
 @given(spaces(), st.integers(0, 10**6))
 def test_rows_written_and_read_again_are_the_same(space, seed):
     columns = Columns(Geometry(space))
@@ -171,7 +170,6 @@ def test_rows_written_and_read_again_are_the_same(space, seed):
         assert set(values) == {entry.name for entry in space.active(values)}
 
 
-@settings(deadline=None)
 @given(spaces(), st.integers(0, 10**6))
 def test_where_entries_are_active_agrees_with_the_space(space, seed):
     columns = Columns(Geometry(space))

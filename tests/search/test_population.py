@@ -152,7 +152,7 @@ def test_choices_without_an_order_are_drawn_anew():
     assert {perturbed(Boolean("bias"), True, rng) for _ in range(50)} == {True, False}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(spaces(), st.integers(0, 99), st.integers(1, 4))
 def test_in_any_space_proposals_are_valid(space, seed, workers):
     search = make(seed, population=4, explore=tuple(e.name for e in space))

@@ -3,7 +3,7 @@ import operator
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import qmc
 
@@ -31,7 +31,6 @@ def test_without_scrambling_it_is_the_sequence_that_scipy_knows():
         assert mine == row.tolist()
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**40), st.integers(0, 300), st.integers(0, 8))
 def test_each_power_of_two_of_points_meets_each_part_of_a_coordinate_once(seed, dimension, power):
     units = [sobol.unit(seed, dimension, index) for index in range(2**power)]

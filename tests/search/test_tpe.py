@@ -108,7 +108,7 @@ def test_the_units_of_the_loss_change_no_proposal(factor, shift):
     assert [t.values for t in one.trials] == [t.values for t in two.trials]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(spaces(max_entries=4), st.integers(0, 10**6))
 def test_on_any_space_proposals_are_valid_and_new_whoever_fails(space, seed):
     def loss(values):

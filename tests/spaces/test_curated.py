@@ -12,7 +12,8 @@ from afina.spaces.target import look_at_targets
 
 RNG = np.random.default_rng(0)
 TABLE = RNG.normal([0, 50, -3], [1, 20, 0.01], size=(120, 3))
-IMAGES = RNG.integers(0, 256, size=(120, 12, 12), dtype=np.uint8)
+IMAGES = RNG.integers(0, 256, size=(120, 8, 8), dtype=np.uint8)
+LARGER = RNG.integers(0, 256, size=(120, 12, 12), dtype=np.uint8)
 WORDS = np.where(np.arange(9) < RNG.integers(2, 9, size=(120, 1)), RNG.integers(1, 40, (120, 9)), 0)
 SERIES = RNG.normal(5, 9, size=(120, 7, 2)).astype("float32")
 BAGS = (RNG.random((120, 60)) < 0.05).astype("float32")
@@ -161,13 +162,13 @@ def test_all_entries_are_declared_and_their_defaults_lie_within(name):
         ("table", {"layers": 2, "shape": "pyramid", "activation": "tanh", "dropout": 0.0}),
         ("table", {"optimizer": "sgd", "layers": 2, "shape": "equal"}),
         ("images", {"blocks": 1, "pooling": "average", "batch_normalization": True}),
-        ("images", {"blocks": 2, "shape": "equal", "dropout": 0.0, "kernel_size": 5}),
+        ("larger images", {"blocks": 2, "shape": "equal", "dropout": 0.0, "kernel_size": 5}),
         ("texts", {"reader": "convolution", "kernel_size": 5}),
         ("texts", {"reader": "gru", "dropout": 0.0}),
     ],
 )
 def test_other_values_train_too(name, values):
-    make, x = INPUTS[name]
+    make, x = {**INPUTS, "larger images": (cnn, LARGER)}[name]
     hp, _, history = train(make(x, CLASSES), x, CLASSES, values)
     assert {**hp.values, **values} == hp.values
     assert np.isfinite(history["loss"]).all()

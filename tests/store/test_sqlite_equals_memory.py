@@ -154,6 +154,4 @@ class TwoStores(RuleBasedStateMachine):
 
 
 TestTwoStores = TwoStores.TestCase
-TestTwoStores.settings = settings(
-    max_examples=20, stateful_step_count=15, deadline=None, derandomize=True
-)
+TestTwoStores.settings = settings(max_examples=20, stateful_step_count=15, derandomize=True)

@@ -8,7 +8,7 @@ import jax
 import pytest
 
 from afina.training import resident_bytes
-from afina.training.memory import BLIND_TRIALS, Keeper
+from afina.training.memory import BLIND_TRIALS, Keeper, cheap_collections
 
 from .conftest import Data, MakeModel
 
@@ -92,3 +92,18 @@ def test_the_size_of_the_process_is_told_in_bytes() -> None:
     assert before is not None
     assert after is not None
     assert after - before == pytest.approx(len(block), rel=0.25)
+
+
+def test_only_what_a_search_has_frozen_itself_is_thawed_after_it() -> None:
+    frozen = gc.get_freeze_count()
+    assert frozen, "the whole suite begins with a freeze: see conftest.py"
+    with cheap_collections():
+        pass
+    assert gc.get_freeze_count() == frozen
+    gc.unfreeze()
+    try:
+        with cheap_collections():
+            assert gc.get_freeze_count()
+        assert not gc.get_freeze_count()
+    finally:
+        gc.freeze()

@@ -60,7 +60,7 @@ def cells(losses, side=5):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tables(st.one_of(FEW, st.just(math.nan))))
 def test_ranks_are_those_of_peeling_off_fronts(losses):
     ranks = non_dominated_ranks(losses)
@@ -69,7 +69,7 @@ def test_ranks_are_those_of_peeling_off_fronts(losses):
     assert pareto_front(losses).tolist() == front
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tables(st.floats(allow_nan=False), widths=(2, 3)))
 def test_ranks_hold_for_all_floats(losses):
     assert non_dominated_ranks(losses).tolist() == peeled(losses.tolist())
@@ -84,7 +84,7 @@ def test_ten_thousand_rows_are_ranked_in_no_time():
     assert (ranks[::2] == ranks[1::2]).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tables(FEW), st.randoms(use_true_random=False))
 def test_crowding_and_order_do_not_hang_on_the_order_of_the_rows(losses, random):
     moved = list(range(len(losses)))
@@ -121,14 +121,14 @@ def test_rows_without_a_result_come_last():
     assert non_dominated_ranks(np.zeros((0, 2))).tolist() == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tables(GRID, most=8))
 def test_the_hypervolume_of_whole_losses_is_the_number_of_covered_cells(losses):
     reference = np.full(losses.shape[1], 5.0)
     assert hypervolume(losses, reference) == cells(losses)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tables(st.floats(-1.0, 2.0), most=6, widths=(1, 2, 3, 4, 5)))
 def test_the_hypervolume_of_reals_is_that_of_adding_and_subtracting_overlaps(losses):
     gains = np.maximum(1.0 - losses, 0.0)
@@ -139,7 +139,7 @@ def test_the_hypervolume_of_reals_is_that_of_adding_and_subtracting_overlaps(los
     assert hypervolume(losses, np.ones(losses.shape[1])) == pytest.approx(total, abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tables(GRID, most=8))
 def test_a_contribution_is_what_is_lost_without_the_row(losses):
     reference = np.full(losses.shape[1], 4.0)

@@ -1,6 +1,13 @@
-"""A search that a test starts in a process of its own and kills: argv is folder, kind."""
+"""Searches that a test starts in processes of their own and kills.
 
+For each line of input, a folder and a kind, forks a search and prints its process' number; at the
+next line waits for its end, and prints its exit code, minus the signal if one killed it. Nothing
+has been computed before a fork: no thread of JAX's is lost by it.
+"""
+
+import os
 import sys
+import warnings
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -24,6 +31,19 @@ def run(folder, kind):
     return tuner
 
 
+def fork(folder, kind):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # JAX's, which has no thread yet
+        child = os.fork()
+    if child == 0:
+        run(folder, kind)
+        os._exit(0)
+    return child
+
+
 if __name__ == "__main__":
-    print("ready", flush=True)
-    run(sys.argv[1], sys.argv[2])
+    for line in sys.stdin:
+        child = fork(*line.rstrip("\n").split("\t"))
+        print(child, flush=True)
+        sys.stdin.readline()
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)

@@ -15,7 +15,7 @@ Y = (X[:, 0] > 0).astype("int32")
 
 def build(hp):
     keras.utils.set_random_seed(0)
-    units = hp.Int("units", 2, 16)
+    units = hp.Int("units", 2, 16, step=7)  # few programs to compile
     rate = hp.Float("rate", 1e-4, 1.0, sampling="log")
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation="relu")])
     model.add(keras.layers.Dense(2, activation="softmax"))
@@ -64,7 +64,7 @@ def test_a_search_that_was_cut_short_goes_on_as_if_it_had_not(tmp_path):
 
 
 def test_given_points_and_algorithms_are_used(tmp_path):
-    points = [{"units": 7, "rate": 0.05}]
+    points = [{"units": 9, "rate": 0.05}]
     tuner = search(
         tuner_at(tmp_path, algorithm=Hyperband(max_epochs=4, factor=2), start_from=points)
     )

@@ -50,7 +50,9 @@ class Drawing(keras.callbacks.Callback):
 
 
 TUNERS = {
-    "random": lambda **kwargs: kt.RandomSearch(build, "val_loss", max_trials=7, **kwargs),
+    "random": lambda **kwargs: kt.RandomSearch(
+        build, "val_loss", max_trials=6, executions_per_trial=2, **kwargs
+    ),
     "hyperband": lambda **kwargs: kt.Hyperband(build, "val_loss", max_epochs=4, factor=2, **kwargs),
 }
 
@@ -115,7 +117,6 @@ def test_groups_give_the_same_trials_and_curves_as_one_by_one(name, tmp_path):
             group_trials=count,
             workers=1,
             seed=1,
-            executions_per_trial=2,
             directory=tmp_path,
             project_name=f"p{count}",
         )

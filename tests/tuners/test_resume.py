@@ -16,13 +16,35 @@ SCRIPT = Path(interrupted_search.__file__)
 KILLS = {"random": 8, "bayesian": 6, "hyperband": 8}
 
 
-def start(folder, kind):
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(folder), kind],
+@pytest.fixture(scope="module")
+def nursery():
+    """A process that has imported everything and forks a search for each line it reads.
+
+    To import Keras takes longer than the searches do.
+    """
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         env={**os.environ, "KERAS_BACKEND": "jax"},
+        text=True,
     )
+    yield process
+    process.stdin.close()
+    assert process.wait() == 0
+    process.stdout.close()
+
+
+def kill_in_the_middle(nursery, folder, kind, delay):
+    """Starts a search, kills it after so many seconds, and tells whether it had ended."""
+    print(folder, kind, sep="\t", file=nursery.stdin, flush=True)
+    child = int(nursery.stdout.readline())
+    time.sleep(delay)
+    os.kill(child, signal.SIGKILL)  # its parent has not waited for it: the number is still its own
+    print(file=nursery.stdin, flush=True)
+    status = int(nursery.stdout.readline())
+    assert status in (0, -signal.SIGKILL)
+    return status == 0
 
 
 def picture(tuner):
@@ -37,19 +59,12 @@ def picture(tuner):
 
 
 @pytest.mark.parametrize("kind", sorted(KILLS))
-def test_a_search_killed_again_and_again_ends_with_the_same_trials_and_scores(tmp_path, kind):
+def test_a_search_killed_again_and_again_ends_with_the_same_trials_and_scores(
+    tmp_path, kind, nursery
+):
     straight = picture(interrupted_search.run(tmp_path / "straight", kind))
     clock = random.Random(f"{kind} 0")
-    kills = 0
-    while kills < KILLS[kind]:
-        child = start(tmp_path / "killed", kind)
-        assert child.stdout.readline() == b"ready\n"
-        time.sleep(clock.uniform(0.0, 2.5))
-        done = child.poll()
-        child.send_signal(signal.SIGKILL)
-        child.communicate()
-        kills += 1
-        if done is not None:
-            assert done == 0
+    for _ in range(KILLS[kind]):
+        kill_in_the_middle(nursery, tmp_path / "killed", kind, clock.uniform(0.0, 2.5))
     resumed = interrupted_search.run(tmp_path / "killed", kind)
     assert picture(resumed) == straight

@@ -236,7 +236,8 @@ def front_targets(losses: Array) -> Array:
         unit = usual - best
         if not unit > 1e-12 * max(abs(best), abs(usual)):
             continue
-        parts = (values - best) / unit
+        with np.errstate(over="ignore"):  # beyond all numbers is as wild as it gets
+            parts = (values - best) / unit
         parts = np.where(parts > 1, 1 + np.log(np.clip(parts, 1, WILD)), parts)
         columns.append((parts - parts.mean()) / parts.std())
     return np.array(columns).T if columns else np.zeros((len(losses), 1))
