@@ -116,8 +116,10 @@ class BayesianOptimization:
     expected improvement. As long as the process predicts results that it has not seen no better
     than chance, one proposal of three goes on spreading. Where trials have failed, a second process
     learns where they do, and an improvement counts as often as a training there is expected not to
-    fail. Trials still running count as if they had scored what is expected of them, so any number
-    of workers can ask at once. No configuration is tried twice.
+    fail. Where several trials share the best result exactly, the plateau between them loses its
+    attraction; after ten trials without a gain some are plain draws, more of them after twenty.
+    Trials still running count as if they had scored what is expected of them, so any number of
+    workers can ask at once. No configuration is tried twice.
 
     Args:
         seed: Fixes every draw: the same seed and the same history give the same proposals.

@@ -77,7 +77,8 @@ def _filled(losses: Sequence[float | None]) -> Array:
         return np.zeros(len(losses))
     best, worst = min(finite), max(finite)
     filled = [worst if loss is None else min(max(loss, best), worst) for loss in losses]
-    return np.clip(np.array(filled, dtype=float), -LARGEST, LARGEST)
+    values: Array = np.clip(np.array(filled, dtype=float), -LARGEST, LARGEST)
+    return values
 
 
 def _scaled(values: Array) -> Array:

@@ -68,9 +68,9 @@ def warped(values: Array, power: float, rows: Groups) -> Warp:
     exponents = np.where(upper, power, 2 - power)
     near = np.abs(exponents) < NEAR_LOGARITHM
     divisors = np.where(near, 1.0, exponents)
-    lengths = np.where(near, sizes, np.expm1(exponents * sizes) / divisors)
-    grown = np.exp(exponents * sizes) * sizes
-    slopes = np.where(near, sizes * sizes / 2, (grown - lengths) / divisors)
+    grown = np.expm1(exponents * sizes)
+    lengths = np.where(near, sizes, grown / divisors)
+    slopes = np.where(near, sizes * sizes / 2, ((grown + 1) * sizes - lengths) / divisors)
     signed = np.where(upper, sizes, -sizes)
 
     raw = np.where(upper, lengths, -lengths)
