@@ -213,7 +213,7 @@ class BayesianOptimization:
         points = np.zeros((0, geometry.dim))
         if started < initial:
             points = sobol.point(geometry, started, self.seed)
-        elif completed >= 2 and not _elsewhere_now(state.told, started):
+        elif completed >= 2 and (not (every := draws_every(state)) or started % every):
             # The model needs two results to know of a difference, however many trials are running.
             with one_blas_thread():
                 points = self._promising(geometry, state.told, situation.running, rng, initial)
@@ -317,10 +317,13 @@ class BayesianOptimization:
         return max(self.alpha, SMALLEST_NOISE)
 
 
-def _elsewhere_now(told: Sequence[Told], started: int) -> bool:
-    """Whether trial `started` is a plain draw, as the last ones gained next to nothing."""
-    losses = [t.loss for t in told if t.loss is not None]
-    return any(started % every == 0 and _stalled(losses, since) for since, every in STALLED)
+def draws_every(state: State) -> int:
+    """Of how many proposals one is a plain draw, as the last trials gained next to nothing; or 0.
+
+    Where it is not 0, another algorithm may do better as well: see `Auto`.
+    """
+    losses = [t.loss for t in state.told if t.loss is not None]
+    return next((every for since, every in STALLED if _stalled(losses, since)), 0)
 
 
 def _stalled(losses: Sequence[float], count: int) -> bool:
