@@ -46,7 +46,7 @@ def told(search, rows, space):
 def test_it_keeps_what_algorithms_promise(acquisition):
     check_algorithm(
         lambda seed: BayesianOptimization(seed=seed, acquisition=acquisition),
-        trials=16,
+        trials=12,
         beats_random=True,
     )
 
