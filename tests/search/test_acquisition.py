@@ -10,6 +10,7 @@ from afina.search.acquisition import (
     Feasible,
     LogExpectedImprovement,
     LowerConfidenceBound,
+    elsewhere,
     log_improvement,
     maximise,
 )
@@ -227,3 +228,27 @@ def test_improvement_counts_as_often_as_a_training_is_expected_to_end():
     chance = norm.cdf((3.0 - mean) / np.sqrt(variance + labels.kernel.noise))
     value = Feasible(plain, labels, 3.0).value(points)
     np.testing.assert_allclose(np.exp(value), np.exp(plain.value(points)) * chance)
+
+
+def test_a_plateau_is_worth_less_the_more_have_ended_on_it():
+    rng = np.random.default_rng(0)
+
+    class Flat:
+        def value(self, features):
+            return np.zeros(len(features))
+
+        def gradient(self, features):
+            return np.zeros(len(features)), np.zeros_like(features)
+
+    equals = rng.uniform(0.2, 0.4, (9, 2))
+    assert isinstance(elsewhere(Flat(), equals[:4]), Flat)
+    points = np.array([[0.3, 0.3], [0.45, 0.3], [0.3, 0.5], [0.9, 0.9]])
+    worth = elsewhere(Flat(), equals)
+    value, slope = worth.gradient(points)
+    np.testing.assert_allclose(value, worth.value(points))
+    assert value[0] == -5 < value[1] < value[2] < value[3]
+    assert value[3] == pytest.approx(0)
+    for axis in range(2):
+        step = 1e-6 * np.eye(2)[axis]
+        numeric = (worth.value(points + step) - worth.value(points - step)) / 2e-6
+        np.testing.assert_allclose(slope[:, axis], numeric, atol=1e-5)

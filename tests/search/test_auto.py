@@ -52,7 +52,7 @@ def test_where_distances_say_nothing_another_takes_turns(choices):
     for seed in range(5):  # chance alone looks like skill at times
         noise = iter(np.random.default_rng(seed).standard_normal(40))
         state = run(search, lambda values, noise=noise: float(next(noise)), space, 24).state
-        for number in (24, 25):
+        for number in (26, 27):
             explained = search.explain(state, Situation(number=number, space=space))
             turns += explained.startswith("tpe")
     assert (turns >= 2) == choices
@@ -66,10 +66,23 @@ def test_where_a_process_predicts_choices_it_has_all_turns():
         return float(sum((i + 1) * "xyz".index(v) for i, v in enumerate(values.values())))
 
     state = run(search, loss, space, 16).state
-    for number in range(16, 20):
+    for number in (16, 18, 19):
         explained = search.explain(state, Situation(number=number, space=space))
         assert explained.startswith("bayesian: ")
         assert "predicts them" in explained
+
+
+def test_of_a_process_that_has_stalled_another_takes_every_fourth_trial():
+    search = Auto(seed=0)
+    space = Space((Float("x", 0.0, 1.0), Float("y", 0.0, 1.0)))
+    for losses, stalled in ((range(16, 0, -1), False), ([1.0, 0.5, *[0.9] * 14], True)):
+        given = iter(losses)
+        state = run(search, lambda values, given=given: float(next(given)), space, 16).state
+        chosen = [
+            search.explain(state, Situation(number=number, space=space)).split(":")[0]
+            for number in range(16, 24)
+        ]
+        assert chosen.count("tpe") == (2 if stalled else 0)
 
 
 def test_it_goes_on_while_the_model_expects_a_gain():

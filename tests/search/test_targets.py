@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afina.search.targets import standardised
+from afina.search.targets import standardised, tamed
 
 LOSSES = [0.9, 0.2, 0.5, 0.21, 3.0, 0.4, 0.7]
 
@@ -38,14 +38,28 @@ def test_a_loss_of_minus_infinity_is_as_good_as_the_best_and_no_better():
     assert targets[-1] == targets[1] == targets.min()
 
 
+def test_tamed_losses_keep_their_proportions_but_for_the_worst():
+    losses = [1.0, 2.0, 3.0, 4.0, 5.0, 1e9]
+    tame = tamed(losses)
+    np.testing.assert_allclose(np.diff(tame[:5]), tame[1] - tame[0])
+    assert tame[4] < tame[5] < 30
+    np.testing.assert_allclose(tamed([7 * loss - 50 for loss in losses]), tame)
+
+
+def test_tamed_losses_of_which_most_are_equally_good_are_measured_by_the_others():
+    assert tamed([0.5, 0.5, 0.5, 0.5, 0.6, 0.7, 0.8]) == pytest.approx([0, 0, 0, 0, 0.5, 1, 1.5])
+
+
+@pytest.mark.parametrize("transform", [standardised, tamed])
 @pytest.mark.parametrize("losses", [[], [None, None], [1.0], [2.0, 2.0, None], [0.0, 0.0]])
-def test_losses_that_tell_nothing_give_zeros(losses):
-    assert standardised(losses).tolist() == [0.0] * len(losses)
+def test_losses_that_tell_nothing_give_zeros(transform, losses):
+    assert transform(losses).tolist() == [0.0] * len(losses)
 
 
-@given(st.lists(st.none() | st.floats(allow_nan=False), max_size=30))
-def test_targets_are_finite_and_never_turn_the_order_around(losses):
-    targets = standardised(losses)
+@pytest.mark.parametrize("transform", [standardised, tamed])
+@given(losses=st.lists(st.none() | st.floats(allow_nan=False), max_size=30))
+def test_targets_are_finite_and_never_turn_the_order_around(transform, losses):
+    targets = transform(losses)
     assert np.isfinite(targets).all()
     known = [i for i, loss in enumerate(losses) if loss is not None and math.isfinite(loss)]
     known.sort(key=lambda i: losses[i])

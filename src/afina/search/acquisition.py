@@ -24,6 +24,9 @@ FAR_TAIL = -100.0
 
 CAUTION = 10.0  # a deviation on the side of failure costs so much of the logarithm
 
+FEW_EQUALS = 4  # results that are the same, and no plateau yet
+SMALLEST_BOX = 0.01  # half a width, in units of the features
+
 UNIFORM = 256
 INCUMBENTS = 4
 AROUND_EACH = 48
@@ -138,7 +141,7 @@ class Feasible:
     """An acquisition plus the logarithm of how likely a candidate's training is not to fail.
 
     Of the logarithm of the expected improvement that makes the expected improvement where a
-    failed training improves nothing. Where failing is all but certain, a steep slope comes on top:
+    failed training improves nothing. Where failing is the likelier end, a steep slope comes on top:
     near the end of a search there is little to gain anywhere, and what has failed so far would
     be the only hope left.
 
@@ -161,7 +164,7 @@ class Feasible:
         mean, variance = self.process.predict(features)
         spread = np.sqrt(variance + self.process.kernel.noise)
         z = (self.middle - mean) / spread
-        caution = CAUTION * np.minimum(z + 1, 0.0)
+        caution = CAUTION * np.minimum(z, 0.0)
         return np.asarray(self.inner.value(features) + log_ndtr(z) + caution)
 
     def gradient(self, features: Array) -> tuple[Array, Array]:
@@ -171,13 +174,59 @@ class Feasible:
         spread = np.sqrt(variance + self.process.kernel.noise)
         z = (self.middle - mean) / spread
         value = log_ndtr(z)
-        caution = CAUTION * np.minimum(z + 1, 0.0)
+        caution = CAUTION * np.minimum(z, 0.0)
         # pdf / cdf, from logarithms: both vanish where failure is certain
         ratio = np.exp(-0.5 * z * z - 0.5 * math.log(2 * math.pi) - value) / spread
-        ratio += np.where(z < -1, CAUTION / spread, 0.0)
+        ratio += np.where(z < 0, CAUTION / spread, 0.0)
         by_variance = -0.5 * ratio * z / spread
         slope = -ratio[:, None] * mean_slope + by_variance[:, None] * variance_slope
         return inner + value + caution, inner_slope + slope
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Elsewhere:
+    """An acquisition that expects less of a plateau the more trials have ended on it.
+
+    A Gaussian process has no idea of a plateau: where many trials score exactly the same, it hopes
+    for a peak between them for ever. Each of them lowers the logarithm of the worth by one within
+    the box that they span, and half of its width around.
+    """
+
+    inner: Acquisition
+
+    middle: Array
+    """(f,) of the box."""
+
+    half: Array
+    """(f,) half of its widths."""
+
+    equals: int
+    """How many have scored the same, beyond the first `FEW_EQUALS`."""
+
+    def value(self, features: Array) -> Array:
+        """See `Acquisition`."""
+        return self.inner.value(features) - self.equals * self._inside(features)[0]
+
+    def gradient(self, features: Array) -> tuple[Array, Array]:
+        """See `Acquisition`."""
+        value, slope = self.inner.gradient(features)
+        inside, beyond = self._inside(features)
+        pull = 2 * beyond * np.sign(features - self.middle) / self.half
+        return value - self.equals * inside, slope + self.equals * inside[:, None] * pull
+
+    def _inside(self, features: Array) -> tuple[Array, Array]:
+        """How far inside the box, (m,) from 0 to 1, and how many halves beyond, (m, f)."""
+        beyond = np.maximum(np.abs(features - self.middle) / self.half - 1, 0.0)
+        return np.exp(-np.square(beyond).sum(axis=1)), beyond
+
+
+def elsewhere(inner: Acquisition, equals: Array) -> Acquisition:
+    """See `Elsewhere`; `equals` (k, f) are the places of the trials that share the best result."""
+    if len(equals) <= FEW_EQUALS:
+        return inner
+    low, high = equals.min(axis=0), equals.max(axis=0)
+    half = np.maximum((high - low) / 2, SMALLEST_BOX)
+    return Elsewhere(inner, (low + high) / 2, half, len(equals) - FEW_EQUALS)
 
 
 def maximise(

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from afina.errors import ArgumentError, wrong
 from afina.search.base import Algorithm, Done, Judge, Situation, Suggestion, Wait
-from afina.search.bayesian import BayesianOptimization
+from afina.search.bayesian import BayesianOptimization, draws_every
 from afina.search.cma import CMAES
 from afina.search.model_halving import ModelBasedHalving
 from afina.search.tpe import TPE
@@ -37,6 +37,9 @@ EVIDENCE = 12
 SURE = 2.0
 """Standard errors of a correlation by which they must differ from nothing. One would not do: the
 process is fitted to the same results, and has chosen them."""
+
+OTHER_EVERY = 4
+"""Of so many trials of a process that has stalled, one is another algorithm's."""
 
 PATIENCE = 20
 """Full trainings' worth of trials without a gain, at least, before more are called in vain."""
@@ -77,6 +80,7 @@ class Auto:
       still predicts each result from the others no better than chance, every other trial is
       `TPE`'s, whose weakness is another: neither then costs more than twice the trials of the
       better one.
+    - Where the process has gained nothing for ten trials, every fourth trial is `TPE`'s.
     - Beyond 300 finished trials: `CMAES` where all are numbers and always active, else `TPE`.
 
     All of them learn from all trials, whoever proposed them.
@@ -202,6 +206,8 @@ class Auto:
                 return "cma", f"{state.finished} trials, and nothing but numbers"
             return "tpe", f"{state.finished} trials, more than a Gaussian process sees"
         why = "a Gaussian process, as there are few trials yet"
+        if situation.number % OTHER_EVERY == 1 and draws_every(state.parts[0]):
+            return "tpe", "a Gaussian process has stalled, and another may find more"
         if share < MIXED or len(state.losses) < EVIDENCE:
             return "bayesian", why
         skill = self._process.skill(state.parts[0], situation.space)

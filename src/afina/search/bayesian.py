@@ -18,6 +18,7 @@ from afina.search.acquisition import (
     Feasible,
     LogExpectedImprovement,
     LowerConfidenceBound,
+    elsewhere,
     maximise,
 )
 from afina.search.base import Done, Situation, Suggestion, Wait
@@ -28,7 +29,7 @@ from afina.search.gaussian_process import (
     representatives,
     squared_distances,
 )
-from afina.search.targets import standardised
+from afina.search.targets import standardised, tamed
 from afina.search.threads import one_blas_thread
 from afina.search.untried import (
     Tried,
@@ -37,6 +38,7 @@ from afina.search.untried import (
     first_new,
     keys_of,
 )
+from afina.search.warped_process import fitted_process
 from afina.space import Space
 from afina.trials import Trial
 
@@ -47,18 +49,19 @@ AcquisitionName = Literal["log_ei", "lcb"]
 # by fewer trials than the posterior can use.
 FIT_LIMIT = 64
 MODEL_LIMIT = 300
-# Trials that spread before the model takes over: the least that it can learn of, and the most. In
-# a short search they may be a quarter of all, as in SMAC.
-INITIAL = (4, 10)
+# Trials that spread before the model takes over: the least that it can learn of, and the most. Few
+# do best: Bossek, Doerr & Kerschke, "Initial design strategies and their effects on sequential
+# model-based optimization", arXiv:2003.13826. In a short search a quarter of all, as in SMAC.
+INITIAL = (4, 6)
 INITIAL_PART = 0.25
 # While a model's skill is within one standard error of none, as it is at first, and for long where
 # nearly all configurations are equally bad, every so many proposals spread over the space.
 SPREAD_EVERY = 3
 # A model that has promised in vain so often in a row may be wrong: then every so many proposals
-# are plain draws, which cost little where the optimum is found, and find another hill if not.
-STALLED = 10
+# are plain draws, which cost little where the optimum is found, and find another hill if not. The
+# longer it goes on, the more of them.
+STALLED = ((20, 2), (10, 3))
 GAIN = 0.01  # of the distance from the median to the best: less is next to nothing
-EXPLORE_EVERY = 3
 SMALLEST_NOISE = 1e-6  # of the targets' variance; less makes the covariance singular in float64
 
 
@@ -113,13 +116,15 @@ class BayesianOptimization:
     expected improvement. As long as the process predicts results that it has not seen no better
     than chance, one proposal of three goes on spreading. Where trials have failed, a second process
     learns where they do, and an improvement counts as often as a training there is expected not to
-    fail. Trials still running count as if they had scored what is expected of them, so any number
-    of workers can ask at once. No configuration is tried twice.
+    fail. Where several trials share the best result exactly, the plateau between them loses its
+    attraction; after ten trials without a gain some are plain draws, more of them after twenty.
+    Trials still running count as if they had scored what is expected of them, so any number of
+    workers can ask at once. No configuration is tried twice.
 
     Args:
         seed: Fixes every draw: the same seed and the same history give the same proposals.
         num_initial_points: How many trials spread before the model takes over. None takes the
-            number of hyperparameters plus 2, at least 4 and at most 10; where the search is known
+            number of hyperparameters plus 2, at least 4 and at most 6; where the search is known
             to be short, at most a quarter of its trials, but 4.
         alpha: Smallest variance of the noise, as a part of the variance of the results.
         beta: Weight of the uncertainty; used by `acquisition="lcb"` alone.
@@ -208,7 +213,7 @@ class BayesianOptimization:
         points = np.zeros((0, geometry.dim))
         if started < initial:
             points = sobol.point(geometry, started, self.seed)
-        elif completed >= 2 and not (_stalled(state.told) and started % EXPLORE_EVERY == 0):
+        elif completed >= 2 and (not (every := draws_every(state)) or started % every):
             # The model needs two results to know of a difference, however many trials are running.
             with one_blas_thread():
                 points = self._promising(geometry, state.told, situation.running, rng, initial)
@@ -272,10 +277,11 @@ class BayesianOptimization:
         points = encoded(geometry, [t.values for t in kept])
         features = geometry.embed(points)
         good = np.array([t.loss is not None for t in kept])
-        targets = standardised([t.loss for t in kept if t.loss is not None])
-        process = self._process(features[good], targets, geometry)
-        best_first = points[good][np.argsort(targets, kind="stable")]
-        return Seen(features, good, targets, best_first, process)
+        values = tamed([t.loss for t in kept if t.loss is not None])
+        rows = _kept(values, FIT_LIMIT)
+        process = fitted_process(features[good], values, rows, geometry.groups, self._noise_floor)
+        best_first = points[good][np.argsort(values, kind="stable")]
+        return Seen(features, good, process.targets, best_first, process)
 
     def _worth(
         self,
@@ -295,26 +301,36 @@ class BayesianOptimization:
         worth: Acquisition = LogExpectedImprovement(process, float(expected.min()))
         if acquisition == "lcb":
             worth = LowerConfidenceBound(process, self.beta)
+        best = seen.targets == seen.targets.min()
+        worth = elsewhere(worth, seen.features[seen.good][best])
         if seen.good.all():
             return worth
         labels = standardised((~seen.good).tolist())
+        rows = _kept(labels, FIT_LIMIT)
+        kernel = fit_once(seen.features[rows], labels[rows], geometry.groups, self._noise_floor)
         middle = float(labels.min() + labels.max()) / 2
-        return Feasible(worth, self._process(seen.features, labels, geometry), middle)
+        failures = GaussianProcess(kernel, seen.features, labels, geometry.groups)
+        return Feasible(worth, failures, middle)
 
-    def _process(self, features: Array, targets: Array, geometry: Geometry) -> GaussianProcess:
-        """The posterior under the kernel that fits best."""
-        fitted = _kept(targets, FIT_LIMIT)
-        noise_floor = max(self.alpha, SMALLEST_NOISE)
-        kernel = fit_once(features[fitted], targets[fitted], geometry.groups, noise_floor)
-        return GaussianProcess(kernel, features, targets, geometry.groups)
+    @property
+    def _noise_floor(self) -> float:
+        return max(self.alpha, SMALLEST_NOISE)
 
 
-def _stalled(told: Sequence[Told]) -> bool:
-    """Whether the last `STALLED` completed trials gained next to nothing on all before."""
-    losses = [t.loss for t in told if t.loss is not None]
-    if len(losses) <= STALLED:
+def draws_every(state: State) -> int:
+    """Of how many proposals one is a plain draw, as the last trials gained next to nothing; or 0.
+
+    Where it is not 0, another algorithm may do better as well: see `Auto`.
+    """
+    losses = [t.loss for t in state.told if t.loss is not None]
+    return next((every for since, every in STALLED if _stalled(losses, since)), 0)
+
+
+def _stalled(losses: Sequence[float], count: int) -> bool:
+    """Whether the last `count` gained next to nothing on all before."""
+    if len(losses) <= count:
         return False
-    before, since = min(losses[:-STALLED]), min(losses[-STALLED:])
+    before, since = min(losses[:-count]), min(losses[-count:])
     # Not `before - since <= ...`: with infinite losses that would be NaN.
     return since >= before or since + GAIN * (statistics.median(losses) - since) >= before
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +48,7 @@ ADDITIVE_LOGIT_SD = 1.5  # about uniform on (0, 1), but for the ends
 ADDITIVE_LOGIT_BOUND = 5.0
 
 ITERATIONS = 30
+ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +112,12 @@ class Likelihood:
             are those of the values, not of their logarithms (of the additive part: of its logit).
             The constant mean is profiled out: at its best value the gradient through it is 0.
         """
-        n, count = len(self.targets), self.count
+        value, gradient, _ = self.of(logs, self.targets)
+        return value, gradient
+
+    def of(self, logs: Array, targets: Array) -> tuple[float, Array, Array]:
+        """The same for other targets of the same rows, and the derivatives by them, (n,)."""
+        n, count = len(targets), self.count
         weights = np.exp(-2 * logs[:count])
         noise = math.exp(logs[count])
         additive = 1 / (1 + math.exp(-logs[-1]))
@@ -125,7 +131,7 @@ class Likelihood:
         np.fill_diagonal(covariance, 1 + noise)
         factor, failed = lapack.dpotrf(covariance.T, lower=1, overwrite_a=1)
         if failed:
-            return math.inf, np.zeros_like(logs)
+            return math.inf, np.zeros_like(logs), np.zeros(n)
         inverse, _ = lapack.dpotri(factor, lower=1)
         # dpotri fills one triangle only; the other still holds the factor's zeros.
         lower = inverse.T.ravel()[self._flat]
@@ -134,7 +140,7 @@ class Likelihood:
         full += full.T
         diagonal = np.diagonal(inverse)
         np.fill_diagonal(full, diagonal)
-        residual = self.targets - _profiled_mean(full, self.targets)
+        residual = targets - _profiled_mean(full, targets)
         alpha = full @ residual
 
         value = 0.5 * residual @ alpha + np.log(np.diagonal(factor)).sum()
@@ -152,7 +158,7 @@ class Likelihood:
         value += logs[:-1].sum() + 0.5 * (scaled @ scaled)
         gradient += scaled / self._spreads
         gradient[:-1] += 1
-        return float(value), gradient
+        return float(value), gradient, alpha
 
 
 def fit(features: Array, targets: Array, groups: Groups, *, noise_floor: float = 1e-4) -> Kernel:
@@ -172,22 +178,35 @@ def fit(features: Array, targets: Array, groups: Groups, *, noise_floor: float =
         arXiv:2402.02229, with d the number of groups, not of features.
     """
     likelihood = Likelihood(features, targets, groups)
-    mode = kernel_mode(likelihood.count, noise_floor)
-    start = np.append(np.log(np.append(mode.lengthscales, mode.noise)), 0.0)
+    start, bounds = kernel_start(likelihood.count, noise_floor)
+    return kernel_of(minimum(likelihood, start, bounds))
+
+
+def kernel_start(count: int, noise_floor: float) -> tuple[Array, list[tuple[float, float]]]:
+    """Where a fit of a kernel for `count` groups starts, as `Likelihood` has it, and its bounds."""
+    mode = kernel_mode(count, noise_floor)
     low, high = np.log(LENGTHSCALE_BOUNDS)
-    bounds = [(low, high)] * likelihood.count
+    bounds = [(low, high)] * count
     bounds.append((math.log(noise_floor), math.log(max(LARGEST_NOISE, 2 * noise_floor))))
     bounds.append((-ADDITIVE_LOGIT_BOUND, ADDITIVE_LOGIT_BOUND))
-    found = minimize(
-        likelihood,
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        # A looser fit than scipy's default changes no proposal that matters, and costs half.
-        options={"maxiter": ITERATIONS, "maxfun": 2 * ITERATIONS, "ftol": 1e-5, "gtol": 1e-3},
-    )
-    best = np.exp(found.x)
+    return np.append(np.log(np.append(mode.lengthscales, mode.noise)), 0.0), bounds
+
+
+def minimum(
+    function: Callable[[Array], tuple[float, Array]],
+    start: Array,
+    bounds: list[tuple[float, float]],
+) -> Array:
+    """Where a function that comes with its gradient is least, found by L-BFGS-B."""
+    # A looser fit than scipy's default changes no proposal that matters, and costs half.
+    options = {"maxiter": ITERATIONS, "maxfun": 2 * ITERATIONS, "ftol": 1e-5, "gtol": 1e-3}
+    found = minimize(function, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return np.asarray(found.x)
+
+
+def kernel_of(logs: Array) -> Kernel:
+    """The kernel of what `Likelihood` takes."""
+    best = np.exp(logs)
     return Kernel(best[:-2], float(best[-2]), float(best[-1] / (1 + best[-1])))
 
 
@@ -324,15 +343,23 @@ class GaussianProcess:
         if self.kernel.additive == 0:
             return joint
         total = np.zeros_like(joint)
+        # Some rows at a time, in one piece of memory that stays in the cache: twice as fast.
+        kept = np.empty((min(ROWS_AT_ONCE, len(joint)), joint.shape[1]))
+        for first in range(0, len(joint), ROWS_AT_ONCE):
+            part = scaled[first : first + ROWS_AT_ONCE]
+            self._add_effects(part, total[first : first + ROWS_AT_ONCE], kept[: len(part)])
+        return self._mixed(joint, total)
+
+    def _add_effects(self, scaled: Array, total: Array, squares: Array) -> None:
+        """Adds the effects of all groups to `total`; `squares` is memory of its shape to use."""
         a, b = self._root * scaled, self._root * self._scaled
         for own in self._columns:
             if len(own) == 1:
-                squares = np.subtract.outer(a[:, own[0]], b[:, own[0]])
+                np.subtract.outer(a[:, own[0]], b[:, own[0]], out=squares)
                 squares *= squares
             else:
-                squares = squared_distances(a[:, own], b[:, own])
+                squares[...] = squared_distances(a[:, own], b[:, own])
             total += _effects(squares)
-        return self._mixed(joint, total)
 
     def _mixed(self, joint: Array, effects: Array) -> Array:
         """The covariance of its joint part, which it overwrites, and the sum of all effects."""

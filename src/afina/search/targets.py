@@ -16,6 +16,8 @@ from scipy.special import ndtri
 Array = NDArray[np.float64]
 
 LARGEST = 1e150  # its square is a float still
+WALL = 3.0  # widths of the better half above the median, beyond which nearly all of a normal lies
+ROUNDING = 1e-12  # of the losses' size: less is no difference
 POWERS = np.linspace(-1.0, 3.0, 17)  # 1 leaves the values as they are
 
 
@@ -33,13 +35,50 @@ def standardised(losses: Sequence[float | None]) -> Array:
     Returns:
         (n,) all 0 where the losses do not differ.
     """
+    values = _filled(losses)
+    return _scaled(_power_warped(_scaled(_half_ranked(values)))) if len(values) else values
+
+
+def tamed(losses: Sequence[float | None]) -> Array:
+    """Losses in units of how far the better half of them spreads, 0 the median.
+
+    Keeps proportions, also of the worse half: where a loss is a bowl, its walls tell where the
+    bottom is. What is worse than the median by more than `WALL` counts by its logarithm only, so
+    that diverged trainings do not hide what happens among the others. Invariant to scaling and
+    shifting of the losses. Failed trials and infinite losses are as in `standardised`.
+
+    Args:
+        losses: (n,) lower is better, None where the trial failed.
+
+    Returns:
+        (n,) all 0 where the losses do not differ.
+    """
+    values = _filled(losses)
+    if not len(values):
+        return values
+    median = float(np.median(values))
+    values -= median
+    width = math.sqrt(float(np.mean(values[values <= 0] ** 2)))
+    rounding = ROUNDING * abs(median)
+    if width <= rounding:
+        # More than half are equally good, and their spread says nothing.
+        worse = values[values > rounding]
+        if not len(worse):
+            return np.zeros_like(values)
+        width = float(np.median(worse))
+    values /= width
+    return np.where(values > WALL, WALL + np.log1p(np.maximum(values - WALL, 0)), values)
+
+
+def _filled(losses: Sequence[float | None]) -> Array:
+    """A number for each; all 0 where none is finite."""
     finite = [loss for loss in losses if loss is not None and math.isfinite(loss)]
     if not finite:
         return np.zeros(len(losses))
     best, worst = min(finite), max(finite)
     filled = [worst if loss is None else min(max(loss, best), worst) for loss in losses]
-    values = np.clip(np.array(filled, dtype=float), -LARGEST, LARGEST)
-    return _scaled(_power_warped(_scaled(_half_ranked(values))))
+    values: Array = np.clip(np.array(filled, dtype=float), -LARGEST, LARGEST)
+    return values
 
 
 def _scaled(values: Array) -> Array:

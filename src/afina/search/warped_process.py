@@ -1,0 +1,158 @@
+"""A Gaussian process of losses whose scale is learnt with it.
+
+Of most losses neither the number itself nor its logarithm is what a Gaussian process expects. A
+transform that makes the losses look normal, each by itself, does not help either: of a bowl it
+bends the walls, and of noise at the bottom of a bowl it makes cliffs. What matters is whether the
+transformed losses are smooth over the space. So the power of the transform is one more parameter of
+the fit, chosen by the same likelihood as lengthscales and noise.
+
+Source: Snelson, Rasmussen & Ghahramani, "Warped Gaussian processes" (NIPS 2003), here with the
+transform of Yeo & Johnson, "A new family of power transformations to improve normality or
+symmetry", Biometrika 87 (2000).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from afina.search.gaussian_process import (
+    GaussianProcess,
+    Groups,
+    Kernel,
+    Likelihood,
+    kernel_of,
+    kernel_start,
+    minimum,
+)
+
+Array = NDArray[np.float64]
+
+# Without evidence values stay as they are. The prior's deviation is half the way to a logarithm.
+POWER_MEAN, POWER_SD = 1.0, 0.5
+POWER_BOUNDS = (-1.0, 3.0)
+NEAR_LOGARITHM = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Warp:
+    """Values after the power transform, and how they change with the power."""
+
+    targets: Array
+    """(n,) of mean 0 and variance 1, in the order of the values."""
+
+    by_power: Array
+    """(n,) their derivatives."""
+
+    stretch: float
+    """Sum over the chosen rows of the logarithm of the transform's slope."""
+
+    stretch_by_power: float
+    """Its derivative."""
+
+
+def warped(values: Array, power: float, rows: Groups) -> Warp:
+    """The Yeo-Johnson transform, standardised; it increases with the values for every power.
+
+    Args:
+        values: (n,) two different ones at least; 1 is the unit in which they are near 0.
+        power: 1 leaves them as they are, less draws great ones together and small ones apart.
+        rows: Which of them the `stretch` is for.
+    """
+    sizes = np.log1p(np.abs(values))
+    upper = values >= 0
+    exponents = np.where(upper, power, 2 - power)
+    near = np.abs(exponents) < NEAR_LOGARITHM
+    divisors = np.where(near, 1.0, exponents)
+    grown = np.expm1(exponents * sizes)
+    lengths = np.where(near, sizes, grown / divisors)
+    slopes = np.where(near, sizes * sizes / 2, ((grown + 1) * sizes - lengths) / divisors)
+    signed = np.where(upper, sizes, -sizes)
+
+    raw = np.where(upper, lengths, -lengths)
+    spread = float(raw.std())
+    targets = (raw - raw.mean()) / spread
+    slopes -= slopes.mean()
+    growth = float((slopes * targets).mean()) / spread  # of the spread, relative
+    total = float(signed[rows].sum())
+    return Warp(
+        targets,
+        slopes / spread - growth * targets,
+        (power - 1) * total - len(rows) * math.log(spread),
+        total - len(rows) * growth,
+    )
+
+
+class WarpedLikelihood:
+    """The negative log posterior density of kernels and powers, for one set of data.
+
+    Args:
+        features: (m, f) embedded configurations of the chosen rows, m >= 1.
+        values: (n,) of all; the chosen ones are standardised as a part of them.
+        rows: (m,) places of the chosen ones.
+        groups: (f,) group of each feature, from 0.
+    """
+
+    def __init__(self, features: Array, values: Array, rows: Groups, groups: Groups) -> None:
+        self._values, self._rows = values, rows
+        self.kernels = Likelihood(features, values[rows], groups)
+
+    def __call__(self, logs: Array) -> tuple[float, Array]:
+        """As `Likelihood`, with the power as one more number at the end."""
+        power = float(logs[-1])
+        warp = warped(self._values, power, self._rows)
+        value, gradient, by_targets = self.kernels.of(logs[:-1], warp.targets[self._rows])
+        scaled = (power - POWER_MEAN) / POWER_SD
+        by_power = by_targets @ warp.by_power[self._rows] - warp.stretch_by_power
+        value += 0.5 * scaled * scaled - warp.stretch
+        return value, np.append(gradient, by_power + scaled / POWER_SD)
+
+
+def fit_warped(
+    features: Array, values: Array, rows: Groups, groups: Groups, noise_floor: float
+) -> tuple[Kernel, Array]:
+    """The most probable kernel and power, as `fit`, and the targets that go with them.
+
+    Args:
+        features: (n, f) embedded configurations.
+        values: (n,) see `afina.search.targets.tamed`.
+        rows: Which of them to fit; the targets are of all.
+        groups: (f,) group of each feature, from 0.
+        noise_floor: Smallest variance of the noise.
+
+    Returns:
+        The kernel, and targets of mean 0 and variance 1, (n,); all 0 where the values do not
+        differ.
+    """
+    if not float(np.ptp(values)) > 0:
+        start, _ = kernel_start(int(groups.max()) + 1 if len(groups) else 0, noise_floor)
+        return kernel_of(start), np.zeros_like(values)
+    likelihood = WarpedLikelihood(features[rows], values, rows, groups)
+    start, bounds = kernel_start(likelihood.kernels.count, noise_floor)
+    found = minimum(likelihood, np.append(start, POWER_MEAN), [*bounds, POWER_BOUNDS])
+    return kernel_of(found[:-1]), warped(values, float(found[-1]), rows).targets
+
+
+@functools.lru_cache(maxsize=8)
+def _process_of_bytes(
+    features: bytes, values: bytes, rows: bytes, groups: bytes, noise_floor: float
+) -> GaussianProcess:
+    results = np.frombuffer(values)
+    owners = np.frombuffer(groups, dtype=np.intp)
+    places = np.frombuffer(rows, dtype=np.intp)
+    points = np.frombuffer(features).reshape(len(results), -1)
+    kernel, targets = fit_warped(points, results, places, owners, noise_floor)
+    return GaussianProcess(kernel, points, targets, owners)
+
+
+def fitted_process(
+    features: Array, values: Array, rows: Groups, groups: Groups, noise_floor: float
+) -> GaussianProcess:
+    """The posterior under what `fit_warped` finds; workers that ask at the same time share one."""
+    return _process_of_bytes(
+        features.tobytes(), values.tobytes(), rows.tobytes(), groups.tobytes(), noise_floor
+    )
