@@ -44,6 +44,9 @@ class Stage:
     loss: float | None
     """The lowest since the training began; None where this part failed."""
 
+    losses: tuple[float, ...]
+    """Of this part, one for each objective where there are several; else empty."""
+
     curve: tuple[float, ...]
     """The loss after each epoch since the training began, as far as it is known."""
 
@@ -87,6 +90,7 @@ class Board:
             epochs=done,
             values=tuple(trial.values.items()),
             loss=loss,
+            losses=trial.losses,
             curve=(*known, *trial.curve) if len(known) == trial.start_epoch else trial.curve,
             whole=trial.status is Status.COMPLETED and not stopped,
         )
