@@ -56,7 +56,7 @@ ENTRIES: dict[str, Entry] = {
     "afina-model-halving": _afina("model_halving", "M"),
     "optuna-tpe": _optuna("tpe", "SM"),
     "optuna-cmaes": _optuna("cmaes"),
-    "optuna-gp": _optuna("gp", most=50),
+    "optuna-gp": _optuna("gp", "SM", most=50),  # under protocol M full trainings, without curves
     "optuna-tpe-hyperband": _optuna("tpe", "M", pruner=True),
     "skopt-gp": Entry("skopt_peer", "Skopt", "S", "scikit-optimize", most=50),
     "smac": Entry("smac_peer", "Smac", "S", "smac"),

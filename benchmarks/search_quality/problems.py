@@ -16,6 +16,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 
+import curve_families
 import curve_problems
 import live_problems
 import numpy as np
@@ -27,7 +28,12 @@ from problem import REFERENCES, Problem, reference_of
 from afina.space import HyperParameter, Space
 
 GROUPS = ("numeric", "mixed", "categorical", "conditional", "curves", "live")
-_MAKERS = {**synthetic_problems.MAKERS, **sklearn_problems.MAKERS, **curve_problems.MAKERS}
+_MAKERS = {
+    **synthetic_problems.MAKERS,
+    **sklearn_problems.MAKERS,
+    **curve_problems.MAKERS,
+    **curve_families.MAKERS,
+}
 _MADE: dict[str, Problem] = {}
 
 
@@ -132,7 +138,8 @@ def main() -> None:
     if options.references:
         kept = REFERENCES
         found = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-        for name in options.only or sklearn_problems.MAKERS:
+        searched = {**sklearn_problems.MAKERS, **curve_families.MAKERS}
+        for name in options.only or searched:
             found[name] = search_reference(name, options.draws, options.draws // 2)
             print(name, found[name], flush=True)
             text = json.dumps(found, indent=1, sort_keys=True)

@@ -79,6 +79,24 @@ def test_promotes_the_best_of_the_highest_rung_first():
     assert third.schedule.parent is None, "three of nine have gone on"
 
 
+def test_with_several_objectives_the_first_front_goes_on_and_of_it_the_ends():
+    search, toy = AsynchronousHalving(max_epochs=9, factor=2, seed=1), sphere_space(2)
+    state = search.init()
+    # The sum would take number 4 first: 0.6 is the lowest, but it lies in the middle of the front.
+    pairs = [(0.1, 0.9), (0.9, 0.1), (0.8, 0.8), (0.5, 0.4), (0.3, 0.3), (0.9, 0.95)]
+    for number, losses in enumerate(pairs):
+        schedule = Schedule(bracket=3, rung=0, start_epoch=0, end_epoch=1)
+        trial = Trial(number=number, values={"x0": number / 100, "x1": 0.0}, schedule=schedule)
+        ended = replace(trial, status=Status.COMPLETED, loss=sum(losses), losses=losses)
+        state = search.tell(state, ended, toy)
+    running = []
+    for number in range(6, 10):
+        situation = Situation(number=number, space=toy, running=tuple(running))
+        answer = search.ask(state, situation)
+        running.append(Trial(number=number, values=answer.values, schedule=answer.schedule))
+    assert [trial.parent for trial in running] == [0, 1, 4, None]
+
+
 def test_failed_trainings_count_as_thrown_away():
     search = AsynchronousHalving(max_epochs=27, seed=3)
     done = train(search, honest, space(), 8, failing=lambda values: values["x0"] < 0.5)

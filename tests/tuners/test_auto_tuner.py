@@ -6,7 +6,8 @@ import pytest
 
 import afina as kt
 from afina.errors import ArgumentError
-from afina.search import Hyperband, Random
+from afina.search import Hyperband, PopulationBasedTraining, Random
+from afina.trials import Status
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 4)).astype("float32")
@@ -15,7 +16,7 @@ Y = (X[:, 0] > 0).astype("int32")
 
 def build(hp):
     keras.utils.set_random_seed(0)
-    units = hp.Int("units", 2, 16, step=7)  # few programs to compile
+    units = hp.Int("units", 4, 8, step=4)
     rate = hp.Float("rate", 1e-4, 1.0, sampling="log")
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation="relu")])
     model.add(keras.layers.Dense(2, activation="softmax"))
@@ -64,7 +65,7 @@ def test_a_search_that_was_cut_short_goes_on_as_if_it_had_not(tmp_path):
 
 
 def test_given_points_and_algorithms_are_used(tmp_path):
-    points = [{"units": 9, "rate": 0.05}]
+    points = [{"units": 8, "rate": 0.05}]
     tuner = search(
         tuner_at(tmp_path, algorithm=Hyperband(max_epochs=4, factor=2), start_from=points)
     )
@@ -74,6 +75,40 @@ def test_given_points_and_algorithms_are_used(tmp_path):
     other = tuner_at(tmp_path / "random", algorithm=Random(seed=5), max_trials=2, max_epochs=3)
     search(other)
     assert [len(trial.curve) for trial in other.oracle.study.trials.values()] == [3, 3]
+
+
+def test_a_population_trains_and_its_worst_go_on_from_the_models_of_the_best(tmp_path):
+    population = PopulationBasedTraining(population=4, interval=1, max_epochs=4)
+    tuner = search(tuner_at(tmp_path, algorithm=population, max_epochs=4, keep_checkpoints=1))
+    trials = tuner.oracle.study.trials
+    assert tuner.oracle.stop_reason == "all 4 members have trained for 4 epochs"
+    copies = 0
+    for trial in trials.values():
+        assert trial.status is Status.COMPLETED
+        assert len(trial.curve) == 1
+        if trial.parent is None:
+            continue
+        parent = trials[trial.parent]
+        copies += trial.values != parent.values
+        assert trial.values["units"] == parent.values["units"], "another model could not be copied"
+        # What goes on from a trained model does not begin where an untrained one would.
+        assert trial.start_epoch == parent.end_epoch
+        assert trial.curve[0] < parent.curve[0] + 0.1
+    assert copies
+    best = tuner.get_best_models()[0]
+    rate = tuner.oracle.study.best_trials(1)[0].values["rate"]
+    assert float(best.optimizer.learning_rate) == pytest.approx(rate)
+
+
+def test_several_workers_share_one_search(tmp_path):
+    limits = {"max_total_epochs": 40, "stop_when_unlikely": False}
+    tuner = search(tuner_at(tmp_path, workers=3, keep_checkpoints=1, **limits))
+    study = tuner.oracle.study
+    assert 40 <= study.spending.epochs < 40 + 3 * 9
+    assert {trial.status for trial in study.trials.values()} == {Status.COMPLETED}
+    parents = [trial.parent for trial in study.trials.values() if trial.parent is not None]
+    assert parents
+    assert len(parents) == len(set(parents)), "a training went on twice"
 
 
 def test_time_ends_a_search_between_epochs(tmp_path):

@@ -15,11 +15,11 @@ from afina.search import sobol
 from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.search.brackets import ladder
 from afina.search.candidates import geometry_of
+from afina.search.pareto_rank import pareto_ranks
 from afina.search.rungs import (
     Board,
     Stage,
     begun,
-    by_loss,
     enough,
     fresh_count,
     resumed,
@@ -40,7 +40,8 @@ class AsynchronousHalving:
     so far, the best one that is paused there goes on, as a new trial whose parent is the paused
     one. Where none may, a fresh configuration begins at the lowest rung. So no worker ever waits
     for another, at the price of promotions that a full rung would not have made. A failed
-    training counts as thrown away.
+    training counts as thrown away. With several objectives the best are those of the first front of
+    their rung, and of them first those that have the most room around them; see `pareto_ranks`.
 
     The first configuration is the default one, then a Sobol sequence spreads over the space; no
     configuration begins twice. A finite space ends the search when everything has been tried and
@@ -60,7 +61,8 @@ class AsynchronousHalving:
     Source:
         Li et al., "A system for massively parallel hyperparameter tuning", arXiv:1810.05934. That
         no more than one in `factor` ever goes on is the delay of Li et al., "Hyper-Tune",
-        arXiv:2201.06834. The sampler "model": Klein et al., arXiv:2003.10865.
+        arXiv:2201.06834. The sampler "model": Klein et al., arXiv:2003.10865. Halving by fronts:
+        Schmucker et al., arXiv:2106.12639.
 
     Example:
         >>> from afina.space import Float
@@ -130,11 +132,11 @@ class AsynchronousHalving:
         begun_at += [t.schedule.rung for t in running if t.schedule and t.parent is not None]
         for rung in range(top - 1, -1, -1):
             # Failed ones count: they reached for the rung, and are thrown away.
-            reached = sum(stage.rung == rung for stage in state.stages)
+            reached = [stage for stage in state.stages if stage.rung == rung]
             gone = sum(other == rung + 1 for other in begun_at)
             ready = [stage for stage in paused if stage.rung == rung]
-            if ready and gone < max(math.floor(reached / self.factor), least):
-                return min(ready, key=by_loss)
+            if ready and gone < max(math.floor(len(reached) / self.factor), least):
+                return _first_of(ready, reached)
         return None
 
     def _fresh(self, state: Board, situation: Situation) -> dict[str, Value] | None:
@@ -144,6 +146,13 @@ class AsynchronousHalving:
 
             return propose(state, situation, self.ends, self.seed)
         return spread(state, situation, self.seed)
+
+
+def _first_of(ready: Sequence[Stage], reached: Sequence[Stage]) -> Stage:
+    """The best of those that are ready, ranked among all that have reached their rung."""
+    numbers = [stage.number for stage in reached]
+    ranks = dict(zip(numbers, pareto_ranks(reached), strict=True))
+    return min(ready, key=lambda stage: (*ranks[stage.number], stage.number))
 
 
 def check_sampler(sampler: str) -> None:

@@ -22,10 +22,6 @@ from afina.trials import Decision, Trial
 # Trainings that begin before the model decides: as many as one full training would pay for.
 FEWEST_FIRST = 4
 MOST_FIRST = 27
-# The part of all epochs that goes to trainings which are not chosen for their early epochs, if
-# those say nothing of the end; less where they do.
-PROBES = 0.3
-FIRST_PROBE = 0.6  # of a full training: the first one comes after two trainings' worth of epochs
 # The part of fresh configurations that the model has no say in. It costs little, as they begin
 # short, and finds what a model that is wrong would never look at.
 UNGUIDED = 0.2
@@ -43,9 +39,14 @@ class ModelBasedHalving:
     trained, to the end of its next rung. So proposals differ in boldness, and workers that ask at
     the same time do not all ask for the same.
 
-    What goes on looked good from the start, and so cannot tell whether others would have caught
-    up. Therefore some short trainings, chosen by their age alone, are trained in full at once;
-    more of them where early epochs turn out to say little of the end.
+    How far low rungs can be trusted is learnt from those that went on: where these change places
+    from rung to rung, a good beginning counts for less. What no training that went on can show is
+    that the bad ones would have caught up: where the best are the slowest from the start, as with
+    a learning rate that falls late, `Hyperband` finds them, which trains some in full whatever
+    their first epochs are, or `min_epochs` from which on the order holds.
+
+    Trainings that were alike to the last digit so far, as those are whose configurations differ in
+    what has no effect, are not trained twice, and nothing begins between them.
 
     A training that runs is stopped where neither its own curve nor what others have made up in as
     many epochs lets hope that it becomes the best.
@@ -148,12 +149,12 @@ class ModelBasedHalving:
         """What is most likely to beat the best by a margin; None where there is nothing."""
         rng = np.random.default_rng([self.seed, situation.number])
         model = RungModel(state, situation, self.ends)
-        probe = self._probe(state, situation.running, paused, model.trust)
-        if probe is not None:
-            return resumed(probe, self.ends, len(self.ends) - 1)
         horizon = int(rng.integers(1, self.ends[-1] + 1))
         target = model.best - margin(rng)
         best, worth = None, -math.inf
+        # What went the way of another training to the last digit will end as that one.
+        known = {stage.number for alike in state.twins() for stage in alike[1:]}
+        paused = [stage for stage in paused if stage.number not in known]
         if paused:
             ways = [model.way(self._reach(stage, horizon)) for stage in paused]
             chances = model.probabilities(paused, ways, target)
@@ -164,30 +165,6 @@ class ModelBasedHalving:
         if rng.random() < UNGUIDED:
             values = spread(state, situation, self.seed) or values
         return begun(values, self.ends)
-
-    def _probe(
-        self, state: Board, running: Sequence[Trial], paused: Sequence[Stage], trust: float
-    ) -> Stage | None:
-        """The oldest training on the lowest rung, where one is due to be trained in full at once.
-
-        Those that went on were good from the start: of those that were not they tell nothing.
-        """
-        top = self.ends[-1]
-        epochs = {stage.number: stage.epochs for stage in state.stages}
-        spent = probed = probes = 0
-        parts = [(stage.parent, stage.epochs) for stage in state.stages]
-        parts += [(trial.parent, trial.end_epoch or top) for trial in running]
-        for parent, end in parts:
-            start = epochs.get(parent, 0) if parent is not None else 0
-            spent += end - start
-            if end == top and len(self.ends) > 2 and start < self.ends[-2]:
-                probed += end - start
-                probes += 1
-        waiting = [stage for stage in paused if stage.rung == 0]
-        # Before there are probes, trust is what good beginners say of themselves.
-        share = PROBES * max(1 - trust, 1 / (1 + probes))
-        due = probed + FIRST_PROBE * top < share * spent
-        return min(waiting, key=lambda stage: stage.number) if due and waiting else None
 
     def _reach(self, stage: Stage, horizon: int) -> int:
         """Epochs that the training would have done: its next rung at least."""

@@ -23,6 +23,7 @@ from afina.space import Value
 from afina.trials import Trial
 
 Array = NDArray[np.float64]
+Ends = tuple[Array, Array]
 
 # What an answer costs grows with the cube of the results that it looks at; the kernel is settled
 # by fewer results than the posterior can use.
@@ -33,6 +34,8 @@ REFIT = 1.1
 INCUMBENTS = 4
 # The part of the results, the best, whose losses count and not only their ranks.
 PROPORTIONAL = 0.25
+# How far beyond trainings that were alike others are taken to be alike, in their distances.
+BEYOND = 0.5
 # How much better than the best a result should be, in normal deviations; drawn on a log scale.
 MARGINS = (0.1, 1.0)
 
@@ -109,10 +112,12 @@ class RungModel:
             if situation.running:
                 process = process.believe(self._running_rows(board, situation.running))
         self.process = process
-        self.trust = math.exp(-1 / kernel.memory)
-        """How far the lowest rung tells the end: 0 not at all, 1 in full."""
         self.best = float(targets.min())
         """The best result's target."""
+        latest = board.latest()
+        trained = encoded(self.geometry, [stage.values for stage in latest])
+        begun = [stage.root for stage in latest]
+        self._boxes = [self._box(alike, trained, begun) for alike in board.twins()]
         order = sorted(range(len(stages)), key=lambda place: (targets[place], place))
         roots = list(dict.fromkeys(stages[place].root for place in order))[:INCUMBENTS]
         first = {stage.root: stage for stage in reversed(stages)}
@@ -139,11 +144,19 @@ class RungModel:
             features = self.geometry.embed(points)
             apart = squared_distances(features, self.process.rows.features).min(axis=1)
             worth = acquisition.value(features)
-        for place in np.flatnonzero(apart > SAME):
+        for place in np.flatnonzero((apart > SAME) & ~self._alike(points)):
             values = self.geometry.decode(points[place])
             if not self._is_tried(key_of(values, self.space)):
                 return values, float(worth[place])
         return draw_untried(self.space, rng, self._is_tried), float(worth.min())
+
+    def _alike(self, points: Array) -> NDArray[np.bool_]:
+        """(m,) which points lie between trainings that were alike to the last digit, or half as far
+        beyond them: they would be trained for nothing."""
+        found = np.zeros(len(points), dtype=bool)
+        for low, high in self._boxes:
+            found |= _within(points, low, high)
+        return found
 
     def _is_tried(self, key: object) -> bool:
         return key in self._running or key in self._tried
@@ -156,6 +169,19 @@ class RungModel:
             np.array(ways, dtype=float),
             np.array([stage.root for stage in stages], dtype=np.intp),
         )
+
+    def _box(self, alike: Sequence[Stage], trained: Array, roots: Sequence[int]) -> Ends:
+        """The part of the space that these trainings span, lower and upper ends, and that others do
+        not come into; wider than that by a part, as they are but a few of those that are alike."""
+        members = {stage.root for stage in alike}
+        strangers = trained[[root not in members for root in roots]]
+        rows = trained[[roots.index(stage.root) for stage in alike]]
+        low = high = rows[0]
+        for row in rows[1:]:
+            lower, upper = np.minimum(low, row), np.maximum(high, row)
+            if not _within(strangers, lower, upper).any():
+                low, high = lower, upper
+        return low - BEYOND * (high - low), high + BEYOND * (high - low)
 
     def _running_rows(self, board: Board, running: Sequence[Trial]) -> Rows:
         roots = {stage.number: stage.root for stage in board.stages}
@@ -231,6 +257,11 @@ def warped(stages: Sequence[Stage]) -> Array:
         even = best + (losses[top] - lowest) / (highest - lowest) * (worst - best)
         targets[top] = (targets[top] + even) / 2
     return targets
+
+
+def _within(points: Array, low: Array, high: Array) -> NDArray[np.bool_]:
+    """(m,) which points lie in a box; an axis that is inactive, NaN, leaves nothing out."""
+    return np.asarray(~((points < low) | (points > high)).any(axis=1))
 
 
 def _rows(features: Array, way: float, owner: int) -> Rows:

@@ -15,6 +15,8 @@ from afina.trials import Schedule, Status, Trial
 
 # Trainings that are drawn without a model before one takes over.
 MODEL_FROM = 10
+# Epochs that are alike to the last digit by more than chance.
+ALIKE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,9 @@ class Stage:
 
     loss: float | None
     """The lowest since the training began; None where this part failed."""
+
+    losses: tuple[float, ...]
+    """Of this part, one for each objective where there are several; else empty."""
 
     curve: tuple[float, ...]
     """The loss after each epoch since the training began, as far as it is known."""
@@ -85,6 +90,7 @@ class Board:
             epochs=done,
             values=tuple(trial.values.items()),
             loss=loss,
+            losses=trial.losses,
             curve=(*known, *trial.curve) if len(known) == trial.start_epoch else trial.curve,
             whole=trial.status is Status.COMPLETED and not stopped,
         )
@@ -115,6 +121,23 @@ class Board:
             for stage in self.latest()
             if stage.whole and 0 <= stage.rung < top and stage.number not in continued
         ]
+
+    def twins(self) -> list[list[Stage]]:
+        """Trainings that were alike to the last digit, over all epochs that both have and two at
+        least; the one that came farthest first, then the older ones."""
+        groups: dict[tuple[float, ...], list[Stage]] = {}
+        for stage in sorted(self.latest(), key=lambda stage: (-stage.epochs, stage.number)):
+            if len(stage.curve) >= ALIKE:
+                groups.setdefault(stage.curve[:ALIKE], []).append(stage)
+        found = []
+        for group in groups.values():
+            while len(group) > 1:
+                first, rest = group[0], group[1:]
+                alike = [s for s in rest if first.curve[: len(s.curve)] == s.curve]
+                if alike:
+                    found.append([first, *alike])
+                group = [stage for stage in rest if stage not in alike]
+        return found
 
     def best(self) -> float:
         """The lowest loss of all; infinite where there is none."""

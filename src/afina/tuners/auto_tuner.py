@@ -94,9 +94,17 @@ class AutoOracle(Oracle):
         return super().create_trial(tuner_id)
 
     def needed_trials(self) -> set[int]:
-        """Those whose training may be gone on with."""
+        """Those whose training may be gone on with: by themselves, until they have, and before by
+        others of their population, which have a bracket number of their own."""
         trials = self.study.trials.values()
-        continued = {trial.parent for trial in trials}
+        brackets = {trial.number: trial.schedule and trial.schedule.bracket for trial in trials}
+        continued = {
+            trial.parent
+            for trial in trials
+            if trial.status.finished
+            and trial.parent is not None
+            and brackets[trial.number] == brackets[trial.parent]
+        }
         return {
             trial.number
             for trial in trials
