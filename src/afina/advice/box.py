@@ -35,6 +35,7 @@ Mask = NDArray[np.bool_]
 Cells = NDArray[np.intp]
 
 WORTH = 0.03  # chance to win that must be gained where the space is cut to 1/e of it
+LITTLE = 0.55  # with less chance to win than this nothing is cut: a box of no use is a nuisance
 LEAST = 2.0  # the box stays as large as the space of so many trials: finer they cannot tell
 HELD = 3  # so many of the best trials keep their cells
 TRIED = 3  # a value of a choice that was tried less often is not dropped
@@ -113,6 +114,9 @@ def peel(
             if volume * (1 - cut.share) >= least
             and all(draws.holds(column, cut.slab, other) for other in together.get(column, ()))
         ]
+        if not cuts and draws.chance < LITTLE:
+            whole = tuple(np.ones_like(mask) for mask in kept)
+            return Box(whole, (0.0,) * len(parts), 1.0, 1.0, 0.5)
         if not cuts:
             return Box(tuple(kept), tuple(cost.tolist()), promise, volume, draws.chance)
         cut = max(cuts, key=lambda cut: cut.gain)
