@@ -78,6 +78,21 @@ def test_all_failed():
     assert told.best is None
 
 
+def test_where_all_results_are_equal_it_is_learnt_what_made_trials_fail():
+    rng = np.random.default_rng(0)
+    drawn = [failed(n, SPACE.sample(rng)) for n in range(40)]
+    trials = [
+        trial
+        if float(trial.values["rate"]) > 0.01
+        else replace(trial, status=Status.COMPLETED, failure=None, loss=1.0)
+        for trial in drawn
+    ]
+    told = advice(trials, SPACE)
+    assert told.importances.single[0].names == ("rate",)
+    rate = next(each for each in told.ranges if each.name == "rate")
+    assert rate.after.max_value < 0.1
+
+
 def test_a_constant_objective():
     trials = list(run(Random(0), lambda values: 1.0, SPACE, 30).trials)
     assert_useful(advice(trials, SPACE), "All results are equal")
@@ -101,7 +116,7 @@ def test_losses_that_are_no_numbers_count_as_failures(bad):
 def test_nearly_all_failed():
     trials = [failed(n, {"rate": 0.5, "norm": "a"}) for n in range(20)]
     trials += [replace(failed(20, {"rate": 0.1, "norm": "b"}), status=Status.COMPLETED, loss=1.0)]
-    assert_useful(advice(trials, SPACE), "Only 1 have a result")
+    assert_useful(advice(trials, SPACE), "Only 1 has a result")
 
 
 def test_a_space_of_choices_only():

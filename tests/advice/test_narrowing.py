@@ -1,5 +1,7 @@
 """A search that narrows its space by itself."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -10,13 +12,23 @@ from afina.testing import check_algorithm
 from afina.testing.toys import conditional_loss, conditional_space, run, sphere, sphere_space
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """What is tested here does not hang on how finely the advice is worked out."""
+    monkeypatch.setattr("afina.advice.belief.KERNELS", 2)
+    monkeypatch.setattr("afina.advice.belief.DRAWS", 500)
+    monkeypatch.setattr("afina.advice.box.DRAWS", 500)
+    # Not by its path: the package has a function of that name.
+    monkeypatch.setattr(sys.modules["afina.advice.importance"], "RESAMPLES", 4)
+
+
 def test_it_keeps_the_promises_of_every_algorithm():
     check_algorithm(lambda seed: Narrowing(Random(seed=seed), every=12, seed=seed))
 
 
 def test_random_search_gets_better_by_it():
     def best(make):
-        return np.mean([run(make(s), sphere, sphere_space(4), 60).best for s in range(4)])
+        return np.mean([run(make(s), sphere, sphere_space(4), 60).best for s in range(3)])
 
     narrowed = best(lambda seed: Narrowing(Random(seed=seed), every=20))
     assert narrowed < best(lambda seed: Random(seed=seed)) / 2

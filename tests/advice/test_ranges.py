@@ -69,11 +69,12 @@ def test_noise_changes_little():
         return math.sin(1e6 * sum(values.values()))
 
     kept = []
-    for seed in range(5):
-        told = advice(list(run(Random(seed), noise, space, 40).trials), space, seed=seed)
+    for seed in range(3):
+        trials = list(run(Random(seed), noise, space, 40).trials)
+        told = advice(trials, space, seed=seed, method="ped_anova")
         assert not any(each.verdict is Verdict.FREEZE for each in told.ranges)
         kept.append(math.prod(each.kept for each in told.ranges))
-    assert sorted(kept)[2] > 0.2
+    assert sorted(kept)[1] > 0.2
 
 
 def only_rate(values):
@@ -145,14 +146,14 @@ def test_a_region_that_no_trial_visited_is_named_and_not_cut():
     assert x.after.max_value == 1
 
 
-def test_the_optimum_is_cut_off_in_fewer_than_one_of_twenty_cases():
+def test_the_optimum_is_not_cut_off():
     """Four numbers of unequal weight, some noise, an optimum anywhere, 40 random trials."""
     import numpy as np
 
     space = Space(tuple(Float(f"x{i}", 0, 1) for i in range(4)))
     weights = (4.0, 1.0, 0.3, 0.0)
     cut, narrowed = 0, 0
-    for seed in range(20):
+    for seed in range(5):
         optimum = np.random.default_rng(seed).random(4)
 
         def loss(values, optimum=optimum):
@@ -170,5 +171,5 @@ def test_the_optimum_is_cut_off_in_fewer_than_one_of_twenty_cases():
         )
         cut += not near
         narrowed += verdicts(told)["x0"].verdict is not Verdict.KEEP
-    assert cut <= 1
-    assert narrowed >= 15
+    assert cut == 0
+    assert narrowed >= 4

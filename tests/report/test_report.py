@@ -14,7 +14,8 @@ from click.testing import CliRunner
 import afina
 from afina.cli import main
 from afina.errors import ArgumentError, StoreError
-from afina.report import draw, read_facts, write_report
+from afina.report import draw, figures, read_facts, write_report
+from afina.report.slices import slices
 from afina.search import Hyperband, Random
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -140,6 +141,42 @@ def test_a_search_of_failures_alone_has_a_report_too(tmp_path):
 def test_pictures_are_drawn(what, folder, tmp_path):
     file = draw(read_facts(folder), what, tmp_path / "a" / f"{what}.png")
     assert file.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_where_there_are_too_many_trials_some_are_drawn_and_it_says_so(folder, monkeypatch):
+    facts = read_facts(folder)
+    for module, most in (("slices", 12), ("figures", 12)):
+        monkeypatch.setattr(f"afina.report.{module}.MOST_POINTS", most)
+    drawn = dict(slices(facts))["rate"]
+    assert sum(len(part.x) for part in drawn.data if part.name != "the best") == 12
+    assert f"12 of {len(facts.completed)}" in str(drawn.data)
+    assert f"12 of {len(facts.completed)}" in figures.course(facts).data[0].name
+
+
+def test_choices_stand_side_by_side_with_their_advice(folder):
+    facts = read_facts(folder)
+    drawn = dict(slices(facts, {"optimizer": ("sgd",)}))["optimizer"]
+    assert list(drawn.layout.xaxis.ticktext) == ["adam", "sgd"]
+    [shade] = drawn.layout.shapes
+    assert (shade.x0, shade.x1) == (0.6, 1.4)
+
+
+@pytest.mark.parametrize("told", [[], [0.5], [None] * 12, [1.0] * 12, [math.nan] * 12])
+def test_bad_searches_are_reported_with_a_sentence(told, tmp_path):
+    study = afina.Study(build, objective="val_loss", algorithm=Random(0), storage=tmp_path / "it")
+    study.begin()
+    for value in told:
+        trial = study.ask()
+        study.tell(trial, value, failed=None if value is not None else "boom")
+    study.close()
+    runner = CliRunner()
+    for command in (["advice"], ["advice", "--code"], ["advice", "--json"]):
+        done = runner.invoke(main, [command[0], str(tmp_path / "it"), *command[1:]])
+        assert done.exit_code == 0, done.output
+    page = tmp_path / "page.html"
+    done = runner.invoke(main, ["report", str(tmp_path / "it"), "--output", str(page)])
+    assert done.exit_code == 0, done.output
+    assert "What came of it" in page.read_text(encoding="utf-8")
 
 
 def test_unknown_pictures_and_folders_are_refused_with_a_sentence(folder, tmp_path):

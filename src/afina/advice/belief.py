@@ -1,9 +1,9 @@
-"""Where the good configurations may lie: a Gaussian process's belief, over resamples of the trials.
+"""Where the good configurations may lie: functions that the trials allow, drawn by probability.
 
-*Good* means: among the best `GOOD` of the space, as the process sees it. The *promise* of a
-configuration is the probability that it is good. Where no trial has been, the process is unsure,
-and so the promise is middling: a region is given up because trials there were bad, never because
-there were none.
+*Good* means: as good as the best that as many random trials of the whole space would find, noise
+of trainings included. Each function says for itself where that is. Where no trial has been, the
+functions disagree: a region is given up because trials there were bad, never because there were
+none.
 """
 
 from __future__ import annotations
@@ -13,99 +13,92 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from afina.advice.functions import Functions
+from afina.advice.kernels import draw_kernels
 from afina.advice.sample import Sample
-from afina.search.gaussian_process import GaussianProcess, Groups, fit
+from afina.search.gaussian_process import GaussianProcess
 from afina.search.threads import one_blas_thread
 
 Array = NDArray[np.float64]
 
-GOOD = 0.025  # what the best of 40 random trials belongs to
-MODELS = 4
-RESAMPLED = 0.8  # part of the trials that the kernels of all models but the first are fitted to
+KERNELS = 6
+FUNCTIONS = 16  # of each kernel
 FIT_LIMIT = 100
 MODEL_LIMIT = 300
+LEAST_GOOD, MOST_GOOD = 0.01, 0.1  # a part of the space: below, too few draws would be good
 NOISE_FLOOR = 1e-2  # of the variance: no training is more exact than that
-DRAWS = 3000
-TINY = 1e-9
+DRAWS = 2000
 
 
 @dataclass(frozen=True, eq=False)
 class Belief:
-    """Several processes, each with a kernel of its own, and what each of them calls good."""
+    """What the trials leave possible."""
 
-    processes: tuple[GaussianProcess, ...]
+    functions: tuple[Functions, ...]
+    """Those of one kernel together."""
 
-    levels: tuple[float, ...]
-    """Good is a target below this, for each process."""
+    levels: tuple[Array, ...]
+    """For each of these the targets below which a result is good, one a function."""
 
-    def promise(self, features: Array) -> Array:
-        """(m,) the probability that configurations are good, mean over the processes."""
+    parts: Array
+    """(all functions,) what part of the space is good."""
+
+    def richness(self, features: Array) -> Array:
+        """(m, all functions) how much more probably a configuration is good than one drawn from
+        the whole space, under each function."""
         from scipy.special import ndtr
 
-        total = np.zeros(len(features))
-        for process, level in zip(self.processes, self.levels, strict=True):
-            mean, variance = process.predict(features)
-            total += ndtr((level - mean) / np.sqrt(variance + TINY))
-        return total / len(self.processes)
+        found = [
+            ndtr((levels - drawn(features)) / drawn.deviation)
+            for drawn, levels in zip(self.functions, self.levels, strict=True)
+        ]
+        return np.asarray(np.concatenate(found, axis=1) / self.parts)
 
-    def swing(self) -> Array:
-        """(varying entries,) the largest change that the kernels allow from one end of an entry's
-        range to the other, in deviations of the results (one sigma, the largest of the models).
-
-        0.05, say: all of its values do the same but for a twentieth of the spread of the results.
-        """
-        lengths = np.array([process.kernel.lengthscales for process in self.processes])
-        root = np.sqrt(5) / lengths
-        correlation = (1 + root + root**2 / 3) * np.exp(-root)
-        return np.asarray(np.sqrt(2 * (1 - correlation)).max(axis=0))
+    def mean(self, features: Array) -> Array:
+        """(m,) expected targets, mean over the kernels."""
+        predicted = [drawn.process.predict(features)[0] for drawn in self.functions]
+        return np.asarray(np.mean(predicted, axis=0))
 
 
 def believe(sample: Sample, seed: int) -> Belief:
-    """Fits the processes.
+    """Draws the functions.
 
     Args:
         sample: At least one row.
-        seed: Fixes which rows each kernel is fitted to, and where the level of good is measured.
+        seed: Fixes every draw.
     """
     rng = np.random.default_rng([seed, 2])
+    good = min(max(1 / len(sample.targets), LEAST_GOOD), MOST_GOOD)
     sample = sample.take(_kept(sample))
     features, groups = sample.geometry.embed(sample.points), sample.geometry.groups
     probes = sample.geometry.embed(sample.geometry.uniform(DRAWS, rng))
-    processes, levels = [], []
+    count = len(features)
+    rows = np.sort(rng.choice(count, min(count, FIT_LIMIT), replace=False))
+    functions, levels, parts = [], [], []
     with one_blas_thread():
-        for number in range(MODELS):
-            process = _process(features, sample.targets, groups, rng, resampled=number > 0)
-            processes.append(process)
-            levels.append(_level(process, probes))
-    return Belief(tuple(processes), tuple(levels))
+        for kernel in draw_kernels(
+            features[rows], sample.targets[rows], groups, KERNELS, rng, NOISE_FLOOR
+        ):
+            process = GaussianProcess(kernel, features, sample.targets, groups)
+            drawn = Functions(process, FUNCTIONS, rng)
+            level, part = _level(drawn(probes), drawn.deviation, good)
+            functions.append(drawn)
+            levels.append(level)
+            parts.append(part)
+    return Belief(tuple(functions), tuple(levels), np.concatenate(parts))
 
 
-def _process(
-    features: Array, targets: Array, groups: Groups, rng: np.random.Generator, resampled: bool
-) -> GaussianProcess:
-    """A process of all rows with a kernel fitted to some of them."""
-    count = len(targets)
-    size = min(round(RESAMPLED * count) if resampled else count, FIT_LIMIT)
-    rows = np.sort(rng.choice(count, max(size, 1), replace=False))
-    kernel = fit(features[rows], targets[rows], groups, noise_floor=NOISE_FLOOR)
-    return GaussianProcess(kernel, features, targets, groups)
-
-
-def _level(process: GaussianProcess, probes: Array) -> float:
-    """The target that `GOOD` of the space is expected to be below, by bisection."""
+def _level(values: Array, deviation: float, good: float) -> tuple[Array, Array]:
+    """The target that a part of all results is below, for each function, by bisection; and the
+    part that really is."""
     from scipy.special import ndtr
 
-    mean, variance = process.predict(probes)
-    deviation = np.sqrt(variance + TINY)
-    low = float((mean - 10 * deviation).min())
-    high = float((mean + 10 * deviation).max())
-    for _ in range(50):
+    low, high = values.min(axis=0) - 5 * deviation, values.max(axis=0) + 5 * deviation
+    for _ in range(30):
         middle = (low + high) / 2
-        if ndtr((middle - mean) / deviation).mean() < GOOD:
-            low = middle
-        else:
-            high = middle
-    return high
+        less = ndtr((middle - values) / deviation).mean(axis=0) < good
+        low, high = np.where(less, middle, low), np.where(less, high, middle)
+    return high, np.asarray(ndtr((high - values) / deviation).mean(axis=0))
 
 
 def _kept(sample: Sample) -> NDArray[np.intp]:

@@ -1,36 +1,44 @@
-"""Which values of each hyperparameter to keep: peeling slabs of little promise off the space.
+"""Which values of each hyperparameter to keep: the box in which a next search most likely wins.
 
-The space is a box of cells. Of all the slabs at its faces (an end of a number's range, a value of a
-choice) the one is cut off that gains most: the part of the space it takes minus the part of the
-promise. Then the rest is looked at again, so that one bad hyperparameter does not blur the others.
+Two random searches of equal length, one in the box and one in the whole space: if good
+configurations are r times as frequent in the box, the best of all of their trials is in the box
+with probability r / (1 + r). What r is depends on what the objective looks like, so the mean over
+functions that the trials allow is taken. It is what a box is chosen by, and it needs no penalty
+for risk: where a function has its good region outside of the box, r is 0 and the case is lost,
+while from r = 10 on more hardly counts.
+
+The box is found by peeling: of all slabs at its faces (an end of a number's range, a value of a
+choice) the one is cut off that gains most for what it takes of the space; then the rest is looked
+at again, so that one bad hyperparameter does not blur the others.
 
 Source:
     Friedman & Fisher, "Bump hunting in high-dimensional data", Statistics and Computing 9 (1999):
-    peeling (the patient rule induction method). Here it peels what a model promises, not data, and
-    stops by what it would lose.
+    peeling (the patient rule induction method). Here it peels what functions of a posterior say,
+    not data, and stops by what it gains.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.advice.belief import Belief
+from afina.advice.belief import DRAWS, Belief
 from afina.advice.sample import Sample, cells_of, is_ordered
 from afina.search.candidates import Geometry
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Cells = NDArray[np.intp]
 
-POOR = 0.8  # a slab is cut only if its promise is below this part of the mean of the box
-KEPT = 0.25  # of the promise of the whole space must stay in the box
+WORTH = 0.03  # chance to win that must be gained where the space is cut to 1/e of it
+LITTLE = 0.55  # with less chance to win than this nothing is cut: a box of no use is a nuisance
+LEAST = 2.0  # the box stays as large as the space of so many trials: finer they cannot tell
 HELD = 3  # so many of the best trials keep their cells
 TRIED = 3  # a value of a choice that was tried less often is not dropped
-DRAWS = 3000
-REDRAWN = 1000  # with fewer draws left in the box it is drawn anew
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,81 +58,153 @@ class Box:
     volume: float
     """What part of the space the box is."""
 
+    chance: float
+    """That the better one of two random searches, in the box and in the whole space, is the one
+    in the box, by the model; 0.5 where they are the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """A slab that may be cut off."""
+
+    column: int
+    slab: Cells
+    share: float
+    """Of the space of the box."""
+
+    lost: float
+    """Of the good configurations of the box."""
+
+    chance: float
+    """What `Box.chance` will be."""
+
+    gain: float
+    """Chance for each factor e that the space shrinks by."""
+
 
 def peel(
     sample: Sample,
     belief: Belief,
     seed: int,
     partners: Mapping[int, Collection[int]] | None = None,
-    held: int = HELD,
 ) -> Box:
-    """The box that is left when slabs of little promise are cut off.
+    """The box that is left when all slabs are cut off whose loss makes a win more likely.
 
     Args:
         sample: The trials; cells of the best of them are never cut.
-        belief: Gives the promise of configurations.
-        seed: Fixes the draws that the promise is measured on.
+        belief: What the objective may look like.
+        seed: Fixes the draws that the box is measured on.
         partners: Varying entries that interact with an entry: a slab of the one is cut only if it
             is no better than the mean for any half of the other (any value, of a choice of names).
-        held: How many of the best trials keep their cells.
     """
     rng = np.random.default_rng([seed, 3])
-    geometry = sample.geometry
-    parts = geometry.tunable
+    parts = sample.geometry.tunable
     kept = [np.ones(cells_of(part), dtype=bool) for part in parts]
-    safe = [_safe(sample, column, held) for column in range(len(parts))]
+    safe = [_safe(sample, column) for column in range(len(parts))]
     together = partners or {}
     cost = np.zeros(len(parts))
     promise = volume = 1.0
-    draws = _Draws(geometry, belief, kept, rng)
+    least = LEAST / max(len(sample.targets), 1)
+    draws = _Draws.of(sample.geometry, belief, kept, rng)
     while True:
-        found = [
-            (gain, column, slab, lost, share)
-            for column in range(len(parts))
-            for gain, slab, lost, share in _slabs(
-                draws, column, kept[column], safe[column], is_ordered(parts[column])
-            )
-            if promise * (1 - lost) >= KEPT
-            and all(draws.holds(column, slab, other) for other in together.get(column, ()))
+        cuts = [
+            cut
+            for column, part in enumerate(parts)
+            for cut in draws.cuts(column, kept[column], safe[column], is_ordered(part))
+            if volume * (1 - cut.share) >= least
+            and all(draws.holds(column, cut.slab, other) for other in together.get(column, ()))
         ]
-        if not found:
-            return Box(tuple(kept), tuple(cost.tolist()), promise, volume)
-        _, column, slab, lost, share = max(found, key=lambda item: item[0])
-        kept[column][slab] = False
-        cost[column] += promise * lost
-        promise, volume = promise * (1 - lost), volume * (1 - share)
-        draws = draws.without(column, slab)
-        if len(draws.promise) < REDRAWN:
-            draws = _Draws(geometry, belief, kept, rng)
+        if not cuts and draws.chance < LITTLE:
+            whole = tuple(np.ones_like(mask) for mask in kept)
+            return Box(whole, (0.0,) * len(parts), 1.0, 1.0, 0.5)
+        if not cuts:
+            return Box(tuple(kept), tuple(cost.tolist()), promise, volume, draws.chance)
+        cut = max(cuts, key=lambda cut: cut.gain)
+        kept[cut.column][cut.slab] = False
+        cost[cut.column] += promise * cut.lost
+        promise, volume = promise * (1 - cut.lost), volume * (1 - cut.share)
+        draws = draws.without(cut)
+        if len(draws.weights) < DRAWS / 3:
+            draws = _Draws.of(sample.geometry, belief, kept, rng)
 
 
+@dataclass(frozen=True, eq=False)
 class _Draws:
-    """Configurations drawn from a box, their cells and their promise."""
+    """Configurations drawn from a box."""
 
-    def __init__(
-        self,
-        geometry: Geometry,
-        belief: Belief,
-        kept: Sequence[Mask],
-        rng: np.random.Generator,
-    ) -> None:
+    cells: Cells
+    """(m, varying entries)."""
+
+    active: Mask
+    """(m, varying entries)."""
+
+    richness: Array
+    """(m, functions), see `Belief`."""
+
+    weights: Array
+    """(m,) part of the draws from the box that each stands for."""
+
+    ordered: tuple[bool, ...]
+
+    @classmethod
+    def of(
+        cls, geometry: Geometry, belief: Belief, kept: Sequence[Mask], rng: np.random.Generator
+    ) -> _Draws:
+        """Draws anew."""
         units = rng.random((DRAWS, len(kept)))
-        self.cells = np.zeros((DRAWS, len(kept)), dtype=np.intp)
+        cells = np.zeros((DRAWS, len(kept)), dtype=np.intp)
         for column, mask in enumerate(kept):
             own = np.flatnonzero(mask)
             within = units[:, column] * len(own)
             chosen = within.astype(int)
-            self.cells[:, column] = own[chosen]
+            cells[:, column] = own[chosen]
             units[:, column] = (own[chosen] + within - chosen) / len(mask)
         points = geometry.place(units)
         switched = geometry.active(points)
         places = [geometry.parts.index(part) for part in geometry.tunable]
-        self.active = switched[:, places]
-        self.ordered = tuple(is_ordered(part) for part in geometry.tunable)
-        self.promise = belief.promise(geometry.embed(points, switched))
+        return cls(
+            cells,
+            switched[:, places],
+            belief.richness(geometry.embed(points, switched)),
+            np.full(DRAWS, 1 / DRAWS),
+            tuple(is_ordered(part) for part in geometry.tunable),
+        )
 
-    def holds(self, column: int, slab: NDArray[np.intp], other: int) -> bool:
+    @property
+    def chance(self) -> float:
+        """See `Box`."""
+        return float(_chance(self.weights @ self.richness))
+
+    def cuts(self, column: int, kept: Mask, safe: Mask, ordered: bool) -> Iterator[_Cut]:
+        """The slabs at the faces of one entry that are worth a cut.
+
+        A conditional entry is judged among the draws in which it is active: there its other values
+        become more frequent by what is cut, and nothing else changes.
+        """
+        own = np.flatnonzero(kept)
+        on = self.active[:, column]
+        if len(own) < 2 or not on.any():
+            return
+        weighted = self.weights[:, None] * self.richness
+        whole, now = weighted.sum(axis=0), self.chance
+        marks = np.equal.outer(np.arange(len(kept)), np.where(on, self.cells[:, column], -1))
+        good = (marks.astype(float) @ weighted)[own]  # (cells, functions)
+        space = (marks @ self.weights)[own]
+        here_good, here = good.sum(axis=0), float(space.sum())
+        for places in _faces(own, safe, ordered):
+            taken, lost = float(space[places].sum()), good[places].sum(axis=0)
+            if not 0 < taken < 0.999 * here:
+                continue
+            left = whole - here_good + (here_good - lost) * here / (here - taken)
+            chance = float(_chance(left))
+            shrunk = -math.log1p(-taken / here)
+            if chance - now > WORTH * shrunk:
+                gone = float(lost.sum() / whole.sum())
+                yield _Cut(column, own[places], taken, gone, chance, (chance - now) / shrunk)
+
+    def holds(self, column: int, slab: Cells, other: int) -> bool:
         """Whether a slab is no better than the mean, whatever the value of another entry."""
+        promise = self.richness.mean(axis=1)
         both = self.active[:, column] & self.active[:, other]
         inside = np.isin(self.cells[:, column], slab)
         places = self.cells[:, other]
@@ -132,43 +212,25 @@ class _Draws:
             places = np.asarray(places > np.median(places), dtype=np.intp)
         for value in np.unique(places[both]):
             here = both & (places == value)
-            cut = self.promise[here & inside]
-            if len(cut) and cut.mean() > self.promise[here].mean():
+            cut = promise[here & inside]
+            if len(cut) and cut.mean() > promise[here].mean():
                 return False
         return True
 
-    def without(self, column: int, slab: NDArray[np.intp]) -> _Draws:
-        """Those that do not lie in some cells of an entry that is active in them."""
-        gone = np.isin(self.cells[:, column], slab) & self.active[:, column]
-        other = object.__new__(_Draws)
-        other.cells, other.active = self.cells[~gone], self.active[~gone]
-        other.promise, other.ordered = self.promise[~gone], self.ordered
-        return other
+    def without(self, cut: _Cut) -> _Draws:
+        """Those that are left by a cut."""
+        on = self.active[:, cut.column]
+        left = ~(np.isin(self.cells[:, cut.column], cut.slab) & on)
+        more = self.weights[on].sum() / self.weights[on & left].sum()
+        weights = np.where(on, self.weights * more, self.weights)
+        return _Draws(
+            self.cells[left], self.active[left], self.richness[left], weights[left], self.ordered
+        )
 
 
-def _slabs(
-    draws: _Draws, column: int, kept: Mask, safe: Mask, ordered: bool
-) -> list[tuple[float, NDArray[np.intp], float, float]]:
-    """Slabs that may be cut: gain, cells, part of all promise in them, part of all draws.
-
-    A conditional entry is judged among the draws in which it is active.
-    """
-    on = draws.active[:, column]
-    own = np.flatnonzero(kept)
-    weights = draws.promise[on]
-    if len(own) < 2 or not weights.sum() > 0:
-        return []
-    cells = draws.cells[on, column]
-    promise = np.bincount(cells, weights, len(kept))[own] / weights.sum()
-    space = np.bincount(cells, minlength=len(kept))[own] / len(weights)
-    here, everywhere = float(on.mean()), float(weights.sum() / draws.promise.sum())
-    slabs = []
-    for places in _faces(own, safe, ordered):
-        share, lost = float(space[places].sum()), float(promise[places].sum())
-        if share and lost <= POOR * share:
-            gain = here * (share - lost / POOR)
-            slabs.append((gain, own[places], everywhere * lost, here * share))
-    return slabs
+def _chance(ratio: Array) -> Array:
+    """The mean over functions of the probability to win, at these ratios of good ones."""
+    return np.asarray((ratio / (1 + ratio)).mean())
 
 
 def _faces(own: NDArray[np.intp], safe: Mask, ordered: bool) -> list[NDArray[np.intp]]:
@@ -182,14 +244,14 @@ def _faces(own: NDArray[np.intp], safe: Mask, ordered: bool) -> list[NDArray[np.
     return lower + [places[start:] for start in range(last + 1, len(own))]
 
 
-def _safe(sample: Sample, column: int, held: int) -> Mask:
+def _safe(sample: Sample, column: int) -> Mask:
     """Cells that stay: those of the best trials, the neighbours of these where a cell is but a
     part of a range, and values of a choice that were hardly tried."""
     part = sample.geometry.tunable[column]
     count = cells_of(part)
     cells = cells_in(sample.places[:, column], count)
     safe = np.zeros(count, dtype=bool)
-    best = cells[sample.best(held)]
+    best = cells[sample.best(HELD)]
     safe[best[best >= 0]] = True
     if not is_ordered(part):
         tried = np.bincount(cells[cells >= 0], minlength=count)

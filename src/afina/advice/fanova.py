@@ -114,7 +114,7 @@ def decompose(leaves: Leaves, pairs: Pairs = ()) -> Decomposition:
     mean = float(volumes @ leaves.means)
     total = float(volumes @ (leaves.means - mean) ** 2)
     columns = range(leaves.low.shape[1])
-    single = np.array([_Line(leaves, volumes, column, mean).variance for column in columns])
+    single = np.array([_variance(leaves, volumes, column, mean) for column in columns])
     lines = {
         column: _Line(leaves, volumes, column, mean, FINEST)
         for column in {column for pair in pairs for column in pair}
@@ -129,6 +129,19 @@ def decompose(leaves: Leaves, pairs: Pairs = ()) -> Decomposition:
     return Decomposition(total, single, shares)
 
 
+def _variance(leaves: Leaves, volumes: Array, column: int, mean: float) -> float:
+    """Of the mean over all columns but one: a step function that leaves raise where they begin and
+    lower where they end."""
+    low, high = leaves.low[:, column], leaves.high[:, column]
+    edges = np.unique(np.concatenate([low, high]))
+    sides = high - low
+    rise = np.divide(leaves.means * volumes, sides, out=np.zeros_like(sides), where=sides > 0)
+    steps = np.bincount(np.searchsorted(edges, low), rise, len(edges))
+    steps -= np.bincount(np.searchsorted(edges, high), rise, len(edges))
+    marginal = np.cumsum(steps)[:-1]
+    return float(np.diff(edges) @ (marginal - mean) ** 2)
+
+
 class _Line:
     """One column of a tree: the mean over everything else, cell by cell.
 
@@ -137,11 +150,11 @@ class _Line:
     """
 
     def __init__(
-        self, leaves: Leaves, volumes: Array, column: int, mean: float, finest: int | None = None
+        self, leaves: Leaves, volumes: Array, column: int, mean: float, finest: int
     ) -> None:
         low, high = leaves.low[:, column, None], leaves.high[:, column, None]
         edges = np.unique(np.concatenate([low, high]))
-        if finest is not None and len(edges) > finest + 1:
+        if len(edges) > finest + 1:
             edges = np.linspace(0.0, 1.0, finest + 1)
         self.lengths = np.diff(edges)
         inside = np.maximum(np.minimum(high, edges[1:]) - np.maximum(low, edges[:-1]), 0.0)

@@ -213,7 +213,7 @@ def _rising(sample: Sample, belief: Belief, column: int, side: Side) -> bool:
     moved = np.tile(np.nan_to_num(sample.points[best], nan=0.5), (len(places), 1))
     moved[:, axis] = places
     features = geometry.embed(moved)
-    means = np.mean([process.predict(features)[0] for process in belief.processes], axis=0)
+    means = belief.mean(features)
     return bool(means[0] <= means[1:].min())
 
 

@@ -71,9 +71,16 @@ def sample_of(evidence: Evidence) -> Sample:
         geometry,
         points.reshape(len(evidence.rows), geometry.dim),
         places,
-        standardised(evidence.losses),
+        standardised(_losses(evidence)),
         tuple(row.number for row in evidence.rows),
     )
+
+
+def _losses(evidence: Evidence) -> list[float | None]:
+    """Those of the rows; where all that have one are equal, whether they have one."""
+    if evidence.constant and evidence.counts.failed:
+        return [float(row.failed) for row in evidence.rows]
+    return evidence.losses
 
 
 def _place(points: Array, part: Part) -> Array:

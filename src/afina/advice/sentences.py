@@ -88,7 +88,8 @@ def _of_shortage(found: Importances, counts: Counts) -> str:
             "number that the hyperparameters can change?"
         )
     if counts.completed < found.needed <= found.configurations:
-        return f"Only {counts.completed} have a result: too few to say what matters."
+        has = "has" if counts.completed == 1 else "have"
+        return f"Only {counts.completed} {has} a result: too few to say what matters."
     return (
         f"To say what matters takes at least {found.needed} configurations, and there are "
         f"{found.configurations}. The space is left as it is."

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from afina.advice import Importances
+from afina.report.canvas import empty, entries_of, zoomed
 from afina.report.facts import Facts
 from afina.report.style import (
     BLUE,
@@ -14,19 +15,24 @@ from afina.report.style import (
     GREEN,
     GREY,
     HEIGHT,
-    INK,
     MOST_CURVES,
+    MOST_LINES,
     MOST_POINTS,
     ORANGE,
     RED,
+    evenly,
     log_scaled,
+    named,
     short,
     spread,
 )
-from afina.space import Boolean, Choice, Float, HyperParameter, Int
+from afina.space import Float, HyperParameter, Int
 from afina.trials import Trial
 
 Figure = Any
+
+MOST_TICKS = 8
+"""Values of a hyperparameter that are all written at its axis."""
 
 
 def course(facts: Facts) -> Figure | None:
@@ -40,9 +46,9 @@ def course(facts: Facts) -> Figure | None:
         "epochs": [point.epochs for point in points],
         "seconds": [point.seconds for point in points],
     }
-    drawn = _empty(facts.objective.name)
+    drawn = empty(facts.objective.name)
     places = [place for place, point in enumerate(points) if point.score is not None]
-    kept = [places[place] for place in spread(len(places), MOST_POINTS)]
+    kept = [places[place] for place in evenly(len(places), MOST_POINTS)]
     best = [place for place, point in enumerate(points) if point.best is not None]
     steps = [p for p in best if p == best[0] or points[p].best != points[p - 1].best]
     steps += [best[-1]] if steps[-1] != best[-1] else []
@@ -51,7 +57,7 @@ def course(facts: Facts) -> Figure | None:
         y=[points[place].score for place in kept],
         mode="markers",
         marker={"size": 6, "color": DIM},
-        name="each trial",
+        name=named("each trial", len(kept), len(places)),
         text=[f"trial {points[place].trial}" for place in kept],
     )
     drawn.add_scatter(
@@ -86,7 +92,7 @@ def course(facts: Facts) -> Figure | None:
             }
         ],
     )
-    _zoomed(drawn, [point.score for point in scored], facts)
+    zoomed(drawn, [point.score for point in scored], facts)
     return drawn
 
 
@@ -98,13 +104,13 @@ def curves(facts: Facts) -> Figure | None:
     objective = facts.objective
     trials.sort(key=lambda trial: (math.inf if trial.loss is None else trial.loss, trial.number))
     kept = [trials[place] for place in spread(len(trials), MOST_CURVES)]
-    drawn = _empty(objective.name)
+    drawn = empty(objective.name)
     xs: list[float | None] = []
     ys: list[float | None] = []
     for trial in kept:
         xs += [*range(trial.start_epoch + 1, trial.start_epoch + len(trial.curve) + 1), None]
         ys += [*(_score(facts, loss) for loss in trial.curve), None]
-    name = "all trials" if len(kept) == len(trials) else f"{len(kept)} of {len(trials)} trials"
+    name = named("all trials", len(kept), len(trials))
     single = all(len(trial.curve) == 1 for trial in kept)
     drawn.add_scatter(
         x=xs,
@@ -125,7 +131,7 @@ def curves(facts: Facts) -> Figure | None:
             name="the best",
         )
     drawn.update_layout(xaxis_title="epoch")
-    _zoomed(drawn, [_score(facts, loss) for trial in kept for loss in trial.curve], facts)
+    zoomed(drawn, [_score(facts, loss) for trial in kept for loss in trial.curve], facts)
     return drawn
 
 
@@ -136,7 +142,7 @@ def learning(facts: Facts) -> list[Figure]:
         beside = facts.history.get(f"val_{name}")
         if len(facts.history[name]) < 2 or (beside is None and name != "loss"):
             continue
-        drawn = _empty(name)
+        drawn = empty(name)
         for label, values, colour in (
             ("training", facts.history[name], ORANGE),
             ("validation", beside, BLUE),
@@ -159,7 +165,7 @@ def importances(found: Importances) -> Figure | None:
     if not found.single:
         return None
     shares = [*reversed(found.single[:15])]
-    drawn = _empty("")
+    drawn = empty("")
     drawn.add_bar(
         x=[share.share for share in shares],
         y=[share.names[0] for share in shares],
@@ -184,14 +190,14 @@ def importances(found: Importances) -> Figure | None:
 def parallel(facts: Facts) -> Figure | None:
     """Parallel coordinates: a line each trial through its values to its score."""
     trials = facts.completed
-    entries = _entries(facts)
+    entries = entries_of(facts)
     if len(trials) < 2 or not entries:
         return None
-    trials = [trials[place] for place in spread(len(trials), MOST_POINTS)]
+    trials = [trials[place] for place in spread(len(trials), MOST_LINES)]
     dimensions = [_axis(entry, trials) for entry in entries]
     scores = [trial.score for trial in trials]
     dimensions.append({"label": facts.objective.name, "values": scores})
-    drawn = _empty("")
+    drawn = empty("")
     better = facts.objective.direction == "max"
     drawn.add_parcoords(
         dimensions=dimensions,
@@ -207,65 +213,12 @@ def parallel(facts: Facts) -> Figure | None:
     return drawn
 
 
-def slices(facts: Facts, advised: Any = None) -> list[tuple[str, Figure]]:
-    """For each hyperparameter its values against the scores, with the advised range drawn in.
-
-    Args:
-        facts: Of the search.
-        advised: Name to (low, high) of a number, or to the choices that are kept.
-    """
-    trials = facts.completed
-    trials = [trials[place] for place in spread(len(trials), MOST_POINTS)]
-    found = []
-    for entry in _entries(facts):
-        mine = [trial for trial in trials if entry.name in trial.values]
-        if not mine:
-            continue
-        drawn = _empty(facts.objective.name)
-        number = not isinstance(entry, Choice | Boolean)
-        xs = [
-            trial.values[entry.name] if number else str(trial.values[entry.name]) for trial in mine
-        ]
-        shorter = [place for place, trial in enumerate(mine) if _is_short(trial, facts)]
-        whole = [place for place in range(len(mine)) if place not in set(shorter)]
-        for name, places, look in (
-            ("fewer epochs", shorter, {"size": 5, "color": DIM}),
-            ("trials (later ones darker)", whole, _aged([mine[p].number for p in whole], facts)),
-        ):
-            if places:
-                drawn.add_scatter(
-                    x=[xs[place] for place in places],
-                    y=[mine[place].score for place in places],
-                    mode="markers",
-                    marker=look,
-                    text=[f"trial {mine[place].number}" for place in places],
-                    name=name,
-                )
-        best = mine[0]
-        drawn.add_scatter(
-            x=xs[:1],
-            y=[best.score],
-            mode="markers",
-            name="the best",
-            marker={"size": 13, "symbol": "star", "color": RED},
-        )
-        drawn.update_layout(xaxis_title=entry.name)
-        if number and log_scaled(getattr(entry, "sampling", None)):
-            drawn.update_xaxes(type="log", exponentformat="e")
-        elif not number:
-            drawn.update_xaxes(type="category")
-        _draw_advice(drawn, (advised or {}).get(entry.name), number=number)
-        _zoomed(drawn, [trial.score for trial in mine], facts)
-        found.append((entry.name, drawn))
-    return found
-
-
 def seconds(facts: Facts) -> Figure | None:
     """Where the time went, one bar."""
     parts = {name: value for name, value in facts.seconds.items() if value > 0}
     if not parts or set(parts) == {"rest"}:
         return None
-    drawn = _empty("")
+    drawn = empty("")
     palette = [BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#F0E442", GREY]
     for place, (name, value) in enumerate(sorted(parts.items(), key=lambda item: -item[1])):
         drawn.add_bar(
@@ -287,7 +240,7 @@ def confusion(facts: Facts) -> Figure | None:
         return None
     rows = verdict.confusion / verdict.confusion.sum(axis=1, keepdims=True).clip(1)
     names = [each.name for each in verdict.classes]
-    drawn = _empty("true")
+    drawn = empty("true")
     drawn.add_heatmap(z=rows, x=names, y=names, colorscale="Blues", zmin=0, zmax=1)
     drawn.update_layout(xaxis_title="taken for", height=HEIGHT + 120)
     drawn.update_xaxes(type="category")
@@ -295,45 +248,8 @@ def confusion(facts: Facts) -> Figure | None:
     return drawn
 
 
-def _empty(y: str) -> Figure:
-    import plotly.graph_objects as go
-
-    return go.Figure(
-        layout={
-            "template": "plotly_white",
-            "height": HEIGHT,
-            "margin": {"l": 60, "r": 20, "t": 40, "b": 50},
-            "yaxis": {"title": {"text": y}},
-            "legend": {"orientation": "h", "y": -0.25},
-            "font": {"color": INK},
-        }
-    )
-
-
 def _score(facts: Facts, loss: float) -> float:
     return facts.objective.loss(loss)  # the sign twice is none
-
-
-def _zoomed(drawn: Figure, scores: Sequence[float | None], facts: Facts) -> None:
-    """Leaves the worst out of the first view where they would press the rest together."""
-    found = sorted(s for s in scores if s is not None and math.isfinite(s))
-    if len(found) < 8:
-        return
-    low, high = found[0], found[-1]
-    middle = found[len(found) // 2]
-    if facts.objective.direction == "min" and high - middle > 4 * (middle - low):
-        drawn.update_yaxes(range=[low - 0.1 * (middle - low), middle + 3 * (middle - low)])
-    if facts.objective.direction == "max" and middle - low > 4 * (high - middle):
-        drawn.update_yaxes(range=[middle - 3 * (high - middle), high + 0.1 * (high - middle)])
-
-
-def _entries(facts: Facts) -> list[HyperParameter]:
-    """One entry a name; the first of several."""
-    entries: dict[str, HyperParameter] = {}
-    for entry in facts.space:
-        if entry.count != 1:
-            entries.setdefault(entry.name, entry)
-    return list(entries.values())
 
 
 def _axis(entry: HyperParameter, trials: Sequence[Trial]) -> dict[str, Any]:
@@ -346,8 +262,11 @@ def _axis(entry: HyperParameter, trials: Sequence[Trial]) -> dict[str, Any]:
         low, high = min(p for p in placed if p is not None), max(p for p in placed if p is not None)
         below = low - 0.08 * ((high - low) or 1.0)
         missing = any(p is None for p in placed)
-        ticks = [low + share * (high - low) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
-        texts = [short(float(10**tick if log else tick)) for tick in ticks]
+        ticks = sorted({p for p in placed if p is not None})
+        if len(ticks) > MOST_TICKS:
+            ticks = [low + share * (high - low) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+        values_at = [float(10**tick if log else tick) for tick in ticks]
+        texts = [short(round(v) if isinstance(entry, Int) else v) for v in values_at]
         return {
             "label": entry.name,
             "values": [below if p is None else p for p in placed],
@@ -362,39 +281,4 @@ def _axis(entry: HyperParameter, trials: Sequence[Trial]) -> dict[str, Any]:
         "values": [labels.index("none" if v is None else short(v)) for v in values],
         "tickvals": list(range(len(labels))),
         "ticktext": labels,
-    }
-
-
-def _draw_advice(drawn: Figure, range_: Any, *, number: bool) -> None:
-    if range_ is None:
-        return
-    drawn.add_scatter(  # for the legend alone
-        x=[None],
-        y=[None],
-        mode="markers",
-        name="advised",
-        marker={"color": GREEN, "symbol": "square"},
-    )
-    if number and range_[0] < range_[1]:
-        drawn.add_vrect(x0=range_[0], x1=range_[1], fillcolor=GREEN, opacity=0.12, line_width=0)
-        return
-    for value in dict.fromkeys(range_):
-        place = value if number else str(value)
-        drawn.add_vline(x=place, line={"color": GREEN, "dash": "dot", "width": 2}, opacity=0.7)
-
-
-def _is_short(trial: Trial, facts: Facts) -> bool:
-    """Whether others were trained for more epochs, as those of a multi-fidelity search are."""
-    return trial.end_epoch is not None and trial.end_epoch < facts.longest
-
-
-def _aged(numbers: Sequence[int], facts: Facts) -> dict[str, Any]:
-    """Markers that grow darker with the trials' numbers."""
-    return {
-        "size": 7,
-        "color": list(numbers),
-        "colorscale": "Blues",
-        "cmin": -0.4 * len(facts.trials),
-        "cmax": len(facts.trials),
-        "line": {"width": 0.5, "color": INK},
     }

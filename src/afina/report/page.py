@@ -15,8 +15,9 @@ from afina.advice.sentences import of_range
 from afina.errors import ArgumentError
 from afina.report import figures
 from afina.report.facts import Facts, read_facts
+from afina.report.slices import slices
 from afina.report.style import short
-from afina.report.words import advised_ranges, range_of, summary
+from afina.report.words import advised_ranges, objective_of, range_of, summary
 
 MOST_ROWS = 20
 """Trials in the table of the best ones."""
@@ -135,7 +136,7 @@ def _searched(facts: Facts) -> str:
     settings = ", ".join(f"{k} {short(v)}" for k, v in facts.header.settings.items())
     told = [
         f"Algorithm: {facts.header.algorithm} ({settings}).",
-        f"Objective: {facts.objective}.",
+        f"Objective: {objective_of(facts)}.",
     ]
     return _section(
         "What was searched", told, _rows(("hyperparameter", "kind", "range", "active"), rows)
@@ -156,10 +157,9 @@ def _matters(found: Advice) -> str:
 
 
 def _slices(facts: Facts, found: Advice) -> str:
-    drawn = figures.slices(facts, advised_ranges(found))
-    return _section(
-        "Each hyperparameter by itself", (), "".join(_div(figure) for _, figure in drawn)
-    )
+    drawn = "".join(_div(figure) for _, figure in slices(facts, advised_ranges(found)))
+    told = ["Green is what is advised for the next search."] if found.changes and drawn else []
+    return _section("Each hyperparameter by itself", told, drawn)
 
 
 def _advised(found: Advice) -> str:
@@ -251,6 +251,7 @@ p{margin:.35rem 0;overflow-wrap:anywhere}
 pre{background:#f0f3f6;padding:.7rem;border-radius:6px;overflow-x:auto;font-size:.85rem}
 table{border-collapse:collapse;font-size:.88rem;min-width:60%}
 th,td{text-align:left;padding:.25rem .7rem;border-bottom:1px solid #e3e8ed;vertical-align:top}
+td:nth-child(5){min-width:16rem}
 .scroll,.wide{overflow-x:auto}
 .wide>div{min-width:720px}
 @media(max-width:600px){main{padding:.2rem}section{padding:.7rem}}

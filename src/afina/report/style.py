@@ -16,7 +16,11 @@ MOST_CURVES = 400
 """Learning curves that are drawn: the best ones, and the rest evenly. More are a grey cloud, and
 make the file slow to open on a phone."""
 
-MOST_POINTS = 5000
+MOST_POINTS = 1000
+"""Points in one drawing, chosen likewise; there are as many drawings as hyperparameters."""
+
+MOST_LINES = 600
+"""Lines of the parallel coordinates: more cover each other."""
 
 
 def short(value: Any) -> str:
@@ -42,3 +46,20 @@ def spread(count: int, most: int) -> list[int]:
     rest = most - head
     step = (count - 1 - head) / max(rest - 1, 1)
     return list(range(head)) + [head + round(place * step) for place in range(rest)]
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """At most `most` places out of `count`, with equal steps between them.
+
+    Example:
+        >>> evenly(10, 4)
+        [0, 3, 6, 9]
+    """
+    if count <= most:
+        return list(range(count))
+    return [round(place * (count - 1) / max(most - 1, 1)) for place in range(most)]
+
+
+def named(name: str, drawn: int, count: int) -> str:
+    """The name of a drawing's part, which says so where not all trials are drawn."""
+    return name if drawn == count else f"{name.removeprefix('all ')}: {drawn} of {count}"

@@ -8,6 +8,7 @@ from afina.advice import Advice, Verdict
 from afina.report.facts import Facts
 from afina.report.style import short
 from afina.space import Float, HyperParameter, Int
+from afina.trials import MultiObjective
 
 
 def summary(facts: Facts) -> list[str]:
@@ -53,6 +54,17 @@ def _time(seconds: float) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def objective_of(facts: Facts) -> str:
+    """What was made large or small."""
+    objective = facts.objective
+    if isinstance(objective, MultiObjective):
+        return "; ".join(f"{each.name}, {_WISHED[each.direction]}" for each in objective.objectives)
+    return f"{objective.name}, {_WISHED[objective.direction]}"
+
+
+_WISHED = {"min": "the smaller the better", "max": "the larger the better"}
 
 
 def range_of(entry: HyperParameter) -> str:

@@ -100,6 +100,11 @@ class Likelihood:
         spreads = [LENGTHSCALE_LOG_SD] * self.count + [NOISE_LOG_SD, ADDITIVE_LOGIT_SD]
         self._spreads = np.array(spreads)
 
+    @property
+    def spreads(self) -> Array:
+        """(g + 2,) standard deviations of the priors of what `__call__` takes."""
+        return self._spreads
+
     def __call__(self, logs: Array) -> tuple[float, Array]:
         """The objective of the fit and its gradient.
 
@@ -295,6 +300,19 @@ class GaussianProcess:
         white = cross @ self._whiten.T
         variance = 1 - np.einsum("mn,mn->m", white, white)
         return self.mean + cross @ self._alpha, np.maximum(variance, 0.0)
+
+    def cross(self, features: Array) -> Array:
+        """(m, n) prior covariances of rows with the data."""
+        return self._covariance(features * self._weights)
+
+    def solve(self, values: Array) -> Array:
+        """(n, k) the inverse covariance of the data, noise included, times (n, k) values."""
+        return np.asarray(self._whiten.T @ (self._whiten @ values))
+
+    def mean_deviation(self) -> float:
+        """How unsure the constant mean is, in deviations of the targets, under a flat prior."""
+        ones = self._whiten.sum(axis=1)
+        return float(1 / math.sqrt(ones @ ones))
 
     def gradients(self, features: Array) -> tuple[Array, Array, Array, Array]:
         """`predict` together with the derivatives by the features.
