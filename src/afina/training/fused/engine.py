@@ -14,6 +14,7 @@ import keras
 from afina.training.fused import reasons
 from afina.training.fused.data import DataCache, Samples
 from afina.training.fused.key import program_key
+from afina.training.fused.packing import packer_of
 from afina.training.fused.program import Functions, Plan, Program, State, compile_both, lower
 from afina.training.fused.sparse import first_dense
 from afina.training.stage import stage
@@ -192,7 +193,9 @@ class Engine:
         key = self.key(model, state, train, validation, plan, rows, device)
 
         def make() -> Program:
-            functions = Functions(model, train, validation, plan)
+            alone = self.one_thread and device.platform == "cpu"
+            packer = packer_of(model) if device.platform == "cpu" else None
+            functions = Functions(model, train, validation, plan, packer)
             try:
                 with seconds.counted("trace"):
                     lowered = lower(functions, state, train, validation, rows=rows, device=device)
@@ -203,8 +206,8 @@ class Engine:
             finally:
                 functions.forget()
             with seconds.counted("compile"), stage.left():
-                alone = self.one_thread and device.platform == "cpu"
-                return compile_both(lowered, one_thread=alone)
+                packing = None if packer is None else packer.packing
+                return compile_both(lowered, one_thread=alone, packing=packing)
 
         return self.programs.get(key, make)
 

@@ -7,7 +7,8 @@ whether this Keras has the parts; where it has not, everything trains by plain `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -319,3 +320,18 @@ def has_mean_metrics(model: keras.Model) -> bool:
     return all(
         isinstance(each, keras.metrics.MeanMetricWrapper) for each in compiled_metrics(model)
     )
+
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """An attribute of the instance, past Keras' tracking of what is set."""
+    held = vars(owner)
+    before = held.get(name, held)
+    object.__setattr__(owner, name, value)
+    try:
+        yield
+    finally:
+        if before is held:
+            object.__delattr__(owner, name)
+        else:
+            object.__setattr__(owner, name, before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -231,7 +232,9 @@ class Training:
         import jax
 
         program = self._program(self.rows if work.places is None else len(work.places))
-        function = program.train if work.kind == "train" else program.validate
+        function = program.validate
+        if work.kind == "train":
+            function = functools.partial(program.epoch, self.device)
         assert function is not None
         with self.seconds.counted(work.kind), stage.left():
             result = function(*work.inputs)

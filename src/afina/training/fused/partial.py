@@ -17,6 +17,7 @@ from typing import Any
 import keras
 
 from afina.training.fused import keras_parts
+from afina.training.fused.keras_parts import replaced
 
 LAYERS = (
     "core",
@@ -78,11 +79,11 @@ def filled(model: keras.Model, real: Any, batch_size: int) -> Iterator[Any]:
     count = keras.ops.cast(real, "float32")
     with ExitStack() as stack:
         loss = _CountingLoss(model._compile_loss, count / batch_size, weights)
-        stack.enter_context(_replaced(model, "_compile_loss", loss))
+        stack.enter_context(replaced(model, "_compile_loss", loss))
         tracker = model._loss_tracker
-        stack.enter_context(_replaced(tracker, "update_state", _weighted(tracker, count)))
+        stack.enter_context(replaced(tracker, "update_state", _weighted(tracker, count)))
         for metric in keras_parts.compiled_metrics(model):
-            stack.enter_context(_replaced(metric, "update_state", _weighted(metric, weights)))
+            stack.enter_context(replaced(metric, "update_state", _weighted(metric, weights)))
         yield weights
 
 
@@ -113,18 +114,3 @@ def _weighted(metric: Any, weight: Any) -> Any:
         return plain(*values, sample_weight=weight)
 
     return update_state
-
-
-@contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """An attribute of the instance, past Keras' tracking of what is set."""
-    held = vars(owner)
-    before = held.get(name, held)
-    object.__setattr__(owner, name, value)
-    try:
-        yield
-    finally:
-        if before is held:
-            object.__delattr__(owner, name)
-        else:
-            object.__setattr__(owner, name, before)

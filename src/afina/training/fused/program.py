@@ -17,6 +17,7 @@ import keras
 
 from afina.training.fused import keras_parts, sparse
 from afina.training.fused.data import Samples
+from afina.training.fused.packing import Packer, Packing
 from afina.training.fused.partial import can_be_filled, filled
 from afina.training.fused.sparse import Rows
 
@@ -92,7 +93,7 @@ class Plan:
             return cls(size, size, room, fills=fills)
         merged = validation.batches.batch_size
         if is_mergeable(model):
-            merged = max(merged, _merged_size(model, validation.size))
+            merged = max(merged, _merged_size(model, validation))
         merged = min(merged, validation.size)
         validation_room = 0
         if validation.arrays.is_sparse:
@@ -124,11 +125,13 @@ def is_mergeable(model: keras.Model) -> bool:
     return keras_parts.has_sample_means(model)
 
 
-def _merged_size(model: keras.Model, size: int) -> int:
+def _merged_size(model: keras.Model, validation: Samples) -> int:
     """Rows in a merged batch: what memory allows, and if possible without a remainder."""
-    shapes = keras_parts.output_shapes(model)
+    size, shapes = validation.size, keras_parts.output_shapes(model)
     if any(axis is None for shape in shapes for axis in shape):
         return 1  # nobody knows what a row takes
+    if validation.arrays.is_sparse:  # the inputs are never there as a matrix
+        shapes = [shape for shape in shapes if shape != validation.arrays.leaves[0].shape[1:]]
     numbers = sum(math.prod(axis or 1 for axis in shape) for shape in shapes)
     most = max(1, min(MERGED, VALIDATION_BYTES // max(1, 4 * numbers)))
     steps = -(-size // most)
@@ -144,13 +147,20 @@ class Functions:
         train: The samples that it will be trained with; only structure and types enter.
         validation: Likewise; None for none.
         plan: How they are cut into batches.
+        packer: Takes the model's train step on packed states; None for states as they are.
     """
 
     def __init__(
-        self, model: keras.Model, train: Samples, validation: Samples | None, plan: Plan
+        self,
+        model: keras.Model,
+        train: Samples,
+        validation: Samples | None,
+        plan: Plan,
+        packer: Packer | None = None,
     ) -> None:
         self.model = model
         self.plan = plan
+        self.packer = packer
         self._train = train
         self._validation = validation
         self._dense = sparse.first_dense(model)
@@ -203,7 +213,7 @@ class Functions:
         and the state with the metrics' variables."""
         data, batch = self._batch(self._train, leaves, places, self.plan.room)
         with self._feeding(batch), self._filling(real):
-            logs, state = self.model.train_step(state, data)
+            logs, state = (self.packer or self.model).train_step(state, data)
         return logs, _as_tuple(state)
 
     def validate(
@@ -244,15 +254,12 @@ class Functions:
 
     def _batch(self, samples: Samples, leaves: Any, places: Any, room: int) -> tuple[Any, Any]:
         """The rows at these places, as `train_step` takes them, and a sparse batch or None."""
-        import jax
-
         taken: list[Any] = []
         batch = None
         for leaf, arrays in zip(samples.arrays.leaves, leaves, strict=True):
             if isinstance(leaf, Rows):
                 batch = sparse.take(arrays, places, room)
-                kind = jax.dtypes.canonicalize_dtype(leaf.dtype)
-                taken.append(jax.numpy.zeros((places.shape[0], leaf.width), kind))
+                taken.append(leaf.blank(places.shape[0]))
             else:
                 taken.append(arrays.at[places].get(mode="promise_in_bounds"))
         return self._structured(samples, taken), batch
@@ -262,6 +269,10 @@ class Functions:
 
         samples = self._validation
         assert samples is not None
+        if samples.arrays.is_sparse and count == samples.size:
+            rows = samples.arrays.leaves[0].blank(count)
+            batch = sparse.take_all(leaves[0], count)
+            return self._structured(samples, [rows, *leaves[1:]]), batch
         if samples.arrays.is_sparse:
             places = start + jax.numpy.arange(count, dtype="int32")
             return self._batch(samples, leaves, places, self.plan.validation_room)
@@ -299,6 +310,16 @@ class Program:
     train: Callable[..., Any]
     validate: Callable[..., Any] | None
 
+    packing: Packing | None = None
+    """How `train` takes and returns the state."""
+
+    def epoch(self, device: Any, arrays: Any, *others: Any) -> Any:
+        """What `train` does, of a state that is not packed."""
+        if self.packing is None:
+            return self.train(arrays, *others)
+        after, *rest = self.train(self.packing.pack(arrays, device), *others)
+        return self.packing.unpack(after, device), *rest
+
 
 def lower(
     functions: Functions,
@@ -331,8 +352,11 @@ def lower(
     arrays = (state.trainable, state.non_trainable, state.optimizer)
     order = jax.ShapeDtypeStruct((rows,), "int32", sharding=sharding)
     inputs = [abstract(part) for part in (arrays, state.metrics)]
+    begin = inputs[0]
+    if functions.packer is not None:
+        begin = abstract(jax.eval_shape(functions.packer.packing.traced, arrays))
     lowered = jax.jit(functions.train, donate_argnums=(0,)).lower(
-        *inputs, abstract(_sized(train, rows, device)), order
+        begin, inputs[1], abstract(_sized(train, rows, device)), order
     )
     if validation is None:
         return lowered, None
@@ -352,16 +376,20 @@ def _sized(samples: Samples, rows: int, device: Any) -> Any:
     )
 
 
-def compile_both(lowered: tuple[Any, Any], *, one_thread: bool) -> Program:
+def compile_both(
+    lowered: tuple[Any, Any], *, one_thread: bool, packing: Packing | None = None
+) -> Program:
     """Compiles what `lower` traced; takes the time that a new architecture costs.
 
     Args:
         lowered: The two functions.
         one_thread: Whether each program is to run in one thread, on a CPU that others share.
+        packing: How the training program takes and returns the state.
     """
     options = {"xla_cpu_multi_thread_eigen": False} if one_thread else None
     train, validate = lowered
     return Program(
         train.compile(compiler_options=options),
         None if validate is None else validate.compile(compiler_options=options),
+        packing,
     )

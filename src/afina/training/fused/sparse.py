@@ -31,6 +31,9 @@ NARROWEST = 1000
 COMPARED = 2**20
 """Comparisons up to which each place of the flat array is compared with each row's end."""
 
+SUMMED = 256
+"""Rows of a batch up to which each row's end is summed up by itself."""
+
 SPREADS = 5.0
 """Standard deviations by which the flat array is longer than a batch's mean number of entries."""
 
@@ -59,16 +62,16 @@ class Rows:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        return sum(int(part.nbytes) for part in self._parts())
-
-    def _parts(self) -> list[Any]:
-        return [self.columns, self.starts, *([] if self.values is None else [self.values])]
+        parts = [self.columns, self.columns, self.starts, self.values]  # rows take as much
+        return sum(int(part.nbytes) for part in parts if part is not None)
 
     def on(self, device: Any) -> tuple[Any, ...]:
-        """The arrays on a device."""
+        """The arrays on a device: columns, starts, the row of each entry, and values if any."""
         import jax
 
-        return tuple(jax.device_put(part, device) for part in self._parts())
+        rows = np.repeat(np.arange(self.shape[0], dtype=np.int32), self.counts())
+        parts = [self.columns, self.starts, rows, *([] if self.values is None else [self.values])]
+        return tuple(jax.device_put(part, device) for part in parts)
 
     def signature(self) -> tuple[Any, ...]:
         """What a program must know of it."""
@@ -91,6 +94,12 @@ class Rows:
         counts = self.counts()[order]
         sums = np.add.reduceat(counts, np.arange(0, len(counts), batch_size), dtype=np.int64)
         return bool(sums.max() <= room)
+
+    def blank(self, rows: int) -> Any:
+        """What stands for so many rows in a program: zeros, which nothing reads."""
+        import jax
+
+        return jax.numpy.zeros((rows, self.width), jax.dtypes.canonicalize_dtype(self.dtype))
 
     def dense(self) -> NDArray[Any]:
         """The matrix itself."""
@@ -166,11 +175,14 @@ def take(arrays: Sequence[Any], rows: Any, room: int) -> Batch:
     """
     from jax import numpy as jnp
 
-    columns, starts, *values = arrays
+    columns, starts, _, *values = arrays
     size = rows.shape[0]
     begins = starts[rows]
     counts = starts[rows + 1] - begins
-    ends = jnp.cumsum(counts)
+    if size <= SUMMED:  # one loop to be compiled instead of four
+        ends = jnp.tril(jnp.broadcast_to(counts, (size, size))).sum(axis=1, dtype=jnp.int32)
+    else:
+        ends = jnp.cumsum(counts)
     flat = jnp.arange(room, dtype=jnp.int32)
     # How many rows end at or before each place.
     if room * size <= COMPARED:
@@ -181,6 +193,12 @@ def take(arrays: Sequence[Any], rows: Any, room: int) -> Batch:
     entries = begins[near] + flat - (ends - counts)[near]
     entries = jnp.clip(entries, 0, columns.shape[0] - 1)
     return Batch(columns[entries], places, values[0][entries] if values else None, size)
+
+
+def take_all(arrays: Sequence[Any], size: int) -> Batch:
+    """All rows, inside a program: they lie there as a batch does."""
+    columns, _, rows, *values = arrays
+    return Batch(columns, rows, values[0] if values else None, size)
 
 
 @contextmanager

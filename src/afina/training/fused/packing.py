@@ -1,0 +1,245 @@
+"""Small variables end to end in one array, so that one piece of code updates them all.
+
+XLA makes of each variable's update three or more loops and compiles each by itself, about a
+fiftieth of a second each whatever the variable's size: of a network of five layers on a CPU a third
+of all compiling goes into biases of some hundred numbers. An optimizer that treats each number by
+itself may as well be given one long variable: it does the same with each number, to the bit.
+
+The optimizer is Keras' own, built once more on stand-in variables; nothing of it is written anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from afina.training.fused import keras_parts
+from afina.training.fused.initializers import quick_initializers
+
+LARGEST = 2**16
+"""Numbers in a variable up to which it is put together with others. The program copies it out of
+the long array in each step, which for larger ones takes longer than what compiling it costs."""
+
+NUMBERWISE = (
+    keras.optimizers.SGD,
+    keras.optimizers.RMSprop,
+    keras.optimizers.Adam,
+    keras.optimizers.AdamW,
+    keras.optimizers.Adadelta,
+    keras.optimizers.Adagrad,
+    keras.optimizers.Adamax,
+    keras.optimizers.Ftrl,
+    keras.optimizers.Lion,
+)
+"""Keras' optimizers that treat each number of a variable by itself, with no regard for others.
+Nadam would be one, but it keeps a variable that is not among its variables."""
+
+MEETING = ("clipnorm", "global_clipnorm", "use_ema", "gradient_accumulation_steps")
+"""Settings under which numbers meet, or which keep more than the numbers of one step."""
+
+Groups = tuple[tuple[int, ...], ...]
+"""Places in a list of arrays: the arrays of each group lie end to end, one alone stays as it is."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """How a list of arrays becomes a shorter list, and back."""
+
+    groups: Groups
+    shapes: tuple[tuple[int, ...], ...]
+    """Of all arrays of the long list."""
+
+    def pack(self, arrays: Sequence[Any], numpy: Any = np) -> list[Any]:
+        """The short list of a long one.
+
+        Args:
+            arrays: The long list.
+            numpy: The module to do it with: NumPy, or JAX's within a program.
+        """
+        return [
+            arrays[group[0]]
+            if len(group) == 1
+            else numpy.concatenate([numpy.reshape(arrays[place], -1) for place in group])
+            for group in self.groups
+        ]
+
+    def unpack(self, arrays: Sequence[Any], numpy: Any = np) -> list[Any]:
+        """The long list of a short one; `numpy` as for `pack`."""
+        found: list[Any] = [None] * len(self.shapes)
+        for group, each in zip(self.groups, arrays, strict=True):
+            if len(group) == 1:
+                found[group[0]] = each
+                continue
+            array, begin = numpy.asarray(each), 0
+            for place in group:
+                shape = self.shapes[place]
+                end = begin + math.prod(shape)
+                found[place] = array[begin:end].reshape(shape)
+                begin = end
+        return found
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How the trainable variables and the optimizer's become fewer."""
+
+    trainable: Packed
+    optimizer: Packed
+
+    def traced(self, arrays: Sequence[Any]) -> Any:
+        """`pack` within a program."""
+        from jax import numpy as jnp
+
+        trainable, others, optimizer = arrays
+        return self.trainable.pack(trainable, jnp), others, self.optimizer.pack(optimizer, jnp)
+
+    def pack(self, arrays: Sequence[Any], device: Any) -> Any:
+        """Trainable, non-trainable and the optimizer's arrays, as a packed program takes them."""
+        trainable, others, optimizer = arrays
+        return (
+            _placed(self.trainable.pack(trainable), device),
+            others,
+            _placed(self.optimizer.pack(optimizer), device),
+        )
+
+    def unpack(self, arrays: Sequence[Any], device: Any) -> Any:
+        """What a packed program returns, one by one again."""
+        trainable, others, optimizer = arrays
+        return (
+            _placed(self.trainable.unpack(trainable), device),
+            others,
+            _placed(self.optimizer.unpack(optimizer), device),
+        )
+
+
+def _placed(arrays: Sequence[Any], device: Any) -> list[Any]:
+    """The arrays on the device, each in memory of its own."""
+    import jax
+
+    return [
+        jax.device_put(array, device, may_alias=False) if isinstance(array, np.ndarray) else array
+        for array in arrays
+    ]
+
+
+class Packer:
+    """A model's optimizer on packed variables, to trace a program with.
+
+    Args:
+        model: Compiled and built, as `packer_of` accepts.
+        groups: Of its trainable variables.
+
+    Raises:
+        LookupError: The optimizer keeps variables where nobody looks for them.
+    """
+
+    def __init__(self, model: keras.Model, groups: Groups) -> None:
+        self._model = model
+        variables = model.trainable_variables
+        self._stand_ins = [_stand_in([variables[place] for place in group]) for group in groups]
+        optimizer = model.optimizer
+        self._optimizer = type(optimizer).from_config(optimizer.get_config())
+        with quick_initializers():
+            self._optimizer.build(self._stand_ins)
+        self.packing = Packing(
+            Packed(groups, _shapes(variables)),
+            Packed(
+                _groups_of_optimizer(self._optimizer, optimizer, groups),
+                _shapes(optimizer.variables),
+            ),
+        )
+
+    def train_step(self, state: Any, data: Any) -> tuple[Any, tuple[Any, ...]]:
+        """The model's `train_step` on a packed state."""
+        from jax import numpy as jnp
+
+        trainable, others, optimizer, metrics = state
+        parts = self.packing.trainable
+        after: list[Any] = []
+
+        def stateless_apply(_: Any, gradients: Any, arrays: Any) -> Any:
+            packed = parts.pack(gradients, jnp)
+            after.extend(self._optimizer.stateless_apply(optimizer, packed, trainable))
+            return arrays, []
+
+        with keras_parts.replaced(self._model.optimizer, "stateless_apply", stateless_apply):
+            no_variables: list[Any] = []
+            begin = parts.unpack(trainable, jnp), others, no_variables, metrics
+            logs, (_, others, _, metrics) = self._model.train_step(begin, data)
+        return logs, (after[0], others, after[1], metrics)
+
+
+def packer_of(model: keras.Model) -> Packer | None:
+    """What packs a compiled and built model's variables; None where it cannot, or need not, be.
+
+    The model must be nothing but its layers, its optimizer one of `NUMBERWISE`.
+    """
+    optimizer = model.optimizer
+    if not keras_parts.is_stock_model(model) or type(optimizer) not in NUMBERWISE:
+        return None
+    if any(getattr(optimizer, name, None) for name in MEETING) or vars(optimizer).keys() & {
+        "update_step",
+        "apply",
+        "stateless_apply",
+    }:
+        return None
+    variables = model.trainable_variables
+    if not all(map(optimizer._use_weight_decay, variables)):
+        return None
+    small = [place for place, each in enumerate(variables) if _is_small(each)]
+    if len(small) < 2:
+        return None
+    alone = [(place,) for place in range(len(variables)) if place not in small]
+    groups = (*alone, tuple(small))
+    try:
+        return Packer(model, groups)
+    except LookupError:
+        return None
+
+
+def _is_small(variable: Any) -> bool:
+    plain = variable.constraint is None and not variable.overwrite_with_gradient
+    return plain and variable.dtype == "float32" and math.prod(variable.shape) <= LARGEST
+
+
+def _stand_in(variables: Sequence[Any]) -> Any:
+    """A variable for these: the only one itself, or one as long as all together."""
+    if len(variables) == 1:
+        return variables[0]
+    length = sum(math.prod(each.shape) for each in variables)
+    return keras.Variable(np.zeros(length, "float32"), name="packed")
+
+
+def _shapes(variables: Sequence[Any]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(each.shape) for each in variables)
+
+
+def _groups_of_optimizer(packed: Any, plain: Any, groups: Groups) -> Groups:
+    """Which of an optimizer's variables each variable of the packed one stands for.
+
+    An optimizer keeps a list for each kind, with one variable for each that it trains, and single
+    variables; a list of the one goes with the list of the same name of the other.
+
+    Raises:
+        LookupError: It keeps something else, somewhere else.
+    """
+    places = {id(variable): place for place, variable in enumerate(plain.variables)}
+    found: dict[int, tuple[int, ...]] = {}
+    for name, value in vars(packed).items():
+        other = vars(plain).get(name)
+        if isinstance(value, keras.Variable):
+            if id(other) in places:
+                found[id(value)] = (places[id(other)],)
+        elif isinstance(value, list) and isinstance(other, list) and len(value) == len(groups):
+            for each, group in zip(value, groups, strict=True):
+                if all(id(other[place]) in places for place in group):
+                    found[id(each)] = tuple(places[id(other[place])] for place in group)
+    result = tuple(found.get(id(variable), ()) for variable in packed.variables)
+    if sorted(place for group in result for place in group) != list(range(len(places))):
+        raise LookupError("some of the optimizer's variables are not among its attributes")
+    return result
