@@ -21,6 +21,9 @@ import numpy as np
 SMALLEST = 1024
 """Numbers in the shortest draw; longer ones are four times as long as the next shorter."""
 
+LONG = 2**20
+"""From here on twice as long: drawing millions of numbers in vain takes longer than compiling."""
+
 
 @contextmanager
 def quick_initializers() -> Iterator[None]:
@@ -76,7 +79,7 @@ def _length(shape: Any) -> int | None:
         return None
     length = SMALLEST
     while length < count:
-        length *= 4
+        length *= 4 if length < LONG else 2
     return length
 
 
