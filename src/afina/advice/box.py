@@ -36,8 +36,9 @@ Cells = NDArray[np.intp]
 
 WORTH = 0.03  # chance to win that must be gained where the space is cut to 1/e of it
 LITTLE = 0.55  # with less chance to win than this nothing is cut: a box of no use is a nuisance
-LEAST = 2.0  # the box stays as large as the space of so many trials: finer they cannot tell
-HELD = 3  # so many of the best trials keep their cells
+# So many of the best trials keep their cells, and the box stays as large as the space that so many
+# of all trials stand for: finer they cannot tell.
+HELD = 3
 TRIED = 3  # a value of a choice that was tried less often is not dropped
 
 
@@ -104,7 +105,7 @@ def peel(
     together = partners or {}
     cost = np.zeros(len(parts))
     promise = volume = 1.0
-    least = LEAST / max(len(sample.targets), 1)
+    least = HELD / max(len(sample.targets), 1)
     draws = _Draws.of(sample.geometry, belief, kept, rng)
     while True:
         cuts = [
