@@ -349,7 +349,5 @@ def test_what_a_run_says_nothing_of_stays_in_the_results(tmp_path):
     place = tmp_path / "RESULTS.md"
     place.write_text("# Old\n\n## Protocol S: a\n\n### By problem\n\n## Protocol M: b\n\nend\n")
     record.write([], tmp_path, "afina-auto")
-    text = place.read_text()
-    assert (
-        text == f"{record.HEAD}\n## Protocol S: a\n\n### By problem\n\n\n## Protocol M: b\n\nend\n"
-    )
+    kept = "## Protocol S: a\n\n### By problem\n\n## Protocol M: b\n\nend\n"
+    assert place.read_text(encoding="utf-8") == f"{record.HEAD}\n{kept}"
