@@ -39,25 +39,34 @@ configuration that a search has found after so many trainings?
 """
 
 
+PROTOCOLS = ("S", "M")
+
+
 def write(found: list[Results], folder: Path, subject: str) -> None:
-    """Everything that a full run leaves in the repository."""
+    """What a run leaves in the repository; a protocol that was not run keeps what it had."""
     kept = folder / "results"
     kept.mkdir(parents=True, exist_ok=True)
-    text = [HEAD, environment(found)]
+    place = folder / "RESULTS.md"
+    sections = former(place.read_text(encoding="utf-8")) if place.exists() else {}
     for results in found:
         if not results.regrets:
             continue
         name = "trials" if results.protocol == "S" else "epochs"
         (kept / f"{name}.json").write_text(numbers(results), encoding="utf-8")
         charts.draw(results, kept / f"{name}.png")
-        text.append(section(results, name, subject))
-    (folder / "RESULTS.md").write_text("\n".join(text), encoding="utf-8")
+        sections[results.protocol] = section(results, name, subject)
+    text = [HEAD, *(sections[protocol] for protocol in PROTOCOLS if protocol in sections)]
+    place.write_text("\n".join(text), encoding="utf-8")
 
 
-def environment(found: list[Results]) -> str:
-    versions: dict[str, str] = {}
-    for results in found:
-        versions |= results.versions
+def former(text: str) -> dict[str, str]:
+    """The sections of a RESULTS.md by their protocols."""
+    parts = text.split("## Protocol ")[1:]
+    return {part[0]: f"## Protocol {part.rstrip()}\n" for part in parts}
+
+
+def environment(results: Results) -> str:
+    versions = results.versions
     named = ", ".join(f"{name} {value}" for name, value in versions.items() if value != "current")
     return (
         f"Date: {datetime.date.today().isoformat()}. Python {platform.python_version()}, "
@@ -68,7 +77,8 @@ def environment(found: list[Results]) -> str:
 def section(results: Results, name: str, subject: str) -> str:
     """One protocol."""
     what = "full trainings" if results.protocol == "S" else "epochs"
-    lines = [f"## Protocol {results.protocol}: {what}\n", f"![Mean regret](results/{name}.png)\n"]
+    title = f"## Protocol {results.protocol}: {what}\n"
+    lines = [title, environment(results), f"![Mean regret](results/{name}.png)\n"]
     for title, some in tables.parts(results.problems):
         lines += [
             f"### {len(some)} {title}\n",

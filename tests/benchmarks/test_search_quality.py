@@ -12,6 +12,7 @@ import live_problems
 import numpy as np
 import problems
 import pytest
+import record
 import recorded_problems
 import simulate
 import sklearn_problems
@@ -342,3 +343,11 @@ def test_a_short_run_writes_the_tables_the_numbers_and_the_plots(tmp_path):
     numbers = json.loads((tmp_path / "results" / "trials.json").read_text(encoding="utf-8"))
     assert set(numbers["regret"]) == {"random", "afina-random"}
     assert (tmp_path / "results" / "epochs.png").stat().st_size > 10_000
+
+
+def test_what_a_run_says_nothing_of_stays_in_the_results(tmp_path):
+    place = tmp_path / "RESULTS.md"
+    place.write_text("# Old\n\n## Protocol S: a\n\n### By problem\n\n## Protocol M: b\n\nend\n")
+    record.write([], tmp_path, "afina-auto")
+    kept = "## Protocol S: a\n\n### By problem\n\n## Protocol M: b\n\nend\n"
+    assert place.read_text(encoding="utf-8") == f"{record.HEAD}\n{kept}"
