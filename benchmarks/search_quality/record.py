@@ -14,6 +14,9 @@ from problem import WORST
 from simulate import M_TRAININGS, S_TRIALS
 from tables import Results
 
+NAMES = {"S": "trials", "M": "epochs"}
+"""Protocol to the name of its part of the results, in the order of the page."""
+
 HEAD = f"""# Search quality
 
 Written by `python benchmarks/search_quality/run.py`; do not edit. How good is the best
@@ -40,25 +43,29 @@ configuration that a search has found after so many trainings?
 
 
 def write(found: list[Results], folder: Path, subject: str) -> None:
-    """Everything that a full run leaves in the repository."""
+    """Everything that a full run leaves in the repository.
+
+    The two protocols take hours each and are often run apart: each leaves a part of its own in
+    `results/`, and the page is put together of those that are there.
+    """
     kept = folder / "results"
     kept.mkdir(parents=True, exist_ok=True)
-    text = [HEAD, environment(found)]
     for results in found:
         if not results.regrets:
             continue
-        name = "trials" if results.protocol == "S" else "epochs"
+        name = NAMES[results.protocol]
         (kept / f"{name}.json").write_text(numbers(results), encoding="utf-8")
         charts.draw(results, kept / f"{name}.png")
-        text.append(section(results, name, subject))
+        (kept / f"{name}.txt").write_text(section(results, name, subject), encoding="utf-8")
+    parts = [kept / f"{name}.txt" for name in NAMES.values()]
+    text = [HEAD, *(part.read_text(encoding="utf-8") for part in parts if part.exists())]
     (folder / "RESULTS.md").write_text("\n".join(text), encoding="utf-8")
 
 
-def environment(found: list[Results]) -> str:
-    versions: dict[str, str] = {}
-    for results in found:
-        versions |= results.versions
-    named = ", ".join(f"{name} {value}" for name, value in versions.items() if value != "current")
+def environment(results: Results) -> str:
+    """When and with what a protocol was run."""
+    versions = results.versions.items()
+    named = ", ".join(f"{name} {value}" for name, value in versions if value != "current")
     return (
         f"Date: {datetime.date.today().isoformat()}. Python {platform.python_version()}, "
         f"{os.cpu_count()} cores. Versions: {named or 'none but our own'}.\n"
@@ -68,7 +75,8 @@ def environment(found: list[Results]) -> str:
 def section(results: Results, name: str, subject: str) -> str:
     """One protocol."""
     what = "full trainings" if results.protocol == "S" else "epochs"
-    lines = [f"## Protocol {results.protocol}: {what}\n", f"![Mean regret](results/{name}.png)\n"]
+    lines = [f"## Protocol {results.protocol}: {what}\n", environment(results)]
+    lines.append(f"![Mean regret](results/{name}.png)\n")
     for title, some in tables.parts(results.problems):
         lines += [
             f"### {len(some)} {title}\n",

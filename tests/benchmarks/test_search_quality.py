@@ -12,6 +12,7 @@ import live_problems
 import numpy as np
 import problems
 import pytest
+import record
 import recorded_problems
 import simulate
 import sklearn_problems
@@ -342,3 +343,12 @@ def test_a_short_run_writes_the_tables_the_numbers_and_the_plots(tmp_path):
     numbers = json.loads((tmp_path / "results" / "trials.json").read_text(encoding="utf-8"))
     assert set(numbers["regret"]) == {"random", "afina-random"}
     assert (tmp_path / "results" / "epochs.png").stat().st_size > 10_000
+
+
+def test_the_page_is_put_together_of_the_parts_that_each_protocol_has_left(tmp_path):
+    (tmp_path / "results").mkdir()
+    for name in ("epochs", "trials"):
+        (tmp_path / "results" / f"{name}.txt").write_text(f"## {name}\n", encoding="utf-8")
+    record.write([tables.Results("M", [])], tmp_path, "afina-auto")
+    page = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+    assert page.index("# Search quality") < page.index("## trials") < page.index("## epochs")
