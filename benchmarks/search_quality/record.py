@@ -14,6 +14,9 @@ from problem import WORST
 from simulate import M_TRAININGS, S_TRIALS
 from tables import Results
 
+NAMES = {"S": "trials", "M": "epochs"}
+"""Protocol to the name of its part of the results, in the order of the page."""
+
 HEAD = f"""# Search quality
 
 Written by `python benchmarks/search_quality/run.py`; do not edit. How good is the best
@@ -51,7 +54,7 @@ def write(found: list[Results], folder: Path, subject: str) -> None:
     for results in found:
         if not results.regrets:
             continue
-        name = "trials" if results.protocol == "S" else "epochs"
+        name = NAMES[results.protocol]
         (kept / f"{name}.json").write_text(numbers(results), encoding="utf-8")
         charts.draw(results, kept / f"{name}.png")
         sections[results.protocol] = section(results, name, subject)

@@ -6,7 +6,8 @@
     python benchmarks/search_quality/run.py --report             # only the tables of what is kept
 
 Single runs are kept in `.bench/runs`: a peer's are made once, Afina's anew each time unless --keep.
-A full run writes RESULTS.md and `results/`; one on a part of the problems only prints.
+A run on all problems writes RESULTS.md and `results/`, each protocol its own part of them; one on a
+part of the problems only prints.
 """
 
 from __future__ import annotations

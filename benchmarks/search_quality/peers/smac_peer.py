@@ -37,6 +37,7 @@ class Smac(Peer):
         self.smac = facade(
             scenario, _never, overwrite=True, logging_level=logging.ERROR, intensifier=kept
         )
+        self.worst = 1.0
 
     def ask(self) -> Job | None:
         info = self.smac.ask()
@@ -50,6 +51,11 @@ class Smac(Peer):
     def tell(self, job: Job, curve: Sequence[float], failed: bool) -> None:
         status = StatusType.CRASHED if failed else StatusType.SUCCESS
         cost = float("inf") if failed else float(min(curve))
+        if self.multi:
+            # On Hyperband's rungs its model breaks off at an infinite cost: failures count as
+            # twice the worst seen.
+            self.worst = self.worst if failed else max(self.worst, cost)
+            cost = 2 * self.worst if failed else cost
         self.smac.tell(job.token, TrialValue(cost=cost, time=0.01, status=status))
 
 
