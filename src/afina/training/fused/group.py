@@ -137,13 +137,14 @@ class Group:
             rows=rows,
             device=first.device,
             seconds=first.seconds,
-        ).train
+        )
         ones, manys = [], []
         try:
             together = self._program(self.members[0], first.plan, rows, validation).train
             for _ in range(3):
                 own = jax.tree.map(jax.numpy.copy, arrays[0])  # the program uses them up
-                ones.append(_timed(alone, own, metrics[0], leaves, orders[0]))
+                inputs = first.device, own, metrics[0], leaves, orders[0]
+                ones.append(_timed(alone.epoch, *inputs))
                 manys.append(_timed(together, arrays, metrics, leaves, orders))
         except Exception:  # no batched form, or no memory for so many
             return 0.0
