@@ -8,6 +8,7 @@ rate, seeds and order of samples, and gets the numbers that it would have got al
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -137,13 +138,14 @@ class Group:
             rows=rows,
             device=first.device,
             seconds=first.seconds,
-        ).train
+        )
         ones, manys = [], []
         try:
             together = self._program(self.members[0], first.plan, rows, validation).train
             for _ in range(3):
                 own = jax.tree.map(jax.numpy.copy, arrays[0])  # the program uses them up
-                ones.append(_timed(alone, own, metrics[0], leaves, orders[0]))
+                single = functools.partial(alone.epoch, first.device)
+                ones.append(_timed(single, own, metrics[0], leaves, orders[0]))
                 manys.append(_timed(together, arrays, metrics, leaves, orders))
         except Exception:  # no batched form, or no memory for so many
             return 0.0

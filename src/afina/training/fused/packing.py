@@ -42,6 +42,9 @@ Nadam would be one, but it keeps a variable that is not among its variables."""
 MEETING = ("clipnorm", "global_clipnorm", "use_ema", "gradient_accumulation_steps")
 """Settings under which numbers meet, or which keep more than the numbers of one step."""
 
+EXCLUSIONS = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
+"""Where an optimizer keeps which variables do not decay."""
+
 Groups = tuple[tuple[int, ...], ...]
 """Places in a list of arrays: the arrays of each group lie end to end, one alone stays as it is."""
 
@@ -189,7 +192,8 @@ def packer_of(model: keras.Model) -> Packer | None:
     }:
         return None
     variables = model.trainable_variables
-    if not all(map(optimizer._use_weight_decay, variables)):
+    # Looked up, not asked for: asking leaves a note in the optimizer, which its key would tell.
+    if any(getattr(optimizer, name, None) for name in EXCLUSIONS):
         return None
     small = [place for place, each in enumerate(variables) if _is_small(each)]
     if len(small) < 2:
