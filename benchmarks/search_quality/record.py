@@ -42,9 +42,6 @@ configuration that a search has found after so many trainings?
 """
 
 
-PROTOCOLS = ("S", "M")
-
-
 def write(found: list[Results], folder: Path, subject: str) -> None:
     """What a run leaves in the repository; a protocol that was not run keeps what it had."""
     kept = folder / "results"
@@ -58,7 +55,7 @@ def write(found: list[Results], folder: Path, subject: str) -> None:
         (kept / f"{name}.json").write_text(numbers(results), encoding="utf-8")
         charts.draw(results, kept / f"{name}.png")
         sections[results.protocol] = section(results, name, subject)
-    text = [HEAD, *(sections[protocol] for protocol in PROTOCOLS if protocol in sections)]
+    text = [HEAD, *(sections[protocol] for protocol in NAMES if protocol in sections)]
     place.write_text("\n".join(text), encoding="utf-8")
 
 

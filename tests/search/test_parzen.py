@@ -5,12 +5,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from afina.search.bandwidths import bandwidths
 from afina.search.candidates import Geometry
 from afina.search.parzen import (
     NARROWEST,
     NARROWEST_OF_CELLS,
     Columns,
-    bandwidths,
     mixture,
 )
 from afina.search.untried import listed

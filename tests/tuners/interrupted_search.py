@@ -36,6 +36,7 @@ def fork(folder, kind):
         warnings.simplefilter("ignore", RuntimeWarning)  # JAX's, which has no thread yet
         child = os.fork()
     if child == 0:
+        os.dup2(2, 1)  # what a search says is no answer to whoever asks here
         run(folder, kind)
         os._exit(0)
     return child

@@ -39,6 +39,7 @@ def kill_in_the_middle(nursery, folder, kind, delay):
     """Starts a search, kills it after so many seconds, and tells whether it had ended."""
     print(folder, kind, sep="\t", file=nursery.stdin, flush=True)
     child = int(nursery.stdout.readline())
+    assert child > 0
     time.sleep(delay)
     os.kill(child, signal.SIGKILL)  # its parent has not waited for it: the number is still its own
     print(file=nursery.stdin, flush=True)
