@@ -2,6 +2,12 @@
 
 import gc
 import os
+
+# Several tests run at once, each on small arrays: threads of their own would only wait for each
+# other. Before anything imports NumPy.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 
 from hypothesis import settings

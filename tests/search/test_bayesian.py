@@ -347,17 +347,19 @@ def test_linear_algebra_is_on_one_thread_for_every_caller_and_then_as_before():
             i["num_threads"] for i in threadpoolctl.threadpool_info() if i["user_api"] == "blas"
         ]
 
-    before, seen = threads(), []
-
     def caller():
         with one_blas_thread():
             seen.append(threads())
 
-    workers = [threading.Thread(target=caller) for _ in range(4)]
-    caller()
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before, seen = threads(), []
+        workers = [threading.Thread(target=caller) for _ in range(4)]
+        caller()
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        after = threads()
+    assert 2 in before
     assert seen == [[1] * len(before)] * 5
-    assert threads() == before
+    assert after == before

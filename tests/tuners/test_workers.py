@@ -120,7 +120,7 @@ def test_trials_by_plain_fit_between_fused_ones_do_not_disturb_them(tmp_path):
             directory=tmp_path,
             project_name=f"p{count}",
         )
-        found.append(told(search(tuner)))
+        found.append(told(search(tuner, epochs=1)))
         ways = [t.notes["training"] for t in tuner.oracle.trials.values()]
         assert sorted(way[:5] for way in ways) == ["fit: ", "fit: ", "fused", "fused"]
     assert found[0] == found[1]
