@@ -10,9 +10,10 @@ from afina.search.acquisition import (
     Feasible,
     LogExpectedImprovement,
     LowerConfidenceBound,
-    elsewhere,
+    fresh,
     log_improvement,
     maximise,
+    step_reaches,
 )
 from afina.search.candidates import Geometry
 from afina.search.gaussian_process import GaussianProcess, Kernel
@@ -230,25 +231,63 @@ def test_improvement_counts_as_often_as_a_training_is_expected_to_end():
     np.testing.assert_allclose(np.exp(value), np.exp(plain.value(points)) * chance)
 
 
-def test_a_plateau_is_worth_less_the_more_have_ended_on_it():
-    rng = np.random.default_rng(0)
+class Flat:
+    def value(self, features):
+        return np.zeros(len(features))
 
-    class Flat:
-        def value(self, features):
-            return np.zeros(len(features))
+    def gradient(self, features):
+        return np.zeros(len(features)), np.zeros_like(features)
 
-        def gradient(self, features):
-            return np.zeros(len(features)), np.zeros_like(features)
 
-    equals = rng.uniform(0.2, 0.4, (9, 2))
-    assert isinstance(elsewhere(Flat(), equals[:4]), Flat)
-    points = np.array([[0.3, 0.3], [0.45, 0.3], [0.3, 0.5], [0.9, 0.9]])
-    worth = elsewhere(Flat(), equals)
-    value, slope = worth.gradient(points)
-    np.testing.assert_allclose(value, worth.value(points))
-    assert value[0] == -5 < value[1] < value[2] < value[3]
-    assert value[3] == pytest.approx(0)
+def steps(points):
+    """A loss that is constant on squares of a quarter."""
+    return np.floor(points[:, 0] * 4) + 10 * np.floor(points[:, 1] * 4)
+
+
+def test_where_neighbours_share_their_loss_the_surroundings_of_trials_are_worth_less():
+    points = np.random.default_rng(0).random((40, 2))
+    losses, steady = steps(points), np.zeros(2, dtype=bool)
+    reaches = step_reaches(points, losses)
+    assert 0.07 <= reaches.min() < reaches.max() <= 0.6
+    worth = fresh(Flat(), points, losses, steady)
+    moves = np.array([[0.02, 0.01], [0.05, -0.05], [0.1, 0.1], [2.0, 2.0]])
+    asked = points[:4] + moves
+    value, slope = worth.gradient(asked)
+    np.testing.assert_allclose(value, worth.value(asked))
+    gaps = (np.linalg.norm(asked[:, None] - points, axis=2) / reaches).min(axis=1)
+    np.testing.assert_allclose(np.exp(value), (1 - np.exp(-0.5 * gaps**4)) ** 3, rtol=1e-6)
+    assert value[-1] == pytest.approx(0, abs=1e-9)
     for axis in range(2):
-        step = 1e-6 * np.eye(2)[axis]
-        numeric = (worth.value(points + step) - worth.value(points - step)) / 2e-6
-        np.testing.assert_allclose(slope[:, axis], numeric, atol=1e-5)
+        step = 1e-7 * np.eye(2)[axis]
+        numeric = (worth.value(asked + step) - worth.value(asked - step)) / 2e-7
+        np.testing.assert_allclose(slope[:, axis], numeric, rtol=1e-3, atol=1e-4)
+
+
+def test_the_more_trials_end_on_a_step_the_farther_it_reaches():
+    points = np.random.default_rng(0).random((40, 2))
+    more = np.concatenate([points, 0.05 + 0.01 * np.random.default_rng(1).random((6, 2))])
+    before, after = (step_reaches(p, steps(p)) for p in (points, more))
+    corner = steps(more) == 0
+    assert (after[corner] / after[~corner].min()).min() > (before / before.min()).min()
+    assert after[corner].max() >= 1.2**4 * after.min()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_losses_that_are_equal_by_chance_say_nothing_of_neighbours(seed):
+    rng = np.random.default_rng(seed)
+    points = rng.random((40, 2))
+    for losses in (rng.integers(0, 6, 40).astype(float), rng.random(40), np.zeros(40)):
+        assert step_reaches(points, losses) is None
+    assert isinstance(fresh(Flat(), points, rng.random(40), np.zeros(2, dtype=bool)), Flat)
+
+
+def test_what_differs_in_a_choice_is_no_neighbour():
+    points = np.random.default_rng(0).random((40, 2))
+    features = np.column_stack([points, np.repeat([0.0, 1.0], 20)])
+    losses, steady = steps(points), np.array([False, False, True])
+    worth = fresh(Flat(), features, losses, steady)
+    other = features[:1] + np.array([[0.0, 0.0, 1.0]])
+    gaps = np.linalg.norm(points[20:] - points[0], axis=1) / worth.reaches[20:]
+    assert np.exp(worth.value(features[:1])) < 1e-5
+    expected = (1 - math.exp(-0.5 * gaps.min() ** 4)) ** 3
+    assert np.exp(worth.value(other)) == pytest.approx(expected)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import erfcx, log_ndtr, ndtr
 
-from afina.search.candidates import Geometry
-from afina.search.gaussian_process import GaussianProcess
+from afina.search.candidates import Geometry, Mask
+from afina.search.gaussian_process import GaussianProcess, squared_distances
 
 Array = NDArray[np.float64]
 
@@ -24,8 +24,15 @@ FAR_TAIL = -100.0
 
 CAUTION = 10.0  # a deviation on the side of failure costs so much of the logarithm
 
-FEW_EQUALS = 4  # results that are the same, and no plateau yet
-SMALLEST_BOX = 0.01  # half a width, in units of the features
+# Distances within which results may be the same, in units of the features; the first is none.
+REACHES = np.array([1e-6, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7])
+WIDER = 1.2
+LARGEST_REACH = 2.0
+FAR_MORE = 3.0  # of log likelihoods
+ODD = 1e-3  # of probabilities: one odd pair does not decide
+APART = 1e3  # what differs in a choice is no neighbour
+RELUCTANCE = 3.0
+TINY, LARGEST_ODDS = 1e-12, 300.0
 
 UNIFORM = 256
 INCUMBENTS = 4
@@ -184,49 +191,85 @@ class Feasible:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Elsewhere:
-    """An acquisition that expects less of a plateau the more trials have ended on it.
+class Fresh:
+    """An acquisition plus the logarithm of how likely a candidate is to score anything new.
 
-    A Gaussian process has no idea of a plateau: where many trials score exactly the same, it hopes
-    for a peak between them for ever. Each of them lowers the logarithm of the worth by one within
-    the box that they span, and half of its width around.
+    A Gaussian process has no idea of a loss that is constant in steps, as that of a table whose
+    rows stand for their surroundings: it hopes for a peak between equal results for ever. How far
+    a step reaches, the trials tell: see `step_reaches`. The logarithm counts `RELUCTANCE` times,
+    as what the process hopes for on a step is itself too much.
     """
 
     inner: Acquisition
 
-    middle: Array
-    """(f,) of the box."""
+    taken: Array
+    """(n, f) the trials."""
 
-    half: Array
-    """(f,) half of its widths."""
+    scale: Array
+    """(f,) what features are multiplied by before distances are taken."""
 
-    equals: int
-    """How many have scored the same, beyond the first `FEW_EQUALS`."""
+    reaches: Array
+    """(n,) how far around each of them others score the same."""
 
     def value(self, features: Array) -> Array:
         """See `Acquisition`."""
-        return self.inner.value(features) - self.equals * self._inside(features)[0]
+        return self.inner.value(features) + self._news(features)[0]
 
     def gradient(self, features: Array) -> tuple[Array, Array]:
         """See `Acquisition`."""
         value, slope = self.inner.gradient(features)
-        inside, beyond = self._inside(features)
-        pull = 2 * beyond * np.sign(features - self.middle) / self.half
-        return value - self.equals * inside, slope + self.equals * inside[:, None] * pull
+        news, odds, nearest = self._news(features)
+        away = (features - self.taken[nearest]) * np.square(self.scale)
+        squares = np.maximum(np.square((features - self.taken[nearest]) * self.scale).sum(1), TINY)
+        # Of odds = (d / r)^4 / 2 the derivative by the square of d is 2 odds / d^2.
+        steepness = RELUCTANCE * 4 * odds / (np.expm1(odds) * squares)
+        return value + news, slope + steepness[:, None] * away
 
-    def _inside(self, features: Array) -> tuple[Array, Array]:
-        """How far inside the box, (m,) from 0 to 1, and how many halves beyond, (m, f)."""
-        beyond = np.maximum(np.abs(features - self.middle) / self.half - 1, 0.0)
-        return np.exp(-np.square(beyond).sum(axis=1)), beyond
+    def _news(self, features: Array) -> tuple[Array, Array, NDArray[np.intp]]:
+        """The logarithm; minus that of a repeat's probability; the trial that would be repeated."""
+        squares = squared_distances(features * self.scale, self.taken * self.scale)
+        squares /= np.square(self.reaches)
+        nearest = squares.argmin(axis=1)
+        odds = np.clip(np.square(squares.min(axis=1)) / 2, TINY, LARGEST_ODDS)
+        return RELUCTANCE * np.log(-np.expm1(-odds)), odds, nearest
 
 
-def elsewhere(inner: Acquisition, equals: Array) -> Acquisition:
-    """See `Elsewhere`; `equals` (k, f) are the places of the trials that share the best result."""
-    if len(equals) <= FEW_EQUALS:
-        return inner
-    low, high = equals.min(axis=0), equals.max(axis=0)
-    half = np.maximum((high - low) / 2, SMALLEST_BOX)
-    return Elsewhere(inner, (low + high) / 2, half, len(equals) - FEW_EQUALS)
+def step_reaches(features: Array, losses: Array) -> Array | None:
+    """(n,) how far from each trial others score the same because they are near; None: nowhere.
+
+    Whether a trial and its nearest neighbour, at distance d, share their loss is taken for a draw
+    with probability b + (1 - b) exp(-(d / r)^4 / 2), b being how often any two trials share
+    theirs. The reach r is the most likely of a few; it must be far more likely than none. Steps
+    are of different sizes: each trial beyond the second that ends on one widens its reach.
+
+    Args:
+        features: (n, f) embedded configurations.
+        losses: (n,) theirs.
+    """
+    count = len(losses)
+    _, step, sizes = np.unique(losses, return_inverse=True, return_counts=True)
+    if count < 3 or sizes.max() < 2:
+        return None
+    squares = squared_distances(features, features)
+    np.fill_diagonal(squares, math.inf)
+    equal = losses == losses[squares.argmin(axis=1)]
+    chance = float((sizes * (sizes - 1)).sum() / (count * (count - 1)))
+    repeats = np.exp(-np.square(squares.min(axis=1) / np.square(REACHES[:, None])) / 2)
+    shared = np.clip(chance + (1 - chance) * repeats, ODD, 1 - ODD)
+    likely = np.where(equal, np.log(shared), np.log1p(-shared)).sum(axis=1)
+    best = int(likely.argmax())
+    if likely[best] <= likely[0] + FAR_MORE:
+        return None
+    ended = np.bincount(step, weights=equal)[step]
+    wider = WIDER ** np.maximum(ended - 2, 0)
+    return np.asarray(np.minimum(REACHES[best] * wider, LARGEST_REACH))
+
+
+def fresh(inner: Acquisition, features: Array, losses: Array, steady: Mask) -> Acquisition:
+    """See `Fresh`; `steady` (f,) are the features that cannot change by little."""
+    scale = np.where(steady, APART, 1.0)
+    reaches = step_reaches(features * scale, losses)
+    return inner if reaches is None else Fresh(inner, features, scale, reaches)
 
 
 def maximise(

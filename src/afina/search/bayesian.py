@@ -18,7 +18,7 @@ from afina.search.acquisition import (
     Feasible,
     LogExpectedImprovement,
     LowerConfidenceBound,
-    elsewhere,
+    fresh,
     maximise,
 )
 from afina.search.base import Done, Situation, Suggestion, Wait
@@ -116,8 +116,9 @@ class BayesianOptimization:
     expected improvement. As long as the process predicts results that it has not seen no better
     than chance, one proposal of three goes on spreading. Where trials have failed, a second process
     learns where they do, and an improvement counts as often as a training there is expected not to
-    fail. Where several trials share the best result exactly, the plateau between them loses its
-    attraction; after ten trials without a gain some are plain draws, more of them after twenty.
+    fail. Where trials near one another share their result exactly, as on a step, the surroundings
+    of trials lose their attraction; after ten trials without a gain some are plain draws, more of
+    them after twenty.
     Trials still running count as if they had scored what is expected of them, so any number of
     workers can ask at once. No configuration is tried twice.
 
@@ -301,8 +302,7 @@ class BayesianOptimization:
         worth: Acquisition = LogExpectedImprovement(process, float(expected.min()))
         if acquisition == "lcb":
             worth = LowerConfidenceBound(process, self.beta)
-        best = seen.targets == seen.targets.min()
-        worth = elsewhere(worth, seen.features[seen.good][best])
+        worth = fresh(worth, seen.features[seen.good], seen.targets, geometry.steady)
         if seen.good.all():
             return worth
         labels = standardised((~seen.good).tolist())

@@ -122,6 +122,9 @@ class Geometry:
             groups += [group for _, group in columns]
         self.groups: Groups = np.array(groups, dtype=np.intp)
         """(f,) the entry, counted among those that vary, that each feature belongs to."""
+        stepped = [part.one_hot or part.positions is not None for part in self.tunable]
+        self.steady: Mask = np.array(stepped, dtype=bool)[self.groups]
+        """(f,) whether a feature cannot change by little, as its entry has separate values."""
         self._linear, self._arcs, self._hot, self._idle = (
             np.array([column for column, _ in columns], dtype=np.intp)
             for columns in (linear, arcs, hot, idle)
