@@ -122,7 +122,9 @@ class Distribution:
         ranks = np.argsort(np.argsort(losses, kind="stable"), kind="stable")
         key = hashlib.blake2b(self.key)
         for solution, rank in zip(solutions, ranks.tolist(), strict=True):
-            key.update(f"{solution}{rank}".encode())
+            for part in (solution.x, solution.z, solution.c):
+                key.update(b"-" if part is None else np.ascontiguousarray(part).tobytes())
+            key.update(rank.to_bytes(8, "big"))
         with self._lock:
             optimizer = copy.deepcopy(self._optimizer)
         optimizer.tell([(solution, float(r)) for solution, r in zip(solutions, ranks, strict=True)])
@@ -179,6 +181,11 @@ class Generation:
 
     born: int
     """How many trials had finished by then."""
+
+    def fits(self, columns: Columns) -> bool:
+        """Whether the distribution is one over the space of these columns."""
+        own = self.distribution.columns
+        return own is columns or own.geometry.space == columns.geometry.space
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +285,7 @@ class CMAES:
         space = situation.space
         columns = compiled(space)
         newest = state.generations[-1] if state.generations else None
-        if newest is None or newest.distribution.columns.geometry.space != space:
+        if newest is None or not newest.fits(columns):
             started = state.finished + len(situation.running)
             proposals = [sobol.configuration(columns.geometry, started, self.seed)]
         else:
@@ -296,7 +303,7 @@ class CMAES:
         finished = state.finished + 1
         generations = state.generations
         columns = compiled(space)
-        if generations and generations[-1].distribution.columns.geometry.space != space:
+        if generations and not generations[-1].fits(columns):
             # Another space: what was learnt of the shape does not fit any more.
             generations, waiting = (), tuple(t for t in (best, *waiting) if t is not None)
         if not generations:
