@@ -219,11 +219,11 @@ class Fresh:
         """See `Acquisition`."""
         value, slope = self.inner.gradient(features)
         news, odds, nearest = self._news(features)
-        away = (features - self.taken[nearest]) * np.square(self.scale)
-        squares = np.maximum(np.square((features - self.taken[nearest]) * self.scale).sum(1), TINY)
+        away = (features - self.taken[nearest]) * self.scale
         # Of odds = (d / r)^4 / 2 the derivative by the square of d is 2 odds / d^2.
+        squares = np.maximum(np.square(away).sum(axis=1), TINY)
         steepness = RELUCTANCE * 4 * odds / (np.expm1(odds) * squares)
-        return value + news, slope + steepness[:, None] * away
+        return value + news, slope + steepness[:, None] * away * self.scale
 
     def _news(self, features: Array) -> tuple[Array, Array, NDArray[np.intp]]:
         """The logarithm; minus that of a repeat's probability; the trial that would be repeated."""
