@@ -93,7 +93,7 @@ class Packed:
                 continue
             begin = 0
             for place in group:
-                part = jnp.reshape(arrays[place], -1)
+                part = jnp.reshape(arrays[place], -1).astype(below.dtype)
                 below = lax.dynamic_update_slice(below, part, (begin,))
                 begin += len(part)
             found.append(below)
