@@ -118,9 +118,8 @@ class BayesianOptimization:
     learns where they do, and an improvement counts as often as a training there is expected not to
     fail. Where trials near one another share their result exactly, as on a step, the surroundings
     of trials lose their attraction; after ten trials without a gain some are plain draws, more of
-    them after twenty.
-    Trials still running count as if they had scored what is expected of them, so any number of
-    workers can ask at once. No configuration is tried twice.
+    them after twenty. Trials still running count as if they had scored what is expected of them,
+    so any number of workers can ask at once. No configuration is tried twice.
 
     Args:
         seed: Fixes every draw: the same seed and the same history give the same proposals.

@@ -28,13 +28,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
-from scipy.optimize import minimize
 
 from afina.search.gaussian_process import (
     LENGTHSCALE_BOUNDS,
     LENGTHSCALE_LOG_MEAN,
     LENGTHSCALE_LOG_SD,
     Groups,
+    minimum,
     squared_distances,
 )
 
@@ -51,7 +51,6 @@ DRIFT = 4.0
 PRIORS = ((0.0, 1.0), (math.log(0.1), 1.0), (-5.0, 1.0))
 BOUNDS = ((0.05, 20.0), (1e-3, 2.0), (1e-4, 1.0))
 
-ITERATIONS = 30
 SMALLEST_VARIANCE = 1e-10
 
 
@@ -183,15 +182,7 @@ def fit_rungs(rows: Rows, targets: Array, groups: Groups) -> RungKernel:
     likelihood = RungLikelihood(rows, targets, groups)
     bounds = [tuple(np.log(LENGTHSCALE_BOUNDS))] * likelihood.count
     bounds += [tuple(np.log(pair)) for pair in BOUNDS]
-    found = minimize(
-        likelihood,
-        likelihood.start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options={"maxiter": ITERATIONS, "maxfun": 2 * ITERATIONS, "ftol": 1e-5, "gtol": 1e-3},
-    )
-    best = np.exp(found.x)
+    best = np.exp(minimum(likelihood, likelihood.start, bounds))
     memory, own, noise = best[likelihood.count :].tolist()
     return RungKernel(best[: likelihood.count], memory, own, noise)
 
