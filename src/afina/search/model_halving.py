@@ -14,13 +14,14 @@ from afina.search.asha import ends_of, spread
 from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.search.curves import is_hopeless
 from afina.search.rung_model import RungModel, margin
-from afina.search.rungs import Board, Stage, begun, by_loss, enough, fresh_count, resumed
+from afina.search.rungs import Board, Stage, begun, by_loss, enough, reached_count, resumed
 from afina.search.untried import all_tried, check_seed
 from afina.space import Space
 from afina.trials import Decision, Trial
 
-# Trainings that begin before the model decides: as many as one full training would pay for.
-FEWEST_FIRST = 4
+# Trainings that begin before the model decides: as many as one full training would pay for, within
+# these bounds.
+FEWEST_FIRST = 8
 MOST_FIRST = 27
 # The part of fresh configurations that the model has no say in. It costs little, as they begin
 # short, and finds what a model that is wrong would never look at.
@@ -40,10 +41,14 @@ class ModelBasedHalving:
     the same time do not all ask for the same.
 
     How far low rungs can be trusted is learnt from those that went on: where these change places
-    from rung to rung, a good beginning counts for less. What no training that went on can show is
-    that the bad ones would have caught up: where the best are the slowest from the start, as with
-    a learning rate that falls late, `Hyperband` finds them, which trains some in full whatever
-    their first epochs are, or `min_epochs` from which on the order holds.
+    from rung to rung, a good beginning counts for less, and what decides only the first epochs,
+    often the learning rate, is told from what lasts. A rung on which nothing has happened yet (all
+    losses alike beside what a later one brings, as in a warm-up) is passed over: trainings go
+    straight to the next one, and so many come there first as one full training pays for, eight at
+    least. What no training that went on can show is that the bad ones would have caught up: where
+    the best are the slowest from the start, as with a learning rate that falls late, `Hyperband`
+    finds them, which trains some in full whatever their first epochs are, or `min_epochs` from
+    which on the order holds.
 
     Trainings that were alike to the last digit so far, as those are whose configurations differ in
     what has no effect, are not trained twice, and nothing begins between them.
@@ -117,12 +122,16 @@ class ModelBasedHalving:
     def ask(self, state: Board, situation: Situation) -> Suggestion | Wait | Done:
         """Begins a training or goes on with a paused one."""
         ready = enough(state, 0)
-        first = min(max(self.ends[-1] // self.ends[0], FEWEST_FIRST), MOST_FIRST)
-        if not ready or fresh_count(state, situation.running) < first:
+        paused = state.paused(situation.running, len(self.ends) - 1)
+        lowest = state.lowest_telling()
+        first = min(max(self.ends[-1] // self.ends[lowest], FEWEST_FIRST), MOST_FIRST)
+        if not ready or reached_count(state, situation.running, lowest) < first:
+            asleep = [stage for stage in paused if stage.rung < lowest]
+            if asleep:
+                return resumed(min(asleep, key=_age), self.ends, lowest)
             values = spread(state, situation, self.seed)
             if values is not None:
-                return begun(values, self.ends)
-        paused = state.paused(situation.running, len(self.ends) - 1)
+                return begun(values, self.ends, lowest)
         if ready:
             answer = self._promising(state, situation, paused)
             if answer is not None:
@@ -161,11 +170,20 @@ class ModelBasedHalving:
             best, worth = paused[int(chances.argmax())], float(chances.max())
         values, chance = model.fresh(model.way(max(horizon, self.ends[0])), target, rng)
         if values is None or (best is not None and worth > chance):
-            return None if best is None else resumed(best, self.ends)
+            if best is None:
+                return None
+            return resumed(best, self.ends, max(best.rung + 1, model.lowest))
         if rng.random() < UNGUIDED:
+            asleep = [stage for stage in paused if stage.rung < model.lowest]
+            if asleep:
+                return resumed(min(asleep, key=_age), self.ends, model.lowest)
             values = spread(state, situation, self.seed) or values
-        return begun(values, self.ends)
+        return begun(values, self.ends, model.lowest)
 
     def _reach(self, stage: Stage, horizon: int) -> int:
         """Epochs that the training would have done: its next rung at least."""
         return max(stage.epochs + horizon, self.ends[stage.rung + 1])
+
+
+def _age(stage: Stage) -> int:
+    return stage.number

@@ -16,7 +16,7 @@ from afina.search.base import Situation
 from afina.search.candidates import SAME, encoded, geometry_of
 from afina.search.gaussian_process import squared_distances
 from afina.search.rung_process import Rows, RungKernel, RungProcess, fit_rungs
-from afina.search.rungs import Board, Stage
+from afina.search.rungs import Board, Stage, tells
 from afina.search.threads import one_blas_thread
 from afina.search.untried import draw_untried, key_of, running_keys
 from afina.space import Value
@@ -32,6 +32,8 @@ MODEL_LIMIT = 300
 # The kernel is fitted anew when there are so many times more results: it hardly changes between.
 REFIT = 1.1
 INCUMBENTS = 4
+# The owner of rows of which nothing has been measured.
+FRESH = -1
 # The part of the results, the best, whose losses count and not only their ranks.
 PROPORTIONAL = 0.25
 # How far beyond trainings that were alike others are taken to be alike, in their distances.
@@ -54,7 +56,7 @@ class LogProbability:
 
     def value(self, features: Array) -> Array:
         """See `afina.search.acquisition.Acquisition`."""
-        mean, variance = self.process.predict(_rows(features, self.way, -1))
+        mean, variance = self.process.predict(_rows(features, self.way, FRESH))
         return log_probability(mean, variance, self.target)
 
     def gradient(self, features: Array) -> tuple[Array, Array]:
@@ -79,7 +81,8 @@ class RungModel:
     Results are compared by their rank among all results of all rungs: a loss falls by orders of
     magnitude in the first epochs, and the little that sets apart the good after two epochs counts
     as much as what sets them apart in the end. Trainings that run count as if they had come out
-    as expected.
+    as expected. Rungs on which nothing has happened yet (`Board.lowest_telling`) are left out, and
+    trainings that are paused there count as fresh ones.
 
     Args:
         board: At least one finished part of a training.
@@ -93,7 +96,9 @@ class RungModel:
         self.geometry = geometry_of(situation.space)
         self._tried = board.tried
         self._running = running_keys(situation)
-        stages = board.stages
+        self.lowest = board.lowest_telling()
+        """The rung that fresh trainings go to."""
+        stages = [stage for stage in board.stages if tells(stage, self.lowest)]
         targets = warped(stages)
         groups = self.geometry.groups
         with one_blas_thread():
@@ -167,7 +172,10 @@ class RungModel:
         return Rows(
             self.geometry.embed(encoded(self.geometry, [stage.values for stage in stages])),
             np.array(ways, dtype=float),
-            np.array([stage.root for stage in stages], dtype=np.intp),
+            np.array(
+                [stage.root if tells(stage, self.lowest) else FRESH for stage in stages],
+                dtype=np.intp,
+            ),
         )
 
     def _box(self, alike: Sequence[Stage], trained: Array, roots: Sequence[int]) -> Ends:

@@ -5,19 +5,23 @@ is the sum of
 
 - a mean that hangs on s alone, unknown, which the trials that went on tie together over the rungs,
   so that it does not matter that only good ones did;
-- what x promises: covariance `matern(x, x') * exp(-|s - s'| / memory)`;
-- what is the configuration's own and no neighbour shares:
-  `own * [x = x'] * exp(-|s - s'| / memory)`;
+- what lasts: covariance `(matern(x, x') + own * [x = x']) * exp(-|s - s'| / memory)`, where `own`
+  is the configuration's own and no neighbour shares it;
+- what shows early and is gone in the end, as the speed of a training:
+  `(early * matern'(x, x') + early_own * [x = x']) * (1 - s) * (1 - s')`, with lengthscales of its
+  own, so that a learning rate may decide the first epochs and the units the last;
 - noise.
 
-The memory is fitted: where early epochs say little about the end it is short, and low rungs stop
-to count. All features belong to groups with a lengthscale each, as in
+Where early epochs say little about the end, the early part is fitted large or the memory short, and
+low rungs stop to count. All features belong to groups with a lengthscale each, as in
 `afina.search.gaussian_process`.
 
 Source:
     Swersky, Snoek & Adams, "Freeze-thaw Bayesian optimization", arXiv:1406.3896, for one process
     over configurations and their curves; Klein et al., "Model-based asynchronous hyperparameter
-    and neural architecture search", arXiv:2003.10865, for its use on rungs.
+    and neural architecture search", arXiv:2003.10865, for its use on rungs; Wu et al., "Practical
+    multi-fidelity Bayesian optimization for hyperparameter tuning", arXiv:1903.04703, for a second
+    part that fades towards the full fidelity.
 """
 
 from __future__ import annotations
@@ -46,10 +50,16 @@ Owners = NDArray[np.intp]
 LEVEL = 4.0
 DRIFT = 4.0
 
-# Memory, own part and noise, as normal priors of their logarithms: mean and standard deviation.
-# Before any data a lowest rung is trusted to a correlation of exp(-1) with the full training.
-PRIORS = ((0.0, 1.0), (math.log(0.1), 1.0), (-5.0, 1.0))
-BOUNDS = ((0.05, 20.0), (1e-3, 2.0), (1e-4, 1.0))
+# Memory, own part, noise, early part and its own part, as normal priors of their logarithms: mean
+# and standard deviation. Before any data a lowest rung correlates with a full training by 0.6.
+PRIORS = (
+    (math.log(3.0), 1.0),
+    (math.log(0.1), 1.0),
+    (-5.0, 1.0),
+    (math.log(0.3), 1.0),
+    (math.log(0.1), 1.0),
+)
+BOUNDS = ((0.05, 50.0), (1e-3, 2.0), (1e-4, 1.0), (1e-3, 10.0), (1e-3, 10.0))
 
 SMALLEST_VARIANCE = 1e-10
 
@@ -88,21 +98,46 @@ class RungKernel:
     """What is fitted."""
 
     lengthscales: Array
-    """(g,), in units of the features."""
+    """(g,) of what lasts, in units of the features."""
+
+    early_lengthscales: Array
+    """(g,) of what shows early."""
 
     memory: float
-    """Part of the way over which what a rung says decays to 37 %."""
+    """Part of the way over which what lasts decays to 37 %."""
 
     own: float
-    """Variance of what a configuration does not share with its neighbours."""
+    """Variance of what lasts and a configuration does not share with its neighbours; what it shares
+    has variance 1."""
 
     noise: float
-    """Variance of the noise; the shared part has variance 1."""
+    """Variance of the noise."""
+
+    early: float
+    """Variance, on the lowest rung, of what shows early and neighbours share."""
+
+    early_own: float
+    """The same of what they do not share."""
 
 
 def mean_covariance(a: Array, b: Array) -> Array:
     """Prior covariance (n, m) of the mean at two places of the way, (n,) and (m,)."""
     return np.asarray(LEVEL + DRIFT * np.minimum.outer(a, b))
+
+
+def earliness(ways: Array) -> Array:
+    """(n,) how much of what shows early is left: 1 on the lowest rung, 0 in the end."""
+    return np.maximum(1 - ways, 0.0)
+
+
+def _matern(root: Array) -> Array:
+    """The Matérn 5/2 covariance of distances times the root of 5."""
+    return np.asarray((1 + root + root * root / 3) * np.exp(-root))
+
+
+def _matern_slope(root: Array) -> Array:
+    """Its derivative by the squared distance, less the factor -5/6."""
+    return np.asarray((1 + root) * np.exp(-root))
 
 
 class RungLikelihood:
@@ -124,31 +159,35 @@ class RungLikelihood:
             self._squares[group] = squared_distances(part, part).ravel()
         self._apart = np.abs(np.subtract.outer(rows.ways, rows.ways))
         self._same = np.equal.outer(rows.owners, rows.owners).astype(float)
+        self._early = np.outer(earliness(rows.ways), earliness(rows.ways))
         self._mean = mean_covariance(rows.ways, rows.ways)
         log_mean = LENGTHSCALE_LOG_MEAN + 0.5 * math.log(max(self.count, 1))
         spread = LENGTHSCALE_LOG_SD
         # The lengthscales' prior is a density of the values: in logarithms its mode moves.
         mode = log_mean - spread**2
-        self._centre = np.array([mode] * self.count + [mean for mean, _ in PRIORS])
-        self._spread = np.array([spread] * self.count + [sd for _, sd in PRIORS])
+        self._centre = np.array([mode] * 2 * self.count + [mean for mean, _ in PRIORS])
+        self._spread = np.array([spread] * 2 * self.count + [sd for _, sd in PRIORS])
         # Not the mode itself, where neighbours know nothing of each other: half-way to the mean.
         half = log_mean - 0.5 * spread**2
-        self.start = np.array([half] * self.count + [mean for mean, _ in PRIORS])
+        self.start = np.array([half] * 2 * self.count + [mean for mean, _ in PRIORS])
 
     def __call__(self, logs: Array) -> tuple[float, Array]:
         """The objective of the fit and its gradient.
 
         Args:
-            logs: (g + 3,) natural logarithms of the lengthscales, memory, own part and noise.
+            logs: (2 g + 5,) natural logarithms of the lengthscales of what lasts, of those of what
+                shows early, of memory, own part, noise, early part and its own part.
         """
         n, count = len(self.targets), self.count
-        weights = np.exp(-2 * logs[:count])
-        memory, own, noise = np.exp(logs[count:])
+        weights, early_weights = np.exp(-2 * logs[: 2 * count]).reshape(2, count)
+        memory, own, noise, early, early_own = np.exp(logs[2 * count :])
         root = np.sqrt(5 * (weights @ self._squares)).reshape(n, n)
-        decay = np.exp(-root)
+        early_root = np.sqrt(5 * (early_weights @ self._squares)).reshape(n, n)
         fade = np.exp(-self._apart / memory)
-        shared = ((1 + root + root * root / 3) * decay + own * self._same) * fade
-        covariance = shared + self._mean
+        lasting = (_matern(root) + own * self._same) * fade
+        first = _matern(early_root) * self._early
+        first_own = self._same * self._early
+        covariance = lasting + early * first + early_own * first_own + self._mean
         covariance.ravel()[:: n + 1] += noise
         factor, failed = lapack.dpotrf(covariance, lower=1, overwrite_a=1)
         if failed:
@@ -160,12 +199,21 @@ class RungLikelihood:
         value += 0.5 * self.targets @ alpha
 
         pull = np.outer(alpha, alpha) - inverse  # -2 times the derivative by the covariance
-        gradient = np.empty_like(logs)
-        slope = (pull * fade * (1 + root) * decay).ravel()
-        gradient[:count] = -5 / 6 * weights * (self._squares @ slope)
-        gradient[count] = -0.5 / memory * np.einsum("ij,ij,ij->", pull, shared, self._apart)
-        gradient[count + 1] = -0.5 * own * np.einsum("ij,ij,ij->", pull, self._same, fade)
-        gradient[count + 2] = -0.5 * noise * np.trace(pull)
+        slope = (pull * fade * _matern_slope(root)).ravel()
+        early_slope = (pull * self._early * _matern_slope(early_root)).ravel()
+        gradient = np.concatenate(
+            [
+                -5 / 6 * weights * (self._squares @ slope),
+                -5 / 6 * early * early_weights * (self._squares @ early_slope),
+                [
+                    -0.5 / memory * np.einsum("ij,ij,ij->", pull, lasting, self._apart),
+                    -0.5 * own * np.einsum("ij,ij,ij->", pull, self._same, fade),
+                    -0.5 * noise * np.trace(pull),
+                    -0.5 * early * np.einsum("ij,ij->", pull, first),
+                    -0.5 * early_own * np.einsum("ij,ij->", pull, first_own),
+                ],
+            ]
+        )
 
         scaled = (logs - self._centre) / self._spread
         return float(value + 0.5 * (scaled**2).sum()), gradient + scaled / self._spread
@@ -180,11 +228,32 @@ def fit_rungs(rows: Rows, targets: Array, groups: Groups) -> RungKernel:
         groups: (f,) group of each feature, from 0.
     """
     likelihood = RungLikelihood(rows, targets, groups)
-    bounds = [tuple(np.log(LENGTHSCALE_BOUNDS))] * likelihood.count
+    count = likelihood.count
+    bounds = [tuple(np.log(LENGTHSCALE_BOUNDS))] * 2 * count
     bounds += [tuple(np.log(pair)) for pair in BOUNDS]
     best = np.exp(minimum(likelihood, likelihood.start, bounds))
-    memory, own, noise = best[likelihood.count :].tolist()
-    return RungKernel(best[: likelihood.count], memory, own, noise)
+    return RungKernel(best[:count], best[count : 2 * count], *best[2 * count :].tolist())
+
+
+class _Part:
+    """A part of the kernel and the features of what was measured, in its lengthscales."""
+
+    def __init__(self, features: Array, lengthscales: Array, variance: float, own: float) -> None:
+        self.variance = variance
+        self.own = own
+        self.weights = 1 / lengthscales
+        self.scaled = features * self.weights
+
+    def roots(self, features: Array) -> Array:
+        """(m, n) distances to what was measured, times the root of 5."""
+        return np.sqrt(5 * squared_distances(features * self.weights, self.scaled))
+
+    def pulled(self, features: Array, pull: Array) -> Array:
+        """(m, f) the derivative by the features of a sum whose terms' derivatives by the squared
+        distances are `pull` (m, n)."""
+        total = pull.sum(axis=1, keepdims=True)
+        scaled = features * self.weights
+        return np.asarray(2 * (total * scaled - pull @ self.scaled) * self.weights)
 
 
 class RungProcess:
@@ -202,9 +271,12 @@ class RungProcess:
         self.rows = rows
         self.targets = targets
         self.groups = groups
-        self._weights = 1 / kernel.lengthscales[groups] if len(groups) else np.zeros(0)
-        self._scaled = rows.features * self._weights
-        covariance = self._covariance(self._scaled, rows.ways, rows.owners)
+        features = rows.features
+        self._parts = (
+            _Part(features, kernel.lengthscales[groups], 1.0, kernel.own),
+            _Part(features, kernel.early_lengthscales[groups], kernel.early, kernel.early_own),
+        )
+        covariance = self._covariance(rows)
         covariance.ravel()[:: len(rows) + 1] += kernel.noise
         factor = np.linalg.cholesky(covariance)
         self._whiten: Array = lapack.dtrtri(factor, lower=1)[0]
@@ -218,7 +290,7 @@ class RungProcess:
                 what it shares with others is predicted: its own part would make a neighbour of
                 the best look as if it were worth a draw in a lottery.
         """
-        cross = self._covariance(rows.features * self._weights, rows.ways, rows.owners)
+        cross = self._covariance(rows)
         return cross @ self._alpha, self._variance(cross, rows.ways, rows.owners >= 0)
 
     def gradients(self, features: Array, way: float) -> tuple[Array, Array, Array, Array]:
@@ -231,18 +303,19 @@ class RungProcess:
         Returns:
             Mean (m,), variance (m,), gradient of the mean (m, f), gradient of the variance (m, f).
         """
-        scaled = features * self._weights
-        root = np.sqrt(5 * squared_distances(scaled, self._scaled))
         ways = np.full(len(features), way)
-        faded = np.exp(-root) * self._fade(ways)
-        cross = (1 + root + root * root / 3) * faded + mean_covariance(ways, self.rows.ways)
-        slope = -5 / 6 * (1 + root) * faded
+        cross = mean_covariance(ways, self.rows.ways)
+        slopes = []
+        for part, left in zip(self._parts, self._left(ways), strict=True):
+            root = part.roots(features)
+            cross += part.variance * _matern(root) * left
+            slopes.append(-5 / 6 * part.variance * _matern_slope(root) * left)
         white = cross @ self._whiten.T
 
         def by_features(outer: Array) -> Array:
-            pull = outer * slope  # as in `GaussianProcess.gradients`
-            total = pull.sum(axis=1, keepdims=True)
-            return np.asarray(2 * (total * scaled - pull @ self._scaled) * self._weights)
+            pairs = zip(self._parts, slopes, strict=True)
+            pulled = [part.pulled(features, outer * slope) for part, slope in pairs]
+            return np.asarray(pulled[0] + pulled[1])
 
         return (
             cross @ self._alpha,
@@ -257,20 +330,26 @@ class RungProcess:
         targets = np.concatenate([self.targets, expected])
         return RungProcess(self.kernel, self.rows.joined(rows), targets, self.groups)
 
-    def _covariance(self, scaled: Array, ways: Array, owners: Owners) -> Array:
+    def _covariance(self, rows: Rows) -> Array:
         """With the measured rows, without noise."""
-        root = np.sqrt(5 * squared_distances(scaled, self._scaled))
-        shared = (1 + root + root * root / 3) * np.exp(-root)
-        shared += self.kernel.own * np.equal.outer(owners, self.rows.owners)
-        return np.asarray(shared * self._fade(ways) + mean_covariance(ways, self.rows.ways))
+        same = np.equal.outer(rows.owners, self.rows.owners)
+        covariance = mean_covariance(rows.ways, self.rows.ways)
+        for part, left in zip(self._parts, self._left(rows.ways), strict=True):
+            covariance += (
+                part.variance * _matern(part.roots(rows.features)) + part.own * same
+            ) * left
+        return covariance
 
-    def _fade(self, ways: Array) -> Array:
+    def _left(self, ways: Array) -> tuple[Array, Array]:
+        """(m, n) what is left of either part from these places to those measured."""
         apart = np.abs(np.subtract.outer(ways, self.rows.ways))
-        faded: Array = np.exp(-apart / self.kernel.memory)
-        return faded
+        early = np.outer(earliness(ways), earliness(self.rows.ways))
+        return np.exp(-apart / self.kernel.memory), early
 
     def _variance(self, cross: Array, ways: Array, own: NDArray[np.bool_]) -> Array:
         white = cross @ self._whiten.T
-        prior = 1 + self.kernel.own * own + LEVEL + DRIFT * ways
+        lasting, early = self._parts
+        prior = LEVEL + DRIFT * ways + lasting.variance + lasting.own * own
+        prior += (early.variance + early.own * own) * earliness(ways) ** 2
         known: Array = np.einsum("mn,mn->m", white, white)
         return np.asarray(np.maximum(prior - known, SMALLEST_VARIANCE))

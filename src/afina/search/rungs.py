@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from afina.search.base import Suggestion
 from afina.search.candidates import Values
 from afina.search.untried import NOTHING_TRIED, Tried, keys_of
@@ -15,6 +17,11 @@ from afina.trials import Schedule, Status, Trial
 
 # Trainings that are drawn without a model before one takes over.
 MODEL_FROM = 10
+# A rung where the middle half of the losses differs by less than this part of what a later rung
+# brings has seen nothing but chance: a warm-up, or results from before any training. Of so many
+# trainings at least.
+ASLEEP = 0.01
+FEWEST_ASLEEP = 4
 # Epochs that are alike to the last digit by more than chance.
 ALIKE = 2
 
@@ -139,6 +146,26 @@ class Board:
                 group = [stage for stage in rest if stage not in alike]
         return found
 
+    def lowest_telling(self) -> int:
+        """The lowest rung whose results tell configurations apart, as far as is known."""
+        losses: dict[int, dict[int, float]] = {}
+        for stage in self.stages:
+            if stage.whole and stage.loss is not None and math.isfinite(stage.loss):
+                losses.setdefault(stage.rung, {})[stage.root] = stage.loss
+        gains: dict[int, float] = {}
+        for rung, here in losses.items():
+            above = losses.get(rung + 1, {})
+            gone = [here[root] - loss for root, loss in above.items() if root in here]
+            if gone:
+                gains[rung] = float(np.median(gone))
+        rung = 0
+        while rung in gains and len(losses[rung]) >= FEWEST_ASLEEP:
+            low, high = np.quantile(list(losses[rung].values()), [0.25, 0.75])
+            if high - low >= ASLEEP * max(gain for other, gain in gains.items() if other >= rung):
+                break
+            rung += 1
+        return rung
+
     def best(self) -> float:
         """The lowest loss of all; infinite where there is none."""
         return min((s.loss for s in self.stages if s.loss is not None), default=math.inf)
@@ -174,9 +201,24 @@ def enough(board: Board, trainings: int = MODEL_FROM) -> bool:
     return fresh_count(board, ()) >= trainings and results >= 2
 
 
-def begun(values: dict[str, Value], ends: Sequence[int]) -> Suggestion:
-    """A fresh training up to the end of the lowest rung."""
-    schedule = Schedule(bracket=len(ends) - 1, rung=0, start_epoch=0, end_epoch=ends[0])
+def tells(stage: Stage, lowest: int) -> bool:
+    """Whether something is to be learnt from it where the rungs below `lowest` tell nothing but
+    that a training has failed."""
+    return lowest == 0 or stage.rung >= lowest or stage.loss is None
+
+
+def reached_count(board: Board, running: Sequence[Trial], rung: int) -> int:
+    """How many trainings have come to a rung, have failed on the way, or are about to reach it."""
+    roots = {stage.number: stage.root for stage in board.stages}
+    reached = {stage.root for stage in board.stages if tells(stage, rung)}
+    soon = [t for t in running if t.schedule is None or t.schedule.rung >= rung]
+    parents = [t.number if t.parent is None else t.parent for t in soon]
+    return len(reached | {roots.get(number, number) for number in parents})
+
+
+def begun(values: dict[str, Value], ends: Sequence[int], rung: int = 0) -> Suggestion:
+    """A fresh training up to the end of a rung."""
+    schedule = Schedule(bracket=len(ends) - 1, rung=rung, start_epoch=0, end_epoch=ends[rung])
     return Suggestion(values=values, schedule=schedule)
 
 
