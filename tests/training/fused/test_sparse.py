@@ -15,7 +15,7 @@ from afina.training.fused.data import DataCache
 from afina.training.fused.partial import can_be_filled
 from afina.training.fused.program import Plan
 from afina.training.fused.reasons import fit_arguments
-from afina.training.fused.sparse import DENSEST, NARROWEST, as_rows, first_dense, looked_up, take
+from afina.training.fused.sparse import DENSEST, NARROWEST, as_rows, first_dense, take
 
 from .conftest import Trained, arrays, assert_same, both, dense, layers, sequential, train
 
@@ -99,36 +99,6 @@ def test_a_batch_taken_from_the_rows_gives_the_product_with_any_kernel() -> None
                 np.testing.assert_allclose(summed, matrix[places] @ kernel, atol=1e-5)
                 assert (where[count:] == len(places)).all()
                 assert (np.diff(where) >= 0).all()
-
-
-@pytest.mark.parametrize("entries", [1, 60, 300])
-def test_the_gradient_of_rows_that_are_looked_up_is_that_of_a_scatter(entries: int) -> None:
-    rng = np.random.default_rng(2)
-    kernel, weights = rng.normal(size=(200, 8)), rng.normal(size=(entries, 8))
-    columns = (rng.integers(0, 200, entries) ** 2 // 200).astype("int32")  # some rows often
-
-    def total(kernel: Any, rows: Callable[[Any, Any], Any]) -> Any:
-        return (rows(kernel, columns) * weights).sum()
-
-    slope = jax.jit(jax.grad(total), static_argnums=1)
-    kernel = kernel.astype("float32")
-    assert np.array_equal(slope(kernel, looked_up), slope(kernel, lambda k, c: k[c]))
-    both = jax.vmap(lambda k: slope(k, looked_up))(np.stack([kernel, kernel]))
-    assert np.array_equal(both[1], slope(kernel, looked_up))
-
-
-def test_the_gradient_of_few_rows_is_a_part_of_what_is_done_with_it() -> None:
-    columns = np.array([5, 3, 5, 900], dtype="int32")
-
-    def step(kernel: Any, momentum: Any) -> Any:
-        gradient = jax.grad(lambda k: (looked_up(k, columns) ** 2).sum())(kernel)
-        return kernel - momentum, 0.9 * momentum + gradient
-
-    large = np.ones((1000, 16), "float32")
-    text = jax.jit(step).lower(large, large).compile().as_text()
-    written = [line for line in text.splitlines() if " = f32[1000,16]" in line]
-    # Nothing of its size is made but inside of loops that make the two results.
-    assert not any(" scatter(" in line or "wrapped_broadcast" in line for line in written)
 
 
 def test_there_is_room_for_likely_batches_and_never_more_than_for_the_fullest() -> None:

@@ -10,9 +10,8 @@ would be mostly padding.
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,9 +33,6 @@ COMPARED = 2**20
 
 SUMMED = 256
 """Rows of a batch up to which each row's end is summed up by itself."""
-
-SHORT = 0.5
-"""Entries of a batch, as a part of the kernel's rows, up to which its gradient is looked up."""
 
 SPREADS = 5.0
 """Standard deviations by which the flat array is longer than a batch's mean number of entries."""
@@ -215,7 +211,7 @@ def fed(layer: Any, batch: Batch) -> Iterator[None]:
         kernel = keras.ops.convert_to_tensor(layer.kernel)
         # Products of half precision are summed up in full, too.
         rows = kernel.astype("float32" if kernel.dtype.itemsize < 4 else kernel.dtype)
-        rows = looked_up(rows, batch.columns)
+        rows = rows[batch.columns]
         if batch.values is not None:
             rows = rows * batch.values[:, None].astype(inputs.dtype).astype(rows.dtype)
         sums = jax.ops.segment_sum(
@@ -231,49 +227,3 @@ def fed(layer: Any, batch: Batch) -> Iterator[None]:
         yield
     finally:
         object.__delattr__(layer, "call")
-
-
-def looked_up(kernel: Any, columns: Any) -> Any:
-    """`kernel[columns]`, whose gradient is not written out where few rows occur.
-
-    The gradient of a kernel of 10,000 rows would be filled with zeros, added to in some rows, and
-    read again by the optimizer: as much traffic as two of the optimizer's own variables. Instead
-    the sums of the rows that occur lie in a short array, and all rows of the gradient are looked up
-    there, which the compiler makes a part of the optimizer's loops. The sums are those of a
-    scatter, in its order.
-
-    Args:
-        kernel: (height, units).
-        columns: (entries,) row numbers of the kernel, some of them several times.
-    """
-    if len(columns) > SHORT * len(kernel):
-        return kernel[columns]
-    return _lookup()(kernel, columns)
-
-
-@functools.cache
-def _lookup() -> Callable[[Any, Any], Any]:
-    import jax
-    from jax import numpy as jnp
-
-    def lookup(kernel: Any, columns: Any) -> Any:
-        return kernel[columns]
-
-    def forward(kernel: Any, columns: Any) -> Any:
-        return kernel[columns], (columns, kernel.shape[0])
-
-    def backward(kept: Any, gradients: Any) -> Any:
-        columns, height = kept
-        count = columns.shape[0]
-        # A place of its own for each row that occurs, that of one of its entries; the last for all
-        # that do not.
-        entries = jnp.arange(count, dtype=jnp.int32)
-        place = jnp.full(height, count, jnp.int32).at[columns].set(entries)
-        sums = jnp.zeros((count + 1, *gradients.shape[1:]), gradients.dtype)
-        sums = sums.at[place[columns]].add(gradients)
-        return sums.at[place].get(mode="promise_in_bounds"), None
-
-    differentiable = jax.custom_vjp(lookup)
-    differentiable.defvjp(forward, backward)
-    found: Callable[[Any, Any], Any] = differentiable
-    return found
