@@ -105,6 +105,18 @@ def test_a_rung_on_which_nothing_has_happened_is_passed_over():
     assert train(search, honest, space(), 4).state.lowest_telling() == 0
 
 
+def test_trainings_that_have_not_begun_to_learn_are_not_taken_for_one():
+    def chance(values):
+        return np.concatenate([np.full(3, 2.0), honest(values)])
+
+    search = ModelBasedHalving(max_epochs=EPOCHS, min_epochs=2, seed=1)
+    done = train(search, chance, space(), 6)
+    assert search.ends[done.state.lowest_telling()] > 3
+    went_on = {stage.root for stage in done.state.stages if stage.epochs > 3}
+    assert len(went_on) > 10
+    assert not done.state.twins()
+
+
 def test_passing_over_it_finds_better_ones(monkeypatch):
     def best(seed):
         search = ModelBasedHalving(max_epochs=EPOCHS, seed=seed)

@@ -131,10 +131,12 @@ class Board:
 
     def twins(self) -> list[list[Stage]]:
         """Trainings that were alike to the last digit, over all epochs that both have and two at
-        least; the one that came farthest first, then the older ones."""
+        least; the one that came farthest first, then the older ones. While nothing has happened
+        yet all are alike, and it means nothing."""
+        lowest = self.lowest_telling()
         groups: dict[tuple[float, ...], list[Stage]] = {}
         for stage in sorted(self.latest(), key=lambda stage: (-stage.epochs, stage.number)):
-            if len(stage.curve) >= ALIKE:
+            if len(stage.curve) >= ALIKE and tells(stage, lowest):
                 groups.setdefault(stage.curve[:ALIKE], []).append(stage)
         found = []
         for group in groups.values():
