@@ -126,12 +126,9 @@ class ModelBasedHalving:
         lowest = state.lowest_telling()
         first = min(max(self.ends[-1] // self.ends[lowest], FEWEST_FIRST), MOST_FIRST)
         if not ready or reached_count(state, situation.running, lowest) < first:
-            asleep = [stage for stage in paused if stage.rung < lowest]
-            if asleep:
-                return resumed(min(asleep, key=_age), self.ends, lowest)
-            values = spread(state, situation, self.seed)
-            if values is not None:
-                return begun(values, self.ends, lowest)
+            unguided = self._unguided(state, situation, paused, lowest)
+            if unguided is not None:
+                return unguided
         if ready:
             answer = self._promising(state, situation, paused)
             if answer is not None:
@@ -174,16 +171,23 @@ class ModelBasedHalving:
                 return None
             return resumed(best, self.ends, max(best.rung + 1, model.lowest))
         if rng.random() < UNGUIDED:
-            asleep = [stage for stage in paused if stage.rung < model.lowest]
-            if asleep:
-                return resumed(min(asleep, key=_age), self.ends, model.lowest)
-            values = spread(state, situation, self.seed) or values
+            unguided = self._unguided(state, situation, paused, model.lowest)
+            if unguided is not None:
+                return unguided
         return begun(values, self.ends, model.lowest)
+
+    def _unguided(
+        self, state: Board, situation: Situation, paused: Sequence[Stage], lowest: int
+    ) -> Suggestion | None:
+        """What comes next to the lowest rung that tells something, whatever the model says: the
+        oldest training that is paused below it, else a fresh one; None where the space has none."""
+        asleep = [stage for stage in paused if stage.rung < lowest]
+        if asleep:
+            oldest = min(asleep, key=lambda stage: stage.number)
+            return resumed(oldest, self.ends, lowest)
+        values = spread(state, situation, self.seed)
+        return None if values is None else begun(values, self.ends, lowest)
 
     def _reach(self, stage: Stage, horizon: int) -> int:
         """Epochs that the training would have done: its next rung at least."""
         return max(stage.epochs + horizon, self.ends[stage.rung + 1])
-
-
-def _age(stage: Stage) -> int:
-    return stage.number
