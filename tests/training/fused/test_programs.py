@@ -15,7 +15,8 @@ import pytest
 from afina.training.fused import Engine, Seconds, keras_parts, memory
 from afina.training.fused.data import DataCache, Samples
 from afina.training.fused.engine import ProgramCache
-from afina.training.fused.program import Plan, Program, is_mergeable
+from afina.training.fused.plan import Plan, is_mergeable
+from afina.training.fused.program import Program
 from afina.training.fused.reasons import fit_arguments
 from afina.training.stage import stage
 

@@ -13,7 +13,7 @@ import pytest
 from afina.training.fused import Engine
 from afina.training.fused.data import DataCache
 from afina.training.fused.partial import can_be_filled
-from afina.training.fused.program import Plan
+from afina.training.fused.plan import Plan
 from afina.training.fused.reasons import fit_arguments
 from afina.training.fused.sparse import DENSEST, NARROWEST, as_rows, first_dense, take
 

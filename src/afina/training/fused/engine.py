@@ -15,7 +15,8 @@ from afina.training.fused import reasons
 from afina.training.fused.data import DataCache, Samples
 from afina.training.fused.key import program_key
 from afina.training.fused.packing import packer_of
-from afina.training.fused.program import Functions, Plan, Program, State, compile_both, lower
+from afina.training.fused.plan import Plan
+from afina.training.fused.program import Functions, Program, State, compile_both, lower
 from afina.training.fused.sparse import first_dense
 from afina.training.stage import stage
 
@@ -194,7 +195,12 @@ class Engine:
 
         def make() -> Program:
             alone = self.one_thread and device.platform == "cpu"
-            packer = packer_of(model) if device.platform == "cpu" else None
+            packer = None
+            if device.platform == "cpu":
+                dense = first_dense(model) if plan.touched else None
+                kernel = None if dense is None else dense.kernel
+                steps = -(-rows // plan.batch_size)
+                packer = packer_of(model, kernel, touched=plan.touched, steps=steps)
             functions = Functions(model, train, validation, plan, packer)
             try:
                 with seconds.counted("trace"):
@@ -206,8 +212,7 @@ class Engine:
             finally:
                 functions.forget()
             with seconds.counted("compile"), stage.left():
-                packing = None if packer is None else packer.packing
-                return compile_both(lowered, one_thread=alone, packing=packing)
+                return compile_both(lowered, one_thread=alone, packer=packer)
 
         return self.programs.get(key, make)
 

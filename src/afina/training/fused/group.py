@@ -22,7 +22,8 @@ from afina.training.fused.data import Samples
 from afina.training.fused.engine import CannotFuseError, Engine, Seconds
 from afina.training.fused.loop import Training
 from afina.training.fused.member import Member, Seat
-from afina.training.fused.program import Functions, Plan, Program, State, compile_both
+from afina.training.fused.plan import Plan
+from afina.training.fused.program import Functions, Program, State, compile_both
 from afina.training.stage import stage
 
 LEAST = 1.3
@@ -142,10 +143,11 @@ class Group:
         ones, manys = [], []
         try:
             together = self._program(self.members[0], first.plan, rows, validation).train
+            touches = first.touches(orders[0])
             for _ in range(3):
                 own = jax.tree.map(jax.numpy.copy, arrays[0])  # the program uses them up
                 single = functools.partial(alone.epoch, first.device)
-                ones.append(_timed(single, own, metrics[0], leaves, orders[0]))
+                ones.append(_timed(single, own, metrics[0], leaves, orders[0], touches))
                 manys.append(_timed(together, arrays, metrics, leaves, orders))
         except Exception:  # no batched form, or no memory for so many
             return 0.0
@@ -241,6 +243,7 @@ class Group:
             CannotFuseError: It cannot be traced.
         """
         width, one_thread = self.width, self.engine.one_thread
+        plan = replace(plan, touched=0)
         known = self._programs.get((width, plan, rows))
         if known is not None:
             return known

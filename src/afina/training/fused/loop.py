@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import keras
@@ -13,8 +13,10 @@ import numpy as np
 
 from afina.training.fused import memory
 from afina.training.fused.initializers import quick_initializers
-from afina.training.fused.program import Plan, Program, State
+from afina.training.fused.plan import Plan
+from afina.training.fused.program import Program, State
 from afina.training.fused.sparse import Rows
+from afina.training.fused.touches import Touches, touches
 from afina.training.stage import stage
 
 if TYPE_CHECKING:
@@ -77,10 +79,12 @@ class Training:
         if not engine.takes_rows(model, self.train, self.validation):
             self.train = self.train.dense()
             self.validation = None if self.validation is None else self.validation.dense()
-        self.plan = Plan.of(model, self.train, self.validation)
+        defers = self.device.platform == "cpu"
+        self.plan = Plan.of(model, self.train, self.validation, defers=defers)
         self.rows = memory.rows_at_once(
             self.train, self.validation, self.plan.batch_size, self.device, engine.memory
         )
+        self._touches: Touches | None = None  # of the last epoch
         model.reset_metrics()
         self._zeros = [np.array(v.value) for v in model.metrics_variables]
         self._programs: dict[tuple[int, Plan], Program] = {}
@@ -231,15 +235,36 @@ class Training:
         """Does the work with the training's own program; returns what that returns."""
         import jax
 
+        inputs = work.inputs
+        if work.kind == "train":
+            with self.seconds.counted("train"), stage.left():
+                inputs = *inputs, self.touches(work.places)
         program = self._program(self.rows if work.places is None else len(work.places))
         function = program.validate
         if work.kind == "train":
             function = functools.partial(program.epoch, self.device)
         assert function is not None
         with self.seconds.counted(work.kind), stage.left():
-            result = function(*work.inputs)
+            result = function(*inputs)
             jax.block_until_ready(result)
         return result
+
+    def touches(self, order: np.ndarray[Any, Any]) -> Touches | None:
+        """Which rows of a kernel each step touches, if its updates are deferred.
+
+        A batch that touches more than were allowed for gets a program that has room for it.
+        """
+        if not self.plan.touched:
+            return None
+        rows = self.train.arrays.leaves[0]
+        while True:
+            plan = self.plan
+            sizes = plan.batch_size, plan.room, plan.touched
+            found = touches(rows, order, *sizes, self._touches)
+            if found is not None:
+                self._touches = found
+                return found
+            self.plan = replace(plan, touched=2 * plan.touched)
 
     def _chunks(self, order: np.ndarray[Any, Any]) -> Iterator[tuple[Any, Any]]:
         """The data and the row numbers of each call of the training program."""

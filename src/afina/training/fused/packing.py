@@ -10,6 +10,7 @@ The optimizer is Keras' own, built once more on stand-in variables; nothing of i
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ import keras
 import numpy as np
 
 from afina.training.fused import keras_parts
+from afina.training.fused.deferred import Deferral, Ending, Missed, Places
 from afina.training.fused.initializers import quick_initializers
+from afina.training.fused.touches import Touched
 
 LARGEST = 2**16
 """Numbers in a variable up to which it is put together with others. The program copies it out of
@@ -164,15 +167,31 @@ class Packer:
     Args:
         model: Compiled and built, as `packer_of` accepts.
         groups: Of its trainable variables.
+        kernel: The variable, alone in its group, whose updates are deferred; None for none.
+        touched: How many of its rows a step touches.
+        steps: In an epoch.
 
     Raises:
         LookupError: The optimizer keeps variables where nobody looks for them.
     """
 
-    def __init__(self, model: keras.Model, groups: Groups) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        groups: Groups,
+        kernel: Any = None,
+        *,
+        touched: int = 0,
+        steps: int = 0,
+    ) -> None:
         self._model = model
         variables = model.trainable_variables
         self._stand_ins = [_stand_in([variables[place] for place in group]) for group in groups]
+        self._kernel = kernel
+        self._shape = () if kernel is None else (touched, *kernel.shape[1:])
+        at = next((i for i, each in enumerate(self._stand_ins) if each is kernel), None)
+        if at is not None:
+            self._stand_ins[at] = keras.Variable(np.zeros(self._shape, "float32"), name="touched")
         optimizer = model.optimizer
         self._optimizer = type(optimizer).from_config(optimizer.get_config())
         with quick_initializers():
@@ -184,6 +203,15 @@ class Packer:
                 _shapes(optimizer.variables),
             ),
         )
+        self.deferral: Deferral | None = None
+        """Of the kernel's updates."""
+
+        if at is not None:
+            moments = self._optimizer._momentums[at], self._optimizer._velocities[at]
+            ids = [id(each) for each in self._optimizer.variables]
+            places = Places(at, *(ids.index(id(each)) for each in moments))
+            ending = Ending(Missed.of(self._optimizer, steps), places)
+            self.deferral = Deferral(self._optimizer, ending)
 
     def train_step(self, state: Any, data: Any) -> tuple[Any, tuple[Any, ...]]:
         """The model's `train_step` on a packed state."""
@@ -198,38 +226,77 @@ class Packer:
             after.extend(self._optimizer.stateless_apply(optimizer, packed, trainable))
             return arrays, []
 
-        with keras_parts.replaced(self._model.optimizer, "stateless_apply", stateless_apply):
+        with contextlib.ExitStack() as stack:
+            replaced = keras_parts.replaced(
+                self._model.optimizer, "stateless_apply", stateless_apply
+            )
+            stack.enter_context(replaced)
+            if self._kernel is not None:  # the rows touched take its place
+                stack.enter_context(keras_parts.replaced(self._kernel, "_shape", self._shape))
             no_variables: list[Any] = []
             begin = parts.unpack(trainable, jnp), others, no_variables, metrics
             logs, (_, others, _, metrics) = self._model.train_step(begin, data)
         return logs, (after[0], others, after[1], metrics)
 
+    @property
+    def ending(self) -> Ending | None:
+        """What an epoch of deferred updates ends with; None if none are."""
+        return None if self.deferral is None else self.deferral.ending
 
-def packer_of(model: keras.Model) -> Packer | None:
-    """What packs a compiled and built model's variables; None where it cannot, or need not, be.
+    def touching_step(
+        self, state: Any, sums: Any, data: Any, touched: Touched, number: Any
+    ) -> tuple[Any, tuple[Any, ...], Any]:
+        """The model's `train_step` on a packed state whose kernel is not up to date.
 
-    The model must be nothing but its layers, its optimizer one of `NUMBERWISE`.
-    """
+        Args:
+            state: The packed one.
+            sums: The deferral's.
+            data: As `train_step` takes them.
+            touched: What the step touches.
+            number: The step's within the epoch, from 1.
+
+        Returns:
+            The logs, and state and sums after the step.
+        """
+        assert self.deferral is not None
+        before = self.deferral.fetch(state, sums, touched, number)
+        logs, after = self.train_step(before, data)
+        sums = self.deferral.next(sums, before[2], number)
+        return logs, self.deferral.store(state, after, touched), sums
+
+
+def is_numberwise(model: keras.Model) -> bool:
+    """Whether a compiled and built model is nothing but its layers, and its optimizer updates each
+    number by itself."""
     optimizer = model.optimizer
     if not keras_parts.is_stock_model(model) or type(optimizer) not in NUMBERWISE:
-        return None
-    if any(getattr(optimizer, name, None) for name in MEETING) or vars(optimizer).keys() & {
-        "update_step",
-        "apply",
-        "stateless_apply",
-    }:
+        return False
+    own = vars(optimizer).keys() & {"update_step", "apply", "stateless_apply"}
+    # Looked up, not asked for: asking leaves a note in the optimizer, which its key would tell.
+    return not own and not any(getattr(optimizer, name, None) for name in MEETING + EXCLUSIONS)
+
+
+def packer_of(
+    model: keras.Model, kernel: Any = None, *, touched: int = 0, steps: int = 0
+) -> Packer | None:
+    """What packs a compiled and built model's variables; None where it cannot, or need not, be.
+
+    Args:
+        model: Compiled and built.
+        kernel, touched, steps: As for `Packer`.
+    """
+    if not is_numberwise(model):
         return None
     variables = model.trainable_variables
-    # Looked up, not asked for: asking leaves a note in the optimizer, which its key would tell.
-    if any(getattr(optimizer, name, None) for name in EXCLUSIONS):
-        return None
-    small = [place for place, each in enumerate(variables) if _is_small(each)]
+    places = range(len(variables))
+    small = [at for at in places if variables[at] is not kernel and _is_small(variables[at])]
     if len(small) < 2:
-        return None
-    alone = [(place,) for place in range(len(variables)) if place not in small]
-    groups = (*alone, tuple(small))
+        small = []
+        if kernel is None:
+            return None
+    groups = [(at,) for at in places if at not in small] + [tuple(small)] * bool(small)
     try:
-        return Packer(model, groups)
+        return Packer(model, tuple(groups), kernel, touched=touched, steps=steps)
     except LookupError:
         return None
 

@@ -8,24 +8,20 @@ program serves every model of the same key.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from afina.training.fused import keras_parts, sparse
 from afina.training.fused.data import Samples
+from afina.training.fused.deferred import Deferral, Ending
 from afina.training.fused.packing import Packer, Packing
-from afina.training.fused.partial import can_be_filled, filled
+from afina.training.fused.partial import filled
+from afina.training.fused.plan import Plan
 from afina.training.fused.sparse import Rows
-
-VALIDATION_BYTES = 64 * 2**20
-"""What a batch of validation may hold in layer outputs, where batches may be merged."""
-
-MERGED = 4096
-"""Most rows in a merged batch of validation."""
+from afina.training.fused.touches import Touched, Touches, blank_touches
 
 Logs = dict[str, Any]
 
@@ -67,78 +63,6 @@ class State:
         return tuple(tuple((a.shape, str(a.dtype)) for a in part) for part in parts)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a program is made for, beside the model: how the samples are cut into batches."""
-
-    batch_size: int
-    validation_batch_size: int
-    room: int = 0
-    """Length of a training batch's flat array of non-zeros; 0 for dense inputs."""
-
-    validation_room: int = 0
-
-    fills: bool = False
-    """Whether a smaller last batch is filled up rather than made a step of its own."""
-
-    @classmethod
-    def of(cls, model: keras.Model, train: Samples, validation: Samples | None) -> Plan:
-        """Batches as `fit` takes them; those of validation merged where that changes nothing."""
-        size = train.batches.batch_size
-        # Not for dense inputs, which are trained as `fit` trains them to the last bit.
-        partial = train.arrays.is_sparse and train.size % size > 0
-        fills = partial and can_be_filled(model, size)
-        room = train.arrays.leaves[0].room(size) if train.arrays.is_sparse else 0
-        if validation is None:
-            return cls(size, size, room, fills=fills)
-        merged = validation.batches.batch_size
-        if is_mergeable(model):
-            merged = max(merged, _merged_size(model, validation))
-        merged = min(merged, validation.size)
-        validation_room = 0
-        if validation.arrays.is_sparse:
-            ends = validation.arrays.leaves[0].starts
-            cuts = [*range(0, validation.size, merged), validation.size]
-            validation_room = max(1, max(int(x) for x in ends[cuts[1:]] - ends[cuts[:-1]]))
-        return cls(size, merged, room, validation_room, fills)
-
-    def roomier(self) -> Plan:
-        """The same with twice the room for a training batch's non-zeros."""
-        return replace(self, room=2 * self.room)
-
-
-def is_mergeable(model: keras.Model) -> bool:
-    """Whether validation in other batches gives the same numbers, to rounding.
-
-    So if every number is a mean over samples: losses and metrics of Keras' own, no losses that
-    layers add for a batch as a whole.
-    """
-    if not keras_parts.has_single_output(model):
-        return False
-    layers = keras_parts.layers_of(model)
-    if not all(type(layer).__module__.startswith("keras.src.") for layer in layers):
-        return False
-    if any(getattr(layer, "activity_regularizer", None) is not None for layer in layers):
-        return False
-    if any(isinstance(layer, keras.layers.ActivityRegularization) for layer in layers):
-        return False
-    return keras_parts.has_sample_means(model)
-
-
-def _merged_size(model: keras.Model, validation: Samples) -> int:
-    """Rows in a merged batch: what memory allows, and if possible without a remainder."""
-    size, shapes = validation.size, keras_parts.output_shapes(model)
-    if any(axis is None for shape in shapes for axis in shape):
-        return 1  # nobody knows what a row takes
-    if validation.arrays.is_sparse:  # the inputs are never there as a matrix
-        shapes = [shape for shape in shapes if shape != validation.arrays.leaves[0].shape[1:]]
-    numbers = sum(math.prod(axis or 1 for axis in shape) for shape in shapes)
-    most = max(1, min(MERGED, VALIDATION_BYTES // max(1, 4 * numbers)))
-    steps = -(-size // most)
-    even = [count for count in range(steps, steps + 8) if size % count == 0]
-    return -(-size // (even[0] if even else steps))
-
-
 class Functions:
     """The two functions that programs are made of, for one model.
 
@@ -176,35 +100,77 @@ class Functions:
         vars(self).clear()
 
     def train(
-        self, state: Sequence[Any], metrics: Any, leaves: Sequence[Any], order: Any
-    ) -> tuple[Any, Any, Logs]:
-        """One epoch: the state after it, the metrics' variables, and what is logged."""
+        self,
+        state: Sequence[Any],
+        metrics: Any,
+        leaves: Sequence[Any],
+        order: Any,
+        touches: Touches | None = None,
+    ) -> tuple[Any, ...]:
+        """One epoch: the state after it, the metrics' variables, and what is logged; with deferred
+        updates also the sums over missed steps, for `Ending`.
+
+        Args:
+            state: Trainable, non-trainable and the optimizer's arrays.
+            metrics: The metrics' variables.
+            leaves: The data.
+            order: Row numbers in the order of training.
+            touches: Of the kernel whose updates are deferred; None for none.
+        """
         import jax
 
         size, rows = self.plan.batch_size, order.shape[0]
-        carry: Any = (*state, metrics)
-
-        def step(carry: Any, places: Any, real: Any = None) -> tuple[Any, Any]:
-            logs, carry = self.train_step(carry, leaves, places, real)
-            return carry, logs if self._logs_own[0] else None
-
-        logs: Any = None
+        real: Any = None
         if rows % size and self.plan.fills:
             steps = -(-rows // size)
             order = jax.numpy.pad(order, (0, steps * size - rows), mode="edge")
             real = jax.numpy.minimum(rows - jax.numpy.arange(steps) * size, size)
-            carry, _ = jax.lax.scan(
-                lambda carry, each: step(carry, *each), carry, (order.reshape(-1, size), real)
-            )
-        else:
-            whole = rows // size * size
-            if whole:
-                carry, all_logs = jax.lax.scan(step, carry, order[:whole].reshape(-1, size))
-                logs = jax.tree.map(lambda log: log[-1], all_logs)
-            if whole < rows:
-                carry, logs = step(carry, order[whole:])
-        *after, metrics = carry
-        return tuple(after), metrics, self._logs(metrics, logs)
+        touched = None if touches is None else touches.steps
+        steps, rest = divmod(order.shape[0], size)
+
+        def step(carry: Any, each: Any) -> tuple[Any, Any]:
+            logs, carry = self._step(carry, leaves, *each)
+            return carry, logs if self._logs_own[0] else None
+
+        carry: Any = ((*state, metrics), self._waiting())
+        logs: Any = None
+        if steps:
+            places = order[: steps * size].reshape(-1, size)
+            each = places, real, jax.tree.map(lambda array: array[:steps], touched)
+            carry, all_logs = jax.lax.scan(step, carry, each)
+            logs = jax.tree.map(lambda log: log[-1], all_logs)
+        if rest:
+            last = jax.tree.map(lambda array: array[-1], touched)
+            carry, logs = step(carry, (order[steps * size :], None, last))
+        (*after, metrics), waiting = carry
+        missed = () if waiting is None else (waiting[0],)
+        return tuple(after), metrics, self._logs(metrics, logs), *missed
+
+    @property
+    def _deferral(self) -> Deferral:
+        assert self.packer is not None
+        assert self.packer.deferral is not None
+        return self.packer.deferral
+
+    def _waiting(self) -> Any:
+        """What is known of rows not up to date, and the number of steps; None if all always are."""
+        return (self._deferral.begin(), 0) if self.plan.touched else None
+
+    def _step(
+        self, carry: Any, leaves: Sequence[Any], places: Any, real: Any, touched: Touched | None
+    ) -> tuple[Logs, Any]:
+        """One step of an epoch, on the state and `_waiting`."""
+        state, waiting = carry
+        if touched is None:
+            logs, state = self.train_step(state, leaves, places, real)
+            return logs, (state, waiting)
+        assert self.packer is not None
+        batch = touched.batch(places.shape[0])
+        data, _ = self._batch(self._train, leaves, places, batch)
+        sums, done = waiting
+        with self._feeding(batch), self._filling(real):
+            logs, state, sums = self.packer.touching_step(state, sums, data, touched, done + 1)
+        return logs, (_as_tuple(state), (sums, done + 1))
 
     def train_step(
         self, state: Any, leaves: Sequence[Any], places: Any, real: Any = None
@@ -252,13 +218,18 @@ class Functions:
                 return dict(self.model.get_metrics_result())
             return dict(keras_parts.epoch_logs(self.model, logs))
 
-    def _batch(self, samples: Samples, leaves: Any, places: Any, room: int) -> tuple[Any, Any]:
-        """The rows at these places, as `train_step` takes them, and a sparse batch or None."""
+    def _batch(
+        self, samples: Samples, leaves: Any, places: Any, room: int | sparse.Batch
+    ) -> tuple[Any, Any]:
+        """The rows at these places, as `train_step` takes them, and a sparse batch or None.
+
+        `room` is the length of a sparse batch, or the batch itself.
+        """
         taken: list[Any] = []
         batch = None
         for leaf, arrays in zip(samples.arrays.leaves, leaves, strict=True):
             if isinstance(leaf, Rows):
-                batch = sparse.take(arrays, places, room)
+                batch = sparse.take(arrays, places, room) if isinstance(room, int) else room
                 taken.append(leaf.blank(places.shape[0]))
             else:
                 taken.append(arrays.at[places].get(mode="promise_in_bounds"))
@@ -313,12 +284,26 @@ class Program:
     packing: Packing | None = None
     """How `train` takes and returns the state."""
 
-    def epoch(self, device: Any, arrays: Any, *others: Any) -> Any:
-        """What `train` does, of a state that is not packed."""
-        if self.packing is None:
-            return self.train(arrays, *others)
-        after, *rest = self.train(self.packing.pack(arrays, device), *others)
-        return self.packing.unpack(after, device), *rest
+    ending: Ending | None = None
+    """What comes after `train` where updates are deferred."""
+
+    def epoch(
+        self,
+        device: Any,
+        arrays: Any,
+        metrics: Any,
+        leaves: Any,
+        order: Any,
+        touches: Touches | None = None,
+    ) -> tuple[Any, Any, Logs]:
+        """What `train` does, of a state that is not packed, and leaves one that is up to date."""
+        before = arrays if self.packing is None else self.packing.pack(arrays, device)
+        after, metrics, logs, *sums = self.train(before, metrics, leaves, order, touches)
+        if self.ending is not None and touches is not None:
+            after = self.ending(after, sums[0], touches.last)
+        if self.packing is not None:
+            after = self.packing.unpack(after, device)
+        return after, metrics, logs
 
 
 def lower(
@@ -355,8 +340,12 @@ def lower(
     begin = inputs[0]
     if functions.packer is not None:
         begin = abstract(jax.eval_shape(functions.packer.packing.traced, arrays))
+    touches, plan = None, functions.plan
+    if plan.touched:
+        sparse_rows = train.arrays.leaves[0]
+        touches = blank_touches(sparse_rows, rows, plan.batch_size, plan.room, plan.touched)
     lowered = jax.jit(functions.train, donate_argnums=(0,)).lower(
-        begin, inputs[1], abstract(_sized(train, rows, device)), order
+        begin, inputs[1], abstract(_sized(train, rows, device)), order, abstract(touches)
     )
     if validation is None:
         return lowered, None
@@ -377,19 +366,20 @@ def _sized(samples: Samples, rows: int, device: Any) -> Any:
 
 
 def compile_both(
-    lowered: tuple[Any, Any], *, one_thread: bool, packing: Packing | None = None
+    lowered: tuple[Any, Any], *, one_thread: bool, packer: Packer | None = None
 ) -> Program:
     """Compiles what `lower` traced; takes the time that a new architecture costs.
 
     Args:
         lowered: The two functions.
         one_thread: Whether each program is to run in one thread, on a CPU that others share.
-        packing: How the training program takes and returns the state.
+        packer: That the training program was traced with.
     """
     options = {"xla_cpu_multi_thread_eigen": False} if one_thread else None
     train, validate = lowered
     return Program(
         train.compile(compiler_options=options),
         None if validate is None else validate.compile(compiler_options=options),
-        packing,
+        None if packer is None else packer.packing,
+        None if packer is None else packer.ending,
     )

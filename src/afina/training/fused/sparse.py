@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -38,6 +38,13 @@ SPREADS = 5.0
 """Standard deviations by which the flat array is longer than a batch's mean number of entries."""
 
 
+TOUCH_SPREADS = 4.0
+"""The same for the columns that a batch names: one too many means another program, no more."""
+
+BATCHES = 200
+"""Batches that are drawn to see how many columns one names."""
+
+
 @dataclass(frozen=True)
 class Rows:
     """A matrix by its non-zeros, row after row."""
@@ -53,6 +60,8 @@ class Rows:
 
     width: int
     dtype: str
+
+    _touched: dict[int, int] = field(default_factory=dict, compare=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -88,6 +97,20 @@ class Rows:
         likely = batch_size * mean + SPREADS * spread * math.sqrt(batch_size)
         most = float(np.sort(counts)[-batch_size:].sum())
         return max(1, math.ceil(min(likely, most) / 64)) * 64
+
+    def touched(self, batch_size: int) -> int:
+        """How many columns batches of so many rows drawn at random name at most, most likely."""
+        if batch_size not in self._touched:
+            draws = np.random.default_rng(0)
+            found = []
+            for _ in range(BATCHES):
+                rows = draws.choice(self.shape[0], min(batch_size, self.shape[0]), replace=False)
+                parts = [self.columns[self.starts[row] : self.starts[row + 1]] for row in rows]
+                found.append(len(np.unique(np.concatenate(parts))))
+            likely = float(np.mean(found) + TOUCH_SPREADS * np.std(found))
+            most = min(likely, self.width, self.room(batch_size))
+            self._touched[batch_size] = max(1, math.ceil(most / 64)) * 64
+        return self._touched[batch_size]
 
     def fits(self, order: NDArray[np.int32], batch_size: int, room: int) -> bool:
         """Whether each batch of this order has room in a flat array of this length."""

@@ -1,0 +1,113 @@
+"""How the samples of an epoch and of a validation are cut into batches."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import keras
+
+from afina.training.fused import deferred, keras_parts, sparse
+from afina.training.fused.data import Samples
+from afina.training.fused.packing import is_numberwise
+from afina.training.fused.partial import can_be_filled
+
+VALIDATION_BYTES = 64 * 2**20
+"""What a batch of validation may hold in layer outputs, where batches may be merged."""
+
+MERGED = 4096
+"""Most rows in a merged batch of validation."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a program is made for, beside the model: how the samples are cut into batches."""
+
+    batch_size: int
+    validation_batch_size: int
+    room: int = 0
+    """Length of a training batch's flat array of non-zeros; 0 for dense inputs."""
+
+    validation_room: int = 0
+
+    touched: int = 0
+    """How many rows of the first layer's kernel a batch may touch; 0 if none wait for that."""
+
+    fills: bool = False
+    """Whether a smaller last batch is filled up rather than made a step of its own."""
+
+    @classmethod
+    def of(
+        cls,
+        model: keras.Model,
+        train: Samples,
+        validation: Samples | None,
+        *,
+        defers: bool = False,
+    ) -> Plan:
+        """Batches as `fit` takes them; those of validation merged where that changes nothing.
+
+        Args:
+            model: Compiled and built.
+            train: Samples of an epoch.
+            validation: Samples of a validation, if there is one.
+            defers: Whether updates of rows that a batch does not name may be deferred.
+        """
+        size = train.batches.batch_size
+        # Not for dense inputs, which are trained as `fit` trains them to the last bit.
+        partial = train.arrays.is_sparse and train.size % size > 0
+        fills = partial and can_be_filled(model, size)
+        room = touched = 0
+        if train.arrays.is_sparse:
+            rows = train.arrays.leaves[0]
+            room = rows.room(size)
+            if defers and is_numberwise(model):
+                touched = deferred.room_for(model, sparse.first_dense(model), rows, size)
+        if validation is None:
+            return cls(size, size, room, touched=touched, fills=fills)
+        merged = validation.batches.batch_size
+        if is_mergeable(model):
+            merged = max(merged, _merged_size(model, validation))
+        merged = min(merged, validation.size)
+        validation_room = 0
+        if validation.arrays.is_sparse:
+            ends = validation.arrays.leaves[0].starts
+            cuts = [*range(0, validation.size, merged), validation.size]
+            validation_room = max(1, max(int(x) for x in ends[cuts[1:]] - ends[cuts[:-1]]))
+        return cls(size, merged, room, validation_room, touched, fills)
+
+    def roomier(self) -> Plan:
+        """The same with twice the room for a training batch's non-zeros."""
+        return replace(self, room=2 * self.room)
+
+
+def is_mergeable(model: keras.Model) -> bool:
+    """Whether validation in other batches gives the same numbers, to rounding.
+
+    So if every number is a mean over samples: losses and metrics of Keras' own, no losses that
+    layers add for a batch as a whole.
+    """
+    if not keras_parts.has_single_output(model):
+        return False
+    layers = keras_parts.layers_of(model)
+    if not all(type(layer).__module__.startswith("keras.src.") for layer in layers):
+        return False
+    if any(getattr(layer, "activity_regularizer", None) is not None for layer in layers):
+        return False
+    if any(isinstance(layer, keras.layers.ActivityRegularization) for layer in layers):
+        return False
+    return keras_parts.has_sample_means(model)
+
+
+def _merged_size(model: keras.Model, validation: Samples) -> int:
+    """Rows in a merged batch: what memory allows, and if possible without a remainder."""
+    size, shapes = validation.size, keras_parts.output_shapes(model)
+    if any(axis is None for shape in shapes for axis in shape):
+        return 1  # nobody knows what a row takes
+    if validation.arrays.is_sparse:  # the inputs are never there as a matrix
+        shapes = [shape for shape in shapes if shape != validation.arrays.leaves[0].shape[1:]]
+    numbers = sum(math.prod(axis or 1 for axis in shape) for shape in shapes)
+    most = max(1, min(MERGED, VALIDATION_BYTES // max(1, 4 * numbers)))
+    steps = -(-size // most)
+    even = [count for count in range(steps, steps + 8) if size % count == 0]
+    return -(-size // (even[0] if even else steps))
