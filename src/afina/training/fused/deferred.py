@@ -39,8 +39,9 @@ from afina.training.fused.touches import Touched
 LEAST = 2**17
 """Numbers in a kernel from which on its updates are deferred."""
 
-LARGEST_SHARE = 0.3
-"""Share of the kernel's rows that batches may name at most."""
+LARGEST_SHARE = 0.22
+"""Share of the kernel's rows that batches may name at most: a row that is fetched and put back
+costs about five times what its update does; see `benchmarks/speed/sparse_layer.py`."""
 
 LARGEST_BYTES = 2**28
 """What the touches of an epoch may take in memory."""
