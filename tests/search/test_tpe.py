@@ -167,6 +167,21 @@ def test_what_it_keeps_does_not_grow_for_ever_and_holds_the_best_and_all_times_e
     assert np.array_equal(state.sample.rows, fresh)
 
 
+def test_of_many_trials_most_leave_what_it_keeps_as_it_is():
+    search, space = TPE(seed=0), sphere_space(2)
+    rng = np.random.default_rng(1)
+    rows = [(values := space.sample(rng), sphere(values)) for _ in range(1000)]
+    before = told(search, rows, space)
+    kept = 0
+    for number in range(1000, 1100):
+        values = space.sample(rng)
+        after = search.tell(before, ended(number, values, sphere(values)), space)
+        # Densities are made anew only where these are others.
+        kept += after.best is before.best and after.sample is before.sample
+        before = after
+    assert kept > 70
+
+
 def test_workers_that_ask_at_the_same_time_get_proposals_that_lie_apart():
     space = sphere_space(2)
     search = TPE(seed=0)

@@ -28,8 +28,8 @@ def bandwidths(numbers: Array, floor: Array) -> Array:
     if not count or not columns:
         return np.ones(numbers.shape)
     order = np.argsort(numbers, axis=1)  # NaN at the end
-    lines = np.arange(columns)[:, None]
-    ordered = numbers[lines, order]
+    order += np.arange(0, columns * count, count)[:, None]  # as if all lay in one line
+    ordered = np.take(numbers, order)
     gaps = ordered[:, 1:] - ordered[:, :-1]
     unknown = np.isnan(ordered)
     seen = count - unknown.sum(axis=1)
@@ -45,5 +45,5 @@ def bandwidths(numbers: Array, floor: Array) -> Array:
     np.clip(widths, narrowest[:, None], WIDEST, out=widths)
     widths[unknown] = 1.0
     result = np.empty_like(widths)
-    result[lines, order] = widths
+    result.ravel()[order] = widths
     return result

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +39,7 @@ CHANGED = 2.0
 HALF_ROOT = math.sqrt(0.5)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Part:
     """One entry of the space as the point's coordinates see it."""
 
@@ -65,6 +65,12 @@ class Part:
     def one_hot(self) -> bool:
         """Whether each category has an axis of its own."""
         return len(self.axes) > 1
+
+    @functools.cached_property
+    def middles(self) -> Array:
+        """(count - 1,) the borders between `positions`."""
+        assert self.positions is not None
+        return (self.positions[1:] + self.positions[:-1]) / 2
 
 
 class Geometry:
@@ -144,12 +150,21 @@ class Geometry:
 
     def active(self, points: Array) -> Mask:
         """(n, parts) which entries of the space are active at these points."""
-        active = np.ones((len(points), len(self.parts)), dtype=bool)
+        return self.active_by(lambda number: _choices(self.parts[number], points), len(points))
+
+    def active_by(self, choices: Callable[[int], NDArray[np.intp]], count: int) -> Mask:
+        """(count, parts) the same, where points are known by the values of their discrete parts.
+
+        Args:
+            choices: (count,) the places of the values that the part of a number has.
+            count: How many points there are.
+        """
+        active = np.ones((count, len(self.parts)), dtype=bool)
         for index, part in enumerate(self.parts):
             for pairs in part.switches:
-                met = np.zeros(len(points), dtype=bool)
+                met = np.zeros(count, dtype=bool)
                 for parent, allowed in pairs:
-                    met |= active[:, parent] & allowed[_choices(self.parts[parent], points)]
+                    met |= active[:, parent] & allowed[choices(parent)]
                 active[:, index] &= met
             for rival in part.rivals:
                 active[:, index] &= ~active[:, rival]
@@ -330,17 +345,14 @@ def _choices(part: Part, points: Array) -> NDArray[np.intp]:
         return np.zeros(len(points), dtype=np.intp)
     if part.one_hot:
         return np.asarray(points[:, part.axes].argmax(axis=1), dtype=np.intp)
-    assert part.positions is not None
-    middles = (part.positions[1:] + part.positions[:-1]) / 2
-    return np.searchsorted(middles, points[:, part.axes[0]])
+    return np.searchsorted(part.middles, points[:, part.axes[0]])
 
 
 def _snapped(part: Part, coordinates: Array) -> Array:
     """Coordinates of a single axis, moved to the nearest value where the part is discrete."""
     if part.positions is None:
         return coordinates
-    middles = (part.positions[1:] + part.positions[:-1]) / 2
-    return part.positions[np.searchsorted(middles, coordinates)]
+    return part.positions[np.searchsorted(part.middles, coordinates)]
 
 
 def _steps(count: int) -> list[int]:

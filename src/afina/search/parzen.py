@@ -87,6 +87,7 @@ class Columns:
         """Whether any entry can be inactive."""
         places = {id(part): number for number, part in enumerate(geometry.parts)}
         self._places = _index([places[id(part)] for part in parts])
+        self._columns = {place: column for column, place in enumerate(self._places.tolist())}
         self._hot = [(c, part) for c, part in enumerate(parts) if part.one_hot]
         single = [(c, part) for c, part in enumerate(parts) if not part.one_hot]
         self._single = _index([c for c, _ in single])
@@ -124,7 +125,16 @@ class Columns:
         """(n, columns) where the entries are active in rows without NaN."""
         if not self.conditional:
             return np.ones(rows.shape, dtype=bool)
-        return self.geometry.active(self.write(rows))[:, self._places]
+
+        def choices(number: int) -> Index:
+            part, column = self.geometry.parts[number], self._columns.get(number)
+            if column is None:  # it has one value
+                return np.zeros(len(rows), dtype=np.intp)
+            if _is_category(part):
+                return rows[:, column].astype(np.intp)
+            return np.searchsorted(part.middles, rows[:, column])
+
+        return self.geometry.active_by(choices, len(rows))[:, self._places]
 
     def uniform(self, count: int, rng: np.random.Generator) -> Array:
         """(count, columns) rows without NaN from all over the space."""
@@ -173,7 +183,7 @@ def compiled(space: Space) -> Columns:
     return Columns(geometry_of(space))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Mixture:
     """A weighted sum of kernels, one of which is the prior; or several sums, laid side by side."""
 
@@ -243,29 +253,34 @@ class Mixture:
             spots = rows[:, columns.categories].astype(np.intp) + columns.offsets[:-1]
             spots += 1 + 3 * width
             features[np.arange(count)[:, None], spots] = active[:, columns.categories]
+        return np.asarray(features @ self._table)
+
+    @functools.cached_property
+    def _table(self) -> Array:
+        """(features, kernels) what `_products` multiplies the features of rows with."""
         table = [self.log_weights[None], *self._normal_logs(), self._choice_logs()]
-        return np.asarray(features @ np.concatenate(table))
+        return np.concatenate(table)
 
     def _normal_logs(self) -> tuple[Array, Array, Array]:
         """Each (smooth numbers, kernels): the polynomials of log densities, constants first."""
         columns = self.columns
         picked = slice(None) if not len(columns.cells) else columns.smooth_numbers
         inverse = 1 / self.widths[picked]
-        means = self.rows[:, columns.smooth].T
+        means = np.take(self.rows.T, columns.smooth, axis=0)
         unknown = np.isnan(means) if columns.conditional else np.zeros((len(means), 0), bool)
         if columns.conditional:
             means = np.where(unknown, 0.5, means)
         else:
-            means = means.copy()
             means[:, self.priors] = 0.5
         scaled = means * inverse
         mass = ndtr(inverse - scaled) - ndtr(-scaled)
         constant = np.log(inverse / (mass * ROOT)) - 0.5 * scaled * scaled
         first, second = scaled * inverse, -0.5 * inverse * inverse
         for part in (constant, first, second):
-            part[:, self.priors] = 0.0
-            if columns.conditional:
-                part[unknown] = 0.0
+            if columns.conditional:  # of priors nothing is known
+                np.copyto(part, 0.0, where=unknown)
+            else:
+                part[:, self.priors] = 0.0
         return constant, first, second
 
     def _choice_logs(self) -> Array:
@@ -316,18 +331,16 @@ class Mixture:
         columns = self.columns
         bounds = np.cumsum(np.exp(self.log_weights))
         chosen = np.searchsorted(bounds[:-1] / bounds[-1], rng.random(count), side="right")
-        centres = self.rows[chosen]
         rows = rng.random((count, columns.count))
         switches = rng.random((count, len(columns.categories)))
 
-        means, widths = centres[:, columns.numbers], self.widths[:, chosen].T
-        low, high = ndtr(-means / widths), ndtr((1 - means) / widths)
-        drawn = means + widths * ndtri(low + rows[:, columns.numbers] * (high - low))
+        means, widths, low, part = (of_kernels[chosen] for of_kernels in self._bells)
+        plain = rows[:, columns.numbers]
+        drawn = means + widths * ndtri(low + plain * part)
         np.clip(drawn, 0.0, 1.0, out=drawn)  # NaN stays: nothing is known there
-        plain = np.isnan(drawn)
-        drawn[plain] = rows[:, columns.numbers][plain]
+        np.copyto(drawn, plain, where=np.isnan(drawn))
 
-        own, spots = centres[:, columns.categories], rows[:, columns.categories]
+        own, spots = self.rows[:, columns.categories][chosen], rows[:, columns.categories]
         others = np.floor(spots * (columns.sizes - 1))
         others += others >= own  # all but the row's own
         kept = np.where(switches < self.own[:, chosen].T, own, others)
@@ -335,6 +348,14 @@ class Mixture:
         rows[:, columns.categories] = np.where(unknown, np.floor(spots * columns.sizes), kept)
         rows[:, columns.numbers] = drawn
         return columns.snapped(rows)
+
+    @functools.cached_property
+    def _bells(self) -> tuple[Array, Array, Array, Array]:
+        """Each (kernels, numbers): means, bandwidths, which part of a normal distribution lies
+        below 0, and which between 0 and 1."""
+        means, widths = self.rows[:, self.columns.numbers], self.widths.T
+        low = ndtr(-means / widths)
+        return means, widths, low, ndtr((1 - means) / widths) - low
 
 
 def mixture(columns: Columns, rows: Array, weights: Array, prior: float) -> Mixture:
@@ -355,7 +376,7 @@ def mixture(columns: Columns, rows: Array, weights: Array, prior: float) -> Mixt
     everything = np.full((count + 1, columns.count), np.nan)
     everything[:count] = rows
     widths = np.ones((len(columns.numbers), count + 1))
-    widths[:, :count] = bandwidths(rows[:, columns.numbers].T, columns.floor)
+    widths[:, :count] = bandwidths(np.take(rows.T, columns.numbers, axis=0), columns.floor)
     seen = count - np.isnan(rows[:, columns.categories]).sum(axis=0)
     own = (seen + 1) / (seen + columns.sizes)
     shares = np.append(weights, prior)
@@ -366,23 +387,22 @@ def mixture(columns: Columns, rows: Array, weights: Array, prior: float) -> Mixt
     return Mixture(columns, everything, log_weights, widths, owns, np.array([count]))
 
 
-def compare(good: Mixture, bad: Mixture, rows: Array, marked: Mask) -> tuple[Array, Array]:
+def compare(both: Mixture, rows: Array, marked: Mask) -> tuple[Array, Array]:
     """Where one density is greater than another.
 
     Args:
-        good: The one; its columns may differ from the other's in nothing.
-        bad: The other.
+        both: The one, beside the other.
         rows: (m, columns), without NaN.
-        marked: (kernels of `bad`,) some of them.
+        marked: (kernels of the other,) some of them.
 
     Returns:
         (m,) the logarithm of the ratio of both densities, and (m,) which part of the second comes
         of the marked kernels.
     """
-    active = good.columns.active(rows)
-    logs = good.beside(bad).kernel_logs(rows, active)
-    top, parts = _relative(logs[:, : len(good.rows)])
-    other_top, others = _relative(logs[:, len(good.rows) :])
+    logs = both.kernel_logs(rows, both.columns.active(rows))
+    first = both.priors[0] + 1
+    top, parts = _relative(logs[:, :first])
+    other_top, others = _relative(logs[:, first:])
     total = others.sum(axis=1)
     ratio = top - other_top + np.log(parts.sum(axis=1) / total)
     share = others[:, marked].sum(axis=1) / total if marked.any() else np.zeros(len(rows))
@@ -390,16 +410,12 @@ def compare(good: Mixture, bad: Mixture, rows: Array, marked: Mask) -> tuple[Arr
 
 
 def _relative(logs: Array) -> tuple[Array, Array]:
-    """(m,) the largest of each row of logarithms, and (m, kernels) all numbers relative to that.
-
-    Overwrites the logarithms.
-    """
+    """(m,) the largest of each row of logarithms, and (m, kernels) all numbers relative to that."""
     top = logs.max(axis=1)
-    logs -= top[:, None]
-    # Nothing that small counts, and processors are slow at numbers that are nearly 0.
-    np.maximum(logs, NEGLIGIBLE, out=logs)
-    np.exp(logs, out=logs)
-    return top, logs
+    logs = logs - top[:, None]
+    # Most kernels lie so far away that they add nothing to a sum of at least 1, and the others
+    # are the only ones whose exponentials cost time.
+    return top, np.exp(logs, out=np.zeros_like(logs), where=logs > NEGLIGIBLE)
 
 
 def _is_category(part: Part) -> bool:
@@ -416,8 +432,7 @@ def _edges(part: Part) -> Array:
     on a continuum, or as good as that."""
     if part.positions is None:
         return np.zeros(0)
-    middles = (part.positions[1:] + part.positions[:-1]) / 2
-    return np.concatenate([[0.0], middles, [1.0]])
+    return np.concatenate([[0.0], part.middles, [1.0]])
 
 
 def _index(numbers: list[int]) -> Index:

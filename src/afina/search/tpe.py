@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,9 +74,9 @@ class Told:
         return self.place * GOLDEN % 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kept:
-    """Some of the finished trials, sorted."""
+    """Some of the finished trials, sorted. Most trials leave them as they are."""
 
     told: tuple[Told, ...] = ()
 
@@ -209,7 +210,7 @@ class TPE:
         second = bisect.bisect(sample.told, told.by_share, key=lambda t: t.by_share)
         good = finite and first <= GOOD_LIMIT
         if good or second < BAD_LIMIT + GOOD_LIMIT:  # of many trials only few are kept
-            row = read_trials([told.values], columns)[0]
+            row = _row(columns, told.values)[0]
             best = best.insert(first, told, row, GOOD_LIMIT + 1) if good else best
             sample = sample.insert(second, told, row, BAD_LIMIT + GOOD_LIMIT)
         return State(
@@ -257,18 +258,20 @@ class Densities:
     """Where good trials lie, and where others do."""
 
     good: Mixture
-    bad: Mixture
+
+    both: Mixture
+    """That of good trials, beside that of the others."""
 
     failed: NDArray[np.bool_]
-    """(kernels of `bad`,) which of them belong to failed trials."""
+    """(kernels of the others,) which of them belong to failed trials."""
 
     def ranked(self, rows: Array) -> Array:
         """The rows, the most promising first."""
-        worth, failing = compare(self.good, self.bad, rows, self.failed)
+        worth, failing = compare(self.both, rows, self.failed)
         if self.failed.any():
             # How likely a trial fails here: the part of failed ones among the kernels of all. They
             # count among the bad ones already, but a ratio forgives much where good ones are near.
-            odds = np.exp(np.clip(worth, -LARGE, LARGE)) * len(self.good.rows) / len(self.bad.rows)
+            odds = np.exp(np.clip(worth, -LARGE, LARGE)) * len(self.good.rows) / len(self.failed)
             worth += np.log1p(-failing / (1 + odds))
         return np.asarray(rows[np.argsort(-worth, kind="stable")])
 
@@ -276,20 +279,38 @@ class Densities:
 def _compared(columns: Columns, state: State, running: Sequence[Trial], space: Space) -> Densities:
     """The densities of the good trials, and of all others and those still running."""
     best, sample = _in_space(state, space, columns)
-    good, count = _good(columns, best, state.completed)
+    count = min(math.ceil(GOOD_PART * state.completed), GOOD_LIMIT)
+    pending = tuple(tuple(trial.values.items()) for trial in running)
+    return _densities(columns, best, sample, count, pending)
+
+
+@functools.lru_cache(maxsize=2)
+def _densities(
+    columns: Columns, best: Kept, sample: Kept, count: int, pending: tuple[Values, ...]
+) -> Densities:
+    """The densities of the `count` best, and of the others of the sample and those pending.
+
+    A memo of a pure function: of many trials, few change what is kept.
+    """
+    good = _good(columns, best, count)
     others = np.flatnonzero(~(sample.places[:, None] == best.places[:count]).any(axis=1))
     others = others[:BAD_LIMIT]
-    pending = read_trials([tuple(trial.values.items()) for trial in running], columns)
-    rows = np.concatenate([sample.rows[others], pending])
+    rows = np.concatenate([sample.rows[others], *(_row(columns, values) for values in pending)])
     bad = mixture(columns, rows, np.ones(len(rows)), 1.0)
     failed = np.zeros(len(rows) + 1, dtype=bool)
     failed[: len(others)] = sample.failed[others]
-    return Densities(good, bad, failed)
+    return Densities(good, good.beside(bad), failed)
 
 
-def _good(columns: Columns, best: Kept, completed: int) -> tuple[Mixture, int]:
-    """The density of the good trials, and how many they are."""
-    count = min(math.ceil(GOOD_PART * completed), GOOD_LIMIT)
+@functools.lru_cache(maxsize=256)
+def _row(columns: Columns, values: Values) -> Array:
+    """(1, columns) the row of a trial; of a running one it is wanted at each proposal."""
+    return read_trials([values], columns)
+
+
+@functools.lru_cache(maxsize=2)
+def _good(columns: Columns, best: Kept, count: int) -> Mixture:
+    """The density of the `count` best."""
     losses = np.array([told.loss for told in best.told[: count + 1]])
     with np.errstate(over="ignore", invalid="ignore"):
         # What a trial gains on the best of the others. Unlike a rank that tells a narrow escape
@@ -298,7 +319,7 @@ def _good(columns: Columns, best: Kept, completed: int) -> tuple[Mixture, int]:
         average = gains.mean()
     if not 0 < average < math.inf:  # all are equal, or differ beyond all numbers
         gains, average = np.ones(count), 1.0
-    return mixture(columns, best.rows[:count], gains / average, 1.0), count
+    return mixture(columns, best.rows[:count], gains / average, 1.0)
 
 
 def _in_space(state: State, space: Space, columns: Columns) -> tuple[Kept, Kept]:
