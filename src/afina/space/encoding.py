@@ -74,7 +74,7 @@ class Encoding:
         for entry, own in zip(self.space.entries, self._slices, strict=True):
             if entry.name in chosen or entry.name not in values:
                 continue
-            if not all_hold(entry.conditions, chosen):
+            if entry.conditions and not all_hold(entry.conditions, chosen):
                 continue
             value = chosen[entry.name] = values[entry.name]
             if own.stop - own.start > 1:
@@ -167,7 +167,7 @@ def _axes_of(index: int, entry: HyperParameter) -> list[Axis]:
 
 def _read(entry: HyperParameter, units: list[float]) -> Value:
     """The value at an entry's coordinates."""
-    if not units or any(math.isnan(unit) for unit in units):
+    if not units or any(map(math.isnan, units)):
         return entry.default
     if len(units) > 1:
         return entry.values[units.index(max(units))]  # type: ignore[no-any-return]

@@ -336,7 +336,11 @@ class Int(Numerical):
             return False
         if not self.min_value <= value <= self.max_value:
             return False
-        return self._count is None or self.value_at(self.index_of(value)) == value
+        if self._count is None:
+            return True
+        if self.sampling == "linear":
+            return (int(value) - self.min_value) % self.step == 0  # type: ignore[no-any-return]
+        return self.value_at(self.index_of(value)) == value
 
     def clip(self, value: Any) -> int:
         """The nearest value of the range; the default for what is no number."""

@@ -53,7 +53,9 @@ class Space:
         chosen: dict[str, Any] = {}
         active = []
         for entry in self.entries:
-            if entry.name in chosen or not all_hold(entry.conditions, chosen):
+            if entry.name in chosen:
+                continue
+            if entry.conditions and not all_hold(entry.conditions, chosen):
                 continue
             active.append(entry)
             if entry.name in values:
@@ -69,16 +71,15 @@ class Space:
             values: Kept where they belong to an active entry and are one of its values.
             choose: Gives the others.
         """
-
-        def value(index: int, entry: HyperParameter) -> Value:
-            del index
-            if entry.name in values:
-                kept = plain(values[entry.name])
-                if entry.contains(kept):
-                    return kept  # type: ignore[no-any-return]
-            return choose(entry)  # type: ignore[no-any-return]
-
-        return self.walk(value)
+        kept = {name: plain(value) for name, value in values.items()}
+        chosen: dict[str, Value] = {}
+        for entry in self.entries:
+            name = entry.name
+            if name in chosen or (entry.conditions and not all_hold(entry.conditions, chosen)):
+                continue
+            own = name in kept and entry.contains(kept[name])
+            chosen[name] = kept[name] if own else choose(entry)
+        return chosen
 
     def walk(self, choose: Callable[[int, HyperParameter], Value]) -> dict[str, Value]:
         """The configuration that comes of choosing a value for each active entry in turn.
