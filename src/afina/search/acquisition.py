@@ -13,7 +13,8 @@ from scipy.optimize import minimize
 from scipy.special import erfcx, log_ndtr, ndtr
 
 from afina.search.candidates import Geometry, Mask
-from afina.search.gaussian_process import GaussianProcess, squared_distances
+from afina.search.distances import squared_distances
+from afina.search.gaussian_process import GaussianProcess
 
 Array = NDArray[np.float64]
 

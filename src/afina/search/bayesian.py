@@ -23,11 +23,11 @@ from afina.search.acquisition import (
 )
 from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.search.candidates import SAME, Geometry, Values, encoded, geometry_of
+from afina.search.distances import squared_distances
 from afina.search.gaussian_process import (
     GaussianProcess,
     fit_once,
     representatives,
-    squared_distances,
 )
 from afina.search.targets import standardised, tamed
 from afina.search.threads import one_blas_thread
@@ -297,8 +297,7 @@ class BayesianOptimization:
             process = process.believe(geometry.embed(pending))
         # The best expected result, not the best measured one: that may have been luck. Running
         # trials take part, or their believed success would look like a promise of its own.
-        expected, _ = process.predict(process.features)
-        worth: Acquisition = LogExpectedImprovement(process, float(expected.min()))
+        worth: Acquisition = LogExpectedImprovement(process, float(process.fitted().min()))
         if acquisition == "lcb":
             worth = LowerConfidenceBound(process, self.beta)
         worth = fresh(worth, seen.features[seen.good], seen.targets, geometry.steady)

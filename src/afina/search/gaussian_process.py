@@ -29,6 +29,8 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 from scipy.optimize import minimize
 
+from afina.search.distances import from_products, squared_distances, squared_lengths
+
 Array = NDArray[np.float64]
 Groups = NDArray[np.intp]
 
@@ -277,6 +279,7 @@ class GaussianProcess:
         count = len(kernel.lengthscales)
         self._columns = [np.flatnonzero(groups == group) for group in range(count)]
         self._root = math.sqrt(count)
+        self._lines = np.ascontiguousarray((self._root * self._scaled).T)  # (f, n)
         self._spread = count * (groups[:, None] == np.arange(count)).astype(float)  # (f, g)
         covariance = self._covariance(self._scaled)
         np.fill_diagonal(covariance, 1 + kernel.noise)
@@ -300,6 +303,11 @@ class GaussianProcess:
         white = cross @ self._whiten.T
         variance = 1 - np.einsum("mn,mn->m", white, white)
         return self.mean + cross @ self._alpha, np.maximum(variance, 0.0)
+
+    def fitted(self) -> Array:
+        """(n,) the posterior mean at the data."""
+        # Of a copy products come out as in `predict`, to the last digit.
+        return np.asarray(self.mean + self._covariance(self._scaled.copy()) @ self._alpha)
 
     def cross(self, features: Array) -> Array:
         """(m, n) prior covariances of rows with the data."""
@@ -357,26 +365,31 @@ class GaussianProcess:
 
     def _covariance(self, scaled: Array) -> Array:
         """(m, n) prior covariances of rows (m, f), divided by the lengthscales, with the data."""
-        joint = _matern(squared_distances(scaled, self._scaled))
-        if self.kernel.additive == 0:
-            return joint
-        total = np.zeros_like(joint)
-        # Some rows at a time, in one piece of memory that stays in the cache: twice as fast.
-        kept = np.empty((min(ROWS_AT_ONCE, len(joint)), joint.shape[1]))
-        for first in range(0, len(joint), ROWS_AT_ONCE):
-            part = scaled[first : first + ROWS_AT_ONCE]
-            self._add_effects(part, total[first : first + ROWS_AT_ONCE], kept[: len(part)])
-        return self._mixed(joint, total)
+        result: Array = scaled @ self._scaled.T
+        sizes, own_sizes = squared_lengths(scaled), squared_lengths(self._scaled)
+        # Some rows at a time, in pieces of memory that stay in the cache: twice as fast.
+        pieces = np.empty((3, min(ROWS_AT_ONCE, len(result)), result.shape[1]))
+        for first in range(0, len(result), ROWS_AT_ONCE):
+            rows = slice(first, first + ROWS_AT_ONCE)
+            part = result[rows]
+            joint, effects, spare = pieces[:, : len(part)]
+            _matern(from_products(part, sizes[rows], own_sizes, joint), spare)
+            if self.kernel.additive != 0:
+                effects[...] = 0.0
+                self._add_effects(scaled[rows], effects, spare)
+                self._mixed(joint, effects)
+            part[...] = joint
+        return result
 
     def _add_effects(self, scaled: Array, total: Array, squares: Array) -> None:
         """Adds the effects of all groups to `total`; `squares` is memory of its shape to use."""
-        a, b = self._root * scaled, self._root * self._scaled
+        a, b = np.ascontiguousarray((self._root * scaled).T), self._lines
         for own in self._columns:
             if len(own) == 1:
-                np.subtract.outer(a[:, own[0]], b[:, own[0]], out=squares)
+                np.subtract.outer(a[own[0]], b[own[0]], out=squares)
                 squares *= squares
             else:
-                squares[...] = squared_distances(a[:, own], b[:, own])
+                squares[...] = squared_distances(a[own].T, b[own].T)
             total += _effects(squares)
 
     def _mixed(self, joint: Array, effects: Array) -> Array:
@@ -407,18 +420,10 @@ class GaussianProcess:
         )
 
 
-def squared_distances(a: Array, b: Array) -> Array:
-    """Squared Euclidean distances of the rows of (n, f) and (m, f), as (n, m)."""
-    squares: Array = np.add.outer(np.einsum("nf,nf->n", a, a), np.einsum("mf,mf->m", b, b))
-    squares -= 2 * (a @ b.T)
-    np.maximum(squares, 0.0, out=squares)
-    return squares
-
-
-def _matern(squares: Array) -> Array:
-    """Matern-5/2 at squared distances, which it overwrites."""
+def _matern(squares: Array, spare: Array | None = None) -> Array:
+    """Matern-5/2 at squared distances, which it overwrites; `spare` is memory of their shape."""
     squares *= 5
-    root = np.sqrt(squares)
+    root = np.sqrt(squares, out=spare)
     squares /= 3
     squares += root
     squares += 1
@@ -436,7 +441,7 @@ def _matern_slope(squares: Array) -> Array:
 def _effects(squares: Array) -> Array:
     """The kernel of the additive part at squared distances, which it overwrites."""
     squares += 1
-    return np.reciprocal(squares, out=squares)
+    return np.divide(1.0, squares, out=squares)  # half the time of `np.reciprocal`
 
 
 def _profiled_mean(inverse: Array, targets: Array) -> float:

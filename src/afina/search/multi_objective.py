@@ -15,11 +15,11 @@ from afina.search import sobol
 from afina.search.acquisition import Acquisition, LogExpectedImprovement, maximise
 from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.search.candidates import SAME, Geometry, Values, encoded, geometry_of
+from afina.search.distances import squared_distances
 from afina.search.gaussian_process import (
     GaussianProcess,
     fit_once,
     representatives,
-    squared_distances,
 )
 from afina.search.hypervolume_improvement import LogExpectedHypervolumeImprovement
 from afina.search.threads import one_blas_thread

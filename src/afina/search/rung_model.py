@@ -14,7 +14,7 @@ from scipy.special import log_ndtr, ndtri
 from afina.search.acquisition import maximise
 from afina.search.base import Situation
 from afina.search.candidates import SAME, encoded, geometry_of
-from afina.search.gaussian_process import squared_distances
+from afina.search.distances import squared_distances
 from afina.search.rung_process import Rows, RungKernel, RungProcess, fit_rungs
 from afina.search.rungs import Board, Stage, tells
 from afina.search.threads import one_blas_thread

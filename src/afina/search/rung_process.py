@@ -33,13 +33,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from afina.search.distances import squared_distances
 from afina.search.gaussian_process import (
     LENGTHSCALE_BOUNDS,
     LENGTHSCALE_LOG_MEAN,
     LENGTHSCALE_LOG_SD,
     Groups,
     minimum,
-    squared_distances,
 )
 
 Array = NDArray[np.float64]
