@@ -96,6 +96,7 @@ class Ledger:
         self.spending = Spending(budget or Budget())
         self._space: Space | None = None
         self._header_to_write: Header | None = None
+        self._begun = False
         self._header = self._open_header(seed)
         self.seed = self._header.seed
         self._state = algorithm.init()
@@ -215,11 +216,13 @@ class Ledger:
 
     def begin(self) -> None:
         """Takes the project for this process and writes the header, if that is still to do."""
+        if self._begun:
+            return
         if self.store.header() is None:
             self.store.begin(self._header)
         elif self._header_to_write is not None:
             self.store.set_header(self._header_to_write)
-        self._header_to_write = None
+        self._begun = True
 
     def next(self) -> Trial | Wait | Done:
         """Hands out the next trial: one that waits to be run again, else a new one."""
