@@ -1,3 +1,4 @@
+import itertools
 import math
 import statistics
 
@@ -149,6 +150,28 @@ def test_a_distribution_that_has_shrunk_to_a_point_is_replaced_by_a_larger_one()
     done = run(search, sphere, space, 900)
     populations = {g.distribution.population for g in done.state.generations}
     assert max(populations) > 4
+
+
+def test_a_distribution_that_grows_beyond_all_numbers_is_replaced():
+    """Where choices decide next to everything, the steps of numbers may grow without bounds."""
+    space = Space(
+        (
+            Int("a", 1, 6),
+            Choice("b", list("pqr")),
+            Boolean("c"),
+            Float("d", 0.0, 1.0, step=0.1),
+        )
+    )
+    calls = itertools.count()
+
+    def loss(values):
+        if next(calls) % 11 == 5:
+            return math.nan
+        numbers = (values["a"] / 50 - 0.2) ** 2 + (values["d"] / 50 - 0.2) ** 2
+        return 0.3 * values["c"] + "pqr".index(values["b"]) / 7 + numbers
+
+    done = run(CMAES(seed=1), loss, space, 400)
+    assert len(done.trials) == 396  # all there are
 
 
 def test_a_space_that_grows_starts_a_new_distribution_at_the_best_trial():

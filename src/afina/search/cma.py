@@ -120,8 +120,9 @@ class Distribution:
             self._optimizer.reseed_rng(seed)
             return self._optimizer.ask()
 
-    def after(self, solutions: Sequence[Any], losses: Sequence[float]) -> Distribution:
-        """The next distribution, given the draws of a whole generation and their losses."""
+    def after(self, solutions: Sequence[Any], losses: Sequence[float]) -> Distribution | None:
+        """The next distribution, given the draws of a whole generation and their losses; None if
+        that has grown beyond all numbers, as it may where every draw is as good as any."""
         # Ranks in place of losses: nothing depends on units, and failures can take part.
         ranks = np.argsort(np.argsort(losses, kind="stable"), kind="stable")
         key = hashlib.blake2b(self.key)
@@ -131,7 +132,12 @@ class Distribution:
             key.update(rank.to_bytes(8, "big"))
         with _drawing:
             optimizer = _copied(self._optimizer)
-        optimizer.tell([(solution, float(r)) for solution, r in zip(solutions, ranks, strict=True)])
+        pairs = [(solution, float(r)) for solution, r in zip(solutions, ranks, strict=True)]
+        try:
+            with np.errstate(all="ignore"):
+                optimizer.tell(pairs)
+        except AssertionError:  # how the library says so
+            return None
         return Distribution(optimizer, self.columns, key.digest())
 
     @property
@@ -333,7 +339,7 @@ class CMAES:
             self._solution(generations, told, row) for told, row in zip(trials, rows, strict=True)
         ]
         after = newest.after(solutions, [told.loss for told in trials])
-        if after.stopped:
+        if after is None or after.stopped:
             rng = np.random.default_rng([self.seed, finished])
             centre, rank = newest.columns.uniform(1, rng), np.zeros(1, dtype=np.intp)
             population = 2 * newest.population
