@@ -10,17 +10,19 @@ import keras
 import numpy as np
 import pytest
 
-from afina.training.fused import Engine, deferred, sparse
+from afina.training import fresh_session
+from afina.training.fused import Engine, Seconds, deferred, sparse
 from afina.training.fused.data import DataCache
-from afina.training.fused.deferred import Missed, can_wait
+from afina.training.fused.deferred import Idling, can_wait
 from afina.training.fused.plan import Plan
 from afina.training.fused.reasons import fit_arguments
 from afina.training.fused.sparse import as_rows
 from afina.training.fused.touches import touches
 
-from .conftest import both, layers, sequential
+from .conftest import both, layers, sequential, train
 from .test_sparse import COUNTS, WIDE, Crowding, X, Y
 
+WEIGHTS = np.linspace(0.1, 2, 60, dtype="float32")
 TRAINING: dict[str, Any] = {"epochs": 3, "batch_size": 16, "validation_split": 0.25}
 
 
@@ -35,7 +37,7 @@ def network(*middle: Any, **kwargs: Any) -> keras.Model:
 
 
 def plan_of(make: Callable[[], keras.Model], x: Any = X, **kwargs: Any) -> Plan:
-    given = fit_arguments((x, Y), {**TRAINING, **kwargs})
+    given = fit_arguments((x, Y[: len(x)]), {**TRAINING, **kwargs})
     assert isinstance(given, dict)
     train, validation = DataCache().parts(given)
     model = make()
@@ -103,8 +105,8 @@ def test_missed_steps_are_made_up_for_as_if_each_had_been_taken(
     betas: tuple[float, float], epsilon: float, done: int
 ) -> None:
     """Beside Adam itself, step by step in double precision, with a rate that changes."""
-    missed = Missed(*betas, epsilon, 300)
-    terms = missed.terms().astype(np.float64)
+    idling = Idling(*betas, epsilon, 300)
+    terms = idling._terms.astype(np.float64)
     rng = np.random.default_rng(0)
     since = np.array([0, done // 2, done - 1, done])
     kernel, momentum = (rng.normal(size=(4, 6)).astype("float32") for _ in range(2))
@@ -121,7 +123,7 @@ def test_missed_steps_are_made_up_for_as_if_each_had_been_taken(
         moved = rate * expected[1] / (np.sqrt(expected[2]) + epsilon)
         expected[0][waiting] -= moved[waiting]
     before = [jax.numpy.asarray(part) for part in (kernel, momentum, velocity)]
-    parts = missed.make_up(before, jax.numpy.asarray(np.float32(sums)), since, done)
+    parts = idling.make_up(before, jax.numpy.asarray(np.float32(sums)), since, done)
     for mine, its in zip(parts[1:], expected[1:], strict=True):
         np.testing.assert_allclose(mine, its, rtol=2e-6, atol=1e-37)
     moved = np.abs(expected[0] - kernel)
@@ -142,13 +144,16 @@ NOT_WAITING: dict[str, Callable[[], Any]] = {
     "no momentum": lambda: keras.optimizers.Adam(beta_1=0.0),
     "short memory": lambda: keras.optimizers.Adam(beta_1=0.9, beta_2=0.8),
     "long memory": lambda: keras.optimizers.Adam(beta_1=0.999, beta_2=0.9999),
+    "next to no end": lambda: keras.optimizers.Adam(beta_1=0.9874, beta_2=0.99999),
     "many terms": lambda: keras.optimizers.Adam(beta_1=0.94, beta_2=0.9),
 }
 
 
 @pytest.mark.parametrize("name", [*WAITING, *NOT_WAITING])
 def test_only_adam_of_a_memory_that_few_terms_describe_waits(name: str) -> None:
-    assert can_wait({**WAITING, **NOT_WAITING}[name]()) == (name in WAITING)
+    model = network(optimizer={**WAITING, **NOT_WAITING}[name]())
+    model.optimizer.build(model.trainable_variables)
+    assert can_wait(model) == (name in WAITING)
 
 
 # -- trainings ------------------------------------------------------------------------------------
@@ -173,7 +178,7 @@ WAYS: dict[str, tuple[Callable[[], keras.Model], Any, dict[str, Any]]] = {
         X,
         {"callbacks": lambda: [keras.callbacks.LearningRateScheduler(lambda i, rate: rate / 2)]},
     ),
-    "weights": (lambda: network(), X, {"sample_weight": np.linspace(0.1, 2, 60, dtype="float32")}),
+    "weights": (lambda: network(), X, {"sample_weight": WEIGHTS}),
 }
 
 
@@ -181,7 +186,7 @@ WAYS: dict[str, tuple[Callable[[], keras.Model], Any, dict[str, Any]]] = {
 def test_a_kernel_whose_rows_wait_is_trained_as_in_fit(name: str) -> None:
     make, x, kwargs = WAYS[name]
     sizes = {key: value for key, value in kwargs.items() if key == "batch_size"}
-    assert plan_of(make, x, **sizes).touched
+    assert plan_of(make, x, **sizes).row_room
     both(make, x, Y, engine=Engine(), tolerance=2e-6, **{**TRAINING, **kwargs})
 
 
@@ -207,11 +212,11 @@ def test_callbacks_find_every_row_up_to_date() -> None:
 def test_a_batch_that_touches_more_rows_than_were_allowed_for_gets_another_program(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sparse, "TOUCH_SPREADS", -4.0)
+    monkeypatch.setattr(sparse, "COLUMN_SPREADS", -4.0)
     x = COUNTS.copy()
     x[5, ::9] = 1  # more words than 64
     engine = Engine()
-    assert plan_of(network, x).touched == 64
+    assert plan_of(network, x).row_room == 64
     kwargs = {**TRAINING, "callbacks": lambda: [Crowding()]}
     both(network, x, Y, engine=engine, tolerance=2e-6, **kwargs)
     assert engine.programs.compiled > 1
@@ -224,7 +229,44 @@ def frozen() -> keras.Model:
     return model
 
 
+def looked_at_by_the_loss() -> keras.Model:
+    dense = layers.Dense(5, activation="relu")
+
+    def loss(y_true: Any, y_pred: Any) -> Any:
+        error = keras.ops.mean(keras.ops.square(y_true - y_pred))
+        return error + 0.01 * keras.ops.sum(keras.ops.square(dense.kernel))
+
+    return sequential(dense, columns=WIDE, loss=loss)
+
+
+class Tied(keras.layers.Layer):  # type: ignore[misc]
+    """Multiplies by another layer's kernel, turned round."""
+
+    def __init__(self, other: Any) -> None:
+        super().__init__()
+        self.other = other
+
+    def call(self, inputs: Any) -> Any:
+        return inputs @ keras.ops.transpose(self.other.kernel)
+
+
+def looked_at_by_a_layer() -> keras.Model:
+    dense = layers.Dense(5, activation="relu")
+    return sequential(dense, Tied(dense), columns=WIDE)
+
+
+def with_a_note() -> keras.Model:
+    """Its optimizer has a variable more than Keras' own."""
+    model = network(optimizer="adam")
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer.note = model.optimizer.add_variable((), name="note")
+    return model
+
+
 TOUCHING_ALL: dict[str, Callable[[], keras.Model]] = {
+    "a loss that looks": looked_at_by_the_loss,
+    "a layer that looks": looked_at_by_a_layer,
+    "a variable more": with_a_note,
     "regularizer": lambda: sequential(layers.Dense(4, kernel_regularizer="l2"), columns=WIDE),
     "constraint": lambda: sequential(layers.Dense(4, kernel_constraint="non_neg"), columns=WIDE),
     "frozen": frozen,
@@ -235,19 +277,61 @@ TOUCHING_ALL: dict[str, Callable[[], keras.Model]] = {
 
 @pytest.mark.parametrize("name", TOUCHING_ALL)
 def test_kernels_with_rows_that_move_by_themselves_do_not_wait(name: str) -> None:
-    assert not plan_of(TOUCHING_ALL[name]).touched
+    assert not plan_of(TOUCHING_ALL[name]).row_room
     both(TOUCHING_ALL[name], X, Y, engine=Engine(), tolerance=2e-6, **TRAINING)
+
+
+def test_a_last_batch_is_filled_up_with_rows_that_there_are() -> None:
+    """A row of nothing but zeros may have no loss, which no weight of 0 takes away."""
+    full = X[(X != 0).any(axis=1)][:45]
+    positive = keras.initializers.RandomUniform(0.5, 1.0, seed=1)
+
+    def make() -> keras.Model:
+        last = layers.Dense(1, kernel_initializer=positive, bias_initializer=below)
+        inputs = keras.Input((WIDE,))
+        model = keras.Model(inputs, last(layers.Dense(5, kernel_initializer=positive)(inputs)))
+        model.compile(keras.optimizers.Adam(0.001), "poisson")
+        return model
+
+    below = keras.initializers.Constant(-0.05)
+    kwargs = {**TRAINING, "batch_size": 32, "validation_split": 0.0, "sample_weight": WEIGHTS[:45]}
+    plan = plan_of(make, full, batch_size=32, validation_split=0.0)
+    assert plan.fills
+    assert plan.row_room
+    fused, _ = both(make, full, np.abs(Y[:45]), engine=Engine(), tolerance=2e-6, **kwargs)
+    assert np.isfinite(fused.logs["loss"]).all()
+
+
+def test_layers_frozen_without_compiling_anew_fail_as_in_fit() -> None:
+    class Freezing(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.model.layers[1].trainable = epoch == 0
+
+    def make() -> keras.Model:
+        return network(layers.Dense(3))
+
+    with pytest.raises(ValueError, match="optimizer"):
+        train(Engine().fit, make, X, Y, callbacks=lambda: [Freezing()], **TRAINING)
+
+
+def test_nothing_is_kept_of_what_a_training_touched() -> None:
+    engine = Engine()
+    fresh_session()
+    model = network()
+    training = engine.training(model, (X, Y), {**TRAINING, "verbose": 0}, Seconds())
+    training.run()
+    assert training._touches is None
 
 
 def test_small_kernels_and_batches_that_name_most_rows_do_not_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert plan_of(network).touched
+    assert plan_of(network).row_room
     with monkeypatch.context() as patch:
         patch.setattr(deferred, "LARGEST_SHARE", 0.01)
-        assert not plan_of(network).touched
+        assert not plan_of(network).row_room
     with monkeypatch.context() as patch:
         patch.setattr(deferred, "LARGEST_BYTES", 1000)
-        assert not plan_of(network).touched
+        assert not plan_of(network).row_room
     monkeypatch.setattr(deferred, "LEAST", 2**17)
-    assert not plan_of(network).touched
+    assert not plan_of(network).row_room

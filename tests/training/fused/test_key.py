@@ -58,7 +58,8 @@ def every_part(rate: float) -> keras.Model:
     hidden = layers.Dense(4, "relu", kernel_regularizer="l2", bias_constraint="max_norm")(inputs)
     hidden = layers.Dropout(0.3)(layers.BatchNormalization()(hidden)) * 2
     hidden = hidden + keras.ops.mean(hidden, axis=-1, keepdims=True)
-    inner = keras.Sequential([keras.Input((4,)), layers.Dense(4), layers.LayerNormalization()])
+    constant = layers.Dense(4, bias_initializer=keras.initializers.Constant(0.1))
+    inner = keras.Sequential([keras.Input((4,)), constant, layers.LayerNormalization()])
     turned = layers.Bidirectional(layers.LSTM(2))(layers.Reshape((2, 2))(inner(hidden)))
     model = keras.Model(inputs, layers.Dense(1)(layers.PReLU()(turned)))
     model.compile(

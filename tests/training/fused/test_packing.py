@@ -13,7 +13,8 @@ import pytest
 
 from afina.training.fused import Engine
 from afina.training.fused.data import DataCache
-from afina.training.fused.packing import LARGEST, NUMBERWISE, packer_of
+from afina.training.fused.numberwise import NUMBERWISE
+from afina.training.fused.packing import LARGEST, packer_of
 from afina.training.fused.program import State
 from afina.training.fused.reasons import fit_arguments
 
@@ -139,3 +140,14 @@ def test_gradients_are_not_laid_end_to_end_by_masked_loads() -> None:
     text = slot.program.train.as_text()
     assert re.search(r"f32\[\d+\]\S* dynamic-update-slice\(", text)
     assert not re.search(r"f32\[\d+\]\S* concatenate\(", text)
+
+
+def test_a_rate_that_is_a_function_packs_nothing_and_trains_as_in_fit() -> None:
+    def make() -> keras.Model:
+        return dense(optimizer=keras.optimizers.Adam(lambda: 0.01))
+
+    x, y = arrays()
+    model = make()
+    model.optimizer.build(model.trainable_variables)
+    assert packer_of(model) is None
+    both(make, x, y, epochs=2)

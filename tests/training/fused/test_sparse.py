@@ -267,6 +267,13 @@ def looking() -> keras.Model:
     return model
 
 
+def twice_within() -> keras.Model:
+    """The layer is used again in a model within the model."""
+    layer = layers.Dense(WIDE)
+    within = keras.Sequential([keras.Input((WIDE,)), layer])
+    return _functional(lambda inputs: layers.Dense(1)(within(layer(inputs))))
+
+
 MORE: dict[str, tuple[Callable[[], keras.Model], Any]] = {
     "dropout first": (
         lambda: sequential(layers.Dropout(0.2), layers.Dense(3), columns=WIDE),
@@ -293,6 +300,7 @@ MORE: dict[str, tuple[Callable[[], keras.Model], Any]] = {
     "inputs are an output": (lambda: _autoencoder(), X),
     "an axis is added": (dense_on_a_column, X),
     "used twice": (twice, X),
+    "used again within": (twice_within, X),
     "low rank": (with_lora, X),
     "another call": (patched, X),
     "a loss that looks": (looking, X),

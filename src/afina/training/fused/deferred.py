@@ -33,6 +33,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from afina.training.fused.key import is_all_kerass
+from afina.training.fused.numberwise import is_numberwise
 from afina.training.fused.sparse import Rows
 from afina.training.fused.touches import Touched
 
@@ -56,36 +58,52 @@ LONGEST = 1024
 """Missed steps up to which movements are added up."""
 
 
-def room_for(model: keras.Model, dense: Any, rows: Rows, batch_size: int) -> int:
+def room_for(model: keras.Model, dense: Any | None, rows: Rows, batch_size: int) -> int:
     """How many rows of the kernel a batch may touch; 0 where updates are not deferred.
 
     Args:
-        model: Compiled and built, with an optimizer that treats each number by itself.
-        dense: The layer that reads the inputs.
+        model: Compiled and built.
+        dense: The layer that reads the inputs; None if several do.
         rows: The inputs, as they are trained with.
         batch_size: How many of them make a step.
     """
-    kernel = dense.kernel
-    if not can_wait(model.optimizer) or math.prod(kernel.shape) < LEAST:
+    if dense is None:
         return 0
-    if kernel.dtype != "float32" or kernel.constraint or kernel.regularizer:
+    kernel = dense.kernel
+    if math.prod(kernel.shape) < LEAST or kernel.dtype != "float32":
+        return 0
+    if kernel.constraint or kernel.regularizer or not can_wait(model):
         return 0
     if not any(each is kernel for each in model.trainable_variables):
         return 0
-    touched = rows.touched(batch_size)
+    row_room = rows.column_room(batch_size, LARGEST_SHARE * rows.width)
     steps = -(-rows.shape[0] // batch_size)
-    if 4 * steps * (2 * touched + 3 * rows.room(batch_size)) > LARGEST_BYTES:
+    if 4 * steps * (2 * row_room + 3 * rows.room(batch_size)) > LARGEST_BYTES:
         return 0
-    return touched if touched <= LARGEST_SHARE * rows.width else 0
+    return row_room
 
 
-def can_wait(optimizer: Any) -> bool:
-    """Whether this is Adam, with settings for which a few terms give what was missed."""
+def can_wait(model: keras.Model) -> bool:
+    """Whether rows of a kernel of the model's may wait for their updates.
+
+    It must be all Keras' own, as code of the user's may read the whole kernel within a step; its
+    optimizer Adam, as Keras builds it, with settings for which a few terms give what was missed.
+    """
+    optimizer = model.optimizer
     if type(optimizer) is not keras.optimizers.Adam or optimizer.amsgrad:
         return False
     if optimizer.weight_decay or optimizer.epsilon <= 0:
         return False
-    return _terms(float(optimizer.beta_1), float(optimizer.beta_2)) is not None
+    if _terms(float(optimizer.beta_1), float(optimizer.beta_2)) is None:
+        return False
+    rate = getattr(optimizer, "_learning_rate", None)
+    moments = [*optimizer._momentums, *optimizer._velocities]
+    known = [optimizer.iterations, *[rate] * isinstance(rate, keras.Variable), *moments]
+    if len(moments) != 2 * len(model.trainable_variables):  # frozen, but not compiled since
+        return False
+    if set(map(id, optimizer.variables)) != set(map(id, known)):
+        return False
+    return is_numberwise(model) and is_all_kerass(model)
 
 
 def _terms(beta_1: float, beta_2: float) -> NDArray[np.float64] | None:
@@ -95,24 +113,28 @@ def _terms(beta_1: float, beta_2: float) -> NDArray[np.float64] | None:
     """
     if not 0 < beta_1 < math.sqrt(beta_2) < 1:
         return None
-    j = np.arange(1, LONGEST + 1)
-    decay, d = beta_1**j, 1 - beta_2 ** (j / 2)
-    # Where epsilon is nothing, which is where most terms are needed.
-    movement = (beta_1 / math.sqrt(beta_2)) ** j
-    left = np.cumsum(movement[::-1])[::-1]
-    steps = int(np.searchsorted(-left, -EXACT * left[0]))
-    if steps == LONGEST:
+    # Where epsilon is nothing, which is where most terms are needed, steps count in this ratio.
+    ratio = beta_1 / math.sqrt(beta_2)
+    steps = math.ceil(math.log(EXACT) / math.log(ratio))
+    if steps > LONGEST:
         return None
+    j = np.arange(1, steps + 1)
+    decay, d = beta_1**j, 1 - beta_2 ** (j / 2)
+    whole = (ratio**j).sum()
     for count in range(1, MOST_TERMS + 1):
-        if (movement * d**count).sum() <= EXACT * left[0]:
-            powers: NDArray[np.float64] = d[:steps, None] ** np.arange(count)
-            return decay[:steps, None] * powers
+        if (ratio**j * d**count).sum() <= EXACT * whole:
+            powers: NDArray[np.float64] = d[:, None] ** np.arange(count)
+            return decay[:, None] * powers
     return None
 
 
 @dataclass(frozen=True)
-class Missed:
-    """What rows miss of Adam's steps."""
+class Idling:
+    """How numbers without a gradient move on under Adam, and the sums that tell how far.
+
+    The sums have a row for each step that may have been a row's last one, (waits - 1 + steps,
+    terms) with as many waits as matter; the first are for steps before the epoch.
+    """
 
     beta_1: float
     beta_2: float
@@ -121,30 +143,51 @@ class Missed:
     """In an epoch."""
 
     @classmethod
-    def of(cls, optimizer: Any, steps: int) -> Missed:
+    def of(cls, optimizer: Any, steps: int) -> Idling:
         """Of an optimizer as `can_wait` accepts it."""
         betas = float(optimizer.beta_1), float(optimizer.beta_2)
         return cls(*betas, float(optimizer.epsilon), steps)
 
-    def terms(self) -> NDArray[np.float32]:
-        """b1^j d_j^n, from the longest wait that matters to one step; (waits, terms)."""
+    @functools.cached_property
+    def _terms(self) -> NDArray[np.float32]:
+        """What a step adds to the sums of the last `waits` steps, the longest wait first."""
         terms = _terms(self.beta_1, self.beta_2)
         assert terms is not None, "can_wait has looked"
         return terms[::-1].astype(np.float32)
 
+    def begin(self) -> Any:
+        """The sums before the first step, in a program: nothing has been missed."""
+        from jax import numpy as jnp
+
+        waits, count = self._terms.shape
+        return jnp.zeros((waits + self.steps, count), "float32")
+
+    def add(self, sums: Any, number: Any, rate: Any) -> Any:
+        """The sums after one more step, in a program.
+
+        Args:
+            sums: Before it.
+            number: The step's, from 1.
+            rate: Its learning rate with Adam's bias corrections.
+        """
+        from jax import lax
+
+        recent = lax.dynamic_slice(sums, (number - 1, 0), self._terms.shape)
+        return lax.dynamic_update_slice(sums, recent + rate * self._terms, (number - 1, 0))
+
     def make_up(self, parts: Sequence[Any], sums: Any, since: Any, done: Any) -> list[Any]:
-        """Rows of the kernel and its moments with what they have missed, within a program.
+        """Rows of the kernel and its moments with what they have missed, in a program.
 
         Args:
             parts: Kernel, momentum and velocity, (rows, units).
-            sums: As `Deferral.next` adds them up.
-            since: The step that touched each row last.
-            done: The steps done.
+            sums: After the steps done.
+            since: The step that touched each row last, 0 for none.
+            done: How many steps are done.
         """
         from jax import numpy as jnp
 
         kernel, momentum, velocity = parts
-        waits, count = self.terms().shape
+        waits, count = self._terms.shape
         terms = sums.at[since + (waits - 1)].get(mode="promise_in_bounds")
         missed = np.arange(self.steps + 1)
         decays = [
@@ -198,7 +241,7 @@ class Ending:
     A small program of its own, the same for all models with such a kernel.
     """
 
-    missed: Missed
+    idling: Idling
     places: Places
 
     def __call__(self, state: Sequence[Any], sums: Any, last: Any) -> tuple[Any, ...]:
@@ -209,7 +252,7 @@ class Ending:
             sums: Likewise.
             last: The step that touched each of the kernel's rows last.
         """
-        parts = _make_up_all()(self.missed, self.places.parts(state), sums, last)
+        parts = _make_up_all()(self.idling, self.places.parts(state), sums, last)
         return self.places.put(state, parts)
 
 
@@ -217,8 +260,8 @@ class Ending:
 def _make_up_all() -> Any:
     import jax
 
-    def make_up(missed: Missed, parts: Any, sums: Any, last: Any) -> Any:
-        return missed.make_up(parts, sums, last, missed.steps)
+    def make_up(idling: Idling, parts: Any, sums: Any, last: Any) -> Any:
+        return idling.make_up(parts, sums, last, idling.steps)
 
     return jax.jit(make_up, static_argnums=0, donate_argnums=1)
 
@@ -236,16 +279,10 @@ class Deferral:
         self.ending = ending
 
     def begin(self) -> Any:
-        """The sums over missed steps, by the step that touched a row last: none missed yet.
+        """The sums before the first step."""
+        return self.ending.idling.begin()
 
-        Row `len(Missed.terms()) - 1 + s` is for rows last touched in step s.
-        """
-        from jax import numpy as jnp
-
-        waits, count = self.ending.missed.terms().shape
-        return jnp.zeros((waits + self.ending.missed.steps, count), "float32")
-
-    def next(self, sums: Any, optimizer: Sequence[Any], number: Any) -> Any:
+    def add(self, sums: Any, optimizer: Sequence[Any], number: Any) -> Any:
         """The sums after one more step.
 
         Args:
@@ -253,12 +290,7 @@ class Deferral:
             optimizer: The optimizer's arrays before it, as `fetch` gives them.
             number: The step's, from 1.
         """
-        from jax import lax
-
-        terms = self.ending.missed.terms()
-        recent = lax.dynamic_slice(sums, (number - 1, 0), terms.shape)
-        recent = recent + self._rate(optimizer) * terms
-        return lax.dynamic_update_slice(sums, recent, (number - 1, 0))
+        return self.ending.idling.add(sums, number, self._rate(optimizer))
 
     def _rate(self, optimizer: Sequence[Any]) -> Any:
         """The learning rate of the next step with Adam's bias corrections."""
@@ -285,7 +317,7 @@ class Deferral:
             array.at[touched.rows].get(mode="clip", indices_are_sorted=True)
             for array in self.ending.places.parts(state)
         ]
-        parts = self.ending.missed.make_up(parts, sums, touched.since, number - 1)
+        parts = self.ending.idling.make_up(parts, sums, touched.since, number - 1)
         # Else XLA works the rows out anew for every non-zero that reads them.
         parts[0] = lax.optimization_barrier(parts[0])
         return self.ending.places.put(state, parts)
@@ -303,6 +335,7 @@ class Deferral:
         places = self.ending.places
         # All are worked out before the first is overwritten, which is then done in place.
         parts = lax.optimization_barrier(places.parts(after))
+        # Padding repeats a number, but of a row that is not there: it is dropped.
         stored = [
             array.at[touched.rows].set(
                 part, mode="drop", indices_are_sorted=True, unique_indices=True

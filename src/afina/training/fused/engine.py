@@ -14,7 +14,7 @@ import keras
 from afina.training.fused import reasons
 from afina.training.fused.data import DataCache, Samples
 from afina.training.fused.key import program_key
-from afina.training.fused.packing import packer_of
+from afina.training.fused.packing import Packer, packer_of
 from afina.training.fused.plan import Plan
 from afina.training.fused.program import Functions, Program, State, compile_both, lower
 from afina.training.fused.sparse import first_dense
@@ -195,22 +195,20 @@ class Engine:
 
         def make() -> Program:
             alone = self.one_thread and device.platform == "cpu"
-            packer = None
-            if device.platform == "cpu":
-                dense = first_dense(model) if plan.touched else None
-                kernel = None if dense is None else dense.kernel
-                steps = -(-rows // plan.batch_size)
-                packer = packer_of(model, kernel, touched=plan.touched, steps=steps)
-            functions = Functions(model, train, validation, plan, packer)
             try:
                 with seconds.counted("trace"):
-                    lowered = lower(functions, state, train, validation, rows=rows, device=device)
+                    packer = _packer(model, plan, rows) if device.platform == "cpu" else None
+                    functions = Functions(model, train, validation, plan, packer)
+                    try:
+                        lowered = lower(
+                            functions, state, train, validation, rows=rows, device=device
+                        )
+                    finally:
+                        functions.forget()
             except Exception as error:
                 first = (str(error).strip() or type(error).__name__).splitlines()[0]
                 message = f"the train step cannot become one program: {first}"
                 raise CannotFuseError(message) from error
-            finally:
-                functions.forget()
             with seconds.counted("compile"), stage.left():
                 return compile_both(lowered, one_thread=alone, packer=packer)
 
@@ -240,3 +238,10 @@ class Engine:
         """Whether the model can do with the data as they are, by their non-zeros perhaps."""
         sparse = any(part is not None and part.arrays.is_sparse for part in parts)
         return not sparse or first_dense(model) is not None
+
+
+def _packer(model: keras.Model, plan: Plan, rows: int) -> Packer | None:
+    """For a program that takes so many samples at a time."""
+    dense = first_dense(model) if plan.row_room else None
+    kernel, steps = None if dense is None else dense.kernel, -(-rows // plan.batch_size)
+    return packer_of(model, kernel, row_room=plan.row_room, steps=steps)

@@ -131,6 +131,7 @@ class Group:
         metrics = [state.metrics for state in states]
         draws = np.random.default_rng(0)
         orders = np.stack([draws.permutation(rows).astype(np.int32) for _ in states])
+        touches = first.touches(orders[0])  # which may change the plan
         alone = self.engine.program(
             first.model,
             first.train,
@@ -143,7 +144,6 @@ class Group:
         ones, manys = [], []
         try:
             together = self._program(self.members[0], first.plan, rows, validation).train
-            touches = first.touches(orders[0])
             for _ in range(3):
                 own = jax.tree.map(jax.numpy.copy, arrays[0])  # the program uses them up
                 single = functools.partial(alone.epoch, first.device)
@@ -151,6 +151,8 @@ class Group:
                 manys.append(_timed(together, arrays, metrics, leaves, orders))
         except Exception:  # no batched form, or no memory for so many
             return 0.0
+        finally:
+            first.forget_touches()
         return len(states) * min(ones) / min(manys)
 
     # -- the epochs -----------------------------------------------------------------------------
@@ -243,7 +245,7 @@ class Group:
             CannotFuseError: It cannot be traced.
         """
         width, one_thread = self.width, self.engine.one_thread
-        plan = replace(plan, touched=0)
+        plan = replace(plan, row_room=0)
         known = self._programs.get((width, plan, rows))
         if known is not None:
             return known

@@ -183,6 +183,11 @@ def layers_of(model: keras.Model) -> Sequence[Any]:
     return list(model._flatten_layers())
 
 
+def parts_of(operation: Any) -> Sequence[Any]:
+    """An operation of a graph, and the layers within it if it is a layer."""
+    return layers_of(operation) if isinstance(operation, keras.Layer) else [operation]
+
+
 def graph_of(model: keras.Model) -> tuple[list[Any], list[Any], list[Any]]:
     """Inputs, outputs and calls of layers of a built stock model; nothing where it has no graph."""
     graph = getattr(model, "_functional", None) or model

@@ -149,7 +149,10 @@ def _has_hidden_settings(optimizer: Any) -> bool:
 def _is_plain(value: Any) -> bool:
     """Whether a configuration speaks of Keras' own parts only, and in plain values."""
     if isinstance(value, Mapping):
-        if set(value) == {"value"} or value.get("class_name") in ("__lambda__", "function"):
+        # A function of the user's; a number is what Keras' own `Constant` begins with.
+        if set(value) == {"value"} and not isinstance(value["value"], bool | int | float):
+            return False
+        if value.get("class_name") in ("__lambda__", "function"):
             return False
         module = value.get("module")
         if isinstance(module, str) and module.partition(".")[0] != "keras":

@@ -178,6 +178,7 @@ class Training:
                     break
             finished = True
         finally:
+            self.forget_touches()
             if given["epochs"] > 0:
                 model.optimizer.finalize_variable_values(model.trainable_weights)
             if finished:
@@ -237,8 +238,7 @@ class Training:
 
         inputs = work.inputs
         if work.kind == "train":
-            with self.seconds.counted("train"), stage.left():
-                inputs = *inputs, self.touches(work.places)
+            inputs = *inputs, self.touches(work.places)
         program = self._program(self.rows if work.places is None else len(work.places))
         function = program.validate
         if work.kind == "train":
@@ -254,17 +254,23 @@ class Training:
 
         A batch that touches more than were allowed for gets a program that has room for it.
         """
-        if not self.plan.touched:
+        if not self.plan.row_room:
             return None
-        rows = self.train.arrays.leaves[0]
-        while True:
-            plan = self.plan
-            sizes = plan.batch_size, plan.room, plan.touched
-            found = touches(rows, order, *sizes, self._touches)
-            if found is not None:
-                self._touches = found
-                return found
-            self.plan = replace(plan, touched=2 * plan.touched)
+        self._make_room(order)
+        rows, order = self.train.arrays.leaves[0], self.plan.filled(order)
+        with self.seconds.counted("train"), stage.left():
+            while True:
+                plan = self.plan
+                sizes = plan.batch_size, plan.room, plan.row_room
+                found = touches(rows, order, *sizes, self._touches)
+                if found is not None:
+                    self._touches = found
+                    return found
+                self.plan = replace(plan, row_room=2 * plan.row_room)
+
+    def forget_touches(self) -> None:
+        """Lets go of what `touches` has made, which the next call would write over."""
+        self._touches = None
 
     def _chunks(self, order: np.ndarray[Any, Any]) -> Iterator[tuple[Any, Any]]:
         """The data and the row numbers of each call of the training program."""
@@ -283,7 +289,7 @@ class Training:
     def _make_room(self, order: np.ndarray[Any, Any]) -> None:
         """A batch of more non-zeros than were allowed for, which chance all but excludes, gets a
         program that has room for it."""
-        rows = self.train.arrays.leaves[0]
+        rows, order = self.train.arrays.leaves[0], self.plan.filled(order)
         while isinstance(rows, Rows) and not rows.fits(order, self.plan.batch_size, self.plan.room):
             self.plan = self.plan.roomier()
 

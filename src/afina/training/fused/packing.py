@@ -20,33 +20,14 @@ import keras
 import numpy as np
 
 from afina.training.fused import keras_parts
-from afina.training.fused.deferred import Deferral, Ending, Missed, Places
+from afina.training.fused.deferred import Deferral, Ending, Idling, Places
 from afina.training.fused.initializers import quick_initializers
+from afina.training.fused.numberwise import is_numberwise
 from afina.training.fused.touches import Touched
 
 LARGEST = 2**16
 """Numbers in a variable up to which it is put together with others. The program copies it out of
 the long array in each step, which for larger ones takes longer than what compiling it costs."""
-
-NUMBERWISE = (
-    keras.optimizers.SGD,
-    keras.optimizers.RMSprop,
-    keras.optimizers.Adam,
-    keras.optimizers.AdamW,
-    keras.optimizers.Adadelta,
-    keras.optimizers.Adagrad,
-    keras.optimizers.Adamax,
-    keras.optimizers.Ftrl,
-    keras.optimizers.Lion,
-)
-"""Keras' optimizers that treat each number of a variable by itself, with no regard for others.
-Nadam would be one, but it keeps a variable that is not among its variables."""
-
-MEETING = ("clipnorm", "global_clipnorm", "use_ema", "gradient_accumulation_steps")
-"""Settings under which numbers meet, or which keep more than the numbers of one step."""
-
-EXCLUSIONS = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
-"""Where an optimizer keeps which variables do not decay."""
 
 Groups = tuple[tuple[int, ...], ...]
 """Places in a list of arrays: the arrays of each group lie end to end, one alone stays as it is."""
@@ -168,7 +149,7 @@ class Packer:
         model: Compiled and built, as `packer_of` accepts.
         groups: Of its trainable variables.
         kernel: The variable, alone in its group, whose updates are deferred; None for none.
-        touched: How many of its rows a step touches.
+        row_room: How many of its rows a step may touch.
         steps: In an epoch.
 
     Raises:
@@ -181,14 +162,14 @@ class Packer:
         groups: Groups,
         kernel: Any = None,
         *,
-        touched: int = 0,
+        row_room: int = 0,
         steps: int = 0,
     ) -> None:
         self._model = model
         variables = model.trainable_variables
         self._stand_ins = [_stand_in([variables[place] for place in group]) for group in groups]
         self._kernel = kernel
-        self._shape = () if kernel is None else (touched, *kernel.shape[1:])
+        self._shape = () if kernel is None else (row_room, *kernel.shape[1:])
         at = next((i for i, each in enumerate(self._stand_ins) if each is kernel), None)
         if at is not None:
             self._stand_ins[at] = keras.Variable(np.zeros(self._shape, "float32"), name="touched")
@@ -210,7 +191,7 @@ class Packer:
             moments = self._optimizer._momentums[at], self._optimizer._velocities[at]
             ids = [id(each) for each in self._optimizer.variables]
             places = Places(at, *(ids.index(id(each)) for each in moments))
-            ending = Ending(Missed.of(self._optimizer, steps), places)
+            ending = Ending(Idling.of(self._optimizer, steps), places)
             self.deferral = Deferral(self._optimizer, ending)
 
     def train_step(self, state: Any, data: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -231,7 +212,7 @@ class Packer:
                 self._model.optimizer, "stateless_apply", stateless_apply
             )
             stack.enter_context(replaced)
-            if self._kernel is not None:  # the rows touched take its place
+            if self._kernel is not None:  # Keras looks whether what takes its place is as large
                 stack.enter_context(keras_parts.replaced(self._kernel, "_shape", self._shape))
             no_variables: list[Any] = []
             begin = parts.unpack(trainable, jnp), others, no_variables, metrics
@@ -261,29 +242,18 @@ class Packer:
         assert self.deferral is not None
         before = self.deferral.fetch(state, sums, touched, number)
         logs, after = self.train_step(before, data)
-        sums = self.deferral.next(sums, before[2], number)
+        sums = self.deferral.add(sums, before[2], number)
         return logs, self.deferral.store(state, after, touched), sums
 
 
-def is_numberwise(model: keras.Model) -> bool:
-    """Whether a compiled and built model is nothing but its layers, and its optimizer updates each
-    number by itself."""
-    optimizer = model.optimizer
-    if not keras_parts.is_stock_model(model) or type(optimizer) not in NUMBERWISE:
-        return False
-    own = vars(optimizer).keys() & {"update_step", "apply", "stateless_apply"}
-    # Looked up, not asked for: asking leaves a note in the optimizer, which its key would tell.
-    return not own and not any(getattr(optimizer, name, None) for name in MEETING + EXCLUSIONS)
-
-
 def packer_of(
-    model: keras.Model, kernel: Any = None, *, touched: int = 0, steps: int = 0
+    model: keras.Model, kernel: Any = None, *, row_room: int = 0, steps: int = 0
 ) -> Packer | None:
     """What packs a compiled and built model's variables; None where it cannot, or need not, be.
 
     Args:
         model: Compiled and built.
-        kernel, touched, steps: As for `Packer`.
+        kernel, row_room, steps: As for `Packer`.
     """
     if not is_numberwise(model):
         return None
@@ -296,7 +266,7 @@ def packer_of(
             return None
     groups = [(at,) for at in places if at not in small] + [tuple(small)] * bool(small)
     try:
-        return Packer(model, tuple(groups), kernel, touched=touched, steps=steps)
+        return Packer(model, tuple(groups), kernel, row_room=row_room, steps=steps)
     except LookupError:
         return None
 

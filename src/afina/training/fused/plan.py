@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass, replace
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from afina.training.fused import deferred, keras_parts, sparse
 from afina.training.fused.data import Samples
-from afina.training.fused.packing import is_numberwise
 from afina.training.fused.partial import can_be_filled
 
 VALIDATION_BYTES = 64 * 2**20
@@ -30,7 +31,7 @@ class Plan:
 
     validation_room: int = 0
 
-    touched: int = 0
+    row_room: int = 0
     """How many rows of the first layer's kernel a batch may touch; 0 if none wait for that."""
 
     fills: bool = False
@@ -57,14 +58,14 @@ class Plan:
         # Not for dense inputs, which are trained as `fit` trains them to the last bit.
         partial = train.arrays.is_sparse and train.size % size > 0
         fills = partial and can_be_filled(model, size)
-        room = touched = 0
+        room = row_room = 0
         if train.arrays.is_sparse:
             rows = train.arrays.leaves[0]
             room = rows.room(size)
-            if defers and is_numberwise(model):
-                touched = deferred.room_for(model, sparse.first_dense(model), rows, size)
+            if defers:
+                row_room = deferred.room_for(model, sparse.first_dense(model), rows, size)
         if validation is None:
-            return cls(size, size, room, touched=touched, fills=fills)
+            return cls(size, size, room, row_room=row_room, fills=fills)
         merged = validation.batches.batch_size
         if is_mergeable(model):
             merged = max(merged, _merged_size(model, validation))
@@ -74,7 +75,12 @@ class Plan:
             ends = validation.arrays.leaves[0].starts
             cuts = [*range(0, validation.size, merged), validation.size]
             validation_room = max(1, max(int(x) for x in ends[cuts[1:]] - ends[cuts[:-1]]))
-        return cls(size, merged, room, validation_room, touched, fills)
+        return cls(size, merged, room, validation_room, row_room, fills)
+
+    def filled(self, order: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The order of an epoch, with the last row again where the last batch is filled up."""
+        missing = -len(order) % self.batch_size if self.fills else 0
+        return np.pad(order, (0, missing), mode="edge")
 
     def roomier(self) -> Plan:
         """The same with twice the room for a training batch's non-zeros."""

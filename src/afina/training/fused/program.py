@@ -108,7 +108,7 @@ class Functions:
         touches: Touches | None = None,
     ) -> tuple[Any, ...]:
         """One epoch: the state after it, the metrics' variables, and what is logged; with deferred
-        updates also the sums over missed steps, for `Ending`.
+        updates also the sums that `Ending` wants.
 
         Args:
             state: Trainable, non-trainable and the optimizer's arrays.
@@ -132,7 +132,7 @@ class Functions:
             logs, carry = self._step(carry, leaves, *each)
             return carry, logs if self._logs_own[0] else None
 
-        carry: Any = ((*state, metrics), self._waiting())
+        carry: Any = ((*state, metrics), self._progress())
         logs: Any = None
         if steps:
             places = order[: steps * size].reshape(-1, size)
@@ -142,9 +142,9 @@ class Functions:
         if rest:
             last = jax.tree.map(lambda array: array[-1], touched)
             carry, logs = step(carry, (order[steps * size :], None, last))
-        (*after, metrics), waiting = carry
-        missed = () if waiting is None else (waiting[0],)
-        return tuple(after), metrics, self._logs(metrics, logs), *missed
+        (*after, metrics), progress = carry
+        sums = () if progress is None else progress[:1]
+        return tuple(after), metrics, self._logs(metrics, logs), *sums
 
     @property
     def _deferral(self) -> Deferral:
@@ -152,22 +152,23 @@ class Functions:
         assert self.packer.deferral is not None
         return self.packer.deferral
 
-    def _waiting(self) -> Any:
-        """What is known of rows not up to date, and the number of steps; None if all always are."""
-        return (self._deferral.begin(), 0) if self.plan.touched else None
+    def _progress(self) -> Any:
+        """What tells how far rows not up to date would have come, and the number of steps done;
+        None if all rows always are."""
+        return (self._deferral.begin(), 0) if self.plan.row_room else None
 
     def _step(
         self, carry: Any, leaves: Sequence[Any], places: Any, real: Any, touched: Touched | None
     ) -> tuple[Logs, Any]:
-        """One step of an epoch, on the state and `_waiting`."""
-        state, waiting = carry
+        """One step of an epoch, on the state and `_progress`."""
+        state, progress = carry
         if touched is None:
             logs, state = self.train_step(state, leaves, places, real)
-            return logs, (state, waiting)
+            return logs, (state, progress)
         assert self.packer is not None
         batch = touched.batch(places.shape[0])
-        data, _ = self._batch(self._train, leaves, places, batch)
-        sums, done = waiting
+        data = self._data(self._train, leaves, places)
+        sums, done = progress
         with self._feeding(batch), self._filling(real):
             logs, state, sums = self.packer.touching_step(state, sums, data, touched, done + 1)
         return logs, (_as_tuple(state), (sums, done + 1))
@@ -218,22 +219,23 @@ class Functions:
                 return dict(self.model.get_metrics_result())
             return dict(keras_parts.epoch_logs(self.model, logs))
 
-    def _batch(
-        self, samples: Samples, leaves: Any, places: Any, room: int | sparse.Batch
-    ) -> tuple[Any, Any]:
-        """The rows at these places, as `train_step` takes them, and a sparse batch or None.
-
-        `room` is the length of a sparse batch, or the batch itself.
-        """
-        taken: list[Any] = []
+    def _batch(self, samples: Samples, leaves: Any, places: Any, room: int) -> tuple[Any, Any]:
+        """The rows at these places, as `train_step` takes them, and a sparse batch or None."""
         batch = None
-        for leaf, arrays in zip(samples.arrays.leaves, leaves, strict=True):
-            if isinstance(leaf, Rows):
-                batch = sparse.take(arrays, places, room) if isinstance(room, int) else room
-                taken.append(leaf.blank(places.shape[0]))
-            else:
-                taken.append(arrays.at[places].get(mode="promise_in_bounds"))
-        return self._structured(samples, taken), batch
+        if samples.arrays.is_sparse:
+            batch = sparse.take(leaves[0], places, room)
+        return self._data(samples, leaves, places), batch
+
+    def _data(self, samples: Samples, leaves: Any, places: Any) -> Any:
+        """The rows at these places, as `train_step` takes them; nothing in the place of sparse
+        ones, which nobody reads."""
+        taken = [
+            leaf.blank(places.shape[0])
+            if isinstance(leaf, Rows)
+            else arrays.at[places].get(mode="promise_in_bounds")
+            for leaf, arrays in zip(samples.arrays.leaves, leaves, strict=True)
+        ]
+        return self._structured(samples, taken)
 
     def _slice(self, leaves: Any, start: Any, count: int) -> tuple[Any, Any]:
         import jax
@@ -341,9 +343,9 @@ def lower(
     if functions.packer is not None:
         begin = abstract(jax.eval_shape(functions.packer.packing.traced, arrays))
     touches, plan = None, functions.plan
-    if plan.touched:
+    if plan.row_room:
         sparse_rows = train.arrays.leaves[0]
-        touches = blank_touches(sparse_rows, rows, plan.batch_size, plan.room, plan.touched)
+        touches = blank_touches(sparse_rows, rows, plan.batch_size, plan.room, plan.row_room)
     lowered = jax.jit(functions.train, donate_argnums=(0,)).lower(
         begin, inputs[1], abstract(_sized(train, rows, device)), order, abstract(touches)
     )

@@ -38,7 +38,7 @@ SPREADS = 5.0
 """Standard deviations by which the flat array is longer than a batch's mean number of entries."""
 
 
-TOUCH_SPREADS = 4.0
+COLUMN_SPREADS = 4.0
 """The same for the columns that a batch names: one too many means another program, no more."""
 
 BATCHES = 200
@@ -61,7 +61,7 @@ class Rows:
     width: int
     dtype: str
 
-    _touched: dict[int, int] = field(default_factory=dict, compare=False)
+    _column_room: dict[int, int] = field(default_factory=dict, compare=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -98,19 +98,29 @@ class Rows:
         most = float(np.sort(counts)[-batch_size:].sum())
         return max(1, math.ceil(min(likely, most) / 64)) * 64
 
-    def touched(self, batch_size: int) -> int:
-        """How many columns batches of so many rows drawn at random name at most, most likely."""
-        if batch_size not in self._touched:
-            draws = np.random.default_rng(0)
-            found = []
-            for _ in range(BATCHES):
-                rows = draws.choice(self.shape[0], min(batch_size, self.shape[0]), replace=False)
-                parts = [self.columns[self.starts[row] : self.starts[row + 1]] for row in rows]
-                found.append(len(np.unique(np.concatenate(parts))))
-            likely = float(np.mean(found) + TOUCH_SPREADS * np.std(found))
-            most = min(likely, self.width, self.room(batch_size))
-            self._touched[batch_size] = max(1, math.ceil(most / 64)) * 64
-        return self._touched[batch_size]
+    def column_room(self, batch_size: int, most: float) -> int:
+        """How many columns batches of so many rows drawn at random name at most, most likely; 0 if
+        it is more than `most`."""
+        if batch_size not in self._column_room:
+            too_many = self._columns(batch_size) > most
+            likely = math.inf if too_many else self._likely_columns(batch_size)
+            room = max(1, math.ceil(min(likely, self.width, self.room(batch_size)) / 64)) * 64
+            self._column_room[batch_size] = room
+        room = self._column_room[batch_size]
+        return room if room <= most else 0
+
+    def _columns(self, batch_size: int) -> float:
+        """How many columns a batch names on average, if rows named them independently."""
+        share = np.bincount(self.columns, minlength=self.width) / self.shape[0]
+        return float((1 - (1 - np.minimum(share, 1)) ** batch_size).sum())
+
+    def _likely_columns(self, batch_size: int) -> float:
+        draws, found = np.random.default_rng(0), []
+        for _ in range(BATCHES):
+            rows = draws.choice(self.shape[0], min(batch_size, self.shape[0]), replace=False)
+            parts = [self.columns[self.starts[row] : self.starts[row + 1]] for row in rows]
+            found.append(len(np.unique(np.concatenate(parts))))
+        return float(np.mean(found) + COLUMN_SPREADS * np.std(found))
 
     def fits(self, order: NDArray[np.int32], batch_size: int, room: int) -> bool:
         """Whether each batch of this order has room in a flat array of this length."""
@@ -168,7 +178,8 @@ def first_dense(model: keras.Model) -> Any | None:
         return None
     dense = readers[0].operation
     plain = not getattr(dense, "lora_enabled", False) and "call" not in vars(dense)
-    used_once = sum(node.operation is dense for node in nodes) == 1
+    others = [node.operation for node in nodes if node is not readers[0]]
+    used_once = not any(dense is each for other in others for each in keras_parts.parts_of(other))
     return dense if plain and used_once and dense.quantization_mode is None else None
 
 

@@ -11,10 +11,10 @@ from afina.training.fused.sparse import Batch, Rows
 
 
 class Touched(NamedTuple):
-    """What the program is told of each step; all arrays have a leading axis of steps."""
+    """What the program is told of a step; of all steps, each array has a leading axis."""
 
     rows: Any
-    """Rows of the kernel that the batch names, ascending; (touched,), padded with their number."""
+    """Rows of the kernel that the batch names, ascending; (row_room,), padded with their number."""
 
     since: Any
     """The step of this epoch that touched each of them last, from 1; 0 for none."""
@@ -46,7 +46,7 @@ def touches(
     order: NDArray[np.int32],
     batch_size: int,
     room: int,
-    touched: int,
+    row_room: int,
     into: Touches | None = None,
 ) -> Touches | None:
     """Which rows of the kernel each step of an epoch touches.
@@ -56,51 +56,55 @@ def touches(
         order: Row numbers in the order of training.
         batch_size: How many make a step.
         room: Length of a batch's arrays of non-zeros, enough for all.
-        touched: Length of its arrays of touched rows.
+        row_room: Length of its arrays of touched rows.
         into: Of another epoch; overwritten if it has these shapes. To map 20 MB anew for each
             epoch may take as long as all the rest.
 
     Returns:
-        The touches; None if a batch names more rows than `touched`.
+        The touches; None if a batch names more rows than `row_room`.
     """
     begins, ends = rows.starts[order], rows.starts[order + 1]
     counts, spans = ends - begins, list(zip(begins.tolist(), ends.tolist(), strict=True))
-    found = blank_touches(rows, len(order), batch_size, room, touched) if into is None else into
+    found = blank_touches(rows, len(order), batch_size, room, row_room) if into is None else into
     shapes = found.steps.rows.shape[1], found.steps.places.shape
-    if shapes != (touched, (-(-len(order) // batch_size), room)):
-        return touches(rows, order, batch_size, room, touched)
+    if shapes != (row_room, (-(-len(order) // batch_size), room)):
+        return touches(rows, order, batch_size, room, row_room)
     steps, last = found.steps, found.last
     last[:] = 0
     is_named, slots = np.zeros(rows.width, bool), np.zeros(rows.width, np.int32)
-    numbers = np.arange(max(touched, batch_size), dtype=np.int32)
+    numbers = np.arange(max(row_room, batch_size), dtype=np.int32)
     for step, begin in enumerate(range(0, len(order), batch_size)):
         batch = slice(begin, begin + batch_size)
         columns = np.concatenate([rows.columns[a:b] for a, b in spans[batch]], dtype=np.intp)
         is_named[columns] = True
         named = np.flatnonzero(is_named)
         is_named[named] = False
-        size, entries = len(named), len(columns)
-        if size > touched:
+        if len(named) > row_room:
             return None
-        slots[named] = numbers[:size]
-        steps.rows[step, :size], steps.rows[step, size:] = named, rows.width
-        steps.since[step, :size], steps.since[step, size:] = last[named], 0
+        slots[named] = numbers[: len(named)]
+        _write(steps.rows[step], named, rows.width)
+        _write(steps.since[step], last[named], 0)
         last[named] = step + 1
-        steps.entries[step, :entries], steps.entries[step, entries:] = slots[columns], 0
+        _write(steps.entries[step], slots[columns], 0)
         places = np.repeat(numbers[: len(spans[batch])], counts[batch])
-        steps.places[step, :entries], steps.places[step, entries:] = places, batch_size
+        _write(steps.places[step], places, batch_size)
         if rows.values is not None:
             values = [rows.values[a:b] for a, b in spans[batch]]
-            steps.values[step, :entries], steps.values[step, entries:] = np.concatenate(values), 0
+            _write(steps.values[step], np.concatenate(values), 0)
     return found
 
 
-def blank_touches(rows: Rows, order: int, batch_size: int, room: int, touched: int) -> Touches:
+def _write(array: NDArray[Any], begin: NDArray[Any], padding: int) -> None:
+    array[: len(begin)] = begin
+    array[len(begin) :] = padding
+
+
+def blank_touches(rows: Rows, order: int, batch_size: int, room: int, row_room: int) -> Touches:
     """Arrays as `touches` returns them for an order of so many row numbers, empty."""
     import jax
 
     steps = -(-order // batch_size)
-    numbers = [np.empty((steps, touched), np.int32) for _ in range(2)]
+    numbers = [np.empty((steps, row_room), np.int32) for _ in range(2)]
     named = [np.empty((steps, room), np.int32) for _ in range(2)]
     values = None
     if rows.values is not None:
