@@ -25,9 +25,10 @@ from afina.training.fused.initializers import quick_initializers
 from afina.training.fused.numberwise import is_numberwise
 from afina.training.fused.touches import Touched
 
-LARGEST = 2**16
+LARGEST = 2**14
 """Numbers in a variable up to which it is put together with others. The program copies it out of
-the long array in each step, which for larger ones takes longer than what compiling it costs."""
+the long array in each step, about a nanosecond a number and step: after some thousand steps that
+is as long as it takes to compile a variable's update, about a twentieth of a second."""
 
 Groups = tuple[tuple[int, ...], ...]
 """Places in a list of arrays: the arrays of each group lie end to end, one alone stays as it is."""
