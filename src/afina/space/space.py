@@ -72,14 +72,13 @@ class Space:
             choose: Gives the others.
         """
         kept = {name: plain(value) for name, value in values.items()}
-        chosen: dict[str, Value] = {}
-        for entry in self.entries:
-            name = entry.name
-            if name in chosen or (entry.conditions and not all_hold(entry.conditions, chosen)):
-                continue
-            own = name in kept and entry.contains(kept[name])
-            chosen[name] = kept[name] if own else choose(entry)
-        return chosen
+
+        def value(index: int, entry: HyperParameter) -> Value:
+            del index
+            own = entry.name in kept and entry.contains(kept[entry.name])
+            return kept[entry.name] if own else choose(entry)  # type: ignore[no-any-return]
+
+        return self.walk(value)
 
     def walk(self, choose: Callable[[int, HyperParameter], Value]) -> dict[str, Value]:
         """The configuration that comes of choosing a value for each active entry in turn.

@@ -131,7 +131,8 @@ class Group:
         metrics = [state.metrics for state in states]
         draws = np.random.default_rng(0)
         orders = np.stack([draws.permutation(rows).astype(np.int32) for _ in states])
-        touches = first.touches(orders[0])  # which may change the plan
+        first.make_room(orders[0])  # which may change the plan, as `touches` may
+        touches = first.touches(orders[0])
         alone = self.engine.program(
             first.model,
             first.train,

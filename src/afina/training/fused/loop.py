@@ -213,7 +213,7 @@ class Training:
         if changed or not _equal(_structure(self.model), self._made_of):
             self._prepare_anew()
         order = self.train.batches.order()
-        self._make_room(order)
+        self.make_room(order)
         state = State.of(self.model)
         arrays: Any = (state.trainable, state.non_trainable, state.optimizer)
         metrics: Any = self._zeros
@@ -256,7 +256,6 @@ class Training:
         """
         if not self.plan.row_room:
             return None
-        self._make_room(order)
         rows, order = self.train.arrays.leaves[0], self.plan.filled(order)
         with self.seconds.counted("train"), stage.left():
             while True:
@@ -286,7 +285,7 @@ class Training:
             )
             yield leaves, np.arange(len(places), dtype=np.int32)
 
-    def _make_room(self, order: np.ndarray[Any, Any]) -> None:
+    def make_room(self, order: np.ndarray[Any, Any]) -> None:
         """A batch of more non-zeros than were allowed for, which chance all but excludes, gets a
         program that has room for it."""
         rows, order = self.train.arrays.leaves[0], self.plan.filled(order)
