@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -259,3 +263,16 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
 def test_an_optimizer_moves_the_weights_as_in_fit(name: str) -> None:
     fused, _ = both(lambda: dense(optimizer=OPTIMIZERS[name]()), X, Y, **TRAINING)
     assert int(fused.model.optimizer.iterations) > 0
+
+
+def test_programs_that_are_optimised_as_the_users_are_train_alike_too() -> None:
+    """The tests' own programs are compiled with less care: see the `conftest.py` of the project."""
+    names = ("dropout", "batch normalization")
+    test = f"{Path(__file__)}::{test_a_model_is_trained_as_fit_trains_it.__name__}"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *(f"{test}[{name}]" for name in names)],
+        env={**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "false", "XLA_FLAGS": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert f"{len(names)} passed" in done.stdout, done.stdout + done.stderr
