@@ -19,6 +19,7 @@ KERNEL = RungKernel(
     noise=0.01,
     early=0.6,
     early_own=0.3,
+    additive=0.4,
 )
 
 
@@ -32,17 +33,22 @@ def rows(count, seed=0, trainings=None):
 def covariance(a, b, kernel=KERNEL):
     """The sum in the module's text, term by term."""
 
-    def matern(lengthscales):
-        distance = np.zeros((len(a), len(b)))
+    def distances(lengthscales):
+        squares = np.zeros((2, len(a), len(b)))
         for feature, group in enumerate(GROUPS):
             apart = np.subtract.outer(a.features[:, feature], b.features[:, feature])
-            distance += (apart / lengthscales[group]) ** 2
-        root = np.sqrt(5 * distance)
+            squares[group] += (apart / lengthscales[group]) ** 2
+        return squares
+
+    def matern(lengthscales):
+        root = np.sqrt(5 * distances(lengthscales).sum(axis=0))
         return (1 + root + root**2 / 3) * np.exp(-root)
 
     fade = np.exp(-np.abs(np.subtract.outer(a.ways, b.ways)) / kernel.memory)
     same = np.equal.outer(a.owners, b.owners)
-    lasting = (matern(kernel.lengthscales) + kernel.own * same) * fade
+    shared = (1 - kernel.additive) * matern(kernel.lengthscales)
+    shared += kernel.additive * (1 / (1 + 2 * distances(kernel.lengthscales))).mean(axis=0)
+    lasting = (shared + kernel.own * same) * fade
     early = kernel.early * matern(kernel.early_lengthscales) + kernel.early_own * same
     early *= np.outer(1 - a.ways, 1 - b.ways)
     return lasting + early + mean_covariance(a.ways, b.ways)
@@ -65,7 +71,7 @@ def test_predictions_are_those_of_the_written_covariance():
 def test_the_likelihoods_gradient_is_its_slope():
     data = rows(10, trainings=5)
     likelihood = RungLikelihood(data, np.random.default_rng(3).normal(size=10), GROUPS)
-    logs = np.array([-0.3, 0.2, 0.4, -0.6, 0.1, -1.5, -3.0, -0.5, -1.2])
+    logs = np.array([-0.3, 0.2, 0.4, -0.6, 0.1, -1.5, -3.0, -0.5, -1.2, 0.7])
     value, gradient = likelihood(logs)
     for place in range(len(logs)):
         step = np.zeros_like(logs)
@@ -149,7 +155,7 @@ def test_losses_that_fall_from_rung_to_rung_do_not_make_all_fresh_ones_look_good
     process = RungProcess(kernel, data.take(kept), targets[kept], groups)
     others = np.setdiff1d(np.arange(20), went)
     mean, _ = process.predict(data.take(others + 20))
-    assert np.abs(mean - targets[others + 20]).mean() < 0.3
+    assert np.abs(mean - targets[others + 20]).mean() < 0.4
 
 
 def test_believed_rows_take_the_uncertainty_away_and_move_nothing():

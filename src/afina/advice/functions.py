@@ -13,7 +13,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.search.gaussian_process import GaussianProcess, Groups
+from afina.search.covariance import Groups
+from afina.search.gaussian_process import GaussianProcess
 
 Array = NDArray[np.float64]
 

@@ -16,10 +16,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from afina.search.covariance import Groups
 from afina.search.gaussian_process import (
     LARGEST_NOISE,
     LENGTHSCALE_BOUNDS,
-    Groups,
     Kernel,
     Likelihood,
     fit,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.search.gaussian_process import Groups
+from afina.search.covariance import Groups
 from afina.search.untried import all_values
 from afina.space import Encoding, HyperParameter, Parent, Space, Value
 

@@ -1,20 +1,10 @@
 """A Gaussian process on embedded configurations: fit, posterior, gradients.
 
-It knows nothing of search spaces. A configuration comes as a row of *features*; features belong
-to *groups* (one group a hyperparameter), each with its own lengthscale, so that a hyperparameter
-embedded in several features (a one-hot choice) still counts once. With s_g the squared distance
-of two rows within group g, divided by the square of its lengthscale, and d groups, their prior
-covariance is
+It knows nothing of search spaces. A configuration comes as a row of *features*, and how alike two
+of them are is told by `afina.search.covariance`: how fast the objective varies along each
+hyperparameter, and how much of it is a sum of effects of one hyperparameter each, the data say.
 
-    (1 - additive) * matern52(sqrt(sum of s_g)) + additive * mean of 1 / (1 + d * s_g).
-
-The first part knows how hyperparameters go together, and learns it slowly. The second is a sum of
-effects of one hyperparameter each, which a few trials tell: much of what hyperparameters do, and
-most of what choices do, is of that kind. How much of either there is, the data say.
-
-Source: Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), chapters 2 and 5;
-Duvenaud, Nickisch & Rasmussen, "Additive Gaussian processes", arXiv:1112.4394. The additive part
-is a rational quadratic (Rasmussen & Williams, 4.19) as that costs no exponentials.
+Source: Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), chapters 2 and 5.
 """
 
 from __future__ import annotations
@@ -29,10 +19,10 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 from scipy.optimize import minimize
 
-from afina.search.distances import from_products, squared_distances, squared_lengths
+from afina.search.covariance import Covariance, Groups, rational
+from afina.search.distances import squared_distances
 
 Array = NDArray[np.float64]
-Groups = NDArray[np.intp]
 
 LENGTHSCALE_BOUNDS = (0.025, 1e3)
 LARGEST_NOISE = 1.0  # targets have variance 1: more noise than that means no signal at all
@@ -50,7 +40,6 @@ ADDITIVE_LOGIT_SD = 1.5  # about uniform on (0, 1), but for the ends
 ADDITIVE_LOGIT_BOUND = 5.0
 
 ITERATIONS = 30
-ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +120,7 @@ class Likelihood:
         root = np.sqrt(5 * (weights @ self._distances))
         decay = np.exp(-root)
         joint = (1 + root + root * root / 3) * decay
-        effects = _effects(self._distances * (count * weights)[:, None])  # (g, pairs)
+        effects = rational(self._distances * (count * weights)[:, None])  # (g, pairs)
         average = effects.mean(axis=0) if count else np.ones_like(joint)
         covariance = np.zeros((n, n))
         covariance.ravel()[self._flat] = (1 - additive) * joint + additive * average
@@ -274,14 +263,8 @@ class GaussianProcess:
         self.features = features
         self.targets = targets
         self.groups = groups
-        self._weights = 1 / kernel.lengthscales[groups] if len(groups) else np.zeros(0)  # (f,)
-        self._scaled = features * self._weights
-        count = len(kernel.lengthscales)
-        self._columns = [np.flatnonzero(groups == group) for group in range(count)]
-        self._root = math.sqrt(count)
-        self._lines = np.ascontiguousarray((self._root * self._scaled).T)  # (f, n)
-        self._spread = count * (groups[:, None] == np.arange(count)).astype(float)  # (f, g)
-        covariance = self._covariance(self._scaled)
+        self._prior = Covariance(features, kernel.lengthscales, groups, kernel.additive)
+        covariance = self._prior.among()
         np.fill_diagonal(covariance, 1 + kernel.noise)
         factor = np.linalg.cholesky(covariance)
         self._whiten: Array = lapack.dtrtri(factor, lower=1)[0]  # (n, n), inverse of the factor
@@ -299,19 +282,18 @@ class GaussianProcess:
         Returns:
             Mean (m,) and variance (m,), the variance never below 0.
         """
-        cross = self._covariance(features * self._weights)
+        cross = self._prior.of(features)
         white = cross @ self._whiten.T
         variance = 1 - np.einsum("mn,mn->m", white, white)
         return self.mean + cross @ self._alpha, np.maximum(variance, 0.0)
 
     def fitted(self) -> Array:
         """(n,) the posterior mean at the data."""
-        # Of a copy products come out as in `predict`, to the last digit.
-        return np.asarray(self.mean + self._covariance(self._scaled.copy()) @ self._alpha)
+        return np.asarray(self.mean + self._prior.among(as_others=True) @ self._alpha)
 
     def cross(self, features: Array) -> Array:
         """(m, n) prior covariances of rows with the data."""
-        return self._covariance(features * self._weights)
+        return self._prior.of(features)
 
     def solve(self, values: Array) -> Array:
         """(n, k) the inverse covariance of the data, noise included, times (n, k) values."""
@@ -328,21 +310,9 @@ class GaussianProcess:
         Returns:
             Mean (m,), variance (m,), gradient of the mean (m, f), gradient of the variance (m, f).
         """
-        gaps = (features * self._weights)[:, None] - self._scaled  # (m, n, f)
-        squares = np.square(gaps)
-        total = squares.sum(axis=2)
-        effects = _effects(squares @ self._spread)  # (m, n, g)
-        cross = self._mixed(_matern(total.copy()), effects.sum(axis=2))
+        cross, slopes = self._prior.slopes(features)
         white = cross @ self._whiten.T
         variance = np.maximum(1 - np.einsum("mn,mn->m", white, white), 0.0)
-
-        # By the distances first: the derivative of 1 / (1 + d s) by s is -d / (1 + d s) ** 2.
-        effects *= effects
-        effects *= -self.kernel.additive
-        slopes = effects[:, :, self.groups]
-        slopes += ((1 - self.kernel.additive) * _matern_slope(total))[:, :, None]
-        slopes *= gaps
-        slopes *= 2 * self._weights
         mean_gradient = np.einsum("n,mnf->mf", self._alpha, slopes)
         variance_gradient = np.einsum("mn,mnf->mf", -2 * white @ self._whiten, slopes)
         return self.mean + cross @ self._alpha, variance, mean_gradient, variance_gradient
@@ -363,43 +333,6 @@ class GaussianProcess:
         centred = (self.targets - self.targets.mean()) * (left_out - left_out.mean())
         return float(centred.mean() / spread)
 
-    def _covariance(self, scaled: Array) -> Array:
-        """(m, n) prior covariances of rows (m, f), divided by the lengthscales, with the data."""
-        result: Array = scaled @ self._scaled.T
-        sizes, own_sizes = squared_lengths(scaled), squared_lengths(self._scaled)
-        # Some rows at a time, in pieces of memory that stay in the cache: twice as fast.
-        pieces = np.empty((3, min(ROWS_AT_ONCE, len(result)), result.shape[1]))
-        for first in range(0, len(result), ROWS_AT_ONCE):
-            rows = slice(first, first + ROWS_AT_ONCE)
-            part = result[rows]
-            joint, effects, spare = pieces[:, : len(part)]
-            _matern(from_products(part, sizes[rows], own_sizes, joint), spare)
-            if self.kernel.additive != 0:
-                effects[...] = 0.0
-                self._add_effects(scaled[rows], effects, spare)
-                self._mixed(joint, effects)
-            part[...] = joint
-        return result
-
-    def _add_effects(self, scaled: Array, total: Array, squares: Array) -> None:
-        """Adds the effects of all groups to `total`; `squares` is memory of its shape to use."""
-        a, b = np.ascontiguousarray((self._root * scaled).T), self._lines
-        for own in self._columns:
-            if len(own) == 1:
-                np.subtract.outer(a[own[0]], b[own[0]], out=squares)
-                squares *= squares
-            else:
-                squares[...] = squared_distances(a[own].T, b[own].T)
-            total += _effects(squares)
-
-    def _mixed(self, joint: Array, effects: Array) -> Array:
-        """The covariance of its joint part, which it overwrites, and the sum of all effects."""
-        if len(self._columns):
-            joint *= 1 - self.kernel.additive
-            effects *= self.kernel.additive / len(self._columns)
-            joint += effects
-        return joint
-
     def believe(self, features: Array) -> GaussianProcess:
         """The process as if each of these rows had scored just what is expected of it.
 
@@ -418,30 +351,6 @@ class GaussianProcess:
             self.groups,
             self.mean,
         )
-
-
-def _matern(squares: Array, spare: Array | None = None) -> Array:
-    """Matern-5/2 at squared distances, which it overwrites; `spare` is memory of their shape."""
-    squares *= 5
-    root = np.sqrt(squares, out=spare)
-    squares /= 3
-    squares += root
-    squares += 1
-    np.negative(root, out=root)
-    squares *= np.exp(root, out=root)
-    return squares
-
-
-def _matern_slope(squares: Array) -> Array:
-    """Derivative of Matern-5/2 by the squared distance."""
-    root = np.sqrt(5 * squares)
-    return np.asarray(-5 / 6 * (1 + root) * np.exp(-root))
-
-
-def _effects(squares: Array) -> Array:
-    """The kernel of the additive part at squared distances, which it overwrites."""
-    squares += 1
-    return np.divide(1.0, squares, out=squares)  # half the time of `np.reciprocal`
 
 
 def _profiled_mean(inverse: Array, targets: Array) -> float:

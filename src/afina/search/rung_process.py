@@ -5,16 +5,17 @@ is the sum of
 
 - a mean that hangs on s alone, unknown, which the trials that went on tie together over the rungs,
   so that it does not matter that only good ones did;
-- what lasts: covariance `(matern(x, x') + own * [x = x']) * exp(-|s - s'| / memory)`, where `own`
-  is the configuration's own and no neighbour shares it;
+- what lasts: covariance `(k(x, x') + own * [x = x']) * exp(-|s - s'| / memory)`, where `own` is the
+  configuration's own and no neighbour shares it, and k, of `afina.search.covariance`, is in part a
+  sum of effects of single hyperparameters: with few results nothing else can be told of places far
+  from them;
 - what shows early and is gone in the end, as the speed of a training:
   `(early * matern'(x, x') + early_own * [x = x']) * (1 - s) * (1 - s')`, with lengthscales of its
   own, so that a learning rate may decide the first epochs and the units the last;
 - noise.
 
 Where early epochs say little about the end, the early part is fitted large or the memory short, and
-low rungs stop to count. All features belong to groups with a lengthscale each, as in
-`afina.search.gaussian_process`.
+low rungs stop to count.
 
 Source:
     Swersky, Snoek & Adams, "Freeze-thaw Bayesian optimization", arXiv:1406.3896, for one process
@@ -28,17 +29,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from afina.search.covariance import Covariance, Groups, matern, matern_slope, rational
 from afina.search.distances import squared_distances
 from afina.search.gaussian_process import (
+    ADDITIVE_LOGIT_BOUND,
+    ADDITIVE_LOGIT_SD,
     LENGTHSCALE_BOUNDS,
     LENGTHSCALE_LOG_MEAN,
     LENGTHSCALE_LOG_SD,
-    Groups,
     minimum,
 )
 
@@ -51,13 +55,15 @@ LEVEL = 4.0
 DRIFT = 4.0
 
 # Memory, own part, noise, early part and its own part, as normal priors of their logarithms: mean
-# and standard deviation. Before any data a lowest rung correlates with a full training by 0.6.
+# and standard deviation; at last the same of the logit of the additive part. Before any data a
+# lowest rung correlates with a full training by 0.6.
 PRIORS = (
     (math.log(3.0), 1.0),
     (math.log(0.1), 1.0),
     (-5.0, 1.0),
     (math.log(0.3), 1.0),
     (math.log(0.1), 1.0),
+    (0.0, ADDITIVE_LOGIT_SD),
 )
 BOUNDS = ((0.05, 50.0), (1e-3, 2.0), (1e-4, 1.0), (1e-3, 10.0), (1e-3, 10.0))
 
@@ -119,6 +125,10 @@ class RungKernel:
     early_own: float
     """The same of what they do not share."""
 
+    additive: float
+    """Part of what lasts and neighbours share, from 0 to 1, that is a sum of effects of single
+    groups."""
+
 
 def mean_covariance(a: Array, b: Array) -> Array:
     """Prior covariance (n, m) of the mean at two places of the way, (n,) and (m,)."""
@@ -128,16 +138,6 @@ def mean_covariance(a: Array, b: Array) -> Array:
 def earliness(ways: Array) -> Array:
     """(n,) how much of what shows early is left: 1 on the lowest rung, 0 in the end."""
     return np.maximum(1 - ways, 0.0)
-
-
-def _matern(root: Array) -> Array:
-    """The Matérn 5/2 covariance of distances times the root of 5."""
-    return np.asarray((1 + root + root * root / 3) * np.exp(-root))
-
-
-def _matern_slope(root: Array) -> Array:
-    """Its derivative by the squared distance, less the factor -5/6."""
-    return np.asarray((1 + root) * np.exp(-root))
 
 
 class RungLikelihood:
@@ -175,17 +175,22 @@ class RungLikelihood:
         """The objective of the fit and its gradient.
 
         Args:
-            logs: (2 g + 5,) natural logarithms of the lengthscales of what lasts, of those of what
-                shows early, of memory, own part, noise, early part and its own part.
+            logs: (2 g + 6,) natural logarithms of the lengthscales of what lasts, of those of what
+                shows early, of memory, own part, noise, early part and its own part; the logit of
+                the additive part.
         """
         n, count = len(self.targets), self.count
         weights, early_weights = np.exp(-2 * logs[: 2 * count]).reshape(2, count)
-        memory, own, noise, early, early_own = np.exp(logs[2 * count :])
-        root = np.sqrt(5 * (weights @ self._squares)).reshape(n, n)
-        early_root = np.sqrt(5 * (early_weights @ self._squares)).reshape(n, n)
+        memory, own, noise, early, early_own, odds = np.exp(logs[2 * count :])
+        additive = odds / (1 + odds)
+        squares = (weights @ self._squares).reshape(n, n)
+        early_squares = (early_weights @ self._squares).reshape(n, n)
+        effects = rational(self._squares * (count * weights)[:, None])  # (g, n * n)
+        joint = matern(squares.copy())
+        average = effects.mean(axis=0).reshape(n, n) if count else joint
         fade = np.exp(-self._apart / memory)
-        lasting = (_matern(root) + own * self._same) * fade
-        first = _matern(early_root) * self._early
+        lasting = ((1 - additive) * joint + additive * average + own * self._same) * fade
+        first = matern(early_squares.copy()) * self._early
         first_own = self._same * self._early
         covariance = lasting + early * first + early_own * first_own + self._mean
         covariance.ravel()[:: n + 1] += noise
@@ -199,18 +204,24 @@ class RungLikelihood:
         value += 0.5 * self.targets @ alpha
 
         pull = np.outer(alpha, alpha) - inverse  # -2 times the derivative by the covariance
-        slope = (pull * fade * _matern_slope(root)).ravel()
-        early_slope = (pull * self._early * _matern_slope(early_root)).ravel()
+        faded = pull * fade
+        slope = (faded * matern_slope(squares)).ravel()
+        early_slope = (pull * self._early * matern_slope(early_squares)).ravel()
+        # The derivative of 1 / (1 + d s) by s is -d / (1 + d s) ** 2.
+        effects *= effects
+        effects *= self._squares
+        by_effects = -additive * (effects @ faded.ravel())
         gradient = np.concatenate(
             [
-                -5 / 6 * weights * (self._squares @ slope),
-                -5 / 6 * early * early_weights * (self._squares @ early_slope),
+                weights * ((1 - additive) * (self._squares @ slope) + by_effects),
+                early * early_weights * (self._squares @ early_slope),
                 [
                     -0.5 / memory * np.einsum("ij,ij,ij->", pull, lasting, self._apart),
                     -0.5 * own * np.einsum("ij,ij,ij->", pull, self._same, fade),
                     -0.5 * noise * np.trace(pull),
                     -0.5 * early * np.einsum("ij,ij->", pull, first),
                     -0.5 * early_own * np.einsum("ij,ij->", pull, first_own),
+                    0.5 * additive * (1 - additive) * np.einsum("ij,ij->", faded, joint - average),
                 ],
             ]
         )
@@ -231,29 +242,20 @@ def fit_rungs(rows: Rows, targets: Array, groups: Groups) -> RungKernel:
     count = likelihood.count
     bounds = [tuple(np.log(LENGTHSCALE_BOUNDS))] * 2 * count
     bounds += [tuple(np.log(pair)) for pair in BOUNDS]
+    bounds.append((-ADDITIVE_LOGIT_BOUND, ADDITIVE_LOGIT_BOUND))
     best = np.exp(minimum(likelihood, likelihood.start, bounds))
+    best[-1] /= 1 + best[-1]
     return RungKernel(best[:count], best[count : 2 * count], *best[2 * count :].tolist())
 
 
-class _Part:
-    """A part of the kernel and the features of what was measured, in its lengthscales."""
+class _Part(NamedTuple):
+    """A part of the kernel."""
 
-    def __init__(self, features: Array, lengthscales: Array, variance: float, own: float) -> None:
-        self.variance = variance
-        self.own = own
-        self.weights = 1 / lengthscales
-        self.scaled = features * self.weights
+    covariance: Covariance
+    """Of what neighbours share, but for its variance."""
 
-    def roots(self, features: Array) -> Array:
-        """(m, n) distances to what was measured, times the root of 5."""
-        return np.sqrt(5 * squared_distances(features * self.weights, self.scaled))
-
-    def pulled(self, features: Array, pull: Array) -> Array:
-        """(m, f) the derivative by the features of a sum whose terms' derivatives by the squared
-        distances are `pull` (m, n)."""
-        total = pull.sum(axis=1, keepdims=True)
-        scaled = features * self.weights
-        return np.asarray(2 * (total * scaled - pull @ self.scaled) * self.weights)
+    variance: float
+    own: float
 
 
 class RungProcess:
@@ -273,8 +275,14 @@ class RungProcess:
         self.groups = groups
         features = rows.features
         self._parts = (
-            _Part(features, kernel.lengthscales[groups], 1.0, kernel.own),
-            _Part(features, kernel.early_lengthscales[groups], kernel.early, kernel.early_own),
+            _Part(
+                Covariance(features, kernel.lengthscales, groups, kernel.additive), 1.0, kernel.own
+            ),
+            _Part(
+                Covariance(features, kernel.early_lengthscales, groups),
+                kernel.early,
+                kernel.early_own,
+            ),
         )
         covariance = self._covariance(rows)
         covariance.ravel()[:: len(rows) + 1] += kernel.noise
@@ -305,23 +313,17 @@ class RungProcess:
         """
         ways = np.full(len(features), way)
         cross = mean_covariance(ways, self.rows.ways)
-        slopes = []
+        slopes: Array = np.zeros((*cross.shape, features.shape[1]))
         for part, left in zip(self._parts, self._left(ways), strict=True):
-            root = part.roots(features)
-            cross += part.variance * _matern(root) * left
-            slopes.append(-5 / 6 * part.variance * _matern_slope(root) * left)
+            shared, by_features = part.covariance.slopes(features)
+            cross += part.variance * left * shared
+            slopes += (part.variance * left)[:, :, None] * by_features
         white = cross @ self._whiten.T
-
-        def by_features(outer: Array) -> Array:
-            pairs = zip(self._parts, slopes, strict=True)
-            pulled = [part.pulled(features, outer * slope) for part, slope in pairs]
-            return np.asarray(pulled[0] + pulled[1])
-
         return (
             cross @ self._alpha,
             self._variance(cross, ways, np.zeros(len(ways), dtype=bool)),
-            by_features(self._alpha[None]),
-            by_features(-2 * white @ self._whiten),
+            np.einsum("n,mnf->mf", self._alpha, slopes),
+            np.einsum("mn,mnf->mf", -2 * white @ self._whiten, slopes),
         )
 
     def believe(self, rows: Rows) -> RungProcess:
@@ -335,9 +337,8 @@ class RungProcess:
         same = np.equal.outer(rows.owners, self.rows.owners)
         covariance = mean_covariance(rows.ways, self.rows.ways)
         for part, left in zip(self._parts, self._left(rows.ways), strict=True):
-            covariance += (
-                part.variance * _matern(part.roots(rows.features)) + part.own * same
-            ) * left
+            shared = part.covariance.of(rows.features)
+            covariance += (part.variance * shared + part.own * same) * left
         return covariance
 
     def _left(self, ways: Array) -> tuple[Array, Array]:

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from afina.search.covariance import Groups
 from afina.search.gaussian_process import (
     GaussianProcess,
-    Groups,
     Kernel,
     Likelihood,
     kernel_of,
