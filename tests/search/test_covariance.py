@@ -11,7 +11,7 @@ KNOWN, ASKED = (np.random.default_rng(seed).random((count, 3)) for seed, count i
 def written(a, b, additive):
     """The sum in the module's text, term by term."""
     squares = ((a[:, None] - b) / LENGTHS[GROUPS]) ** 2
-    groups = [squares[:, :, GROUPS == group].sum(axis=2) for group in range(2)]
+    groups = [squares[:, :, group == GROUPS].sum(axis=2) for group in range(2)]
     root = np.sqrt(5 * sum(groups))
     joint = (1 + root + root**2 / 3) * np.exp(-root)
     return (1 - additive) * joint + additive * np.mean([1 / (1 + 2 * s) for s in groups], axis=0)
