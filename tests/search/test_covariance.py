@@ -3,25 +3,19 @@ import pytest
 
 from afina.search.covariance import Covariance
 
+from .textbook import written
+
 GROUPS = np.array([0, 1, 1], dtype=np.intp)
 LENGTHS = np.array([0.4, 0.9])
 KNOWN, ASKED = (np.random.default_rng(seed).random((count, 3)) for seed, count in ((0, 70), (1, 5)))
 
 
-def written(a, b, additive):
-    """The sum in the module's text, term by term."""
-    squares = ((a[:, None] - b) / LENGTHS[GROUPS]) ** 2
-    groups = [squares[:, :, group == GROUPS].sum(axis=2) for group in range(2)]
-    root = np.sqrt(5 * sum(groups))
-    joint = (1 + root + root**2 / 3) * np.exp(-root)
-    return (1 - additive) * joint + additive * np.mean([1 / (1 + 2 * s) for s in groups], axis=0)
-
-
 @pytest.mark.parametrize("additive", [0.0, 0.3, 1.0])
 def test_covariances_are_those_of_the_written_sum(additive):
     covariance = Covariance(KNOWN, LENGTHS, GROUPS, additive)
-    assert covariance.of(ASKED) == pytest.approx(written(ASKED, KNOWN, additive))
-    assert covariance.among() == pytest.approx(written(KNOWN, KNOWN, additive), abs=1e-6)
+    assert covariance.of(ASKED) == pytest.approx(written(ASKED, KNOWN, LENGTHS, GROUPS, additive))
+    known = written(KNOWN, KNOWN, LENGTHS, GROUPS, additive)
+    assert covariance.among() == pytest.approx(known, abs=1e-6)
     assert (covariance.among(as_others=True) == covariance.of(KNOWN)).all()
 
 

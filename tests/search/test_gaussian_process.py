@@ -14,25 +14,13 @@ from afina.search.gaussian_process import (
     kernel_mode,
 )
 
+from .textbook import written
+
 GROUPS = np.array([0, 1, 2, 2])  # the last two features belong to one hyperparameter
 
 
-def matern(a, b, lengthscales):
-    """Written out point by point, as the textbook has it."""
-    result = np.empty((len(a), len(b)))
-    for i, x in enumerate(a):
-        for j, y in enumerate(b):
-            r = math.sqrt(sum(((x - y) / lengthscales[GROUPS]) ** 2))
-            result[i, j] = (1 + math.sqrt(5) * r + 5 * r * r / 3) * math.exp(-math.sqrt(5) * r)
-    return result
-
-
 def prior(a, b, kernel):
-    """Part matern of all groups together, part the mean of one rational quadratic a group."""
-    squares = np.square((a[:, None] - b[None]) / kernel.lengthscales[GROUPS])
-    effects = [1 / (1 + 3 * squares[..., group == GROUPS].sum(axis=-1)) for group in range(3)]
-    joint = (1 - kernel.additive) * matern(a, b, kernel.lengthscales)
-    return joint + kernel.additive * np.mean(effects, axis=0)
+    return written(a, b, kernel.lengthscales, GROUPS, kernel.additive)
 
 
 def logs_of(kernel):

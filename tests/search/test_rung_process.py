@@ -10,6 +10,8 @@ from afina.search.rung_process import (
     mean_covariance,
 )
 
+from .textbook import written
+
 GROUPS = np.array([0, 1, 1], dtype=np.intp)
 KERNEL = RungKernel(
     lengthscales=np.array([0.4, 0.9]),
@@ -33,23 +35,13 @@ def rows(count, seed=0, trainings=None):
 def covariance(a, b, kernel=KERNEL):
     """The sum in the module's text, term by term."""
 
-    def distances(lengthscales):
-        squares = np.zeros((2, len(a), len(b)))
-        for feature, group in enumerate(GROUPS):
-            apart = np.subtract.outer(a.features[:, feature], b.features[:, feature])
-            squares[group] += (apart / lengthscales[group]) ** 2
-        return squares
-
-    def matern(lengthscales):
-        root = np.sqrt(5 * distances(lengthscales).sum(axis=0))
-        return (1 + root + root**2 / 3) * np.exp(-root)
+    def shared(lengthscales, additive=0.0):
+        return written(a.features, b.features, lengthscales, GROUPS, additive)
 
     fade = np.exp(-np.abs(np.subtract.outer(a.ways, b.ways)) / kernel.memory)
     same = np.equal.outer(a.owners, b.owners)
-    shared = (1 - kernel.additive) * matern(kernel.lengthscales)
-    shared += kernel.additive * (1 / (1 + 2 * distances(kernel.lengthscales))).mean(axis=0)
-    lasting = (shared + kernel.own * same) * fade
-    early = kernel.early * matern(kernel.early_lengthscales) + kernel.early_own * same
+    lasting = (shared(kernel.lengthscales, kernel.additive) + kernel.own * same) * fade
+    early = kernel.early * shared(kernel.early_lengthscales) + kernel.early_own * same
     early *= np.outer(1 - a.ways, 1 - b.ways)
     return lasting + early + mean_covariance(a.ways, b.ways)
 
