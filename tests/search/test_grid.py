@@ -2,6 +2,7 @@ import itertools
 
 import pytest
 
+from afina.errors import ArgumentError
 from afina.search import Done, Grid, Situation, Suggestion, Wait
 from afina.space import Boolean, Choice, Fixed, Float, Int, Parent, Space, serialize
 from afina.testing.toys import (
@@ -180,3 +181,10 @@ def test_values_of_a_trial_that_nobody_proposed_are_left_alone():
 def test_the_conditional_toy_is_searched_in_full():
     best = run(Grid(), conditional_loss, conditional_space(), 100).best
     assert best == pytest.approx(0.6)
+
+
+def test_a_grid_of_too_many_values_to_list_is_refused():
+    search = Grid()
+    space = Space((Int("seed", 0, 10**8),))
+    with pytest.raises(ArgumentError, match=r"'seed' with 100,000,001.*Give it a step"):
+        search.ask(search.init(), Situation(number=0, space=space))

@@ -398,3 +398,11 @@ def test_an_ordinary_build_is_silent(hp: HyperParameters) -> None:
             for k in range(hp.Int("layers", 1, 3)):
                 hp.Int(f"units_{k}", 8, 64, step=8)
                 hp.Int(f"units_{k}", 8, 64, step=8)
+
+
+def test_a_conditional_scope_without_a_value_is_refused():
+    hp = HyperParameters()
+    hp.Choice("kind", ["a", "b"])
+    none = hp.conditional_scope("kind", [])
+    with pytest.raises(SpaceError, match="needs at least one of its values"), none:
+        hp.Int("n", 1, 3)

@@ -240,3 +240,29 @@ def test_definitions_that_differ_are_unequal() -> None:
 def test_a_definition_reads_like_its_call() -> None:
     text = "Float('r', default=0.1, min_value=0.1, max_value=1.0, step=None, sampling='log')"
     assert repr(Float("r", 0.1, 1, sampling="log")) == text
+
+
+def test_a_mirrored_scale_over_many_orders_of_magnitude_has_both_its_ends():
+    for entry in (
+        Float("x", 1e-12, 1e12, sampling="reverse_log"),
+        Int("x", 1, 10**18, sampling="reverse_log"),
+    ):
+        for value in (entry.min_value, entry.max_value):
+            unit = entry.value_to_prob(value)
+            assert 0 <= unit <= 1
+            assert entry.contains(entry.prob_to_value(unit))
+        assert entry.value_to_prob(entry.min_value) < 0.5 < entry.value_to_prob(entry.max_value)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "sampling"),
+    [((-1e308, 1e308), "linear"), ((1e-200, 1e200), "log"), ((1e-200, 1e200), "reverse_log")],
+)
+def test_ranges_that_no_float_can_measure_are_refused(bounds, sampling):
+    with pytest.raises(SpaceError, match=r"a float can hold, but got .*Narrow the range"):
+        Float("x", *bounds, sampling=sampling)
+
+
+def test_whole_numbers_beyond_all_floats_are_refused():
+    with pytest.raises(SpaceError, match="a float can hold"):
+        Int("x", 0, 10**400)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from afina.errors import ArgumentError, wrong
 from afina.space import Space, Value
 from afina.trials import Decision, Schedule, Trial
 
@@ -103,6 +104,18 @@ class Algorithm(Protocol[S]):
         """The state after `trial` finished (COMPLETED with a loss, or FAILED); `space` as known
         after that trial. `trial.loss`: lower is better, never NaN."""
         ...
+
+
+def check_algorithm(algorithm: Any) -> None:
+    """Refuses what is no algorithm.
+
+    Raises:
+        ArgumentError: It is a name, or a class in place of an instance, or something else.
+    """
+    methods = ("init", "ask", "tell", "settings")
+    if isinstance(algorithm, type) or not all(hasattr(algorithm, name) for name in methods):
+        rule = "must be an algorithm, such as afina.search.TPE(seed=0)"
+        raise ArgumentError(wrong("algorithm", rule, algorithm))
 
 
 @runtime_checkable

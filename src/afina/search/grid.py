@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from afina.errors import ArgumentError, wrong
 from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.search.untried import (
     Place,
@@ -58,6 +59,9 @@ class Branch:
         # The own range of a trial may hold what the space's definition does not.
         return {**space.complete(settled, default_of), **settled}
 
+
+MOST_VALUES = 1_000_000
+"""Of one entry: a grid lists them."""
 
 _ROOT = Branch(base={}, name="", values=(None,), start=0, stop=1, settled=frozenset())
 
@@ -103,8 +107,17 @@ class Grid:
         return State()
 
     def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
-        """Proposes the first combination in the grid's order that does not run yet."""
+        """Proposes the first combination in the grid's order that does not run yet.
+
+        Raises:
+            ArgumentError: An entry has more values than could ever be tried.
+        """
         space = situation.space
+        for entry in space:
+            if entry.count is not None and entry.count > MOST_VALUES:
+                rule = f"a grid needs entries of at most {MOST_VALUES:,} values"
+                got = f"{entry.name!r} with {entry.count:,}"
+                raise ArgumentError(wrong("grid search", rule, got, "Give it a step."))
         if state.frontier is None:
             return Wait() if situation.running else Suggestion(values=space.defaults())
         taken: set[tuple[int, int]] = set()

@@ -56,9 +56,7 @@ class StartFrom:
                 "start_from: must go with an algorithm that draws, but got Grid, which tries all "
                 "combinations in its own order."
             )
-        if any(not isinstance(point, Mapping) for point in self.points):
-            rule = "must hold mappings of names to values"
-            raise ArgumentError(wrong("start_from", rule, self.points))
+        check_mappings(self.points)
 
     @property
     def name(self) -> str:
@@ -106,12 +104,25 @@ class StartFrom:
         return Decision.CONTINUE
 
 
+def check_mappings(points: Any) -> None:
+    """Refuses what is no list of configurations.
+
+    Raises:
+        ArgumentError: It is none.
+    """
+    listed = isinstance(points, Sequence) and not isinstance(points, str)
+    if not listed or any(not isinstance(point, Mapping) for point in points):
+        rule = "must be a list of mappings of names to values"
+        raise ArgumentError(wrong("start_from", rule, points))
+
+
 def check_points(points: Sequence[Mapping[str, Any]], space: Space) -> None:
     """Refuses points that are none of the space.
 
     Raises:
         ArgumentError: A name or a value is not in the space.
     """
+    check_mappings(points)
     for place, point in enumerate(points):
         for name, value in point.items():
             known = [entry for entry in space if entry.name == name]
@@ -132,7 +143,8 @@ def _is_fresh(begun: Suggestion | Trial) -> bool:
 
 
 def _placed(point: Mapping[str, Value], space: Space) -> Mapping[str, Value]:
-    def choose(entry: HyperParameter) -> Value:
+    def choose(index: int, entry: HyperParameter) -> Value:
+        del index
         return entry.clip(point[entry.name]) if entry.name in point else entry.default
 
-    return space.complete(point, choose)
+    return space.walk(choose)

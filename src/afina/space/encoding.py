@@ -205,5 +205,6 @@ def _scaled(entry: Numerical, values: Points) -> Points:
         return (inside - low) / (high - low)
     if entry.sampling == "log":
         return np.log(inside / low) / math.log(high / low)
-    mirrored: Points = 1 - np.log((high + low - inside) / low) / math.log(high / low)
-    return mirrored
+    seen = np.maximum(high + low - inside, low)  # see `sampling.mirrored`
+    units: Points = 1 - np.log(seen / low) / math.log(high / low)
+    return units

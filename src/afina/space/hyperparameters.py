@@ -241,7 +241,7 @@ class HyperParameters:
             parent_values: One value or several.
 
         Raises:
-            SpaceError: There is no such entry.
+            SpaceError: There is no such entry, or no value is given.
         """
         self._conditions.append(self._condition(parent_name, parent_values))
         try:
@@ -259,6 +259,9 @@ class HyperParameters:
                 "parent of a condition."
             )
         condition = Parent(full, parent_values)
+        if not condition.values:
+            rule = f"a scope below {full!r} needs at least one of its values"
+            raise SpaceError(wrong("conditional_scope", rule, parent_values))
         if isinstance(parents[0], Boolean):
             # Keras Tuner's builds may say 1 for True, which elsewhere is another value.
             return Parent(full, [bool(v) if v in (0, 1) else v for v in condition.values])

@@ -14,6 +14,7 @@ from afina.errors import SpaceError, SpaceTypeError, wrong
 from afina.space.conditions import Parent, Value, conditions_from, plain
 from afina.space.sampling import (
     check_sampling,
+    check_width,
     count_steps,
     scale,
     step_value,
@@ -166,6 +167,7 @@ class Numerical(HyperParameter):
             rule = "min_value must not exceed max_value"
             raise SpaceError(wrong(name, rule, (self.min_value, self.max_value)))
         self.sampling = check_sampling(name, sampling, self.min_value)
+        check_width(name, self.sampling, self.min_value, self.max_value)
         if self.step is not None:
             least = 0 if self.sampling == "linear" else 1
             if self.step <= least:
@@ -288,7 +290,7 @@ class Int(Numerical):
         value = plain(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise SpaceTypeError(wrong(self.name, f"{what} must be a whole number", value))
-        if not math.isfinite(value) or value != int(value):
+        if isinstance(value, float) and not value.is_integer():
             raise SpaceError(wrong(self.name, f"{what} must be a whole number", value))
         return int(value)
 

@@ -34,6 +34,23 @@ def check_sampling(name: str, sampling: Any, min_value: float) -> str:
     return str(lower)
 
 
+def check_width(name: str, sampling: str, min_value: Any, max_value: Any) -> None:
+    """Refuses a range on which no floating-point number says where a value lies.
+
+    Raises:
+        SpaceError: The distance of the bounds, of a logarithmic scale their ratio, is too large.
+    """
+    try:
+        low, high = float(min_value), float(max_value)
+        width = high - low if sampling == "linear" else high / low
+    except OverflowError:
+        width = math.inf
+    if not math.isfinite(width):
+        what = "distance" if sampling == "linear" else "ratio"
+        rule = f"the {what} of max_value and min_value must be one that a float can hold"
+        raise SpaceError(wrong(name, rule, (min_value, max_value), "Narrow the range."))
+
+
 def scale(unit: float, low: float, high: float, sampling: str) -> float:
     """Maps a point of [0, 1] to a number of [low, high].
 
@@ -44,8 +61,15 @@ def scale(unit: float, low: float, high: float, sampling: str) -> float:
     if sampling == "log":
         return float(low * math.pow(high / low, unit))
     if sampling == "reverse_log":
-        return float(high + low - low * math.pow(high / low, 1 - unit))
+        return float(mirrored(low * math.pow(high / low, 1 - unit), low, high))
     return low + unit * (high - low)
+
+
+def mirrored(value: float, low: float, high: float) -> float:
+    """Where a number lies as seen from the upper bound; not below `low` for one in the range, as
+    it would be by rounding where `low` is next to nothing beside `high`."""
+    seen = high + low - value
+    return max(seen, low) if value <= high else seen
 
 
 def unscale(value: float, low: float, high: float, sampling: str) -> float:
@@ -58,7 +82,7 @@ def unscale(value: float, low: float, high: float, sampling: str) -> float:
     if sampling == "log" and value > 0:
         return math.log(value / low) / math.log(high / low)
     if sampling == "reverse_log" and value < high + low:
-        return 1 - math.log((high + low - value) / low) / math.log(high / low)
+        return 1 - math.log(mirrored(value, low, high) / low) / math.log(high / low)
     return (value - low) / (high - low)
 
 
@@ -76,7 +100,7 @@ def steps_between(value: float, low: float, high: float, step: float, sampling: 
     if sampling == "log" and value > 0:
         return math.log(value / low) / math.log(step)
     if sampling == "reverse_log" and value < high + low:
-        return math.log((high + low - value) / low) / math.log(step)
+        return math.log(mirrored(value, low, high) / low) / math.log(step)
     return (value - low) / step
 
 

@@ -44,6 +44,33 @@ class Curves:
             NaN where an epoch reported no objective; empty where no epoch reported one, and where
             there are more than `LONGEST`.
         """
+        losses = self._losses(trial, execution)
+        last = max(losses, default=-1)
+        return tuple(
+            losses.get(step, math.nan)
+            for step in range(trial.start_epoch, last + 1 if last <= LONGEST else 0)
+        )
+
+    def best(self, trial: Trial) -> tuple[int, dict[str, float]] | None:
+        """The epoch of the lowest loss and all metrics there, mean over the executions.
+
+        The last epoch where no objective is a number; None where no epoch has reported one.
+        """
+        losses = self._losses(trial)
+        if not losses:
+            return None
+        numbers = [(loss, step) for step, loss in losses.items() if not math.isnan(loss)]
+        step = min(numbers)[1] if numbers else max(losses)
+        rows = [steps[step] for steps in self._of(trial).values() if step in steps]
+        names = [name for name in rows[0] if all(name in row for row in rows)]
+        return step, {name: math.fsum(row[name] for row in rows) / len(rows) for name in names}
+
+    def forget(self, trial: Trial) -> None:
+        """Lets go of the trial's reports."""
+        self._reports.pop(trial.number, None)
+
+    def _losses(self, trial: Trial, execution: int | None = None) -> dict[int, float]:
+        """The loss of each epoch that has reported one, as `curve` has it."""
         losses: dict[int, list[float]] = {}
         for number, steps in self._of(trial).items():
             for step, metrics in steps.items():
@@ -51,31 +78,7 @@ class Curves:
                 if wanted and step >= trial.start_epoch and self.objective.has_value(metrics):
                     value = self.objective.loss(self.objective.get_value(metrics))
                     losses.setdefault(step, []).append(value)
-        last = max(losses, default=-1)
-        return tuple(
-            math.fsum(losses[step]) / len(losses[step]) if step in losses else math.nan
-            for step in range(trial.start_epoch, last + 1 if last <= LONGEST else 0)
-        )
-
-    def best(self, trial: Trial) -> tuple[int, dict[str, float]] | None:
-        """The epoch of the lowest loss and all metrics there, mean over the executions.
-
-        None where no epoch has reported an objective that is a number.
-        """
-        curve = self.curve(trial)
-        numbers = [(loss, place) for place, loss in enumerate(curve) if not math.isnan(loss)]
-        if not numbers:
-            return None
-        step = trial.start_epoch + min(numbers)[1]
-        rows = [steps[step] for steps in self._of(trial).values() if step in steps]
-        names = [name for name in rows[0] if all(name in row for row in rows)]
-        return step, {name: math.fsum(row[name] for row in rows) / len(rows) for name in names}
-
-    def take(self, trial: Trial) -> tuple[float, ...]:
-        """The trial's curve; forgets its reports."""
-        curve = self.curve(trial)
-        self._reports.pop(trial.number, None)
-        return curve
+        return {step: math.fsum(each) / len(each) for step, each in losses.items()}
 
     def _of(self, trial: Trial) -> dict[int, Steps]:
         attempt, executions = self._reports.get(trial.number, (trial.attempt, {}))

@@ -25,4 +25,5 @@ def front_of(trials: Iterable[Trial]) -> list[Trial]:
     rows = [trial.losses if width else (trial.loss,) for trial in completed]
     known = [place for place, row in enumerate(rows) if len(row) == max(width, 1)]
     losses = np.array([rows[place] for place in known], dtype=float)
-    return [completed[known[place]] for place in sorted(pareto_front(losses).tolist())]
+    front = [completed[known[place]] for place in pareto_front(losses).tolist()]
+    return sorted(front, key=lambda trial: trial.number)

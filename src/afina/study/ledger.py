@@ -18,11 +18,14 @@ from typing import Any
 
 from afina.errors import ArgumentError, SearchFailedError, wrong
 from afina.search import Algorithm, Done, Judge, Situation, Suggestion, Wait
-from afina.space import HyperParameters, Space, serialize
+from afina.space import HyperParameters, Space
 from afina.store import Header, TrialStore
 from afina.study.budget import Budget, Spending
 from afina.study.curves import Curves
+from afina.study.given import check_count, read_metrics, read_step
+from afina.study.growth import found_by, ranges_of
 from afina.study.resume import check_same_search
+from afina.study.retries import next_chance
 from afina.trials import (
     Decision,
     Failure,
@@ -33,10 +36,6 @@ from afina.trials import (
     Trial,
     stream_of,
 )
-
-# Notes of a trial that is run again.
-LOST = "lost_worker"  # once, for a worker that died
-RETRIES = "retries"  # how often for other reasons; `Trial.retries` reads it
 
 
 class Ledger:
@@ -73,9 +72,9 @@ class Ledger:
         may_grow: bool = True,
         budget: Budget | None = None,
     ) -> None:
-        _check_count("max_trials", max_trials, least=1)
-        _check_count("max_retries_per_trial", max_retries, least=0)
-        _check_count("max_consecutive_failed_trials", max_consecutive_failed, least=1)
+        check_count("max_trials", max_trials, least=1)
+        check_count("max_retries_per_trial", max_retries, least=0)
+        check_count("max_consecutive_failed_trials", max_consecutive_failed, least=1)
         self.algorithm = algorithm
         self.objective = objective
         self.hp = hp
@@ -134,6 +133,7 @@ class Ledger:
                 waiting = replace(trial, status=Status.WAITING)
                 self._trials[trial.number] = self._open[trial.number] = waiting
                 self._retry.insert(0, trial.number)
+        self._trials = dict(sorted(self._trials.items()))
 
     def _with_curves(self, finished: Sequence[Trial]) -> Iterator[Trial]:
         """The trials as they were when they ended: a store keeps metrics, not what follows."""
@@ -141,16 +141,18 @@ class Ledger:
         for report in self.store.history() if finished else ():
             curves.add(report)
         for trial in finished:
-            curve = curves.take(trial)
+            curve = curves.curve(trial)
+            curves.forget(trial)
             yield replace(trial, curve=curve, losses=self.objective.losses(trial.metrics))
 
     def _learn(self, trial: Trial) -> None:
         """Takes a finished trial in, the same way live and in a replay."""
-        if trial.ranges:
-            found = {"space": list(trial.ranges), "values": dict(trial.values)}
-            self._absorb(HyperParameters.from_config(found))
+        if (found := found_by(trial)) is not None:
+            self._absorb(found)
         self._trials[trial.number] = trial
         self._open.pop(trial.number, None)
+        # It is in the queue still where its result has come from elsewhere.
+        self._retry = [number for number in self._retry if number != trial.number]
         self._ended.append(trial.number)
         if trial.loss is not None:
             bisect.insort(self._ranked, (trial.loss, trial.number))
@@ -276,13 +278,17 @@ class Ledger:
         Returns:
             Whether this training is to go on: the algorithm may stop it, and so does the end of
             the time.
+
+        Raises:
+            ArgumentError: The trial is not open, or the step or a metric is no number.
         """
+        step, metrics = read_step(step), read_metrics("report", metrics)
         with self._lock:
-            now = self._trials[trial.number]
+            now = self.open_trial("report", trial)
             report = Report(
-                trial=trial.number,
+                trial=now.number,
                 step=step,
-                metrics=dict(metrics),
+                metrics=metrics,
                 execution=execution,
                 attempt=now.attempt,
             )
@@ -296,6 +302,20 @@ class Ledger:
             if not curve:
                 return Decision.CONTINUE
             return self.algorithm.judge(self._state, now, curve)
+
+    def open_trial(self, what: str, trial: Trial) -> Trial:
+        """How a trial that was handed out stands now; ArgumentError where it has ended, or is none.
+
+        `what` was given it, for the message.
+        """
+        rule = "must get a trial that was handed out and has not ended"
+        if not isinstance(trial, Trial):
+            raise ArgumentError(wrong(what, rule, trial))
+        if trial.number not in self._open:
+            told = trial.number in self._trials
+            got = f"trial {trial.number}, which has been told already" if told else trial
+            raise ArgumentError(wrong(what, rule, got))
+        return self._open[trial.number]
 
     def complete(
         self,
@@ -359,29 +379,16 @@ class Ledger:
         """
         with self._lock:
             resolved = replace(self._resolved(trial, hp), failure=failure, notes=dict(notes or {}))
-            before = self._trials[trial.number]
-            chance = self._next_chance(before, failure)
+            chance = next_chance(self._trials[trial.number], failure, self.max_retries)
             if retry and chance:
-                used = {
-                    name: before.notes[name] for name in (LOST, RETRIES) if name in before.notes
-                }
-                again = {**resolved.notes, **used, **chance}
+                again = {**resolved.notes, **chance}
                 waiting = replace(resolved, status=Status.WAITING, notes=again)
                 self._keep(waiting)
-                self._curves.take(waiting)
-                self._retry.append(trial.number)
+                self._forget(waiting)
+                if trial.number not in self._retry:
+                    self._retry.append(trial.number)
                 return waiting
             return self._finish(replace(resolved, status=Status.FAILED))
-
-    def _next_chance(self, trial: Trial, failure: Failure) -> dict[str, str]:
-        """What to note when the trial is run again; nothing where it has no chance left."""
-        if failure.kind is FailureKind.LOST_WORKER and LOST not in trial.notes:
-            # The machine's fault, most likely: neither a retry of the configuration's, nor a
-            # reason to train with other draws. Once, for it may have been the configuration's.
-            return {LOST: "run again, as the process that trained it had died"}
-        if trial.retries < self.max_retries:
-            return {RETRIES: str(trial.retries + 1)}
-        return {}
 
     def check_failures(self) -> None:
         """Ends a search whose trials keep failing.
@@ -394,8 +401,9 @@ class Ledger:
         last = self._trials[self._ended[-1]].failure
         raise SearchFailedError(
             f"Number of consecutive failures exceeded the limit of {self.max_consecutive_failed}: "
-            "mend the cause and search again; the trials made so far are kept. The last failure:\n"
-            + (last.message if last else "")
+            "mend the cause and search again. The trials made so far are kept, and those that "
+            "failed count towards max_trials: raise it, or begin anew with overwrite=True. The "
+            "last failure:\n" + (last.message if last else "")
         )
 
     def add_space(self, hp: HyperParameters) -> None:
@@ -405,45 +413,37 @@ class Ledger:
                 self.store.set_space(self.hp.get_config())
 
     def close(self) -> None:
-        """Writes what is buffered and lets go of the project."""
+        """Lets go of the project, all written."""
         self.store.close()
 
     def _resolved(self, trial: Trial, hp: HyperParameters | None) -> Trial:
         """The trial with the values and ranges that its own build came to."""
         now = self._trials[trial.number]
-        begun = self._started.pop(trial.number, None)
+        begun = self._started.get(trial.number)
         seconds = now.seconds + (time.monotonic() - begun if begun is not None else 0.0)
         if hp is None:
             return replace(now, seconds=seconds)
-        known = set(self.space.entries)
-        places = {(entry.name, entry.conditions) for entry in known}
-        ranges = tuple(
-            serialize(entry)
-            for entry in hp.space
-            if entry not in known and (self.may_grow or (entry.name, entry.conditions) in places)
-        )
+        ranges = ranges_of(hp, self.space, may_grow=self.may_grow)
         return replace(now, values=dict(hp.values), ranges=ranges, seconds=seconds)
 
     def _finish(self, trial: Trial) -> Trial:
         ended = replace(
             trial,
             ended=len(self._ended),
-            curve=self._curves.take(trial),
+            curve=self._curves.curve(trial),
             losses=self.objective.losses(trial.metrics),
         )
         grown = None
-        if ended.ranges:
-            found = {"space": list(ended.ranges), "values": dict(ended.values)}
+        if (found := found_by(ended)) is not None:
             preview = self.hp.copy()
-            if preview.absorb(HyperParameters.from_config(found)):
+            if preview.absorb(found):
                 grown = preview.get_config()
-        self.store.finish(ended, grown)
+        self.store.finish(ended, grown)  # what it refuses, or has no room for, may be told again
+        self._forget(ended)
         self._learn(ended)
         return ended
 
-
-def _check_count(name: str, value: int | None, *, least: int) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ArgumentError(wrong(name, f"must be a whole number from {least} up", value))
+    def _forget(self, trial: Trial) -> None:
+        """Lets go of what was kept of the training that has ended."""
+        self._started.pop(trial.number, None)
+        self._curves.forget(trial)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from afina.advice import Advice, advice
 from afina.advice.resize import Limits
-from afina.errors import ArgumentError, ObjectiveError, wrong
+from afina.errors import ArgumentError, FatalError, ObjectiveError, wrong
 from afina.search import Algorithm, Auto, Done, ParetoSearch, StartFrom
+from afina.search.base import check_algorithm
 from afina.search.start import check_points
 from afina.space import HyperParameters, Value
 from afina.store import TrialStore, open_store
 from afina.study.budget import Budget
 from afina.study.discovery import discover
 from afina.study.front import front_of
+from afina.study.given import read_metrics, read_score
 from afina.study.ledger import Ledger
 from afina.study.seeds import choose_seed
 from afina.trials import (
@@ -87,6 +90,8 @@ class Study(Ledger):
     ) -> None:
         goal = create_objective(objective)
         self._build, space = _space_of(hp)
+        if algorithm is not None:
+            check_algorithm(algorithm)
         check_points(start_from, space.to_space())
         store = open_store(storage)
         chosen = _seeded(algorithm or default_algorithm(goal), seed, store)
@@ -113,20 +118,40 @@ class Study(Ledger):
             What to try: `values`, and where the algorithm plans epochs, `start_epoch` and
             `end_epoch` with the `parent` whose model to go on training. None where there is
             nothing to hand out: for good once `stop_reason` is set, else until an open trial ends.
+            A trial whose values the builder refuses, by raising, has failed, and the next comes.
+
+        Raises:
+            SearchFailedError: The builder, or whoever tells, has failed three trials in a row.
         """
         with self._lock:
-            answer = self.next()
-            if not isinstance(answer, Trial):
-                self.stop_reason = answer.reason if isinstance(answer, Done) else None
-                return None
-            if self._build is None:
-                return answer
-            hp = HyperParameters.for_trial(self.hp, answer.values, answer.ranges)
-            self._build(hp)
-            self._built[answer.number] = hp
-            resolved = dataclasses.replace(answer, values=dict(hp.values))
-            self._keep(resolved)
-            return resolved
+            while isinstance(answer := self.next(), Trial):
+                if self._build is None:
+                    return answer
+                hp = HyperParameters.for_trial(self.hp, answer.values, answer.ranges)
+                try:
+                    self._build(hp)
+                except Exception as error:
+                    self._fail_build(answer, hp, error)
+                    continue
+                self._built[answer.number] = hp
+                resolved = dataclasses.replace(answer, values=dict(hp.values))
+                self._keep(resolved)
+                return resolved
+            self.stop_reason = answer.reason if isinstance(answer, Done) else None
+            return None
+
+    def _fail_build(self, trial: Trial, hp: HyperParameters, error: Exception) -> None:
+        """Ends a trial whose values the builder has refused.
+
+        Raises:
+            FatalError: That is what the builder has raised.
+            SearchFailedError: As `check_failures`.
+        """
+        failure = Failure(FailureKind.ERROR, "".join(traceback.format_exception(error)))
+        self.fail(trial, failure, retry=False, hp=hp)
+        if isinstance(error, FatalError):
+            raise error
+        self.check_failures()
 
     def tell(
         self,
@@ -153,36 +178,40 @@ class Study(Ledger):
             ObjectiveError: The objective is not among the metrics.
         """
         with self._lock:
-            self._check_open(trial)
-            hp = self._built.pop(trial.number, None)
+            now = self.open_trial("tell", trial)
+            hp = self._built.get(trial.number)
             if failed is not None:
                 failure = Failure(FailureKind.ERROR, str(failed) or repr(failed))
-                return self.fail(trial, failure, hp=hp, notes=notes)
-            step, numbers = self._result(trial, metrics)
-            return self.complete(trial, numbers, best_step=step, hp=hp, notes=notes)
-
-    def _check_open(self, trial: Trial) -> None:
-        if trial.number not in self._open:
-            told = trial.number in self._trials
-            rule = "must get a trial that `ask` handed out and that has not been told"
-            got = f"trial {trial.number}, which has been told already" if told else trial
-            raise ArgumentError(wrong("tell", rule, got))
+                told = self.fail(now, failure, hp=hp, notes=notes)
+            else:
+                step, numbers = self._result(now, metrics)
+                told = self.complete(now, numbers, best_step=step, hp=hp, notes=notes)
+            self._built.pop(trial.number, None)
+            return told
 
     def _result(
         self, trial: Trial, metrics: Mapping[str, float] | float | None
     ) -> tuple[int | None, Mapping[str, float]]:
+        names = " and ".join(self.objective.names)
         if metrics is None:
-            best = self._curves.best(self._trials[trial.number])
+            best = self._curves.best(trial)
             if best is not None:
                 return best
-            rule = "needs metrics, or epochs reported before, or failed=..."
-            raise ArgumentError(wrong("tell", rule, f"nothing for trial {trial.number}"))
+            rule = f"needs metrics, or epochs reported before with {names}, or failed=..."
+            got = f"nothing for trial {trial.number}"
+            if trial.start_epoch:
+                got += f" from its first epoch on, which is {trial.start_epoch}"
+            raise ArgumentError(wrong("tell", rule, got))
         if isinstance(metrics, Mapping):
-            if not self.objective.has_value(metrics):
-                rule = f"must hold the objective {' and '.join(self.objective.names)}"
-                raise ObjectiveError(wrong("tell", rule, sorted(metrics)))
-            return None, metrics
-        return None, {self.objective.name: float(metrics)}
+            numbers = read_metrics("tell", metrics)
+            if not self.objective.has_value(numbers):
+                rule = f"must hold the objective {names}"
+                raise ObjectiveError(wrong("tell", rule, sorted(numbers)))
+            return None, numbers
+        if isinstance(self.objective, MultiObjective):
+            rule = f"must get a mapping that holds the objectives {names}"
+            raise ObjectiveError(wrong("tell", rule, metrics))
+        return None, {self.objective.name: read_score("tell", self.objective.name, metrics)}
 
     # -- results ------------------------------------------------------------------------------
 

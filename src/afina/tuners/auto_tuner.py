@@ -8,7 +8,8 @@ from typing import Any
 
 from afina.errors import ArgumentError, wrong
 from afina.search import Algorithm, StartFrom
-from afina.search.start import check_points
+from afina.search.base import check_algorithm
+from afina.search.start import check_mappings, check_points
 from afina.space import HyperParameters, Value
 from afina.study import Budget, default_algorithm
 from afina.trials import Status
@@ -66,6 +67,7 @@ class AutoOracle(Oracle):
         if isinstance(max_epochs, bool) or not isinstance(max_epochs, int) or max_epochs < 1:
             raise ArgumentError(wrong("max_epochs", "must be a whole number from 1 up", max_epochs))
         self.max_epochs = max_epochs
+        check_mappings(start_from)
         self.start_from = tuple(start_from)
         self.stop_when_unlikely = stop_when_unlikely
         self.algorithm = algorithm
@@ -83,6 +85,7 @@ class AutoOracle(Oracle):
                 max_epochs=self.max_epochs,
                 stop_when_unlikely=self.stop_when_unlikely,
             )
+        check_algorithm(given)
         if "seed" in given.settings():
             given = dataclasses.replace(given, seed=seed)
         return StartFrom(given, self.start_from) if self.start_from else given

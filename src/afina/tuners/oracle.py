@@ -264,7 +264,8 @@ class Oracle:
             first = next(iter(numbers))
             seen = {o.step: len(o.value) for o in trial.metrics.get_history(first)}
             stored = self.study.trials[int(trial_id)]
-            self.study.report(stored, numbers, step=step, execution=seen[step] - 1)
+            if not stored.status.finished:
+                self.study.report(stored, numbers, step=step, execution=seen[step] - 1)
         return trial
 
     @synchronized

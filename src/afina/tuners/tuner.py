@@ -89,7 +89,8 @@ class Tuner(BaseTuner):
         executions_per_trial: int = 1,
         **kwargs: Any,
     ) -> None:
-        if isinstance(executions_per_trial, bool) or executions_per_trial < 1:
+        whole = isinstance(executions_per_trial, int) and not isinstance(executions_per_trial, bool)
+        if not whole or executions_per_trial < 1:
             rule = "must be a whole number from 1 up"
             raise ArgumentError(wrong("executions_per_trial", rule, executions_per_trial))
         self.max_model_size = max_model_size
@@ -119,7 +120,7 @@ class Tuner(BaseTuner):
             overwrite=overwrite,
             **kwargs,
         )
-        if hypermodel is None and type(self).run_trial is Tuner.run_trial:
+        if hypermodel is None and type(self).run_trial.__module__.startswith("afina.tuners."):
             raise ArgumentError(
                 "Received `hypermodel=None`: give a function build(hp) or a HyperModel, or "
                 "override run_trial in a subclass."

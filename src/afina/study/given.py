@@ -1,0 +1,86 @@
+"""What people give to a study by hand, read before anything of it is kept."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+from afina.errors import ArgumentError, wrong
+
+LAST_STEP = 2**31 - 1
+"""The greatest step that any store can hold."""
+
+
+def check_count(name: str, value: Any, *, least: int) -> None:
+    """Refuses what is neither a whole number from `least` up nor None.
+
+    Raises:
+        ArgumentError: It is neither.
+    """
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ArgumentError(wrong(name, f"must be a whole number from {least} up", value))
+
+
+def read_step(step: Any) -> int:
+    """The number of an epoch.
+
+    Args:
+        step: A whole number of Python, NumPy or a backend.
+
+    Raises:
+        ArgumentError: It is none, or below 0, or beyond `LAST_STEP`.
+
+    Example:
+        >>> read_step(3)
+        3
+    """
+    try:
+        number = -1 if isinstance(step, bool) else operator.index(step)
+    except TypeError:
+        number = -1
+    if not 0 <= number <= LAST_STEP:
+        rule = "step must be the number of an epoch, a whole one from 0 up"
+        raise ArgumentError(wrong("report", rule, step))
+    return number
+
+
+def read_metrics(what: str, metrics: Any) -> dict[str, float]:
+    """Metrics by name, as numbers of Python.
+
+    Args:
+        what: Who was given them, for the message.
+        metrics: Numbers of Python, NumPy or a backend, by name; NaN and infinities are numbers.
+
+    Raises:
+        ArgumentError: It is no mapping, or holds something else than numbers.
+
+    Example:
+        >>> read_metrics("tell", {"loss": 1})
+        {'loss': 1.0}
+    """
+    if not isinstance(metrics, Mapping):
+        rule = "metrics must be a mapping of names to numbers"
+        raise ArgumentError(wrong(what, rule, metrics))
+    return {str(name): _number(what, str(name), value) for name, value in metrics.items()}
+
+
+def read_score(what: str, name: str, value: Any) -> float:
+    """One number, the objective's.
+
+    Raises:
+        ArgumentError: It is none.
+    """
+    return _number(what, name, value)
+
+
+def _number(what: str, name: str, value: Any) -> float:
+    try:
+        if isinstance(value, str | bytes):  # "0.5" would do, and "nan": most likely a mistake
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        advice = "Keep what is no number in `notes`." if what == "tell" else ""
+        raise ArgumentError(wrong(what, f"{name!r} must be a number", value, advice)) from None
