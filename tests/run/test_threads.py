@@ -166,6 +166,18 @@ def test_further_errors_are_told_with_the_first():
     assert "ValueError: job 1" in "".join(caught.value.__notes__)
 
 
+def test_the_same_error_of_several_workers_is_told_once():
+    meet = threading.Barrier(2, timeout=10)
+
+    def work(job):
+        meet.wait()
+        raise ValueError("the objective is unknown")
+
+    with pytest.raises(ValueError, match="unknown") as caught:
+        Threads(2).run(hand_out(range(2)), work)
+    assert not getattr(caught.value, "__notes__", [])
+
+
 def test_an_error_of_the_surroundings_reaches_the_caller():
     @contextmanager
     def around(index):

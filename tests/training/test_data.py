@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from afina.errors import DataError
+from afina.errors import ArgumentError, DataError
 from afina.training import check_data
 
 X, Y = np.ones((10, 3), "float32"), np.ones((10,), "float32")
@@ -78,3 +78,30 @@ def test_nan_among_the_inputs_is_told_but_not_refused() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_data((X, Y), {}, ["loss"])
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.0, "3", True, {1, 3}])
+@pytest.mark.parametrize(
+    "name", ["epochs", "batch_size", "validation_batch_size", "validation_freq"]
+)
+def test_numbers_that_count_nothing_are_refused(name: str, value: object) -> None:
+    with pytest.raises(ArgumentError, match=f"^{name}: must be a whole number from 1 up, but got"):
+        check_data((X, Y), {name: value, "validation_split": 0.2})
+
+
+def test_whole_numbers_of_any_kind_count() -> None:
+    kwargs = {"epochs": np.int64(2), "batch_size": None, "validation_freq": [1, 3]}
+    check_data((X, Y), {**kwargs, "validation_split": 0.2})
+
+
+@pytest.mark.parametrize(
+    ("callback", "advice"),
+    [
+        (keras.callbacks.EarlyStopping, r"Give an instance: EarlyStopping\(\.\.\.\)"),
+        (3, "but got 3"),
+        ("early", "but got 'early'"),
+    ],
+)
+def test_what_is_no_callback_is_refused(callback: object, advice: str) -> None:
+    with pytest.raises(ArgumentError, match=f"callbacks: must be Keras callbacks.*{advice}"):
+        check_data((X, Y), {"callbacks": [callback]})

@@ -7,7 +7,7 @@ import pytest
 from afina.errors import DivergedError, LostWorkerError, OversizedModelError
 from afina.training import classify_failure, failure_message
 from afina.training.failures import LONGEST
-from afina.trials import FailureKind
+from afina.trials import Failure, FailureKind
 
 
 class ResourceExhaustedError(Exception):
@@ -72,3 +72,14 @@ def test_a_message_tells_the_cause_too_and_stays_short() -> None:
     message = failure_message(caused(ValueError("mine"), KeyError("theirs")))
     assert message.index("theirs") < message.index("mine")
     assert len(failure_message(ValueError("x" * 100_000))) < LONGEST + 100
+
+
+def test_what_jax_says_of_its_own_frames_is_left_out() -> None:
+    with pytest.raises(ValueError, match="shape") as caught:
+        build_badly()
+    caught.value.add_note("seen on a Monday")
+    message = failure_message(caught.value)
+    assert "JAX has removed" not in message
+    assert "seen on a Monday" in message
+    headline = Failure(FailureKind.ERROR, message).headline
+    assert headline.startswith("ValueError: Exception encountered when calling")

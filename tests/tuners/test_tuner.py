@@ -210,8 +210,55 @@ def test_two_processes_cannot_search_in_one_project(place, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"executions_per_trial": 0}, {"max_trials": 0}, {"nonsense": 1}, {"seed": "x"}]
+    "bad",
+    [
+        {"executions_per_trial": 0},
+        {"executions_per_trial": "2"},
+        {"executions_per_trial": 2.0},
+        {"max_trials": 0},
+        {"nonsense": 1},
+        {"seed": "x"},
+    ],
 )
 def test_wrong_arguments_are_refused_with_the_rule(place, bad):
     with pytest.raises(ArgumentError, match=r"must|Unrecognized"):
         kt.RandomSearch(models.build, "val_loss", **{**place, **bad})
+
+
+TUNERS = [kt.RandomSearch, kt.Hyperband, kt.BayesianOptimization, kt.GridSearch, kt.AutoTuner]
+
+
+@pytest.mark.parametrize("tuner", TUNERS)
+def test_no_tuner_trains_without_a_hypermodel(place, tuner):
+    with pytest.raises(ArgumentError, match="Received `hypermodel=None`"):
+        tuner(None, "val_loss", **place)
+
+
+def test_a_tuner_with_its_own_run_trial_needs_none(place):
+    class Own(kt.AutoTuner):
+        def run_trial(self, trial, *args, **kwargs):
+            return trial.hyperparameters.Float("x", 0.0, 1.0)
+
+    tuner = Own(objective=kt.Objective("loss", "min"), max_epochs=4, max_trials=3, **place)
+    tuner.search(verbose=0)
+    assert len(tuner.oracle.trials) == 3
+
+
+def test_a_search_with_nothing_left_to_run_and_no_score_says_so(place):
+    is_broken = []
+
+    def build(hp):
+        if is_broken:
+            raise ValueError("no such luck")
+        return models.build(hp)
+
+    def tuner():
+        is_broken.clear()
+        made = kt.RandomSearch(build, "val_loss", max_trials=3, **place)
+        is_broken.append(True)
+        return made
+
+    with pytest.raises(SearchFailedError, match="raise it, or begin anew with overwrite=True"):
+        search(tuner())
+    with pytest.warns(UserWarning, match=r"nothing was left to run \(max_trials=3 .* have failed"):
+        search(tuner())

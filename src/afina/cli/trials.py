@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from afina.errors import StoreError, wrong
+from afina.trials import Failure, FailureKind
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -92,7 +93,8 @@ def _print(trials: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 def _row(trial: Mapping[str, Any]) -> tuple[str, ...]:
     score = "-" if trial["score"] is None else f"{trial['score']:.6g}"
     values = ", ".join(f"{name}={_short(value)}" for name, value in trial["values"].items())
-    reason = (trial["failure"] or "").strip().rpartition("\n")[2]  # of a traceback: the error
+    told = trial["failure"]
+    reason = Failure(FailureKind.ERROR, told).headline if told else ""
     return (
         str(trial["number"]),
         trial["status"],

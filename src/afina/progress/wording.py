@@ -69,7 +69,7 @@ def time_left(seconds: float) -> str:
 
 
 def reason(failure: Failure | None) -> str:
-    """The one line of a failure that says most: a traceback's last.
+    """The one line of a failure that says most.
 
     Example:
         >>> from afina.trials import FailureKind
@@ -78,8 +78,7 @@ def reason(failure: Failure | None) -> str:
     """
     if failure is None:
         return "no reason is known"
-    lines = [line.strip() for line in failure.message.splitlines() if line.strip()]
-    return lines[-1] if lines else failure.kind.value
+    return failure.headline
 
 
 def running_trials(labels: Sequence[str], total: int | None) -> str:

@@ -109,13 +109,12 @@ class Facts:
 
     @property
     def reasons(self) -> list[tuple[str, str, list[int]]]:
-        """Why trials failed: kind, the last line of the reason, and the numbers of the trials."""
+        """Why trials failed: kind, the headline of the reason, and the numbers of the trials."""
         groups: dict[tuple[str, str], list[int]] = {}
         for trial in self.failed:
             failure = trial.failure
             assert isinstance(failure, Failure)
-            line = failure.message.strip().rpartition("\n")[2]
-            groups.setdefault((failure.kind.value, line), []).append(trial.number)
+            groups.setdefault((failure.kind.value, failure.headline), []).append(trial.number)
         ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
         return [(kind, line, numbers) for (kind, line), numbers in ordered]
 

@@ -224,6 +224,8 @@ class _Shift(Generic[Job]):
             return
         first, *others = self._errors
         for other in others:
+            if (type(other), str(other)) == (type(first), str(first)):
+                continue  # one cause, met by each
             text = "".join(traceback.format_exception(other)).rstrip()
             first.add_note(f"\nAnother worker failed, too:\n{text}")
         raise first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import numbers
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +12,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from afina.errors import DataError, wrong
+from afina.errors import ArgumentError, DataError, wrong
+
+COUNTS = ("epochs", "batch_size", "validation_batch_size", "validation_freq")
+"""Arguments of `fit` that count something, from 1 up."""
 
 LARGEST_SCAN = 50_000_000
 """Most numbers of an array that are looked through for NaN: about 0.05 s."""
@@ -33,8 +37,11 @@ def check_data(
     Raises:
         DataError: Arrays are empty or of different lengths, or an objective needs validation
             data and there are none.
+        ArgumentError: A number of epochs or rows is none, or a callback is none.
     """
     given = _by_name(args, kwargs)
+    _check_counts(given)
+    _check_callbacks(given.get("callbacks"))
     train = {name: given.get(name) for name in ("x", "y", "sample_weight")}
     samples = _check_arrays("training data", train)
     validation = given.get("validation_data")
@@ -54,6 +61,26 @@ def _by_name(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments under the names that `keras.Model.fit` gives them."""
     names = list(inspect.signature(keras.Model.fit).parameters)[1:]
     return {**dict(zip(names, args, strict=False)), **kwargs}
+
+
+def _check_counts(given: Mapping[str, Any]) -> None:
+    for name in COUNTS:
+        value = given.get(name)
+        if value is None or (name == "validation_freq" and isinstance(value, list | tuple)):
+            continue
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+            raise ArgumentError(wrong(name, "must be a whole number from 1 up", value))
+
+
+def _check_callbacks(callbacks: Any) -> None:
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return
+    for leaf in keras.tree.flatten(callbacks or []):
+        if isinstance(leaf, type) or not hasattr(leaf, "set_model"):
+            advice = ""
+            if isinstance(leaf, type):
+                advice = f"Give an instance: {leaf.__name__}(...)."
+            raise ArgumentError(wrong("callbacks", "must be Keras callbacks", leaf, advice))
 
 
 def _check_arrays(what: str, parts: Mapping[str, Any]) -> int | None:

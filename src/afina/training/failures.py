@@ -36,6 +36,9 @@ FRAMEWORKS = frozenset(
 )
 """Top-level packages whose frames are no help in finding a mistake in one's own code."""
 
+JAX_NOTE = "JAX has removed its internal frames"
+"""Part of what JAX adds to whatever is raised within it; says nothing about the error."""
+
 LONGEST = 4000
 """Characters of a message; XLA likes to print whole programs."""
 
@@ -91,7 +94,10 @@ def failure_message(error: BaseException) -> str:
 
 
 def _last_lines(error: BaseException) -> list[str]:
-    return traceback.format_exception_only(type(error), error)
+    told = traceback.TracebackException(type(error), error, None)
+    notes = getattr(told, "__notes__", None) or ()
+    told.__notes__ = [note for note in notes if JAX_NOTE not in str(note)]
+    return list(told.format_exception_only())
 
 
 def _frames(trace: TracebackType | None) -> list[str]:

@@ -72,6 +72,22 @@ class Failure:
     message: str
     """For people: the traceback, or a sentence."""
 
+    @property
+    def headline(self) -> str:
+        """The one line that says most: of a traceback the first of the error itself.
+
+        Example:
+            >>> text = "Traceback ...\\n  File 'a.py', line 1\\nValueError: no\\nfor many reasons"
+            >>> Failure(FailureKind.ERROR, text).headline
+            'ValueError: no'
+        """
+        lines = [line.rstrip() for line in self.message.splitlines() if line.strip()]
+        begins = [at for at, line in enumerate(lines) if line.startswith("Traceback")]
+        for line in lines[begins[-1] + 1 :] if begins else ():
+            if not line.startswith((" ", "... (")):  # neither a frame nor what was left out
+                return line
+        return lines[-1 if begins else 0].strip() if lines else self.kind.value
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:

@@ -142,12 +142,19 @@ class BaseTuner:
             fit_kwargs["verbose"] = 0
         self._check_search(fit_args, fit_kwargs)
         self._begin_display(verbose, fit_kwargs)
+        before = len(self.oracle.study.ended)
         try:
             self.on_search_begin()
             with cheap_collections(), compile_cache():
                 self._run_all(fit_args, fit_kwargs)
             self.on_search_end()
             self._show(SearchEnded(self.oracle.stop_reason, self._best_score()))
+            if before and len(self.oracle.study.ended) == before and self._best_score() is None:
+                warnings.warn(
+                    f"search: nothing was left to run ({self.oracle.stop_reason}), and all trials "
+                    "have failed. Raise max_trials, or begin anew with overwrite=True.",
+                    stacklevel=2,
+                )
         finally:
             if self._display is not None:
                 self._display.close()

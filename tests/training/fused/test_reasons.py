@@ -78,6 +78,31 @@ class NoJit(layers.Layer):  # type: ignore[misc]
         return inputs
 
 
+class Saver(keras.callbacks.ModelCheckpoint):  # type: ignore[misc]
+    """Nothing of its own."""
+
+
+class Watcher(Saver):
+    """Looks at each batch, by way of a question that Keras' own hook asks."""
+
+    def _should_save_on_batch(self, batch: int) -> bool:
+        return batch == 3
+
+
+class Counter(Saver):
+    """Looks at each batch."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        super().on_train_batch_end(batch, logs)
+
+
+def test_a_subclass_is_judged_by_the_hooks_that_are_its_own() -> None:
+    assert reasons.why_not_callbacks([Saver("m.keras")]) is None
+    assert "on_train_batch_end" in str(reasons.why_not_callbacks([Saver("m.keras", save_freq=3)]))
+    assert "callback Watcher overrides" in str(reasons.why_not_callbacks([Watcher("m.keras")]))
+    assert "callback Counter overrides" in str(reasons.why_not_callbacks([Counter("m.keras")]))
+
+
 MODELS: dict[str, tuple[Callable[[], keras.Model], str]] = {
     "not compiled": (lambda: keras.Sequential([keras.Input((6,)), layers.Dense(1)]), "optimizer"),
     "eager": (lambda: dense(run_eagerly=True), "run_eagerly=True"),
@@ -162,10 +187,6 @@ def test_arguments_of_fit_may_stand_against_it(name: str) -> None:
         Engine().fit(dense(), make(), kwargs)
 
 
-class Checkpoints(callbacks.ModelCheckpoint):  # type: ignore[misc]
-    """Whoever derives from it may do more."""
-
-
 def overriding(hook: str) -> Any:
     def own(self: Any, *args: Any) -> None:
         del self, args
@@ -178,7 +199,6 @@ AGAINST: dict[str, Callable[[], Any]] = {
     "not a number": callbacks.TerminateOnNaN,
     "lambda": lambda: callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None),
     "checkpoints in epochs": lambda: callbacks.ModelCheckpoint("a.keras", save_freq=3),
-    "derived": lambda: Checkpoints("a.keras"),
     "in a list": lambda: callbacks.CallbackList([callbacks.TerminateOnNaN()]),
     "nested": lambda: [[callbacks.History(), callbacks.TerminateOnNaN()]],
 }

@@ -166,6 +166,7 @@ class Training:
         logs: dict[str, Any] = {}
         try:
             for epoch in range(self.first_epoch, given["epochs"]):
+                model.reset_metrics()  # before the callbacks, which may leave something in them
                 callbacks.on_epoch_begin(epoch)
                 logs = yield from self._train_epoch()
                 if self.validation is not None and self._is_validated(epoch):
@@ -202,7 +203,7 @@ class Training:
 
     def _is_validated(self, epoch: int) -> bool:
         often = self.given["validation_freq"]
-        return (epoch + 1) % often == 0 if isinstance(often, int) else epoch + 1 in often
+        return epoch + 1 in often if isinstance(often, list | tuple) else (epoch + 1) % often == 0
 
     # -- one epoch ------------------------------------------------------------------------------
 
@@ -216,7 +217,7 @@ class Training:
         self.make_room(order)
         state = State.of(self.model)
         arrays: Any = (state.trainable, state.non_trainable, state.optimizer)
-        metrics: Any = self._zeros
+        metrics: Any = state.metrics
         logs: Any = {}
         for leaves, places in self._chunks(order):
             arrays, metrics, logs = yield Work("train", arrays, metrics, leaves, places)

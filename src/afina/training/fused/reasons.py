@@ -114,20 +114,27 @@ def why_not_callbacks(callbacks: Iterable[Any]) -> str | None:
     return None
 
 
-def _overrides(callback: Any, name: str) -> bool:
+def _overrides(callback: Any, name: str, base: type = keras.callbacks.Callback) -> bool:
     method = getattr(callback, name, None)
     function = getattr(method, "__func__", method)
-    return function is not getattr(keras.callbacks.Callback, name)
+    return function is not getattr(base, name, None)
 
 
 def _only_looks_busy(callback: Any) -> bool:
-    """Keras' own callbacks that have hooks of batches, as they are set do nothing with them."""
+    """Keras' own callbacks that have hooks of batches, as they are set do nothing with them.
+
+    The same holds for subclasses that leave these hooks, and what they ask, as they are.
+    """
     kinds = keras.callbacks
-    if type(callback) in (kinds.ModelCheckpoint, kinds.BackupAndRestore):
+    line = type(callback).__mro__
+    own = next((kind for kind in line if kind.__module__.startswith("keras.")), object)
+    if any(_overrides(callback, name, own) for name in (*BATCH_HOOKS, "_should_save_on_batch")):
+        return False
+    if own in (kinds.ModelCheckpoint, kinds.BackupAndRestore):
         return callback.save_freq == "epoch"  # type: ignore[no-any-return]
-    if type(callback) is kinds.TensorBoard:
+    if own is kinds.TensorBoard:
         return callback.update_freq == "epoch" and not getattr(callback, "_should_trace", False)
-    return type(callback) in (kinds.ProgbarLogger, kinds.History)
+    return own in (kinds.ProgbarLogger, kinds.History)
 
 
 def flat(callbacks: Any) -> list[Any]:
