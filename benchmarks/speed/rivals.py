@@ -14,7 +14,7 @@ WORKSHOP = HERE / ".bench"
 """Environment, caches, projects: all that git ignores, on the disk of the checkout."""
 
 REQUIREMENTS = HERE / "requirements-rivals.txt"
-BACKENDS = ("jax", "tensorflow")
+BACKENDS = ("jax", "tensorflow", "torch")
 STOCK = "keras-tuner"
 OURS = "afina"
 REFERENCE = f"{STOCK}-jax"
@@ -51,7 +51,9 @@ def create_rival(name: str, rival_python: Path | None) -> Rival:
     """
     distribution, _, backend = name.rpartition("-")
     if distribution not in (STOCK, OURS) or backend not in BACKENDS:
-        raise ValueError(f"rivals are {STOCK}-jax, {STOCK}-tensorflow, {OURS}-jax, not {name!r}")
+        raise ValueError(
+            f"rivals are {STOCK} and {OURS} on {BACKENDS}, such as {STOCK}-jax, not {name!r}"
+        )
     if distribution == OURS:
         return Rival(name, OURS, backend, Path(sys.executable))
     return Rival(name, "keras_tuner", backend, rival_python or made_environment())

@@ -13,7 +13,7 @@ import keras
 from afina.errors import ArgumentError, FatalValueError, wrong
 from afina.training.fused import CannotFuseError, Engine, quick_initializers, reasons
 from afina.training.fused.engine import Seconds
-from afina.training.plain import hasten
+from afina.training.plain import fitting_threads, hasten
 
 Mode = Literal["auto", "fit", "fused"]
 MODES = ("auto", "fit", "fused")
@@ -91,6 +91,8 @@ class Trainer:
                 account.path = "fused"
                 return result
             hasten(model, kwargs.get("callbacks"))
+            with fitting_threads(model, kwargs):
+                return model.fit(*args, **kwargs)
         return model.fit(*args, **kwargs)
 
     def refuse(self, reason: str) -> None:
