@@ -7,6 +7,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from afina.search.acquisition import (
+    Averaged,
     Feasible,
     LogExpectedImprovement,
     LowerConfidenceBound,
@@ -27,6 +28,11 @@ def process(dim=3, n=12, seed=0):
     targets = (targets - targets.mean()) / targets.std()
     kernel = Kernel(np.linspace(0.3, 1.0, dim), 1e-3)
     return GaussianProcess(kernel, features, targets, np.arange(dim))
+
+
+def averaged(model, best):
+    parts = [LogExpectedImprovement(each, best) for each in (model, process(seed=3))]
+    return Averaged(parts, np.log([0.8, 0.2]))
 
 
 @pytest.mark.parametrize("z", [-30.0, -8.0, -2.0, -1.0, -0.999, 0.0, 1.5, 6.0, 40.0])
@@ -73,12 +79,13 @@ def test_log_improvement_rises_without_a_step_where_its_formulas_meet():
 
 
 @pytest.mark.parametrize("best", [-0.5, -30.0])
-@pytest.mark.parametrize("kind", ["log_ei", "lcb", "feasible", "barely feasible"])
+@pytest.mark.parametrize("kind", ["log_ei", "lcb", "averaged", "feasible", "barely feasible"])
 def test_gradients_are_those_of_finite_differences(kind, best):
     model = process()
     acquisition = {
         "log_ei": LogExpectedImprovement(model, best),
         "lcb": LowerConfidenceBound(model, 2),
+        "averaged": averaged(model, best),
         "feasible": Feasible(LogExpectedImprovement(model, best), process(seed=3), 0.3),
         "barely feasible": Feasible(LogExpectedImprovement(model, best), process(seed=3), -2.0),
     }[kind]
@@ -99,6 +106,15 @@ def test_expected_improvement_is_that_of_many_draws():
     gain = np.maximum(0.3 - draws, 0).mean(axis=0)
     value = LogExpectedImprovement(model, 0.3).value(points)
     np.testing.assert_allclose(np.exp(value), gain, rtol=0.03)
+
+
+def test_the_average_is_of_improvements_not_of_their_logarithms():
+    points = np.random.default_rng(1).random((4, 3))
+    one, two = (LogExpectedImprovement(each, 0.3) for each in (process(), process(seed=3)))
+    mean = 0.8 * np.exp(one.value(points)) + 0.2 * np.exp(two.value(points))
+    np.testing.assert_allclose(np.exp(averaged(process(), 0.3).value(points)), mean)
+    far = averaged(process(), -1e4).value(points)  # where an improvement itself is 0 in floats
+    assert np.isfinite(far).all()
 
 
 def test_the_maximum_found_is_as_good_as_that_of_a_fine_grid():

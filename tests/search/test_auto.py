@@ -20,6 +20,7 @@ from afina.testing.toys import (
     sphere,
     sphere_space,
 )
+from afina.trials import Status, Trial
 
 from ..space.strategies import spaces
 
@@ -86,13 +87,19 @@ def test_of_a_process_that_has_stalled_another_takes_every_fourth_trial():
 
 
 def test_it_goes_on_while_the_model_expects_a_gain():
-    space, calls = sphere_space(6), iter(range(1000))
-
-    def loss(values):  # the first is the best for long: luck, while all others show the way
-        return sphere(values) if next(calls) else 0.05
-
-    going = run(Auto(seed=0, stop_when_unlikely=True), loss, space, 45)
-    assert going.done is None or going.best < 0.05
+    # The first is the best for long, by luck. All others lie in one half of the space, and show
+    # the way into the other.
+    space = Space((Float("x", 0.0, 1.0), Float("y", 0.0, 1.0)))
+    search, rng = Auto(seed=0, stop_when_unlikely=True), np.random.default_rng(0)
+    state = search.init()
+    for number in range(31):
+        values = {"x": rng.random() / 2, "y": rng.random()}
+        loss = 1 - values["x"] + 0.01 * rng.standard_normal() if number else 0.4
+        completed = Trial(number=number, values=values, status=Status.COMPLETED, loss=loss)
+        state = search.tell(state, completed, space)
+    answer = search.ask(state, Situation(number=31, space=space))
+    assert isinstance(answer, Suggestion)
+    assert answer.values["x"] > 0.5
 
 
 def test_long_searches_are_handed_over():

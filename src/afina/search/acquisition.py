@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -120,6 +121,28 @@ class LogExpectedImprovement:
         by_mean, by_variance = -cdf / deviation, 0.5 * pdf / deviation**2
         slope = by_mean[:, None] * mean_slope + by_variance[:, None] * variance_slope
         return value + np.log(deviation), slope
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Averaged:
+    """The logarithm of the weighted mean of what acquisitions are the logarithms of."""
+
+    parts: Sequence[Acquisition]
+
+    weights: Array
+    """(k,) the logarithms of their weights."""
+
+    def value(self, features: Array) -> Array:
+        """See `Acquisition`."""
+        values = np.array([part.value(features) for part in self.parts])
+        return np.asarray(np.logaddexp.reduce(values + self.weights[:, None]))
+
+    def gradient(self, features: Array) -> tuple[Array, Array]:
+        """See `Acquisition`."""
+        values, slopes = zip(*(part.gradient(features) for part in self.parts), strict=True)
+        weighted = np.array(values) + self.weights[:, None]
+        total = np.logaddexp.reduce(weighted)
+        return total, np.einsum("km,kmf->mf", np.exp(weighted - total), np.array(slopes))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,6 +15,7 @@ from afina.errors import ArgumentError, wrong
 from afina.search import sobol
 from afina.search.acquisition import (
     Acquisition,
+    Averaged,
     Feasible,
     LogExpectedImprovement,
     LowerConfidenceBound,
@@ -29,6 +30,7 @@ from afina.search.gaussian_process import (
     fit_once,
     representatives,
 )
+from afina.search.likely_kernels import likely_processes
 from afina.search.targets import standardised, tamed
 from afina.search.threads import one_blas_thread
 from afina.search.untried import (
@@ -54,6 +56,9 @@ MODEL_LIMIT = 300
 # model-based optimization", arXiv:2003.13826. In a short search a quarter of all, as in SMAC.
 INITIAL = (4, 6)
 INITIAL_PART = 0.25
+# Up to so many results the expected improvement is averaged over the kernels that they leave
+# possible. More settle the kernel, and an average then spreads where a search should dig.
+FEW = 16
 # While a model's skill is within one standard error of none, as it is at first, and for long where
 # nearly all configurations are equally bad, every so many proposals spread over the space.
 SPREAD_EVERY = 3
@@ -113,13 +118,14 @@ class BayesianOptimization:
 
     The first trials spread over the space: the default configuration, then a Sobol sequence. Each
     later proposal fits the process to all results so far and maximises the logarithm of the
-    expected improvement. As long as the process predicts results that it has not seen no better
-    than chance, one proposal of three goes on spreading. Where trials have failed, a second process
-    learns where they do, and an improvement counts as often as a training there is expected not to
-    fail. Where trials near one another share their result exactly, as on a step, the surroundings
-    of trials lose their attraction; after ten trials without a gain some are plain draws, more of
-    them after twenty. Trials still running count as if they had scored what is expected of them,
-    so any number of workers can ask at once. No configuration is tried twice.
+    expected improvement, averaged over likely kernels while there are few. As long as the process
+    predicts results that it has not seen no better than chance, one proposal of three goes on
+    spreading. Where trials have failed, a second process learns where they do, and an improvement
+    counts as often as a training there is expected not to fail. Where trials near one another share
+    their result exactly, as on a step, the surroundings of trials lose their attraction; after ten
+    trials without a gain some are plain draws, more of them after twenty. Trials still running
+    count as if they had scored what is expected of them, so any number of workers can ask at once.
+    No configuration is tried twice.
 
     Args:
         seed: Fixes every draw: the same seed and the same history give the same proposals.
@@ -291,15 +297,20 @@ class BayesianOptimization:
         acquisition: AcquisitionName,
     ) -> Acquisition:
         """What to maximise, given the model, what runs and what has failed."""
-        process = seen.process
+        processes, weights = [seen.process], np.zeros(1)
+        if acquisition == "log_ei" and len(seen.targets) <= FEW and seen.targets.any():
+            processes, weights = likely_processes(seen.process, self._noise_floor)
         if running:
             pending = encoded(geometry, [tuple(trial.values.items()) for trial in running])
-            process = process.believe(geometry.embed(pending))
+            processes = [process.believe(geometry.embed(pending)) for process in processes]
         # The best expected result, not the best measured one: that may have been luck. Running
         # trials take part, or their believed success would look like a promise of its own.
-        worth: Acquisition = LogExpectedImprovement(process, float(process.fitted().min()))
+        parts = [LogExpectedImprovement(each, float(each.fitted().min())) for each in processes]
+        worth: Acquisition = Averaged(parts, weights)
+        if len(parts) == 1:
+            worth = parts[0]
         if acquisition == "lcb":
-            worth = LowerConfidenceBound(process, self.beta)
+            worth = LowerConfidenceBound(processes[0], self.beta)
         worth = fresh(worth, seen.features[seen.good], seen.targets, geometry.steady)
         if seen.good.all():
             return worth
