@@ -61,3 +61,12 @@ def test_a_list_of_objectives_needs_its_single_metrics_only():
 def test_what_cannot_be_read_is_refused_with_advice(result, error, message):
     with pytest.raises(error, match=message):
         read_result(result, LOSS, "f")
+
+
+@pytest.mark.parametrize("value", ["1", None, True, [1.0, 2.0], np.array([1.0, 2.0])])
+def test_an_objective_that_is_no_number_is_refused_by_its_name(value):
+    with pytest.raises(FatalTypeError, match="f: 'val_loss' must be a number, but got"):
+        read_result({"val_loss": value, "other": 1.0}, LOSS, "f")
+    two = create_objective(["val_loss", "val_accuracy"])
+    with pytest.raises(FatalTypeError, match="f: 'val_accuracy' must be a number, but got"):
+        read_result({"val_loss": 1.0, "val_accuracy": value}, two, "f")
