@@ -92,8 +92,8 @@ def _with_objective(
         )
     numbers = {name: number for name, v in metrics.items() if (number := _as_number(v)) is not None}
     if not objective.has_value(numbers):
-        names = (*objective.names, objective.name)
-        lost = next(name for name in names if name in metrics and name not in numbers)
+        wanted = (*objective.names, objective.name)
+        lost = next(name for name in wanted if name in metrics and name not in numbers)
         raise FatalTypeError(wrong(where, f"{lost!r} must be a number", metrics[lost]))
     if isinstance(objective, MultiObjective):
         numbers.setdefault(objective.name, objective.get_value(numbers))
