@@ -303,14 +303,14 @@ class BayesianOptimization:
         if running:
             pending = encoded(geometry, [tuple(trial.values.items()) for trial in running])
             processes = [process.believe(geometry.embed(pending)) for process in processes]
-        # The best expected result, not the best measured one: that may have been luck. Running
-        # trials take part, or their believed success would look like a promise of its own.
-        parts = [LogExpectedImprovement(each, float(each.fitted().min())) for each in processes]
-        worth: Acquisition = Averaged(parts, weights)
-        if len(parts) == 1:
-            worth = parts[0]
+        worth: Acquisition
         if acquisition == "lcb":
             worth = LowerConfidenceBound(processes[0], self.beta)
+        else:
+            # The best expected result, not the best measured one: that may have been luck. Running
+            # trials take part, or their believed success would look like a promise of its own.
+            parts = [LogExpectedImprovement(each, float(each.fitted().min())) for each in processes]
+            worth = Averaged(parts, weights) if len(parts) > 1 else parts[0]
         worth = fresh(worth, seen.features[seen.good], seen.targets, geometry.steady)
         if seen.good.all():
             return worth

@@ -64,19 +64,15 @@ def read_metrics(what: str, metrics: Any) -> dict[str, float]:
     if not isinstance(metrics, Mapping):
         rule = "metrics must be a mapping of names to numbers"
         raise ArgumentError(wrong(what, rule, metrics))
-    return {str(name): _number(what, str(name), value) for name, value in metrics.items()}
+    return {str(name): read_number(what, str(name), value) for name, value in metrics.items()}
 
 
-def read_score(what: str, name: str, value: Any) -> float:
-    """One number, the objective's.
+def read_number(what: str, name: str, value: Any) -> float:
+    """The value of one metric; see `read_metrics`.
 
     Raises:
-        ArgumentError: It is none.
+        ArgumentError: It is no number.
     """
-    return _number(what, name, value)
-
-
-def _number(what: str, name: str, value: Any) -> float:
     try:
         if isinstance(value, str | bytes):  # "0.5" would do, and "nan": most likely a mistake
             raise TypeError

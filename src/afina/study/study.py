@@ -19,7 +19,7 @@ from afina.store import TrialStore, open_store
 from afina.study.budget import Budget
 from afina.study.discovery import discover
 from afina.study.front import front_of
-from afina.study.given import read_metrics, read_score
+from afina.study.given import read_metrics, read_number
 from afina.study.ledger import Ledger
 from afina.study.seeds import choose_seed
 from afina.trials import (
@@ -211,7 +211,7 @@ class Study(Ledger):
         if isinstance(self.objective, MultiObjective):
             rule = f"must get a mapping that holds the objectives {names}"
             raise ObjectiveError(wrong("tell", rule, metrics))
-        return None, {self.objective.name: read_score("tell", self.objective.name, metrics)}
+        return None, {self.objective.name: read_number("tell", self.objective.name, metrics)}
 
     # -- results ------------------------------------------------------------------------------
 

@@ -63,15 +63,13 @@ def fitting_threads(model: keras.Model, given: Mapping[str, Any]) -> Iterator[No
         model: Compiled.
         given: Keyword arguments of `fit`.
     """
-    torch = sys.modules.get("torch")
-    if keras.backend.backend() != "torch" or torch is None or "OMP_NUM_THREADS" in os.environ:
+    if keras.backend.backend() != "torch" or "OMP_NUM_THREADS" in os.environ:
         yield
         return
+    torch = sys.modules["torch"]
     before, rows = torch.get_num_threads(), given.get("batch_size") or ROWS
-    if before == 1 or torch.cuda.is_available() or rows * multiplications(model) > LITTLE:
-        yield
-        return
-    torch.set_num_threads(1)
+    is_little = not torch.cuda.is_available() and rows * multiplications(model) <= LITTLE
+    torch.set_num_threads(1 if is_little else before)
     try:
         yield
     finally:
