@@ -183,7 +183,7 @@ def test_where_a_group_fails_its_trials_go_on_alone(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise MemoryError("no room for so many")
 
-    monkeypatch.setattr("afina.training.fused.group.lower_batched", full)
+    monkeypatch.setattr("afina.training.fused.group.trace_batched", full)
     tuner = search(random_search(tmp_path))
     assert all(note.startswith("alone: the train step cannot become") for note in notes(tuner))
     monkeypatch.undo()

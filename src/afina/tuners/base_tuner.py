@@ -111,7 +111,8 @@ class BaseTuner:
         self.hypermodel.declare_hyperparameters(hp)
         self.oracle.update_space(hp)
         self.oracle.hyperparameters.bind()  # what is declared overrides what `build` says
-        self._activate_all_conditions()
+        with compile_cache():
+            self._activate_all_conditions()
 
     def _activate_all_conditions(self) -> None:
         discover(self.oracle.get_space(), self._build_for_space, self.oracle.update_space)

@@ -157,7 +157,8 @@ class Tuner(BaseTuner):
             )
 
     def _build_for_space(self, hp: HyperParameters) -> None:
-        with training.seeded(training.trial_seed(self.oracle.seed or 0, 0, 0)):
+        seed = training.trial_seed(self.oracle.seed or 0, 0, 0)
+        with training.seeded(seed), training.building():
             super()._build_for_space(hp)
         training.release()
 

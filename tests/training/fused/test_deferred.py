@@ -296,7 +296,7 @@ def test_a_last_batch_is_filled_up_with_rows_that_there_are() -> None:
     below = keras.initializers.Constant(-0.05)
     kwargs = {**TRAINING, "batch_size": 32, "validation_split": 0.0, "sample_weight": WEIGHTS[:45]}
     plan = plan_of(make, full, batch_size=32, validation_split=0.0)
-    assert plan.fills
+    assert plan.filler is not None
     assert plan.row_room
     fused, _ = both(make, full, np.abs(Y[:45]), engine=Engine(), tolerance=2e-6, **kwargs)
     assert np.isfinite(fused.logs["loss"]).all()

@@ -206,7 +206,7 @@ def test_sparse_inputs_are_shared() -> None:
     group = assert_as_alone(cases, data)
     own = group.members[0].training(group.engine)
     assert own.train.arrays.is_sparse
-    assert own.plan.fills
+    assert own.plan.filler is not None
 
 
 # -- who takes part -------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -90,6 +91,19 @@ def test_another_learning_rate_and_other_weights_and_seeds_share_a_program() -> 
 
         both(make, X, Y, engine=engine, seed=int(1000 * rate), epochs=2)
     assert engine.programs.compiled == 1
+
+
+def test_a_model_that_goes_on_from_saved_weights_shares_the_program(tmp_path: Path) -> None:
+    saved = tmp_path / "of.weights.h5"
+    begun = every_part(0.1)
+    begun.save_weights(saved)
+
+    def going_on() -> keras.Model:
+        model = every_part(0.1)
+        model.load_weights(saved)
+        return model
+
+    assert key_of(going_on) == key_of(lambda: every_part(0.1)) is not None
 
 
 def test_adapted_layers_share_a_program_if_they_are_adapted_to_the_same() -> None:

@@ -15,7 +15,7 @@ from afina.training.fused.data import DataCache
 from afina.training.fused.partial import can_be_filled
 from afina.training.fused.plan import Plan
 from afina.training.fused.reasons import fit_arguments
-from afina.training.fused.sparse import DENSEST, NARROWEST, as_rows, first_dense, take
+from afina.training.fused.sparse import DENSEST, NARROWEST, Rows, as_rows, first_dense, take
 
 from .conftest import Trained, arrays, assert_same, both, dense, layers, sequential, train
 
@@ -200,12 +200,32 @@ class Crowding(keras.callbacks.Callback):  # type: ignore[misc]
         np.random.permutation = self.before
 
 
+def test_texts_of_very_different_lengths_have_room_too() -> None:
+    draws = np.random.default_rng(1)
+    counts = np.minimum(draws.lognormal(4, 0.8, 3000).astype("int32"), 900) + 1
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype("int32")
+    columns = np.concatenate([np.arange(count, dtype="int32") for count in counts])
+    room = Rows(columns, starts, None, 1000, "float32").room(32)
+    sums = counts[draws.integers(3000, size=(100_000, 32))].sum(axis=1)
+    assert (sums > room).sum() <= 3
+    assert room < 1.5 * np.quantile(sums, 0.999)
+
+
+def test_a_long_last_row_does_not_fill_up_the_last_batch() -> None:
+    x = X.copy()
+    x[44, :300] = 1
+    engine = Engine()
+    kwargs = {**TRAINING, "shuffle": False}
+    both(network, x, Y, engine=engine, tolerance=2e-6, **kwargs)
+    assert engine.programs.compiled == 1
+
+
 def test_a_batch_of_more_non_zeros_than_there_is_room_for_gets_more_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rows = as_rows(X[:45])
     assert rows is not None
-    monkeypatch.setattr("afina.training.fused.sparse.SPREADS", -1.0)
+    monkeypatch.setattr("afina.training.fused.sparse.RAREST", 1.0)
     assert not rows.fits(np.argsort(-rows.counts()), 16, rows.room(16))
     engine = Engine()
     both(
@@ -352,10 +372,10 @@ def plan_of(make: Callable[[], keras.Model], **kwargs: Any) -> Plan:
 
 
 def test_a_smaller_last_batch_of_sparse_rows_is_filled_up() -> None:
-    assert plan_of(network).fills
-    assert not plan_of(network, batch_size=9).fills  # 45 rows: there is none
-    assert not plan_of(network, batch_size=14).fills
-    assert not plan_of(lambda: network(layers.BatchNormalization())).fills
+    assert plan_of(network).filler is not None
+    assert plan_of(network, batch_size=9).filler is None  # 45 rows: there is none
+    assert plan_of(network, batch_size=14).filler is None
+    assert plan_of(lambda: network(layers.BatchNormalization())).filler is None
 
 
 FILLED: dict[str, Callable[[], keras.Model]] = {

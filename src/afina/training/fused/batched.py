@@ -8,7 +8,7 @@ from typing import Any
 from afina.training.fused.program import Functions, State
 
 
-def lower_batched(
+def trace_batched(
     functions: Functions,
     state: State,
     leaves: Any,
@@ -18,7 +18,7 @@ def lower_batched(
     rows: int,
     device: Any,
 ) -> tuple[Any, Any]:
-    """Traces both functions for several models; what it returns `compile_both` makes programs of.
+    """Traces both functions for several models; what it returns `lower` puts into XLA's words.
 
     The programs take a list of states and one of metrics, the data, and (to train) an array of
     orders, (width, rows). They return a list of each, and the logs with a leading axis. Unlike a
@@ -46,14 +46,14 @@ def lower_batched(
     arrays = abstract((state.trainable, state.non_trainable, state.optimizer))
     models = [arrays] * width, [abstract(state.metrics)] * width
     orders = jax.ShapeDtypeStruct((width, rows), "int32", sharding=sharding)
-    trained = jax.jit(batched(functions.train)).lower(*models, abstract(leaves), orders)
+    trained = jax.jit(batched(functions.train)).trace(*models, abstract(leaves), orders)
     if tested is None:
         return trained, None
-    return trained, jax.jit(batched(functions.validate)).lower(*models, abstract(tested))
+    return trained, jax.jit(batched(functions.validate)).trace(*models, abstract(tested))
 
 
 def batched(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of `Functions` for several models: see `lower_batched`."""
+    """A function of `Functions` for several models: see `trace_batched`."""
     import jax
 
     def stacked(parts: Sequence[Any]) -> Any:

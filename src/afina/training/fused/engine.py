@@ -16,14 +16,14 @@ from afina.training.fused.data import DataCache, Samples
 from afina.training.fused.key import program_key
 from afina.training.fused.packing import Packer, packer_of
 from afina.training.fused.plan import Plan
-from afina.training.fused.program import Functions, Program, State, compile_both, lower
+from afina.training.fused.program import Functions, Program, State, compile_both, lower, trace
 from afina.training.fused.sparse import first_dense
 from afina.training.stage import stage
 
 if TYPE_CHECKING:
     from afina.training.fused.loop import Training
 
-PROGRAMS = 16
+PROGRAMS = 32
 """Compiled programs that are kept, the most recently used ones: about a megabyte each."""
 
 
@@ -200,11 +200,13 @@ class Engine:
                     packer = _packer(model, plan, rows) if device.platform == "cpu" else None
                     functions = Functions(model, train, validation, plan, packer)
                     try:
-                        lowered = lower(
+                        traced = trace(
                             functions, state, train, validation, rows=rows, device=device
                         )
                     finally:
                         functions.forget()
+                    with stage.left():
+                        lowered = lower(traced)
             except Exception as error:
                 first = (str(error).strip() or type(error).__name__).splitlines()[0]
                 message = f"the train step cannot become one program: {first}"

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from afina.errors import ArgumentError, wrong
-from afina.training.fused.batched import lower_batched
+from afina.training.fused.batched import trace_batched
 from afina.training.fused.data import Samples
 from afina.training.fused.engine import CannotFuseError, Engine, Seconds
 from afina.training.fused.loop import Training
 from afina.training.fused.member import Member, Seat
 from afina.training.fused.plan import Plan
-from afina.training.fused.program import Functions, Program, State, compile_both
+from afina.training.fused.program import Functions, Program, State, compile_both, lower
 from afina.training.stage import stage
 
 LEAST = 1.3
@@ -259,9 +259,11 @@ class Group:
                 with spent.counted("trace"):
                     leaves = _leaves(own, rows)
                     tested = None if validation is None else validation.arrays.on(device)
-                    lowered = lower_batched(
+                    traced = trace_batched(
                         functions, state, leaves, tested, width=width, rows=rows, device=device
                     )
+                    with stage.left():
+                        lowered = lower(traced)
             except Exception as error:
                 message = f"the train step cannot become one program for {width} models"
                 raise CannotFuseError(f"{message}: {_first_line(error)}") from error

@@ -32,9 +32,13 @@ PASSING = frozenset(
         "_called",
         "_path",
         "_parent_path",
+        "_jit_compile",  # an inner model's is not read; loading weights settles it
     }
 )
 """Attributes of Keras' parts that no program depends on, and that may differ between equal ones."""
+
+SAID_ONLY_ONCE_LOADED = frozenset({"is_awq_calibrated", "is_gptq_calibrated"})
+"""Attributes that loading weights adds: False there is the same as none."""
 
 DEEPEST = 8
 """Objects within objects that are looked into."""
@@ -198,7 +202,11 @@ class _Holdings:
         """One object of Keras' own."""
         if not _is_kerass(type(part)) or depth > DEEPEST:
             raise _UnknownError(part)
-        named = sorted((k, v) for k, v in vars(part).items() if k not in PASSING)
+        named = sorted(
+            (name, value)
+            for name, value in vars(part).items()
+            if name not in PASSING and not (name in SAID_ONLY_ONCE_LOADED and value is False)
+        )
         return type(part).__name__, *((name, self._word(value, depth + 1)) for name, value in named)
 
     def _word(self, value: Any, depth: int) -> Any:

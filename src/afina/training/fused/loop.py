@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import keras
@@ -266,7 +266,7 @@ class Training:
                 if found is not None:
                     self._touches = found
                     return found
-                self.plan = replace(plan, row_room=2 * plan.row_room)
+                self.plan = plan.roomier_rows()
 
     def forget_touches(self) -> None:
         """Lets go of what `touches` has made, which the next call would write over."""

@@ -34,8 +34,9 @@ class Plan:
     row_room: int = 0
     """How many rows of the first layer's kernel a batch may touch; 0 if none wait for that."""
 
-    fills: bool = False
-    """Whether a smaller last batch is filled up rather than made a step of its own."""
+    filler: int | None = None
+    """The row that fills up a smaller last batch; None if that is a step of its own. Always the
+    same one, for a text of many words, ten times over, would hardly ever find room."""
 
     @classmethod
     def of(
@@ -57,15 +58,16 @@ class Plan:
         size = train.batches.batch_size
         # Not for dense inputs, which are trained as `fit` trains them to the last bit.
         partial = train.arrays.is_sparse and train.size % size > 0
-        fills = partial and can_be_filled(model, size)
         room = row_room = 0
+        filler = None
         if train.arrays.is_sparse:
             rows = train.arrays.leaves[0]
             room = rows.room(size)
+            filler = rows.shortest if partial and can_be_filled(model, size) else None
             if defers:
                 row_room = deferred.room_for(model, sparse.first_dense(model), rows, size)
         if validation is None:
-            return cls(size, size, room, row_room=row_room, fills=fills)
+            return cls(size, size, room, row_room=row_room, filler=filler)
         merged = validation.batches.batch_size
         if is_mergeable(model):
             merged = max(merged, _merged_size(model, validation))
@@ -75,16 +77,21 @@ class Plan:
             ends = validation.arrays.leaves[0].starts
             cuts = [*range(0, validation.size, merged), validation.size]
             validation_room = max(1, max(int(x) for x in ends[cuts[1:]] - ends[cuts[:-1]]))
-        return cls(size, merged, room, validation_room, row_room, fills)
+        return cls(size, merged, room, validation_room, row_room, filler)
 
     def filled(self, order: NDArray[np.int32]) -> NDArray[np.int32]:
-        """The order of an epoch, with the last row again where the last batch is filled up."""
-        missing = -len(order) % self.batch_size if self.fills else 0
-        return np.pad(order, (0, missing), mode="edge")
+        """The order of an epoch, whole batches where the last is filled up."""
+        if self.filler is None:
+            return order
+        return np.pad(order, (0, -len(order) % self.batch_size), constant_values=self.filler)
 
     def roomier(self) -> Plan:
-        """The same with twice the room for a training batch's non-zeros."""
-        return replace(self, room=2 * self.room)
+        """The same with more room for a training batch's non-zeros."""
+        return replace(self, room=sparse.in_steps(sparse.GROWTH * self.room))
+
+    def roomier_rows(self) -> Plan:
+        """The same with more room for the rows that a batch touches."""
+        return replace(self, row_room=sparse.in_steps(sparse.GROWTH * self.row_room))
 
 
 def is_mergeable(model: keras.Model) -> bool:

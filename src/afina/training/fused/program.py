@@ -121,9 +121,10 @@ class Functions:
 
         size, rows = self.plan.batch_size, order.shape[0]
         real: Any = None
-        if rows % size and self.plan.fills:
+        filler = self.plan.filler
+        if rows % size and filler is not None:
             steps = -(-rows // size)
-            order = jax.numpy.pad(order, (0, steps * size - rows), mode="edge")
+            order = jax.numpy.pad(order, (0, steps * size - rows), constant_values=filler)
             real = jax.numpy.minimum(rows - jax.numpy.arange(steps) * size, size)
         touched = None if touches is None else touches.steps
         steps, rest = divmod(order.shape[0], size)
@@ -308,7 +309,7 @@ class Program:
         return after, metrics, logs
 
 
-def lower(
+def trace(
     functions: Functions,
     state: State,
     train: Samples,
@@ -317,7 +318,7 @@ def lower(
     rows: int,
     device: Any,
 ) -> tuple[Any, Any]:
-    """Traces both functions; what it returns `compile_both` makes programs of.
+    """Traces both functions; what it returns `lower` puts into XLA's words.
 
     Args:
         functions: For the model.
@@ -346,13 +347,24 @@ def lower(
     if plan.row_room:
         sparse_rows = train.arrays.leaves[0]
         touches = blank_touches(sparse_rows, rows, plan.batch_size, plan.room, plan.row_room)
-    lowered = jax.jit(functions.train, donate_argnums=(0,)).lower(
+    trained = jax.jit(functions.train, donate_argnums=(0,)).trace(
         begin, inputs[1], abstract(_sized(train, rows, device)), order, abstract(touches)
     )
     if validation is None:
-        return lowered, None
-    tested = jax.jit(functions.validate).lower(*inputs, abstract(validation.arrays.on(device)))
-    return lowered, tested
+        return trained, None
+    tested = jax.jit(functions.validate).trace(*inputs, abstract(validation.arrays.on(device)))
+    return trained, tested
+
+
+def lower(traced: tuple[Any, Any]) -> tuple[Any, Any]:
+    """What `compile_both` makes programs of. No code of Keras' or the user's runs here, so that
+    another thread may have the stage.
+
+    Args:
+        traced: Both functions, of which the second may be None.
+    """
+    trained, tested = traced
+    return trained.lower(), None if tested is None else tested.lower()
 
 
 def _sized(samples: Samples, rows: int, device: Any) -> Any:
@@ -373,7 +385,7 @@ def compile_both(
     """Compiles what `lower` traced; takes the time that a new architecture costs.
 
     Args:
-        lowered: The two functions.
+        lowered: The two functions, as `lower` returns them.
         one_thread: Whether each program is to run in one thread, on a CPU that others share.
         packer: That the training program was traced with.
     """

@@ -19,6 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from afina.training.fused import keras_parts
 
@@ -34,12 +35,16 @@ COMPARED = 2**20
 SUMMED = 256
 """Rows of a batch up to which each row's end is summed up by itself."""
 
-SPREADS = 5.0
-"""Standard deviations by which the flat array is longer than a batch's mean number of entries."""
+RAREST = 1e-5
+"""Share of random batches that may have more entries than the flat array has room for: they get
+another program, no more. Texts are of very different lengths, so normal tails would mislead."""
 
+COLUMN_SPREADS = 4.5
+"""Standard deviations by which there is more room for the columns that a batch names than it names
+on average."""
 
-COLUMN_SPREADS = 4.0
-"""The same for the columns that a batch names: one too many means another program, no more."""
+GROWTH = 1.25
+"""How much more room there is in the next program, for either, once there was too little."""
 
 BATCHES = 200
 """Batches that are drawn to see how many columns one names."""
@@ -61,6 +66,7 @@ class Rows:
     width: int
     dtype: str
 
+    _room: dict[int, int] = field(default_factory=dict, compare=False)
     _column_room: dict[int, int] = field(default_factory=dict, compare=False)
 
     @property
@@ -90,13 +96,24 @@ class Rows:
         """Entries of each row."""
         return np.diff(self.starts)
 
+    @property
+    def shortest(self) -> int:
+        """The number of a row with few entries, but not without any."""
+        counts = self.counts()
+        return int(np.where(counts > 0, counts, counts.max()).argmin())
+
     def room(self, batch_size: int) -> int:
-        """Length of the flat array for batches of so many rows drawn at random."""
-        counts = self.counts().astype(np.float64)
-        mean, spread = float(counts.mean()), float(counts.std())
-        likely = batch_size * mean + SPREADS * spread * math.sqrt(batch_size)
-        most = float(np.sort(counts)[-batch_size:].sum())
-        return max(1, math.ceil(min(likely, most) / 64)) * 64
+        """Length of the flat array for batches of so many rows drawn at random.
+
+        From Chernoff's bound on the entries of a batch, which holds for draws without replacement
+        too (W. Hoeffding, Probability inequalities for sums of bounded random variables, 1963,
+        theorem 4).
+        """
+        if batch_size not in self._room:
+            most = int(np.sort(self.counts())[-batch_size:].sum())
+            likely = _seldom_exceeded(self.counts(), batch_size)
+            self._room[batch_size] = in_steps(min(likely, most))
+        return self._room[batch_size]
 
     def column_room(self, batch_size: int, most: float) -> int:
         """How many columns batches of so many rows drawn at random name at most, most likely; 0 if
@@ -104,8 +121,8 @@ class Rows:
         if batch_size not in self._column_room:
             too_many = self._columns(batch_size) > most
             likely = math.inf if too_many else self._likely_columns(batch_size)
-            room = max(1, math.ceil(min(likely, self.width, self.room(batch_size)) / 64)) * 64
-            self._column_room[batch_size] = room
+            room = min(likely, self.width, self.room(batch_size))
+            self._column_room[batch_size] = in_steps(room)
         room = self._column_room[batch_size]
         return room if room <= most else 0
 
@@ -140,6 +157,24 @@ class Rows:
         rows = np.repeat(np.arange(self.shape[0]), self.counts())
         matrix[rows, self.columns] = 1 if self.values is None else self.values
         return matrix
+
+
+def in_steps(size: float) -> int:
+    """The next multiple of 64, from 64 up."""
+    return max(1, math.ceil(size / 64)) * 64
+
+
+def _seldom_exceeded(counts: NDArray[np.int32], draws: int) -> float:
+    """What the sum of so many of the counts, drawn at random, exceeds in `RAREST` cases at most.
+
+    P(S >= s) <= exp(K(t) - t s) for every t > 0 and K(t) = log E exp(t S), so that
+    s = (K(t) - log P) / t is enough for a probability P; the least of some of them is taken.
+    """
+    sizes, times = np.unique(counts, return_counts=True)
+    spread = max(1.0, float(counts.std()))
+    t = np.geomspace(1e-2, 1e2, 100) / spread
+    generated = draws * logsumexp(t[:, None] * sizes, axis=1, b=times / len(counts))
+    return float(((generated - math.log(RAREST)) / t).min())
 
 
 def as_rows(matrix: NDArray[Any]) -> Rows | None:
