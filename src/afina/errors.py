@@ -26,6 +26,8 @@ A failed trial is no exception of the search: it is a result with a reason.
 
 from __future__ import annotations
 
+from numbers import Integral
+
 
 class AfinaError(Exception):
     """Catch this to catch everything that Afina raises on purpose."""
@@ -105,6 +107,27 @@ class FatalTypeError(FatalError, TypeError):
 
 class FatalRuntimeError(FatalError, RuntimeError):
     """A `FatalError` that is also a RuntimeError."""
+
+
+def check_whole(what: str, value: object, *, least: int = 1, rule: str = "") -> int:
+    """The value as an int, where it is a whole number, of Python or NumPy.
+
+    Args:
+        what: Its name, for the message.
+        value: Anything.
+        least: The smallest that is allowed.
+        rule: What the message says in place of "must be a whole number from ... up".
+
+    Raises:
+        ArgumentError: It is no whole number, or below `least`; True and False are none.
+
+    Example:
+        >>> check_whole("workers", 2)
+        2
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ArgumentError(wrong(what, rule or f"must be a whole number from {least} up", value))
+    return int(value)
 
 
 def wrong(what: str, rule: str, got: object, advice: str = "") -> str:

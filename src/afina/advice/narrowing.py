@@ -9,7 +9,7 @@ from typing import Any
 
 from afina.advice.advise import advice
 from afina.advice.ranges import Verdict
-from afina.errors import ArgumentError, wrong
+from afina.errors import ArgumentError, check_whole
 from afina.search import Algorithm, Done, Grid, Judge, Situation, Suggestion, Wait
 from afina.space import HyperParameter, Space, Value
 from afina.trials import Decision, Trial
@@ -46,8 +46,7 @@ class Narrowing:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
-            raise ArgumentError(wrong("every", "must be a whole number from 1 up", self.every))
+        check_whole("every", self.every)
         if isinstance(self.inner, Grid):
             raise ArgumentError("narrow: must go with an algorithm that draws, but got Grid.")
 

@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, BinaryIO, cast
 
-from afina.errors import ArgumentError, LostWorkerError, RemoteError, wrong
+from afina.errors import LostWorkerError, RemoteError, check_whole
 from afina.run.arrays import SharedArrays
 from afina.run.parcels import (
     Frame,
@@ -82,8 +82,7 @@ class WorkerProcesses:
     """
 
     def __init__(self, count: int, *, environment: Mapping[str, str] | None = None) -> None:
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ArgumentError(wrong("count", "must be a whole number from 1 up", count))
+        count = check_whole("count", count)
         limits = dict.fromkeys(THREAD_LIMITS, str(max(processors() // count, 1)))
         self._environment = {**QUIET, **limits, **os.environ, **(environment or {})}
         self._arrays = SharedArrays()

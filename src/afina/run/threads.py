@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import check_whole
 from afina.run.base import Signal
 from afina.run.serial import Serial
 
@@ -69,9 +69,7 @@ class Threads:
     patience: float = 5.0
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.workers, int) and not isinstance(self.workers, bool)
-        if not whole or self.workers < 1:
-            raise ArgumentError(wrong("workers", "must be a whole number from 1 up", self.workers))
+        check_whole("workers", self.workers)
 
     def run(self, next_job: Callable[[], Job | Signal], work: Callable[[Job], None]) -> None:
         """Returns when every worker was answered `Signal.STOP` and has ended its job.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import check_whole
 from afina.search.base import Algorithm, Done, Judge, Situation, Suggestion, Wait
 from afina.search.bayesian import BayesianOptimization, draws_every
 from afina.search.cma import CMAES
@@ -123,11 +123,9 @@ class Auto:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        epochs = self.max_epochs
-        if epochs is not None and (isinstance(epochs, bool) or epochs < 1):
-            raise ArgumentError(
-                wrong("max_epochs", "must be a whole number from 1 up, or None", epochs)
-            )
+        if self.max_epochs is not None:
+            rule = "must be a whole number from 1 up, or None"
+            check_whole("max_epochs", self.max_epochs, rule=rule)
 
     def settings(self) -> Mapping[str, Any]:
         """All arguments."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Integral, Real
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import ArgumentError, check_whole, wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ def plan(max_epochs: int, factor: float = 3) -> tuple[Bracket, ...]:
         >>> [(rung.size, rung.start_epoch, rung.end_epoch) for rung in plan(10, 3)[0].rungs]
         [(12, 0, 2), (4, 2, 4), (2, 4, 10)]
     """
-    epochs, ratio = check_max_epochs(max_epochs), Fraction(check_factor(factor))
+    epochs, ratio = check_whole("max_epochs", max_epochs), Fraction(check_factor(factor))
     halvings = 0
     while ratio ** (halvings + 1) <= epochs:
         halvings += 1
@@ -141,7 +141,7 @@ def ladder(max_epochs: int, factor: float = 3, min_epochs: int = 1) -> tuple[int
         >>> ladder(50, 3), ladder(100, 3, min_epochs=4), ladder(3, 2, min_epochs=3)
         ((1, 3, 9, 27, 50), (4, 12, 36, 100), (3,))
     """
-    epochs, ratio = check_max_epochs(max_epochs), Fraction(check_factor(factor))
+    epochs, ratio = check_whole("max_epochs", max_epochs), Fraction(check_factor(factor))
     whole = isinstance(min_epochs, Integral) and not isinstance(min_epochs, bool)
     if not whole or not 1 <= min_epochs <= epochs:
         rule = f"must be a whole number from 1 to max_epochs ({epochs})"
@@ -170,15 +170,6 @@ def scaled_sizes(bracket: Bracket, started: int, factor: float) -> tuple[int, ..
     return tuple(
         min(size, math.ceil(started / ratio**index)) for index, size in enumerate(bracket.sizes)
     )
-
-
-def check_max_epochs(max_epochs: int) -> int:
-    """`max_epochs`, or ArgumentError where it is no whole number from 1 up."""
-    if isinstance(max_epochs, bool) or not isinstance(max_epochs, Integral) or max_epochs < 1:
-        raise ArgumentError(
-            wrong("max_epochs", "must be a whole number from 1 up", max_epochs, "Try 100.")
-        )
-    return int(max_epochs)
 
 
 def check_factor(factor: float) -> float:

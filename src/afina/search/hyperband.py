@@ -5,12 +5,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import check_whole
 from afina.search.asha import Sampler, check_sampler
 from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.search.brackets import Bracket, plan, scaled_sizes
@@ -98,12 +97,9 @@ class Hyperband:
         plan(self.max_epochs, self.factor)
         check_seed(self.seed)
         check_sampler(self.sampler)
-        count = self.iterations
-        whole = isinstance(count, Integral) and not isinstance(count, bool)
-        if count is not None and (not whole or count < 0):
-            raise ArgumentError(
-                wrong("iterations", "must be a whole number from 1 up, or None", count)
-            )
+        if self.iterations is not None:
+            rule = "must be a whole number from 1 up, or None"
+            check_whole("iterations", self.iterations, least=0, rule=rule)
 
     def settings(self) -> Mapping[str, Any]:
         """All arguments; 0 iterations read None."""

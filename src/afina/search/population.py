@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import ArgumentError, check_whole, wrong
 from afina.search import sobol
 from afina.search.base import Done, Situation, Suggestion, Wait
-from afina.search.brackets import check_max_epochs
 from afina.search.candidates import geometry_of
 from afina.search.untried import all_values, check_seed, draw_untried, key_of, keys_of
 from afina.space import Boolean, Choice, Float, HyperParameter, Int, Space, Value
@@ -111,9 +109,9 @@ class PopulationBasedTraining:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        check_max_epochs(self.max_epochs)
-        _check_whole("population", self.population, 2)
-        _check_whole("interval", self.interval, 1)
+        check_whole("max_epochs", self.max_epochs)
+        check_whole("population", self.population, least=2)
+        check_whole("interval", self.interval)
         if isinstance(self.explore, str):
             raise ArgumentError(wrong("explore", "must be names in a tuple", self.explore))
 
@@ -275,9 +273,3 @@ def perturbed(entry: HyperParameter, value: Value, rng: np.random.Generator) -> 
     kept = entry.clip(value)
     here = next(place for place, other in enumerate(values) if same_value(other, kept))
     return values[min(max(here + (1 if up else -1), 0), len(values) - 1)]
-
-
-def _check_whole(name: str, value: object, least: int) -> None:
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < least:  # type: ignore[operator]
-        raise ArgumentError(wrong(name, f"must be a whole number from {least} up", value))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import check_whole
 from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.space import HyperParameter, Int, Space, Value, deserialize
 from afina.space.conditions import same_value
@@ -241,6 +241,4 @@ def count_tried(count: int) -> str:
 
 def check_seed(seed: int) -> None:
     """ArgumentError where `seed` cannot seed a generator."""
-    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
-    if not whole or seed < 0:
-        raise ArgumentError(wrong("seed", "must be a whole number from 0 up", seed))
+    check_whole("seed", seed, least=0)

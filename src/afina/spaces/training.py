@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import ArgumentError, check_whole, wrong
 from afina.space import HyperParameters
 
 
@@ -133,12 +133,10 @@ def training_space(
         rates.update({name: _rates(pair) for name, pair in learning_rate.items() if name in rates})
     elif learning_rate is not None and learning_rate != "auto":
         rates = dict.fromkeys(rates, _rates(learning_rate))
-    whole = isinstance(batch_size, int) and not isinstance(batch_size, bool)
-    if batch_size is not None and not (whole and batch_size >= 1):
-        raise ArgumentError(wrong("batch_size", "must be a whole number from 1 up", batch_size))
-    whole = isinstance(patience, int) and not isinstance(patience, bool)
-    if patience is not None and not (whole and patience >= 0):
-        raise ArgumentError(wrong("patience", "must be a whole number from 0 up", patience))
+    if batch_size is not None:
+        check_whole("batch_size", batch_size)
+    if patience is not None:
+        check_whole("patience", patience, least=0)
     if batch_size is not None:
         sizes = (batch_size, batch_size)
     else:

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import ArgumentError, check_whole, wrong
 
 LAST_STEP = 2**31 - 1
 """The greatest step that any store can hold."""
@@ -18,10 +18,8 @@ def check_count(name: str, value: Any, *, least: int) -> None:
     Raises:
         ArgumentError: It is neither.
     """
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ArgumentError(wrong(name, f"must be a whole number from {least} up", value))
+    if value is not None:
+        check_whole(name, value, least=least)
 
 
 def read_step(step: Any) -> int:

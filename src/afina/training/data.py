@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import numbers
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from afina.errors import ArgumentError, DataError, wrong
+from afina.errors import ArgumentError, DataError, check_whole, wrong
 
 COUNTS = ("epochs", "batch_size", "validation_batch_size", "validation_freq")
 """Arguments of `fit` that count something, from 1 up."""
@@ -68,8 +67,7 @@ def _check_counts(given: Mapping[str, Any]) -> None:
         value = given.get(name)
         if value is None or (name == "validation_freq" and isinstance(value, list | tuple)):
             continue
-        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-            raise ArgumentError(wrong(name, "must be a whole number from 1 up", value))
+        check_whole(name, value)
 
 
 def _check_callbacks(callbacks: Any) -> None:

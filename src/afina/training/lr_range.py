@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.errors import ArgumentError, DataError, DivergedError, wrong
+from afina.errors import ArgumentError, DataError, DivergedError, check_whole, wrong
 from afina.space import HyperParameters
 from afina.training.build import build_model, compiled_parts
 from afina.training.compile_cache import compile_cache
@@ -99,8 +99,7 @@ def lr_range_test(
     rates = _rates(min_lr, max_lr, steps)
     if rule not in RULES:
         raise ArgumentError(wrong("rule", f"must be one of {tuple(RULES)}", rule))
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ArgumentError(wrong("batch_size", "must be a whole number from 1 up", batch_size))
+    batch_size = check_whole("batch_size", batch_size)
     data = {"x": x, "y": y, "sample_weight": sample_weight}
     samples = _check(data)
     size = min(batch_size, samples)
@@ -132,9 +131,7 @@ def _rates(min_lr: float, max_lr: float, steps: int | None) -> Floats:
         raise ArgumentError(wrong("min_lr", "must be below max_lr", (min_lr, max_lr), advice))
     if steps is None:
         steps = max(2 * FEWEST, round(STEPS_PER_DECADE * math.log10(max_lr / min_lr)))
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < FEWEST:
-        raise ArgumentError(wrong("steps", f"must be a whole number from {FEWEST} up", steps))
-    return np.geomspace(min_lr, max_lr, steps)
+    return np.geomspace(min_lr, max_lr, check_whole("steps", steps, least=FEWEST))
 
 
 # -- data -----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import check_whole
 from afina.search import Algorithm, StartFrom
 from afina.search.base import check_algorithm
 from afina.search.start import check_mappings, check_points
@@ -64,9 +64,7 @@ class AutoOracle(Oracle):
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
-        if isinstance(max_epochs, bool) or not isinstance(max_epochs, int) or max_epochs < 1:
-            raise ArgumentError(wrong("max_epochs", "must be a whole number from 1 up", max_epochs))
-        self.max_epochs = max_epochs
+        self.max_epochs = check_whole("max_epochs", max_epochs)
         check_mappings(start_from)
         self.start_from = tuple(start_from)
         self.stop_when_unlikely = stop_when_unlikely

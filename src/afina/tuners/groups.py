@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from afina import training
-from afina.errors import ArgumentError, wrong
+from afina.errors import ArgumentError, check_whole, wrong
 from afina.run import Serial, Signal, Threads
 from afina.training.fused import CannotFuseError
 from afina.training.fused.group import WORTH, Group, alike
@@ -44,9 +44,7 @@ def check_group_trials(group_trials: Any, workers: Any) -> None:
     beside several workers."""
     if group_trials == "auto":
         return
-    if isinstance(group_trials, bool) or not isinstance(group_trials, int) or group_trials < 1:
-        rule = 'must be "auto" or a whole number from 1 up'
-        raise ArgumentError(wrong("group_trials", rule, group_trials))
+    check_whole("group_trials", group_trials, rule='must be "auto" or a whole number from 1 up')
     if group_trials > 1 and workers not in ("auto", 1):
         rule = f'must be 1 or "auto" where group_trials is {group_trials}'
         raise ArgumentError(wrong("workers", rule, workers, "Groups are trained by one worker."))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from afina.advice import Narrowing
-from afina.errors import ArgumentError, wrong
+from afina.errors import check_whole
 from afina.search import Algorithm, Informed
 
 if TYPE_CHECKING:
@@ -36,7 +36,5 @@ def stage_length(narrow: Any, oracle: Oracle) -> int | None:
         return None
     if narrow == "auto":
         return max(LEAST, oracle.max_trials // 3) if oracle.max_trials else USUAL
-    if isinstance(narrow, bool) or not isinstance(narrow, int) or narrow < LEAST:
-        rule = f'must be None, "auto" or a whole number from {LEAST} up'
-        raise ArgumentError(wrong("narrow", rule, narrow, "Fewer trials say too little."))
-    return narrow
+    rule = f'must be None, "auto" or a whole number from {LEAST} up'
+    return check_whole("narrow", narrow, least=LEAST, rule=rule)

@@ -10,7 +10,7 @@ from typing import Any
 
 from afina import training
 from afina.advice.judgement import Judgement
-from afina.errors import ArgumentError, wrong
+from afina.errors import ArgumentError, check_whole
 from afina.progress import Message
 from afina.run import Signal, Threads
 from afina.space import HyperParameters
@@ -89,10 +89,7 @@ class Tuner(BaseTuner):
         executions_per_trial: int = 1,
         **kwargs: Any,
     ) -> None:
-        whole = isinstance(executions_per_trial, int) and not isinstance(executions_per_trial, bool)
-        if not whole or executions_per_trial < 1:
-            rule = "must be a whole number from 1 up"
-            raise ArgumentError(wrong("executions_per_trial", rule, executions_per_trial))
+        executions_per_trial = check_whole("executions_per_trial", executions_per_trial)
         self.max_model_size = max_model_size
         self.optimizer = optimizer
         self.loss = loss

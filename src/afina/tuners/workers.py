@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from afina import training
-from afina.errors import ArgumentError, wrong
+from afina.errors import check_whole
 from afina.run import processors
 from afina.training.session import (
     SETTINGS,
@@ -27,9 +27,7 @@ def check_workers(workers: Any) -> None:
     """Raises ArgumentError for what is neither "auto" nor a whole number from 1 up."""
     if workers == "auto":
         return
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        rule = 'must be "auto" or a whole number from 1 up'
-        raise ArgumentError(wrong("workers", rule, workers))
+    check_whole("workers", workers, rule='must be "auto" or a whole number from 1 up')
 
 
 def count_workers(workers: Any, *, why_one: Callable[[], str | None]) -> int:
