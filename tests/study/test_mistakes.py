@@ -14,7 +14,7 @@ from afina.errors import (
     SearchFailedError,
     StoreError,
 )
-from afina.search import TPE, Auto, ParetoSearch, Random
+from afina.search import TPE, Auto, Hyperband, ParetoSearch, PopulationBasedTraining, Random
 from afina.trials import FailureKind, Status
 
 LOSS = afina.Objective("loss", "min")
@@ -45,6 +45,38 @@ def test_a_training_without_one_number_fails_and_the_search_goes_on(tmp_path):
     assert kinds == {FailureKind.NOT_A_NUMBER}
     assert search.best_trial.values["x"] <= 0.5
     assert search.stop_reason.startswith("max_total_epochs=40")
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        Auto(max_epochs=np.int64(4)),
+        Hyperband(max_epochs=np.int32(4), iterations=np.int64(1), seed=np.int64(0)),
+        PopulationBasedTraining(
+            max_epochs=np.int16(4), population=np.int64(2), interval=np.int8(2)
+        ),
+    ],
+    ids=lambda algorithm: algorithm.name,
+)
+def test_whole_numbers_may_be_numpys_and_are_kept_as_numbers(tmp_path, algorithm):
+    for opened in range(2):
+        search = study(tmp_path, algorithm=algorithm, max_trials=np.int64(4))
+        trial = search.ask()
+        search.report(trial, {"loss": 0.5}, step=trial.start_epoch)
+        search.tell(trial)
+        search.close()
+        assert len(study(tmp_path, algorithm=algorithm, max_trials=4).trials) == opened + 1
+
+
+@pytest.mark.parametrize("value", [True, 0, -1, 2.0, "2", math.nan, np.float64(2), None, [2]])
+def test_what_is_no_whole_number_from_1_up_is_refused(value):
+    with pytest.raises(
+        ArgumentError, match="max_epochs: must be a whole number from 1 up, but got"
+    ):
+        Hyperband(max_epochs=value)
+    if value is not None:
+        with pytest.raises(ArgumentError, match="max_epochs: must be a whole number from 1 up"):
+            Auto(max_epochs=value)
 
 
 def test_a_trial_that_waits_to_be_run_again_may_be_told(tmp_path):

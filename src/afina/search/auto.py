@@ -130,7 +130,7 @@ class Auto:
     def settings(self) -> Mapping[str, Any]:
         """All arguments."""
         return {
-            "max_epochs": self.max_epochs,
+            "max_epochs": None if self.max_epochs is None else int(self.max_epochs),
             "seed": int(self.seed),
             "stop_when_unlikely": self.stop_when_unlikely,
         }

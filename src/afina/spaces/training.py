@@ -134,9 +134,9 @@ def training_space(
     elif learning_rate is not None and learning_rate != "auto":
         rates = dict.fromkeys(rates, _rates(learning_rate))
     if batch_size is not None:
-        check_whole("batch_size", batch_size)
+        batch_size = check_whole("batch_size", batch_size)
     if patience is not None:
-        check_whole("patience", patience, least=0)
+        patience = check_whole("patience", patience, least=0)
     if batch_size is not None:
         sizes = (batch_size, batch_size)
     else:

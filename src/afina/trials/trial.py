@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from afina.space import Value
@@ -110,6 +110,12 @@ class Schedule:
 
     iteration: int = 0
     """Which repetition of the whole set of brackets, from 0."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value is not None:  # numbers of NumPy would be kept as bytes
+                object.__setattr__(self, each.name, int(value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
