@@ -109,7 +109,9 @@ class FatalRuntimeError(FatalError, RuntimeError):
     """A `FatalError` that is also a RuntimeError."""
 
 
-def check_whole(what: str, value: object, *, least: int = 1, rule: str = "") -> int:
+def check_whole(
+    what: str, value: object, *, least: int = 1, rule: str = "", advice: str = ""
+) -> int:
     """The value as an int, where it is a whole number, of Python or NumPy.
 
     Args:
@@ -117,6 +119,7 @@ def check_whole(what: str, value: object, *, least: int = 1, rule: str = "") -> 
         value: Anything.
         least: The smallest that is allowed.
         rule: What the message says in place of "must be a whole number from ... up".
+        advice: What it says to do.
 
     Raises:
         ArgumentError: It is no whole number, or below `least`; True and False are none.
@@ -126,7 +129,8 @@ def check_whole(what: str, value: object, *, least: int = 1, rule: str = "") -> 
         2
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        raise ArgumentError(wrong(what, rule or f"must be a whole number from {least} up", value))
+        rule = rule or f"must be a whole number from {least} up"
+        raise ArgumentError(wrong(what, rule, value, advice))
     return int(value)
 
 

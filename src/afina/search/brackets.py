@@ -86,7 +86,8 @@ def plan(max_epochs: int, factor: float = 3) -> tuple[Bracket, ...]:
         >>> [(rung.size, rung.start_epoch, rung.end_epoch) for rung in plan(10, 3)[0].rungs]
         [(12, 0, 2), (4, 2, 4), (2, 4, 10)]
     """
-    epochs, ratio = check_whole("max_epochs", max_epochs), Fraction(check_factor(factor))
+    epochs = check_whole("max_epochs", max_epochs, advice="Try 100.")
+    ratio = Fraction(check_factor(factor))
     halvings = 0
     while ratio ** (halvings + 1) <= epochs:
         halvings += 1
@@ -141,7 +142,8 @@ def ladder(max_epochs: int, factor: float = 3, min_epochs: int = 1) -> tuple[int
         >>> ladder(50, 3), ladder(100, 3, min_epochs=4), ladder(3, 2, min_epochs=3)
         ((1, 3, 9, 27, 50), (4, 12, 36, 100), (3,))
     """
-    epochs, ratio = check_whole("max_epochs", max_epochs), Fraction(check_factor(factor))
+    epochs = check_whole("max_epochs", max_epochs, advice="Try 100.")
+    ratio = Fraction(check_factor(factor))
     whole = isinstance(min_epochs, Integral) and not isinstance(min_epochs, bool)
     if not whole or not 1 <= min_epochs <= epochs:
         rule = f"must be a whole number from 1 to max_epochs ({epochs})"

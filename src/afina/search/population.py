@@ -109,7 +109,7 @@ class PopulationBasedTraining:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        check_whole("max_epochs", self.max_epochs)
+        check_whole("max_epochs", self.max_epochs, advice="Try 100.")
         check_whole("population", self.population, least=2)
         check_whole("interval", self.interval)
         if isinstance(self.explore, str):

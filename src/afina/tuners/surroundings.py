@@ -37,4 +37,5 @@ def stage_length(narrow: Any, oracle: Oracle) -> int | None:
     if narrow == "auto":
         return max(LEAST, oracle.max_trials // 3) if oracle.max_trials else USUAL
     rule = f'must be None, "auto" or a whole number from {LEAST} up'
-    return check_whole("narrow", narrow, least=LEAST, rule=rule)
+    advice = "Fewer trials say too little."
+    return check_whole("narrow", narrow, least=LEAST, rule=rule, advice=advice)
