@@ -50,7 +50,7 @@ HEAVY = {
     "torch",
 }
 
-MOST_LINES = 450
+MOST_LINES = 600
 MOST_LINES_OF_A_FUNCTION = 60
 
 FILES = sorted(ROOT.rglob("*.py"))
