@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from afina.errors import check_whole
 from afina.search.base import Algorithm, Done, Judge, Situation, Suggestion, Wait
 from afina.search.bayesian import BayesianOptimization, draws_every
 from afina.search.cma import CMAES
 from afina.search.model_halving import ModelBasedHalving
 from afina.search.tpe import TPE
-from afina.search.untried import check_seed
+from afina.search.untried import check_optional_whole, check_seed
 from afina.space import Boolean, Choice, Space
 from afina.trials import Decision, Schedule, Trial
 
@@ -123,14 +122,12 @@ class Auto:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        if self.max_epochs is not None:
-            rule = "must be a whole number from 1 up, or None"
-            check_whole("max_epochs", self.max_epochs, rule=rule)
+        check_optional_whole("max_epochs", self.max_epochs)
 
     def settings(self) -> Mapping[str, Any]:
         """All arguments."""
         return {
-            "max_epochs": None if self.max_epochs is None else int(self.max_epochs),
+            "max_epochs": check_optional_whole("max_epochs", self.max_epochs),
             "seed": int(self.seed),
             "stop_when_unlikely": self.stop_when_unlikely,
         }

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -36,6 +37,7 @@ from afina.search.threads import one_blas_thread
 from afina.search.untried import (
     Tried,
     answer,
+    check_optional_whole,
     check_seed,
     first_new,
     keys_of,
@@ -153,7 +155,7 @@ class BayesianOptimization:
         {'rate': 0.0001}
     """
 
-    seed: int
+    seed: int = 0
     num_initial_points: int | None = None
     alpha: float = 1e-4
     beta: float = 2.6
@@ -165,25 +167,24 @@ class BayesianOptimization:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        points = self.num_initial_points
-        if points is not None and (isinstance(points, bool) or points < 1):
-            raise ArgumentError(wrong("num_initial_points", "must be None or at least 1", points))
-        if not 0 < self.alpha < math.inf:  # False for NaN too
-            raise ArgumentError(
-                wrong("alpha", "must be above 0 and finite", self.alpha, "The default is 1e-4.")
-            )
-        if not 0 <= self.beta < math.inf:
-            raise ArgumentError(
-                wrong("beta", "must be at least 0 and finite", self.beta, "The default is 2.6.")
-            )
+        check_optional_whole("num_initial_points", self.num_initial_points)
+        # False for NaN too.
+        if not _is_number(self.alpha) or not 0 < self.alpha < math.inf:
+            rule, advice = "must be a finite number above 0", "The default is 1e-4."
+            raise ArgumentError(wrong("alpha", rule, self.alpha, advice))
+        if not _is_number(self.beta) or not 0 <= self.beta < math.inf:
+            rule, advice = "must be a finite number from 0 up", "The default is 2.6."
+            raise ArgumentError(wrong("beta", rule, self.beta, advice))
         if self.acquisition not in get_args(AcquisitionName):
             raise ArgumentError(wrong("acquisition", 'must be "log_ei" or "lcb"', self.acquisition))
 
     def settings(self) -> Mapping[str, Any]:
         """See `Algorithm.settings`."""
         return {
-            "seed": self.seed,
-            "num_initial_points": self.num_initial_points,
+            "seed": int(self.seed),
+            "num_initial_points": check_optional_whole(
+                "num_initial_points", self.num_initial_points
+            ),
             "alpha": self.alpha,
             "beta": self.beta,
             "acquisition": self.acquisition,
@@ -324,6 +325,10 @@ class BayesianOptimization:
     @property
     def _noise_floor(self) -> float:
         return max(self.alpha, SMALLEST_NOISE)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def draws_every(state: State) -> int:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import ArgumentError
 from afina.search import sobol
 from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.search.candidates import Values
@@ -23,6 +23,7 @@ from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
     answer,
+    check_optional_whole,
     check_seed,
     first_new,
     keys_of,
@@ -259,7 +260,7 @@ class CMAES:
         {'x': 0.5}
     """
 
-    seed: int
+    seed: int = 0
     num_initial_points: int | None = None
     population: int | None = None
 
@@ -269,10 +270,8 @@ class CMAES:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        for what, least in (("num_initial_points", 1), ("population", 4)):
-            value = getattr(self, what)
-            if value is not None and (isinstance(value, bool) or value < least):
-                raise ArgumentError(wrong(what, f"must be None or at least {least}", value))
+        check_optional_whole("num_initial_points", self.num_initial_points)
+        check_optional_whole("population", self.population, least=4)
         try:
             import cmaes  # noqa: F401
         except ImportError as error:
@@ -282,8 +281,10 @@ class CMAES:
         """See `Algorithm.settings`."""
         return {
             "seed": int(self.seed),
-            "num_initial_points": self.num_initial_points,
-            "population": self.population,
+            "num_initial_points": check_optional_whole(
+                "num_initial_points", self.num_initial_points
+            ),
+            "population": check_optional_whole("population", self.population, least=4),
         }
 
     def init(self) -> State:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.errors import ArgumentError, wrong
 from afina.search import sobol
 from afina.search.acquisition import Acquisition, LogExpectedImprovement, maximise
 from afina.search.base import Done, Situation, Suggestion, Wait
@@ -27,6 +26,7 @@ from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
     answer,
+    check_optional_whole,
     check_seed,
     first_new,
     keys_of,
@@ -119,13 +119,12 @@ class ParetoSearch:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        points = self.num_initial_points
-        if points is not None and (isinstance(points, bool) or points < 1):
-            raise ArgumentError(wrong("num_initial_points", "must be None or at least 1", points))
+        check_optional_whole("num_initial_points", self.num_initial_points)
 
     def settings(self) -> Mapping[str, Any]:
         """See `Algorithm.settings`."""
-        return {"seed": int(self.seed), "num_initial_points": self.num_initial_points}
+        points = check_optional_whole("num_initial_points", self.num_initial_points)
+        return {"seed": int(self.seed), "num_initial_points": points}
 
     def init(self) -> State:
         """Nothing tried."""

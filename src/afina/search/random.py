@@ -43,7 +43,7 @@ class Random:
         {'a': True}
     """
 
-    seed: int
+    seed: int = 0
 
     name: ClassVar[str] = "random"
     fixed_settings: ClassVar[frozenset[str]] = frozenset()

@@ -233,7 +233,7 @@ class QuasiRandom:
         {'x': 0.5}
     """
 
-    seed: int
+    seed: int = 0
 
     name: ClassVar[str] = "quasi-random"
     fixed_settings: ClassVar[frozenset[str]] = frozenset()
