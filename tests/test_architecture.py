@@ -20,7 +20,8 @@ FLOORS = [  # top to bottom; rooms on one floor do not know each other
     {"report"},
     {"study", "progress"},
     {"advice"},
-    {"search", "store", "run", "training"},
+    {"search"},
+    {"surrogates", "store", "run", "training"},
     {"trials"},
     {"space"},
     {"errors"},
@@ -207,7 +208,7 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
     assert not loaded & HEAVY
 
 
-@pytest.mark.parametrize("room", ["space", "trials", "search"])
+@pytest.mark.parametrize("room", ["space", "trials", "surrogates", "search"])
 def test_the_rooms_of_pure_thought_load_neither_keras_nor_a_database(room: str) -> None:
     code = f"import sys, afina.{room}; print(sorted({{m.split('.')[0] for m in sys.modules}}))"
     loaded = set(ast.literal_eval(run_python(code)))

@@ -10,8 +10,8 @@ from afina.advice.functions import Functions
 from afina.advice.kernels import draw_kernels
 from afina.advice.sample import sample_of
 from afina.search import Random
-from afina.search.gaussian_process import LENGTHSCALE_BOUNDS, GaussianProcess, Kernel
 from afina.space import Float, Space
+from afina.surrogates.gaussian_process import LENGTHSCALE_BOUNDS, GaussianProcess, Kernel
 from afina.testing.toys import run
 
 GROUPS = np.array([0, 1, 2, 2])

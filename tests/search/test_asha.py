@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from afina.errors import ArgumentError
 from afina.search import AsynchronousHalving, Done, Random, Situation, Suggestion
-from afina.search.rungs import Board
+from afina.search.fidelity.rungs import Board
 from afina.space import Boolean, Float, Space
 from afina.testing import check_algorithm
 from afina.testing.algorithms import check_replay, check_same_seed_same_trials, snapshot

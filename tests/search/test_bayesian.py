@@ -8,8 +8,8 @@ import pytest
 from afina.errors import ArgumentError
 from afina.search import BayesianOptimization, Done, Random, Situation, Suggestion
 from afina.search.bayesian import MODEL_LIMIT, State, _kept
-from afina.search.threads import one_blas_thread
 from afina.space import Boolean, Choice, Fixed, Float, Int, Parent, Space
+from afina.surrogates.threads import one_blas_thread
 from afina.testing import check_algorithm
 from afina.testing.toys import conditional_space, run, sphere, sphere_space
 from afina.trials import Failure, FailureKind, Status, Trial

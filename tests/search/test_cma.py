@@ -7,8 +7,8 @@ import pytest
 
 from afina.errors import ArgumentError
 from afina.search import CMAES, Done, Random, Situation, Suggestion, sobol
-from afina.search.candidates import Geometry
 from afina.space import Boolean, Choice, Fixed, Float, Int, Space
+from afina.surrogates.geometry import Geometry
 from afina.testing import check_algorithm
 from afina.testing.toys import run, sphere, sphere_space
 from afina.trials import Failure, FailureKind, Status, Trial

@@ -6,7 +6,7 @@ import pytest
 
 from afina.errors import ArgumentError
 from afina.search import Done, Hyperband, Situation, Suggestion, Wait
-from afina.search.brackets import plan, total_trials
+from afina.search.fidelity.brackets import plan, total_trials
 from afina.search.untried import key_of
 from afina.space import Boolean, Choice, Float, Space
 from afina.testing.toys import conditional_loss, conditional_space, run, sphere, sphere_space

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afina.search import Done, Hyperband, Situation, Suggestion, Wait
-from afina.search.brackets import plan, total_trials
+from afina.search.fidelity.brackets import plan, total_trials
 from afina.space import Boolean, Choice, Space
 from afina.testing.toys import conditional_space, sphere_space
 from afina.trials import Failure, FailureKind, Status, Trial, stream_of

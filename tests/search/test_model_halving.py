@@ -16,8 +16,8 @@ from afina.search import (
     Situation,
     Suggestion,
 )
-from afina.search.rung_model import RungModel, warped, way
-from afina.search.rungs import Board
+from afina.search.fidelity.rung_model import RungModel, warped, way
+from afina.search.fidelity.rungs import Board
 from afina.space import Boolean, Space
 from afina.testing import check_algorithm
 from afina.testing.algorithms import snapshot

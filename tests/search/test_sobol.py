@@ -9,8 +9,8 @@ from scipy.stats import qmc
 
 from afina.errors import ArgumentError
 from afina.search import TPE, QuasiRandom, Situation, sobol
-from afina.search.candidates import Geometry
 from afina.space import Boolean, Choice, Fixed, Float, Int, Parent, Space
+from afina.surrogates.geometry import Geometry
 from afina.testing import check_algorithm
 from afina.testing.toys import run, sphere_space
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from afina.errors import ArgumentError
 from afina.search import TPE, Done, Random, Situation, Suggestion, sobol
-from afina.search.candidates import Geometry
 from afina.search.tpe import BAD_LIMIT, GOOD_LIMIT
 from afina.space import Boolean, Choice, Fixed, Float, Int, Parent, Space
+from afina.surrogates.geometry import Geometry
 from afina.testing import check_algorithm
 from afina.testing.algorithms import assert_valid, snapshot
 from afina.testing.toys import (

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from afina.advice.functions import Functions
 from afina.advice.kernels import draw_kernels
 from afina.advice.sample import Sample
-from afina.search.gaussian_process import GaussianProcess
-from afina.search.threads import one_blas_thread
+from afina.surrogates.gaussian_process import GaussianProcess
+from afina.surrogates.subset import filled_up
+from afina.surrogates.threads import one_blas_thread
 
 Array = NDArray[np.float64]
 
@@ -108,5 +109,4 @@ def _kept(sample: Sample) -> NDArray[np.intp]:
     half = MODEL_LIMIT // 2
     if count <= MODEL_LIMIT:
         return np.arange(count)
-    rest = order[half:][np.linspace(0, count - half - 1, MODEL_LIMIT - half).astype(int)]
-    return np.sort(np.concatenate([order[:half], rest]))
+    return filled_up(order[:half].tolist(), order[half:].tolist(), MODEL_LIMIT)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from afina.advice.belief import DRAWS, Belief
 from afina.advice.sample import Sample, cells_of, is_ordered
-from afina.search.candidates import Geometry
+from afina.surrogates.geometry import Geometry
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

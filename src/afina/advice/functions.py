@@ -13,8 +13,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.search.covariance import Groups
-from afina.search.gaussian_process import GaussianProcess
+from afina.surrogates.covariance import Groups
+from afina.surrogates.gaussian_process import GaussianProcess
 
 Array = NDArray[np.float64]
 

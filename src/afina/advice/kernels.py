@@ -16,8 +16,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.search.covariance import Groups
-from afina.search.gaussian_process import (
+from afina.surrogates.covariance import Groups
+from afina.surrogates.gaussian_process import (
     LARGEST_NOISE,
     LENGTHSCALE_BOUNDS,
     Kernel,

@@ -16,9 +16,9 @@ from afina.advice.evidence import Evidence
 from afina.advice.importance import Importances
 from afina.advice.resize import Limits, Side, fixed, part_of, widened, with_range, with_values
 from afina.advice.sample import Sample, cells_of, described, is_ordered, sample_of
-from afina.search.candidates import Part
 from afina.space import Choice, HyperParameter, Int, Value
 from afina.space.parameters import Numerical
+from afina.surrogates.geometry import Part
 
 Array = NDArray[np.float64]
 

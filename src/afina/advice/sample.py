@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afina.advice.evidence import Evidence
-from afina.search.candidates import Geometry, Part
-from afina.search.targets import standardised
 from afina.space import HyperParameter, Value
+from afina.surrogates.geometry import Geometry, Part
+from afina.surrogates.targets import standardised
 
 Array = NDArray[np.float64]
 

@@ -13,10 +13,9 @@ import numpy as np
 from afina.errors import ArgumentError, wrong
 from afina.search import sobol
 from afina.search.base import Done, Situation, Suggestion, Wait
-from afina.search.brackets import ladder
-from afina.search.candidates import geometry_of
-from afina.search.pareto_rank import pareto_ranks
-from afina.search.rungs import (
+from afina.search.fidelity.brackets import ladder
+from afina.search.fidelity.pareto_rank import pareto_ranks
+from afina.search.fidelity.rungs import (
     Board,
     Stage,
     begun,
@@ -26,6 +25,7 @@ from afina.search.rungs import (
 )
 from afina.search.untried import all_tried, check_seed, first_new
 from afina.space import Space, Value
+from afina.surrogates.geometry import geometry_of
 from afina.trials import Trial
 
 Sampler = Literal["random", "model"]
@@ -142,7 +142,7 @@ class AsynchronousHalving:
     def _fresh(self, state: Board, situation: Situation) -> dict[str, Value] | None:
         """A configuration that nobody has begun; None where the space has none left."""
         if self.sampler == "model" and enough(state):
-            from afina.search.rung_model import propose
+            from afina.search.fidelity.rung_model import propose
 
             return propose(state, situation, self.ends, self.seed)
         return spread(state, situation, self.seed)

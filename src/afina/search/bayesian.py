@@ -14,26 +14,7 @@ from numpy.typing import NDArray
 
 from afina.errors import ArgumentError, wrong
 from afina.search import sobol
-from afina.search.acquisition import (
-    Acquisition,
-    Averaged,
-    Feasible,
-    LogExpectedImprovement,
-    LowerConfidenceBound,
-    fresh,
-    maximise,
-)
 from afina.search.base import Done, Situation, Suggestion, Wait
-from afina.search.candidates import SAME, Geometry, Values, encoded, geometry_of
-from afina.search.distances import squared_distances
-from afina.search.gaussian_process import (
-    GaussianProcess,
-    fit_once,
-    representatives,
-)
-from afina.search.likely_kernels import likely_processes
-from afina.search.targets import standardised, tamed
-from afina.search.threads import one_blas_thread
 from afina.search.untried import (
     Tried,
     answer,
@@ -42,8 +23,27 @@ from afina.search.untried import (
     first_new,
     keys_of,
 )
-from afina.search.warped_process import fitted_process
 from afina.space import Space
+from afina.surrogates.acquisition import (
+    Acquisition,
+    Averaged,
+    Feasible,
+    LogExpectedImprovement,
+    LowerConfidenceBound,
+    fresh,
+    maximise,
+)
+from afina.surrogates.distances import squared_distances
+from afina.surrogates.gaussian_process import (
+    GaussianProcess,
+    fit_once,
+)
+from afina.surrogates.geometry import SAME, Geometry, Values, encoded, geometry_of
+from afina.surrogates.likely_kernels import likely_processes
+from afina.surrogates.subset import representatives
+from afina.surrogates.targets import standardised, tamed
+from afina.surrogates.threads import one_blas_thread
+from afina.surrogates.warped_process import fitted_process
 from afina.trials import Trial
 
 Array = NDArray[np.float64]

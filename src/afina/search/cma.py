@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from afina.errors import ArgumentError
 from afina.search import sobol
 from afina.search.base import Done, Situation, Suggestion, Wait
-from afina.search.candidates import Values
-from afina.search.parzen import Columns, compiled, read_trials
 from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
@@ -29,6 +27,8 @@ from afina.search.untried import (
     keys_of,
 )
 from afina.space import Space
+from afina.surrogates.geometry import Values
+from afina.surrogates.parzen import Columns, compiled, read_trials
 from afina.trials import Trial
 
 Array = NDArray[np.float64]

@@ -21,13 +21,13 @@ from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.search.untried import (
     Place,
     count_tried,
-    default_first,
     default_of,
     own_ranges,
     place,
 )
 from afina.space import HyperParameter, Space, Value
 from afina.space.conditions import same_value
+from afina.space.listing import default_first
 from afina.trials import Trial
 
 

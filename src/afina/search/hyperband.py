@@ -12,9 +12,9 @@ import numpy as np
 from afina.errors import check_whole
 from afina.search.asha import Sampler, check_sampler
 from afina.search.base import Done, Situation, Suggestion, Wait
-from afina.search.brackets import Bracket, plan, scaled_sizes
-from afina.search.pareto_rank import pareto_ranks, several_objectives
-from afina.search.rungs import EMPTY, Board, enough
+from afina.search.fidelity.brackets import Bracket, plan, scaled_sizes
+from afina.search.fidelity.pareto_rank import pareto_ranks, several_objectives
+from afina.search.fidelity.rungs import EMPTY, Board, enough
 from afina.search.untried import NOTHING_TRIED, Tried, check_seed, draw_untried, keys_of
 from afina.space import Space, Value
 from afina.trials import Schedule, Status, Trial
@@ -72,8 +72,9 @@ class Hyperband:
 
     Source:
         Li et al., "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization",
-        JMLR 18 (2018); rung sizes as in Keras Tuner, see `afina.search.brackets.plan`. The sampler
-        "model": Falkner, Klein & Hutter, "BOHB", arXiv:1807.01774, whose model is another one.
+        JMLR 18 (2018); rung sizes as in Keras Tuner, see `afina.search.fidelity.brackets.plan`.
+        The sampler "model": Falkner, Klein & Hutter, "BOHB", arXiv:1807.01774, whose model is
+        another one.
 
     Example:
         >>> from afina.space import Boolean, Space
@@ -190,7 +191,7 @@ class Hyperband:
         """One that nobody tried, else one that is not on this rung."""
         space = situation.space
         if self.sampler == "model" and enough(state.board):
-            from afina.search.rung_model import propose
+            from afina.search.fidelity.rung_model import propose
 
             promising = propose(state.board, situation, self._ends, self.seed)
             if promising is not None:

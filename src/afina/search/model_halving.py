@@ -12,9 +12,9 @@ import numpy as np
 
 from afina.search.asha import ends_of, spread
 from afina.search.base import Done, Situation, Suggestion, Wait
-from afina.search.curves import is_hopeless
-from afina.search.rung_model import RungModel, margin
-from afina.search.rungs import Board, Stage, begun, by_loss, enough, reached_count, resumed
+from afina.search.fidelity.curves import is_hopeless
+from afina.search.fidelity.rung_model import RungModel, margin
+from afina.search.fidelity.rungs import Board, Stage, begun, by_loss, enough, reached_count, resumed
 from afina.search.untried import all_tried, check_seed
 from afina.space import Space
 from afina.trials import Decision, Trial
@@ -71,9 +71,10 @@ class ModelBasedHalving:
         ArgumentError: An argument is out of range.
 
     Source:
-        The process: see `afina.search.rung_process`. The horizon and the margin: Rakotoarison et
-        al., "In-context freeze-thaw Bayesian optimization for hyperparameter optimization",
-        arXiv:2404.16795; theirs advances by single epochs and predicts with a network.
+        The process: see `afina.search.fidelity.rung_process`. The horizon and the margin:
+        Rakotoarison et al., "In-context freeze-thaw Bayesian optimization for hyperparameter
+        optimization", arXiv:2404.16795; theirs advances by single epochs and predicts with a
+        network.
 
     Example:
         >>> from afina.space import Float

@@ -11,17 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afina.search import sobol
-from afina.search.acquisition import Acquisition, LogExpectedImprovement, maximise
 from afina.search.base import Done, Situation, Suggestion, Wait
-from afina.search.candidates import SAME, Geometry, Values, encoded, geometry_of
-from afina.search.distances import squared_distances
-from afina.search.gaussian_process import (
-    GaussianProcess,
-    fit_once,
-    representatives,
-)
-from afina.search.hypervolume_improvement import LogExpectedHypervolumeImprovement
-from afina.search.threads import one_blas_thread
 from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
@@ -32,6 +22,16 @@ from afina.search.untried import (
     keys_of,
 )
 from afina.space import Space
+from afina.surrogates.acquisition import Acquisition, LogExpectedImprovement, maximise
+from afina.surrogates.distances import squared_distances
+from afina.surrogates.gaussian_process import (
+    GaussianProcess,
+    fit_once,
+)
+from afina.surrogates.geometry import SAME, Geometry, Values, encoded, geometry_of
+from afina.surrogates.hypervolume_improvement import LogExpectedHypervolumeImprovement
+from afina.surrogates.subset import representatives
+from afina.surrogates.threads import one_blas_thread
 from afina.trials import Trial
 from afina.trials.pareto import pareto_front, pareto_order
 
@@ -98,7 +98,7 @@ class ParetoSearch:
         ArgumentError: An argument is outside of its range.
 
     Source:
-        Expected hypervolume improvement: see `afina.search.hypervolume_improvement`. Random
+        Expected hypervolume improvement: see `afina.surrogates.hypervolume_improvement`. Random
         weights, augmented Chebyshev: Knowles, "ParEGO", IEEE Transactions on Evolutionary
         Computation 10 (2006). The processes: Hvarfner et al., arXiv:2402.02229.
 

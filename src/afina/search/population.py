@@ -12,10 +12,11 @@ import numpy as np
 from afina.errors import ArgumentError, check_whole, wrong
 from afina.search import sobol
 from afina.search.base import Done, Situation, Suggestion, Wait
-from afina.search.candidates import geometry_of
-from afina.search.untried import all_values, check_seed, draw_untried, key_of, keys_of
+from afina.search.untried import check_seed, draw_untried, key_of, keys_of
 from afina.space import Boolean, Choice, Float, HyperParameter, Int, Space, Value
 from afina.space.conditions import same_value
+from afina.space.listing import all_values
+from afina.surrogates.geometry import geometry_of
 from afina.trials import Schedule, Status, Trial
 
 # The worst quarter copies the best; a copied value is drawn anew once in four times, else it

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afina.search.base import Done, Situation, Suggestion, Wait
-from afina.search.candidates import Geometry, geometry_of
 from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
@@ -21,6 +20,7 @@ from afina.search.untried import (
     keys_of,
 )
 from afina.space import Space, Value
+from afina.surrogates.geometry import Geometry, geometry_of
 from afina.trials import Trial
 
 Array = NDArray[np.float64]

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from afina.errors import check_whole
 from afina.search import sobol
 from afina.search.base import Done, Situation, Suggestion, Wait
-from afina.search.candidates import Values
-from afina.search.parzen import Columns, Mixture, compare, compiled, mixture, read_trials
 from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
@@ -27,6 +25,8 @@ from afina.search.untried import (
     keys_of,
 )
 from afina.space import Space, Value
+from afina.surrogates.geometry import Values
+from afina.surrogates.parzen import Columns, Mixture, compare, compiled, mixture, read_trials
 from afina.trials import Trial
 
 Array = NDArray[np.float64]
@@ -160,8 +160,8 @@ class TPE:
 
     Source:
         Bergstra et al., "Algorithms for hyper-parameter optimization", NeurIPS 2011. Settings as
-        recommended by Watanabe, arXiv:2304.11127, after ablations: see `afina.search.parzen`, and
-        the weights of good trials, which are their gains on the best of the others.
+        recommended by Watanabe, arXiv:2304.11127, after ablations: see `afina.surrogates.parzen`,
+        and the weights of good trials, which are their gains on the best of the others.
 
     Example:
         >>> from afina.space import Choice, Space

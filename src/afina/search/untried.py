@@ -12,8 +12,9 @@ import numpy as np
 
 from afina.errors import check_whole
 from afina.search.base import Done, Situation, Suggestion, Wait
-from afina.space import HyperParameter, Int, Space, Value, deserialize
+from afina.space import HyperParameter, Space, Value, deserialize
 from afina.space.conditions import same_value
+from afina.space.listing import all_values
 from afina.trials import Trial
 
 Key = Hashable
@@ -121,22 +122,6 @@ def own_ranges(trial: Trial) -> dict[Place, HyperParameter]:
     """The definitions that the trial's own build came to, where they differ from the space's."""
     entries = [deserialize(config) for config in trial.ranges]
     return {place(entry): entry for entry in entries}
-
-
-def all_values(entry: HyperParameter) -> tuple[Value, ...]:
-    """Every value of a discrete entry, the default first.
-
-    `entry.values` alone does not do: of an Int on a log scale it holds a sample of ten.
-    """
-    values: Iterable[Value] = entry.values
-    if isinstance(entry, Int) and entry.count != len(entry.values):
-        values = range(entry.min_value, entry.max_value + 1)
-    return default_first(entry.default, values)
-
-
-def default_first(default: Value, values: Iterable[Value]) -> tuple[Value, ...]:
-    """The values in their order, but the default before all others."""
-    return (default, *(value for value in values if not same_value(value, default)))
 
 
 @functools.lru_cache(maxsize=4)

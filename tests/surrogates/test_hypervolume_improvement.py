@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afina.search.acquisition import LogExpectedImprovement
-from afina.search.gaussian_process import GaussianProcess, Kernel
-from afina.search.hypervolume_improvement import LogExpectedHypervolumeImprovement, free_boxes
+from afina.surrogates.acquisition import LogExpectedImprovement
+from afina.surrogates.gaussian_process import GaussianProcess, Kernel
+from afina.surrogates.hypervolume_improvement import LogExpectedHypervolumeImprovement, free_boxes
 from afina.trials.pareto import hypervolume, pareto_front
 
 FRONTS = st.integers(1, 4).flatmap(

@@ -6,7 +6,8 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from afina.search.acquisition import (
+from afina.space import Boolean, Choice, Float, Int, Parent, Space
+from afina.surrogates.acquisition import (
     Averaged,
     Feasible,
     LogExpectedImprovement,
@@ -16,9 +17,8 @@ from afina.search.acquisition import (
     maximise,
     step_reaches,
 )
-from afina.search.candidates import Geometry
-from afina.search.gaussian_process import GaussianProcess, Kernel
-from afina.space import Boolean, Choice, Float, Int, Parent, Space
+from afina.surrogates.gaussian_process import GaussianProcess, Kernel
+from afina.surrogates.geometry import Geometry
 
 
 def process(dim=3, n=12, seed=0):

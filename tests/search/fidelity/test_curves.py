@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afina.search.curves import hopeful_end, is_hopeless
+from afina.search.fidelity.curves import hopeful_end, is_hopeless
 
 QUICK = [1 / epoch for epoch in range(1, 31)]
 FLAT = [1.0, 0.8, 0.7, 0.66, *[0.65] * 8]

@@ -1,7 +1,7 @@
 """A Gaussian process on embedded configurations: fit, posterior, gradients.
 
 It knows nothing of search spaces. A configuration comes as a row of *features*, and how alike two
-of them are is told by `afina.search.covariance`: how fast the objective varies along each
+of them are is told by `afina.surrogates.covariance`: how fast the objective varies along each
 hyperparameter, and how much of it is a sum of effects of one hyperparameter each, the data say.
 
 Source: Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), chapters 2 and 5.
@@ -9,9 +9,8 @@ Source: Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), 
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +18,9 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 from scipy.optimize import minimize
 
-from afina.search.covariance import Covariance, Groups, rational
-from afina.search.distances import squared_distances
+from afina.surrogates.covariance import Covariance, Groups, rational
+from afina.surrogates.distances import squared_distances
+from afina.surrogates.memo import remembered
 
 Array = NDArray[np.float64]
 
@@ -206,38 +206,10 @@ def kernel_of(logs: Array) -> Kernel:
     return Kernel(best[:-2], float(best[-2]), float(best[-1] / (1 + best[-1])))
 
 
-@functools.lru_cache(maxsize=8)
-def _fit_of_bytes(features: bytes, targets: bytes, groups: bytes, noise_floor: float) -> Kernel:
-    results = np.frombuffer(targets)
-    rows = np.frombuffer(features).reshape(len(results), -1)
-    return fit(rows, results, np.frombuffer(groups, dtype=np.intp), noise_floor=noise_floor)
-
-
+@remembered(maxsize=8)
 def fit_once(features: Array, targets: Array, groups: Groups, noise_floor: float) -> Kernel:
     """`fit`; workers that ask at the same time share one."""
-    return _fit_of_bytes(features.tobytes(), targets.tobytes(), groups.tobytes(), noise_floor)
-
-
-def representatives(best_first: Sequence[int], limit: int) -> Groups:
-    """Which trials a model looks at where there are more than `limit`: sorted indices.
-
-    Half of them the best, which say where the optimum is; a quarter the most recent, which were
-    made where the model is uncertain and must not be proposed again; the rest evenly over the
-    history, which keep it honest about the whole space.
-
-    Args:
-        best_first: All trials, by their places in the history.
-        limit: How many to keep; all where there are no more.
-    """
-    count = len(best_first)
-    if count <= limit:
-        return np.arange(count)
-    chosen = set(best_first[: limit // 2])
-    chosen.update(range(count - limit // 4, count))
-    others = [index for index in range(count) if index not in chosen]
-    places = np.linspace(0, len(others) - 1, limit - len(chosen)).astype(int)
-    chosen.update(others[place] for place in places)
-    return np.array(sorted(chosen), dtype=np.intp)
+    return fit(features, targets, groups, noise_floor=noise_floor)
 
 
 class GaussianProcess:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.search.acquisition import SMALLEST_DEVIATION, log_improvement
-from afina.search.gaussian_process import GaussianProcess
+from afina.surrogates.acquisition import SMALLEST_DEVIATION, log_improvement
+from afina.surrogates.gaussian_process import GaussianProcess
 from afina.trials.pareto import pareto_front
 
 Array = NDArray[np.float64]

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from afina.search.base import Suggestion
-from afina.search.candidates import Values
 from afina.search.untried import NOTHING_TRIED, Tried, keys_of
 from afina.space import Space, Value
+from afina.surrogates.geometry import Values
 from afina.trials import Schedule, Status, Trial
 
 # Trainings that are drawn without a model before one takes over.

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from afina.search.gaussian_process import Likelihood
-from afina.search.warped_process import WarpedLikelihood, fit_warped, fitted_process, warped
+from afina.surrogates.gaussian_process import Likelihood
+from afina.surrogates.warped_process import WarpedLikelihood, fit_warped, fitted_process, warped
 
 GROUPS = np.array([0, 1])
 

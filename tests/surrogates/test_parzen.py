@@ -5,16 +5,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from afina.search.bandwidths import bandwidths
-from afina.search.candidates import Geometry
-from afina.search.parzen import (
+from afina.search.untried import listed
+from afina.space import Boolean, Choice, Float, Int, Parent, Space
+from afina.surrogates.bandwidths import bandwidths
+from afina.surrogates.geometry import Geometry
+from afina.surrogates.parzen import (
     NARROWEST,
     NARROWEST_OF_CELLS,
     Columns,
     mixture,
 )
-from afina.search.untried import listed
-from afina.space import Boolean, Choice, Float, Int, Parent, Space
 
 from ..space.strategies import spaces
 

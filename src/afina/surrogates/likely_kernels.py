@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.search.gaussian_process import (
+from afina.surrogates.gaussian_process import (
     GaussianProcess,
     Likelihood,
     kernel_of,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afina.search.targets import standardised, tamed
+from afina.surrogates.targets import standardised, tamed
 
 LOSSES = [0.9, 0.2, 0.5, 0.21, 3.0, 0.4, 0.7]
 

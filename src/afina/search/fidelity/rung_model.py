@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtri
 
-from afina.search.acquisition import maximise
 from afina.search.base import Situation
-from afina.search.candidates import SAME, encoded, geometry_of
-from afina.search.distances import squared_distances
-from afina.search.rung_process import Rows, RungKernel, RungProcess, fit_rungs
-from afina.search.rungs import Board, Stage, tells
-from afina.search.threads import one_blas_thread
+from afina.search.fidelity.rung_process import Owners, Rows, RungKernel, RungProcess, fit_rungs
+from afina.search.fidelity.rungs import Board, Stage, tells
 from afina.search.untried import draw_untried, key_of, running_keys
 from afina.space import Value
+from afina.surrogates.acquisition import maximise
+from afina.surrogates.covariance import Groups
+from afina.surrogates.distances import squared_distances
+from afina.surrogates.geometry import SAME, encoded, geometry_of
+from afina.surrogates.memo import remembered
+from afina.surrogates.subset import filled_up
+from afina.surrogates.threads import one_blas_thread
 from afina.trials import Trial
 
 Array = NDArray[np.float64]
@@ -55,12 +57,12 @@ class LogProbability:
     """What to beat; lower is better."""
 
     def value(self, features: Array) -> Array:
-        """See `afina.search.acquisition.Acquisition`."""
+        """See `afina.surrogates.acquisition.Acquisition`."""
         mean, variance = self.process.predict(_rows(features, self.way, FRESH))
         return log_probability(mean, variance, self.target)
 
     def gradient(self, features: Array) -> tuple[Array, Array]:
-        """See `afina.search.acquisition.Acquisition`."""
+        """See `afina.surrogates.acquisition.Acquisition`."""
         mean, variance, mean_slope, variance_slope = self.process.gradients(features, self.way)
         deviation = np.sqrt(variance)
         z = (self.target - mean) / deviation
@@ -104,13 +106,8 @@ class RungModel:
         with one_blas_thread():
             fitted = _kept(stages[: _fit_count(len(stages))], FIT_LIMIT)
             rows = self._rows_of([stages[place] for place in fitted])
-            kernel = _fit(
-                rows.features.tobytes(),
-                rows.ways.tobytes(),
-                rows.owners.tobytes(),
-                warped([stages[place] for place in fitted]).tobytes(),
-                groups.tobytes(),
-            )
+            measured = warped([stages[place] for place in fitted])
+            kernel = _fit(rows.features, rows.ways, rows.owners, measured, groups)
             kept = _kept(stages, MODEL_LIMIT)
             rows = self._rows_of([stages[place] for place in kept])
             process = RungProcess(kernel, rows, targets[kept], groups)
@@ -309,18 +306,12 @@ def _kept(stages: Sequence[Stage], limit: int) -> NDArray[np.intp]:
             break
         chosen += places
     taken = set(chosen)
-    others = [place for place in range(count) if place not in taken]
-    spread = np.linspace(0, len(others) - 1, limit - len(chosen)).astype(int)
-    return np.array(sorted([*chosen, *(others[place] for place in spread)]), dtype=np.intp)
+    return filled_up(chosen, [place for place in range(count) if place not in taken], limit)
 
 
-@functools.lru_cache(maxsize=8)
-def _fit(features: bytes, ways: bytes, owners: bytes, targets: bytes, groups: bytes) -> RungKernel:
-    """`fit_rungs` of arrays given as bytes: questions asked of the same results share one fit."""
-    results = np.frombuffer(targets)
-    rows = Rows(
-        np.frombuffer(features).reshape(len(results), -1),
-        np.frombuffer(ways),
-        np.frombuffer(owners, dtype=np.intp),
-    )
-    return fit_rungs(rows, results, np.frombuffer(groups, dtype=np.intp))
+@remembered(maxsize=8)
+def _fit(
+    features: Array, ways: Array, owners: Owners, targets: Array, groups: Groups
+) -> RungKernel:
+    """`fit_rungs`; questions asked of the same results share one fit."""
+    return fit_rungs(Rows(features, ways, owners), targets, groups)

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def written(a, b, lengthscales, groups, additive=0.0):
-    """The covariances (m, n) of rows (m, f) and (n, f) that `afina.search.covariance` describes."""
+    """The (m, n) covariances of rows (m, f) and (n, f), as `afina.surrogates.covariance` has it."""
     squares = np.square((a[:, None] - b[None]) / lengthscales[groups])
     apart = [squares[..., group == groups].sum(axis=-1) for group in range(len(lengthscales))]
     root = np.sqrt(5 * sum(apart))

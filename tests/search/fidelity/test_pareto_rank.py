@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from afina.search import Hyperband, Situation, Suggestion
-from afina.search.pareto_rank import pareto_ranks, rank_by_pareto
+from afina.search.fidelity.pareto_rank import pareto_ranks, rank_by_pareto
 from afina.testing.toys import sphere_space
 from afina.trials import Failure, FailureKind, Status, Trial
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from afina.search.gaussian_process import GaussianProcess, Kernel, Likelihood, fit
-from afina.search.likely_kernels import likely_processes
+from afina.surrogates.gaussian_process import GaussianProcess, Kernel, Likelihood, fit
+from afina.surrogates.likely_kernels import likely_processes
 
 FLOOR = 1e-4
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.search.covariance import Groups
-from afina.search.untried import all_values
 from afina.space import Encoding, HyperParameter, Parent, Space, Value
+from afina.space.listing import all_values
+from afina.surrogates.covariance import Groups
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -289,14 +289,22 @@ def geometry_of(space: Space) -> Geometry:
 
 @functools.lru_cache(maxsize=4096)
 def _row(geometry: Geometry, values: Values) -> Array:
-    """(1, dim) the encoded point of a trial: what the space has learnt since is at its default,
-    and values that it no longer allows are moved to its nearest ones."""
+    """(1, dim) the encoded point of a trial."""
+    return geometry.encode([adapted(values, geometry.space)])
+
+
+def adapted(values: Values, space: Space) -> dict[str, Value]:
+    """The configuration of a trial, in a space that may have changed since.
+
+    Entries that the space has learnt since are at their defaults; values that it no longer allows
+    are moved to its nearest ones.
+    """
     own = dict(values)
 
     def choose(entry: HyperParameter) -> Value:
         return entry.clip(own[entry.name]) if entry.name in own else entry.default
 
-    return geometry.encode([geometry.space.complete(own, choose)])
+    return space.complete(own, choose)
 
 
 def encoded(geometry: Geometry, rows: Sequence[Values]) -> Array:

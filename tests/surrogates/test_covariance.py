@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from afina.search.covariance import Covariance
+from afina.surrogates.covariance import Covariance
 
 from .textbook import written
 

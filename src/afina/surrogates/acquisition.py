@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import erfcx, log_ndtr, ndtr
 
-from afina.search.candidates import Geometry, Mask
-from afina.search.distances import squared_distances
-from afina.search.gaussian_process import GaussianProcess
+from afina.surrogates.distances import squared_distances
+from afina.surrogates.gaussian_process import GaussianProcess
+from afina.surrogates.geometry import Geometry, Mask
 
 Array = NDArray[np.float64]
 

@@ -13,15 +13,14 @@ symmetry", Biometrika 87 (2000).
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.search.covariance import Groups
-from afina.search.gaussian_process import (
+from afina.surrogates.covariance import Groups
+from afina.surrogates.gaussian_process import (
     GaussianProcess,
     Kernel,
     Likelihood,
@@ -29,6 +28,7 @@ from afina.search.gaussian_process import (
     kernel_start,
     minimum,
 )
+from afina.surrogates.memo import remembered
 
 Array = NDArray[np.float64]
 
@@ -119,7 +119,7 @@ def fit_warped(
 
     Args:
         features: (n, f) embedded configurations.
-        values: (n,) see `afina.search.targets.tamed`.
+        values: (n,) see `afina.surrogates.targets.tamed`.
         rows: Which of them to fit; the targets are of all.
         groups: (f,) group of each feature, from 0.
         noise_floor: Smallest variance of the noise.
@@ -137,22 +137,10 @@ def fit_warped(
     return kernel_of(found[:-1]), warped(values, float(found[-1]), rows).targets
 
 
-@functools.lru_cache(maxsize=8)
-def _process_of_bytes(
-    features: bytes, values: bytes, rows: bytes, groups: bytes, noise_floor: float
-) -> GaussianProcess:
-    results = np.frombuffer(values)
-    owners = np.frombuffer(groups, dtype=np.intp)
-    places = np.frombuffer(rows, dtype=np.intp)
-    points = np.frombuffer(features).reshape(len(results), -1)
-    kernel, targets = fit_warped(points, results, places, owners, noise_floor)
-    return GaussianProcess(kernel, points, targets, owners)
-
-
+@remembered(maxsize=8)
 def fitted_process(
     features: Array, values: Array, rows: Groups, groups: Groups, noise_floor: float
 ) -> GaussianProcess:
     """The posterior under what `fit_warped` finds; workers that ask at the same time share one."""
-    return _process_of_bytes(
-        features.tobytes(), values.tobytes(), rows.tobytes(), groups.tobytes(), noise_floor
-    )
+    kernel, targets = fit_warped(features, values, rows, groups, noise_floor)
+    return GaussianProcess(kernel, features, targets, groups)

@@ -1,7 +1,7 @@
 import pytest
 
 from afina.errors import ArgumentError
-from afina.search.brackets import plan, scaled_sizes, total_epochs, total_trials
+from afina.search.fidelity.brackets import plan, scaled_sizes, total_epochs, total_trials
 
 TOTALS = [
     (10, 3, 30, 120),

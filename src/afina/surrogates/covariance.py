@@ -23,7 +23,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.search.distances import from_products, squared_distances, squared_lengths
+from afina.surrogates.distances import from_products, squared_distances, squared_lengths
 
 Array = NDArray[np.float64]
 Groups = NDArray[np.intp]

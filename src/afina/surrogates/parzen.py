@@ -29,9 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from afina.search.bandwidths import bandwidths
-from afina.search.candidates import Geometry, Part, Values, geometry_of
-from afina.space import HyperParameter, Space, Value
+from afina.space import Space
+from afina.surrogates.bandwidths import bandwidths
+from afina.surrogates.geometry import Geometry, Part, Values, adapted, geometry_of
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -152,10 +152,7 @@ class Columns:
 
 
 def read_trials(trials: Sequence[Values], columns: Columns) -> Array:
-    """(n, columns) the rows of trials, NaN where entries are inactive.
-
-    What the space has learnt since is at its default, and values that it no longer allows are
-    moved to its nearest ones.
+    """(n, columns) the rows of trials, see `adapted`; NaN where entries are inactive.
 
     Args:
         trials: The names and values of each.
@@ -164,14 +161,7 @@ def read_trials(trials: Sequence[Values], columns: Columns) -> Array:
     if not trials:
         return np.zeros((0, columns.count))
     space = columns.geometry.space
-    complete = []
-    for values in trials:
-        own = dict(values)
-
-        def choose(entry: HyperParameter, own: dict[str, Value] = own) -> Value:
-            return entry.clip(own[entry.name]) if entry.name in own else entry.default
-
-        complete.append(space.complete(own, choose))
+    complete = [adapted(values, space) for values in trials]
     if len(complete) == 1:  # much faster than as a table
         return columns.read(columns.geometry.encoding.encode(complete[0])[None])
     return columns.read(columns.geometry.encode(complete))

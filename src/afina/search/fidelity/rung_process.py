@@ -6,9 +6,9 @@ is the sum of
 - a mean that hangs on s alone, unknown, which the trials that went on tie together over the rungs,
   so that it does not matter that only good ones did;
 - what lasts: covariance `(k(x, x') + own * [x = x']) * exp(-|s - s'| / memory)`, where `own` is the
-  configuration's own and no neighbour shares it, and k, of `afina.search.covariance`, is in part a
-  sum of effects of single hyperparameters: with few results nothing else can be told of places far
-  from them;
+  configuration's own and no neighbour shares it, and k, of `afina.surrogates.covariance`, is in
+  part a sum of effects of single hyperparameters: with few results nothing else can be told of
+  places far from them;
 - what shows early and is gone in the end, as the speed of a training:
   `(early * matern'(x, x') + early_own * [x = x']) * (1 - s) * (1 - s')`, with lengthscales of its
   own, so that a learning rate may decide the first epochs and the units the last;
@@ -35,9 +35,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from afina.search.covariance import Covariance, Groups, matern, matern_slope, rational
-from afina.search.distances import squared_distances
-from afina.search.gaussian_process import (
+from afina.surrogates.covariance import Covariance, Groups, matern, matern_slope, rational
+from afina.surrogates.distances import squared_distances
+from afina.surrogates.gaussian_process import (
     ADDITIVE_LOGIT_BOUND,
     ADDITIVE_LOGIT_SD,
     LENGTHSCALE_BOUNDS,

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import approx_fprime
 from scipy.stats import lognorm, multivariate_normal
 
-from afina.search.gaussian_process import (
+from afina.surrogates.gaussian_process import (
     LENGTHSCALE_BOUNDS,
     GaussianProcess,
     Kernel,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from afina.search.rung_process import (
+from afina.search.fidelity.rung_process import (
     Rows,
     RungKernel,
     RungLikelihood,
@@ -10,7 +10,7 @@ from afina.search.rung_process import (
     mean_covariance,
 )
 
-from .textbook import written
+from ...surrogates.textbook import written
 
 GROUPS = np.array([0, 1, 1], dtype=np.intp)
 KERNEL = RungKernel(
