@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from afina.search import Done, Judge, Situation, Wait
+from afina.search import Done, Situation, Wait
 from afina.space import Float, Space
 from afina.trials import Decision, Failure, FailureKind, Status, Trial
 
@@ -65,8 +65,8 @@ def train(algorithm, curve, space, trainings, *, workers=1, seed=0, failing=lamb
             losses.append(loss)
             lowest = min(lowest, loss)
             spent.append(lowest)
-            stop = isinstance(algorithm, Judge) and start + len(losses) < end
-            if stop and algorithm.judge(state, trial, tuple(losses)) is Decision.STOP:
+            going = start + len(losses) < end
+            if going and algorithm.stop_early(state, trial, tuple(losses)) is Decision.STOP:
                 break
         trial = replace(trial, ended=len(ended), curve=tuple(losses))
         if failing(trial.values):

@@ -272,8 +272,8 @@ def test_a_model_draws_fresh_configurations_once_there_are_results():
 
 def test_with_a_model_a_search_hangs_on_who_ends_when_and_still_replays():
     search = Hyperband(max_epochs=9, seed=1, sampler="model")
-    assert not search.order_free
-    assert Hyperband(max_epochs=9).order_free
+    assert not search.order_independent
+    assert Hyperband(max_epochs=9).order_independent
     done = run(search, sphere, sphere_space(2), 18, 3)
     state = search.init()
     for trial in done.trials:

@@ -267,12 +267,12 @@ def test_trainings_far_behind_are_stopped_and_late_bloomers_are_not():
     answer = search.ask(Board(), Situation(number=4, space=toy))
     going = Trial(number=4, values=answer.values, schedule=answer.schedule)
     flat = (1.0, 0.8, 0.7, 0.66, 0.65, 0.65, 0.65, 0.65)
-    assert search.judge(state, going, flat) is Decision.STOP
-    assert search.judge(state, going, flat[:3]) is Decision.CONTINUE, "too early to tell"
+    assert search.stop_early(state, going, flat) is Decision.STOP
+    assert search.stop_early(state, going, flat[:3]) is Decision.CONTINUE, "too early to tell"
     falling = tuple(1 - 0.09 * epoch for epoch in range(8))
-    assert search.judge(state, going, falling) is Decision.CONTINUE
+    assert search.stop_early(state, going, falling) is Decision.CONTINUE
     state = full(state, 5, [0.9] * 12 + [0.04] * 8)
-    assert search.judge(state, going, flat) is Decision.CONTINUE, "one has bloomed late"
+    assert search.stop_early(state, going, flat) is Decision.CONTINUE, "one has bloomed late"
 
 
 def test_a_stopped_training_does_not_go_on():

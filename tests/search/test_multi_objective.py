@@ -74,7 +74,7 @@ class Several:
     count: int
 
     name = "several"
-    order_free = False
+    order_independent = False
     fixed_settings = frozenset()
 
     def settings(self):

@@ -6,7 +6,7 @@ import pytest
 
 import afina as kt
 from afina.errors import ArgumentError
-from afina.search import Hyperband, PopulationBasedTraining, Random
+from afina.search import Hyperband, PopulationBasedTraining, Random, StartFrom
 from afina.trials import Status
 
 RNG = np.random.default_rng(0)
@@ -75,6 +75,12 @@ def test_given_points_and_algorithms_are_used(tmp_path):
     other = tuner_at(tmp_path / "random", algorithm=Random(seed=5), max_trials=2, max_epochs=3)
     search(other)
     assert [len(trial.curve) for trial in other.oracle.study.trials.values()] == [3, 3]
+
+
+def test_the_seed_of_the_tuner_reaches_an_algorithm_inside_a_wrapper(tmp_path):
+    points = [{"units": 8}]
+    tuner = tuner_at(tmp_path, algorithm=StartFrom(Random(seed=5), points), seed=3)
+    assert tuner.oracle.make_algorithm(seed=3) == StartFrom(Random(seed=3), points)
 
 
 def test_a_population_trains_and_its_worst_go_on_from_the_models_of_the_best(tmp_path):

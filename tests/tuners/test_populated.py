@@ -33,4 +33,4 @@ class Own(kt.Oracle):
     ids=lambda value: type(value).__name__,
 )
 def test_only_afina_s_own_choices_are_known_not_to_hang_on_who_ends_first(oracle, free):
-    assert oracle.study.algorithm.order_free is free
+    assert oracle.study.algorithm.order_independent is free

@@ -74,11 +74,8 @@ class Afina(Peer):
         return Job(trial.values, trial.start_epoch, trial.end_epoch, trial)
 
     def stop(self, job: Job, curve: Sequence[float]) -> bool:
-        from afina.search import Judge
-
-        if not isinstance(self.search, Judge):
-            return False
-        return self.search.judge(self.state, job.token, tuple(curve)) is Decision.STOP
+        decision = self.search.stop_early(self.state, job.token, tuple(curve))
+        return bool(decision is Decision.STOP)
 
     def tell(self, job: Job, curve: Sequence[float], failed: bool) -> None:
         kept = tuple(curve) if self.multi else ()

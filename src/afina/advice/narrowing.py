@@ -9,22 +9,26 @@ from typing import Any
 
 from afina.advice.advise import advice
 from afina.advice.ranges import Verdict
-from afina.errors import ArgumentError, check_whole
-from afina.search import Algorithm, Done, Grid, Judge, Situation, Suggestion, Wait
+from afina.errors import check_whole
+from afina.search import Algorithm, Done, Situation, Suggestion, Wait, Wrapper
+from afina.search.wrappers import check_draws
 from afina.space import HyperParameter, Space, Value
-from afina.trials import Decision, Trial
+from afina.trials import Trial
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What is remembered beside the state of the algorithm behind."""
+class NarrowingState:
+    """What `Narrowing` remembers."""
 
     inner: Any
-    told: tuple[Trial, ...] = ()
+    """The state of the algorithm inside."""
+
+    finished: tuple[Trial, ...] = ()
+    """The finished trials, in the order in which they ended."""
 
 
 @dataclass(frozen=True)
-class Narrowing:
+class Narrowing(Wrapper[NarrowingState]):
     """An algorithm whose space is narrowed to the advised one after each stage.
 
     The advice of a stage is that of all trials before it, and it is given on the whole space each
@@ -38,7 +42,7 @@ class Narrowing:
         seed: Of the advice.
 
     Raises:
-        ArgumentError: `every` is below 1, or the algorithm is `Grid`.
+        ArgumentError: `every` is below 1, or `inner` is not an algorithm, or it is `Grid`.
     """
 
     inner: Algorithm[Any]
@@ -47,47 +51,41 @@ class Narrowing:
 
     def __post_init__(self) -> None:
         check_whole("every", self.every)
-        if isinstance(self.inner, Grid):
-            raise ArgumentError("narrow: must go with an algorithm that draws, but got Grid.")
+        check_draws("narrow", self.inner)
+
+    def own_settings(self) -> Mapping[str, Any]:
+        """How often the space is narrowed."""
+        return {"narrow_every": self.every}
+
+    def inner_state(self, state: NarrowingState) -> Any:
+        """See `Wrapper`."""
+        return state.inner
 
     @property
-    def name(self) -> str:
-        """That of the algorithm behind."""
-        return self.inner.name
-
-    @property
-    def fixed_settings(self) -> frozenset[str]:
-        """Those of the algorithm behind, and the length of a stage."""
-        return self.inner.fixed_settings | {"narrow_every"}
-
-    @property
-    def order_free(self) -> bool:
-        """Never: the space hangs on the results."""
+    def order_independent(self) -> bool:
+        """False: the space depends on the results."""
         return False
 
-    def settings(self) -> Mapping[str, Any]:
-        """Those of the algorithm behind, and the length of a stage."""
-        return {**self.inner.settings(), "narrow_every": self.every}
-
-    def init(self) -> State:
+    def init(self) -> NarrowingState:
         """Nothing tried."""
-        return State(self.inner.init())
+        return NarrowingState(self.inner.init())
 
-    def tell(self, state: State, trial: Trial, space: Space) -> State:
-        """Tells the algorithm behind."""
-        return State(self.inner.tell(state.inner, trial, space), (*state.told, trial))
+    def tell(self, state: NarrowingState, trial: Trial, space: Space) -> NarrowingState:
+        """Tells the algorithm inside, and keeps the trial for the advice."""
+        inner = self.inner.tell(state.inner, trial, space)
+        return NarrowingState(inner, (*state.finished, trial))
 
-    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
-        """What the algorithm behind proposes in the space of this stage."""
-        known = state.told[: len(state.told) // self.every * self.every]
+    def ask(self, state: NarrowingState, situation: Situation) -> Suggestion | Wait | Done:
+        """What the algorithm inside proposes in the narrowed space."""
+        known = state.finished[: len(state.finished) // self.every * self.every]
         space = situation.space
         narrowed = _narrowed(_Trials(known), space, self.seed) if known else space
         if narrowed is space:
             return self.inner.ask(state.inner, situation)
         inner = state.inner
-        if not any(trial.schedule for trial in state.told):
+        if not any(trial.schedule for trial in state.finished):
             inner = self.inner.init()
-            for trial in state.told:
+            for trial in state.finished:
                 if _lies_in(trial, narrowed):
                     inner = self.inner.tell(inner, trial, narrowed)
         answer = self.inner.ask(inner, replace(situation, space=narrowed))
@@ -96,12 +94,6 @@ class Narrowing:
         if not isinstance(answer, Suggestion):
             return answer
         return replace(answer, values=_complete(answer.values, space))
-
-    def judge(self, state: State, trial: Trial, curve: tuple[float, ...]) -> Decision:
-        """As the algorithm behind; without one that judges, trainings go on."""
-        if isinstance(self.inner, Judge):
-            return self.inner.judge(state.inner, trial, curve)
-        return Decision.CONTINUE
 
 
 @functools.lru_cache(maxsize=8)

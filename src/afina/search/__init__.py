@@ -2,19 +2,18 @@
 
 from afina.search.asha import AsynchronousHalving
 from afina.search.auto import Auto
-from afina.search.base import Algorithm, Done, Judge, Situation, Suggestion, Wait
+from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.bayesian import BayesianOptimization
 from afina.search.cma import CMAES
 from afina.search.grid import Grid
 from afina.search.hyperband import Hyperband
-from afina.search.informed import Informed
 from afina.search.model_halving import ModelBasedHalving
 from afina.search.multi_objective import ParetoSearch
 from afina.search.population import PopulationBasedTraining
 from afina.search.random import Random
 from afina.search.sobol import QuasiRandom
-from afina.search.start import StartFrom
 from afina.search.tpe import TPE
+from afina.search.wrappers import Informed, StartFrom, Wrapper
 
 __all__ = [
     "CMAES",
@@ -27,7 +26,6 @@ __all__ = [
     "Grid",
     "Hyperband",
     "Informed",
-    "Judge",
     "ModelBasedHalving",
     "ParetoSearch",
     "PopulationBasedTraining",
@@ -37,4 +35,5 @@ __all__ = [
     "StartFrom",
     "Suggestion",
     "Wait",
+    "Wrapper",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 
 from afina.errors import ArgumentError, wrong
 from afina.search import sobol
-from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.fidelity.brackets import ladder
 from afina.search.fidelity.pareto_rank import pareto_ranks
 from afina.search.fidelity.rungs import (
@@ -32,7 +32,7 @@ Sampler = Literal["random", "model"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AsynchronousHalving:
+class AsynchronousHalving(Algorithm[Board]):
     """Starts many trainings short and takes the best of each rung on, one by one (ASHA).
 
     A training is paused at the end of each rung. Whenever something can be started, the highest
@@ -81,7 +81,6 @@ class AsynchronousHalving:
 
     name: ClassVar[str] = "asha"
     fixed_settings: ClassVar[frozenset[str]] = frozenset({"max_epochs", "factor", "min_epochs"})
-    order_free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_seed(self.seed)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from afina.search.base import Algorithm, Done, Judge, Situation, Suggestion, Wait
+from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.bayesian import BayesianOptimization, draws_every
 from afina.search.cma import CMAES
 from afina.search.model_halving import ModelBasedHalving
@@ -70,7 +70,7 @@ class State:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Auto:
+class Auto(Algorithm[State]):
     """Chooses and switches by space, budget and what it has seen; `explain` says what and why.
 
     - With `max_epochs`: `ModelBasedHalving`, which begins with short trainings.
@@ -118,7 +118,6 @@ class Auto:
 
     name: ClassVar[str] = "auto"
     fixed_settings: ClassVar[frozenset[str]] = frozenset({"max_epochs"})
-    order_free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -181,12 +180,9 @@ class Auto:
             return dataclasses.replace(answer, schedule=whole)
         return answer
 
-    def judge(self, state: State, trial: Trial, curve: tuple[float, ...]) -> Decision:
-        """As the algorithm behind; without one that judges, trainings go on."""
-        part = next(iter(self.parts.values()))
-        if isinstance(part, Judge):
-            return part.judge(state.parts[0], trial, curve)
-        return Decision.CONTINUE
+    def stop_early(self, state: State, trial: Trial, curve: tuple[float, ...]) -> Decision:
+        """As the first of the algorithms behind decides."""
+        return next(iter(self.parts.values())).stop_early(state.parts[0], trial, curve)
 
     def explain(self, state: State, situation: Situation) -> str:
         """Which algorithm proposes the next trial, and why."""

@@ -10,9 +10,10 @@ No clock, no files, no Keras in this room.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar
 
 from afina.errors import ArgumentError, wrong
 from afina.space import Space, Value
@@ -63,71 +64,110 @@ class Done:
 
 
 class Algorithm(Protocol[S]):
-    """A search algorithm; see the module's text for what it promises."""
+    """A search algorithm; the module's docstring says what it promises.
+
+    Inherit from it: `name`, `settings`, `init`, `ask` and `tell` must be there, everything else has
+    a default.
+
+    Example:
+        >>> class Defaults(Algorithm[int]):
+        ...     name = "defaults"
+        ...
+        ...     def settings(self):
+        ...         return {}
+        ...
+        ...     def init(self):
+        ...         return 0
+        ...
+        ...     def ask(self, state, situation):
+        ...         if state:
+        ...             return Done("the defaults have been tried")
+        ...         return Suggestion(values=situation.space.defaults())
+        ...
+        ...     def tell(self, state, trial, space):
+        ...         return state + 1
+        >>> Defaults().order_independent
+        False
+    """
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """Stable name, kept with the project: 'random', 'grid', 'hyperband' ..."""
         ...
 
+    @abstractmethod
     def settings(self) -> Mapping[str, Any]:
         """The hyperparameters of the algorithm as JSON values, kept with the project.
 
-        Resuming a project with other settings is allowed only where `tell` and `ask` stay
-        consistent with the trials already made; `fixed_settings` names those that may not change.
+        A project can be resumed with other settings, except for those in `fixed_settings`.
         """
         ...
 
     @property
     def fixed_settings(self) -> frozenset[str]:
-        """Names in `settings()` that may not change when a project is resumed."""
-        ...
+        """Names in `settings()` that may not change when a project is resumed: `tell` and `ask`
+        would contradict the trials already made. None by default."""
+        return frozenset()
 
     @property
-    def order_free(self) -> bool:
-        """Whether many workers try the same configurations as one, whoever of them ends first.
+    def order_independent(self) -> bool:
+        """Whether the trials do not depend on the order in which trials finish.
 
-        False where each proposal learns from the results before it. What trials discover about the
-        space, and a search that is cut short, need not keep to it.
+        If True, many workers try the same configurations as one worker. The default is False, which
+        holds for every algorithm that learns from results. Two things do not count: entries of the
+        space that trials discover, and a search that is cut short.
         """
-        ...
+        return False
 
+    @abstractmethod
     def init(self) -> S:
         """The state before any trial."""
         ...
 
+    @abstractmethod
     def ask(self, state: S, situation: Situation) -> Suggestion | Wait | Done:
         """Proposes the configuration of trial `situation.number`. Changes nothing."""
         ...
 
+    @abstractmethod
     def tell(self, state: S, trial: Trial, space: Space) -> S:
-        """The state after `trial` finished (COMPLETED with a loss, or FAILED); `space` as known
-        after that trial. `trial.loss`: lower is better, never NaN."""
+        """The state after `trial` finished.
+
+        Args:
+            state: The state before. It is not changed.
+            trial: COMPLETED with a loss, or FAILED. Lower losses are better; none is NaN.
+            space: As known after that trial.
+        """
         ...
 
+    def stop_early(self, state: S, trial: Trial, curve: tuple[float, ...]) -> Decision:
+        """Whether a running training goes on after its last epoch. Changes nothing.
 
-def check_algorithm(algorithm: Any) -> None:
-    """Refuses what is no algorithm.
-
-    Raises:
-        ArgumentError: It is a name, or a class in place of an instance, or something else.
-    """
-    methods = ("init", "ask", "tell", "settings")
-    if isinstance(algorithm, type) or not all(hasattr(algorithm, name) for name in methods):
-        rule = "must be an algorithm, such as afina.search.TPE(seed=0)"
-        raise ArgumentError(wrong("algorithm", rule, algorithm))
-
-
-@runtime_checkable
-class Judge(Protocol):
-    """An algorithm that also looks at trainings while they run."""
-
-    def judge(self, state: Any, trial: Trial, curve: tuple[float, ...]) -> Decision:
-        """Whether the trial is to go on after the last epoch of `curve`. Changes nothing.
+        By default every training goes on.
 
         Args:
             state: After all trials that have finished by now.
             trial: A running one.
             curve: What `Trial.curve` would be if it ended here; never empty.
         """
-        ...
+        del state, trial, curve
+        return Decision.CONTINUE
+
+
+METHODS = ("init", "ask", "tell", "settings", "stop_early")
+
+
+def check_algorithm(algorithm: Any) -> None:
+    """Checks that something is an algorithm.
+
+    Raises:
+        ArgumentError: It is a name, or a class in place of an instance, or something else.
+    """
+    missing = [name for name in METHODS if not hasattr(algorithm, name)]
+    rule = "must be an algorithm, such as afina.search.TPE()"
+    if isinstance(algorithm, type) or "ask" in missing:
+        raise ArgumentError(wrong("algorithm", rule, algorithm))
+    if missing:
+        advice = f"It has no {missing[0]}: inherit from afina.search.Algorithm."
+        raise ArgumentError(wrong("algorithm", rule, algorithm, advice))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from afina.errors import ArgumentError, wrong
 from afina.search import sobol
-from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.untried import (
     Tried,
     answer,
@@ -115,7 +115,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class BayesianOptimization:
+class BayesianOptimization(Algorithm[State]):
     """Models the objective with a Gaussian process and tries what may improve on it most.
 
     The first trials spread over the space: the default configuration, then a Sobol sequence. Each
@@ -162,8 +162,6 @@ class BayesianOptimization:
     acquisition: AcquisitionName = "log_ei"
 
     name: ClassVar[str] = "bayesian"
-    fixed_settings: ClassVar[frozenset[str]] = frozenset()
-    order_free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_seed(self.seed)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from afina.errors import ArgumentError
 from afina.search import sobol
-from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
@@ -220,7 +220,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class CMAES:
+class CMAES(Algorithm[State]):
     """Moves a normal distribution over the space, and learns its shape from each generation.
 
     Made for long searches (hundreds of trials and more) of numbers: it costs next to nothing per
@@ -265,8 +265,6 @@ class CMAES:
     population: int | None = None
 
     name: ClassVar[str] = "cma-es"
-    fixed_settings: ClassVar[frozenset[str]] = frozenset()
-    order_free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_seed(self.seed)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from afina.errors import ArgumentError, wrong
-from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.untried import (
     Place,
     count_tried,
@@ -78,7 +78,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(Algorithm[State]):
     """Tries every combination of the space, defaults first, the last entry changing fastest.
 
     Each entry goes through its default and then its other `values` in order; numbers without
@@ -95,8 +95,7 @@ class Grid:
     """
 
     name: ClassVar[str] = "grid"
-    fixed_settings: ClassVar[frozenset[str]] = frozenset()
-    order_free: ClassVar[bool] = True
+    order_independent: ClassVar[bool] = True
 
     def settings(self) -> Mapping[str, Any]:
         """None."""

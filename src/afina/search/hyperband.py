@@ -11,7 +11,7 @@ import numpy as np
 
 from afina.errors import check_whole
 from afina.search.asha import Sampler, check_sampler
-from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.fidelity.brackets import Bracket, plan, scaled_sizes
 from afina.search.fidelity.pareto_rank import pareto_ranks, several_objectives
 from afina.search.fidelity.rungs import EMPTY, Board, enough
@@ -40,7 +40,7 @@ class State:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hyperband:
+class Hyperband(Algorithm[State]):
     """Runs all brackets of Hyperband one after another, overlapping them for parallel workers.
 
     The oldest bracket goes first: fresh random configurations until its first rung is full, then
@@ -113,7 +113,7 @@ class Hyperband:
         }
 
     @property
-    def order_free(self) -> bool:
+    def order_independent(self) -> bool:
         """True unless a model draws."""
         return self.sampler == "random"
 

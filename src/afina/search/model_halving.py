@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from afina.search.asha import ends_of, spread
-from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.fidelity.curves import is_hopeless
 from afina.search.fidelity.rung_model import RungModel, margin
 from afina.search.fidelity.rungs import Board, Stage, begun, by_loss, enough, reached_count, resumed
@@ -29,7 +29,7 @@ UNGUIDED = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelBasedHalving:
+class ModelBasedHalving(Algorithm[Board]):
     """Pauses every training at the end of each rung and goes on where a model sees most.
 
     After some short trainings that spread over the space, one Gaussian process over configurations
@@ -92,7 +92,6 @@ class ModelBasedHalving:
 
     name: ClassVar[str] = "model-halving"
     fixed_settings: ClassVar[frozenset[str]] = frozenset({"max_epochs", "factor", "min_epochs"})
-    order_free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -140,7 +139,7 @@ class ModelBasedHalving:
             return resumed(min(paused, key=by_loss), self.ends)
         return Done(all_tried(situation.space))
 
-    def judge(self, state: Board, trial: Trial, curve: tuple[float, ...]) -> Decision:
+    def stop_early(self, state: Board, trial: Trial, curve: tuple[float, ...]) -> Decision:
         """Stops a training that will in all likelihood not become the best; see `is_hopeless`."""
         whole = (*state.curve_of(trial.parent), *curve)
         if len(whole) != trial.start_epoch + len(curve):  # some epochs are not known

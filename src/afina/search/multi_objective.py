@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afina.search import sobol
-from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
@@ -74,7 +74,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class ParetoSearch:
+class ParetoSearch(Algorithm[State]):
     """Models each objective with a Gaussian process and tries what may widen the front most.
 
     It reads `Trial.losses`, one loss for each objective, and knows of no weights between them: what
@@ -114,8 +114,6 @@ class ParetoSearch:
     num_initial_points: int | None = None
 
     name: ClassVar[str] = "pareto"
-    fixed_settings: ClassVar[frozenset[str]] = frozenset()
-    order_free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_seed(self.seed)

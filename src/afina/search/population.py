@@ -11,7 +11,7 @@ import numpy as np
 
 from afina.errors import ArgumentError, check_whole, wrong
 from afina.search import sobol
-from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.untried import check_seed, draw_untried, key_of, keys_of
 from afina.space import Boolean, Choice, Float, HyperParameter, Int, Space, Value
 from afina.space.conditions import same_value
@@ -61,7 +61,7 @@ class State:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PopulationBasedTraining:
+class PopulationBasedTraining(Algorithm[State]):
     """Trains a population side by side; the worst give up and go on from the best, changed.
 
     Each member trains `interval` epochs at a time, every part a trial of its own. When one of the
@@ -106,7 +106,6 @@ class PopulationBasedTraining:
 
     name: ClassVar[str] = "population"
     fixed_settings: ClassVar[frozenset[str]] = frozenset({"population", "interval", "max_epochs"})
-    order_free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_seed(self.seed)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.untried import NOTHING_TRIED, Tried, answer, check_seed, first_new, keys_of
 from afina.space import Space
 from afina.trials import Trial
@@ -23,7 +23,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Random:
+class Random(Algorithm[State]):
     """Draws every trial at random, and no configuration twice.
 
     A finite space is found in full: when draws keep meeting what was tried, the rest is listed
@@ -46,8 +46,7 @@ class Random:
     seed: int = 0
 
     name: ClassVar[str] = "random"
-    fixed_settings: ClassVar[frozenset[str]] = frozenset()
-    order_free: ClassVar[bool] = True
+    order_independent: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_seed(self.seed)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
@@ -210,7 +210,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class QuasiRandom:
+class QuasiRandom(Algorithm[State]):
     """Spreads the trials over the space: the default configuration, then a Sobol sequence.
 
     Any number of first trials lies more evenly than random draws do, in every hyperparameter and
@@ -236,8 +236,7 @@ class QuasiRandom:
     seed: int = 0
 
     name: ClassVar[str] = "quasi-random"
-    fixed_settings: ClassVar[frozenset[str]] = frozenset()
-    order_free: ClassVar[bool] = True
+    order_independent: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_seed(self.seed)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from afina.errors import check_whole
 from afina.search import sobol
-from afina.search.base import Done, Situation, Suggestion, Wait
+from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
@@ -136,7 +136,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class TPE:
+class TPE(Algorithm[State]):
     """Compares where good trials lie with where all others lie, and tries what is like the good.
 
     The first trials spread over the space: the default configuration, then a Sobol sequence. From
@@ -176,8 +176,6 @@ class TPE:
     candidates: int = 64
 
     name: ClassVar[str] = "tpe"
-    fixed_settings: ClassVar[frozenset[str]] = frozenset()
-    order_free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_seed(self.seed)

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from afina.errors import ArgumentError, SearchFailedError, wrong
-from afina.search import Algorithm, Done, Judge, Situation, Suggestion, Wait
+from afina.search import Algorithm, Done, Situation, Suggestion, Wait
 from afina.space import HyperParameters, Space
 from afina.store import Header, TrialStore
 from afina.study.budget import Budget, Spending
@@ -296,12 +296,10 @@ class Ledger:
             self._curves.add(report)
             if self.spending.out_of_time():
                 return Decision.STOP
-            if not isinstance(self.algorithm, Judge):
-                return Decision.CONTINUE
             curve = self._curves.curve(now, execution)
             if not curve:
                 return Decision.CONTINUE
-            return self.algorithm.judge(self._state, now, curve)
+            return self.algorithm.stop_early(self._state, now, curve)
 
     def open_trial(self, what: str, trial: Trial) -> Trial:
         """How a trial that was handed out stands now; ArgumentError where it has ended, or is none.

@@ -13,7 +13,7 @@ from afina.advice.resize import Limits
 from afina.errors import ArgumentError, FatalError, ObjectiveError, wrong
 from afina.search import Algorithm, Auto, Done, ParetoSearch, StartFrom
 from afina.search.base import check_algorithm
-from afina.search.start import check_points
+from afina.search.wrappers import check_points
 from afina.space import HyperParameters, Value
 from afina.store import TrialStore, open_store
 from afina.study.budget import Budget

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from afina.errors import check_whole
 from afina.search import Algorithm, StartFrom
 from afina.search.base import check_algorithm
-from afina.search.start import check_mappings, check_points
+from afina.search.wrappers import check_mappings, check_points, reseeded
 from afina.space import HyperParameters, Value
 from afina.study import Budget, default_algorithm
 from afina.trials import Status
@@ -84,8 +83,7 @@ class AutoOracle(Oracle):
                 stop_when_unlikely=self.stop_when_unlikely,
             )
         check_algorithm(given)
-        if "seed" in given.settings():
-            given = dataclasses.replace(given, seed=seed)
+        given = reseeded(given, seed)
         return StartFrom(given, self.start_from) if self.start_from else given
 
     def create_trial(self, tuner_id: str) -> Trial:

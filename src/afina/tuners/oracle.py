@@ -120,10 +120,9 @@ class Oracle:
             wait for running trials, or `{"status": "STOPPED"}` when the search is over.
         """
         study = self.study
-        inner = study.algorithm.inner if isinstance(study.algorithm, PopulatedByOracle) else None
-        if inner is None:
-            raise NotImplementedError(f"{type(self).__name__} must override populate_space.")
-        answer = inner.ask(study.state, study.situation())
+        door = study.algorithm
+        assert isinstance(door, PopulatedByOracle)
+        answer = door.inner.ask(study.state, study.situation())
         if isinstance(answer, Suggestion):
             values = with_schedule(answer.values, answer.schedule, self.id_of)
             return {"status": TrialStatus.RUNNING, "values": values}

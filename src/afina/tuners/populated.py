@@ -8,41 +8,51 @@ from typing import Any
 import numpy as np
 
 from afina.errors import FatalRuntimeError, wrong
-from afina.search import Algorithm, Done, Judge, Random, Situation, Suggestion, Wait
+from afina.search import Algorithm, Done, Random, Situation, Suggestion, Wait, Wrapper
 from afina.study import Ledger
-from afina.trials import Decision
 from afina.trials import Trial as StoredTrial
 from afina.tuners.reserved_keys import split_schedule
 from afina.tuners.trial import TrialStatus
 
 
-class PopulatedByOracle:
+class NoAlgorithm(Algorithm[None]):
+    """Stands behind an oracle that chooses by itself."""
+
+    def __init__(self, oracle: Any) -> None:
+        self.oracle = oracle
+
+    @property
+    def name(self) -> str:
+        """The oracle's class."""
+        return type(self.oracle).__name__
+
+    def settings(self) -> Mapping[str, Any]:
+        """None."""
+        return {}
+
+    def init(self) -> None:
+        """Nothing is remembered."""
+
+    def tell(self, state: None, trial: StoredTrial, space: Any) -> None:
+        """Nothing is remembered."""
+
+    def ask(self, state: None, situation: Situation) -> Suggestion | Wait | Done:
+        """There is nothing to ask."""
+        raise NotImplementedError(f"{self.name} must override populate_space.")
+
+
+class PopulatedByOracle(Wrapper[Any]):
     """An algorithm whose proposals pass through `Oracle.populate_space`, which users override."""
 
     def __init__(self, oracle: Any, inner: Algorithm[Any] | None) -> None:
         self.oracle = oracle
-        self.inner = inner
-        self.name = inner.name if inner else type(oracle).__name__
-        self.fixed_settings = inner.fixed_settings if inner else frozenset()
-        chooses_itself = not type(oracle).populate_space.__module__.startswith("afina.")
-        self.order_free = inner is not None and inner.order_free and not chooses_itself
+        self.inner = NoAlgorithm(oracle) if inner is None else inner
 
-    def settings(self) -> Mapping[str, Any]:
-        """Those of the algorithm behind, none for an oracle that chooses by itself."""
-        return self.inner.settings() if self.inner else {}
-
-    def init(self) -> Any:
-        """The state of the algorithm behind."""
-        return self.inner.init() if self.inner else None
-
-    def tell(self, state: Any, trial: StoredTrial, space: Any) -> Any:
-        """Passes on to the algorithm behind."""
-        return self.inner.tell(state, trial, space) if self.inner else None
-
-    def judge(self, state: Any, trial: StoredTrial, curve: tuple[float, ...]) -> Decision:
-        """Passes on to the algorithm behind; without one that judges, trainings go on."""
-        inner = self.inner
-        return inner.judge(state, trial, curve) if isinstance(inner, Judge) else Decision.CONTINUE
+    @property
+    def order_independent(self) -> bool:
+        """As the algorithm inside; False for an oracle that chooses by itself."""
+        chooses_itself = not type(self.oracle).populate_space.__module__.startswith("afina.")
+        return self.inner.order_independent and not chooses_itself
 
     def ask(self, state: Any, situation: Situation) -> Suggestion | Wait | Done:
         """Asks the oracle and reads its dict."""

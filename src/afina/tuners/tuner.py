@@ -220,7 +220,7 @@ class Tuner(BaseTuner):
     def _why_one_worker(self) -> str | None:
         """Why "auto" trains one trial at a time; None where several side by side are as good."""
         reason = self._why_not_threads()
-        if reason is None and not self.oracle.study.algorithm.order_free:
+        if reason is None and not self.oracle.study.algorithm.order_independent:
             return "each trial is chosen by what came of those before it"
         return reason
 
