@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from afina.errors import ArgumentError
 from afina.search import AsynchronousHalving, Done, Random, Situation, Suggestion
-from afina.search.fidelity.rungs import Board
+from afina.search.fidelity.rungs import RungHistory
 from afina.space import Boolean, Float, Space
 from afina.testing import check_algorithm
 from afina.testing.algorithms import check_replay, check_same_seed_same_trials, snapshot
@@ -154,7 +154,7 @@ def test_in_any_space_rungs_hold_and_the_search_replays(random_space, seed, work
 
 
 def test_a_training_that_was_stopped_early_does_not_go_on():
-    board = Board()
+    board = RungHistory()
     schedule = Schedule(bracket=2, rung=1, start_epoch=0, end_epoch=6)
     values = {"x": 0.5}
     trial = Trial(number=0, values=values, schedule=schedule, status=Status.COMPLETED, loss=0.4)

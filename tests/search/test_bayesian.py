@@ -7,7 +7,7 @@ import pytest
 
 from afina.errors import ArgumentError
 from afina.search import BayesianOptimization, Done, Random, Situation, Suggestion
-from afina.search.bayesian import MODEL_LIMIT, State, _kept
+from afina.search.bayesian import MODEL_LIMIT, BayesianState, _kept
 from afina.space import Boolean, Choice, Fixed, Float, Int, Parent, Space
 from afina.surrogates.threads import one_blas_thread
 from afina.testing import check_algorithm
@@ -316,7 +316,7 @@ def test_a_space_of_fixed_values_has_one_combination():
 
 def test_a_state_is_told_trials_and_nothing_else():
     search = BayesianOptimization(seed=0)
-    assert search.init() == State()
+    assert search.init() == BayesianState()
     one = told(search, [({"x0": 0.0}, 1.0)], sphere_space(1))
     again = told(search, [({"x0": 0.0}, 1.0)], sphere_space(1))
     assert one == again != search.init()

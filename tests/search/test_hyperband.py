@@ -267,7 +267,7 @@ def test_a_model_draws_fresh_configurations_once_there_are_results():
     assert [t.values for t in one[:9]] == [t.values for t in other[:9]]
     later = [t.loss for t in other[10:]]
     assert sum(later) / len(later) < sum(t.loss for t in one[10:]) / len(one[10:])
-    assert plain.state.board.stages == ()
+    assert plain.state.history.segments == ()
 
 
 def test_with_a_model_a_search_hangs_on_who_ends_when_and_still_replays():

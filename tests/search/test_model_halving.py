@@ -16,8 +16,8 @@ from afina.search import (
     Situation,
     Suggestion,
 )
-from afina.search.fidelity.rung_model import RungModel, warped, way
-from afina.search.fidelity.rungs import Board
+from afina.search.fidelity.rung_model import RungModel, fidelity, warped
+from afina.search.fidelity.rungs import RungHistory
 from afina.space import Boolean, Space
 from afina.testing import check_algorithm
 from afina.testing.algorithms import snapshot
@@ -100,7 +100,7 @@ def test_a_rung_on_which_nothing_has_happened_is_passed_over():
     assert fresh[0].end_epoch == search.ends[0]
     assert fresh[-1].end_epoch == search.ends[lowest]
     # No fewer have come to the first rung that tells something than one full training pays for.
-    came = {stage.root for stage in done.state.stages if stage.rung >= lowest}
+    came = {stage.root for stage in done.state.segments if stage.rung >= lowest}
     assert len(came) >= EPOCHS // search.ends[lowest]
     assert train(search, honest, space(), 4).state.lowest_telling() == 0
 
@@ -112,7 +112,7 @@ def test_trainings_that_have_not_begun_to_learn_are_not_taken_for_one():
     search = ModelBasedHalving(max_epochs=EPOCHS, min_epochs=2, seed=1)
     done = train(search, chance, space(), 6)
     assert search.ends[done.state.lowest_telling()] > 3
-    went_on = {stage.root for stage in done.state.stages if stage.epochs > 3}
+    went_on = {stage.root for stage in done.state.segments if stage.epochs > 3}
     assert len(went_on) > 10
     assert not done.state.twins()
 
@@ -123,7 +123,7 @@ def test_passing_over_it_finds_better_ones(monkeypatch):
         return train(search, asleep, space(), 6).best[6 * EPOCHS - 1]
 
     aware = [best(seed) for seed in range(6)]
-    monkeypatch.setattr(Board, "lowest_telling", lambda board: 0)
+    monkeypatch.setattr(RungHistory, "lowest_telling", lambda board: 0)
     unaware = [best(seed) for seed in range(6)]
     assert statistics.mean(aware) < 0.8 * statistics.mean(unaware)
 
@@ -164,7 +164,7 @@ def test_what_was_alike_to_the_last_digit_is_not_trained_twice():
 def test_trainings_that_are_alike_by_chance_leave_what_is_between_them_open():
     """As accuracies are, of all that do not learn at once."""
     search, toy = ModelBasedHalving(max_epochs=EPOCHS, seed=2), space(1)
-    state = Board()
+    state = RungHistory()
     for number, (place, losses) in enumerate({0.1: (0.9, 0.9), 0.9: (0.9, 0.9)}.items()):
         state = told(search, state, toy, number, {"x0": place}, losses)
     between = np.array([[0.5]])
@@ -213,7 +213,7 @@ def test_a_finite_space_is_trained_in_full_and_then_the_search_is_done(workers):
 def test_the_warp_keeps_the_order_and_puts_failures_last():
     search, toy = ModelBasedHalving(max_epochs=EPOCHS, seed=5), space()
     done = train(search, honest, toy, 2, failing=lambda values: values["x1"] > 0.8)
-    stages = done.state.stages
+    stages = done.state.segments
     targets = warped(stages)
     losses = [math.inf if stage.loss is None else stage.loss for stage in stages]
     order = np.argsort(targets, kind="stable")
@@ -224,10 +224,10 @@ def test_the_warp_keeps_the_order_and_puts_failures_last():
 
 def test_an_answer_costs_little_however_many_results_there_are():
     search, toy = ModelBasedHalving(max_epochs=EPOCHS, seed=6), sphere_space(6)
-    state, rng = Board(), np.random.default_rng(0)
+    state, rng = RungHistory(), np.random.default_rng(0)
     for number in range(600):
         values = toy.sample(rng)
-        answer = search.ask(Board(), Situation(number=0, space=toy))
+        answer = search.ask(RungHistory(), Situation(number=0, space=toy))
         trial = Trial(number=number, values=values, schedule=answer.schedule, ended=number)
         trial = Trial(
             number=number,
@@ -249,7 +249,7 @@ def test_an_answer_costs_little_however_many_results_there_are():
 
 def test_trainings_far_behind_are_stopped_and_late_bloomers_are_not():
     search, toy = ModelBasedHalving(max_epochs=20, seed=0), sphere_space(2)
-    state = Board()
+    state = RungHistory()
 
     def full(state, number, curve):
         trial = Trial(
@@ -264,7 +264,7 @@ def test_trainings_far_behind_are_stopped_and_late_bloomers_are_not():
     quick = [1 / epoch for epoch in range(1, 21)]
     for number in range(4):
         state = full(state, number, quick)
-    answer = search.ask(Board(), Situation(number=4, space=toy))
+    answer = search.ask(RungHistory(), Situation(number=4, space=toy))
     going = Trial(number=4, values=answer.values, schedule=answer.schedule)
     flat = (1.0, 0.8, 0.7, 0.66, 0.65, 0.65, 0.65, 0.65)
     assert search.stop_early(state, going, flat) is Decision.STOP
@@ -277,10 +277,10 @@ def test_trainings_far_behind_are_stopped_and_late_bloomers_are_not():
 
 def test_a_stopped_training_does_not_go_on():
     search, toy = ModelBasedHalving(max_epochs=20, seed=0), sphere_space(2)
-    answer = search.ask(Board(), Situation(number=0, space=toy))
+    answer = search.ask(RungHistory(), Situation(number=0, space=toy))
     assert isinstance(answer, Suggestion)
     assert search.ends == (1, 2, 4, 8, 20)
-    assert way(4, search.ends) == pytest.approx(math.log(4) / math.log(20))
+    assert fidelity(4, search.ends) == pytest.approx(math.log(4) / math.log(20))
 
 
 @settings(max_examples=8)

@@ -158,12 +158,12 @@ def test_what_it_keeps_does_not_grow_for_ever_and_holds_the_best_and_all_times_e
     losses = rng.random(2000)
     rows = [(space.sample(rng), float(loss)) for loss in losses]
     state = told(search, rows, space)
-    assert [t.loss for t in state.best.told] == sorted(losses)[: GOOD_LIMIT + 1]
-    places = np.array([t.place for t in state.sample.told])
+    assert [t.loss for t in state.best.observations] == sorted(losses)[: GOOD_LIMIT + 1]
+    places = np.array([t.order for t in state.sample.observations])
     assert len(places) == BAD_LIMIT + GOOD_LIMIT
     assert np.ptp(np.histogram(places, bins=10, range=(0, 2000))[0]) <= 3
     assert places.tolist() == state.sample.places.tolist()
-    fresh = Geometry(space).encode([dict(t.values) for t in state.sample.told])
+    fresh = Geometry(space).encode([dict(t.values) for t in state.sample.observations])
     assert np.array_equal(state.sample.rows, fresh)
 
 

@@ -162,7 +162,7 @@ class _Draws:
             units[:, column] = (own[chosen] + within - chosen) / len(mask)
         points = geometry.place(units)
         switched = geometry.active(points)
-        places = [geometry.parts.index(part) for part in geometry.tunable]
+        places = [geometry.dimensions.index(part) for part in geometry.tunable]
         return cls(
             cells,
             switched[:, places],

@@ -18,7 +18,7 @@ from afina.advice.resize import Limits, Side, fixed, part_of, widened, with_rang
 from afina.advice.sample import Sample, cells_of, described, is_ordered, sample_of
 from afina.space import Choice, HyperParameter, Int, Value
 from afina.space.parameters import Numerical
-from afina.surrogates.geometry import Part
+from afina.surrogates.geometry import Dimension
 
 Array = NDArray[np.float64]
 
@@ -110,7 +110,7 @@ class _View:
 
     column: int
     entry: HyperParameter
-    part: Part
+    part: Dimension
     best: Value | None
     tried: int
     partners: tuple[str, ...]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from afina.advice.evidence import Evidence
 from afina.space import HyperParameter, Value
-from afina.surrogates.geometry import Geometry, Part
+from afina.surrogates.geometry import Dimension, Geometry
 from afina.surrogates.targets import standardised
 
 Array = NDArray[np.float64]
@@ -41,7 +41,7 @@ class Sample:
     @property
     def entries(self) -> list[HyperParameter]:
         """The entries that vary, in the order of the columns of `places`."""
-        parts = self.geometry.parts
+        parts = self.geometry.dimensions
         entries = self.geometry.space.entries
         return [entries[parts.index(part)] for part in self.geometry.tunable]
 
@@ -83,7 +83,7 @@ def _losses(evidence: Evidence) -> list[float | None]:
     return evidence.losses
 
 
-def _place(points: Array, part: Part) -> Array:
+def _place(points: Array, part: Dimension) -> Array:
     if not part.one_hot:
         return np.asarray(points[:, part.axes[0]])
     hot = points[:, part.axes]
@@ -91,13 +91,13 @@ def _place(points: Array, part: Part) -> Array:
     return np.asarray(np.where(np.isnan(hot).any(axis=1), np.nan, place))
 
 
-def cells_of(part: Part) -> int:
+def cells_of(part: Dimension) -> int:
     """Into how many equal cells of [0, 1] an entry is divided: one a value where these are few."""
     count = len(part.values)
     return count if 0 < count <= CELLS or part.one_hot else CELLS
 
 
-def is_ordered(part: Part) -> bool:
+def is_ordered(part: Dimension) -> bool:
     """Whether the entry's neighbouring cells are alike: not for choices of names, nor booleans."""
     return not part.one_hot and cells_of(part) > 2
 

@@ -16,8 +16,8 @@ from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.fidelity.brackets import ladder
 from afina.search.fidelity.pareto_rank import pareto_ranks
 from afina.search.fidelity.rungs import (
-    Board,
-    Stage,
+    RungHistory,
+    Segment,
     begun,
     enough,
     fresh_count,
@@ -32,7 +32,7 @@ Sampler = Literal["random", "model"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AsynchronousHalving(Algorithm[Board]):
+class AsynchronousHalving(Algorithm[RungHistory]):
     """Starts many trainings short and takes the best of each rung on, one by one (ASHA).
 
     A training is paused at the end of each rung. Whenever something can be started, the highest
@@ -102,15 +102,15 @@ class AsynchronousHalving(Algorithm[Board]):
         """Epochs at the end of each rung, the lowest first."""
         return ends_of(self.max_epochs, self.factor, self.min_epochs)
 
-    def init(self) -> Board:
+    def init(self) -> RungHistory:
         """No trial yet."""
-        return Board()
+        return RungHistory()
 
-    def tell(self, state: Board, trial: Trial, space: Space) -> Board:
+    def tell(self, state: RungHistory, trial: Trial, space: Space) -> RungHistory:
         """Puts the trial on its rung."""
         return state.add(trial, space, self.ends)
 
-    def ask(self, state: Board, situation: Situation) -> Suggestion | Wait | Done:
+    def ask(self, state: RungHistory, situation: Situation) -> Suggestion | Wait | Done:
         """Promotes on the highest rung where one may go on; else begins a fresh training."""
         promoted = self._promotion(state, situation.running, least=0)
         if promoted is not None:
@@ -123,22 +123,24 @@ class AsynchronousHalving(Algorithm[Board]):
         last = self._promotion(state, (), least=1)
         return Done(all_tried(situation.space)) if last is None else resumed(last, self.ends)
 
-    def _promotion(self, state: Board, running: Sequence[Trial], least: int) -> Stage | None:
+    def _promotion(
+        self, state: RungHistory, running: Sequence[Trial], least: int
+    ) -> Segment | None:
         """The best of the highest rung from which fewer have gone on than may."""
         top = len(self.ends) - 1
         paused = state.paused(running, top)
-        begun_at = [stage.rung for stage in state.stages]
+        begun_at = [segment.rung for segment in state.segments]
         begun_at += [t.schedule.rung for t in running if t.schedule and t.parent is not None]
         for rung in range(top - 1, -1, -1):
             # Failed ones count: they reached for the rung, and are thrown away.
-            reached = [stage for stage in state.stages if stage.rung == rung]
+            reached = [segment for segment in state.segments if segment.rung == rung]
             gone = sum(other == rung + 1 for other in begun_at)
-            ready = [stage for stage in paused if stage.rung == rung]
+            ready = [segment for segment in paused if segment.rung == rung]
             if ready and gone < max(math.floor(len(reached) / self.factor), least):
                 return _first_of(ready, reached)
         return None
 
-    def _fresh(self, state: Board, situation: Situation) -> dict[str, Value] | None:
+    def _fresh(self, state: RungHistory, situation: Situation) -> dict[str, Value] | None:
         """A configuration that nobody has begun; None where the space has none left."""
         if self.sampler == "model" and enough(state):
             from afina.search.fidelity.rung_model import propose
@@ -147,11 +149,11 @@ class AsynchronousHalving(Algorithm[Board]):
         return spread(state, situation, self.seed)
 
 
-def _first_of(ready: Sequence[Stage], reached: Sequence[Stage]) -> Stage:
+def _first_of(ready: Sequence[Segment], reached: Sequence[Segment]) -> Segment:
     """The best of those that are ready, ranked among all that have reached their rung."""
-    numbers = [stage.number for stage in reached]
+    numbers = [segment.number for segment in reached]
     ranks = dict(zip(numbers, pareto_ranks(reached), strict=True))
-    return min(ready, key=lambda stage: (*ranks[stage.number], stage.number))
+    return min(ready, key=lambda segment: (*ranks[segment.number], segment.number))
 
 
 def check_sampler(sampler: str) -> None:
@@ -168,7 +170,7 @@ def ends_of(max_epochs: int, factor: float, min_epochs: int | None) -> tuple[int
     return ladder(max_epochs, factor, min_epochs)
 
 
-def spread(state: Board, situation: Situation, seed: int) -> dict[str, Value] | None:
+def spread(state: RungHistory, situation: Situation, seed: int) -> dict[str, Value] | None:
     """The next new point of the design that begins with the default configuration, else at random;
     None where the space has nothing new."""
     count = fresh_count(state, situation.running)

@@ -54,11 +54,11 @@ HOPE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class AutoState:
     """What is remembered: the states of the algorithms behind, and what the last gain was."""
 
-    parts: tuple[Any, ...]
-    """In the order of `Auto.parts`."""
+    inner: tuple[Any, ...]
+    """The states of the algorithms, in the order of `Auto.algorithms`."""
 
     finished: int = 0
 
@@ -70,7 +70,7 @@ class State:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Auto(Algorithm[State]):
+class Auto(Algorithm[AutoState]):
     """Chooses and switches by space, budget and what it has seen; `explain` says what and why.
 
     - With `max_epochs`: `ModelBasedHalving`, which begins with short trainings.
@@ -132,7 +132,7 @@ class Auto(Algorithm[State]):
         }
 
     @functools.cached_property
-    def parts(self) -> Mapping[Name, Algorithm[Any]]:
+    def algorithms(self) -> Mapping[Name, Algorithm[Any]]:
         """The algorithms behind."""
         if self._in_parts:
             assert self.max_epochs is not None
@@ -151,44 +151,44 @@ class Auto(Algorithm[State]):
     def _in_parts(self) -> bool:
         return self.max_epochs is not None and self.max_epochs >= FEWEST_EPOCHS
 
-    def init(self) -> State:
+    def init(self) -> AutoState:
         """No trial yet."""
-        return State(tuple(part.init() for part in self.parts.values()))
+        return AutoState(tuple(part.init() for part in self.algorithms.values()))
 
-    def tell(self, state: State, trial: Trial, space: Space) -> State:
+    def tell(self, state: AutoState, trial: Trial, space: Space) -> AutoState:
         """Tells all algorithms behind that may be asked in this space."""
         numbers = not _mixed(space)
         told = tuple(
             part.tell(own, trial, space) if name != "cma" or numbers else own
-            for (name, part), own in zip(self.parts.items(), state.parts, strict=True)
+            for (name, part), own in zip(self.algorithms.items(), state.inner, strict=True)
         )
         losses, spent = state.losses, state.spent
         if trial.loss is not None:
             losses, spent = (*losses, trial.loss), (*spent, self._share(trial))
-        return State(told, state.finished + 1, losses, spent)
+        return AutoState(told, state.finished + 1, losses, spent)
 
-    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+    def ask(self, state: AutoState, situation: Situation) -> Suggestion | Wait | Done:
         """What the chosen algorithm proposes."""
         vain = self._in_vain(state, situation)
         if vain is not None:
             return Wait() if situation.running else Done(vain)
         chosen, _ = self._choice(state, situation)
-        place = list(self.parts).index(chosen)
-        answer = self.parts[chosen].ask(state.parts[place], situation)
+        place = list(self.algorithms).index(chosen)
+        answer = self.algorithms[chosen].ask(state.inner[place], situation)
         if isinstance(answer, Suggestion) and self.max_epochs and answer.schedule is None:
             whole = Schedule(bracket=0, rung=0, start_epoch=0, end_epoch=self.max_epochs)
             return dataclasses.replace(answer, schedule=whole)
         return answer
 
-    def stop_early(self, state: State, trial: Trial, curve: tuple[float, ...]) -> Decision:
+    def stop_early(self, state: AutoState, trial: Trial, curve: tuple[float, ...]) -> Decision:
         """As the first of the algorithms behind decides."""
-        return next(iter(self.parts.values())).stop_early(state.parts[0], trial, curve)
+        return next(iter(self.algorithms.values())).stop_early(state.inner[0], trial, curve)
 
-    def explain(self, state: State, situation: Situation) -> str:
+    def explain(self, state: AutoState, situation: Situation) -> str:
         """Which algorithm proposes the next trial, and why."""
         return ": ".join(self._choice(state, situation))
 
-    def _choice(self, state: State, situation: Situation) -> tuple[Name, str]:
+    def _choice(self, state: AutoState, situation: Situation) -> tuple[Name, str]:
         if self._in_parts:
             return "model-halving", f"trainings have up to {self.max_epochs} epochs"
         share = _mixed(situation.space)
@@ -197,11 +197,11 @@ class Auto(Algorithm[State]):
                 return "cma", f"{state.finished} trials, and nothing but numbers"
             return "tpe", f"{state.finished} trials, more than a Gaussian process sees"
         why = "a Gaussian process, as there are few trials yet"
-        if situation.number % OTHER_EVERY == 1 and draws_every(state.parts[0]):
+        if situation.number % OTHER_EVERY == 1 and draws_every(state.inner[0]):
             return "tpe", "a Gaussian process has stalled, and another may find more"
         if share < MIXED or len(state.losses) < EVIDENCE:
             return "bayesian", why
-        skill = self._process.skill(state.parts[0], situation.space)
+        skill = self._process.skill(state.inner[0], situation.space)
         if skill * math.sqrt(len(state.losses)) >= SURE:
             return "bayesian", f"{why} and it predicts them (correlation {skill:.2f})"
         why = (
@@ -217,7 +217,7 @@ class Auto(Algorithm[State]):
         done = len(trial.curve) or (trial.end_epoch or self.max_epochs) - trial.start_epoch
         return done / self.max_epochs
 
-    def _in_vain(self, state: State, situation: Situation) -> str | None:
+    def _in_vain(self, state: AutoState, situation: Situation) -> str | None:
         """Why more trials would be in vain; None where they may gain something."""
         if not self.stop_when_unlikely or not state.losses:
             return None
@@ -238,7 +238,7 @@ class Auto(Algorithm[State]):
             return None
         if (
             self._choice(state, situation)[0] == "bayesian"
-            and self._process.promise(state.parts[0], situation) > HOPE
+            and self._process.promise(state.inner[0], situation) > HOPE
         ):
             return None
         return f"improvement has become unlikely: none in the last {patience} full trainings"

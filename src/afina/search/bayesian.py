@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from afina.errors import ArgumentError, wrong
 from afina.search import sobol
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
+from afina.search.observation import Observation
 from afina.search.untried import (
     Tried,
     answer,
@@ -38,7 +39,7 @@ from afina.surrogates.gaussian_process import (
     GaussianProcess,
     fit_once,
 )
-from afina.surrogates.geometry import SAME, Geometry, Values, encoded, geometry_of
+from afina.surrogates.geometry import SAME, Geometry, encoded, geometry_of
 from afina.surrogates.likely_kernels import likely_processes
 from afina.surrogates.subset import representatives
 from afina.surrogates.targets import standardised, tamed
@@ -73,21 +74,10 @@ SMALLEST_NOISE = 1e-6  # of the targets' variance; less makes the covariance sin
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What the search keeps of a finished trial."""
-
-    values: Values
-    """Active hyperparameters and their values, in the trial's order."""
-
-    loss: float | None
-    """Lower is better; None where the trial failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class State:
+class BayesianState:
     """All that the search remembers."""
 
-    told: tuple[Told, ...] = ()
+    observations: tuple[Observation, ...] = ()
     """The finished trials, in the order in which they ended."""
 
     tried: Tried = field(default_factory=Tried)
@@ -95,7 +85,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class Fitted:
     """What the model makes of the finished trials, or of `MODEL_LIMIT` of them."""
 
     features: Array
@@ -115,13 +105,13 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class BayesianOptimization(Algorithm[State]):
+class BayesianOptimization(Algorithm[BayesianState]):
     """Models the objective with a Gaussian process and tries what may improve on it most.
 
     The first trials spread over the space: the default configuration, then a Sobol sequence. Each
     later proposal fits the process to all results so far and maximises the logarithm of the
     expected improvement, averaged over likely kernels while there are few. As long as the process
-    predicts results that it has not seen no better than chance, one proposal of three goes on
+    predicts results that it has not fitted no better than chance, one proposal of three goes on
     spreading. Where trials have failed, a second process learns where they do, and an improvement
     counts as often as a training there is expected not to fail. Where trials near one another share
     their result exactly, as on a step, the surroundings of trials lose their attraction; after ten
@@ -198,87 +188,90 @@ class BayesianOptimization(Algorithm[State]):
             wanted = min(wanted, int(INITIAL_PART * trials))
         return min(max(wanted, least), most)
 
-    def init(self) -> State:
+    def init(self) -> BayesianState:
         """Nothing tried."""
-        return State()
+        return BayesianState()
 
-    def tell(self, state: State, trial: Trial, space: Space) -> State:
+    def tell(self, state: BayesianState, trial: Trial, space: Space) -> BayesianState:
         """Remembers the trial; what its loss means is decided when asked, among all others."""
-        told = Told(tuple(trial.values.items()), trial.loss)
-        return State((*state.told, told), state.tried.add(keys_of(trial, space)))
+        new = Observation.of(trial, len(state.observations))
+        return BayesianState((*state.observations, new), state.tried.add(keys_of(trial, space)))
 
-    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+    def ask(self, state: BayesianState, situation: Situation) -> Suggestion | Wait | Done:
         """Proposes the configuration of trial `situation.number`. Changes nothing."""
         space = situation.space
         rng = np.random.default_rng([self.seed, situation.number])
         geometry = geometry_of(space)
-        started = len(state.told) + len(situation.running)
+        started = len(state.observations) + len(situation.running)
         initial = self._initial(geometry, situation.max_trials)
-        completed = sum(told.loss is not None for told in state.told)
+        completed = sum(each.loss is not None for each in state.observations)
         points = np.zeros((0, geometry.dim))
         if started < initial:
             points = sobol.point(geometry, started, self.seed)
         elif completed >= 2 and (not (every := draws_every(state)) or started % every):
             # The model needs two results to know of a difference, however many trials are running.
             with one_blas_thread():
-                points = self._promising(geometry, state.told, situation.running, rng, initial)
+                points = self._promising(
+                    geometry, state.observations, situation.running, rng, initial
+                )
         proposals = map(geometry.decode, points)
         return answer(first_new(situation, state.tried, proposals, rng), situation)
 
-    def skill(self, state: State, space: Space) -> float:
-        """How well the model predicts results that it has not seen: a correlation, from -1 to 1.
+    def skill(self, state: BayesianState, space: Space) -> float:
+        """How well the model predicts results that it has not fitted: a correlation, from -1 to 1.
 
         Source:
             See `GaussianProcess.skill`. With n results, chance alone makes about 1 / sqrt(n).
         """
-        if sum(told.loss is not None for told in state.told) < 2:
+        if sum(each.loss is not None for each in state.observations) < 2:
             return 0.0
         with one_blas_thread():
-            return self._seen(geometry_of(space), state.told).process.skill()
+            return self._fitted(geometry_of(space), state.observations).process.skill()
 
-    def promise(self, state: State, situation: Situation) -> float:
+    def promise(self, state: BayesianState, situation: Situation) -> float:
         """What the best proposal is expected to gain, in deviations of the results so far.
 
         0 where the results do not differ; infinite where there are fewer than two.
         """
-        if sum(told.loss is not None for told in state.told) < 2:
+        if sum(each.loss is not None for each in state.observations) < 2:
             return math.inf
         geometry = geometry_of(situation.space)
         rng = np.random.default_rng([self.seed, situation.number])
         with one_blas_thread():
-            seen = self._seen(geometry, state.told)
-            if not seen.targets.any():
+            fitted = self._fitted(geometry, state.observations)
+            if not fitted.targets.any():
                 return 0.0
-            worth = self._worth(geometry, seen, situation.running, "log_ei")
-            found = maximise(worth, geometry, seen.best_first, rng)
+            worth = self._worth(geometry, fitted, situation.running, "log_ei")
+            found = maximise(worth, geometry, fitted.best_first, rng)
             return float(np.exp(worth.value(geometry.embed(found[:1]))[0]))
 
     def _promising(
         self,
         geometry: Geometry,
-        told: Sequence[Told],
+        observations: Sequence[Observation],
         running: Sequence[Trial],
         rng: np.random.Generator,
         initial: int,
     ) -> Array:
         """Points in the order of what the model expects of them, the most promising first."""
-        seen = self._seen(geometry, told)
-        turn, rest = divmod(len(told) + len(running) - initial, SPREAD_EVERY)
-        if not rest and seen.process.skill() * math.sqrt(len(seen.targets)) < 1:
+        fitted = self._fitted(geometry, observations)
+        turn, rest = divmod(len(observations) + len(running) - initial, SPREAD_EVERY)
+        if not rest and fitted.process.skill() * math.sqrt(len(fitted.targets)) < 1:
             # What it predicts may as well be chance: some trials go on spreading.
             return sobol.point(geometry, initial + turn, self.seed)
-        worth = self._worth(geometry, seen, running, self.acquisition)
-        found = maximise(worth, geometry, seen.best_first, rng)
-        taken = seen.features
+        worth = self._worth(geometry, fitted, running, self.acquisition)
+        found = maximise(worth, geometry, fitted.best_first, rng)
+        taken = fitted.features
         if running:
             pending = encoded(geometry, [tuple(trial.values.items()) for trial in running])
             taken = np.concatenate([taken, geometry.embed(pending)])
         nearest = squared_distances(geometry.embed(found), taken).min(axis=1)
         return np.asarray(found[nearest > SAME])
 
-    def _seen(self, geometry: Geometry, told: Sequence[Told]) -> Seen:
+    def _fitted(self, geometry: Geometry, observations: Sequence[Observation]) -> Fitted:
         """What the model makes of the finished trials, two of them completed at least."""
-        kept = [told[index] for index in _kept([t.loss for t in told], MODEL_LIMIT)]
+        losses = [each.loss for each in observations]
+        kept = [observations[index] for index in _kept(losses, MODEL_LIMIT)]
         points = encoded(geometry, [t.values for t in kept])
         features = geometry.embed(points)
         good = np.array([t.loss is not None for t in kept])
@@ -286,19 +279,19 @@ class BayesianOptimization(Algorithm[State]):
         rows = _kept(values, FIT_LIMIT)
         process = fitted_process(features[good], values, rows, geometry.groups, self._noise_floor)
         best_first = points[good][np.argsort(values, kind="stable")]
-        return Seen(features, good, process.targets, best_first, process)
+        return Fitted(features, good, process.targets, best_first, process)
 
     def _worth(
         self,
         geometry: Geometry,
-        seen: Seen,
+        fitted: Fitted,
         running: Sequence[Trial],
         acquisition: AcquisitionName,
     ) -> Acquisition:
         """What to maximise, given the model, what runs and what has failed."""
-        processes, weights = [seen.process], np.zeros(1)
-        if acquisition == "log_ei" and len(seen.targets) <= FEW and seen.targets.any():
-            processes, weights = likely_processes(seen.process, self._noise_floor)
+        processes, weights = [fitted.process], np.zeros(1)
+        if acquisition == "log_ei" and len(fitted.targets) <= FEW and fitted.targets.any():
+            processes, weights = likely_processes(fitted.process, self._noise_floor)
         if running:
             pending = encoded(geometry, [tuple(trial.values.items()) for trial in running])
             processes = [process.believe(geometry.embed(pending)) for process in processes]
@@ -310,14 +303,14 @@ class BayesianOptimization(Algorithm[State]):
             # trials take part, or their believed success would look like a promise of its own.
             parts = [LogExpectedImprovement(each, float(each.fitted().min())) for each in processes]
             worth = Averaged(parts, weights) if len(parts) > 1 else parts[0]
-        worth = fresh(worth, seen.features[seen.good], seen.targets, geometry.steady)
-        if seen.good.all():
+        worth = fresh(worth, fitted.features[fitted.good], fitted.targets, geometry.steady)
+        if fitted.good.all():
             return worth
-        labels = standardised((~seen.good).tolist())
+        labels = standardised((~fitted.good).tolist())
         rows = _kept(labels, FIT_LIMIT)
-        kernel = fit_once(seen.features[rows], labels[rows], geometry.groups, self._noise_floor)
+        kernel = fit_once(fitted.features[rows], labels[rows], geometry.groups, self._noise_floor)
         middle = float(labels.min() + labels.max()) / 2
-        failures = GaussianProcess(kernel, seen.features, labels, geometry.groups)
+        failures = GaussianProcess(kernel, fitted.features, labels, geometry.groups)
         return Feasible(worth, failures, middle)
 
     @property
@@ -329,12 +322,12 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def draws_every(state: State) -> int:
+def draws_every(state: BayesianState) -> int:
     """Of how many proposals one is a plain draw, as the last trials gained next to nothing; or 0.
 
     Where it is not 0, another algorithm may do better as well: see `Auto`.
     """
-    losses = [t.loss for t in state.told if t.loss is not None]
+    losses = [t.loss for t in state.observations if t.loss is not None]
     return next((every for since, every in STALLED if _stalled(losses, since)), 0)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from afina.errors import ArgumentError
 from afina.search import sobol
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
+from afina.search.observation import Observation
 from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
@@ -27,7 +28,6 @@ from afina.search.untried import (
     keys_of,
 )
 from afina.space import Space
-from afina.surrogates.geometry import Values
 from afina.surrogates.parzen import Columns, compiled, read_trials
 from afina.trials import Trial
 
@@ -84,7 +84,7 @@ class Distribution:
             rows: (n, columns) of the trials so far, without NaN; n may be 0.
             ranks: (n,) of these, 0 the best.
             population: Trials of a generation; None for the usual number.
-            seed: Part of what tells it from others.
+            seed: Dimension of what tells it from others.
 
         Source:
             From many trials: Nomura et al., "Warm starting CMA-ES", arXiv:2012.06932.
@@ -174,17 +174,6 @@ class Distribution:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What is kept of a trial that belongs to no finished generation."""
-
-    number: int
-    known: int
-    values: Values
-    loss: float
-    """Infinite where the trial failed."""
-
-
-@dataclass(frozen=True, slots=True)
 class Generation:
     """A distribution and when it came."""
 
@@ -200,16 +189,16 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class CMAState:
     """All that the search remembers."""
 
     finished: int = 0
     """How many trials have finished."""
 
-    open: tuple[Told, ...] = ()
+    pending: tuple[Observation, ...] = ()
     """Those that no distribution has learnt from, in the order in which they ended."""
 
-    best: Told | None = None
+    best: Observation | None = None
     """The trial with the lowest finite loss."""
 
     generations: tuple[Generation, ...] = ()
@@ -220,7 +209,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class CMAES(Algorithm[State]):
+class CMAES(Algorithm[CMAState]):
     """Moves a normal distribution over the space, and learns its shape from each generation.
 
     Made for long searches (hundreds of trials and more) of numbers: it costs next to nothing per
@@ -285,11 +274,11 @@ class CMAES(Algorithm[State]):
             "population": check_optional_whole("population", self.population, least=4),
         }
 
-    def init(self) -> State:
+    def init(self) -> CMAState:
         """Nothing tried."""
-        return State()
+        return CMAState()
 
-    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+    def ask(self, state: CMAState, situation: Situation) -> Suggestion | Wait | Done:
         """Proposes the configuration of trial `situation.number`. Changes nothing."""
         space = situation.space
         columns = compiled(space)
@@ -302,42 +291,45 @@ class CMAES(Algorithm[State]):
         rng = np.random.default_rng([self.seed, situation.number])
         return answer(first_new(situation, state.tried, proposals, rng), situation)
 
-    def tell(self, state: State, trial: Trial, space: Space) -> State:
+    def tell(self, state: CMAState, trial: Trial, space: Space) -> CMAState:
         """Remembers the trial, and learns from its generation when that is full."""
-        loss = math.inf if trial.loss is None else trial.loss
-        told = Told(trial.number, trial.known, tuple(trial.values.items()), loss)
-        better = math.isfinite(loss) and (state.best is None or loss < state.best.loss)
-        best = told if better else state.best
-        waiting = (*state.open, told)
+        new = Observation.of(trial, state.finished)
+        better = math.isfinite(new.cost) and (state.best is None or new.cost < state.best.cost)
+        best = new if better else state.best
+        pending = (*state.pending, new)
         finished = state.finished + 1
         generations = state.generations
         columns = compiled(space)
         if generations and not generations[-1].fits(columns):
             # Another space: what was learnt of the shape does not fit any more.
-            generations, waiting = (), tuple(t for t in (best, *waiting) if t is not None)
+            generations, pending = (), tuple(t for t in (best, *pending) if t is not None)
         if not generations:
             initial = self.num_initial_points or min(max(columns.count + 2, 4), 10)
             if finished >= initial and columns.count:
-                rows = _filled(read_trials([t.values for t in waiting], columns), columns)
-                ranks = np.argsort(np.argsort([t.loss for t in waiting], kind="stable"))
+                rows = _filled(read_trials([t.values for t in pending], columns), columns)
+                ranks = np.argsort(np.argsort([t.cost for t in pending], kind="stable"))
                 first = Distribution.begin(columns, rows, ranks, self.population, self.seed)
-                generations, waiting = (Generation(first, finished),), ()
-        elif len(waiting) >= generations[-1].distribution.population:
-            generations = self._learnt(generations, waiting, finished)
-            waiting = ()
+                generations, pending = (Generation(first, finished),), ()
+        elif len(pending) >= generations[-1].distribution.population:
+            generations = self._learnt(generations, pending, finished)
+            pending = ()
         tried = state.tried.add(keys_of(trial, space))
-        return State(finished, waiting, best, generations, tried)
+        return CMAState(finished, pending, best, generations, tried)
 
     def _learnt(
-        self, generations: tuple[Generation, ...], trials: Sequence[Told], finished: int
+        self,
+        generations: tuple[Generation, ...],
+        observations: Sequence[Observation],
+        finished: int,
     ) -> tuple[Generation, ...]:
         """The generations with the one that comes of these trials."""
         newest = generations[-1].distribution
-        rows = read_trials([t.values for t in trials], newest.columns)
+        rows = read_trials([each.values for each in observations], newest.columns)
         solutions = [
-            self._solution(generations, told, row) for told, row in zip(trials, rows, strict=True)
+            self._solution(generations, each, row)
+            for each, row in zip(observations, rows, strict=True)
         ]
-        after = newest.after(solutions, [told.loss for told in trials])
+        after = newest.after(solutions, [each.cost for each in observations])
         if after is None or after.stopped:
             rng = np.random.default_rng([self.seed, finished])
             centre, rank = newest.columns.uniform(1, rng), np.zeros(1, dtype=np.intp)
@@ -345,13 +337,15 @@ class CMAES(Algorithm[State]):
             after = Distribution.begin(newest.columns, centre, rank, population, self.seed)
         return (*generations[1 - KEPT :], Generation(after, finished))
 
-    def _solution(self, generations: Sequence[Generation], told: Told, row: Array) -> Any:
+    def _solution(
+        self, generations: Sequence[Generation], observation: Observation, row: Array
+    ) -> Any:
         """The draw that a trial came of; else what would have been drawn for it."""
         newest = generations[-1].distribution
-        source = [g.distribution for g in generations if g.born <= told.known]
+        source = [g.distribution for g in generations if g.born <= observation.known]
         if source:
             for attempt in range(_draws(newest.columns)):
-                solution = source[-1].draw(self._draw_seed(told.number, attempt))
+                solution = source[-1].draw(self._draw_seed(observation.number, attempt))
                 # Equal but for rounding, on the axes where the trial was active.
                 if not (abs(source[-1].row(solution) - row) > SAME).any():
                     return solution

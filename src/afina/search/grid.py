@@ -67,18 +67,18 @@ _ROOT = Branch(base={}, name="", values=(None,), start=0, stop=1, settled=frozen
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class GridState:
     """What grid search remembers: not what was tried, only what is still to be tried."""
 
     frontier: tuple[Branch, ...] | None = None
     """Configurations whose parent has finished, in the order of the grid; None before the root."""
 
-    told: int = 0
+    finished: int = 0
     """How many trials have finished."""
 
 
 @dataclass(frozen=True)
-class Grid(Algorithm[State]):
+class Grid(Algorithm[GridState]):
     """Tries every combination of the space, defaults first, the last entry changing fastest.
 
     Each entry goes through its default and then its other `values` in order; numbers without
@@ -101,11 +101,11 @@ class Grid(Algorithm[State]):
         """None."""
         return {}
 
-    def init(self) -> State:
+    def init(self) -> GridState:
         """Nothing tried."""
-        return State()
+        return GridState()
 
-    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+    def ask(self, state: GridState, situation: Situation) -> Suggestion | Wait | Done:
         """Proposes the first combination in the grid's order that does not run yet.
 
         Raises:
@@ -128,12 +128,12 @@ class Grid(Algorithm[State]):
             if spot not in taken:
                 branch, index = spot
                 return Suggestion(values=state.frontier[branch].values_at(index, space))
-        return Wait() if situation.running else Done(count_tried(state.told))
+        return Wait() if situation.running else Done(count_tried(state.finished))
 
-    def tell(self, state: State, trial: Trial, space: Space) -> State:
+    def tell(self, state: GridState, trial: Trial, space: Space) -> GridState:
         """Puts the trial's children in its place, whether it completed or failed."""
         if state.frontier is None:
-            return State(tuple(_children(_ROOT, 0, trial, space)), 1)
+            return GridState(tuple(_children(_ROOT, 0, trial, space)), 1)
         found = _find(state.frontier, trial, space, set())
         if found is None:  # not one of the grid's own
             return state
@@ -146,7 +146,7 @@ class Grid(Algorithm[State]):
         ]
         left = [part for part in middle if part.start < part.stop]
         frontier = (*state.frontier[:at], *left, *state.frontier[at + 1 :])
-        return State(frontier, state.told + 1)
+        return GridState(frontier, state.finished + 1)
 
 
 def _pending(frontier: tuple[Branch, ...]) -> Iterator[tuple[int, int]]:

@@ -14,7 +14,7 @@ from afina.search.asha import Sampler, check_sampler
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.fidelity.brackets import Bracket, plan, scaled_sizes
 from afina.search.fidelity.pareto_rank import pareto_ranks, several_objectives
-from afina.search.fidelity.rungs import EMPTY, Board, enough
+from afina.search.fidelity.rungs import EMPTY, RungHistory, enough
 from afina.search.untried import NOTHING_TRIED, Tried, check_seed, draw_untried, keys_of
 from afina.space import Space, Value
 from afina.trials import Schedule, Status, Trial
@@ -23,7 +23,7 @@ Rungs = tuple[tuple[Trial, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class HyperbandState:
     """What Hyperband remembers."""
 
     tried: Tried = NOTHING_TRIED
@@ -35,12 +35,12 @@ class State:
     brackets: tuple[Rungs, ...] = ()
     """The finished trials of the brackets from `first` on, by rung, as they ended."""
 
-    board: Board = EMPTY
+    history: RungHistory = EMPTY
     """What a model would learn from; empty without one."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hyperband(Algorithm[State]):
+class Hyperband(Algorithm[HyperbandState]):
     """Runs all brackets of Hyperband one after another, overlapping them for parallel workers.
 
     The oldest bracket goes first: fresh random configurations until its first rung is full, then
@@ -117,11 +117,11 @@ class Hyperband(Algorithm[State]):
         """True unless a model draws."""
         return self.sampler == "random"
 
-    def init(self) -> State:
+    def init(self) -> HyperbandState:
         """No trial yet."""
-        return State()
+        return HyperbandState()
 
-    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+    def ask(self, state: HyperbandState, situation: Situation) -> Suggestion | Wait | Done:
         """Fills, else promotes, in the oldest bracket that can start something; else opens one."""
         brackets = self._with_running(state, situation.running)
         for place, rungs in enumerate(brackets):
@@ -145,15 +145,15 @@ class Hyperband(Algorithm[State]):
         assert answer is not None, "the rung is empty: any configuration will do"
         return answer
 
-    def tell(self, state: State, trial: Trial, space: Space) -> State:
+    def tell(self, state: HyperbandState, trial: Trial, space: Space) -> HyperbandState:
         """Puts the trial on its rung, and forgets brackets at the head that are through."""
         tried = state.tried.add(keys_of(trial, space))
-        board = state.board
+        history = state.history
         if self.sampler == "model":
-            board = board.add(trial, space, self._ends)
+            history = history.add(trial, space, self._ends)
         spot = self._spot(trial)
         if spot is None or spot[0] < state.first:  # not one of Hyperband's own
-            return State(tried, state.first, state.brackets, board)
+            return HyperbandState(tried, state.first, state.brackets, history)
         place, rung = spot[0] - state.first, spot[1]
         brackets = self._padded(state.first, state.brackets, place + 1)
         brackets[place] = _with_trial(brackets[place], rung, trial)
@@ -162,12 +162,12 @@ class Hyperband(Algorithm[State]):
             state.first + through, brackets[through]
         ):
             through += 1
-        return State(tried, state.first + through, tuple(brackets[through:]), board)
+        return HyperbandState(tried, state.first + through, tuple(brackets[through:]), history)
 
     # -- one bracket -----------------------------------------------------------------------------
 
     def _fresh(
-        self, state: State, situation: Situation, place: int, rung: Sequence[Trial]
+        self, state: HyperbandState, situation: Situation, place: int, rung: Sequence[Trial]
     ) -> Suggestion | None:
         """A new configuration for a bracket's first rung; None where the space has none left."""
         values = self._draw(state, situation, self._turn(place) + len(rung), rung)
@@ -186,14 +186,14 @@ class Hyperband(Algorithm[State]):
         )
 
     def _draw(
-        self, state: State, situation: Situation, turn: int, rung: Sequence[Trial]
+        self, state: HyperbandState, situation: Situation, turn: int, rung: Sequence[Trial]
     ) -> dict[str, Value] | None:
         """One that nobody tried, else one that is not on this rung."""
         space = situation.space
-        if self.sampler == "model" and enough(state.board):
+        if self.sampler == "model" and enough(state.history):
             from afina.search.fidelity.rung_model import propose
 
-            promising = propose(state.board, situation, self._ends, self.seed)
+            promising = propose(state.history, situation, self._ends, self.seed)
             if promising is not None:
                 return promising
         rng = np.random.default_rng([self.seed, turn])
@@ -290,7 +290,7 @@ class Hyperband(Algorithm[State]):
         empty = range(first + len(brackets), first + length)
         return [*brackets, *(((),) * len(self._bracket(place).rungs) for place in empty)]
 
-    def _with_running(self, state: State, running: Sequence[Trial]) -> list[Rungs]:
+    def _with_running(self, state: HyperbandState, running: Sequence[Trial]) -> list[Rungs]:
         """The brackets that have begun, with the running trials on their rungs."""
         brackets = list(state.brackets)
         for trial in running:

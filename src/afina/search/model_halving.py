@@ -14,7 +14,15 @@ from afina.search.asha import ends_of, spread
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.fidelity.curves import is_hopeless
 from afina.search.fidelity.rung_model import RungModel, margin
-from afina.search.fidelity.rungs import Board, Stage, begun, by_loss, enough, reached_count, resumed
+from afina.search.fidelity.rungs import (
+    RungHistory,
+    Segment,
+    begun,
+    by_loss,
+    enough,
+    reached_count,
+    resumed,
+)
 from afina.search.untried import all_tried, check_seed
 from afina.space import Space
 from afina.trials import Decision, Trial
@@ -29,7 +37,7 @@ UNGUIDED = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelBasedHalving(Algorithm[Board]):
+class ModelBasedHalving(Algorithm[RungHistory]):
     """Pauses every training at the end of each rung and goes on where a model sees most.
 
     After some short trainings that spread over the space, one Gaussian process over configurations
@@ -111,15 +119,15 @@ class ModelBasedHalving(Algorithm[Board]):
         """Epochs at the end of each rung, the lowest first."""
         return ends_of(self.max_epochs, self.factor, self.min_epochs)
 
-    def init(self) -> Board:
+    def init(self) -> RungHistory:
         """No trial yet."""
-        return Board()
+        return RungHistory()
 
-    def tell(self, state: Board, trial: Trial, space: Space) -> Board:
+    def tell(self, state: RungHistory, trial: Trial, space: Space) -> RungHistory:
         """Remembers how far the trial came."""
         return state.add(trial, space, self.ends)
 
-    def ask(self, state: Board, situation: Situation) -> Suggestion | Wait | Done:
+    def ask(self, state: RungHistory, situation: Situation) -> Suggestion | Wait | Done:
         """Begins a training or goes on with a paused one."""
         ready = enough(state, 0)
         paused = state.paused(situation.running, len(self.ends) - 1)
@@ -139,18 +147,20 @@ class ModelBasedHalving(Algorithm[Board]):
             return resumed(min(paused, key=by_loss), self.ends)
         return Done(all_tried(situation.space))
 
-    def stop_early(self, state: Board, trial: Trial, curve: tuple[float, ...]) -> Decision:
+    def stop_early(self, state: RungHistory, trial: Trial, curve: tuple[float, ...]) -> Decision:
         """Stops a training that will in all likelihood not become the best; see `is_hopeless`."""
         whole = (*state.curve_of(trial.parent), *curve)
         if len(whole) != trial.start_epoch + len(curve):  # some epochs are not known
             return Decision.CONTINUE
         top = self.ends[-1]
-        others = [stage.curve for stage in state.stages if stage.whole and stage.epochs == top]
+        others = [
+            segment.curve for segment in state.segments if segment.whole and segment.epochs == top
+        ]
         hopeless = is_hopeless(whole, top, state.best(), others)
         return Decision.STOP if hopeless else Decision.CONTINUE
 
     def _promising(
-        self, state: Board, situation: Situation, paused: Sequence[Stage]
+        self, state: RungHistory, situation: Situation, paused: Sequence[Segment]
     ) -> Suggestion | None:
         """What is most likely to beat the best by a margin; None where there is nothing."""
         rng = np.random.default_rng([self.seed, situation.number])
@@ -159,13 +169,13 @@ class ModelBasedHalving(Algorithm[Board]):
         target = model.best - margin(rng)
         best, worth = None, -math.inf
         # What went the way of another training to the last digit will end as that one.
-        known = {stage.number for alike in state.twins() for stage in alike[1:]}
-        paused = [stage for stage in paused if stage.number not in known]
+        known = {segment.number for alike in state.twins() for segment in alike[1:]}
+        paused = [segment for segment in paused if segment.number not in known]
         if paused:
-            ways = [model.way(self._reach(stage, horizon)) for stage in paused]
-            chances = model.probabilities(paused, ways, target)
+            fidelities = [model.fidelity(self._reach(segment, horizon)) for segment in paused]
+            chances = model.probabilities(paused, fidelities, target)
             best, worth = paused[int(chances.argmax())], float(chances.max())
-        values, chance = model.fresh(model.way(max(horizon, self.ends[0])), target, rng)
+        values, chance = model.fresh(model.fidelity(max(horizon, self.ends[0])), target, rng)
         if values is None or (best is not None and worth > chance):
             if best is None:
                 return None
@@ -177,17 +187,17 @@ class ModelBasedHalving(Algorithm[Board]):
         return begun(values, self.ends, model.lowest)
 
     def _unguided(
-        self, state: Board, situation: Situation, paused: Sequence[Stage], lowest: int
+        self, state: RungHistory, situation: Situation, paused: Sequence[Segment], lowest: int
     ) -> Suggestion | None:
         """What comes next to the lowest rung that tells something, whatever the model says: the
         oldest training that is paused below it, else a fresh one; None where the space has none."""
-        asleep = [stage for stage in paused if stage.rung < lowest]
+        asleep = [segment for segment in paused if segment.rung < lowest]
         if asleep:
-            oldest = min(asleep, key=lambda stage: stage.number)
+            oldest = min(asleep, key=lambda segment: segment.number)
             return resumed(oldest, self.ends, lowest)
         values = spread(state, situation, self.seed)
         return None if values is None else begun(values, self.ends, lowest)
 
-    def _reach(self, stage: Stage, horizon: int) -> int:
+    def _reach(self, segment: Segment, horizon: int) -> int:
         """Epochs that the training would have done: its next rung at least."""
-        return max(stage.epochs + horizon, self.ends[stage.rung + 1])
+        return max(segment.epochs + horizon, self.ends[segment.rung + 1])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from afina.search import sobol
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
+from afina.search.observation import Observation
 from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
@@ -28,7 +29,7 @@ from afina.surrogates.gaussian_process import (
     GaussianProcess,
     fit_once,
 )
-from afina.surrogates.geometry import SAME, Geometry, Values, encoded, geometry_of
+from afina.surrogates.geometry import SAME, Geometry, encoded, geometry_of
 from afina.surrogates.hypervolume_improvement import LogExpectedHypervolumeImprovement
 from afina.surrogates.subset import representatives
 from afina.surrogates.threads import one_blas_thread
@@ -52,21 +53,10 @@ AUGMENTATION = 0.05  # part of the plain sum in a weighted objective
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What the search keeps of a finished trial."""
-
-    values: Values
-    """Active hyperparameters and their values, in the trial's order."""
-
-    losses: tuple[float, ...]
-    """One for each objective, lower is better; empty where the trial failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class State:
+class ParetoState:
     """All that the search remembers."""
 
-    told: tuple[Told, ...] = ()
+    observations: tuple[Observation, ...] = ()
     """The finished trials, in the order in which they ended."""
 
     tried: Tried = NOTHING_TRIED
@@ -74,7 +64,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class ParetoSearch(Algorithm[State]):
+class ParetoSearch(Algorithm[ParetoState]):
     """Models each objective with a Gaussian process and tries what may widen the front most.
 
     It reads `Trial.losses`, one loss for each objective, and knows of no weights between them: what
@@ -124,42 +114,42 @@ class ParetoSearch(Algorithm[State]):
         points = check_optional_whole("num_initial_points", self.num_initial_points)
         return {"seed": int(self.seed), "num_initial_points": points}
 
-    def init(self) -> State:
+    def init(self) -> ParetoState:
         """Nothing tried."""
-        return State()
+        return ParetoState()
 
-    def tell(self, state: State, trial: Trial, space: Space) -> State:
+    def tell(self, state: ParetoState, trial: Trial, space: Space) -> ParetoState:
         """Remembers the trial; what its losses mean is decided when asked, among all others."""
-        losses: tuple[float, ...] = ()
-        if trial.loss is not None:
-            losses = tuple(trial.losses) or (trial.loss,)
-        told = Told(tuple(trial.values.items()), losses)
-        return State((*state.told, told), state.tried.add(keys_of(trial, space)))
+        new = Observation.of(trial, len(state.observations))
+        return ParetoState((*state.observations, new), state.tried.add(keys_of(trial, space)))
 
-    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+    def ask(self, state: ParetoState, situation: Situation) -> Suggestion | Wait | Done:
         """Proposes the configuration of trial `situation.number`. Changes nothing."""
         space = situation.space
         rng = np.random.default_rng([self.seed, situation.number])
         geometry = geometry_of(space)
-        started = len(state.told) + len(situation.running)
+        started = len(state.observations) + len(situation.running)
         points = np.zeros((0, geometry.dim))
         if started < (self.num_initial_points or min(max(len(geometry.tunable) + 2, 4), 10)):
             points = sobol.point(geometry, started, self.seed)
-        elif sum(bool(told.losses) for told in state.told) >= 2 and geometry.tunable:
+        elif sum(bool(each.objectives) for each in state.observations) >= 2 and geometry.tunable:
             # Models need two results to know of a difference, however many trials are running.
             with one_blas_thread():
-                points = _promising(geometry, state.told, situation.running, rng)
+                points = _promising(geometry, state.observations, situation.running, rng)
         proposals = map(geometry.decode, points)
         return answer(first_new(situation, state.tried, proposals, rng), situation)
 
 
 def _promising(
-    geometry: Geometry, told: Sequence[Told], running: Sequence[Trial], rng: np.random.Generator
+    geometry: Geometry,
+    observations: Sequence[Observation],
+    running: Sequence[Trial],
+    rng: np.random.Generator,
 ) -> Array:
     """Points in the order of what the models expect of them, the most promising first."""
-    told, losses = _comparable(told)
+    comparable, losses = _comparable(observations)
     kept = _kept(losses, MODEL_LIMIT)
-    points = encoded(geometry, [told[index].values for index in kept])
+    points = encoded(geometry, [comparable[index].values for index in kept])
     targets = front_targets(losses[kept])
     front = pareto_front(targets)
     if targets.shape[1] > BOXED_OBJECTIVES:
@@ -251,13 +241,14 @@ def _weighted(targets: Array, front: Index, rng: np.random.Generator) -> Array:
     return front_targets((parts.max(axis=1) + AUGMENTATION * parts.sum(axis=1))[:, None])
 
 
-def _comparable(told: Sequence[Told]) -> tuple[list[Told], Array]:
+def _comparable(observations: Sequence[Observation]) -> tuple[list[Observation], Array]:
     """The trials that have as many losses as there are objectives, or failed; and the losses,
     (n, m), NaN of those that failed."""
-    count = max(len(t.losses) for t in told)
-    comparable = [t for t in told if len(t.losses) in (0, count)]
+    count = max(len(each.objectives) for each in observations)
+    comparable = [each for each in observations if len(each.objectives) in (0, count)]
     missing = (math.nan,) * count
-    return comparable, np.array([t.losses or missing for t in comparable], dtype=float)
+    rows = [each.objectives or missing for each in comparable]
+    return comparable, np.array(rows, dtype=float)
 
 
 def _kept(losses: Array, limit: int) -> Index:

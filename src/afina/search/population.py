@@ -30,7 +30,7 @@ SHIFT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class PopulationMember:
     """What a place of the population did last."""
 
     slot: int
@@ -53,15 +53,15 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class PopulationState:
     """The population."""
 
-    members: tuple[Member, ...] = ()
+    members: tuple[PopulationMember, ...] = ()
     """By place; those that have finished a trial."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PopulationBasedTraining(Algorithm[State]):
+class PopulationBasedTraining(Algorithm[PopulationState]):
     """Trains a population side by side; the worst give up and go on from the best, changed.
 
     Each member trains `interval` epochs at a time, every part a trial of its own. When one of the
@@ -125,17 +125,17 @@ class PopulationBasedTraining(Algorithm[State]):
             "explore": None if self.explore is None else list(self.explore),
         }
 
-    def init(self) -> State:
+    def init(self) -> PopulationState:
         """Nobody."""
-        return State()
+        return PopulationState()
 
-    def tell(self, state: State, trial: Trial, space: Space) -> State:
+    def tell(self, state: PopulationState, trial: Trial, space: Space) -> PopulationState:
         """What the trial's member did last. Trials without a schedule belong to nobody."""
         del space
         schedule = trial.schedule
         if schedule is None or not 0 <= schedule.bracket < self.population:
             return state
-        member = Member(
+        member = PopulationMember(
             slot=schedule.bracket,
             number=trial.number,
             values=tuple(trial.values.items()),
@@ -144,9 +144,9 @@ class PopulationBasedTraining(Algorithm[State]):
             generation=schedule.rung,
         )
         others = [other for other in state.members if other.slot != member.slot]
-        return State(tuple(sorted([*others, member], key=lambda m: m.slot)))
+        return PopulationState(tuple(sorted([*others, member], key=lambda m: m.slot)))
 
-    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+    def ask(self, state: PopulationState, situation: Situation) -> Suggestion | Wait | Done:
         """Fills the population, then lets the member that has trained least go on."""
         busy = {trial.schedule.bracket for trial in situation.running if trial.schedule}
         known = {member.slot for member in state.members}
@@ -168,7 +168,11 @@ class PopulationBasedTraining(Algorithm[State]):
     # -- one member ------------------------------------------------------------------------------
 
     def _next(
-        self, member: Member, state: State, situation: Situation, rng: np.random.Generator
+        self,
+        member: PopulationMember,
+        state: PopulationState,
+        situation: Situation,
+        rng: np.random.Generator,
     ) -> Suggestion | None:
         """What the place does now; None where it is through, or waits for a build."""
         ranked = sorted(
@@ -189,7 +193,7 @@ class PopulationBasedTraining(Algorithm[State]):
         return self._part(dict(member.values), member.epochs, member, member.number)
 
     def _part(
-        self, values: Mapping[str, Value], start: int, member: Member, parent: int
+        self, values: Mapping[str, Value], start: int, member: PopulationMember, parent: int
     ) -> Suggestion:
         schedule = Schedule(
             bracket=member.slot,
@@ -204,7 +208,7 @@ class PopulationBasedTraining(Algorithm[State]):
         self,
         slot: int,
         generation: int,
-        state: State,
+        state: PopulationState,
         situation: Situation,
         rng: np.random.Generator,
     ) -> Suggestion | None:

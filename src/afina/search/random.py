@@ -9,21 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
-from afina.search.untried import NOTHING_TRIED, Tried, answer, check_seed, first_new, keys_of
+from afina.search.untried import TriedState, answer, check_seed, first_new, keys_of
 from afina.space import Space
 from afina.trials import Trial
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """What random search remembers."""
-
-    tried: Tried = NOTHING_TRIED
-    """Keys of the configurations of all finished trials, failed ones too."""
-
-
 @dataclass(frozen=True)
-class Random(Algorithm[State]):
+class Random(Algorithm[TriedState]):
     """Draws every trial at random, and no configuration twice.
 
     A finite space is found in full: when draws keep meeting what was tried, the rest is listed
@@ -55,15 +47,15 @@ class Random(Algorithm[State]):
         """The seed."""
         return {"seed": int(self.seed)}
 
-    def init(self) -> State:
+    def init(self) -> TriedState:
         """Nothing tried."""
-        return State()
+        return TriedState()
 
-    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+    def ask(self, state: TriedState, situation: Situation) -> Suggestion | Wait | Done:
         """Draws a configuration that neither finished trials nor running ones have."""
         rng = np.random.default_rng([self.seed, situation.number])
         return answer(first_new(situation, state.tried, (), rng), situation)
 
-    def tell(self, state: State, trial: Trial, space: Space) -> State:
+    def tell(self, state: TriedState, trial: Trial, space: Space) -> TriedState:
         """Remembers that the trial's configuration was tried, whatever came of it."""
-        return State(state.tried.add(keys_of(trial, space)))
+        return TriedState(state.tried.add(keys_of(trial, space)))

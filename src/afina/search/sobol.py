@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.untried import (
-    NOTHING_TRIED,
-    Tried,
+    TriedState,
     answer,
     check_seed,
     first_new,
@@ -123,7 +122,7 @@ def point(geometry: Geometry, index: int, seed: int) -> Array:
         >>> rows[0], sorted(int(row["x"]) for row in rows[1:])
         ({'x': 1.0}, [0, 1, 2, 3, 4, 5, 6, 7])
     """
-    places = [number for number, part in enumerate(geometry.parts) if len(part.axes)]
+    places = [number for number, part in enumerate(geometry.dimensions) if len(part.axes)]
     units = [0.5 if index == 0 else unit(seed, place, index - 1) for place in places]
     drawn = geometry.place(np.array([units]))
     if index == 0:
@@ -201,16 +200,8 @@ def _directions(polynomial: int, starts: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """What quasi-random search remembers."""
-
-    tried: Tried = NOTHING_TRIED
-    """Keys of the configurations of all finished trials, failed ones too."""
-
-
 @dataclass(frozen=True)
-class QuasiRandom(Algorithm[State]):
+class QuasiRandom(Algorithm[TriedState]):
     """Spreads the trials over the space: the default configuration, then a Sobol sequence.
 
     Any number of first trials lies more evenly than random draws do, in every hyperparameter and
@@ -245,17 +236,17 @@ class QuasiRandom(Algorithm[State]):
         """The seed."""
         return {"seed": int(self.seed)}
 
-    def init(self) -> State:
+    def init(self) -> TriedState:
         """Nothing tried."""
-        return State()
+        return TriedState()
 
-    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+    def ask(self, state: TriedState, situation: Situation) -> Suggestion | Wait | Done:
         """Proposes the point of the sequence at the trial's number, or another that is left."""
         geometry = geometry_of(situation.space)
         proposal = configuration(geometry, situation.number, self.seed)
         rng = np.random.default_rng([self.seed, situation.number])
         return answer(first_new(situation, state.tried, [proposal], rng), situation)
 
-    def tell(self, state: State, trial: Trial, space: Space) -> State:
+    def tell(self, state: TriedState, trial: Trial, space: Space) -> TriedState:
         """Remembers that the trial's configuration was tried, whatever came of it."""
-        return State(state.tried.add(keys_of(trial, space)))
+        return TriedState(state.tried.add(keys_of(trial, space)))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from afina.errors import check_whole
 from afina.search import sobol
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
+from afina.search.observation import Observation
 from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
@@ -47,42 +48,28 @@ LARGE = 50.0
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What the search keeps of a finished trial."""
+def by_cost(observation: Observation) -> tuple[float, int]:
+    """Sorts the best first; of equals the earlier one."""
+    return observation.cost, observation.order
 
-    values: Values
-    """Active hyperparameters and their values, in the trial's order."""
 
-    loss: float
-    """Lower is better; infinite where the trial failed."""
+def by_share(observation: Observation) -> float:
+    """Sorts so that the first k of any number of observations lie evenly among them in time.
 
-    place: int
-    """Which of all finished trials it is, from 0, in the order in which they ended."""
-
-    @property
-    def by_loss(self) -> tuple[float, int]:
-        """Sorts the best first."""
-        return self.loss, self.place
-
-    @property
-    def by_share(self) -> float:
-        """Sorts so that the first k of any number of trials lie evenly among them in time.
-
-        Source: multiples of the golden ratio, taken modulo 1, are spread evenly (Knuth, "The Art of
-        Computer Programming", volume 3, section 6.4, theorem S).
-        """
-        return self.place * GOLDEN % 1.0
+    Source: multiples of the golden ratio, taken modulo 1, are spread evenly (Knuth, "The Art of
+    Computer Programming", volume 3, section 6.4, theorem S).
+    """
+    return observation.order * GOLDEN % 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept:
+class SortedObservations:
     """Some of the finished trials, sorted. Most trials leave them as they are."""
 
-    told: tuple[Told, ...] = ()
+    observations: tuple[Observation, ...] = ()
 
-    places: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    """(n,) `Told.place` of each."""
+    orders: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """(n,) `Observation.order` of each."""
 
     failed: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     """(n,) whether it has no finite loss."""
@@ -90,29 +77,32 @@ class Kept:
     rows: Array = field(default_factory=lambda: np.zeros((0, 0)))
     """(n, columns) what `Columns.read` makes of their points in the state's space."""
 
-    def insert(self, place: int, new: Told, row: Array, limit: int) -> Kept:
+    def insert(self, place: int, new: Observation, row: Array, limit: int) -> SortedObservations:
         """With one more trial at a place, and without the last where there are more than `limit`.
 
         Args:
-            place: Index within `told`.
-            new: The trial.
+            place: Index within `observations`.
+            new: The trial's result.
             row: (columns,) its row.
             limit: At least 1.
         """
         if place >= limit:
             return self
-        told = (*self.told[:place], new, *self.told[place : limit - 1])
+        before, after = self.observations[:place], self.observations[place : limit - 1]
 
         def inserted(old: NDArray[Any], own: object) -> NDArray[Any]:
             return np.concatenate([old[:place], np.array([own]), old[place : limit - 1]])
 
-        places = inserted(self.places, new.place)
-        failed = inserted(self.failed, not math.isfinite(new.loss))
-        return Kept(told, places, failed, inserted(self.rows, row))
+        return SortedObservations(
+            (*before, new, *after),
+            inserted(self.orders, new.order),
+            inserted(self.failed, not math.isfinite(new.cost)),
+            inserted(self.rows, row),
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class TPEState:
     """All that the search remembers: as little after ten thousand trials as after three hundred,
     but for the keys of what was tried."""
 
@@ -122,10 +112,10 @@ class State:
     completed: int = 0
     """How many of them have a finite loss."""
 
-    best: Kept = field(default_factory=Kept)
+    best: SortedObservations = field(default_factory=SortedObservations)
     """Those with the lowest losses, the best first: at most `GOOD_LIMIT` and one more."""
 
-    sample: Kept = field(default_factory=Kept)
+    sample: SortedObservations = field(default_factory=SortedObservations)
     """An even sample of all, failed ones too: at most `BAD_LIMIT + GOOD_LIMIT`."""
 
     tried: Tried = NOTHING_TRIED
@@ -136,7 +126,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class TPE(Algorithm[State]):
+class TPE(Algorithm[TPEState]):
     """Compares where good trials lie with where all others lie, and tries what is like the good.
 
     The first trials spread over the space: the default configuration, then a Sobol sequence. From
@@ -192,25 +182,24 @@ class TPE(Algorithm[State]):
             "candidates": int(self.candidates),
         }
 
-    def init(self) -> State:
+    def init(self) -> TPEState:
         """Nothing tried."""
-        return State()
+        return TPEState()
 
-    def tell(self, state: State, trial: Trial, space: Space) -> State:
+    def tell(self, state: TPEState, trial: Trial, space: Space) -> TPEState:
         """Files the trial among the best, if it is one of them, and in the sample of all."""
         columns = compiled(space)
         best, sample = _in_space(state, space, columns)
-        loss = math.inf if trial.loss is None else trial.loss
-        told = Told(tuple(trial.values.items()), loss, state.finished)
-        finite = math.isfinite(loss)
-        first = bisect.bisect(best.told, told.by_loss, key=lambda t: t.by_loss)
-        second = bisect.bisect(sample.told, told.by_share, key=lambda t: t.by_share)
+        new = Observation.of(trial, state.finished)
+        finite = math.isfinite(new.cost)
+        first = bisect.bisect(best.observations, by_cost(new), key=by_cost)
+        second = bisect.bisect(sample.observations, by_share(new), key=by_share)
         good = finite and first <= GOOD_LIMIT
         if good or second < BAD_LIMIT + GOOD_LIMIT:  # of many trials only few are kept
-            row = _row(columns, told.values)[0]
-            best = best.insert(first, told, row, GOOD_LIMIT + 1) if good else best
-            sample = sample.insert(second, told, row, BAD_LIMIT + GOOD_LIMIT)
-        return State(
+            row = _row(columns, new.values)[0]
+            best = best.insert(first, new, row, GOOD_LIMIT + 1) if good else best
+            sample = sample.insert(second, new, row, BAD_LIMIT + GOOD_LIMIT)
+        return TPEState(
             finished=state.finished + 1,
             completed=state.completed + finite,
             best=best,
@@ -219,7 +208,7 @@ class TPE(Algorithm[State]):
             space=space,
         )
 
-    def ask(self, state: State, situation: Situation) -> Suggestion | Wait | Done:
+    def ask(self, state: TPEState, situation: Situation) -> Suggestion | Wait | Done:
         """Proposes the configuration of trial `situation.number`. Changes nothing."""
         space = situation.space
         rng = np.random.default_rng([self.seed, situation.number])
@@ -236,7 +225,7 @@ class TPE(Algorithm[State]):
     def _promising(
         self,
         columns: Columns,
-        state: State,
+        state: TPEState,
         running: Sequence[Trial],
         space: Space,
         rng: np.random.Generator,
@@ -273,7 +262,9 @@ class Densities:
         return np.asarray(rows[np.argsort(-worth, kind="stable")])
 
 
-def _compared(columns: Columns, state: State, running: Sequence[Trial], space: Space) -> Densities:
+def _compared(
+    columns: Columns, state: TPEState, running: Sequence[Trial], space: Space
+) -> Densities:
     """The densities of the good trials, and of all others and those still running."""
     best, sample = _in_space(state, space, columns)
     count = min(math.ceil(GOOD_PART * state.completed), GOOD_LIMIT)
@@ -283,14 +274,18 @@ def _compared(columns: Columns, state: State, running: Sequence[Trial], space: S
 
 @functools.lru_cache(maxsize=2)
 def _densities(
-    columns: Columns, best: Kept, sample: Kept, count: int, pending: tuple[Values, ...]
+    columns: Columns,
+    best: SortedObservations,
+    sample: SortedObservations,
+    count: int,
+    pending: tuple[Values, ...],
 ) -> Densities:
     """The densities of the `count` best, and of the others of the sample and those pending.
 
     A memo of a pure function: of many trials, few change what is kept.
     """
     good = _good(columns, best, count)
-    others = np.flatnonzero(~(sample.places[:, None] == best.places[:count]).any(axis=1))
+    others = np.flatnonzero(~(sample.orders[:, None] == best.orders[:count]).any(axis=1))
     others = others[:BAD_LIMIT]
     rows = np.concatenate([sample.rows[others], *(_row(columns, values) for values in pending)])
     bad = mixture(columns, rows, np.ones(len(rows)), 1.0)
@@ -306,9 +301,9 @@ def _row(columns: Columns, values: Values) -> Array:
 
 
 @functools.lru_cache(maxsize=2)
-def _good(columns: Columns, best: Kept, count: int) -> Mixture:
+def _good(columns: Columns, best: SortedObservations, count: int) -> Mixture:
     """The density of the `count` best."""
-    losses = np.array([told.loss for told in best.told[: count + 1]])
+    losses = np.array([each.cost for each in best.observations[: count + 1]])
     with np.errstate(over="ignore", invalid="ignore"):
         # What a trial gains on the best of the others. Unlike a rank that tells a narrow escape
         # from a find, and unlike the loss itself it does not hang on the loss's units.
@@ -319,16 +314,18 @@ def _good(columns: Columns, best: Kept, count: int) -> Mixture:
     return mixture(columns, best.rows[:count], gains / average, 1.0)
 
 
-def _in_space(state: State, space: Space, columns: Columns) -> tuple[Kept, Kept]:
-    """`State.best` and `State.sample` with the rows of this space."""
+def _in_space(
+    state: TPEState, space: Space, columns: Columns
+) -> tuple[SortedObservations, SortedObservations]:
+    """`TPEState.best` and `TPEState.sample` with the rows of this space."""
     if state.space is space or state.space == space:
         return state.best, state.sample
     best, sample = (
-        Kept(
-            kept.told,
-            kept.places,
+        SortedObservations(
+            kept.observations,
+            kept.orders,
             kept.failed,
-            read_trials([told.values for told in kept.told], columns),
+            read_trials([each.values for each in kept.observations], columns),
         )
         for kept in (state.best, state.sample)
     )

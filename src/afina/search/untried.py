@@ -63,6 +63,14 @@ class Tried:
 NOTHING_TRIED = Tried()
 
 
+@dataclass(frozen=True, slots=True)
+class TriedState:
+    """The state of an algorithm that learns nothing from results and only avoids repeats."""
+
+    tried: Tried = NOTHING_TRIED
+    """Keys of the configurations of all finished trials, failed ones too."""
+
+
 def place(entry: HyperParameter) -> Place:
     """What tells an entry from the others of a space: its name and its conditions."""
     return entry.name, tuple(entry.conditions)

@@ -38,7 +38,7 @@ class Covariance:
         features: (n, f) what was measured, n >= 1.
         lengthscales: (g,) of the groups.
         groups: (f,) group of each feature, from 0.
-        additive: Part of the variance, from 0 to 1, that is a sum of effects of single groups.
+        additive: Dimension of the variance, from 0 to 1, that is a sum of effects of single groups.
     """
 
     def __init__(

@@ -53,7 +53,7 @@ class Kernel:
     """Variance of the noise, in units of the targets' variance (1)."""
 
     additive: float = 0.0
-    """Part of the variance, from 0 to 1, that is a sum of effects of single groups."""
+    """Dimension of the variance, from 0 to 1, that is a sum of effects of single groups."""
 
 
 def kernel_mode(count: int, noise_floor: float) -> Kernel:

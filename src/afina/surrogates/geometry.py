@@ -40,7 +40,7 @@ HALF_ROOT = math.sqrt(0.5)
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class Dimension:
     """One entry of the space as the point's coordinates see it."""
 
     name: str
@@ -98,8 +98,8 @@ class Geometry:
         self.space = space
         self.encoding = Encoding(space)
         self.dim = self.encoding.dim
-        self.parts = tuple(_parts(space, self.encoding))
-        self.tunable = tuple(part for part in self.parts if len(part.axes))
+        self.dimensions = tuple(_dimensions(space, self.encoding))
+        self.tunable = tuple(part for part in self.dimensions if len(part.axes))
         real = [p.axes[0] for p in self.tunable if not p.one_hot and p.positions is None]
         self.real_axes: NDArray[np.intp] = np.array(real, dtype=np.intp)
         """Axes along which a point can move freely."""
@@ -117,7 +117,7 @@ class Geometry:
             conditional = bool(part.switches or part.rivals)
             if part.one_hot:
                 hot += [(axis, group) for axis in part.axes]
-                idle += [(self.parts.index(part), group)] if conditional else []
+                idle += [(self.dimensions.index(part), group)] if conditional else []
                 continue
             axis = part.axes[0]
             if part.positions is not None and len(part.positions) > 1:
@@ -136,7 +136,7 @@ class Geometry:
             for columns in (linear, arcs, hot, idle)
         )
         owners = np.zeros(self.dim, dtype=np.intp)
-        for index, part in enumerate(self.parts):
+        for index, part in enumerate(self.dimensions):
             owners[part.axes] = index
         self._owners = owners
 
@@ -150,7 +150,7 @@ class Geometry:
 
     def active(self, points: Array) -> Mask:
         """(n, parts) which entries of the space are active at these points."""
-        return self.active_by(lambda number: _choices(self.parts[number], points), len(points))
+        return self.active_by(lambda number: _choices(self.dimensions[number], points), len(points))
 
     def active_by(self, choices: Callable[[int], NDArray[np.intp]], count: int) -> Mask:
         """(count, parts) the same, where points are known by the values of their discrete parts.
@@ -159,8 +159,8 @@ class Geometry:
             choices: (count,) the places of the values that the part of a number has.
             count: How many points there are.
         """
-        active = np.ones((count, len(self.parts)), dtype=bool)
-        for index, part in enumerate(self.parts):
+        active = np.ones((count, len(self.dimensions)), dtype=bool)
+        for index, part in enumerate(self.dimensions):
             for pairs in part.switches:
                 met = np.zeros(count, dtype=bool)
                 for parent, allowed in pairs:
@@ -313,9 +313,9 @@ def encoded(geometry: Geometry, rows: Sequence[Values]) -> Array:
     return np.concatenate([empty, *(_row(geometry, values) for values in rows)])
 
 
-def _parts(space: Space, encoding: Encoding) -> list[Part]:
+def _dimensions(space: Space, encoding: Encoding) -> list[Dimension]:
     """The entries of the space, in order, with their axes and what switches them on."""
-    parts: list[Part] = []
+    parts: list[Dimension] = []
     for index, entry in enumerate(space):
         axes = np.array(
             [number for number, axis in enumerate(encoding.axes) if axis.entry_index == index],
@@ -331,12 +331,12 @@ def _parts(space: Space, encoding: Encoding) -> list[Part]:
             positions = np.array([entry.value_to_prob(value) for value in values])
         switches = tuple(_pairs(condition, parts) for condition in entry.conditions)
         rivals = tuple(number for number, other in enumerate(parts) if other.name == entry.name)
-        parts.append(Part(entry.name, axes, values, positions, switches, rivals))
+        parts.append(Dimension(entry.name, axes, values, positions, switches, rivals))
     return parts
 
 
-def _pairs(condition: Parent, parts: Sequence[Part]) -> tuple[tuple[int, Mask], ...]:
-    """See `Part.switches`. A continuum meets single values with probability 0: not at all."""
+def _pairs(condition: Parent, parts: Sequence[Dimension]) -> tuple[tuple[int, Mask], ...]:
+    """See `Dimension.switches`. A continuum meets single values with probability 0: not at all."""
     return tuple(
         (
             number,
@@ -347,7 +347,7 @@ def _pairs(condition: Parent, parts: Sequence[Part]) -> tuple[tuple[int, Mask], 
     )
 
 
-def _choices(part: Part, points: Array) -> NDArray[np.intp]:
+def _choices(part: Dimension, points: Array) -> NDArray[np.intp]:
     """(n,) the place of the value that a discrete part has at full points."""
     if not len(part.axes):
         return np.zeros(len(points), dtype=np.intp)
@@ -356,7 +356,7 @@ def _choices(part: Part, points: Array) -> NDArray[np.intp]:
     return np.searchsorted(part.middles, points[:, part.axes[0]])
 
 
-def _snapped(part: Part, coordinates: Array) -> Array:
+def _snapped(part: Dimension, coordinates: Array) -> Array:
     """Coordinates of a single axis, moved to the nearest value where the part is discrete."""
     if part.positions is None:
         return coordinates

@@ -31,7 +31,7 @@ from scipy.special import ndtr, ndtri
 
 from afina.space import Space
 from afina.surrogates.bandwidths import bandwidths
-from afina.surrogates.geometry import Geometry, Part, Values, adapted, geometry_of
+from afina.surrogates.geometry import Dimension, Geometry, Values, adapted, geometry_of
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -85,7 +85,7 @@ class Columns:
         """(numbers,) the narrowest bandwidths."""
         self.conditional = any(part.switches or part.rivals for part in parts)
         """Whether any entry can be inactive."""
-        places = {id(part): number for number, part in enumerate(geometry.parts)}
+        places = {id(part): number for number, part in enumerate(geometry.dimensions)}
         self._places = _index([places[id(part)] for part in parts])
         self._columns = {place: column for column, place in enumerate(self._places.tolist())}
         self._hot = [(c, part) for c, part in enumerate(parts) if part.one_hot]
@@ -127,7 +127,7 @@ class Columns:
             return np.ones(rows.shape, dtype=bool)
 
         def choices(number: int) -> Index:
-            part, column = self.geometry.parts[number], self._columns.get(number)
+            part, column = self.geometry.dimensions[number], self._columns.get(number)
             if column is None:  # it has one value
                 return np.zeros(len(rows), dtype=np.intp)
             if _is_category(part):
@@ -408,7 +408,7 @@ def _relative(logs: Array) -> tuple[Array, Array]:
     return top, np.exp(logs, out=np.zeros_like(logs), where=logs > NEGLIGIBLE)
 
 
-def _is_category(part: Part) -> bool:
+def _is_category(part: Dimension) -> bool:
     return part.one_hot or len(part.values) == 2
 
 
@@ -417,7 +417,7 @@ def _is_coarse(edges: Array) -> bool:
     return len(edges) > 0 and bool(np.diff(edges).max() > NARROWEST)
 
 
-def _edges(part: Part) -> Array:
+def _edges(part: Dimension) -> Array:
     """The borders of the cells of a number's values, halfway between neighbours; empty where it is
     on a continuum, or as good as that."""
     if part.positions is None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from afina.search.fidelity.rung_process import (
-    Rows,
+    Measurements,
     RungKernel,
     RungLikelihood,
     RungProcess,
@@ -29,7 +29,7 @@ def rows(count, seed=0, trainings=None):
     rng = np.random.default_rng(seed)
     owners = rng.integers(trainings or count, size=count)
     points = rng.random((count, 3))[owners]
-    return Rows(points, rng.choice([0.0, 0.5, 1.0], count), owners.astype(np.intp))
+    return Measurements(points, rng.choice([0.0, 0.5, 1.0], count), owners.astype(np.intp))
 
 
 def covariance(a, b, kernel=KERNEL):
@@ -38,24 +38,26 @@ def covariance(a, b, kernel=KERNEL):
     def shared(lengthscales, additive=0.0):
         return written(a.features, b.features, lengthscales, GROUPS, additive)
 
-    fade = np.exp(-np.abs(np.subtract.outer(a.ways, b.ways)) / kernel.memory)
+    fade = np.exp(-np.abs(np.subtract.outer(a.fidelities, b.fidelities)) / kernel.memory)
     same = np.equal.outer(a.owners, b.owners)
     lasting = (shared(kernel.lengthscales, kernel.additive) + kernel.own * same) * fade
     early = kernel.early * shared(kernel.early_lengthscales) + kernel.early_own * same
-    early *= np.outer(1 - a.ways, 1 - b.ways)
-    return lasting + early + mean_covariance(a.ways, b.ways)
+    early *= np.outer(1 - a.fidelities, 1 - b.fidelities)
+    return lasting + early + mean_covariance(a.fidelities, b.fidelities)
 
 
 def test_predictions_are_those_of_the_written_covariance():
     known, asked = rows(12, trainings=6), rows(5, seed=1)
-    asked = Rows(asked.features, asked.ways, np.array([-1, 0, 1, 2, -1], dtype=np.intp))
+    asked = Measurements(
+        asked.features, asked.fidelities, np.array([-1, 0, 1, 2, -1], dtype=np.intp)
+    )
     targets = np.random.default_rng(2).normal(size=12)
     process = RungProcess(KERNEL, known, targets, GROUPS)
     inverse = np.linalg.inv(covariance(known, known) + KERNEL.noise * np.eye(12))
     cross = covariance(asked, known)
     mean, variance = process.predict(asked)
     assert mean == pytest.approx(cross @ inverse @ targets)
-    own = KERNEL.own + KERNEL.early_own * (1 - asked.ways) ** 2
+    own = KERNEL.own + KERNEL.early_own * (1 - asked.fidelities) ** 2
     prior = np.diag(covariance(asked, asked)) - own * (asked.owners < 0)
     assert variance == pytest.approx(prior - np.diag(cross @ inverse @ cross.T))
 
@@ -78,14 +80,14 @@ def test_the_predictions_gradients_are_their_slopes():
     points = np.random.default_rng(5).random((3, 3))
     mean, variance, mean_slope, variance_slope = process.gradients(points, 0.5)
     new = np.full(3, -1, dtype=np.intp)
-    again = process.predict(Rows(points, np.full(3, 0.5), new))
+    again = process.predict(Measurements(points, np.full(3, 0.5), new))
     assert mean == pytest.approx(again[0])
     assert variance == pytest.approx(again[1])
     for feature in range(3):
         step = np.zeros(3)
         step[feature] = 1e-6
-        above = process.predict(Rows(points + step, np.full(3, 0.5), new))
-        below = process.predict(Rows(points - step, np.full(3, 0.5), new))
+        above = process.predict(Measurements(points + step, np.full(3, 0.5), new))
+        below = process.predict(Measurements(points - step, np.full(3, 0.5), new))
         assert mean_slope[:, feature] == pytest.approx((above[0] - below[0]) / 2e-6, abs=1e-4)
         assert variance_slope[:, feature] == pytest.approx((above[1] - below[1]) / 2e-6, abs=1e-4)
 
@@ -98,7 +100,7 @@ def trainings(count, correlation):
     other = np.cos(4 * points[:, 1]) - points[:, 2]
     late = correlation * early + np.sqrt(1 - correlation**2) * other - 2
     owners = np.arange(count, dtype=np.intp)
-    data = Rows(
+    data = Measurements(
         np.concatenate([points, points]),
         np.repeat([0.0, 1.0], count),
         np.concatenate([owners, owners]),
@@ -122,7 +124,7 @@ def test_what_decides_only_the_first_epochs_is_told_from_what_lasts():
     rng = np.random.default_rng(8)
     points = rng.random((40, 2))
     end = np.sin(4 * points[:, 0])
-    data = Rows(
+    data = Measurements(
         np.concatenate([points, points[:15]]),
         np.repeat([0.0, 1.0], [40, 15]),
         np.concatenate([np.arange(40), np.arange(15)]).astype(np.intp),
@@ -132,7 +134,7 @@ def test_what_decides_only_the_first_epochs_is_told_from_what_lasts():
     kernel = fit_rungs(data, targets, groups)
     assert kernel.lengthscales[1] > 3 * kernel.lengthscales[0]
     assert kernel.early_lengthscales[0] > 3 * kernel.early_lengthscales[1]
-    unseen = Rows(points[15:], np.ones(25), np.arange(15, 40, dtype=np.intp))
+    unseen = Measurements(points[15:], np.ones(25), np.arange(15, 40, dtype=np.intp))
     mean, _ = RungProcess(kernel, data, targets, groups).predict(unseen)
     assert np.corrcoef(mean, end[15:])[0, 1] > 0.95
 
@@ -152,7 +154,7 @@ def test_losses_that_fall_from_rung_to_rung_do_not_make_all_fresh_ones_look_good
 
 def test_believed_rows_take_the_uncertainty_away_and_move_nothing():
     process = RungProcess(KERNEL, rows(8), np.random.default_rng(7).normal(size=8), GROUPS)
-    new = Rows(np.full((1, 3), 0.5), np.ones(1), np.array([99], dtype=np.intp))
+    new = Measurements(np.full((1, 3), 0.5), np.ones(1), np.array([99], dtype=np.intp))
     mean, variance = process.predict(new)
     after_mean, after_variance = process.believe(new).predict(new)
     assert after_mean == pytest.approx(mean)

@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtri
 
 from afina.search.base import Situation
-from afina.search.fidelity.rung_process import Owners, Rows, RungKernel, RungProcess, fit_rungs
-from afina.search.fidelity.rungs import Board, Stage, tells
+from afina.search.fidelity.rung_process import (
+    Measurements,
+    Owners,
+    RungKernel,
+    RungProcess,
+    fit_rungs,
+)
+from afina.search.fidelity.rungs import RungHistory, Segment, tells
 from afina.search.untried import draw_untried, key_of, running_keys
 from afina.space import Value
 from afina.surrogates.acquisition import maximise
@@ -50,7 +56,7 @@ class LogProbability:
 
     process: RungProcess
 
-    way: float
+    fidelity: float
     """How far it would be trained: 0 the lowest rung, 1 in full."""
 
     target: float
@@ -58,12 +64,12 @@ class LogProbability:
 
     def value(self, features: Array) -> Array:
         """See `afina.surrogates.acquisition.Acquisition`."""
-        mean, variance = self.process.predict(_rows(features, self.way, FRESH))
+        mean, variance = self.process.predict(_rows(features, self.fidelity, FRESH))
         return log_probability(mean, variance, self.target)
 
     def gradient(self, features: Array) -> tuple[Array, Array]:
         """See `afina.surrogates.acquisition.Acquisition`."""
-        mean, variance, mean_slope, variance_slope = self.process.gradients(features, self.way)
+        mean, variance, mean_slope, variance_slope = self.process.gradients(features, self.fidelity)
         deviation = np.sqrt(variance)
         z = (self.target - mean) / deviation
         value = np.asarray(log_ndtr(z))
@@ -83,64 +89,66 @@ class RungModel:
     Results are compared by their rank among all results of all rungs: a loss falls by orders of
     magnitude in the first epochs, and the little that sets apart the good after two epochs counts
     as much as what sets them apart in the end. Trainings that run count as if they had come out
-    as expected. Rungs on which nothing has happened yet (`Board.lowest_telling`) are left out, and
-    trainings that are paused there count as fresh ones.
+    as expected. Rungs on which nothing has happened yet (`RungHistory.lowest_telling`) are left
+    out, and trainings that are paused there count as fresh ones.
 
     Args:
-        board: At least one finished part of a training.
+        history: At least one finished part of a training.
         situation: The question.
         ends: Epochs at the end of each rung.
     """
 
-    def __init__(self, board: Board, situation: Situation, ends: Sequence[int]) -> None:
+    def __init__(self, history: RungHistory, situation: Situation, ends: Sequence[int]) -> None:
         self.ends = ends
         self.space = situation.space
         self.geometry = geometry_of(situation.space)
-        self._tried = board.tried
+        self._tried = history.tried
         self._running = running_keys(situation)
-        self.lowest = board.lowest_telling()
+        self.lowest = history.lowest_telling()
         """The rung that fresh trainings go to."""
-        stages = [stage for stage in board.stages if tells(stage, self.lowest)]
-        targets = warped(stages)
+        segments = [segment for segment in history.segments if tells(segment, self.lowest)]
+        targets = warped(segments)
         groups = self.geometry.groups
         with one_blas_thread():
-            fitted = _kept(stages[: _fit_count(len(stages))], FIT_LIMIT)
-            rows = self._rows_of([stages[place] for place in fitted])
-            measured = warped([stages[place] for place in fitted])
-            kernel = _fit(rows.features, rows.ways, rows.owners, measured, groups)
-            kept = _kept(stages, MODEL_LIMIT)
-            rows = self._rows_of([stages[place] for place in kept])
+            fitted = _kept(segments[: _fit_count(len(segments))], FIT_LIMIT)
+            rows = self._rows_of([segments[place] for place in fitted])
+            measured = warped([segments[place] for place in fitted])
+            kernel = _fit(rows.features, rows.fidelities, rows.owners, measured, groups)
+            kept = _kept(segments, MODEL_LIMIT)
+            rows = self._rows_of([segments[place] for place in kept])
             process = RungProcess(kernel, rows, targets[kept], groups)
             if situation.running:
-                process = process.believe(self._running_rows(board, situation.running))
+                process = process.believe(self._running_rows(history, situation.running))
         self.process = process
         self.best = float(targets.min())
         """The best result's target."""
-        latest = board.latest()
-        trained = encoded(self.geometry, [stage.values for stage in latest])
-        begun = [stage.root for stage in latest]
-        self._boxes = [self._box(alike, trained, begun) for alike in board.twins()]
-        order = sorted(range(len(stages)), key=lambda place: (targets[place], place))
-        roots = list(dict.fromkeys(stages[place].root for place in order))[:INCUMBENTS]
-        first = {stage.root: stage for stage in reversed(stages)}
+        latest = history.latest()
+        trained = encoded(self.geometry, [segment.values for segment in latest])
+        begun = [segment.root for segment in latest]
+        self._boxes = [self._box(alike, trained, begun) for alike in history.twins()]
+        order = sorted(range(len(segments)), key=lambda place: (targets[place], place))
+        roots = list(dict.fromkeys(segments[place].root for place in order))[:INCUMBENTS]
+        first = {segment.root: segment for segment in reversed(segments)}
         self._incumbents = encoded(self.geometry, [first[root].values for root in roots])
 
-    def way(self, epochs: float) -> float:
+    def fidelity(self, epochs: float) -> float:
         """How far along a training of so many epochs is, on a log scale: 0 to 1."""
-        return way(epochs, self.ends)
+        return fidelity(epochs, self.ends)
 
-    def probabilities(self, stages: Sequence[Stage], ways: Sequence[float], target: float) -> Array:
+    def probabilities(
+        self, segments: Sequence[Segment], fidelities: Sequence[float], target: float
+    ) -> Array:
         """(n,) logarithms: that the paused trainings beat the target by then."""
-        rows = self._rows_of(stages, ways)
+        rows = self._rows_of(segments, fidelities)
         with one_blas_thread():
             return log_probability(*self.process.predict(rows), target)
 
     def fresh(
-        self, way: float, target: float, rng: np.random.Generator
+        self, fidelity: float, target: float, rng: np.random.Generator
     ) -> tuple[dict[str, Value] | None, float]:
         """The new configuration most likely to beat the target if trained so far, and the
         logarithm of how likely that is; None where the space has nothing new."""
-        acquisition = LogProbability(self.process, way, target)
+        acquisition = LogProbability(self.process, fidelity, target)
         with one_blas_thread():
             points = maximise(acquisition, self.geometry, self._incumbents, rng)
             features = self.geometry.embed(points)
@@ -163,24 +171,26 @@ class RungModel:
     def _is_tried(self, key: object) -> bool:
         return key in self._running or key in self._tried
 
-    def _rows_of(self, stages: Sequence[Stage], ways: Sequence[float] | None = None) -> Rows:
-        if ways is None:
-            ways = [self.way(stage.epochs) for stage in stages]
-        return Rows(
-            self.geometry.embed(encoded(self.geometry, [stage.values for stage in stages])),
-            np.array(ways, dtype=float),
+    def _rows_of(
+        self, segments: Sequence[Segment], fidelities: Sequence[float] | None = None
+    ) -> Measurements:
+        if fidelities is None:
+            fidelities = [self.fidelity(segment.epochs) for segment in segments]
+        return Measurements(
+            self.geometry.embed(encoded(self.geometry, [segment.values for segment in segments])),
+            np.array(fidelities, dtype=float),
             np.array(
-                [stage.root if tells(stage, self.lowest) else FRESH for stage in stages],
+                [segment.root if tells(segment, self.lowest) else FRESH for segment in segments],
                 dtype=np.intp,
             ),
         )
 
-    def _box(self, alike: Sequence[Stage], trained: Array, roots: Sequence[int]) -> Ends:
+    def _box(self, alike: Sequence[Segment], trained: Array, roots: Sequence[int]) -> Ends:
         """The part of the space that these trainings span, lower and upper ends, and that others do
         not come into; wider than that by a part, as they are but a few of those that are alike."""
-        members = {stage.root for stage in alike}
+        members = {segment.root for segment in alike}
         strangers = trained[[root not in members for root in roots]]
-        rows = trained[[roots.index(stage.root) for stage in alike]]
+        rows = trained[[roots.index(segment.root) for segment in alike]]
         low = high = rows[0]
         for row in rows[1:]:
             lower, upper = np.minimum(low, row), np.maximum(high, row)
@@ -188,30 +198,30 @@ class RungModel:
                 low, high = lower, upper
         return low - BEYOND * (high - low), high + BEYOND * (high - low)
 
-    def _running_rows(self, board: Board, running: Sequence[Trial]) -> Rows:
-        roots = {stage.number: stage.root for stage in board.stages}
-        return Rows(
+    def _running_rows(self, history: RungHistory, running: Sequence[Trial]) -> Measurements:
+        roots = {segment.number: segment.root for segment in history.segments}
+        return Measurements(
             self.geometry.embed(
                 encoded(self.geometry, [tuple(trial.values.items()) for trial in running])
             ),
-            np.array([self.way(trial.end_epoch or self.ends[-1]) for trial in running]),
+            np.array([self.fidelity(trial.end_epoch or self.ends[-1]) for trial in running]),
             np.array([roots.get(t.parent, t.number) for t in running], dtype=np.intp),  # type: ignore[arg-type]
         )
 
 
 def propose(
-    board: Board, situation: Situation, ends: Sequence[int], seed: int
+    history: RungHistory, situation: Situation, ends: Sequence[int], seed: int
 ) -> dict[str, Value] | None:
     """The new configuration that is most promising when trained in full; None where there is none.
 
     Args:
-        board: At least one finished part of a training.
+        history: At least one finished part of a training.
         situation: The question; its number and the seed fix the draws.
         ends: Epochs at the end of each rung.
         seed: The algorithm's.
     """
     rng = np.random.default_rng([seed, situation.number])
-    model = RungModel(board, situation, ends)
+    model = RungModel(history, situation, ends)
     return model.fresh(1.0, model.best - margin(rng), rng)[0]
 
 
@@ -226,12 +236,12 @@ def margin(rng: np.random.Generator) -> float:
     return math.exp(rng.uniform(low, high))
 
 
-def way(epochs: float, ends: Sequence[int]) -> float:
+def fidelity(epochs: float, ends: Sequence[int]) -> float:
     """How far along a training of so many epochs is, on a log scale from the lowest rung (0) to a
     full training (1).
 
     Example:
-        >>> way(1, (2, 8)), way(4, (2, 8)), way(8, (2, 8)), way(5, (5,))
+        >>> fidelity(1, (2, 8)), fidelity(4, (2, 8)), fidelity(8, (2, 8)), fidelity(5, (5,))
         (0.0, 0.5, 1.0, 1.0)
     """
     if epochs >= ends[-1]:
@@ -239,7 +249,7 @@ def way(epochs: float, ends: Sequence[int]) -> float:
     return max(math.log(epochs / ends[0]), 0.0) / math.log(ends[-1] / ends[0])
 
 
-def warped(stages: Sequence[Stage]) -> Array:
+def warped(segments: Sequence[Segment]) -> Array:
     """(n,) targets: the normal quantile of each result's rank among all, failed ones the worst.
 
     A result counts the less the more results there are on its rung, by the root of their number:
@@ -247,8 +257,8 @@ def warped(stages: Sequence[Stage]) -> Array:
     Ranks alone would never tell a great find from a small one, so the targets of the best quarter
     are half-way between what their ranks and what their losses come to.
     """
-    losses = np.array([math.inf if stage.loss is None else stage.loss for stage in stages])
-    rungs = np.array([stage.rung for stage in stages])
+    losses = np.array([math.inf if segment.loss is None else segment.loss for segment in segments])
+    rungs = np.array([segment.rung for segment in segments])
     _, place, counts = np.unique(rungs, return_inverse=True, return_counts=True)
     weights = 1 / np.sqrt(counts[place])
     _, rank = np.unique(losses, return_inverse=True)
@@ -269,9 +279,9 @@ def _within(points: Array, low: Array, high: Array) -> NDArray[np.bool_]:
     return np.asarray(~((points < low) | (points > high)).any(axis=1))
 
 
-def _rows(features: Array, way: float, owner: int) -> Rows:
+def _rows(features: Array, fidelity: float, owner: int) -> Measurements:
     count = len(features)
-    return Rows(features, np.full(count, way), np.full(count, owner, dtype=np.intp))
+    return Measurements(features, np.full(count, fidelity), np.full(count, owner, dtype=np.intp))
 
 
 def _fit_count(count: int) -> int:
@@ -283,21 +293,21 @@ def _fit_count(count: int) -> int:
     return min(fitted, count)
 
 
-def _kept(stages: Sequence[Stage], limit: int) -> NDArray[np.intp]:
+def _kept(segments: Sequence[Segment], limit: int) -> NDArray[np.intp]:
     """Which results to look at where there are more than `limit`: sorted indices.
 
     Up to two thirds are those of the trainings that went farthest, the best of them first: they
     tie the rungs together. The rest lie evenly over the history.
     """
-    count = len(stages)
+    count = len(segments)
     if count <= limit:
         return np.arange(count)
     trainings: dict[int, list[int]] = {}
-    for place, stage in enumerate(stages):
-        trainings.setdefault(stage.root, []).append(place)
+    for place, segment in enumerate(segments):
+        trainings.setdefault(segment.root, []).append(place)
 
     def rank(places: list[int]) -> tuple[int, float, int]:
-        loss = stages[places[-1]].loss
+        loss = segments[places[-1]].loss
         return -len(places), math.inf if loss is None else loss, places[0]
 
     chosen: list[int] = []
@@ -311,7 +321,7 @@ def _kept(stages: Sequence[Stage], limit: int) -> NDArray[np.intp]:
 
 @remembered(maxsize=8)
 def _fit(
-    features: Array, ways: Array, owners: Owners, targets: Array, groups: Groups
+    features: Array, fidelities: Array, owners: Owners, targets: Array, groups: Groups
 ) -> RungKernel:
     """`fit_rungs`; questions asked of the same results share one fit."""
-    return fit_rungs(Rows(features, ways, owners), targets, groups)
+    return fit_rungs(Measurements(features, fidelities, owners), targets, groups)

@@ -71,30 +71,30 @@ SMALLEST_VARIANCE = 1e-10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
+class Measurements:
     """What was measured, or is asked for: one row a configuration at one place of the way."""
 
     features: Array
     """(n, f) embedded configurations."""
 
-    ways: Array
+    fidelities: Array
     """(n,) part of the way to a full training, 0 to 1."""
 
     owners: Owners
     """(n,) a number for each configuration; rows of one number are one training."""
 
     def __len__(self) -> int:
-        return len(self.ways)
+        return len(self.fidelities)
 
-    def take(self, places: NDArray[np.intp]) -> Rows:
+    def take(self, places: NDArray[np.intp]) -> Measurements:
         """Some of the rows."""
-        return Rows(self.features[places], self.ways[places], self.owners[places])
+        return Measurements(self.features[places], self.fidelities[places], self.owners[places])
 
-    def joined(self, other: Rows) -> Rows:
+    def joined(self, other: Measurements) -> Measurements:
         """These rows, then the others."""
-        return Rows(
+        return Measurements(
             np.concatenate([self.features, other.features]),
-            np.concatenate([self.ways, other.ways]),
+            np.concatenate([self.fidelities, other.fidelities]),
             np.concatenate([self.owners, other.owners]),
         )
 
@@ -135,9 +135,9 @@ def mean_covariance(a: Array, b: Array) -> Array:
     return np.asarray(LEVEL + DRIFT * np.minimum.outer(a, b))
 
 
-def earliness(ways: Array) -> Array:
+def earliness(fidelities: Array) -> Array:
     """(n,) how much of what shows early is left: 1 on the lowest rung, 0 in the end."""
-    return np.maximum(1 - ways, 0.0)
+    return np.maximum(1 - fidelities, 0.0)
 
 
 class RungLikelihood:
@@ -149,7 +149,7 @@ class RungLikelihood:
         groups: (f,) group of each feature, from 0.
     """
 
-    def __init__(self, rows: Rows, targets: Array, groups: Groups) -> None:
+    def __init__(self, rows: Measurements, targets: Array, groups: Groups) -> None:
         n = len(rows)
         self.targets = targets
         self.count = int(groups.max()) + 1 if len(groups) else 0
@@ -157,10 +157,10 @@ class RungLikelihood:
         for group in range(self.count):
             part = rows.features[:, groups == group]
             self._squares[group] = squared_distances(part, part).ravel()
-        self._apart = np.abs(np.subtract.outer(rows.ways, rows.ways))
+        self._apart = np.abs(np.subtract.outer(rows.fidelities, rows.fidelities))
         self._same = np.equal.outer(rows.owners, rows.owners).astype(float)
-        self._early = np.outer(earliness(rows.ways), earliness(rows.ways))
-        self._mean = mean_covariance(rows.ways, rows.ways)
+        self._early = np.outer(earliness(rows.fidelities), earliness(rows.fidelities))
+        self._mean = mean_covariance(rows.fidelities, rows.fidelities)
         log_mean = LENGTHSCALE_LOG_MEAN + 0.5 * math.log(max(self.count, 1))
         spread = LENGTHSCALE_LOG_SD
         # The lengthscales' prior is a density of the values: in logarithms its mode moves.
@@ -230,7 +230,7 @@ class RungLikelihood:
         return float(value + 0.5 * (scaled**2).sum()), gradient + scaled / self._spread
 
 
-def fit_rungs(rows: Rows, targets: Array, groups: Groups) -> RungKernel:
+def fit_rungs(rows: Measurements, targets: Array, groups: Groups) -> RungKernel:
     """The most probable kernel given the data (MAP), by L-BFGS-B; a pure function of the data.
 
     Args:
@@ -248,7 +248,7 @@ def fit_rungs(rows: Rows, targets: Array, groups: Groups) -> RungKernel:
     return RungKernel(best[:count], best[count : 2 * count], *best[2 * count :].tolist())
 
 
-class _Part(NamedTuple):
+class _Component(NamedTuple):
     """A part of the kernel."""
 
     covariance: Covariance
@@ -268,17 +268,19 @@ class RungProcess:
         groups: (f,) group of each feature.
     """
 
-    def __init__(self, kernel: RungKernel, rows: Rows, targets: Array, groups: Groups) -> None:
+    def __init__(
+        self, kernel: RungKernel, rows: Measurements, targets: Array, groups: Groups
+    ) -> None:
         self.kernel = kernel
         self.rows = rows
         self.targets = targets
         self.groups = groups
         features = rows.features
-        self._parts = (
-            _Part(
+        self._components = (
+            _Component(
                 Covariance(features, kernel.lengthscales, groups, kernel.additive), 1.0, kernel.own
             ),
-            _Part(
+            _Component(
                 Covariance(features, kernel.early_lengthscales, groups),
                 kernel.early,
                 kernel.early_own,
@@ -290,7 +292,7 @@ class RungProcess:
         self._whiten: Array = lapack.dtrtri(factor, lower=1)[0]
         self._alpha: Array = self._whiten.T @ (self._whiten @ targets)
 
-    def predict(self, rows: Rows) -> tuple[Array, Array]:
+    def predict(self, rows: Measurements) -> tuple[Array, Array]:
         """Posterior mean and variance, (m,) each, of results without noise.
 
         Args:
@@ -299,58 +301,58 @@ class RungProcess:
                 the best look as if it were worth a draw in a lottery.
         """
         cross = self._covariance(rows)
-        return cross @ self._alpha, self._variance(cross, rows.ways, rows.owners >= 0)
+        return cross @ self._alpha, self._variance(cross, rows.fidelities, rows.owners >= 0)
 
-    def gradients(self, features: Array, way: float) -> tuple[Array, Array, Array, Array]:
+    def gradients(self, features: Array, fidelity: float) -> tuple[Array, Array, Array, Array]:
         """`predict` for new configurations, with the derivatives by the features.
 
         Args:
             features: (m, f).
-            way: Of all of them.
+            fidelity: Of all of them.
 
         Returns:
             Mean (m,), variance (m,), gradient of the mean (m, f), gradient of the variance (m, f).
         """
-        ways = np.full(len(features), way)
-        cross = mean_covariance(ways, self.rows.ways)
+        fidelities = np.full(len(features), fidelity)
+        cross = mean_covariance(fidelities, self.rows.fidelities)
         slopes: Array = np.zeros((*cross.shape, features.shape[1]))
-        for part, left in zip(self._parts, self._left(ways), strict=True):
+        for part, left in zip(self._components, self._left(fidelities), strict=True):
             shared, by_features = part.covariance.slopes(features)
             cross += part.variance * left * shared
             slopes += (part.variance * left)[:, :, None] * by_features
         white = cross @ self._whiten.T
         return (
             cross @ self._alpha,
-            self._variance(cross, ways, np.zeros(len(ways), dtype=bool)),
+            self._variance(cross, fidelities, np.zeros(len(fidelities), dtype=bool)),
             np.einsum("n,mnf->mf", self._alpha, slopes),
             np.einsum("mn,mnf->mf", -2 * white @ self._whiten, slopes),
         )
 
-    def believe(self, rows: Rows) -> RungProcess:
+    def believe(self, rows: Measurements) -> RungProcess:
         """The process as if each of these rows had come out just as is expected of it."""
         expected, _ = self.predict(rows)
         targets = np.concatenate([self.targets, expected])
         return RungProcess(self.kernel, self.rows.joined(rows), targets, self.groups)
 
-    def _covariance(self, rows: Rows) -> Array:
+    def _covariance(self, rows: Measurements) -> Array:
         """With the measured rows, without noise."""
         same = np.equal.outer(rows.owners, self.rows.owners)
-        covariance = mean_covariance(rows.ways, self.rows.ways)
-        for part, left in zip(self._parts, self._left(rows.ways), strict=True):
+        covariance = mean_covariance(rows.fidelities, self.rows.fidelities)
+        for part, left in zip(self._components, self._left(rows.fidelities), strict=True):
             shared = part.covariance.of(rows.features)
             covariance += (part.variance * shared + part.own * same) * left
         return covariance
 
-    def _left(self, ways: Array) -> tuple[Array, Array]:
+    def _left(self, fidelities: Array) -> tuple[Array, Array]:
         """(m, n) what is left of either part from these places to those measured."""
-        apart = np.abs(np.subtract.outer(ways, self.rows.ways))
-        early = np.outer(earliness(ways), earliness(self.rows.ways))
+        apart = np.abs(np.subtract.outer(fidelities, self.rows.fidelities))
+        early = np.outer(earliness(fidelities), earliness(self.rows.fidelities))
         return np.exp(-apart / self.kernel.memory), early
 
-    def _variance(self, cross: Array, ways: Array, own: NDArray[np.bool_]) -> Array:
+    def _variance(self, cross: Array, fidelities: Array, own: NDArray[np.bool_]) -> Array:
         white = cross @ self._whiten.T
-        lasting, early = self._parts
-        prior = LEVEL + DRIFT * ways + lasting.variance + lasting.own * own
-        prior += (early.variance + early.own * own) * earliness(ways) ** 2
+        lasting, early = self._components
+        prior = LEVEL + DRIFT * fidelities + lasting.variance + lasting.own * own
+        prior += (early.variance + early.own * own) * earliness(fidelities) ** 2
         known: Array = np.einsum("mn,mn->m", white, white)
         return np.asarray(np.maximum(prior - known, SMALLEST_VARIANCE))

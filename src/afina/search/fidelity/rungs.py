@@ -27,7 +27,7 @@ ALIKE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Segment:
     """One finished part of a training."""
 
     number: int
@@ -62,16 +62,16 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class RungHistory:
     """All finished parts of trainings; never changed."""
 
-    stages: tuple[Stage, ...] = ()
+    segments: tuple[Segment, ...] = ()
     """In the order in which they ended."""
 
     tried: Tried = NOTHING_TRIED
     """Keys of their configurations."""
 
-    def add(self, trial: Trial, space: Space, ends: Sequence[int]) -> Board:
+    def add(self, trial: Trial, space: Space, ends: Sequence[int]) -> RungHistory:
         """With one more finished trial.
 
         Args:
@@ -79,7 +79,7 @@ class Board:
             space: As known after it.
             ends: Epochs at the end of each rung.
         """
-        before = self._stage(trial.parent)
+        before = self._segment(trial.parent)
         planned = ends[-1] if trial.end_epoch is None else trial.end_epoch
         done = min(trial.start_epoch + len(trial.curve), planned) if trial.curve else planned
         # Where only every other epoch is validated, the last report comes before the end.
@@ -89,7 +89,7 @@ class Board:
         if loss is not None and before is not None and before.loss is not None:
             loss = min(loss, before.loss)
         known = self.curve_of(trial.parent)
-        stage = Stage(
+        segment = Segment(
             number=trial.number,
             root=trial.number if before is None else before.root,
             parent=trial.parent,
@@ -101,43 +101,43 @@ class Board:
             curve=(*known, *trial.curve) if len(known) == trial.start_epoch else trial.curve,
             whole=trial.status is Status.COMPLETED and not stopped,
         )
-        return Board((*self.stages, stage), self.tried.add(keys_of(trial, space)))
+        return RungHistory((*self.segments, segment), self.tried.add(keys_of(trial, space)))
 
-    def _stage(self, number: int | None) -> Stage | None:
+    def _segment(self, number: int | None) -> Segment | None:
         if number is None:
             return None
-        return next((s for s in reversed(self.stages) if s.number == number), None)
+        return next((s for s in reversed(self.segments) if s.number == number), None)
 
     def curve_of(self, number: int | None) -> tuple[float, ...]:
         """All that is known of the curve of a training at the end of a trial."""
-        stage = self._stage(number)
-        return () if stage is None else stage.curve
+        segment = self._segment(number)
+        return () if segment is None else segment.curve
 
-    def latest(self) -> list[Stage]:
+    def latest(self) -> list[Segment]:
         """The last part of each training, in the order in which the trainings first ended."""
-        last: dict[int, Stage] = {}
-        for stage in self.stages:
-            last[stage.root] = stage
+        last: dict[int, Segment] = {}
+        for segment in self.segments:
+            last[segment.root] = segment
         return list(last.values())
 
-    def paused(self, running: Sequence[Trial], top: int) -> list[Stage]:
+    def paused(self, running: Sequence[Trial], top: int) -> list[Segment]:
         """The trainings below rung `top` that can go on: not failed, not stopped, not running."""
         continued = {trial.parent for trial in running}
         return [
-            stage
-            for stage in self.latest()
-            if stage.whole and 0 <= stage.rung < top and stage.number not in continued
+            segment
+            for segment in self.latest()
+            if segment.whole and 0 <= segment.rung < top and segment.number not in continued
         ]
 
-    def twins(self) -> list[list[Stage]]:
+    def twins(self) -> list[list[Segment]]:
         """Trainings that were alike to the last digit, over all epochs that both have and two at
         least; the one that came farthest first, then the older ones. While nothing has happened
         yet all are alike, and it means nothing."""
         lowest = self.lowest_telling()
-        groups: dict[tuple[float, ...], list[Stage]] = {}
-        for stage in sorted(self.latest(), key=lambda stage: (-stage.epochs, stage.number)):
-            if len(stage.curve) >= ALIKE and tells(stage, lowest):
-                groups.setdefault(stage.curve[:ALIKE], []).append(stage)
+        groups: dict[tuple[float, ...], list[Segment]] = {}
+        for segment in sorted(self.latest(), key=lambda segment: (-segment.epochs, segment.number)):
+            if len(segment.curve) >= ALIKE and tells(segment, lowest):
+                groups.setdefault(segment.curve[:ALIKE], []).append(segment)
         found = []
         for group in groups.values():
             while len(group) > 1:
@@ -145,15 +145,15 @@ class Board:
                 alike = [s for s in rest if first.curve[: len(s.curve)] == s.curve]
                 if alike:
                     found.append([first, *alike])
-                group = [stage for stage in rest if stage not in alike]
+                group = [segment for segment in rest if segment not in alike]
         return found
 
     def lowest_telling(self) -> int:
         """The lowest rung whose results tell configurations apart, as far as is known."""
         losses: dict[int, dict[int, float]] = {}
-        for stage in self.stages:
-            if stage.whole and stage.loss is not None and math.isfinite(stage.loss):
-                losses.setdefault(stage.rung, {})[stage.root] = stage.loss
+        for segment in self.segments:
+            if segment.whole and segment.loss is not None and math.isfinite(segment.loss):
+                losses.setdefault(segment.rung, {})[segment.root] = segment.loss
         gains: dict[int, float] = {}
         for rung, here in losses.items():
             above = losses.get(rung + 1, {})
@@ -170,7 +170,7 @@ class Board:
 
     def best(self) -> float:
         """The lowest loss of all; infinite where there is none."""
-        return min((s.loss for s in self.stages if s.loss is not None), default=math.inf)
+        return min((s.loss for s in self.segments if s.loss is not None), default=math.inf)
 
 
 def _interval(curve: Sequence[float]) -> int:
@@ -179,12 +179,12 @@ def _interval(curve: Sequence[float]) -> int:
     return max((b - a for a, b in itertools.pairwise(reported)), default=1)
 
 
-EMPTY = Board()
+EMPTY = RungHistory()
 
 
-def by_loss(stage: Stage) -> tuple[float, int]:
+def by_loss(segment: Segment) -> tuple[float, int]:
     """Sorts the best first, and failed ones last."""
-    return math.inf if stage.loss is None else stage.loss, stage.number
+    return math.inf if segment.loss is None else segment.loss, segment.number
 
 
 def is_fresh(trial: Trial) -> bool:
@@ -192,27 +192,27 @@ def is_fresh(trial: Trial) -> bool:
     return trial.parent is None
 
 
-def fresh_count(board: Board, running: Sequence[Trial]) -> int:
+def fresh_count(history: RungHistory, running: Sequence[Trial]) -> int:
     """How many trainings have begun."""
-    return len({stage.root for stage in board.stages}) + sum(map(is_fresh, running))
+    return len({segment.root for segment in history.segments}) + sum(map(is_fresh, running))
 
 
-def enough(board: Board, trainings: int = MODEL_FROM) -> bool:
+def enough(history: RungHistory, trainings: int = MODEL_FROM) -> bool:
     """Whether a model can learn from the results: so many trainings begun, two results at least."""
-    results = sum(stage.loss is not None for stage in board.stages)
-    return fresh_count(board, ()) >= trainings and results >= 2
+    results = sum(segment.loss is not None for segment in history.segments)
+    return fresh_count(history, ()) >= trainings and results >= 2
 
 
-def tells(stage: Stage, lowest: int) -> bool:
+def tells(segment: Segment, lowest: int) -> bool:
     """Whether something is to be learnt from it where the rungs below `lowest` tell nothing but
     that a training has failed."""
-    return lowest == 0 or stage.rung >= lowest or stage.loss is None
+    return lowest == 0 or segment.rung >= lowest or segment.loss is None
 
 
-def reached_count(board: Board, running: Sequence[Trial], rung: int) -> int:
+def reached_count(history: RungHistory, running: Sequence[Trial], rung: int) -> int:
     """How many trainings have come to a rung, have failed on the way, or are about to reach it."""
-    roots = {stage.number: stage.root for stage in board.stages}
-    reached = {stage.root for stage in board.stages if tells(stage, rung)}
+    roots = {segment.number: segment.root for segment in history.segments}
+    reached = {segment.root for segment in history.segments if tells(segment, rung)}
     soon = [t for t in running if t.schedule is None or t.schedule.rung >= rung]
     parents = [t.number if t.parent is None else t.parent for t in soon]
     return len(reached | {roots.get(number, number) for number in parents})
@@ -224,14 +224,14 @@ def begun(values: dict[str, Value], ends: Sequence[int], rung: int = 0) -> Sugge
     return Suggestion(values=values, schedule=schedule)
 
 
-def resumed(stage: Stage, ends: Sequence[int], rung: int | None = None) -> Suggestion:
+def resumed(segment: Segment, ends: Sequence[int], rung: int | None = None) -> Suggestion:
     """A paused training, on to the end of a rung; None takes the next one."""
-    target = stage.rung + 1 if rung is None else rung
+    target = segment.rung + 1 if rung is None else rung
     schedule = Schedule(
         bracket=len(ends) - 1,
         rung=target,
-        start_epoch=stage.epochs,
+        start_epoch=segment.epochs,
         end_epoch=ends[target],
-        parent=stage.number,
+        parent=segment.number,
     )
-    return Suggestion(values=dict(stage.values), schedule=schedule)
+    return Suggestion(values=dict(segment.values), schedule=schedule)
