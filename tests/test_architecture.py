@@ -51,6 +51,15 @@ HEAVY = {
     "torch",
 }
 
+STILL_IN_CIRCLES = {
+    frozenset({"afina.advice.advise", "afina.advice.sentences"}),
+    frozenset({"afina.training.fused.engine", "afina.training.fused.loop"}),
+    frozenset({"afina.tuners.again", "afina.tuners.base_tuner"}),
+    frozenset({"afina.tuners.oracle", "afina.tuners.surroundings"}),
+    frozenset({"afina.tuners.tuner", "afina.tuners.winner"}),
+}
+"""Modules that still import each other; the list only gets shorter."""
+
 MOST_LINES = 600
 MOST_LINES_OF_A_FUNCTION = 60
 
@@ -80,19 +89,25 @@ def only_for_types(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
-def walk(node: ast.AST, *, late: bool) -> Iterator[ast.AST]:
-    """The nodes that run; with `late` those within functions too."""
+def walk(node: ast.AST, *, late: bool, types: bool = False) -> Iterator[ast.AST]:
+    """The nodes that run on import; with `late` those within functions too, and with `types` those
+    that only type checkers see."""
     for child in ast.iter_child_nodes(node):
         within_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        if only_for_types(child) or (within_function and not late):
+        if (only_for_types(child) and not types) or (within_function and not late):
             continue
         yield child
-        yield from walk(child, late=late)
+        yield from walk(child, late=late, types=types)
 
 
-def imports(file: Path, *, late: bool) -> Iterator[str]:
-    """Modules of afina, `afina.room.file` or `afina.room.name`, that a file imports."""
-    for node in walk(parsed(file), late=late):
+def imports(file: Path, *, types: bool = False) -> Iterator[str]:
+    """Modules of afina, `afina.room.file` or `afina.room.name`, that a file imports, also late.
+
+    Args:
+        file: The file.
+        types: Whether imports for type checkers count.
+    """
+    for node in walk(parsed(file), late=True, types=types):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "afina")
         elif isinstance(node, ast.ImportFrom):
@@ -103,7 +118,7 @@ def imports(file: Path, *, late: bool) -> Iterator[str]:
 
 def rooms_imported_by(file: Path) -> set[str]:
     rooms = set()
-    for module in imports(file, late=True):
+    for module in imports(file, types=True):
         room = [*module.split("."), PACKAGE][1]
         if room != "__version__":
             rooms.add(room if room in FLOOR else PACKAGE)
@@ -122,25 +137,38 @@ def test_a_room_imports_only_from_lower_floors(file: Path) -> None:
     assert not higher, f"{room} must not know {higher}: what they share belongs on a lower floor"
 
 
+def reached_from(graph: dict[str, set[str]], start: str) -> set[str]:
+    """All modules that a module needs, directly or through others."""
+    found: set[str] = set()
+    todo = [start]
+    while todo:
+        new = graph[todo.pop()] - found
+        found |= new
+        todo += new
+    return found
+
+
 def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports within functions and imports for type checkers count: they only hide a circle."""
     file_of = {module_of(file): file for file in FILES}
 
     def targets(file: Path) -> set[str]:
         # `from afina.room import name` is a module of that name if there is one, else the room.
         found = set()
-        for module in imports(file, late=False):
+        for module in imports(file, types=True):
             found.add(module if module in file_of else module.rpartition(".")[0])
         return (found & set(file_of)) - {module_of(file)}
 
     graph = {module: targets(file) for module, file in file_of.items()}
     # The package's own names are loaded on demand, so importing it loads nothing else.
     graph["afina"] = set()
-    while True:
-        leaves = {module for module, needs in graph.items() if not needs}
-        if not leaves:
-            break
-        graph = {m: needs - leaves for m, needs in graph.items() if m not in leaves}
-    assert not graph, f"these import each other, or import such: {graph}"
+    reached = {module: reached_from(graph, module) for module in graph}
+    circles = {
+        frozenset({module, *(other for other in needs if module in reached[other])})
+        for module, needs in reached.items()
+        if module in needs
+    }
+    assert circles == STILL_IN_CIRCLES, "these import each other, or are listed but no longer do"
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)
