@@ -13,24 +13,30 @@
     ├── SearchFailedError (RuntimeError)    too many trials failed in a row
     ├── LostWorkerError (RuntimeError)      the process that ran a trial died
     ├── RemoteError (RuntimeError)          what a worker process raised cannot travel; its text can
-    ├── FailedTrialError                    raise it in a trial: the trial failed, do not retry it
-    │   ├── OversizedModelError             the model has more parameters than allowed
+    ├── FailedTrialError          *         raise it in a trial: the trial failed
+    │   ├── OversizedModelError   *         the model has more parameters than allowed
     │   └── DivergedError                   the loss or the objective is no number any more
-    └── FatalError                          raise it in a trial: the whole search must stop
+    └── FatalError                *         raise it in a trial: the whole search must stop
         ├── FatalValueError (ValueError)
         ├── FatalTypeError (TypeError)
         └── FatalRuntimeError (RuntimeError)
 
+A trial that raises an error with a star (`retried` is False) is not run again. One that raises any
+other error, of Afina or not, is run again as long as it has retries left.
 A failed trial is no exception of the search: it is a result with a reason.
 """
 
 from __future__ import annotations
 
 from numbers import Integral
+from typing import ClassVar
 
 
 class AfinaError(Exception):
     """Catch this to catch everything that Afina raises on purpose."""
+
+    retried: ClassVar[bool] = True
+    """Whether a trial that raises it is run again, as long as it has retries left."""
 
 
 class SpaceError(AfinaError, ValueError):
@@ -84,6 +90,8 @@ class RemoteError(AfinaError, RuntimeError):
 class FailedTrialError(AfinaError):
     """Raise it inside a trial to say: this trial failed, and a retry would not help."""
 
+    retried = False
+
 
 class OversizedModelError(FailedTrialError):
     """The model has more trainable parameters than `max_model_size` allows."""
@@ -92,9 +100,13 @@ class OversizedModelError(FailedTrialError):
 class DivergedError(FailedTrialError):
     """The loss or the objective became NaN or infinite: training on would be for nothing."""
 
+    retried = True  # other random draws may do better
+
 
 class FatalError(AfinaError):
     """Raise it inside a trial to stop the whole search."""
+
+    retried = False
 
 
 class FatalValueError(FatalError, ValueError):

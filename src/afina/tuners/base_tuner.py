@@ -11,8 +11,6 @@ from typing import Any
 
 from afina.errors import (
     ArgumentError,
-    DivergedError,
-    FailedTrialError,
     FatalError,
     FatalTypeError,
     StoreError,
@@ -32,9 +30,8 @@ from afina.space import HyperParameters
 from afina.store import delete_project, open_store
 from afina.study import discover
 from afina.training.compile_cache import compile_cache
-from afina.training.failures import classify_failure, failure_message
 from afina.training.memory import cheap_collections
-from afina.trials import Decision, Failure, Status
+from afina.trials import Decision, Status, failure_of, is_retried
 from afina.tuners import again
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
 from afina.tuners.oracle import Oracle
@@ -136,7 +133,6 @@ class BaseTuner:
             FatalError: A trial raised it.
         """
         self._searched = (fit_args, dict(fit_kwargs))
-        self._searched = (fit_args, dict(fit_kwargs))
         verbose = fit_kwargs.get("verbose", "auto")
         self.oracle.verbose = verbose
         if verbose == "auto":
@@ -192,10 +188,9 @@ class BaseTuner:
         except (FatalError, StoreError):
             raise
         except Exception as error:
-            trial.message = failure_message(error)
-            trial.failure = Failure(classify_failure(error), trial.message)
-            hopeless = isinstance(error, FailedTrialError) and not isinstance(error, DivergedError)
-            trial.status = TrialStatus.FAILED if hopeless else TrialStatus.INVALID
+            trial.failure = failure_of(error)
+            trial.message = trial.failure.message
+            trial.status = TrialStatus.INVALID if is_retried(error) else TrialStatus.FAILED
 
     def _run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
         result = self.run_trial(trial, *args, **kwargs)

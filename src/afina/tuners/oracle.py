@@ -14,12 +14,11 @@ from afina.store import MemoryStore, TrialStore, open_store, row_to_trial, trial
 from afina.study import Budget, Ledger, choose_seed
 from afina.trials import (
     Decision,
-    Failure,
-    FailureKind,
     MultiObjective,
     Report,
     Status,
     create_objective,
+    failure_of,
 )
 from afina.trials import Trial as StoredTrial
 from afina.tuners.face_trials import add_step, metrics_at_best, refresh, track
@@ -331,7 +330,7 @@ class Oracle:
             )
         else:
             why = trial.message or f"The trial ended with status {trial.status}."
-            failure = trial.failure or Failure(FailureKind.ERROR, why)
+            failure = trial.failure or failure_of(why)
             retry = trial.status == TrialStatus.INVALID
             ended = self.study.fail(stored, failure, retry=retry, hp=hp, notes=trial.notes)
         self._with_curves.discard(trial.trial_id)
