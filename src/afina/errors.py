@@ -5,6 +5,7 @@
     │   └── SpaceTypeError (TypeError)      ... because it is of the wrong kind
     ├── ObjectiveError (ValueError)         an objective is wrong, or no metric bears its name
     ├── ArgumentError (ValueError)          an argument of a tuner, study or algorithm is wrong
+    │   └── NoTrialError (IndexError)       no trial has completed, so that there is no best one
     ├── DataError (ValueError)              the data given to a search cannot be used
     ├── StoreError (RuntimeError)           trials cannot be kept or read
     │   ├── ProjectMismatchError            the project was made by another search
@@ -53,6 +54,10 @@ class ObjectiveError(AfinaError, ValueError):
 
 class ArgumentError(AfinaError, ValueError):
     """An argument of a tuner, a study or an algorithm is wrong."""
+
+
+class NoTrialError(ArgumentError, IndexError):
+    """No trial has completed, or not so many: there is no such best one."""
 
 
 class DataError(AfinaError, ValueError):

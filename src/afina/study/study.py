@@ -9,7 +9,7 @@ from typing import Any
 
 from afina.advice import Advice, advice
 from afina.advice.resize import Limits
-from afina.errors import ArgumentError, FatalError, ObjectiveError, wrong
+from afina.errors import ArgumentError, FatalError, NoTrialError, ObjectiveError, wrong
 from afina.search import Algorithm, Auto, Done, ParetoSearch, StartFrom
 from afina.search.base import check_algorithm
 from afina.search.start import check_points
@@ -24,11 +24,11 @@ from afina.study.seeds import choose_seed
 from afina.trials import (
     MultiObjective,
     Objective,
-    Status,
     Trial,
     create_objective,
     failure_of,
     is_retried,
+    why_no_best,
 )
 
 Builder = Callable[[HyperParameters], Any]
@@ -233,14 +233,11 @@ class Study(Ledger):
         """The completed trial with the best score.
 
         Raises:
-            ArgumentError: No trial has been completed.
+            NoTrialError: No trial has been completed; the message says why the trials failed.
         """
         best = self.best_trials(1)
         if not best:
-            failed = sum(trial.status is Status.FAILED for trial in self._trials.values())
-            raise ArgumentError(
-                f"best_trial: needs a completed trial, but got none ({failed} have failed)."
-            )
+            raise NoTrialError(f"best_trial: {why_no_best(self._trials.values())}")
         return best[0]
 
 

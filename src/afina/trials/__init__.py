@@ -18,6 +18,12 @@ from afina.trials.objective import (
     create_objective,
     infer_metric_direction,
 )
+from afina.trials.reasons import (
+    reasons_in_words,
+    reasons_of,
+    why_no_best,
+    why_none_completed,
+)
 from afina.trials.stream import stream_of
 from afina.trials.trial import Decision, Report, Schedule, Status, Trial
 
@@ -41,5 +47,9 @@ __all__ = [
     "first_line",
     "infer_metric_direction",
     "is_retried",
+    "reasons_in_words",
+    "reasons_of",
     "stream_of",
+    "why_no_best",
+    "why_none_completed",
 ]

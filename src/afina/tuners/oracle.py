@@ -21,6 +21,7 @@ from afina.trials import (
     failure_of,
 )
 from afina.trials import Trial as StoredTrial
+from afina.tuners.best_first import best_first
 from afina.tuners.face_trials import add_step, metrics_at_best, refresh, track
 from afina.tuners.locking import synchronized
 from afina.tuners.oracle_arguments import check_arguments
@@ -394,12 +395,14 @@ class Oracle:
         for trial in found:
             if not trial.history:
                 trial.history = self.study_history(int(trial.trial_id))
-        return found
+        return best_first(found, num_trials, "get_best_trials", self.study.trials.values())
 
     def get_completed_trials(self, num_trials: int = 1) -> list[Trial]:
         """The completed trials, best first; fewer where there are not so many."""
         found = self.get_best_trials(num_trials)
-        return [trial for trial in found if trial.status == TrialStatus.COMPLETED]
+        completed = [trial for trial in found if trial.status == TrialStatus.COMPLETED]
+        stored = self.study.trials.values()
+        return best_first(completed, num_trials, "get_completed_trials", stored)
 
     def remaining_trials(self) -> int | None:
         """How many trials are left to begin; None without `max_trials`."""
