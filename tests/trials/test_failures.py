@@ -110,6 +110,12 @@ def test_any_exception_becomes_a_bounded_text_that_every_file_and_terminal_takes
     assert isinstance(is_retried(error), bool)
 
 
+def test_of_a_deep_recursion_the_error_is_the_headline() -> None:
+    failure = failure_of(BROKEN["deep recursion"]())
+    assert failure.headline.startswith("RecursionError: maximum recursion depth exceeded")
+    assert "characters left out" in failure.message
+
+
 def test_the_last_errors_of_a_chain_are_told_and_the_very_first() -> None:
     message = failure_message(chain(2000))
     assert "ValueError: the root of it" in message

@@ -282,7 +282,7 @@ def _single(error: BaseException, limit: int) -> str:
     room = limit * 2 // 3 if frames else limit
     line = _clipped(_line(error), room // 2 if notes else room)
     told = _clipped("\n".join([line, *notes]), room - 1) + "\n"
-    return _clipped(frames, limit - len(told)) + told
+    return _clipped_lines(frames, limit - len(told)) + told
 
 
 def _line(error: BaseException) -> str:
@@ -405,3 +405,13 @@ def _clipped(text: str, limit: int) -> str:
         return text[: max(limit, 0)]
     left = len(text) - 2 * half
     return f"{text[:half]}\n... ({left} characters left out) ...\n{text[-half:]}"
+
+
+def _clipped_lines(text: str, limit: int) -> str:
+    """Whole lines of a text, its first and its last."""
+    if len(text) <= limit:
+        return text
+    half = max((limit - _MARKER) // 2, 0)
+    head, tail = text[:half].rpartition("\n")[0], text[len(text) - half :].partition("\n")[2]
+    left = len(text) - len(head) - len(tail)
+    return f"{head}\n... ({left} characters left out) ...\n{tail}"

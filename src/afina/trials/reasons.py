@@ -54,20 +54,18 @@ def why_none_completed(failures: Sequence[Failure], *, unfinished: int = 0) -> s
 
     Example:
         >>> why_none_completed([])
-        'No trial has been run yet. Call search first.'
+        'No trial has been run yet. Search first.'
     """
     if failures:
-        these = f"all {len(failures)} trials that ended have failed"
-        if len(failures) == 1:
-            these = "the only trial that ended has failed"
+        failed = "1 has failed" if len(failures) == 1 else f"{len(failures)} have failed"
         return (
-            f"No trial has completed: {these}.\n{reasons_in_words(failures)}\n"
+            f"No trial has completed: {failed}.\n{reasons_in_words(failures)}\n"
             "Mend the cause and search again. Failed trials count towards max_trials: raise it, or "
             "begin anew with overwrite=True."
         )
     if unfinished:
         return f"No trial has completed: {unfinished} still to end. Search on."
-    return "No trial has been run yet. Call search first."
+    return "No trial has been run yet. Search first."
 
 
 def why_no_best(trials: Iterable[Trial]) -> str:

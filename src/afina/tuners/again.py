@@ -97,14 +97,14 @@ def search_again(
         ArgumentError: There is nothing to train with.
         NoTrialError: There is no completed trial to learn from.
     """
-    trials = tuner.oracle.study.trials.values()
-    if advice is None and not any(trial.status is Status.COMPLETED for trial in trials):
-        raise NoTrialError(f"search_again: {why_no_best(trials)}")
-    found = tuner.advice() if advice is None else advice
     args, kwargs = tuner._searched
     if not fit_args and not kwargs and not fit_kwargs and not args:
         rule = "needs the data, as search does, where this tuner has not searched itself"
         raise ArgumentError(wrong("search_again", rule, "none"))
+    trials = tuner.oracle.study.trials.values()
+    if advice is None and not any(trial.status is Status.COMPLETED for trial in trials):
+        raise NoTrialError(f"search_again: {why_no_best(trials)}")
+    found = tuner.advice() if advice is None else advice
     again = copy.copy(tuner)
     again._forget_search()
     again.project_name = project_name or f"{tuner.project_name}-again"

@@ -149,7 +149,7 @@ class BaseTuner:
             self._show(SearchEnded(self.oracle.stop_reason, self._best_score()))
             if self.oracle.study.ended and self._best_score() is None:
                 ran = len(self.oracle.study.ended) > before
-                left = "" if ran else f"Nothing was left to run ({self.oracle.stop_reason}). "
+                left = "" if ran else f"nothing was left to run ({self.oracle.stop_reason}). "
                 why = why_no_best(self.oracle.study.trials.values())
                 warnings.warn(f"search: {left}{why}", stacklevel=2)
         finally:
