@@ -5,6 +5,7 @@
     │   └── SpaceTypeError (TypeError)      ... because it is of the wrong kind
     ├── ObjectiveError (ValueError)         an objective is wrong, or no metric bears its name
     ├── ArgumentError (ValueError)          an argument of a tuner, study or algorithm is wrong
+    │   └── NoTrialError (IndexError)       no trial has completed, so that there is no best one
     ├── DataError (ValueError)              the data given to a search cannot be used
     ├── StoreError (RuntimeError)           trials cannot be kept or read
     │   ├── ProjectMismatchError            the project was made by another search
@@ -13,24 +14,30 @@
     ├── SearchFailedError (RuntimeError)    too many trials failed in a row
     ├── LostWorkerError (RuntimeError)      the process that ran a trial died
     ├── RemoteError (RuntimeError)          what a worker process raised cannot travel; its text can
-    ├── FailedTrialError                    raise it in a trial: the trial failed, do not retry it
-    │   ├── OversizedModelError             the model has more parameters than allowed
+    ├── FailedTrialError          *         raise it in a trial: the trial failed
+    │   ├── OversizedModelError   *         the model has more parameters than allowed
     │   └── DivergedError                   the loss or the objective is no number any more
-    └── FatalError                          raise it in a trial: the whole search must stop
+    └── FatalError                *         raise it in a trial: the whole search must stop
         ├── FatalValueError (ValueError)
         ├── FatalTypeError (TypeError)
         └── FatalRuntimeError (RuntimeError)
 
+A trial that raises an error with a star (`retried` is False) is not run again. One that raises any
+other error, of Afina or not, is run again as long as it has retries left.
 A failed trial is no exception of the search: it is a result with a reason.
 """
 
 from __future__ import annotations
 
 from numbers import Integral
+from typing import ClassVar
 
 
 class AfinaError(Exception):
     """Catch this to catch everything that Afina raises on purpose."""
+
+    retried: ClassVar[bool] = True
+    """Whether a trial that raises it is run again, as long as it has retries left."""
 
 
 class SpaceError(AfinaError, ValueError):
@@ -47,6 +54,10 @@ class ObjectiveError(AfinaError, ValueError):
 
 class ArgumentError(AfinaError, ValueError):
     """An argument of a tuner, a study or an algorithm is wrong."""
+
+
+class NoTrialError(ArgumentError, IndexError):
+    """No trial has completed, or not so many: there is no such best one."""
 
 
 class DataError(AfinaError, ValueError):
@@ -84,6 +95,8 @@ class RemoteError(AfinaError, RuntimeError):
 class FailedTrialError(AfinaError):
     """Raise it inside a trial to say: this trial failed, and a retry would not help."""
 
+    retried = False
+
 
 class OversizedModelError(FailedTrialError):
     """The model has more trainable parameters than `max_model_size` allows."""
@@ -92,9 +105,13 @@ class OversizedModelError(FailedTrialError):
 class DivergedError(FailedTrialError):
     """The loss or the objective became NaN or infinite: training on would be for nothing."""
 
+    retried = True  # other random draws may do better
+
 
 class FatalError(AfinaError):
     """Raise it inside a trial to stop the whole search."""
+
+    retried = False
 
 
 class FatalValueError(FatalError, ValueError):

@@ -45,6 +45,7 @@ def test_a_trial_that_raises_fails_and_the_search_goes_on(project: dict[str, Any
     assert len(tuner.get_best_hyperparameters(2)) == 2
 
 
+@pytest.mark.filterwarnings("ignore:search. No trial has completed:UserWarning")
 def test_a_trial_is_retried_as_often_as_allowed(project: dict[str, Any]) -> None:
     tuner = failing(ERROR, ERROR, 3.0)(max_trials=1, max_retries_per_trial=2, **project)
     tuner.search(verbose=0)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from afina.errors import StoreError, wrong
-from afina.trials import Failure, FailureKind
+from afina.trials import Failure, FailureKind, Status, why_none_completed
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -24,9 +24,13 @@ def best(folder: Path, count: int, as_json: bool) -> None:
 
     FOLDER is a tuner's `directory/project_name`. The search may be running meanwhile.
     """
-    found = [trial for trial in _read(folder) if trial["loss"] is not None]
+    known = _read(folder)
+    found = [trial for trial in known if trial["loss"] is not None]
     found.sort(key=lambda trial: (trial["loss"], trial["number"]))
-    _print(found[:count], as_json)
+    if not found and not as_json:
+        click.echo(_why_none(known))
+    else:
+        _print(found[:count], as_json)
 
 
 @click.command()
@@ -67,6 +71,12 @@ def _read(folder: Path) -> list[dict[str, Any]]:
         ]
     finally:
         store.close()
+
+
+def _why_none(trials: Sequence[Mapping[str, Any]]) -> str:
+    failed = [trial["failure"] for trial in trials if trial["status"] == Status.FAILED.value]
+    failures = [Failure(FailureKind.ERROR, told or "") for told in failed]
+    return why_none_completed(failures, unfinished=len(trials) - len(failed))
 
 
 def _advice(folder: Path) -> str:

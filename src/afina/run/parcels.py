@@ -8,21 +8,30 @@ import inspect
 import io
 import pickle
 import struct
-import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import cloudpickle
 
+from afina import errors
 from afina.errors import ArgumentError, RemoteError
 from afina.run.arrays import SharedArrays, mapped
+from afina.trials import add_note, failure_of
 
 Frame = tuple["Kind", bytes]
 StandIns = Sequence[tuple[object, object]]
 """Pairs: wherever the first is met, by identity, the second travels in its place."""
 
 _HEAD = struct.Struct(">cQ")  # the kind, and how many bytes follow
+LARGEST_ERROR = 2**20
+"""Bytes of an exception that travels as it is; of a larger one only the text does."""
+
+_OURS = [
+    (kind, name)
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, errors.AfinaError)
+]
 _DEEPEST = 50  # steps into a value to find what cannot travel
 
 
@@ -143,29 +152,53 @@ def unpack(body: bytes) -> Any:
 
 
 def pack_error(error: BaseException) -> bytes:
-    """An exception with its traceback as text; by its text alone where it cannot travel."""
-    text = "".join(traceback.format_exception(error)).rstrip()
-    try:
-        whole = pack(error)
-        unpack(whole)  # many exceptions can be packed and not unpacked
-    except Exception:
-        whole = None
-    return pack((whole, f"{type(error).__name__}: {error}", text))
+    """An exception with its traceback as text; by its text alone where it cannot travel.
+
+    It never raises, whatever the exception is.
+    """
+    failure = failure_of(error)
+    names = [name for each in type(error).__mro__ for kind, name in _OURS if each is kind]
+    nearest = names[0] if names else RemoteError.__name__
+    return pack((_travelling(error), nearest, failure.headline, failure.message.rstrip()))
 
 
 def unpack_error(body: bytes) -> BaseException:
-    """The exception that `pack_error` packed, the traceback of its own process as a note."""
-    whole, line, text = unpack(body)
-    error: BaseException | None = None
-    if whole is not None:
-        try:
-            error = unpack(whole)
-        except Exception:
-            error = None
+    """The exception that `pack_error` packed, the traceback of its own process as a note.
+
+    One that cannot travel becomes the nearest of Afina's errors that it is, so that a `FatalError`
+    still ends the search; and a `RemoteError` if it is none of these.
+    """
+    whole, nearest, line, text = unpack(body)
+    error = _arrived(whole)
     if error is None:
-        return RemoteError(f"{line}\n\n{text}")
-    error.add_note(f"\nIn the worker process:\n{text}")
+        ours: BaseException = getattr(errors, nearest)(f"{line}\n\n{text}")
+        return ours
+    add_note(error, f"\nIn the worker process:\n{text}")
     return error
+
+
+def _travelling(error: BaseException) -> bytes | None:
+    """The exception as bytes; None where these would be too many, or would not become it again."""
+    try:
+        whole = pack(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # whatever its `__reduce__` raises
+        return None
+    # Many exceptions can be packed and not unpacked.
+    return whole if len(whole) <= LARGEST_ERROR and _arrived(whole) is not None else None
+
+
+def _arrived(whole: bytes | None) -> BaseException | None:
+    if whole is None:
+        return None
+    try:
+        error = unpack(whole)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return None
+    return error if isinstance(error, BaseException) else None
 
 
 # -- what cannot travel ---------------------------------------------------------------------------
@@ -199,7 +232,7 @@ def _why_not(value: Any, packed: Callable[[Any], bytes]) -> str | None:
     try:
         packed(value)
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        return failure_of(error).headline
     return None
 
 

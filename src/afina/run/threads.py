@@ -10,7 +10,6 @@ import contextvars
 import math
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any, Generic, TypeVar
 from afina.errors import check_whole
 from afina.run.base import Signal
 from afina.run.serial import Serial
+from afina.trials import add_note, failure_message, first_line
 
 Job = TypeVar("Job")
 
@@ -222,10 +222,10 @@ class _Shift(Generic[Job]):
             return
         first, *others = self._errors
         for other in others:
-            if (type(other), str(other)) == (type(first), str(first)):
+            if type(other) is type(first) and first_line(other) == first_line(first):
                 continue  # one cause, met by each
-            text = "".join(traceback.format_exception(other)).rstrip()
-            first.add_note(f"\nAnother worker failed, too:\n{text}")
+            text = failure_message(other).rstrip()
+            add_note(first, f"\nAnother worker failed, too:\n{text}")
         raise first
 
 

@@ -34,6 +34,7 @@ from afina.trials import (
     Report,
     Status,
     Trial,
+    reasons_in_words,
     stream_of,
 )
 
@@ -396,12 +397,14 @@ class Ledger:
         """
         if self._failed_in_a_row < self.max_consecutive_failed:
             return
-        last = self._trials[self._ended[-1]].failure
+        last = [self._trials[number].failure for number in self._ended[-self._failed_in_a_row :]]
+        failures = [failure for failure in last if failure is not None]
         raise SearchFailedError(
             f"Number of consecutive failures exceeded the limit of {self.max_consecutive_failed}: "
             "mend the cause and search again. The trials made so far are kept, and those that "
             "failed count towards max_trials: raise it, or begin anew with overwrite=True. The "
-            "last failure:\n" + (last.message if last else "")
+            f"reasons:\n{reasons_in_words(failures)}\n\nThe last failure:\n"
+            + (failures[-1].message if failures else "")
         )
 
     def add_space(self, hp: HyperParameters) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from afina.advice import Advice, advice
 from afina.advice.resize import Limits
-from afina.errors import ArgumentError, FatalError, ObjectiveError, wrong
+from afina.errors import ArgumentError, FatalError, NoTrialError, ObjectiveError, wrong
 from afina.search import Algorithm, Auto, Done, ParetoSearch, StartFrom
 from afina.search.base import check_algorithm
 from afina.search.wrappers import check_points
@@ -23,13 +22,13 @@ from afina.study.given import read_metrics, read_number
 from afina.study.ledger import Ledger
 from afina.study.seeds import choose_seed
 from afina.trials import (
-    Failure,
-    FailureKind,
     MultiObjective,
     Objective,
-    Status,
     Trial,
     create_objective,
+    failure_of,
+    is_retried,
+    why_no_best,
 )
 
 Builder = Callable[[HyperParameters], Any]
@@ -147,8 +146,7 @@ class Study(Ledger):
             FatalError: That is what the builder has raised.
             SearchFailedError: As `check_failures`.
         """
-        failure = Failure(FailureKind.ERROR, "".join(traceback.format_exception(error)))
-        self.fail(trial, failure, retry=False, hp=hp)
+        self.fail(trial, failure_of(error), retry=False, hp=hp)
         if isinstance(error, FatalError):
             raise error
         self.check_failures()
@@ -167,7 +165,8 @@ class Study(Ledger):
             trial: As `ask` handed it out.
             metrics: The objective and whatever else you like to keep, or the objective alone as a
                 number. None takes the best of the epochs that were reported.
-            failed: Why there is no score, in place of `metrics`.
+            failed: Why there is no score, in place of `metrics`: a text, or the exception, of which
+                the kind and a short traceback are kept.
             notes: Facts to keep for people.
 
         Returns:
@@ -181,8 +180,8 @@ class Study(Ledger):
             now = self.open_trial("tell", trial)
             hp = self._built.get(trial.number)
             if failed is not None:
-                failure = Failure(FailureKind.ERROR, str(failed) or repr(failed))
-                told = self.fail(now, failure, hp=hp, notes=notes)
+                retry = not isinstance(failed, BaseException) or is_retried(failed)
+                told = self.fail(now, failure_of(failed), retry=retry, hp=hp, notes=notes)
             else:
                 step, numbers = self._result(now, metrics)
                 told = self.complete(now, numbers, best_step=step, hp=hp, notes=notes)
@@ -234,14 +233,11 @@ class Study(Ledger):
         """The completed trial with the best score.
 
         Raises:
-            ArgumentError: No trial has been completed.
+            NoTrialError: No trial has been completed; the message says why the trials failed.
         """
         best = self.best_trials(1)
         if not best:
-            failed = sum(trial.status is Status.FAILED for trial in self._trials.values())
-            raise ArgumentError(
-                f"best_trial: needs a completed trial, but got none ({failed} have failed)."
-            )
+            raise NoTrialError(f"best_trial: {why_no_best(self._trials.values())}")
         return best[0]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from afina.search import Algorithm, Done, Situation, Suggestion, Wait
 from afina.space import Boolean, Choice, Float, HyperParameter, Int, Parent, Space, Value, serialize
-from afina.trials import Failure, FailureKind, Status, Trial
+from afina.trials import Failure, FailureKind, Status, Trial, failure_of
 
 Loss = Callable[[Mapping[str, Value]], float]
 """Values to a number, lower is better. NaN, infinity or an exception fail the trial."""
@@ -130,7 +130,7 @@ def _train(trial: Trial, loss: Loss) -> Trial:
     try:
         score = float(loss(trial.values))
     except Exception as error:
-        return replace(trial, status=Status.FAILED, failure=Failure(FailureKind.ERROR, repr(error)))
+        return replace(trial, status=Status.FAILED, failure=failure_of(error))
     if not math.isfinite(score):
         failure = Failure(FailureKind.NOT_A_NUMBER, f"the loss is {score}")
         return replace(trial, status=Status.FAILED, failure=failure)

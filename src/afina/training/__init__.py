@@ -16,7 +16,6 @@ from afina.training.choice import Account, Mode, Trainer, building, why_not_fuse
 from afina.training.compile_cache import compile_cache
 from afina.training.copying import copy_callbacks
 from afina.training.data import check_data
-from afina.training.failures import classify_failure, failure_message
 from afina.training.fit import Fit, plain_fit, run_execution, watch_execution
 from afina.training.fused import Engine
 from afina.training.guards import DivergenceGuard, ObjectiveGuard, missing_objective, scalars
@@ -60,8 +59,6 @@ __all__ = [
     "load_state",
     "remove_checkpoint",
     "prune_checkpoints",
-    "classify_failure",
-    "failure_message",
     "check_data",
     "trial_seed",
     "seeded",

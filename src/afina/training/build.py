@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from afina.errors import FatalTypeError, FatalValueError, OversizedModelError, wrong
+from afina.trials import failure_of
 
 
 def build_model(
@@ -130,7 +131,7 @@ def renewed(part: Any) -> Any:
             wrong(
                 type(part).__name__,
                 "must be re-creatable by from_config(get_config())",
-                f"{type(error).__name__}: {error}",
+                failure_of(error).headline,
                 "Give the class a get_config(), or compile the model in build(hp).",
             )
         ) from error

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from afina.errors import FatalValueError, wrong
+from afina.trials import failure_of
 
 
 def copy_callbacks(callbacks: Any) -> list[Any]:
@@ -41,7 +42,7 @@ def _copy(callback: Any, memo: dict[int, Any]) -> Any:
             wrong(
                 f"callback {type(callback).__name__}",
                 "must be copyable, as each training gets a copy",
-                f"{type(error).__name__}: {error}",
+                failure_of(error).headline,
                 "Open what cannot be copied in its on_train_begin, or give it a __deepcopy__.",
             )
         ) from error

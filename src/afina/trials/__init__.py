@@ -1,5 +1,15 @@
 """What was tried, and what came of it: frozen values."""
 
+from afina.trials.failures import (
+    Failure,
+    FailureKind,
+    add_note,
+    classify_failure,
+    failure_message,
+    failure_of,
+    first_line,
+    is_retried,
+)
 from afina.trials.objective import (
     DefaultObjective,
     Direction,
@@ -8,8 +18,14 @@ from afina.trials.objective import (
     create_objective,
     infer_metric_direction,
 )
+from afina.trials.reasons import (
+    reasons_in_words,
+    reasons_of,
+    why_no_best,
+    why_none_completed,
+)
 from afina.trials.stream import stream_of
-from afina.trials.trial import Decision, Failure, FailureKind, Report, Schedule, Status, Trial
+from afina.trials.trial import Decision, Report, Schedule, Status, Trial
 
 __all__ = [
     "Decision",
@@ -23,7 +39,17 @@ __all__ = [
     "Schedule",
     "Status",
     "Trial",
+    "add_note",
+    "classify_failure",
     "create_objective",
+    "failure_message",
+    "failure_of",
+    "first_line",
     "infer_metric_direction",
+    "is_retried",
+    "reasons_in_words",
+    "reasons_of",
     "stream_of",
+    "why_no_best",
+    "why_none_completed",
 ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from afina.space import Value
+from afina.trials.failures import Failure
 
 
 class Status(enum.Enum):
@@ -39,54 +40,6 @@ class Decision(enum.Enum):
 
     STOP = "stop"
     """End the trial here; it keeps the score that it has."""
-
-
-class FailureKind(enum.Enum):
-    """Why a trial failed. The values are what a store keeps."""
-
-    ERROR = "error"
-    """The user's code raised."""
-
-    NOT_A_NUMBER = "not-a-number"
-    """The loss or the objective became NaN or infinite."""
-
-    OUT_OF_MEMORY = "out-of-memory"
-    """The machine or the device had no memory left."""
-
-    OVERSIZED = "oversized"
-    """The model has more parameters than `max_model_size`."""
-
-    TIMEOUT = "timeout"
-    """It ran longer than it was allowed to."""
-
-    LOST_WORKER = "lost-worker"
-    """The process that trained it died."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """The reason why a trial has no score."""
-
-    kind: FailureKind
-
-    message: str
-    """For people: the traceback, or a sentence."""
-
-    @property
-    def headline(self) -> str:
-        """The one line that says most: of a traceback the first of the error itself.
-
-        Example:
-            >>> text = "Traceback ...\\n  File 'a.py', line 1\\nValueError: no\\nfor many reasons"
-            >>> Failure(FailureKind.ERROR, text).headline
-            'ValueError: no'
-        """
-        lines = [line.rstrip() for line in self.message.splitlines() if line.strip()]
-        begins = [at for at, line in enumerate(lines) if line.startswith("Traceback")]
-        for line in lines[begins[-1] + 1 :] if begins else ():
-            if not line.startswith((" ", "... (")):  # neither a frame nor what was left out
-                return line
-        return lines[-1 if begins else 0].strip() if lines else self.kind.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,11 @@ from afina import report as reports
 from afina.advice import Advice
 from afina.advice import advice as advise
 from afina.advice.resize import Limits
-from afina.errors import ArgumentError, wrong
+from afina.errors import ArgumentError, NoTrialError, wrong
 from afina.store import open_store
 from afina.study import front_of
-from afina.trials import Trial
+from afina.trials import Status, Trial, why_no_best
+from afina.tuners.best_first import best_first
 
 if TYPE_CHECKING:
     from afina.tuners.base_tuner import BaseTuner
@@ -46,8 +47,9 @@ def get_pareto_front(tuner: BaseTuner) -> list[Any]:
     Returns:
         Trials as `oracle.get_best_trials` gives them; their `metrics` hold the objectives.
     """
-    found = front_of(tuner.oracle.study.trials.values())
-    return [tuner.oracle.trials[tuner.oracle.id_of(trial.number)] for trial in found]
+    trials = tuner.oracle.study.trials.values()
+    front = [tuner.oracle.trials[tuner.oracle.id_of(trial.number)] for trial in front_of(trials)]
+    return best_first(front, len(front) + 1, "get_pareto_front", trials)
 
 
 def report(tuner: BaseTuner, file: str | Path = "report.html") -> Path:
@@ -92,13 +94,17 @@ def search_again(
         A tuner of the same kind with the new search done; this one stays as it is.
 
     Raises:
-        ArgumentError: There is nothing to train with, or no trial to learn from.
+        ArgumentError: There is nothing to train with.
+        NoTrialError: There is no completed trial to learn from.
     """
-    found = tuner.advice() if advice is None else advice
     args, kwargs = tuner._searched
     if not fit_args and not kwargs and not fit_kwargs and not args:
         rule = "needs the data, as search does, where this tuner has not searched itself"
         raise ArgumentError(wrong("search_again", rule, "none"))
+    trials = tuner.oracle.study.trials.values()
+    if advice is None and not any(trial.status is Status.COMPLETED for trial in trials):
+        raise NoTrialError(f"search_again: {why_no_best(trials)}")
+    found = tuner.advice() if advice is None else advice
     again = copy.copy(tuner)
     again._forget_search()
     again.project_name = project_name or f"{tuner.project_name}-again"

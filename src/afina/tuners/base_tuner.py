@@ -11,8 +11,6 @@ from typing import Any
 
 from afina.errors import (
     ArgumentError,
-    DivergedError,
-    FailedTrialError,
     FatalError,
     FatalTypeError,
     StoreError,
@@ -32,10 +30,10 @@ from afina.space import HyperParameters
 from afina.store import delete_project, open_store
 from afina.study import discover
 from afina.training.compile_cache import compile_cache
-from afina.training.failures import classify_failure, failure_message
 from afina.training.memory import cheap_collections
-from afina.trials import Decision, Failure, Status
+from afina.trials import Decision, Status, failure_of, is_retried, why_no_best
 from afina.tuners import again
+from afina.tuners.best_first import best_first
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
 from afina.tuners.oracle import Oracle
 from afina.tuners.results import read_result
@@ -136,7 +134,6 @@ class BaseTuner:
             FatalError: A trial raised it.
         """
         self._searched = (fit_args, dict(fit_kwargs))
-        self._searched = (fit_args, dict(fit_kwargs))
         verbose = fit_kwargs.get("verbose", "auto")
         self.oracle.verbose = verbose
         if verbose == "auto":
@@ -150,12 +147,11 @@ class BaseTuner:
                 self._run_all(fit_args, fit_kwargs)
             self.on_search_end()
             self._show(SearchEnded(self.oracle.stop_reason, self._best_score()))
-            if before and len(self.oracle.study.ended) == before and self._best_score() is None:
-                warnings.warn(
-                    f"search: nothing was left to run ({self.oracle.stop_reason}), and all trials "
-                    "have failed. Raise max_trials, or begin anew with overwrite=True.",
-                    stacklevel=2,
-                )
+            if self.oracle.study.ended and self._best_score() is None:
+                ran = len(self.oracle.study.ended) > before
+                left = "" if ran else f"nothing was left to run ({self.oracle.stop_reason}). "
+                why = why_no_best(self.oracle.study.trials.values())
+                warnings.warn(f"search: {left}{why}", stacklevel=2)
         finally:
             if self._display is not None:
                 self._display.close()
@@ -192,10 +188,9 @@ class BaseTuner:
         except (FatalError, StoreError):
             raise
         except Exception as error:
-            trial.message = failure_message(error)
-            trial.failure = Failure(classify_failure(error), trial.message)
-            hopeless = isinstance(error, FailedTrialError) and not isinstance(error, DivergedError)
-            trial.status = TrialStatus.FAILED if hopeless else TrialStatus.INVALID
+            trial.failure = failure_of(error)
+            trial.message = trial.failure.message
+            trial.status = TrialStatus.INVALID if is_retried(error) else TrialStatus.FAILED
 
     def _run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
         result = self.run_trial(trial, *args, **kwargs)
@@ -319,12 +314,24 @@ class BaseTuner:
         self._searched = ((), {})
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[HyperParameters]:
-        """The hyperparameters of the best trials, best first; build with them at will."""
-        return [t.hyperparameters.copy() for t in self.oracle.get_completed_trials(num_trials)]
+        """The hyperparameters of the best trials, best first; build with them at will.
+
+        Fewer where fewer trials have completed; asked for one that is not there, the list raises
+        `NoTrialError`, an IndexError that says why.
+        """
+        found = [t.hyperparameters.copy() for t in self.oracle.get_completed_trials(num_trials)]
+        return self._best_first(found, num_trials, "get_best_hyperparameters")
 
     def get_best_models(self, num_models: int = 1) -> list[Any]:
-        """The models of the best trials as they were at their best epoch, best first."""
-        return [self.load_model(trial) for trial in self.oracle.get_completed_trials(num_models)]
+        """The models of the best trials as they were at their best epoch, best first.
+
+        Fewer where fewer trials have completed, as with `get_best_hyperparameters`.
+        """
+        found = [self.load_model(trial) for trial in self.oracle.get_completed_trials(num_models)]
+        return self._best_first(found, num_models, "get_best_models")
+
+    def _best_first(self, found: list[Any], asked: int, what: str) -> list[Any]:
+        return best_first(found, asked, what, self.oracle.study.trials.values())
 
     def load_model(self, trial: Trial) -> Any:
         """Loads a trial's model: override it together with `save_model`."""

@@ -22,6 +22,7 @@ from afina.run import Serial, Signal, Threads
 from afina.training.fused import CannotFuseError
 from afina.training.fused.group import WORTH, Group, alike
 from afina.training.fused.member import Member
+from afina.trials import first_line
 from afina.tuners.trial import Trial
 from afina.tuners.workers import (
     accelerators,
@@ -185,7 +186,7 @@ class Groups:
             results = [None] * width if reason is not None else group.run()
         except Exception as error:  # it cannot be traced for so many, or there is no memory for it
             results = [None] * width
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = first_line(error)
         else:
             if group.failure is not None:
                 reason = f"begun with {width} together, but {group.failure}"

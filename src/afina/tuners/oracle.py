@@ -14,14 +14,14 @@ from afina.store import MemoryStore, TrialStore, open_store, row_to_trial, trial
 from afina.study import Budget, Ledger, choose_seed
 from afina.trials import (
     Decision,
-    Failure,
-    FailureKind,
     MultiObjective,
     Report,
     Status,
     create_objective,
+    failure_of,
 )
 from afina.trials import Trial as StoredTrial
+from afina.tuners.best_first import best_first
 from afina.tuners.face_trials import add_step, metrics_at_best, refresh, track
 from afina.tuners.locking import synchronized
 from afina.tuners.oracle_arguments import check_arguments
@@ -330,7 +330,7 @@ class Oracle:
             )
         else:
             why = trial.message or f"The trial ended with status {trial.status}."
-            failure = trial.failure or Failure(FailureKind.ERROR, why)
+            failure = trial.failure or failure_of(why)
             retry = trial.status == TrialStatus.INVALID
             ended = self.study.fail(stored, failure, retry=retry, hp=hp, notes=trial.notes)
         self._with_curves.discard(trial.trial_id)
@@ -394,12 +394,14 @@ class Oracle:
         for trial in found:
             if not trial.history:
                 trial.history = self.study_history(int(trial.trial_id))
-        return found
+        return best_first(found, num_trials, "get_best_trials", self.study.trials.values())
 
     def get_completed_trials(self, num_trials: int = 1) -> list[Trial]:
         """The completed trials, best first; fewer where there are not so many."""
         found = self.get_best_trials(num_trials)
-        return [trial for trial in found if trial.status == TrialStatus.COMPLETED]
+        completed = [trial for trial in found if trial.status == TrialStatus.COMPLETED]
+        stored = self.study.trials.values()
+        return best_first(completed, num_trials, "get_completed_trials", stored)
 
     def remaining_trials(self) -> int | None:
         """How many trials are left to begin; None without `max_trials`."""

@@ -90,8 +90,8 @@ class RemoteTrials:
                     worker_index(), packed, serve=self._serve, guard=training.stage.held
                 )
         except LostWorkerError as error:
-            trial.message = str(error)
-            trial.failure = Failure(FailureKind.LOST_WORKER, trial.message)
+            trial.failure = Failure(FailureKind.LOST_WORKER, str(error))
+            trial.message = trial.failure.message
             trial.status = TrialStatus.INVALID
             return
         notes = {**trial.notes, **after.notes}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from afina.space import HyperParameters
+from afina.trials import why_no_best
 
 
 def search_space_summary(hp: HyperParameters) -> None:
@@ -24,6 +25,8 @@ def results_summary(project_dir: str, oracle: Any, num_trials: int) -> None:
     print(f"Results in {project_dir}")
     print(f"Showing {num_trials} best trials")
     print(oracle.objective)
+    if not oracle.study.best_trials(1):
+        print(why_no_best(oracle.study.trials.values()))
     for trial in oracle.get_best_trials(num_trials):
         print()
         trial.summary()

@@ -16,8 +16,8 @@ import numpy as np
 from afina import training
 from afina.advice.judgement import Comparison, Contender, Judgement, compare, judge
 from afina.advice.learning import Learning, read_learning
-from afina.errors import ArgumentError, wrong
-from afina.trials import Trial
+from afina.errors import ArgumentError, NoTrialError, wrong
+from afina.trials import Trial, why_no_best
 from afina.tuners.results import read_result
 
 if TYPE_CHECKING:
@@ -199,8 +199,10 @@ def best_epochs(trial: Trial) -> int:
 def _ranked(tuner: Tuner, rank: int) -> Trial:
     best = tuner.oracle.study.best_trials(rank + 1)
     if len(best) <= rank:
+        if not best:
+            raise NoTrialError(f"rank: {why_no_best(tuner.oracle.study.trials.values())}")
         rule = f"must be below the number of completed trials ({len(best)})"
-        raise ArgumentError(wrong("rank", rule, rank, "Search first."))
+        raise NoTrialError(wrong("rank", rule, rank))
     return best[rank]
 
 

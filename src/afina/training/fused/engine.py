@@ -19,6 +19,7 @@ from afina.training.fused.plan import Plan
 from afina.training.fused.program import Functions, Program, State, compile_both, lower, trace
 from afina.training.fused.sparse import first_dense
 from afina.training.stage import stage
+from afina.trials import first_line
 
 if TYPE_CHECKING:
     from afina.training.fused.loop import Training
@@ -208,8 +209,7 @@ class Engine:
                     with stage.left():
                         lowered = lower(traced)
             except Exception as error:
-                first = (str(error).strip() or type(error).__name__).splitlines()[0]
-                message = f"the train step cannot become one program: {first}"
+                message = f"the train step cannot become one program: {first_line(error)}"
                 raise CannotFuseError(message) from error
             with seconds.counted("compile"), stage.left():
                 return compile_both(lowered, one_thread=alone, packer=packer)

@@ -16,6 +16,7 @@ from afina.training.fused.plan import Plan
 from afina.training.fused.program import Functions, State
 from afina.training.fused.sparse import Rows
 from afina.training.stage import stage
+from afina.trials import first_line
 
 AT_ONCE = 25
 """Most steps between two looks at their losses: so many may be computed for nothing."""
@@ -112,8 +113,8 @@ def _compiled(model: keras.Model, samples: Samples, plan: Plan, *inputs: Any) ->
     try:
         lowered = jax.jit(sweep).lower(*inputs)
     except Exception as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CannotFuseError(f"the train step cannot become one program: {first}") from error
+        message = f"the train step cannot become one program: {first_line(error)}"
+        raise CannotFuseError(message) from error
     finally:
         functions.forget()
     with stage.left():
