@@ -181,6 +181,13 @@ class SqliteStore:
             connection.execute(NOTES.delete().where(NOTES.c.key == key))
             connection.execute(NOTES.insert().values(key=key, value=text))
 
+    def predecessor_died(self) -> bool:
+        """Whether the process that wrote before this one died without warning; said once."""
+        with self._seat.guard:
+            self._sit()
+            died, self._seat.predecessor_died = self._seat.predecessor_died, False
+            return died
+
     def close(self) -> None:
         """Writes what is buffered and lets go of the project; a later write takes it again."""
         with self._seat.guard:
