@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from afina.errors import StoreError
 from afina.store import Header, SqliteStore, open_store
 from afina.store.writer import SqliteWriter
 from afina.trials import Report, Status, Trial
@@ -161,7 +162,7 @@ def test_a_spoilt_byte_in_the_log_leaves_the_changes_before_it(
         assert seen in states, f"a spoilt byte {place} shows a state that never was"
 
 
-def test_a_crash_before_the_first_change_leaves_an_empty_store(tmp_path: Path) -> None:
+def test_a_database_without_tables_is_no_new_project(tmp_path: Path) -> None:
     (tmp_path / "afina.sqlite3").touch()
     other = tmp_path / "without-tables"
     other.mkdir()
@@ -169,11 +170,22 @@ def test_a_crash_before_the_first_change_leaves_an_empty_store(tmp_path: Path) -
         connection.execute("PRAGMA journal_mode=WAL")
     connection.close()
     for folder in (tmp_path, other):
+        before = (folder / "afina.sqlite3").read_bytes()
         store = open_store(folder)
-        assert (store.header(), store.trials(), store.note("x")) == (None, [], None)
-        store.put(Trial(number=0, values={}))
-        assert len(open_store(folder).trials()) == 1
-        store.close()
+        for use in (store.header, store.trials, lambda: store.put(Trial(number=0, values={}))):
+            with pytest.raises(StoreError, match=r"trials are missing: .*afina\.sqlite3' is empty"):
+                use()
+        assert (folder / "afina.sqlite3").read_bytes() == before
+
+
+def test_a_crash_while_the_database_is_made_leaves_nothing_under_its_name(tmp_path: Path) -> None:
+    (tmp_path / "afina.sqlite3.new").write_bytes(b"half of it")
+    store = open_store(tmp_path)
+    assert (store.header(), store.trials(), store.note("x")) == (None, [], None)
+    store.put(Trial(number=0, values={}))
+    assert len(open_store(tmp_path).trials()) == 1
+    store.close()
+    assert not (tmp_path / "afina.sqlite3.new").exists()
 
 
 def test_each_change_is_synced_once_and_readers_never_wait(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from afina.store.base import Header, TrialStore
 from afina.store.codec import row_to_trial, trial_to_row
 from afina.store.memory import MemoryStore
-from afina.store.project import delete_project, open_store
+from afina.store.project import delete_project, open_store, recover_project
 
 if TYPE_CHECKING:
     from afina.store.sqlite import SqliteStore
@@ -19,6 +19,7 @@ __all__ = [
     "TrialStore",
     "delete_project",
     "open_store",
+    "recover_project",
     "row_to_trial",
     "trial_to_row",
 ]

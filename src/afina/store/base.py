@@ -107,6 +107,16 @@ class TrialStore(Protocol):
         """Keeps a JSON value under `key`: state of things outside the search's own trials."""
         ...
 
+    def predecessor_died(self) -> bool:
+        """Takes the project for this process, and tells of the one that wrote it before.
+
+        Returns:
+            True, at the first call only, where it died without warning: killed, out of memory, or
+            crashed in compiled code. False where it closed its store, was ended by an exception
+            or by Ctrl-C, or was asked to end (SIGTERM).
+        """
+        ...
+
     def close(self) -> None:
         """Writes what is buffered and lets go of the project."""
         ...

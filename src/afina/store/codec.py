@@ -10,18 +10,36 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from afina.errors import StoreError, wrong
 from afina.store.base import Header
 from afina.trials import Failure, FailureKind, Report, Schedule, Status, Trial
 
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+)
+"""What decoding raises where something else is kept than was written."""
+
 Row = Mapping[Any, Any]
 """Column name to value; also what SQLAlchemy gives, whose keys are wider than texts."""
 
 _FLOAT = "$float"
 _SCHEDULE = ("bracket", "rung", "start_epoch", "end_epoch", "parent", "iteration")
+
+
+def why_unreadable(error: BaseException) -> str:
+    """The one line that tells why a row cannot be decoded."""
+    text = str(error) if isinstance(error, TypeError | ValueError) else ""
+    return text or f"{type(error).__name__}: {error}"
 
 
 def to_json(value: Any, what: str = "value") -> str:
@@ -79,7 +97,20 @@ def _metrics_to_json(metrics: Mapping[str, Any]) -> str:
 
 
 def _metrics_from_json(text: str) -> dict[str, float]:
-    return {name: float(number) for name, number in json.loads(text).items()}
+    return {name: float(number) for name, number in _mapping(json.loads(text)).items()}
+
+
+def checksum(row: Row, names: Sequence[str]) -> int:
+    """What tells whether a row still holds what was written: of the values of these columns."""
+    # SQLite knows no negative zero.
+    plain = [row[n] + 0.0 if isinstance(row[n], float) else row[n] for n in names]
+    return zlib.crc32(repr(plain).encode("utf-8", "backslashreplace"))
+
+
+def check_sum(row: Row, names: Sequence[str]) -> None:
+    """Raises ValueError where a row's `crc` is not its checksum; rows without one may pass."""
+    if row["crc"] is not None and row["crc"] != checksum(row, names):
+        raise ValueError("its checksum does not fit: it was changed from outside, or is damaged")
 
 
 def trial_to_row(trial: Trial) -> dict[str, Any]:
@@ -112,27 +143,69 @@ def trial_to_row(trial: Trial) -> dict[str, Any]:
 
 
 def row_to_trial(row: Row) -> Trial:
-    """The trial that `trial_to_row` wrote."""
+    """The trial that `trial_to_row` wrote.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: It is not what was written.
+    """
     failed, scheduled = row["failure_kind"] is not None, row["bracket"] is not None
+    planned = {
+        name: _whole(row, name, may_lack=name == "parent") for name in _SCHEDULE if scheduled
+    }
     return Trial(
-        number=row["number"],
-        values=from_json(row["values"]),
+        number=_whole(row, "number"),
+        values=_mapping(from_json(row["values"])),
         status=Status(row["status"]),
-        schedule=Schedule(**{name: row[name] for name in _SCHEDULE}) if scheduled else None,
-        ranges=tuple(from_json(row["ranges"])),
-        known=row["known"],
-        attempt=row["attempt"],
-        score=row["score"],
-        loss=row["loss"],
-        best_step=row["best_step"],
+        schedule=Schedule(**planned) if scheduled else None,
+        ranges=tuple(_mapping(each) for each in _list(from_json(row["ranges"]))),
+        known=_whole(row, "known"),
+        attempt=_whole(row, "attempt"),
+        score=_real(row, "score", may_lack=True),
+        loss=_real(row, "loss", may_lack=True),
+        best_step=_whole(row, "best_step", may_lack=True),
         metrics=_metrics_from_json(row["metrics"]),
-        failure=Failure(FailureKind(row["failure_kind"]), row["failure_message"])
+        failure=Failure(FailureKind(row["failure_kind"]), _said(row["failure_message"]))
         if failed
         else None,
-        ended=row["ended"],
-        seconds=row["seconds"],
-        notes=from_json(row["notes"]),
+        ended=_whole(row, "ended", may_lack=True),
+        seconds=_real(row, "seconds"),
+        notes={name: _said(text) for name, text in _mapping(from_json(row["notes"])).items()},
     )
+
+
+# SQLite keeps any value in any column, whatever the table says: a text as a score, say.
+
+
+def _whole(row: Row, name: str, *, may_lack: bool = False) -> Any:
+    value = row[name]
+    if not isinstance(value, int) and not (value is None and may_lack):
+        raise TypeError(f"its {name} must be a whole number, but is {value!r:.60}")
+    return value
+
+
+def _real(row: Row, name: str, *, may_lack: bool = False) -> Any:
+    value = row[name]
+    if not isinstance(value, int | float) and not (value is None and may_lack):
+        raise TypeError(f"its {name} must be a number, but is {value!r:.60}")
+    return value
+
+
+def _said(text: Any) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"a text is needed, but there is {text!r:.60}")
+    return text
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"a JSON object is needed, but there is {value!r:.60}")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"a JSON list is needed, but there is {value!r:.60}")
+    return value
 
 
 def _number(number: float | None, what: str) -> float | None:
@@ -163,10 +236,10 @@ def report_to_row(report: Report) -> dict[str, Any]:
 def row_to_report(row: Row) -> Report:
     """The report that `report_to_row` wrote."""
     return Report(
-        trial=row["trial"],
-        attempt=row["attempt"],
-        execution=row["execution"],
-        step=row["step"],
+        trial=_whole(row, "trial"),
+        attempt=_whole(row, "attempt"),
+        execution=_whole(row, "execution"),
+        step=_whole(row, "step"),
         metrics=_metrics_from_json(row["metrics"]),
     )
 
@@ -178,4 +251,7 @@ def header_to_json(header: Header) -> str:
 
 def header_from_json(text: str) -> Header:
     """The header that `header_to_json` wrote."""
-    return Header(**from_json(text))
+    fields = _mapping(from_json(text))
+    for name in ("settings", "space"):
+        _mapping(fields[name])
+    return Header(**fields)

@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 
 from afina.errors import ProjectLockedError
+from afina.store import last_words
 
 LOCK_FILE = "afina.lock"
 
@@ -53,11 +54,22 @@ else:
         return True
 
 
+def _names_a_dead_process(file: int) -> bool:
+    """Whether the text is a holder's name and nothing else: see `ProjectLock`."""
+    try:
+        text = os.pread(file, 4096, 0) if hasattr(os, "pread") else os.read(file, 4096)
+        return bool(json.loads(text)["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 class ProjectLock:
     """Tells other processes that this one writes in a folder.
 
     The lock file stays in the folder; what locks is the system's lock on it, which ends with its
-    process however that dies. The file's text is for people and for the message of the error.
+    process however that dies. The file's text names the holder, for the message of the error. Who
+    lets go empties the file, and whom a signal asks to end leaves its last words behind the name:
+    a name alone is that of a process that died without warning.
 
     Args:
         folder: The project's folder.
@@ -65,6 +77,8 @@ class ProjectLock:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / LOCK_FILE
+        self.holder_died = False
+        """Whether, when this process took the lock, the last holder had died without warning."""
         self._file: int | None = None
 
     @property
@@ -88,12 +102,14 @@ class ProjectLock:
                     raise ProjectLockedError(self._message())
                 in_place = self._is_in_place(file)
                 if in_place:
+                    self.holder_died = _names_a_dead_process(file)
                     self._sign(file)
             except BaseException:
                 os.close(file)
                 raise
             if in_place:
                 self._file = file
+                last_words.begin(file)
                 return
             # Whoever held it has deleted the project meanwhile: lock the file that is there now.
             os.close(file)
@@ -103,6 +119,7 @@ class ProjectLock:
         if self._file is None:
             return
         file, self._file = self._file, None
+        last_words.end(file)
         try:
             os.ftruncate(file, 0)  # nobody is named who does not hold it
         except OSError:
@@ -123,6 +140,7 @@ class ProjectLock:
         Otherwise the lock would live until the last child has died, not only its owner.
         """
         if self._file is not None:
+            last_words.end(self._file)
             os.close(self._file)
             self._file = None
 

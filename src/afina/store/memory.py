@@ -127,5 +127,9 @@ class MemoryStore:
         with self._guard:
             self._notes[key] = text
 
+    def predecessor_died(self) -> bool:
+        """There is no process before this one: False."""
+        return False
+
     def close(self) -> None:
         """Nothing is buffered and nobody else can write: does nothing."""

@@ -29,6 +29,40 @@ def open_store(folder: Path | str | None) -> TrialStore:
     return SqliteStore(Path(folder))
 
 
+def recover_project(folder: Path | str) -> int:
+    """Gives up the trials that are missing, so that the search can go on with those that are there.
+
+    Args:
+        folder: `<directory>/<project_name>`, of which a StoreError says that trials are missing.
+
+    Returns:
+        How many finished trials are there.
+
+    Raises:
+        StoreError: The database is damaged; nothing was changed.
+        ProjectLockedError: Another living process searches in it.
+    """
+    from afina.store.completeness import COUNT_FILE, is_empty, log_of
+    from afina.store.sqlite import STORE_FILE
+    from afina.store.trouble import told_of
+    from afina.store.writer import SqliteWriter
+
+    place = Path(os.path.realpath(folder))
+    file, seat = place / STORE_FILE, seat_of(place)
+    with told_of(file), seat.guard:
+        if is_empty(file):
+            seat.clear(lambda: _delete(file, log_of(file), place / COUNT_FILE))
+            return 0
+        finished = seat.take(seat.turn, lambda: SqliteWriter(file, forgive=True)).finished
+        seat.leave()
+        return finished
+
+
+def _delete(*files: Path) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
+
+
 def delete_project(folder: Path | str) -> None:
     """Deletes a project folder with all that it holds, Keras Tuner's files included.
 

@@ -13,8 +13,9 @@ import sqlalchemy as sql
 from sqlalchemy import Connection
 from sqlalchemy.pool import NullPool
 
+from afina.store.completeness import check_file, check_whole, log_of, read_count
 from afina.store.trouble import told_of
-from afina.store.writer import connect, has_tables
+from afina.store.writer import check_tables, connect, missing_columns
 
 _LOGS = ("-wal", "-journal")
 
@@ -28,8 +29,9 @@ class SqliteReader:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self._whole = False  # nothing was missing when it was looked at first
         self._engine = sql.create_engine(
-            "sqlite://", creator=lambda: _open_to_read(file), poolclass=NullPool
+            "sqlite://", creator=lambda: open_to_read(file), poolclass=NullPool
         )
 
     @contextlib.contextmanager
@@ -37,25 +39,36 @@ class SqliteReader:
         """A connection for one look, or None where there is nothing to see.
 
         Raises:
-            StoreError: The file is damaged or cannot be read.
+            StoreError: The file is damaged or cannot be read, or trials are missing.
             ProjectVersionError: Another version of Afina made it.
         """
         with told_of(self.file):
+            known, log = read_count(self.file.parent), log_of(self.file).exists()
+            check_file(self.file)
             if not self.file.exists():
                 yield None
                 return
             with self._engine.connect() as connection:
-                yield connection if has_tables(connection, self.file) else None
+                check_tables(connection, self.file)
+                if not self._whole:
+                    check_whole(self.file, connection, log=log, known=known)
+                    self._whole = True
+                for name in missing_columns(connection):  # of a project made by an older Afina
+                    connection.exec_driver_sql(
+                        f"CREATE TEMP VIEW {name} AS SELECT *, NULL AS crc FROM main.{name}"
+                    )
+                connection.exec_driver_sql("PRAGMA query_only=ON")
+                yield connection
 
 
-def _open_to_read(file: Path) -> sqlite3.Connection:
+def open_to_read(file: Path) -> sqlite3.Connection:
+    """A connection that changes nothing, not even what a crash has left."""
     # Where a log lies there, somebody writes or a crash left it: hands off. Where none does, SQLite
     # makes an empty one for the look, and only who may write takes it away afterwards.
     in_use = any(file.with_name(file.name + suffix).exists() for suffix in _LOGS)
     mode = "ro" if in_use else "rw"
     connection = connect(f"{file.absolute().as_uri()}?mode={mode}", uri=True)
     try:
-        connection.execute("PRAGMA query_only=ON")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError as error:
         connection.close()

@@ -47,6 +47,8 @@ class Seat:
         self.writer: Writer | None = None
         self.turn = 0
         """Counts the takings, so that a store learns of those that it did not see."""
+        self.predecessor_died = False
+        """Whether the process that wrote before this one died without warning; until asked for."""
         self._lock = ProjectLock(folder)
         self._orphans: list[Writer] = []
 
@@ -71,6 +73,7 @@ class Seat:
             self._unseat()
             if not self._lock.held:
                 self._lock.take()
+                self.predecessor_died |= self._lock.holder_died
             try:
                 writer = make()
             except BaseException:
@@ -99,6 +102,7 @@ class Seat:
             if not self._lock.held:
                 self._lock.take()
             self.turn += 1
+            self.predecessor_died = False  # with all that it has left
             try:
                 delete()
             except BaseException:

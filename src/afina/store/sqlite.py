@@ -23,6 +23,10 @@ from afina.trials import Report, Trial
 
 STORE_FILE = "afina.sqlite3"
 
+TRIAL_COLUMNS = [column.name for column in TRIALS.columns if column.name != "crc"]
+META_COLUMNS = ["header", "space"]
+"""What the checksums are of."""
+
 # Made once: SQLAlchemy takes longer to make these than SQLite to run them.
 _THIS = TRIALS.c.number == sql.bindparam("its_number")
 _STATUS = sql.select(TRIALS.c.status).where(_THIS)
@@ -79,9 +83,12 @@ class SqliteStore:
 
     def trials(self) -> list[Trial]:
         """All trials by number."""
-        rows = self._rows(_ALL)
-        with self._decoding():
-            return [codec.row_to_trial(row) for row in rows]
+        rows, trials = self._rows(_ALL), []
+        for row in rows:
+            with self._decoding(f"trial {row['number']}: "):
+                codec.check_sum(row, TRIAL_COLUMNS)
+                trials.append(codec.row_to_trial(row))
+        return trials
 
     def history(self, number: int | None = None) -> list[Report]:
         """The reports of one trial, or of all; by trial, attempt, execution and step."""
@@ -103,8 +110,12 @@ class SqliteStore:
             return codec.from_json(rows[0]["value"]) if rows else None
 
     def _meta(self, column: str) -> str | None:
-        rows = self._rows(_META)
-        return rows[0][column] if rows else None
+        for row in self._rows(_META):
+            with self._decoding("the search's header: "):
+                codec.check_sum(row, META_COLUMNS)
+            text: str | None = row[column]
+            return text
+        return None
 
     def _rows(self, query: sql.Select[Any]) -> Sequence[codec.Row]:
         with self._looking() as connection:
@@ -124,11 +135,11 @@ class SqliteStore:
             yield connection
 
     @contextlib.contextmanager
-    def _decoding(self) -> Iterator[None]:
+    def _decoding(self, what: str = "") -> Iterator[None]:
         try:
             yield
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise damaged(self.file, f"{type(error).__name__}: {error}") from error
+        except codec.UNREADABLE as error:
+            raise damaged(self.file, f"{what}{codec.why_unreadable(error)}") from error
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -137,25 +148,25 @@ class SqliteStore:
         text = codec.header_to_json(header)
         with self._changing() as connection:
             rules.check_begin(begun=_has_begun(connection))
-            connection.execute(META.update().values(header=text))
+            _write_meta(connection, header=text)
 
     def set_header(self, header: Header) -> None:
         """Replaces the header of a search that goes on with settings that may change."""
         text = codec.header_to_json(header)
         with self._changing() as connection:
             rules.check_begun(begun=_has_begun(connection))
-            connection.execute(META.update().values(header=text))
+            _write_meta(connection, header=text)
 
     def set_space(self, config: Mapping[str, Any]) -> None:
         """Keeps a grown search space without finishing a trial."""
         text = codec.to_json(config, "space")
         with self._changing() as connection:
-            connection.execute(META.update().values(space=text))
+            _write_meta(connection, space=text)
 
     def put(self, trial: Trial) -> None:
         """Adds a trial, or replaces an unfinished one, in one transaction."""
         row = codec.trial_to_row(trial)
-        with self._changing() as connection:
+        with self._changing(finishes=trial.status.finished) as connection:
             _write_trial(connection, row)
 
     def finish(self, trial: Trial, space: Mapping[str, Any] | None = None) -> None:
@@ -163,10 +174,10 @@ class SqliteStore:
         rules.check_finished(trial)
         row = codec.trial_to_row(trial)
         text = None if space is None else codec.to_json(space, "space")
-        with self._changing() as connection:
+        with self._changing(finishes=True) as connection:
             _write_trial(connection, row)
             if text is not None:
-                connection.execute(META.update().values(space=text))
+                _write_meta(connection, space=text)
 
     def report(self, report: Report) -> None:
         """Keeps one epoch's metrics, written with the next change or some seconds later."""
@@ -181,6 +192,13 @@ class SqliteStore:
             connection.execute(NOTES.delete().where(NOTES.c.key == key))
             connection.execute(NOTES.insert().values(key=key, value=text))
 
+    def predecessor_died(self) -> bool:
+        """Whether the process that wrote before this one died without warning; said once."""
+        with self._seat.guard:
+            self._sit()
+            died, self._seat.predecessor_died = self._seat.predecessor_died, False
+            return died
+
     def close(self) -> None:
         """Writes what is buffered and lets go of the project; a later write takes it again."""
         with self._seat.guard:
@@ -189,8 +207,8 @@ class SqliteStore:
             self._rise()
 
     @contextlib.contextmanager
-    def _changing(self) -> Iterator[Connection]:
-        with self._seat.guard, self._sit().change() as connection:
+    def _changing(self, *, finishes: bool = False) -> Iterator[Connection]:
+        with self._seat.guard, self._sit().change(finishes=finishes) as connection:
             yield connection
 
     def _seated(self) -> SqliteWriter | None:
@@ -230,7 +248,14 @@ def _has_begun(connection: Connection) -> bool:
     return connection.execute(sql.select(META.c.header)).scalar_one() is not None
 
 
+def _write_meta(connection: Connection, **texts: str) -> None:
+    row = {**connection.execute(_META).one()._mapping, **texts}
+    crc = codec.checksum(row, META_COLUMNS)
+    connection.execute(META.update().values(crc=crc, **texts))
+
+
 def _write_trial(connection: Connection, row: codec.Row) -> None:
+    row = {**row, "crc": codec.checksum(row, TRIAL_COLUMNS)}
     number, ended = row["number"], row["ended"]
     old = connection.execute(_STATUS, {"its_number": number}).scalar_one_or_none()
     rules.check_replaceable(number, old)

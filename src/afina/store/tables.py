@@ -22,6 +22,7 @@ META = Table(
     Column("afina", String(40), nullable=False),  # version of the package that made the project
     Column("header", Text),
     Column("space", Text),
+    Column("crc", Integer),  # of the two above; see `codec.checksum`
 )
 
 TRIALS = Table(
@@ -48,6 +49,7 @@ TRIALS = Table(
     Column("ended", Integer, unique=True),
     Column("seconds", Float(53), nullable=False),
     Column("notes", Text, nullable=False),
+    Column("crc", Integer),  # of all the others; None where an older Afina wrote the row
 )
 
 # Reports may come before their trial's row, so no foreign key.

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from afina.errors import StoreError
 
@@ -26,6 +26,9 @@ def told_of(file: Path) -> Iterator[None]:
         raise
     except (sqlite3.Error, OSError) as error:
         raise store_error(file, error) from error
+    except (SQLAlchemyError, UnicodeError, OverflowError, MemoryError) as error:
+        # A database that is damaged in its own parts makes SQLite tell things that cannot be.
+        raise damaged(file, f"{type(error).__name__}: {error}") from error
 
 
 def store_error(file: Path, error: sqlite3.Error | OSError) -> StoreError:
@@ -57,9 +60,10 @@ def store_error(file: Path, error: sqlite3.Error | OSError) -> StoreError:
 def damaged(file: Path, reason: str) -> StoreError:
     """The StoreError for a file that is not, or no longer, what Afina wrote."""
     return StoreError(
-        f"{str(file)!r} is damaged or no project of Afina ({reason}). Nothing was changed. Put a "
-        "copy of the file in its place, use another project_name, or pass overwrite=True to "
-        "delete the project and start anew."
+        f"{str(file)!r} is damaged or no project of Afina ({reason}). Nothing was changed. Restore "
+        f"the file from a backup; `afina trials {file.parent}` lists the trials that can still be "
+        "read. To search anew, use another project_name, or pass overwrite=True, which deletes "
+        "the project."
     )
 
 

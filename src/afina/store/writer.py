@@ -17,12 +17,27 @@ from sqlalchemy.pool import NullPool
 
 from afina.errors import ProjectVersionError, StoreError
 from afina.store import codec
-from afina.store.tables import FORMAT, META, METADATA, REPORTS
-from afina.store.trouble import told_of
+from afina.store.completeness import (
+    BESIDE,
+    HERE,
+    LOG,
+    check_file,
+    check_whole,
+    count_finished,
+    empty,
+    log_of,
+    read_count,
+    write_count,
+)
+from afina.store.tables import FORMAT, META, METADATA, NOTES, REPORTS, TRIALS
+from afina.store.trouble import damaged, told_of
 from afina.trials import Report
 
 # How long to wait for another program (a database browser, a backup) that has locked the file.
 _PATIENCE = 10.0  # seconds
+
+# So long grows the log before it is moved into the file: some hundred trials.
+_LONGEST_LOG = 4 * 2**20  # bytes
 
 _THIS_REPORT = sql.and_(
     REPORTS.c.trial == sql.bindparam("its_trial"),
@@ -39,45 +54,83 @@ class SqliteWriter:
 
     Args:
         file: The SQLite file; made with empty tables where there is none.
+        forgive: Whether trials that are missing are given up.
 
     Raises:
-        StoreError: The file is damaged or cannot be written.
+        StoreError: The file is damaged, or trials are missing, or it cannot be written.
         ProjectVersionError: Another version of Afina made it.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, forgive: bool = False) -> None:
         self.file = file
+        self.finished = 0
+        """How many trials have finished."""
         self._waiting: dict[tuple[int, int, int, int], Report] = {}
         self._oldest = 0.0
         self._identity: os.stat_result | None = None
+        self._has_log = False
+        self._checked = 0  # size of the log when it was last moved into the file
         with told_of(file):
-            fresh = not file.exists()
+            known, log = read_count(file.parent), log_of(file).exists()
+            if not forgive:
+                check_file(file)
+            if not file.exists():
+                _create(file)
             self._engine = sql.create_engine(
                 "sqlite://", creator=lambda: _open_to_write(file), poolclass=NullPool
             )
             self.connection = self._engine.connect()
             try:
+                with self.connection.begin():  # before anything is changed
+                    check_tables(self.connection, file)
+                    if not forgive:
+                        check_whole(file, self.connection, log=log, known=known)
+                    self.finished = count_finished(self.connection)
                 self._prepare()
             except BaseException:
                 self.drop()
                 raise
             self._identity = file.stat()
-            if fresh:
-                _sync_folders(file.parent)
+            write_count(file.parent, self.finished)
 
     def _prepare(self) -> None:
-        with self.connection.begin():  # before anything is changed
-            ready = has_tables(self.connection, self.file)
+        mode = "none"
         # Where a file system cannot do it (no shared memory), SQLite keeps its rollback journal,
         # which syncs more often and makes readers wait, but is as safe.
         with self.connection.begin(), contextlib.suppress(sql.exc.OperationalError):
-            self.connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-        if not ready:
-            with self._transaction():
-                METADATA.create_all(self.connection)
-                self.connection.execute(
-                    META.insert().values(id=0, format=FORMAT, afina=_afina_version())
-                )
+            mode = self.connection.exec_driver_sql("PRAGMA journal_mode=WAL").scalar_one()
+        self._has_log = mode == "wal"
+        with self._transaction():
+            for name in missing_columns(self.connection):  # of a project made by an older Afina
+                self.connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN crc INTEGER")
+        self._empty_log()
+
+    def _empty_log(self) -> None:
+        """Moves the log into the file, so that the file alone tells that there is more beside it.
+
+        What the file says is overruled by the log; whoever moves that one in, moves in that, too.
+        """
+        if not self._has_log:
+            return
+        self._say_where(BESIDE)
+        with self.connection.begin():
+            pragma = self.connection.exec_driver_sql
+            pragma("PRAGMA busy_timeout=0")  # a reader keeps some of it in the log: never mind
+            pragma("PRAGMA wal_checkpoint(TRUNCATE)").all()
+            pragma(f"PRAGMA busy_timeout={int(_PATIENCE * 1000)}")
+        self._say_where(HERE)
+        self._checked = self._log_size()
+
+    def _say_where(self, where: str) -> None:
+        with self._transaction():
+            self.connection.execute(NOTES.delete().where(NOTES.c.key == LOG))
+            self.connection.execute(NOTES.insert().values(key=LOG, value=where))
+
+    def _log_size(self) -> int:
+        try:
+            return log_of(self.file).stat().st_size
+        except FileNotFoundError:
+            return 0
 
     @contextlib.contextmanager
     def look(self) -> Iterator[Connection]:
@@ -86,13 +139,24 @@ class SqliteWriter:
             yield self.connection
 
     @contextlib.contextmanager
-    def change(self) -> Iterator[Connection]:
-        """One transaction: what is executed within, and the reports that wait."""
+    def change(self, *, finishes: bool = False) -> Iterator[Connection]:
+        """One transaction: what is executed within, and the reports that wait.
+
+        Args:
+            finishes: Whether a trial has finished with it.
+        """
         with told_of(self.file), self._transaction():
             yield self.connection
             self._write_reports()
         # Only now, so that reports outlive a transaction that failed.
         self._waiting.clear()
+        if finishes:
+            self.finished += 1
+            write_count(self.file.parent, self.finished)
+        if self._log_size() > self._checked + _LONGEST_LOG:
+            # The change is written; what is in the way of tidying up will be in that of the next.
+            with contextlib.suppress(sql.exc.DBAPIError):
+                self._empty_log()
 
     def report(self, report: Report, delay: float) -> None:
         """Lets a report wait for the next change; writes all where one waits over `delay` s."""
@@ -118,6 +182,9 @@ class SqliteWriter:
         """Writes the reports that wait, and closes the file."""
         try:
             self.flush()
+            # SQLite does it at the last closing, which is not this one while somebody reads.
+            with contextlib.suppress(sql.exc.SQLAlchemyError), self.connection.begin():
+                self.connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").all()
         finally:
             self.drop()
 
@@ -181,26 +248,60 @@ def _open_to_write(file: Path) -> sqlite3.Connection:
     return connection
 
 
-def has_tables(connection: Connection, file: Path) -> bool:
+def _create(file: Path) -> None:
+    """Makes a database with empty tables; there is never one without them under its name."""
+    part = file.with_name(file.name + ".new")
+    for old in (part, part.with_name(part.name + "-journal")):
+        old.unlink(missing_ok=True)
+    engine = sql.create_engine(
+        "sqlite://", creator=lambda: _open_to_write(part), poolclass=NullPool
+    )
+    with engine.connect() as connection, connection.begin():
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        METADATA.create_all(connection)
+        connection.execute(META.insert().values(id=0, format=FORMAT, afina=_afina_version()))
+    for left in (log_of(file), file.with_name(file.name + "-shm")):  # of one that was given up
+        left.unlink(missing_ok=True)
+    os.replace(part, file)
+    _sync_folders(file.parent)
+
+
+def check_tables(connection: Connection, file: Path) -> None:
     """Whether the tables are there, in the format that this version reads.
 
     Raises:
         ProjectVersionError: They are in another format.
+        StoreError: They are not all there.
     """
-    # A file without tables is what a crash leaves in the first moments of a project: empty.
-    if not sql.inspect(connection).has_table(META.name):
-        return False
-    found = connection.execute(sql.select(META.c.format, META.c.afina)).one_or_none()
-    if found is None:
-        return False
-    if found.format != FORMAT:
+    query = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    there = set(connection.exec_driver_sql(query).scalars())
+    if not there:
+        raise empty(file)
+    if META.name not in there:
+        raise damaged(file, f"its table {META.name!r} is missing")
+    found = connection.execute(sql.select(META.c.format, META.c.afina)).all()
+    if len(found) != 1 or not isinstance(found[0].format, int):
+        raise damaged(file, f"its table {META.name!r} must hold one row with a format")
+    if found[0].format != FORMAT:
         raise ProjectVersionError(
-            f"{str(file)!r} is in format {found.format}, written by Afina {found.afina}; this is "
-            f"Afina {_afina_version()}, which reads and writes format {FORMAT}. Nothing was "
+            f"{str(file)!r} is in format {found[0].format}, written by Afina {found[0].afina}; this"
+            f" is Afina {_afina_version()}, which reads and writes format {FORMAT}. Nothing was "
             "changed. Use that version of Afina, another project_name, or pass overwrite=True to "
             "delete the project and start anew."
         )
-    return True
+    for table in METADATA.tables:
+        if table not in there:
+            raise damaged(file, f"its table {table!r} is missing")
+
+
+def missing_columns(connection: Connection) -> list[str]:
+    """Names of the tables that have no checksums yet."""
+    found = []
+    for table in (META, TRIALS):
+        columns = connection.exec_driver_sql(f"PRAGMA table_info({table.name})")
+        if "crc" not in {column[1] for column in columns}:
+            found.append(table.name)
+    return found
 
 
 def _afina_version() -> str:

@@ -12,6 +12,7 @@ import bisect
 import math
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,7 @@ from afina.errors import ArgumentError, SearchFailedError, wrong
 from afina.search import Algorithm, Done, Situation, Suggestion, Wait
 from afina.space import HyperParameters, Space
 from afina.store import Header, TrialStore
+from afina.study import deaths
 from afina.study.budget import Budget, Spending
 from afina.study.curves import Curves
 from afina.study.given import check_count, read_metrics, read_step
@@ -91,6 +93,8 @@ class Ledger:
         self._ranked: list[tuple[float, int]] = []  # loss and number, best first
         self._failed_in_a_row = 0
         self._retry: list[int] = []  # last in, first out
+        self._interrupted: list[int] = []  # running still when the store was opened
+        self._continued = False
         self._started: dict[int, float] = {}
         self._curves = Curves(objective)  # of the open trials
         self.spending = Spending(budget or Budget())
@@ -134,6 +138,8 @@ class Ledger:
                 waiting = replace(trial, status=Status.WAITING)
                 self._trials[trial.number] = self._open[trial.number] = waiting
                 self._retry.insert(0, trial.number)
+                if trial.status is Status.RUNNING:
+                    self._interrupted.append(trial.number)
         self._trials = dict(sorted(self._trials.items()))
 
     def _with_curves(self, finished: Sequence[Trial]) -> Iterator[Trial]:
@@ -231,6 +237,9 @@ class Ledger:
         """Hands out the next trial: one that waits to be run again, else a new one."""
         with self._lock:
             self.begin()
+            self._continue()
+            if self._must_wait():
+                return Wait()
             if self._retry:
                 waiting = self._trials[self._retry.pop()]
                 return self._start(
@@ -250,6 +259,38 @@ class Ledger:
                     known=len(self._ended),
                 )
             )
+
+    def _continue(self) -> None:
+        """Settles what becomes of the trials that another process, now gone, was running."""
+        if self._continued:
+            return
+        died = self.store.predecessor_died()
+        self._continued = True
+        numbers = [number for number in self._interrupted if number in self._open]
+        again, given_up = [], []
+        for number in numbers:
+            trial = self._trials[number]
+            if not died:
+                self._keep(trial)  # it waits in the store too: who dies next had not begun it
+                continue
+            notes = deaths.count_death(trial, with_others=len(numbers) > 1)
+            trial = replace(trial, notes=notes)
+            failure = deaths.failure_of(trial, self._trials.values(), self.max_retries)
+            if failure is None:
+                self._keep(trial)
+                again.append(trial)
+            else:
+                given_up.append(self._finish(replace(trial, status=Status.FAILED, failure=failure)))
+        if died and numbers:
+            warnings.warn(deaths.news_of(again, given_up), stacklevel=2)
+        if given_up:
+            self.check_failures()
+
+    def _must_wait(self) -> bool:
+        """Whether the next trial, or one that runs now, must run alone; see `study.deaths`."""
+        running = [trial for trial in self._open.values() if trial.status is Status.RUNNING]
+        following = [self._trials[number] for number in self._retry[-1:]]
+        return bool(running) and any(map(deaths.must_run_alone, [*running, *following]))
 
     def _why_over(self) -> str | None:
         if self.max_trials is not None and len(self._trials) >= self.max_trials:
@@ -354,7 +395,7 @@ class Ledger:
                     best_step=best_step,
                     metrics=dict(metrics),
                     failure=None,
-                    notes=dict(notes or {}),
+                    notes={**dict(notes or {}), **deaths.kept_notes(self._trials[trial.number])},
                 )
             )
 
@@ -377,7 +418,8 @@ class Ledger:
             notes: As in `complete`.
         """
         with self._lock:
-            resolved = replace(self._resolved(trial, hp), failure=failure, notes=dict(notes or {}))
+            kept = {**dict(notes or {}), **deaths.kept_notes(self._trials[trial.number])}
+            resolved = replace(self._resolved(trial, hp), failure=failure, notes=kept)
             chance = next_chance(self._trials[trial.number], failure, self.max_retries)
             if retry and chance:
                 again = {**resolved.notes, **chance}

@@ -1,0 +1,142 @@
+"""Are all trials still there? What tells that a database was cut off from its log, or put back.
+
+SQLite appends what is committed to a log beside the database, and moves it in from time to time. A
+database whose log was not copied along is a whole database: of an earlier moment, or of none. Three
+things tell:
+
+    afina.count             how many trials had finished; written after each, never before
+    the note LOG            "beside" in the database alone, "here" with the log that belongs to it
+    no tables, no bytes     never so by Afina's doing: the file is made under another name
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from pathlib import Path
+
+import sqlalchemy as sql
+from sqlalchemy import Connection
+
+from afina.errors import StoreError
+from afina.store.lock import LOCK_FILE
+from afina.store.tables import NOTES, TRIALS
+from afina.trials import Status
+
+COUNT_FILE = "afina.count"
+
+LOG = "_log"
+"""The note that tells where the latest changes are."""
+
+BESIDE, HERE = '"beside"', '"here"'
+
+_ADVICE = (
+    "Nothing was changed. Put the project's files back as they were, the log included; or run "
+    "`afina recover {folder}` to go on with the trials that are there; or pass overwrite=True to "
+    "begin anew."
+)
+
+_FINISHED = (
+    sql.select(sql.func.count())
+    .select_from(TRIALS)
+    .where(TRIALS.c.status.in_([status.value for status in Status if status.finished]))
+)
+
+
+def log_of(file: Path) -> Path:
+    """Where SQLite keeps a database's log."""
+    return file.with_name(file.name + "-wal")
+
+
+def count_finished(connection: Connection) -> int:
+    """How many trials of the database have finished."""
+    return int(connection.execute(_FINISHED).scalar_one())
+
+
+def read_count(folder: Path) -> int | None:
+    """How many finished trials a project is known to have; None where nothing tells."""
+    try:
+        return int(json.loads((folder / COUNT_FILE).read_text())["finished"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_count(folder: Path, finished: int) -> None:
+    """Writes it down; where that cannot be, a later loss may go unnoticed, and that is all."""
+    with contextlib.suppress(OSError):
+        (folder / COUNT_FILE).write_text(json.dumps({"finished": finished}))
+
+
+def check_file(file: Path) -> None:
+    """Before the database is opened; SQLite would throw away the log of an empty one.
+
+    Raises:
+        StoreError: It is gone or empty, though there was a search.
+    """
+    if file.exists():
+        if file.stat().st_size == 0:
+            raise empty(file)
+        return
+    known = read_count(file.parent) or 0
+    if not known and (file.parent / LOCK_FILE).exists():
+        known = sum(1 for entry in file.parent.glob("trial_*") if entry.is_dir())
+    if known or log_of(file).exists():
+        raise StoreError(
+            f"{_trials(known) if known else 'The trials'} are missing: {str(file)!r} is gone. "
+            + _advice(file)
+        )
+
+
+def check_whole(file: Path, connection: Connection, *, log: bool, known: int | None) -> None:
+    """Compares the database with what is known of it.
+
+    Args:
+        file: The database.
+        connection: To it.
+        log: Whether its log was there before it was opened.
+        known: `read_count` before it was opened; a search that runs meanwhile only adds to it.
+
+    Raises:
+        StoreError: Trials are missing.
+    """
+    there = count_finished(connection)
+    where = connection.execute(sql.select(NOTES.c.value).where(NOTES.c.key == LOG)).scalar()
+    lost_log = where == BESIDE and not log
+    if known is not None and known > there:
+        raise StoreError(
+            f"{_trials(known - there)} are missing: {str(file)!r} holds {there} that have finished,"
+            f" and {COUNT_FILE!r} beside it tells of {known}. The file is an old copy, or was "
+            f"copied without its log {log_of(file).name!r}. " + _advice(file)
+        )
+    if lost_log and known is None:
+        raise StoreError(
+            f"Trials may be missing: {str(file)!r} holds {there} that have finished, but was copied"
+            f" without its log {log_of(file).name!r}, which held the latest. " + _advice(file)
+        )
+
+
+def is_empty(file: Path) -> bool:
+    """Whether there is no database, or one that holds nothing at all."""
+    if not file.exists() or file.stat().st_size == 0:
+        return True
+    with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        return not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+
+
+def empty(file: Path) -> StoreError:
+    """The error for a file that holds nothing at all."""
+    known = read_count(file.parent)
+    missing = f"{_trials(known)} are missing: " if known else "The trials are missing: "
+    return StoreError(
+        f"{missing}{str(file)!r} is empty. It was cut short, or copied without its log "
+        f"{log_of(file).name!r}. " + _advice(file)
+    )
+
+
+def _trials(count: int) -> str:
+    return f"{count} trial{'s' * (count != 1)}"
+
+
+def _advice(file: Path) -> str:
+    return _ADVICE.format(folder=file.parent)

@@ -1,0 +1,85 @@
+"""What becomes of a trial whose whole process died: the one of the search, not a worker's.
+
+A configuration can kill the process that trains it: memory runs out, compiled code crashes. The
+next start finds its trial running, and no result. It is run again, for the process may have been
+killed from outside; with `LIMIT` deaths it has failed. Where several trials were running, none is
+blamed. Whatever has died is run again while no other trial runs, so that the next death tells more.
+
+    died with others  ->  again, alone  ->  died: 1  ->  again, alone  ->  died: 2  ->  ...  failed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from afina.trials import Failure, FailureKind, Status, Trial
+
+NOTE = "deaths"
+"""Note of a trial whose process died: how often while no other trial was running."""
+
+LIMIT = 3
+"""Deaths with which a trial has failed, where `max_retries` does not allow more."""
+
+_DOUBT = 3  # deaths more, at most, where it looks as if somebody kills the process from outside
+
+
+def must_run_alone(trial: Trial) -> bool:
+    """Whether no other trial may run while this one does."""
+    return NOTE in trial.notes
+
+
+def kept_notes(trial: Trial) -> dict[str, str]:
+    """What a trial goes on noting, whatever comes of it."""
+    return {NOTE: trial.notes[NOTE]} if NOTE in trial.notes else {}
+
+
+def count_death(trial: Trial, *, with_others: bool) -> dict[str, str]:
+    """The notes of a trial that has died once more."""
+    return {**trial.notes, NOTE: str(_deaths(trial) + (not with_others))}
+
+
+def failure_of(trial: Trial, trials: Iterable[Trial], max_retries: int) -> Failure | None:
+    """Why a trial that has died is not run again; None if it is.
+
+    Args:
+        trial: Its death is counted already.
+        trials: All of the search. Those that died and have been completed since were not to
+            blame, so that somebody else must have killed them: a reason to be patient.
+        max_retries: How often a failed trial is run again.
+    """
+    deaths = _deaths(trial)
+    innocent = sum(_deaths(each) for each in trials if each.status is Status.COMPLETED)
+    if deaths < max(LIMIT, max_retries + 1) + min(innocent, _DOUBT):
+        return None
+    return Failure(
+        FailureKind.LOST_WORKER,
+        f"The process of the search died {deaths} times while it ran this trial alone: killed, as "
+        "the system does when memory runs out, or crashed in compiled code. Leave such "
+        "configurations out of the space, or make room for them.",
+    )
+
+
+def news_of(again: Sequence[Trial], given_up: Sequence[Trial]) -> str:
+    """What the user is told at the next start."""
+    sentences = ["The process that searched here before died while it ran"]
+    sentences[0] += f" {_named([*again, *given_up])}."
+    if given_up:
+        sentences.append(f"Given up, as it has died too often: {_named(given_up)}.")
+    if again:
+        sentences.append(
+            f"Run again, one at a time: {_named(again)}. A trial with which the process dies "
+            f"again and again has failed after {LIMIT} times, and the search goes on."
+        )
+    return " ".join(sentences)
+
+
+def _deaths(trial: Trial) -> int:
+    return int(trial.notes.get(NOTE, 0))
+
+
+def _named(trials: Sequence[Trial]) -> str:
+    numbers = [str(trial.number) for trial in trials]
+    shown = numbers if len(numbers) <= 8 else [*numbers[:7], f"{len(numbers) - 7} more"]
+    return f"trial{'s' * (len(numbers) > 1)} " + " and ".join(
+        part for part in (", ".join(shown[:-1]), shown[-1]) if part
+    )
