@@ -4,6 +4,7 @@
     ├── SpaceError (ValueError)             a search space, or a value given for it, is wrong
     │   └── SpaceTypeError (TypeError)      ... because it is of the wrong kind
     ├── ObjectiveError (ValueError)         an objective is wrong, or no metric bears its name
+    │   └── ObjectiveTypeError (TypeError)  ... because it is of the wrong kind
     ├── ArgumentError (ValueError)          an argument of a tuner, study or algorithm is wrong
     ├── DataError (ValueError)              the data given to a search cannot be used
     ├── StoreError (RuntimeError)           trials cannot be kept or read
@@ -19,6 +20,7 @@
     └── FatalError                          raise it in a trial: the whole search must stop
         ├── FatalValueError (ValueError)
         ├── FatalTypeError (TypeError)
+        │   └── NoObjectiveError            no objective was named, and a trial returned no number
         └── FatalRuntimeError (RuntimeError)
 
 A failed trial is no exception of the search: it is a result with a reason.
@@ -43,6 +45,10 @@ class SpaceTypeError(SpaceError, TypeError):
 
 class ObjectiveError(AfinaError, ValueError):
     """An objective is wrong, or no logged metric bears its name."""
+
+
+class ObjectiveTypeError(ObjectiveError, TypeError):
+    """An objective is of the wrong kind: neither a metric's name nor an `Objective`."""
 
 
 class ArgumentError(AfinaError, ValueError):
@@ -103,6 +109,10 @@ class FatalValueError(FatalError, ValueError):
 
 class FatalTypeError(FatalError, TypeError):
     """A `FatalError` that is also a TypeError."""
+
+
+class NoObjectiveError(FatalTypeError, FatalValueError):
+    """No objective was named, and a trial returned something else than one number."""
 
 
 class FatalRuntimeError(FatalError, RuntimeError):

@@ -13,6 +13,7 @@ from afina.search.start import check_mappings, check_points
 from afina.space import HyperParameters, Value
 from afina.study import Budget, default_algorithm
 from afina.trials import Status
+from afina.tuners.model_objective import objective_of_model
 from afina.tuners.oracle import Oracle
 from afina.tuners.trial import Trial
 from afina.tuners.tuner import Tuner
@@ -165,7 +166,9 @@ class AutoTuner(Tuner):
         **kwargs: Any,
     ) -> None:
         oracle = AutoOracle(
-            objective=objective,
+            objective=objective_of_model(
+                objective, hypermodel, hyperparameters, kwargs.get("metrics")
+            ),
             max_epochs=max_epochs,
             max_trials=max_trials,
             max_total_epochs=max_total_epochs,

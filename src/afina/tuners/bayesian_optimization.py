@@ -7,6 +7,7 @@ from typing import Any
 from afina.search import Algorithm
 from afina.search import BayesianOptimization as BayesianAlgorithm
 from afina.space import HyperParameters
+from afina.tuners.model_objective import objective_of_model
 from afina.tuners.oracle import Oracle
 from afina.tuners.tuner import Tuner
 
@@ -98,7 +99,9 @@ class BayesianOptimization(Tuner):
         **kwargs: Any,
     ) -> None:
         oracle = BayesianOptimizationOracle(
-            objective=objective,
+            objective=objective_of_model(
+                objective, hypermodel, hyperparameters, kwargs.get("metrics")
+            ),
             max_trials=max_trials,
             num_initial_points=num_initial_points,
             alpha=alpha,

@@ -6,6 +6,7 @@ from typing import Any
 
 from afina.search import Algorithm, Grid
 from afina.space import HyperParameters
+from afina.tuners.model_objective import objective_of_model
 from afina.tuners.oracle import Oracle
 from afina.tuners.tuner import Tuner
 
@@ -73,7 +74,9 @@ class GridSearch(Tuner):
         **kwargs: Any,
     ) -> None:
         oracle = GridSearchOracle(
-            objective=objective,
+            objective=objective_of_model(
+                objective, hypermodel, hyperparameters, kwargs.get("metrics")
+            ),
             max_trials=max_trials,
             seed=seed,
             hyperparameters=hyperparameters,

@@ -7,6 +7,7 @@ from typing import Any
 from afina.search import Algorithm
 from afina.search import Hyperband as HyperbandAlgorithm
 from afina.space import HyperParameters
+from afina.tuners.model_objective import objective_of_model
 from afina.tuners.oracle import Oracle
 from afina.tuners.tuner import Tuner
 
@@ -102,7 +103,9 @@ class Hyperband(Tuner):
         **kwargs: Any,
     ) -> None:
         oracle = HyperbandOracle(
-            objective=objective,
+            objective=objective_of_model(
+                objective, hypermodel, hyperparameters, kwargs.get("metrics")
+            ),
             max_epochs=max_epochs,
             factor=factor,
             hyperband_iterations=hyperband_iterations,

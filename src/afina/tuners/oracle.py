@@ -196,7 +196,7 @@ class Oracle:
         face = Trial(hp, trial_id=self.id_of(trial.number))
         if trial.notes.get("curves") == "tracked":
             track(face, self.study_history(trial.number))
-        refresh(face, trial)
+        refresh(face, trial, self.objective)
         return face
 
     def study_history(self, number: int) -> list[Report]:
@@ -338,7 +338,7 @@ class Oracle:
         if ended.status is Status.WAITING:  # the rerun starts with a clean record
             trial.metrics = type(trial.metrics)()
             trial.score = None
-        refresh(trial, ended)
+        refresh(trial, ended, self.objective)
 
     @synchronized
     def get_space(self) -> HyperParameters:

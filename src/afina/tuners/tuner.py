@@ -19,6 +19,7 @@ from afina.tuners.base_tuner import BaseTuner
 from afina.tuners.groups import Groups, check_group_trials, count_together
 from afina.tuners.hooks import EpochHooks, TunerCallback
 from afina.tuners.hypermodel import HyperModel, join_arguments
+from afina.tuners.model_objective import note_of_directions
 from afina.tuners.oracle import Oracle
 from afina.tuners.remote import RemoteTrials
 from afina.tuners.reserved_keys import PREFIX
@@ -293,6 +294,7 @@ class Tuner(BaseTuner):
             parent = hp.values.get("tuner/trial_id")
             if parent is not None:
                 self._go_on_from(str(parent), model, hp)
+        trial.notes.update(note_of_directions(model))
         with account.counted("fit"):
             return self._fit(hp, model, args, kwargs, account)
 
