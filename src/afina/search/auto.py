@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from afina.errors import check_whole
+from afina.errors import check_flag, check_whole
 from afina.search.base import Algorithm, Done, Judge, Situation, Suggestion, Wait
 from afina.search.bayesian import BayesianOptimization, draws_every
 from afina.search.cma import CMAES
@@ -126,6 +126,7 @@ class Auto:
         if self.max_epochs is not None:
             rule = "must be a whole number from 1 up, or None"
             check_whole("max_epochs", self.max_epochs, rule=rule)
+        check_flag("stop_when_unlikely", self.stop_when_unlikely)
 
     def settings(self) -> Mapping[str, Any]:
         """All arguments."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import ArgumentError, check_count, check_number, wrong
 from afina.search import sobol
 from afina.search.acquisition import (
     Acquisition,
@@ -165,17 +165,9 @@ class BayesianOptimization:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        points = self.num_initial_points
-        if points is not None and (isinstance(points, bool) or points < 1):
-            raise ArgumentError(wrong("num_initial_points", "must be None or at least 1", points))
-        if not 0 < self.alpha < math.inf:  # False for NaN too
-            raise ArgumentError(
-                wrong("alpha", "must be above 0 and finite", self.alpha, "The default is 1e-4.")
-            )
-        if not 0 <= self.beta < math.inf:
-            raise ArgumentError(
-                wrong("beta", "must be at least 0 and finite", self.beta, "The default is 2.6.")
-            )
+        check_count("num_initial_points", self.num_initial_points)
+        check_number("alpha", self.alpha, above=0, advice="The default is 1e-4.")
+        check_number("beta", self.beta, least=0, advice="The default is 2.6.")
         if self.acquisition not in get_args(AcquisitionName):
             raise ArgumentError(wrong("acquisition", 'must be "log_ei" or "lcb"', self.acquisition))
 

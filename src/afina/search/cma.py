@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import ArgumentError, check_count
 from afina.search import sobol
 from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.search.candidates import Values
@@ -269,10 +269,8 @@ class CMAES:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        for what, least in (("num_initial_points", 1), ("population", 4)):
-            value = getattr(self, what)
-            if value is not None and (isinstance(value, bool) or value < least):
-                raise ArgumentError(wrong(what, f"must be None or at least {least}", value))
+        check_count("num_initial_points", self.num_initial_points)
+        check_count("population", self.population, least=4)
         try:
             import cmaes  # noqa: F401
         except ImportError as error:

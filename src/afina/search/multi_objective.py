@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import check_count
 from afina.search import sobol
 from afina.search.acquisition import Acquisition, LogExpectedImprovement, maximise
 from afina.search.base import Done, Situation, Suggestion, Wait
@@ -119,9 +119,7 @@ class ParetoSearch:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        points = self.num_initial_points
-        if points is not None and (isinstance(points, bool) or points < 1):
-            raise ArgumentError(wrong("num_initial_points", "must be None or at least 1", points))
+        check_count("num_initial_points", self.num_initial_points)
 
     def settings(self) -> Mapping[str, Any]:
         """See `Algorithm.settings`."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import check_count, check_whole
 from afina.search import sobol
 from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.search.candidates import Values
@@ -180,12 +180,8 @@ class TPE:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        points = self.num_initial_points
-        if points is not None and (isinstance(points, bool) or points < 1):
-            raise ArgumentError(wrong("num_initial_points", "must be None or at least 1", points))
-        if isinstance(self.candidates, bool) or self.candidates < 1:
-            rule = "must be at least 1"
-            raise ArgumentError(wrong("candidates", rule, self.candidates, "The default is 64."))
+        check_count("num_initial_points", self.num_initial_points)
+        check_whole("candidates", self.candidates, advice="The default is 64.")
 
     def settings(self) -> Mapping[str, Any]:
         """See `Algorithm.settings`."""

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from afina.errors import check_whole
+from afina.errors import check_flag, check_whole
 from afina.search import Algorithm, StartFrom
 from afina.search.base import check_algorithm
 from afina.search.start import check_mappings, check_points
@@ -68,7 +68,7 @@ class AutoOracle(Oracle):
         self.max_epochs = check_whole("max_epochs", max_epochs)
         check_mappings(start_from)
         self.start_from = tuple(start_from)
-        self.stop_when_unlikely = stop_when_unlikely
+        self.stop_when_unlikely = check_flag("stop_when_unlikely", stop_when_unlikely)
         self.algorithm = algorithm
         if max_trials is None and max_total_epochs is None and time_budget is None:
             max_total_epochs = TRAININGS * max_epochs

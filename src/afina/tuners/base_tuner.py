@@ -16,6 +16,7 @@ from afina.errors import (
     FatalError,
     FatalTypeError,
     StoreError,
+    check_flag,
     wrong,
 )
 from afina.progress import (
@@ -92,7 +93,7 @@ class BaseTuner:
         self._forget_search()
         self._epochs: int | None = None
         folder = Path(self.project_dir)
-        if overwrite:
+        if overwrite is not None and check_flag("overwrite", overwrite):
             delete_project(folder)
         self._populate_initial_space()
         self.oracle._set_project_dir(self.directory, self.project_name)

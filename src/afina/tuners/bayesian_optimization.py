@@ -21,9 +21,10 @@ class BayesianOptimizationOracle(Oracle):
         num_initial_points: Trials before the process takes over; None for a number that grows
             slowly with the hyperparameters.
         alpha: Least variance of the noise in the scores, in units of their variance.
-        beta: None weighs exploration by the logarithm of the expected improvement; a number
-            takes the lower confidence bound with this many standard deviations instead.
-        seed: Fixes every draw."""
+        beta: Kept for Keras Tuner's users: exploration is weighed by the logarithm of the expected
+            improvement, which needs no such number.
+        seed: Fixes every draw.
+    """
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class BayesianOptimizationOracle(Oracle):
         self.num_initial_points = num_initial_points
         self.alpha = alpha
         self.beta = beta
+        self.make_algorithm(seed=0)  # refuses wrong numbers now, not at the first trial
 
     def make_algorithm(self, seed: int) -> Algorithm[Any]:
         """The Gaussian process."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from afina.errors import check_whole
 from afina.search import Algorithm
 from afina.search import Hyperband as HyperbandAlgorithm
 from afina.space import HyperParameters
@@ -48,6 +49,9 @@ class HyperbandOracle(Oracle):
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
+        if hyperband_iterations is not None:
+            rule = "must be a whole number from 0 up, or None"
+            check_whole("hyperband_iterations", hyperband_iterations, least=0, rule=rule)
         self.max_epochs = max_epochs
         self.factor = factor
         self.hyperband_iterations = hyperband_iterations

@@ -30,7 +30,7 @@ class HyperModel:
 
     def __init__(self, name: str | None = None, tunable: bool = True) -> None:
         self.name = name or type(self).__name__
-        self.tunable = tunable
+        self.tunable = check_flag("tunable", tunable)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

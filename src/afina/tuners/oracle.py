@@ -72,7 +72,15 @@ class Oracle:
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
     ) -> None:
-        check_arguments(hyperparameters, allow_new_entries, tune_new_entries, seed)
+        check_arguments(
+            hyperparameters=hyperparameters,
+            allow_new_entries=allow_new_entries,
+            tune_new_entries=tune_new_entries,
+            seed=seed,
+            max_trials=max_trials,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
         self.objective = create_objective(objective)
         self.max_trials = max_trials
         self.allow_new_entries = allow_new_entries

@@ -10,7 +10,7 @@ from typing import Any
 
 from afina import training
 from afina.advice.judgement import Judgement
-from afina.errors import ArgumentError, check_whole
+from afina.errors import ArgumentError, check_count, check_flag, check_number, check_whole
 from afina.progress import Message
 from afina.run import Signal, Threads
 from afina.space import HyperParameters
@@ -91,22 +91,25 @@ class Tuner(BaseTuner):
         **kwargs: Any,
     ) -> None:
         executions_per_trial = check_whole("executions_per_trial", executions_per_trial)
+        if max_model_size is not None:  # a float such as 1e6 is a number of parameters too
+            max_model_size = int(check_number("max_model_size", max_model_size, least=0))
         self.max_model_size = max_model_size
         self.optimizer = optimizer
         self.loss = loss
         self.metrics = metrics
         self.distribution_strategy = distribution_strategy
         self.executions_per_trial = executions_per_trial
-        self.keep_checkpoints: int | None = kwargs.pop("keep_checkpoints", 10)
+        self.keep_checkpoints = check_count(
+            "keep_checkpoints", kwargs.pop("keep_checkpoints", 10), least=0
+        )
         self.training = kwargs.pop("training", "auto")
         self.workers = kwargs.pop("workers", "auto")
         check_workers(self.workers)
         self.group_trials = kwargs.pop("group_trials", "auto")
         check_group_trials(self.group_trials, self.workers)
         self._groups: Groups | None = None  # while it runs trials in groups
-        self._trainer = training.Trainer(
-            self.training, training.Engine(sparse=bool(kwargs.pop("sparse_inputs", True)))
-        )
+        sparse = check_flag("sparse_inputs", kwargs.pop("sparse_inputs", True))
+        self._trainer = training.Trainer(self.training, training.Engine(sparse=sparse))
         oracle.narrow_every = stage_length(kwargs.pop("narrow", None), oracle)
         super().__init__(
             oracle=oracle,
