@@ -19,6 +19,7 @@
     │   └── DivergedError                   the loss or the objective is no number any more
     └── FatalError                          raise it in a trial: the whole search must stop
         ├── FatalValueError (ValueError)
+        │   └── NoBuildError (NotImplementedError)  a HyperModel does not define `build`
         ├── FatalTypeError (TypeError)
         │   └── NoObjectiveError            no objective was named, and a trial returned no number
         └── FatalRuntimeError (RuntimeError)
@@ -108,6 +109,10 @@ class FatalValueError(FatalError, ValueError):
     """A `FatalError` that is also a ValueError."""
 
 
+class NoBuildError(FatalValueError, NotImplementedError):
+    """A `HyperModel` does not define `build`."""
+
+
 class FatalTypeError(FatalError, TypeError):
     """A `FatalError` that is also a TypeError."""
 
@@ -190,7 +195,9 @@ def check_number(
     if not number or not math.isfinite(value) or value < least or value <= above:  # type: ignore
         bounds = [f"from {least:g} up"] * math.isfinite(least)
         bounds += [f"above {above:g}"] * math.isfinite(above)
-        raise ArgumentError(wrong(what, " ".join(["must be a finite number", *bounds]), value, advice))
+        raise ArgumentError(
+            wrong(what, " ".join(["must be a finite number", *bounds]), value, advice)
+        )
     return float(value)  # type: ignore[arg-type]
 
 

@@ -168,6 +168,20 @@ class Tuner(BaseTuner):
     def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if type(self).run_trial is Tuner.run_trial or type(self).__module__.startswith("afina."):
             training.check_data(args, kwargs, self.oracle.objective.names)
+        if self._trains_itself():
+            training.check_reusable(args, kwargs)
+
+    def _trains_itself(self) -> bool:
+        """Whether `search` is given exactly what Keras' `fit` gets: nobody has overridden a part of
+        the way to it."""
+        own, model = type(self), type(self.hypermodel)
+        return (
+            self.hypermodel is not None
+            and own.run_trial.__module__.startswith("afina.")
+            and own._build_and_fit_model is Tuner._build_and_fit_model
+            and model.fit is HyperModel.fit
+            and model.fit_arguments is HyperModel.fit_arguments
+        )
 
     def _run_all(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Runs the trials, and lets go of the data: the next search may find others in them."""
