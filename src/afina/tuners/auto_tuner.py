@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from afina.errors import check_flag, check_whole
 from afina.search import Algorithm, StartFrom
@@ -14,6 +14,7 @@ from afina.space import HyperParameters, Value
 from afina.study import Budget, default_algorithm
 from afina.trials import Status
 from afina.tuners.model_objective import objective_of_model
+from afina.tuners.options import TunerOptions
 from afina.tuners.oracle import Oracle
 from afina.tuners.trial import Trial
 from afina.tuners.tuner import Tuner
@@ -139,7 +140,10 @@ class AutoTuner(Tuner):
         allow_new_entries: See `Oracle`.
         max_retries_per_trial: See `Oracle`.
         max_consecutive_failed_trials: See `Oracle`.
-        kwargs: See `Tuner`.
+        kwargs: Options of every tuner (`TunerOptions`, explained at `Tuner`): directory,
+            project_name, overwrite, executions_per_trial, max_model_size, optimizer, loss,
+            metrics, distribution_strategy, keep_checkpoints, training, workers, group_trials,
+            narrow, sparse_inputs, tuner_id, logger.
 
     Raises:
         ArgumentError: An argument is out of its range.
@@ -163,7 +167,7 @@ class AutoTuner(Tuner):
         allow_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
-        **kwargs: Any,
+        **kwargs: Unpack[TunerOptions],
     ) -> None:
         oracle = AutoOracle(
             objective=objective_of_model(

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from afina.errors import (
     ArgumentError,
@@ -38,6 +38,7 @@ from afina.training.memory import cheap_collections
 from afina.trials import Decision, Failure, Status
 from afina.tuners import again
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
+from afina.tuners.options import IdentityOptions, unrecognized
 from afina.tuners.oracle import Oracle
 from afina.tuners.results import read_result
 from afina.tuners.summaries import results_summary, search_space_summary
@@ -72,7 +73,7 @@ class BaseTuner:
         directory: str | Path | None = None,
         project_name: str | None = None,
         overwrite: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[IdentityOptions],
     ) -> None:
         if not isinstance(oracle, Oracle):
             raise ArgumentError(wrong("oracle", "must be an Oracle", oracle))
@@ -80,7 +81,7 @@ class BaseTuner:
             warnings.warn("logger= is ignored.", DeprecationWarning, stacklevel=3)
         self.tuner_id = kwargs.pop("tuner_id", None) or "tuner0"
         if kwargs:
-            raise ArgumentError(f"Unrecognized arguments {sorted(kwargs)}.")
+            raise ArgumentError(unrecognized(kwargs, type(self)))
         self.oracle = oracle
         self.hypermodel: Any = as_hypermodel(hypermodel)
         self.directory = str(directory or ".")

@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from afina import training
 from afina.advice.judgement import Judgement
@@ -20,6 +20,7 @@ from afina.tuners.groups import Groups, check_group_trials, count_together
 from afina.tuners.hooks import EpochHooks, TunerCallback
 from afina.tuners.hypermodel import HyperModel, join_arguments
 from afina.tuners.model_objective import note_of_directions
+from afina.tuners.options import TrainingOptions
 from afina.tuners.oracle import Oracle
 from afina.tuners.remote import RemoteTrials
 from afina.tuners.reserved_keys import PREFIX
@@ -88,7 +89,7 @@ class Tuner(BaseTuner):
         tuner_id: str | None = None,
         overwrite: bool = False,
         executions_per_trial: int = 1,
-        **kwargs: Any,
+        **kwargs: Unpack[TrainingOptions],
     ) -> None:
         executions_per_trial = check_whole("executions_per_trial", executions_per_trial)
         if max_model_size is not None:  # a float such as 1e6 is a number of parameters too
@@ -111,6 +112,7 @@ class Tuner(BaseTuner):
         sparse = check_flag("sparse_inputs", kwargs.pop("sparse_inputs", True))
         self._trainer = training.Trainer(self.training, training.Engine(sparse=sparse))
         oracle.narrow_every = stage_length(kwargs.pop("narrow", None), oracle)
+        unknown: Any = kwargs  # what is left is no option
         super().__init__(
             oracle=oracle,
             hypermodel=hypermodel,
@@ -119,7 +121,7 @@ class Tuner(BaseTuner):
             logger=logger,
             tuner_id=tuner_id,
             overwrite=overwrite,
-            **kwargs,
+            **unknown,
         )
         if hypermodel is None and type(self).run_trial.__module__.startswith("afina.tuners."):
             raise ArgumentError(
