@@ -1,4 +1,4 @@
-"""Keyword options of the tuners: seen by editors, type checkers and help(), and checked when run."""
+"""Keyword options of the tuners: typed for editors, named by help(), and checked when run."""
 
 from __future__ import annotations
 
