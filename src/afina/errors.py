@@ -4,6 +4,7 @@
     ├── SpaceError (ValueError)             a search space, or a value given for it, is wrong
     │   └── SpaceTypeError (TypeError)      ... because it is of the wrong kind
     ├── ObjectiveError (ValueError)         an objective is wrong, or no metric bears its name
+    │   └── ObjectiveTypeError (TypeError)  ... because it is of the wrong kind
     ├── ArgumentError (ValueError)          an argument of a tuner, study or algorithm is wrong
     │   └── NoTrialError (IndexError)       no trial has completed, so that there is no best one
     ├── DataError (ValueError)              the data given to a search cannot be used
@@ -19,7 +20,9 @@
     │   └── DivergedError                   the loss or the objective is no number any more
     └── FatalError                *         raise it in a trial: the whole search must stop
         ├── FatalValueError (ValueError)
+        │   └── NoBuildError (NotImplementedError)  a HyperModel does not define `build`
         ├── FatalTypeError (TypeError)
+        │   └── NoObjectiveError            no objective was named, and a trial returned no number
         └── FatalRuntimeError (RuntimeError)
 
 A trial that raises an error with a star (`retried` is False) is not run again. One that raises any
@@ -29,7 +32,8 @@ A failed trial is no exception of the search: it is a result with a reason.
 
 from __future__ import annotations
 
-from numbers import Integral
+import math
+from numbers import Integral, Real
 from typing import ClassVar
 
 
@@ -50,6 +54,10 @@ class SpaceTypeError(SpaceError, TypeError):
 
 class ObjectiveError(AfinaError, ValueError):
     """An objective is wrong, or no logged metric bears its name."""
+
+
+class ObjectiveTypeError(ObjectiveError, TypeError):
+    """An objective is of the wrong kind: neither a metric's name nor an `Objective`."""
 
 
 class ArgumentError(AfinaError, ValueError):
@@ -118,8 +126,16 @@ class FatalValueError(FatalError, ValueError):
     """A `FatalError` that is also a ValueError."""
 
 
+class NoBuildError(FatalValueError, NotImplementedError):
+    """A `HyperModel` does not define `build`."""
+
+
 class FatalTypeError(FatalError, TypeError):
     """A `FatalError` that is also a TypeError."""
+
+
+class NoObjectiveError(FatalTypeError, FatalValueError):
+    """No objective was named, and a trial returned something else than one number."""
 
 
 class FatalRuntimeError(FatalError, RuntimeError):
@@ -149,6 +165,79 @@ def check_whole(
         rule = rule or f"must be a whole number from {least} up"
         raise ArgumentError(wrong(what, rule, value, advice))
     return int(value)
+
+
+def check_count(what: str, value: object, *, least: int = 1) -> int | None:
+    """`check_whole` for an argument that may also be None.
+
+    Raises:
+        ArgumentError: It is neither None nor a whole number from `least` up.
+
+    Example:
+        >>> check_count("max_trials", None) is None
+        True
+    """
+    if value is None:
+        return None
+    return check_whole(
+        what, value, least=least, rule=f"must be a whole number from {least} up, or None"
+    )
+
+
+def check_number(
+    what: str,
+    value: object,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    advice: str = "",
+) -> float:
+    """The value as a float, where it is a finite number, of Python or NumPy.
+
+    Args:
+        what: Its name, for the message.
+        value: Anything.
+        least: The smallest that is allowed.
+        above: It must be larger than this.
+        advice: What the message says to do.
+
+    Raises:
+        ArgumentError: It is no finite number, or out of range; True and False are no numbers.
+
+    Example:
+        >>> check_number("alpha", 1e-4, above=0)
+        0.0001
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < least or value <= above:  # type: ignore
+        bounds = [f"from {least:g} up"] * math.isfinite(least)
+        bounds += [f"above {above:g}"] * math.isfinite(above)
+        raise ArgumentError(
+            wrong(what, " ".join(["must be a finite number", *bounds]), value, advice)
+        )
+    return float(value)  # type: ignore[arg-type]
+
+
+def check_flag(what: str, value: object) -> bool:
+    """The value as a bool, where it is True or False, of Python or NumPy, or 0 or 1.
+
+    A text such as "no" would count as True.
+
+    Args:
+        what: Its name, for the message.
+        value: Anything.
+
+    Raises:
+        ArgumentError: It is something else.
+
+    Example:
+        >>> check_flag("overwrite", 0)
+        False
+    """
+    kind = type(value).__name__
+    if kind in ("bool", "bool_") or (isinstance(value, Integral) and value in (0, 1)):
+        return bool(value)
+    raise ArgumentError(wrong(what, "must be True or False", value))
 
 
 def wrong(what: str, rule: str, got: object, advice: str = "") -> str:

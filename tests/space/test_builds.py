@@ -41,7 +41,7 @@ def test_a_second_definition_in_one_build_warns_once_and_the_first_counts(
     hp: HyperParameters,
 ) -> None:
     hp.Int("n", 1, 4)
-    with pytest.warns(SpaceWarning, match=r"n: .*max_value=4, .* and then .*max_value=9, "):
+    with pytest.warns(SpaceWarning, match=r"n: .*max_value: 4, .* and then .*max_value: 9, "):
         assert hp.Int("n", 5, 9) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")

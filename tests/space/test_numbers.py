@@ -237,8 +237,11 @@ def test_definitions_that_differ_are_unequal() -> None:
     assert base != "n"
 
 
-def test_a_definition_reads_like_its_call() -> None:
-    text = "Float('r', default=0.1, min_value=0.1, max_value=1.0, step=None, sampling='log')"
+def test_a_definition_names_its_arguments_as_keras_tuner_does() -> None:
+    text = (
+        "Float(name: 'r', default: 0.1, min_value: 0.1, max_value: 1.0, step: None, "
+        "sampling: 'log')"
+    )
     assert repr(Float("r", 0.1, 1, sampling="log")) == text
 
 

@@ -103,3 +103,22 @@ def test_without_an_objective_the_returned_number_is_minimized():
 def test_what_is_no_objective_is_refused_with_advice(bad):
     with pytest.raises(ObjectiveError, match="must"):
         create_objective(bad)
+
+
+def test_several_objectives_are_equal_in_any_order():
+    both = create_objective(["accuracy", "loss"])
+    assert both == create_objective(["loss", "accuracy"])
+    assert hash(both) == hash(create_objective(["loss", "accuracy"]))
+    assert both != create_objective(["loss", "loss"])
+    assert both != create_objective(["accuracy", "val_loss"])
+    assert both != kt.Objective("multi_objective", "min")
+
+
+@pytest.mark.parametrize("bad", [3, 0.5, {"val_loss": "min"}, b"val_loss", ["val_loss", 3]])
+def test_an_objective_of_the_wrong_kind_is_a_type_error_too(bad):
+    with pytest.raises(TypeError, match="must be a metric's name"):
+        create_objective(bad)
+    with pytest.raises(ObjectiveError, match="must be a metric's name"):
+        create_objective(bad)
+    with pytest.raises(TypeError, match="must be a metric's name"):
+        Objective(bad, "min")

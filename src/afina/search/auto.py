@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from afina.errors import check_count, check_flag
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.bayesian import BayesianOptimization, draws_every
 from afina.search.cma import CMAES
 from afina.search.model_halving import ModelBasedHalving
 from afina.search.tpe import TPE
-from afina.search.untried import check_optional_whole, check_seed
+from afina.search.untried import check_seed
 from afina.space import Boolean, Choice, Space
 from afina.trials import Decision, Schedule, Trial
 
@@ -121,12 +122,13 @@ class Auto(Algorithm[AutoState]):
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        check_optional_whole("max_epochs", self.max_epochs)
+        check_count("max_epochs", self.max_epochs)
+        check_flag("stop_when_unlikely", self.stop_when_unlikely)
 
     def settings(self) -> Mapping[str, Any]:
         """All arguments."""
         return {
-            "max_epochs": check_optional_whole("max_epochs", self.max_epochs),
+            "max_epochs": check_count("max_epochs", self.max_epochs),
             "seed": int(self.seed),
             "stop_when_unlikely": self.stop_when_unlikely,
         }

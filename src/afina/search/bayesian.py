@@ -6,20 +6,18 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import ArgumentError, check_count, check_number, wrong
 from afina.search import sobol
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.observation import Observation
 from afina.search.untried import (
     Tried,
     answer,
-    check_optional_whole,
     check_seed,
     first_new,
     keys_of,
@@ -155,14 +153,9 @@ class BayesianOptimization(Algorithm[BayesianState]):
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        check_optional_whole("num_initial_points", self.num_initial_points)
-        # False for NaN too.
-        if not _is_number(self.alpha) or not 0 < self.alpha < math.inf:
-            rule, advice = "must be a finite number above 0", "The default is 1e-4."
-            raise ArgumentError(wrong("alpha", rule, self.alpha, advice))
-        if not _is_number(self.beta) or not 0 <= self.beta < math.inf:
-            rule, advice = "must be a finite number from 0 up", "The default is 2.6."
-            raise ArgumentError(wrong("beta", rule, self.beta, advice))
+        check_count("num_initial_points", self.num_initial_points)
+        check_number("alpha", self.alpha, above=0, advice="The default is 1e-4.")
+        check_number("beta", self.beta, least=0, advice="The default is 2.6.")
         if self.acquisition not in get_args(AcquisitionName):
             raise ArgumentError(wrong("acquisition", 'must be "log_ei" or "lcb"', self.acquisition))
 
@@ -170,9 +163,7 @@ class BayesianOptimization(Algorithm[BayesianState]):
         """See `Algorithm.settings`."""
         return {
             "seed": int(self.seed),
-            "num_initial_points": check_optional_whole(
-                "num_initial_points", self.num_initial_points
-            ),
+            "num_initial_points": check_count("num_initial_points", self.num_initial_points),
             "alpha": self.alpha,
             "beta": self.beta,
             "acquisition": self.acquisition,
@@ -316,10 +307,6 @@ class BayesianOptimization(Algorithm[BayesianState]):
     @property
     def _noise_floor(self) -> float:
         return max(self.alpha, SMALLEST_NOISE)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def draws_every(state: BayesianState) -> int:

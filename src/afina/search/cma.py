@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.errors import ArgumentError
+from afina.errors import ArgumentError, check_count
 from afina.search import sobol
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.observation import Observation
@@ -22,7 +22,6 @@ from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
     answer,
-    check_optional_whole,
     check_seed,
     first_new,
     keys_of,
@@ -257,8 +256,8 @@ class CMAES(Algorithm[CMAState]):
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        check_optional_whole("num_initial_points", self.num_initial_points)
-        check_optional_whole("population", self.population, least=4)
+        check_count("num_initial_points", self.num_initial_points)
+        check_count("population", self.population, least=4)
         try:
             import cmaes  # noqa: F401
         except ImportError as error:
@@ -268,10 +267,8 @@ class CMAES(Algorithm[CMAState]):
         """See `Algorithm.settings`."""
         return {
             "seed": int(self.seed),
-            "num_initial_points": check_optional_whole(
-                "num_initial_points", self.num_initial_points
-            ),
-            "population": check_optional_whole("population", self.population, least=4),
+            "num_initial_points": check_count("num_initial_points", self.num_initial_points),
+            "population": check_count("population", self.population, least=4),
         }
 
     def init(self) -> CMAState:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from afina.errors import check_count
 from afina.search import sobol
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.observation import Observation
@@ -17,7 +18,6 @@ from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
     answer,
-    check_optional_whole,
     check_seed,
     first_new,
     keys_of,
@@ -107,11 +107,11 @@ class ParetoSearch(Algorithm[ParetoState]):
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        check_optional_whole("num_initial_points", self.num_initial_points)
+        check_count("num_initial_points", self.num_initial_points)
 
     def settings(self) -> Mapping[str, Any]:
         """See `Algorithm.settings`."""
-        points = check_optional_whole("num_initial_points", self.num_initial_points)
+        points = check_count("num_initial_points", self.num_initial_points)
         return {"seed": int(self.seed), "num_initial_points": points}
 
     def init(self) -> ParetoState:

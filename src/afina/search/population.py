@@ -112,7 +112,10 @@ class PopulationBasedTraining(Algorithm[PopulationState]):
         check_whole("max_epochs", self.max_epochs, advice="Try 100.")
         check_whole("population", self.population, least=2)
         check_whole("interval", self.interval)
-        if isinstance(self.explore, str):
+        if self.explore is not None and not (
+            isinstance(self.explore, tuple | list | set | frozenset)
+            and all(isinstance(name, str) for name in self.explore)
+        ):
             raise ArgumentError(wrong("explore", "must be names in a tuple", self.explore))
 
     def settings(self) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.errors import check_whole
+from afina.errors import check_count, check_whole
 from afina.search import sobol
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.observation import Observation
@@ -20,7 +20,6 @@ from afina.search.untried import (
     NOTHING_TRIED,
     Tried,
     answer,
-    check_optional_whole,
     check_seed,
     first_new,
     keys_of,
@@ -169,16 +168,14 @@ class TPE(Algorithm[TPEState]):
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        check_optional_whole("num_initial_points", self.num_initial_points)
+        check_count("num_initial_points", self.num_initial_points)
         check_whole("candidates", self.candidates, advice="The default is 64.")
 
     def settings(self) -> Mapping[str, Any]:
         """See `Algorithm.settings`."""
         return {
             "seed": int(self.seed),
-            "num_initial_points": check_optional_whole(
-                "num_initial_points", self.num_initial_points
-            ),
+            "num_initial_points": check_count("num_initial_points", self.num_initial_points),
             "candidates": int(self.candidates),
         }
 

@@ -235,11 +235,3 @@ def count_tried(count: int) -> str:
 def check_seed(seed: int) -> None:
     """ArgumentError where `seed` cannot seed a generator."""
     check_whole("seed", seed, least=0)
-
-
-def check_optional_whole(what: str, value: object, *, least: int = 1) -> int | None:
-    """`value` as an int, or None; ArgumentError unless it is a whole number from `least` up."""
-    if value is None:
-        return None
-    rule = f"must be a whole number from {least} up, or None"
-    return check_whole(what, value, least=least, rule=rule)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 from afina.errors import SpaceError, SpaceTypeError, wrong
@@ -39,13 +42,16 @@ class Choice(HyperParameter):
     ) -> None:
         super().__init__(name, None, **kwargs)
         if isinstance(values, str) or not hasattr(values, "__iter__"):
-            raise SpaceTypeError(wrong(name, "values must be a list", values))
+            advice = f"For a single value write [{values!r}]."
+            raise SpaceTypeError(wrong(name, "values must be a list", values, advice))
         given = [plain(value) for value in values]
-        kinds = {_kind(name, value) for value in given} - {None}
+        kinds = {_kind(name, value, given) for value in given} - {None}
         if not given:
             raise SpaceError(wrong(name, "values must hold at least one", given))
         if len(kinds) > 1:
-            raise SpaceTypeError(wrong(name, "values must be of one kind", given))
+            rule = "values must be of one kind: all numbers, all texts or all booleans"
+            advice = f"Write them all as text: {[str(value) for value in given]!r}."
+            raise SpaceTypeError(wrong(name, rule, given, advice))
         self._index: dict[tuple[bool, Any], int] = {}
         for value in given:
             self._index.setdefault(tag(value), len(self._index))
@@ -222,7 +228,18 @@ def _hash(value: Any) -> int:
     return zlib.crc32(repr(plain(value)).encode())
 
 
-def _kind(name: str, value: Any) -> str | None:
+def _kind(name: str, value: Any, among: Sequence[Any] | None = None) -> str | None:
+    """ "boolean", "number" or "text"; None for None.
+
+    Args:
+        name: The entry's, for messages.
+        value: One value.
+        among: All values of a choice; None for the value of a `Fixed`.
+
+    Raises:
+        SpaceTypeError: It is of another kind.
+        SpaceError: It is NaN.
+    """
     if value is None:
         return None
     for kind, types in (("boolean", bool), ("number", int | float), ("text", str)):
@@ -230,4 +247,26 @@ def _kind(name: str, value: Any) -> str | None:
             if isinstance(value, float) and math.isnan(value):
                 raise SpaceError(wrong(name, "values must equal themselves", value))
             return kind
-    raise SpaceTypeError(wrong(name, "values must be numbers, texts, booleans or None", value))
+    advice = "Write it as text, or use the object itself in build(hp): it is not tuned."
+    if among is not None:
+        advice = _how_to_choose(name, among)
+    raise SpaceTypeError(
+        wrong(name, "values must be numbers, texts, booleans or None", value, advice)
+    )
+
+
+def _how_to_choose(name: str, values: Sequence[Any]) -> str:
+    """How to choose among objects of other kinds."""
+    options = re.sub(r"\W|^(?=\d)", "_", name.rpartition("/")[2]) or "options"
+    choice = f'hp.Choice("{name}", {{}})'
+    if all(isinstance(value, os.PathLike) for value in values):
+        texts = [os.fspath(value) for value in values]
+        return f"Choose by text: Path({choice.format(_shortened(texts))})."
+    by_index = choice.format(f"list(range({len(values)}))")
+    return f"Choose by index: {options} = {_shortened(list(values))}; {options}[{by_index}]."
+
+
+def _shortened(values: Any, most: int = 120) -> str:
+    """The repr of values, cut where it is long."""
+    text = repr(values)
+    return text if len(text) <= most else text[: most - 4] + "...]"

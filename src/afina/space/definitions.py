@@ -189,7 +189,7 @@ def hull(a: HyperParameter, b: HyperParameter) -> HyperParameter:
     Example:
         >>> from afina.space import Int
         >>> hull(Int("n", 1, 4), Int("n", 2, 9))
-        Int('n', default=1, min_value=1, max_value=9, step=1, sampling='linear')
+        Int(name: 'n', default: 1, min_value: 1, max_value: 9, step: 1, sampling: 'linear')
     """
     if isinstance(a, Numerical) and isinstance(b, Numerical) and type(a) is type(b):
         low, high = min(a.min_value, b.min_value), max(a.max_value, b.max_value)

@@ -311,13 +311,42 @@ class HyperParameters:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """The inverse of `get_config`."""
+        """The inverse of `get_config`; also reads what Keras Tuner's `get_config` returns.
+
+        Args:
+            config: "space" and "values". Without "space" there are no entries; without "values"
+                the active entries have their defaults.
+
+        Raises:
+            SpaceError: It is not such a mapping, or an entry in it is wrong.
+        """
+        if not isinstance(config, Mapping):
+            rule = 'must be a mapping with "space" and "values", as get_config() returns it'
+            raise SpaceTypeError(wrong("from_config", rule, config))
+        space, values = config.get("space") or (), config.get("values")
+        if isinstance(space, str) or not isinstance(space, Sequence):
+            raise SpaceTypeError(wrong("from_config", '"space" must be a list', space))
+        if values is not None and not isinstance(values, Mapping):
+            raise SpaceTypeError(wrong("from_config", '"values" must be a mapping', values))
         hp = cls()
-        entries = [deserialize(entry) for entry in config["space"]]
+        entries = [deserialize(entry) for entry in space]
         hp._definitions = Definitions(entries)
         hp._definitions.bind(entries[number] for number in config.get("binding", ()))
-        hp.values = dict(config["values"])
+        hp.values = hp.to_space().defaults() if values is None else dict(values)
         return hp
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same entries, in any order, and the same values."""
+        if not isinstance(other, HyperParameters):
+            return NotImplemented
+        mine, theirs = ({place_of(e): e for e in hp._definitions} for hp in (self, other))
+        if mine != theirs or self.values.keys() != other.values.keys():
+            return False
+        return all(same_value(value, other.values[name]) for name, value in self.values.items())
+
+    def __hash__(self) -> int:
+        # One for all, as they change: equal ones have the same, and each stays findable.
+        return hash(HyperParameters)
 
     def ensure_active_values(self) -> None:
         """Drops values of inactive entries, and draws random ones where active ones lack."""

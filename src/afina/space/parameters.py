@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from afina.errors import SpaceError, SpaceTypeError, wrong
-from afina.space.conditions import Parent, Value, conditions_from, plain
+from afina.space.conditions import Parent, Value, conditions_from, plain, same_value
 from afina.space.sampling import (
     check_sampling,
     check_width,
@@ -35,19 +35,28 @@ def warn(message: str) -> None:
     warnings.warn(message, SpaceWarning, stacklevel=level)
 
 
-class HyperParameter(ABC):
+class HyperParameter(ABC):  # noqa: B024 - `Numerical` below it has abstract methods
     """One entry of a search space. Treat it as immutable; two are equal when their configs are.
+
+    `Int`, `Float`, `Choice`, `Boolean` and `Fixed` are the kinds that a search knows. A subclass of
+    your own says in `values` what it may be; the rest follows from that.
 
     Args:
         name: How trials call it; unique under its conditions.
         default: The value before any search.
         conditions: All must hold for the entry to be active.
+
+    Example:
+        >>> HyperParameter("base", default=0).get_config()
+        {'name': 'base', 'default': 0, 'conditions': []}
     """
 
-    fields: ClassVar[tuple[str, ...]] = ()
+    fields: ClassVar[tuple[str, ...]] = ("default",)
     """The arguments in its config, besides name and conditions."""
 
-    def __init__(self, name: str, default: Any = None, conditions: Sequence[Any] = ()) -> None:
+    def __init__(
+        self, name: str, default: Any = None, conditions: Sequence[Any] | None = None
+    ) -> None:
         if not isinstance(name, str) or not name:
             raise SpaceTypeError(wrong("hyperparameter", "name must be a text", name))
         self.name = name
@@ -61,38 +70,47 @@ class HyperParameter(ABC):
         return self._default  # type: ignore[no-any-return]
 
     @property
-    @abstractmethod
     def values(self) -> Sequence[Any]:
-        """The distinct values; for a number without a step, 10 of them evenly spread."""
+        """The distinct values; for a number without a step, 10 of them evenly spread.
+
+        Raises:
+            NotImplementedError: The class does not say what they are.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} {self.name!r}: the values are not known. Override `values` in "
+            "a subclass, or use Int, Float, Choice, Boolean or Fixed."
+        )
 
     @property
-    @abstractmethod
     def count(self) -> int | None:
         """How many distinct values there are; None for a continuous range."""
+        return len(self.values)
 
-    @abstractmethod
     def prob_to_value(self, prob: float) -> Any:
         """The value at a point of [0, 1]."""
+        values = list(self.values)
+        return values[min(int(prob * len(values)), len(values) - 1)]
 
-    @abstractmethod
     def value_to_prob(self, value: Any) -> float:
         """The point of [0, 1] that stands for a value; the middle of its cell."""
+        values = list(self.values)
+        return (values.index(self.clip(value)) + 0.5) / len(values)
 
-    @abstractmethod
     def contains(self, value: Any) -> bool:
         """Whether the value is one of this entry's."""
+        return any(same_value(value, each) for each in self.values)
 
-    @abstractmethod
     def clip(self, value: Any) -> Any:
         """The nearest value of this entry, in the form that this entry gives it."""
+        return value if self.contains(value) else self.default
 
-    @abstractmethod
     def fold(self, value: Any) -> Any:
         """A value of this entry for any value, always the same one.
 
         Its own stay; others wrap around into it, so that what was spread evenly stays so. A search
         proposes from the widest range known; a build that comes to a narrower one folds.
         """
+        return self.clip(value)
 
     def random_sample(self, seed: int | None = None) -> Any:
         """A random value; the same seed gives the same."""
@@ -130,10 +148,9 @@ class HyperParameter(ABC):
         return hash(self.key())
 
     def __repr__(self) -> str:
-        parts = [repr(self.name)]
-        parts += [f"{field}={getattr(self, field)!r}" for field in self.fields]
+        parts = [f"{field}: {getattr(self, field)!r}" for field in ("name", *self.fields)]
         if self.conditions:
-            parts.append(f"conditions={list(self.conditions)!r}")
+            parts.append(f"conditions: {list(self.conditions)!r}")
         return f"{type(self).__name__}({', '.join(parts)})"
 
 

@@ -6,20 +6,10 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
-from afina.errors import ArgumentError, check_whole, wrong
+from afina.errors import ArgumentError, wrong
 
 LAST_STEP = 2**31 - 1
 """The greatest step that any store can hold."""
-
-
-def check_count(name: str, value: Any, *, least: int) -> None:
-    """Refuses what is neither a whole number from `least` up nor None.
-
-    Raises:
-        ArgumentError: It is neither.
-    """
-    if value is not None:
-        check_whole(name, value, least=least)
 
 
 def read_step(step: Any) -> int:

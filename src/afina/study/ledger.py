@@ -17,14 +17,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from afina.errors import ArgumentError, SearchFailedError, wrong
+from afina.errors import ArgumentError, SearchFailedError, check_count, check_whole, wrong
 from afina.search import Algorithm, Done, Situation, Suggestion, Wait
 from afina.space import HyperParameters, Space
 from afina.store import Header, TrialStore
 from afina.study import deaths
 from afina.study.budget import Budget, Spending
 from afina.study.curves import Curves
-from afina.study.given import check_count, read_metrics, read_step
+from afina.study.given import read_metrics, read_step
 from afina.study.growth import found_by, ranges_of
 from afina.study.resume import check_same_search
 from afina.study.retries import next_chance
@@ -75,9 +75,9 @@ class Ledger:
         may_grow: bool = True,
         budget: Budget | None = None,
     ) -> None:
-        check_count("max_trials", max_trials, least=1)
-        check_count("max_retries_per_trial", max_retries, least=0)
-        check_count("max_consecutive_failed_trials", max_consecutive_failed, least=1)
+        check_count("max_trials", max_trials)
+        check_whole("max_retries_per_trial", max_retries, least=0)
+        check_whole("max_consecutive_failed_trials", max_consecutive_failed)
         self.algorithm = algorithm
         self.objective = objective
         self.hp = hp

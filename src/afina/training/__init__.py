@@ -19,6 +19,7 @@ from afina.training.data import check_data
 from afina.training.fit import Fit, plain_fit, run_execution, watch_execution
 from afina.training.fused import Engine
 from afina.training.guards import DivergenceGuard, ObjectiveGuard, missing_objective, scalars
+from afina.training.iterators import check_reusable
 from afina.training.memory import release, resident_bytes
 from afina.training.seeds import seeded, trial_seed
 from afina.training.session import fresh_session
@@ -60,6 +61,7 @@ __all__ = [
     "remove_checkpoint",
     "prune_checkpoints",
     "check_data",
+    "check_reusable",
     "trial_seed",
     "seeded",
     "fresh_session",

@@ -38,7 +38,7 @@ def check_data(
             data and there are none.
         ArgumentError: A number of epochs or rows is none, or a callback is none.
     """
-    given = _by_name(args, kwargs)
+    given = by_name(args, kwargs)
     _check_counts(given)
     _check_callbacks(given.get("callbacks"))
     train = {name: given.get(name) for name in ("x", "y", "sample_weight")}
@@ -56,7 +56,7 @@ def check_data(
         _check_validated(objectives)
 
 
-def _by_name(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def by_name(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments under the names that `keras.Model.fit` gives them."""
     names = list(inspect.signature(keras.Model.fit).parameters)[1:]
     return {**dict(zip(names, args, strict=False)), **kwargs}

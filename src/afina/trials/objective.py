@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from afina.errors import ObjectiveError, wrong
+from afina.errors import ObjectiveError, ObjectiveTypeError, wrong
 
 Direction = Literal["min", "max"]
 
@@ -35,13 +36,20 @@ _LOWER_IS_BETTER_TEXT = """
 """
 _LOWER_IS_BETTER = frozenset(_LOWER_IS_BETTER_TEXT.split())
 
+# A longer name that ends so need not be the metric: "reward_mean", "head_dice" may be maximized.
+_ONLY_ALONE = frozenset(["mean", "sum", "meantensor", "meanmetricwrapper", "dice", "circle", "ctc"])
+
+# In front of a metric's name these turn it around, or make another quantity of it.
+_TURNS_AROUND = frozenset(["neg", "negative", "negated", "minus", "inverse", "inverted", "val"])
+
 
 def infer_metric_direction(metric: Any) -> Direction | None:
     """Whether a metric is better when it is smaller ("min") or larger ("max").
 
     Args:
-        metric: A name as Keras logs it (`val_`, `weighted_` and a trailing `_1` are looked
-            through), or a metric or loss of Keras: class, instance or function.
+        metric: A name as Keras logs it (`val_`, `weighted_`, a trailing `_1` and the name of an
+            output in front are looked through), or a metric or loss of Keras: class, instance or
+            function, or a subclass of one.
 
     Returns:
         "min", "max", or None where nothing is known about the metric.
@@ -49,6 +57,8 @@ def infer_metric_direction(metric: Any) -> Direction | None:
     Example:
         >>> infer_metric_direction("val_f1_score"), infer_metric_direction("val_loss")
         ('max', 'min')
+        >>> infer_metric_direction("val_head_2_auc")
+        'max'
         >>> infer_metric_direction("my_metric") is None
         True
     """
@@ -62,18 +72,46 @@ def infer_metric_direction(metric: Any) -> Direction | None:
     wrapped = getattr(metric, "_fn", None)  # keras wraps plain functions as metrics
     if named.__name__ == "MeanMetricWrapper" and wrapped is not None:
         return infer_metric_direction(wrapped)
-    return _direction_of_name(named.__name__)
+    direction = _direction_of_name(named.__name__)
+    if direction is None and isinstance(named, type):
+        direction = _direction_of_bases(named)
+    return direction
+
+
+def _direction_of_bases(kind: type) -> Direction | None:
+    """What is known of the nearest base that says something: `class Gini(keras.metrics.AUC)`."""
+    for base in kind.__mro__[1:]:
+        key = base.__name__.lower()
+        if base.__module__.startswith("keras") and key not in _ONLY_ALONE:
+            found = infer_metric_direction(base)
+            if found is not None:
+                return found
+    return None
 
 
 def _direction_of_name(name: str) -> Direction | None:
     bare = name.removeprefix("val_").removeprefix("weighted_")
     for candidate in (bare, re.sub(r"_\d+$", "", bare)):
-        key = candidate.replace("_", "").lower()
-        if key in _HIGHER_IS_BETTER:
-            return "max"
-        if key in _LOWER_IS_BETTER:
-            return "min"
+        found = _direction_of_key(candidate.replace("_", "").lower())
+        if found is not None:
+            return found
+    return _direction_of_suffix(re.sub(r"_\d+$", "", bare).lower().split("_"))
+
+
+def _direction_of_suffix(words: Sequence[str]) -> Direction | None:
+    """Of models with several outputs Keras logs `<output>_<metric>`: the longest end counts."""
+    for start in range(1, len(words)):
+        key = "".join(words[start:])
+        found = None if key in _ONLY_ALONE else _direction_of_key(key)
+        if found is not None:
+            return None if _TURNS_AROUND & set(words[:start]) else found
     return None
+
+
+def _direction_of_key(key: str) -> Direction | None:
+    if key in _HIGHER_IS_BETTER:
+        return "max"
+    return "min" if key in _LOWER_IS_BETTER else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +135,8 @@ class Objective:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
-            raise ObjectiveError(
+            kind = ObjectiveError if isinstance(self.name, str) else ObjectiveTypeError
+            raise kind(
                 wrong("Objective", "name must be a metric's name", self.name, 'Try "val_loss".')
             )
         if self.direction not in ("min", "max"):
@@ -192,6 +231,15 @@ class MultiObjective(Objective):
         """What identifies the objective, as JSON values."""
         return [part.describe() for part in self.objectives]
 
+    def __eq__(self, other: object) -> bool:
+        """The same objectives in any order: their sum is the same."""
+        if not isinstance(other, MultiObjective):
+            return NotImplemented
+        return Counter(self.objectives) == Counter(other.objectives)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.objectives))
+
     def __str__(self) -> str:
         parts = ", ".join(str(part) for part in self.objectives)
         return f"Multi{super().__str__()}: [{parts}]"
@@ -225,7 +273,7 @@ def create_objective(objective: Any) -> Objective:
     if isinstance(objective, list | tuple):
         return MultiObjective([create_objective(part) for part in objective])
     if not isinstance(objective, str):
-        raise ObjectiveError(
+        raise ObjectiveTypeError(
             wrong(
                 "objective",
                 "must be a metric's name, an Objective, or a list of them",

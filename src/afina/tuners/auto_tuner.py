@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
-from afina.errors import check_whole
+from afina.errors import check_flag, check_whole
 from afina.search import Algorithm, StartFrom
 from afina.search.base import check_algorithm
 from afina.search.wrappers import check_mappings, check_points, reseeded
 from afina.space import HyperParameters, Value
 from afina.study import Budget, default_algorithm
 from afina.trials import Status
+from afina.tuners.model_objective import objective_of_model
+from afina.tuners.options import TunerOptions
 from afina.tuners.oracle import Oracle
 from afina.tuners.trial import Trial
 from afina.tuners.tuner import Tuner
@@ -66,7 +68,7 @@ class AutoOracle(Oracle):
         self.max_epochs = check_whole("max_epochs", max_epochs)
         check_mappings(start_from)
         self.start_from = tuple(start_from)
-        self.stop_when_unlikely = stop_when_unlikely
+        self.stop_when_unlikely = check_flag("stop_when_unlikely", stop_when_unlikely)
         self.algorithm = algorithm
         if max_trials is None and max_total_epochs is None and time_budget is None:
             max_total_epochs = TRAININGS * max_epochs
@@ -136,7 +138,10 @@ class AutoTuner(Tuner):
         allow_new_entries: See `Oracle`.
         max_retries_per_trial: See `Oracle`.
         max_consecutive_failed_trials: See `Oracle`.
-        kwargs: See `Tuner`.
+        kwargs: Options of every tuner (`TunerOptions`, explained at `Tuner`): directory,
+            project_name, overwrite, executions_per_trial, max_model_size, optimizer, loss,
+            metrics, distribution_strategy, keep_checkpoints, training, workers, group_trials,
+            narrow, sparse_inputs, tuner_id, logger.
 
     Raises:
         ArgumentError: An argument is out of its range.
@@ -160,10 +165,12 @@ class AutoTuner(Tuner):
         allow_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
-        **kwargs: Any,
+        **kwargs: Unpack[TunerOptions],
     ) -> None:
         oracle = AutoOracle(
-            objective=objective,
+            objective=objective_of_model(
+                objective, hypermodel, hyperparameters, kwargs.get("metrics")
+            ),
             max_epochs=max_epochs,
             max_trials=max_trials,
             max_total_epochs=max_total_epochs,

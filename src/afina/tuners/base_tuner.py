@@ -7,13 +7,14 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from afina.errors import (
     ArgumentError,
     FatalError,
     FatalTypeError,
     StoreError,
+    check_flag,
     wrong,
 )
 from afina.progress import (
@@ -35,6 +36,7 @@ from afina.trials import Decision, Status, failure_of, is_retried, why_no_best
 from afina.tuners import again
 from afina.tuners.best_first import best_first
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
+from afina.tuners.options import IdentityOptions, unrecognized
 from afina.tuners.oracle import Oracle
 from afina.tuners.results import read_result
 from afina.tuners.summaries import results_summary, search_space_summary
@@ -69,7 +71,7 @@ class BaseTuner:
         directory: str | Path | None = None,
         project_name: str | None = None,
         overwrite: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[IdentityOptions],
     ) -> None:
         if not isinstance(oracle, Oracle):
             raise ArgumentError(wrong("oracle", "must be an Oracle", oracle))
@@ -77,7 +79,7 @@ class BaseTuner:
             warnings.warn("logger= is ignored.", DeprecationWarning, stacklevel=3)
         self.tuner_id = kwargs.pop("tuner_id", None) or "tuner0"
         if kwargs:
-            raise ArgumentError(f"Unrecognized arguments {sorted(kwargs)}.")
+            raise ArgumentError(unrecognized(kwargs, type(self)))
         self.oracle = oracle
         self.hypermodel: Any = as_hypermodel(hypermodel)
         self.directory = str(directory or ".")
@@ -90,7 +92,7 @@ class BaseTuner:
         self._forget_search()
         self._epochs: int | None = None
         folder = Path(self.project_dir)
-        if overwrite:
+        if overwrite is not None and check_flag("overwrite", overwrite):
             delete_project(folder)
         self._populate_initial_space()
         self.oracle._set_project_dir(self.directory, self.project_name)

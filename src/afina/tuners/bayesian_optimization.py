@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from afina.search import Algorithm
 from afina.search import BayesianOptimization as BayesianAlgorithm
 from afina.space import HyperParameters
+from afina.tuners.model_objective import objective_of_model
+from afina.tuners.options import TunerOptions
 from afina.tuners.oracle import Oracle
 from afina.tuners.tuner import Tuner
 
@@ -20,9 +22,10 @@ class BayesianOptimizationOracle(Oracle):
         num_initial_points: Trials before the process takes over; None for a number that grows
             slowly with the hyperparameters.
         alpha: Least variance of the noise in the scores, in units of their variance.
-        beta: None weighs exploration by the logarithm of the expected improvement; a number
-            takes the lower confidence bound with this many standard deviations instead.
-        seed: Fixes every draw."""
+        beta: Kept for Keras Tuner's users: exploration is weighed by the logarithm of the expected
+            improvement, which needs no such number.
+        seed: Fixes every draw.
+    """
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class BayesianOptimizationOracle(Oracle):
         self.num_initial_points = num_initial_points
         self.alpha = alpha
         self.beta = beta
+        self.make_algorithm(seed=0)  # refuses wrong numbers now, not at the first trial
 
     def make_algorithm(self, seed: int) -> Algorithm[Any]:
         """The Gaussian process."""
@@ -78,7 +82,10 @@ class BayesianOptimization(Tuner):
         allow_new_entries: See `Oracle`.
         max_retries_per_trial: See `Oracle`.
         max_consecutive_failed_trials: See `Oracle`.
-        kwargs: See `Tuner`.
+        kwargs: Options of every tuner (`TunerOptions`, explained at `Tuner`): directory,
+            project_name, overwrite, executions_per_trial, max_model_size, optimizer, loss,
+            metrics, distribution_strategy, keep_checkpoints, training, workers, group_trials,
+            narrow, sparse_inputs, tuner_id, logger.
     """
 
     def __init__(
@@ -95,10 +102,12 @@ class BayesianOptimization(Tuner):
         allow_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
-        **kwargs: Any,
+        **kwargs: Unpack[TunerOptions],
     ) -> None:
         oracle = BayesianOptimizationOracle(
-            objective=objective,
+            objective=objective_of_model(
+                objective, hypermodel, hyperparameters, kwargs.get("metrics")
+            ),
             max_trials=max_trials,
             num_initial_points=num_initial_points,
             alpha=alpha,

@@ -7,6 +7,7 @@ from typing import Any
 
 from afina.trials import MultiObjective, Objective, Report, Status
 from afina.trials import Trial as StoredTrial
+from afina.tuners.model_objective import maximized
 from afina.tuners.trial import Trial, TrialStatus
 
 _STATUS = {
@@ -17,7 +18,7 @@ _STATUS = {
 }
 
 
-def refresh(face: Trial, trial: StoredTrial) -> None:
+def refresh(face: Trial, trial: StoredTrial, objective: Objective) -> None:
     """Brings the object up to what is stored: status, score, reason of failure."""
     face.status = _STATUS[trial.status]
     face.message = trial.failure.message if trial.failure else None
@@ -27,6 +28,19 @@ def refresh(face: Trial, trial: StoredTrial) -> None:
         face.score, face.best_step = trial.score, trial.best_step
         if not face.metrics.metrics:
             face.observe(trial.metrics, trial.best_step or 0)
+    _direct(face, objective)
+
+
+def _direct(face: Trial, objective: Objective) -> None:
+    """Sets the directions that the names of the metrics do not tell."""
+    known = face.metrics.metrics
+    for name in maximized(known, face.notes):
+        known[name].direction = "max"
+    parts = objective.objectives if isinstance(objective, MultiObjective) else (objective,)
+    for part in parts:
+        if part.name in known:
+            direction: Any = part.direction
+            known[part.name].direction = direction
 
 
 def track(face: Trial, reports: Iterable[Report]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
+from afina.errors import check_whole
 from afina.search import Algorithm
 from afina.search import Hyperband as HyperbandAlgorithm
 from afina.space import HyperParameters
+from afina.tuners.model_objective import objective_of_model
+from afina.tuners.options import TunerOptions
 from afina.tuners.oracle import Oracle
 from afina.tuners.tuner import Tuner
 
@@ -47,6 +50,9 @@ class HyperbandOracle(Oracle):
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
+        if hyperband_iterations is not None:
+            rule = "must be a whole number from 0 up, or None"
+            check_whole("hyperband_iterations", hyperband_iterations, least=0, rule=rule)
         self.max_epochs = max_epochs
         self.factor = factor
         self.hyperband_iterations = hyperband_iterations
@@ -83,7 +89,10 @@ class Hyperband(Tuner):
         allow_new_entries: See `Oracle`.
         max_retries_per_trial: See `Oracle`.
         max_consecutive_failed_trials: See `Oracle`.
-        kwargs: See `Tuner`.
+        kwargs: Options of every tuner (`TunerOptions`, explained at `Tuner`): directory,
+            project_name, overwrite, executions_per_trial, max_model_size, optimizer, loss,
+            metrics, distribution_strategy, keep_checkpoints, training, workers, group_trials,
+            narrow, sparse_inputs, tuner_id, logger.
     """
 
     def __init__(
@@ -99,10 +108,12 @@ class Hyperband(Tuner):
         allow_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
-        **kwargs: Any,
+        **kwargs: Unpack[TunerOptions],
     ) -> None:
         oracle = HyperbandOracle(
-            objective=objective,
+            objective=objective_of_model(
+                objective, hypermodel, hyperparameters, kwargs.get("metrics")
+            ),
             max_epochs=max_epochs,
             factor=factor,
             hyperband_iterations=hyperband_iterations,

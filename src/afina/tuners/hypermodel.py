@@ -6,8 +6,9 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from afina.errors import FatalValueError, wrong
+from afina.errors import FatalValueError, NoBuildError, check_flag, wrong
 from afina.space import HyperParameters
+from afina.tuners.hypermodel_mistakes import check_takes, no_build, refuse_value
 
 
 class HyperModel:
@@ -30,7 +31,7 @@ class HyperModel:
 
     def __init__(self, name: str | None = None, tunable: bool = True) -> None:
         self.name = name or type(self).__name__
-        self.tunable = tunable
+        self.tunable = check_flag("tunable", tunable)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -39,7 +40,7 @@ class HyperModel:
 
     def build(self, hp: HyperParameters) -> Any:
         """Builds and compiles a model; every `hp.Int(...)` in it is a hyperparameter."""
-        raise NotImplementedError
+        raise NoBuildError(no_build(self))
 
     def fit(self, hp: HyperParameters, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Trains the model; override it to tune the whole loop.
@@ -132,17 +133,30 @@ def as_hypermodel(hypermodel: Any) -> HyperModel | None:
     """Reads what users give for a model: a `HyperModel`, a function of `hp`, or None.
 
     Raises:
-        FatalValueError: It is none of these.
+        FatalValueError: It is none of these, or a `HyperModel` without `build`.
+        FatalTypeError: It does not take `hp`.
     """
-    if hypermodel is None or isinstance(hypermodel, HyperModel):
+    if hypermodel is None:
+        return None
+    if isinstance(hypermodel, HyperModel):
+        _check_methods(hypermodel)
         return hypermodel
-    if callable(hypermodel):
-        return FunctionModel(hypermodel)
-    raise FatalValueError(
-        wrong(
-            "hypermodel",
-            "must be a HyperModel or a function that takes hp",
-            hypermodel,
-            "Write def build_model(hp): ... return model.",
-        )
-    )
+    refuse_value(hypermodel)
+    check_takes("hypermodel", hypermodel, "hp")
+    return FunctionModel(hypermodel)
+
+
+def _check_methods(hypermodel: HyperModel) -> None:
+    """Raises FatalTypeError where an overridden method cannot take what it is called with."""
+    kind = type(hypermodel)
+    takes = {
+        "build": ("hp",),
+        "fit": ("hp", "model"),
+        "fit_arguments": ("hp",),
+        "declare_hyperparameters": ("hp",),
+    }
+    for name, names in takes.items():
+        if getattr(kind, name) is not getattr(HyperModel, name):
+            check_takes(
+                f"{kind.__name__}.{name}", getattr(hypermodel, name), *names, more=name == "fit"
+            )

@@ -61,7 +61,8 @@ class MetricHistory:
 
     def __init__(self, direction: Direction = "min") -> None:
         if direction not in ("min", "max"):
-            raise ArgumentError(wrong("direction", 'must be "min" or "max"', direction))
+            rule = '`direction` should be one of "min" and "max"'
+            raise ArgumentError(wrong("metric", rule, direction))
         self.direction = direction
         self._observations: dict[int, MetricObservation] = {}
 
@@ -139,7 +140,8 @@ class MetricsTracker:
     def __init__(self, metrics: Iterable[Any] | None = None) -> None:
         self.metrics: dict[str, MetricHistory] = {}
         for metric in metrics or ():
-            self.register(metric if isinstance(metric, str) else metric.name)
+            name = metric if isinstance(metric, str) else metric.name
+            self.register(name, infer_metric_direction(metric))
 
     def exists(self, name: str) -> bool:
         """Whether the metric is registered."""
@@ -211,6 +213,6 @@ class MetricsTracker:
 
     def _of(self, name: str) -> MetricHistory:
         if not self.exists(name):
-            known = ", ".join(sorted(self.metrics)) or "none"
-            raise ArgumentError(wrong("metric", f"must be one of: {known}", name))
+            known = ", ".join(sorted(self.metrics)) or "none is registered yet"
+            raise ArgumentError(wrong("Unknown metric", f"must be one of: {known}", name))
         return self.metrics[name]

@@ -72,7 +72,15 @@ class Oracle:
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
     ) -> None:
-        check_arguments(hyperparameters, allow_new_entries, tune_new_entries, seed)
+        check_arguments(
+            hyperparameters=hyperparameters,
+            allow_new_entries=allow_new_entries,
+            tune_new_entries=tune_new_entries,
+            seed=seed,
+            max_trials=max_trials,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
         self.objective = create_objective(objective)
         self.max_trials = max_trials
         self.allow_new_entries = allow_new_entries
@@ -195,7 +203,7 @@ class Oracle:
         face = Trial(hp, trial_id=self.id_of(trial.number))
         if trial.notes.get("curves") == "tracked":
             track(face, self.study_history(trial.number))
-        refresh(face, trial)
+        refresh(face, trial, self.objective)
         return face
 
     def study_history(self, number: int) -> list[Report]:
@@ -337,7 +345,7 @@ class Oracle:
         if ended.status is Status.WAITING:  # the rerun starts with a clean record
             trial.metrics = type(trial.metrics)()
             trial.score = None
-        refresh(trial, ended)
+        refresh(trial, ended, self.objective)
 
     @synchronized
     def get_space(self) -> HyperParameters:

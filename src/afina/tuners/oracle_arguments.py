@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import ArgumentError, check_count, check_flag, check_whole, wrong
 from afina.space import HyperParameters
 
 
 def check_arguments(
-    hyperparameters: Any, allow_new_entries: bool, tune_new_entries: bool, seed: Any
+    *,
+    hyperparameters: Any,
+    allow_new_entries: Any,
+    tune_new_entries: Any,
+    seed: Any,
+    max_trials: Any,
+    max_retries_per_trial: Any,
+    max_consecutive_failed_trials: Any,
 ) -> None:
     """Raises ArgumentError for arguments that cannot go together or are of the wrong kind."""
-    if hyperparameters is None and not (allow_new_entries and tune_new_entries):
+    allow = check_flag("allow_new_entries", allow_new_entries)
+    tune = check_flag("tune_new_entries", tune_new_entries)
+    if hyperparameters is None and not (allow and tune):
         raise ArgumentError(
             "allow_new_entries=False and tune_new_entries=False need hyperparameters=...: "
             "without it there would be nothing to tune."
@@ -23,3 +32,6 @@ def check_arguments(
         raise ArgumentError(wrong("seed", "must be a whole number or None", seed))
     if seed is not None and seed < 0:
         raise ArgumentError(wrong("seed", "must be a whole number from 0 up", seed))
+    check_count("max_trials", max_trials)
+    check_whole("max_retries_per_trial", max_retries_per_trial, least=0)
+    check_whole("max_consecutive_failed_trials", max_consecutive_failed_trials)

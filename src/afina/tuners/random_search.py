@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from afina.search import Algorithm, Random
 from afina.space import HyperParameters
+from afina.tuners.model_objective import objective_of_model
+from afina.tuners.options import TunerOptions
 from afina.tuners.oracle import Oracle
 from afina.tuners.tuner import Tuner
 
@@ -53,7 +55,10 @@ class RandomSearch(Tuner):
         allow_new_entries: See `Oracle`.
         max_retries_per_trial: See `Oracle`.
         max_consecutive_failed_trials: See `Oracle`.
-        kwargs: See `Tuner`.
+        kwargs: Options of every tuner (`TunerOptions`, explained at `Tuner`): directory,
+            project_name, overwrite, executions_per_trial, max_model_size, optimizer, loss,
+            metrics, distribution_strategy, keep_checkpoints, training, workers, group_trials,
+            narrow, sparse_inputs, tuner_id, logger.
     """
 
     def __init__(
@@ -67,10 +72,12 @@ class RandomSearch(Tuner):
         allow_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
-        **kwargs: Any,
+        **kwargs: Unpack[TunerOptions],
     ) -> None:
         oracle = RandomSearchOracle(
-            objective=objective,
+            objective=objective_of_model(
+                objective, hypermodel, hyperparameters, kwargs.get("metrics")
+            ),
             max_trials=max_trials,
             seed=seed,
             hyperparameters=hyperparameters,

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from afina.errors import FatalTypeError, FatalValueError, wrong
-from afina.trials import DefaultObjective, MultiObjective, Objective
+from afina.errors import FatalTypeError, FatalValueError, NoObjectiveError, wrong
+from afina.trials import DefaultObjective, MultiObjective, Objective, infer_metric_direction
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,8 @@ def _as_number(value: Any) -> float | None:
 def _with_objective(
     metrics: Mapping[str, Any], objective: Objective, where: str
 ) -> dict[str, float]:
+    if isinstance(objective, DefaultObjective) and not objective.has_value(metrics):
+        raise NoObjectiveError(_unnamed(where, sorted(metrics)))
     if not objective.has_value(metrics):
         names = ", ".join(objective.names)
         raise FatalValueError(
@@ -100,13 +102,22 @@ def _with_objective(
     return numbers
 
 
+def _unnamed(where: str, names: Sequence[str], what: str = "") -> str:
+    """The message for metrics by name where no objective was named to choose among them."""
+    example = "score" if not names else names[0]
+    direction = infer_metric_direction(example) or "max"
+    return (
+        f"{where}: must return a single number when the tuner has no objective, but got {what}"
+        f'{list(names)}. Name one of them: objective=kt.Objective("{example}", "{direction}"), or '
+        "return the number that is to be minimized."
+    )
+
+
 def _read_history(
     history: Mapping[str, Sequence[Any]], objective: Objective, where: str
 ) -> Outcome:
     if isinstance(objective, DefaultObjective):
-        raise FatalTypeError(
-            wrong(where, "must return a number when the tuner has no objective", "a History")
-        )
+        raise NoObjectiveError(_unnamed(where, sorted(history), "a History of "))
     epochs = max((len(values) for values in history.values()), default=0)
     if epochs == 0:
         raise FatalValueError(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from afina.tuners.base_tuner import BaseTuner
 from afina.tuners.cross_validation import check_samples, cross_validate
+from afina.tuners.options import ProjectOptions
 from afina.tuners.oracle import Oracle
 from afina.tuners.trial import Trial
 
@@ -25,7 +26,8 @@ class SklearnTuner(BaseTuner):
             the estimator's own `score`.
         metrics: Functions `metric(y_true, y_pred)`, one or a list; each is logged under its name.
         cv: A splitter of scikit-learn; None is `KFold(5, shuffle=True, random_state=1)`.
-        kwargs: See `BaseTuner`.
+        kwargs: Where the project is kept (`ProjectOptions`, explained at `BaseTuner`): directory,
+            project_name, overwrite, tuner_id, logger.
     """
 
     def __init__(
@@ -35,7 +37,7 @@ class SklearnTuner(BaseTuner):
         scoring: Callable[..., float] | None = None,
         metrics: Any = None,
         cv: Any = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ProjectOptions],
     ) -> None:
         self.scoring = scoring
         self.metrics = metrics if isinstance(metrics, list) or metrics is None else [metrics]

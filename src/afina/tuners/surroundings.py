@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from afina.advice import Narrowing
-from afina.errors import check_whole
+from afina.errors import ArgumentError, check_whole, wrong
 from afina.search import Algorithm, Informed
 
 if TYPE_CHECKING:
@@ -30,10 +30,15 @@ def stage_length(narrow: Any, oracle: Oracle) -> int | None:
     """How many trials a stage has before the space is narrowed; None for never.
 
     Raises:
-        ArgumentError: `narrow` is neither None nor "auto" nor a whole number from 10 up.
+        ArgumentError: `narrow` is neither None nor "auto" nor a whole number from 10 up, or the
+            oracle has no algorithm to narrow.
     """
     if narrow is None:
         return None
+    if oracle.make_algorithm(0) is None:
+        rule = "must be None with an oracle that chooses by its own populate_space"
+        advice = "Only the algorithms of Afina can be narrowed; leave narrow= out."
+        raise ArgumentError(wrong("narrow", rule, narrow, advice))
     if narrow == "auto":
         return max(LEAST, oracle.max_trials // 3) if oracle.max_trials else USUAL
     rule = f'must be None, "auto" or a whole number from {LEAST} up'

@@ -6,11 +6,11 @@ import contextlib
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from afina import training
 from afina.advice.judgement import Judgement
-from afina.errors import ArgumentError, check_whole
+from afina.errors import ArgumentError, check_count, check_flag, check_number, check_whole
 from afina.progress import Message
 from afina.run import Signal, Threads
 from afina.space import HyperParameters
@@ -19,6 +19,8 @@ from afina.tuners.base_tuner import BaseTuner
 from afina.tuners.groups import Groups, check_group_trials, count_together
 from afina.tuners.hooks import EpochHooks, TunerCallback
 from afina.tuners.hypermodel import HyperModel, join_arguments
+from afina.tuners.model_objective import note_of_directions
+from afina.tuners.options import TrainingOptions
 from afina.tuners.oracle import Oracle
 from afina.tuners.remote import RemoteTrials
 from afina.tuners.reserved_keys import PREFIX
@@ -87,26 +89,30 @@ class Tuner(BaseTuner):
         tuner_id: str | None = None,
         overwrite: bool = False,
         executions_per_trial: int = 1,
-        **kwargs: Any,
+        **kwargs: Unpack[TrainingOptions],
     ) -> None:
         executions_per_trial = check_whole("executions_per_trial", executions_per_trial)
+        if max_model_size is not None:  # a float such as 1e6 is a number of parameters too
+            max_model_size = int(check_number("max_model_size", max_model_size, least=0))
         self.max_model_size = max_model_size
         self.optimizer = optimizer
         self.loss = loss
         self.metrics = metrics
         self.distribution_strategy = distribution_strategy
         self.executions_per_trial = executions_per_trial
-        self.keep_checkpoints: int | None = kwargs.pop("keep_checkpoints", 10)
+        self.keep_checkpoints = check_count(
+            "keep_checkpoints", kwargs.pop("keep_checkpoints", 10), least=0
+        )
         self.training = kwargs.pop("training", "auto")
         self.workers = kwargs.pop("workers", "auto")
         check_workers(self.workers)
         self.group_trials = kwargs.pop("group_trials", "auto")
         check_group_trials(self.group_trials, self.workers)
         self._groups: Groups | None = None  # while it runs trials in groups
-        self._trainer = training.Trainer(
-            self.training, training.Engine(sparse=bool(kwargs.pop("sparse_inputs", True)))
-        )
+        sparse = check_flag("sparse_inputs", kwargs.pop("sparse_inputs", True))
+        self._trainer = training.Trainer(self.training, training.Engine(sparse=sparse))
         oracle.narrow_every = stage_length(kwargs.pop("narrow", None), oracle)
+        unknown: Any = kwargs  # what is left is no option
         super().__init__(
             oracle=oracle,
             hypermodel=hypermodel,
@@ -115,7 +121,7 @@ class Tuner(BaseTuner):
             logger=logger,
             tuner_id=tuner_id,
             overwrite=overwrite,
-            **kwargs,
+            **unknown,
         )
         if hypermodel is None and type(self).run_trial.__module__.startswith("afina.tuners."):
             raise ArgumentError(
@@ -164,6 +170,20 @@ class Tuner(BaseTuner):
     def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if type(self).run_trial is Tuner.run_trial or type(self).__module__.startswith("afina."):
             training.check_data(args, kwargs, self.oracle.objective.names)
+        if self._trains_itself():
+            training.check_reusable(args, kwargs)
+
+    def _trains_itself(self) -> bool:
+        """Whether `search` is given exactly what Keras' `fit` gets: nobody has overridden a part of
+        the way to it."""
+        own, model = type(self), type(self.hypermodel)
+        return (
+            self.hypermodel is not None
+            and own.run_trial.__module__.startswith("afina.")
+            and own._build_and_fit_model is Tuner._build_and_fit_model
+            and model.fit is HyperModel.fit
+            and model.fit_arguments is HyperModel.fit_arguments
+        )
 
     def _run_all(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Runs the trials, and lets go of the data: the next search may find others in them."""
@@ -293,6 +313,7 @@ class Tuner(BaseTuner):
             parent = hp.values.get("tuner/trial_id")
             if parent is not None:
                 self._go_on_from(str(parent), model, hp)
+        trial.notes.update(note_of_directions(model))
         with account.counted("fit"):
             return self._fit(hp, model, args, kwargs, account)
 

@@ -1,0 +1,112 @@
+"""The keyword options that every tuner takes, with their types: for editors and type checkers.
+
+    ProjectOptions            where a project is kept; `SklearnTuner` takes these
+    └── TunerOptions          and how its models are trained; the tuners for Keras models take these
+
+`Tuner` itself names most of them as parameters and takes the rest, `TrainingOptions`, by keyword.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+
+class IdentityOptions(TypedDict, total=False):
+    """What `BaseTuner` takes besides its parameters."""
+
+    tuner_id: str | None
+    """Kept for Keras Tuner's users: the name under which the tuner asks its oracle."""
+
+    logger: Any
+    """Kept for Keras Tuner's users; ignored with a DeprecationWarning."""
+
+
+class ProjectOptions(IdentityOptions, total=False):
+    """Where a project is kept."""
+
+    directory: str | Path | None
+    """The folder in which projects lie; None is the working directory."""
+
+    project_name: str | None
+    """The project's own folder in it; None is "untitled_project"."""
+
+    overwrite: bool
+    """True deletes the project that is there and starts anew; False goes on with it."""
+
+
+class TrainingOptions(TypedDict, total=False):
+    """How trials are trained and which models are kept; see `Tuner` for each."""
+
+    keep_checkpoints: int | None
+    """Of how many trials, best first, the models stay on disk; None keeps all. Default 10."""
+
+    training: Literal["auto", "fit", "fused"]
+    """Whether an epoch is trained as one compiled program. Default "auto"."""
+
+    workers: int | Literal["auto"]
+    """How many trials are trained side by side. Default "auto"."""
+
+    group_trials: int | Literal["auto"]
+    """How many trials at most are trained together in one program. Default "auto"."""
+
+    narrow: int | Literal["auto"] | None
+    """After how many trials the space is narrowed to what they advise; None never does."""
+
+    sparse_inputs: bool
+    """Whether a first Dense layer may skip inputs that are zero. Default True."""
+
+
+class TunerOptions(ProjectOptions, TrainingOptions, total=False):
+    """The keyword options of every tuner for Keras models; see `Tuner` for each.
+
+    Example:
+        >>> options: TunerOptions = {"project_name": "digits", "executions_per_trial": 2}
+        >>> sorted(set(options) - set(TunerOptions.__annotations__))
+        []
+    """
+
+    max_model_size: int | None
+    """Trials whose model has more trainable parameters fail without training."""
+
+    optimizer: Any
+    """Replaces the one that the model was compiled with."""
+
+    loss: Any
+    """Replaces the loss."""
+
+    metrics: Any
+    """Replaces the metrics."""
+
+    distribution_strategy: Any
+    """TensorFlow's; each trial runs in its scope."""
+
+    executions_per_trial: int
+    """How often each configuration is trained; the score is the mean. Default 1."""
+
+
+def unrecognized(names: Iterable[str], tuner: type) -> str:
+    """The message for keyword arguments that a tuner does not know.
+
+    Args:
+        names: Of the arguments.
+        tuner: The class that got them.
+
+    Example:
+        >>> unrecognized(["projet_name"], type("T", (), {"__init__": lambda self, project_name: 0}))
+        "Unrecognized arguments ['projet_name']. Did you mean project_name?"
+    """
+    names = sorted(names)
+    known: set[str] = set()
+    for base in tuner.__mro__[:-1]:
+        if "__init__" in vars(base):
+            known |= set(inspect.signature(vars(base)["__init__"]).parameters)
+    known -= {"self", "args", "kwargs"}
+    if "executions_per_trial" in known:
+        known |= set(TunerOptions.__annotations__)
+    near = [difflib.get_close_matches(name, sorted(known), n=1) for name in names]
+    advice = " and ".join(match[0] for match in near if match)
+    return f"Unrecognized arguments {names}." + (f" Did you mean {advice}?" if advice else "")
