@@ -3,8 +3,8 @@
     python benchmarks/speed/loops.py [--kinds conv2d lstm] [--batches 32 256] [--as-traced]
     KERAS_BACKEND=tensorflow python benchmarks/speed/loops.py
 
-XLA does not compile a loop's body as it compiles a program. On JAX the table tells what a step takes
-in a fused epoch and as a program of its own, as multiples of a step of plain `fit`; with
+XLA does not compile a loop's body as it compiles a program. On JAX the table tells what a step
+takes in a fused epoch and as a program of its own, as multiples of a step of plain `fit`; with
 `--as-traced` also a fused epoch whose convolutions are left as Keras traces them. On TensorFlow it
 tells what XLA (`jit_compile`) and 100 steps at once take, as multiples of a step of plain `fit`.
 

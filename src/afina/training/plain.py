@@ -11,7 +11,8 @@ from typing import Any
 
 import keras
 
-from afina.training.fused import keras_parts, reasons
+from afina.training import keras_parts
+from afina.training.fused import reasons
 from afina.training.fused.key import is_all_kerass
 
 STEPS_AT_ONCE = 100
@@ -86,10 +87,10 @@ def multiplications(model: keras.Model) -> float:
         return math.inf
     total = 0.0
     for layer in keras_parts.layers_of(model):
-        weights = sum(math.prod(variable.shape) for variable in layer._trainable_variables)
+        own, nodes = keras_parts.weights_and_uses(layer)
+        weights = sum(math.prod(variable.shape) for variable in own)
         if not weights:
             continue
-        nodes = getattr(layer, "_inbound_nodes", [])
         tensors = [t for node in nodes for t in (*node.input_tensors, *node.output_tensors)]
         places = [math.prod(size or math.inf for size in tensor.shape[1:-1]) for tensor in tensors]
         total += weights * max(places, default=math.inf)

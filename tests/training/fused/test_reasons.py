@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from afina.training.fused import CannotFuseError, Engine, keras_parts, reasons
+from afina.training import keras_parts
+from afina.training.fused import CannotFuseError, Engine, reasons
 
 from .conftest import arrays, assert_same, dense, layers, plainly, train
 

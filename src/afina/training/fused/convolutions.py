@@ -108,7 +108,7 @@ def _outputs(equation: Any, given: Sequence[Any]) -> Sequence[Any]:
         functions, bound = bound
         given = [*functions, *given]
     outputs = primitive.bind(*given, **bound)
-    return outputs if primitive.multiple_results else [outputs]  # type: ignore[no-any-return]
+    return outputs if primitive.multiple_results else [outputs]
 
 
 def _rewritten(value: Any) -> Any:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
 from afina.training.fused import reasons
 from afina.training.fused.data import DataCache, Samples
@@ -48,6 +49,11 @@ class Seconds:
 
 class CannotFuseError(Exception):
     """The training cannot be fused; the message says why. The model is as it was."""
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @dataclass
@@ -172,7 +178,14 @@ class Engine:
         assert isinstance(given, dict), "why_not has looked"
         from afina.training.fused.loop import Training
 
-        return Training(self, model, given, seconds)
+        stream = np.random.get_state()
+        try:
+            return Training(self, model, given, seconds)
+        except (AttributeError, ImportError, TypeError) as error:
+            # A Keras with other parts, or code of the user's: `fit` will do, or raise it again.
+            np.random.set_state(stream)
+            message = f"the training cannot be prepared: {first_line(error)}"
+            raise CannotFuseError(message) from error
 
     def program(
         self,
@@ -208,8 +221,7 @@ class Engine:
                     with stage.left():
                         lowered = lower(traced)
             except Exception as error:
-                first = (str(error).strip() or type(error).__name__).splitlines()[0]
-                message = f"the train step cannot become one program: {first}"
+                message = f"the train step cannot become one program: {first_line(error)}"
                 raise CannotFuseError(message) from error
             with seconds.counted("compile"), stage.left():
                 return compile_both(lowered, one_thread=alone, packer=packer)

@@ -19,7 +19,7 @@ import numpy as np
 from afina.errors import ArgumentError, wrong
 from afina.training.fused.batched import trace_batched
 from afina.training.fused.data import Samples
-from afina.training.fused.engine import CannotFuseError, Engine, Seconds
+from afina.training.fused.engine import CannotFuseError, Engine, Seconds, first_line
 from afina.training.fused.loop import Training
 from afina.training.fused.member import Member, Seat
 from afina.training.fused.plan import Plan
@@ -199,7 +199,7 @@ class Group:
             try:
                 answers = dict(zip(map(id, grouped), self._together(grouped), strict=True))
             except Exception as error:  # memory, most likely: alone they may do
-                self.failure, self.width = _first_line(error), 1
+                self.failure, self.width = first_line(error), 1
         for seat in seats:
             if id(seat) in answers:
                 seat.go_on(answers[id(seat)])
@@ -266,7 +266,7 @@ class Group:
                         lowered = lower(traced)
             except Exception as error:
                 message = f"the train step cannot become one program for {width} models"
-                raise CannotFuseError(f"{message}: {_first_line(error)}") from error
+                raise CannotFuseError(f"{message}: {first_line(error)}") from error
             finally:
                 functions.forget()
             with spent.counted("compile"), stage.left():
@@ -325,7 +325,3 @@ def _share(spent: Seconds, members: Sequence[Member]) -> None:
     for member in members:
         for name, value in vars(spent).items():
             setattr(member.seconds, name, getattr(member.seconds, name) + value / len(members))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

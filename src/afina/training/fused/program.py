@@ -14,7 +14,8 @@ from typing import Any
 
 import keras
 
-from afina.training.fused import keras_parts, sparse
+from afina.training import keras_parts
+from afina.training.fused import sparse
 from afina.training.fused.convolutions import traced_for
 from afina.training.fused.data import Samples
 from afina.training.fused.deferred import Deferral, Ending

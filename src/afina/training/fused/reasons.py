@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from afina.training.fused import keras_parts
+from afina.training import keras_parts
 
 ARGUMENTS = inspect.signature(keras.Model.fit).parameters
 """What `fit` takes, by name, `self` first."""
@@ -54,7 +54,7 @@ def why_not_here() -> str | None:
     if backend != "jax":
         return f"Keras runs on {backend}, and fused epochs need JAX"
     if not keras_parts.available:
-        return f"Keras {keras.__version__} lacks the parts that fused epochs are made of"
+        return keras_parts.lacks(keras_parts.missing or ("parts",))
     if keras.distribution.distribution() is not None:
         return "a Keras distribution is set"
     if keras_parts.limits_are_set():
