@@ -61,14 +61,14 @@ missing: tuple[str, ...] = tuple(
 )
 """What this Keras lacks of that which fused epochs are made of."""
 
-available = not missing
-
 Functional: Any = _parts["Functional"] or keras.Model
 
 
-def lacks(parts: Sequence[str]) -> str:
-    """The reason that a faster way is off."""
-    return f"Keras {keras.__version__} lacks {parts[0]}, which fused epochs are made of"
+def what_is_missing() -> str | None:
+    """Why the faster ways are off, in one sentence; None if this Keras has all that they need."""
+    if not missing:
+        return None
+    return f"Keras {keras.__version__} lacks {missing[0]}, which fused epochs are made of"
 
 
 # -- the session ----------------------------------------------------------------------------------

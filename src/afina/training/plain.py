@@ -30,7 +30,7 @@ def hasten(model: keras.Model, callbacks: Any = None) -> None:
         model: Compiled, not trained yet.
         callbacks: What `fit` will be given.
     """
-    if keras.backend.backend() != "tensorflow" or not keras_parts.available:
+    if keras.backend.backend() != "tensorflow" or keras_parts.missing:
         return
     if not getattr(model, "compiled", False) or model.run_eagerly or not is_all_kerass(model):
         return
@@ -83,7 +83,7 @@ def multiplications(model: keras.Model) -> float:
     Each weight of a layer counts once for each place that it is applied to: each pixel of a
     convolution, each step of a sequence.
     """
-    if not keras_parts.available or not model.built or not is_all_kerass(model):
+    if keras_parts.missing or not model.built or not is_all_kerass(model):
         return math.inf
     total = 0.0
     for layer in keras_parts.layers_of(model):

@@ -38,8 +38,8 @@ def test_other_backends_are_left_to_fit(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_keras_without_the_parts_is_left_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keras_parts, "available", False)
-    assert "lacks the parts" in why_not(dense())
+    monkeypatch.setattr(keras_parts, "missing", ("EpochIterator",))
+    assert "lacks EpochIterator" in why_not(dense())
 
 
 def test_a_distribution_is_left_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
 
 from afina.training.fused import reasons
 from afina.training.fused.data import DataCache, Samples
@@ -178,12 +177,10 @@ class Engine:
         assert isinstance(given, dict), "why_not has looked"
         from afina.training.fused.loop import Training
 
-        stream = np.random.get_state()
         try:
             return Training(self, model, given, seconds)
         except (AttributeError, ImportError, TypeError) as error:
             # A Keras with other parts, or code of the user's: `fit` will do, or raise it again.
-            np.random.set_state(stream)
             message = f"the training cannot be prepared: {first_line(error)}"
             raise CannotFuseError(message) from error
 

@@ -53,8 +53,8 @@ def why_not_here() -> str | None:
     backend = keras.backend.backend()
     if backend != "jax":
         return f"Keras runs on {backend}, and fused epochs need JAX"
-    if not keras_parts.available:
-        return keras_parts.lacks(keras_parts.missing or ("parts",))
+    if keras_parts.missing:
+        return keras_parts.what_is_missing()
     if keras.distribution.distribution() is not None:
         return "a Keras distribution is set"
     if keras_parts.limits_are_set():
