@@ -10,6 +10,7 @@ Keras may rename or drop any of it. Nothing here is needed to train: what a Kera
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -260,6 +261,7 @@ class Batches:
         self.batch_size = int(adapter.batch_size)
         self.shuffle = shuffle
         self._inputs = adapter._inputs
+        self._rows: Any = None  # an adapter of row numbers, where Keras draws in its own way
 
     @property
     def steps(self) -> int:
@@ -279,9 +281,12 @@ class Batches:
         )
 
     def order(self) -> np.ndarray[Any, np.dtype[np.int32]]:
-        """Row numbers of the next epoch; draws from NumPy's global stream just as `fit` does."""
+        """Row numbers of the next epoch, in the order in which `fit` would take them; draws from
+        NumPy's global stream where `fit` does."""
         if not self.shuffle:
             return np.arange(self.size, dtype=np.int32)
+        if not _shuffles_by_numpy():
+            return self._order_of_adapter()
         if self.shuffle != "batch":
             return np.random.permutation(self.size).astype(np.int32)
         starts = range(0, self.size, self.batch_size)
@@ -289,11 +294,21 @@ class Batches:
         parts = [np.random.permutation(b - a) + a for a, b in zip(starts, ends, strict=True)]
         return np.concatenate(parts).astype(np.int32)
 
+    def _order_of_adapter(self) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """The same of a Keras that draws in its own way: what it does with row numbers as data."""
+        if self._rows is None:
+            self._rows = _adapter_of_rows(self.size, self.batch_size, self.shuffle)
+        order = _rows_of(self._rows)
+        self._rows.on_epoch_end()
+        return order
+
     def build(self, model: keras.Model) -> None:
         """Creates all variables of model, optimizer and metrics, as `fit` does first."""
-        if not self._builds_simply(model):
-            model._symbolic_build(iterator=self.iterator)
-            self.iterator.reset()
+        if self._builds_simply(model):
+            return
+        build = getattr(model, "_maybe_symbolic_build", model._symbolic_build)  # from 3.16 on
+        build(iterator=self.iterator)
+        self.iterator.reset()
 
     def _builds_simply(self, model: keras.Model) -> bool:
         """The same for the common case, without tracing the model; whether it was one.
@@ -326,11 +341,35 @@ class Batches:
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         model._post_build()
-        if (
-            self.shuffle
-        ):  # `fit` looks at a first batch for its shapes, and draws its order for that
+        if self.shuffle and _shuffles_by_numpy():
+            # `fit` looks at a first batch for its shapes, and draws its order for that.
             np.random.permutation(rows if self.shuffle == "batch" else self.size)
         return True
+
+
+def _adapter_of_rows(size: int, batch_size: int, shuffle: bool | str) -> Any:
+    rows = np.arange(size, dtype=np.int32)
+    return _parts["ArrayDataAdapter"](rows, batch_size=batch_size, shuffle=shuffle)
+
+
+def _rows_of(adapter: Any) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """The row numbers of the adapter's next epoch."""
+    batches = map(keras.tree.flatten, adapter.get_numpy_iterator())
+    return np.concatenate([np.ravel(rows) for [rows] in batches]).astype(np.int32)
+
+
+@functools.cache
+def _shuffles_by_numpy() -> bool:
+    """Whether this Keras shuffles an epoch by one permutation from NumPy's global stream, as it
+    does until 3.15: seen from what it does with a few rows."""
+    stream = np.random.get_state()
+    try:
+        np.random.seed(0)
+        found = _rows_of(_adapter_of_rows(9, 4, True))
+        np.random.seed(0)
+        return bool((found == np.random.permutation(9)).all())
+    finally:
+        np.random.set_state(stream)
 
 
 def has_begun(model: keras.Model) -> bool:
