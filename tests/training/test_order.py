@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,44 +25,38 @@ def test_each_epoch_has_the_order_in_which_keras_would_take_the_rows(shuffle: An
     found = [own.order().tolist() for _ in range(3)]
     after = np.random.rand()
     np.random.seed(1)
-    expected = []
-    adapter = keras_parts._adapter_of_rows(11, 4, shuffle)
-    for _ in range(3):
-        expected.append(keras_parts._rows_of(adapter).tolist())
-        adapter.on_epoch_end()
+    rows = keras_parts._iterator_of_rows(11, 4, shuffle)
+    expected = [keras_parts._next_rows(rows).tolist() for _ in range(3)]
     assert found == expected
     assert np.random.rand() == after
 
 
-def test_a_keras_that_draws_in_its_own_way_is_asked_for_each_order(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    known = keras_parts._parts["ArrayDataAdapter"]
+@pytest.fixture
+def other_keras(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A Keras that turns the rows round in every second epoch, and draws nothing."""
 
-    class Other(known):  # type: ignore[misc, valid-type]
-        """Turns the rows round in every second epoch."""
-
+    class Other(keras_parts._parts["EpochIterator"]):  # type: ignore[misc]
         epoch = 0
 
-        def get_numpy_iterator(self) -> Any:
-            rows = self._inputs[0] if isinstance(self._inputs, tuple | list) else self._inputs
-            rows = np.ravel(np.asarray(rows))
-            yield (rows[::-1] if self.epoch % 2 else rows,)
-
-        def on_epoch_end(self) -> None:
+        def _get_iterator(self) -> Iterator[Any]:
+            turned = -1 if self.epoch // 2 % 2 else 1  # called twice an epoch
             self.epoch += 1
+            part = self.data_adapter._inputs
+            rows = np.asarray(part[0] if isinstance(part, list | tuple) else part)[::turned]
+            return iter([(rows[start : start + 4],) for start in range(0, len(rows), 4)])
 
-    monkeypatch.setitem(keras_parts._parts, "ArrayDataAdapter", Other)
+    monkeypatch.setitem(keras_parts._parts, "EpochIterator", Other)
     keras_parts._shuffles_by_numpy.cache_clear()
-    try:
-        assert not keras_parts._shuffles_by_numpy()
-        adapter = keras_parts._adapter_of_rows(11, 4, True)
-        own = object.__new__(Batches)
-        own.size, own.batch_size, own.shuffle, own._rows = 11, 4, True, adapter
-        forwards = list(range(11))
-        assert [own.order().tolist() for _ in range(3)] == [forwards, forwards[::-1], forwards]
-    finally:
-        keras_parts._shuffles_by_numpy.cache_clear()
+    yield
+    keras_parts._shuffles_by_numpy.cache_clear()
+
+
+def test_a_keras_that_draws_in_its_own_way_is_asked_for_each_order(other_keras: None) -> None:
+    own, forwards = batches(True), list(range(11))
+    stream = np.random.get_state()[1]
+    orders = [own.order().tolist() for _ in range(3)]
+    assert {tuple(order) for order in orders} == {tuple(forwards), tuple(forwards[::-1])}
+    assert (np.random.get_state()[1] == stream).all()
 
 
 def test_looking_how_keras_draws_leaves_the_random_stream_alone() -> None:

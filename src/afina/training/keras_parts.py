@@ -261,7 +261,7 @@ class Batches:
         self.batch_size = int(adapter.batch_size)
         self.shuffle = shuffle
         self._inputs = adapter._inputs
-        self._rows: Any = None  # an adapter of row numbers, where Keras draws in its own way
+        self._rows: Any = None  # an iterator of row numbers, where Keras draws in its own way
 
     @property
     def steps(self) -> int:
@@ -286,7 +286,7 @@ class Batches:
         if not self.shuffle:
             return np.arange(self.size, dtype=np.int32)
         if not _shuffles_by_numpy():
-            return self._order_of_adapter()
+            return self._order_of_keras()
         if self.shuffle != "batch":
             return np.random.permutation(self.size).astype(np.int32)
         starts = range(0, self.size, self.batch_size)
@@ -294,13 +294,16 @@ class Batches:
         parts = [np.random.permutation(b - a) + a for a, b in zip(starts, ends, strict=True)]
         return np.concatenate(parts).astype(np.int32)
 
-    def _order_of_adapter(self) -> np.ndarray[Any, np.dtype[np.int32]]:
+    def go_on_from(self, before: Batches) -> None:
+        """Draws on from where these, whose data have changed since, have come."""
+        if before.size == self.size:
+            self._rows = before._rows
+
+    def _order_of_keras(self) -> np.ndarray[Any, np.dtype[np.int32]]:
         """The same of a Keras that draws in its own way: what it does with row numbers as data."""
         if self._rows is None:
-            self._rows = _adapter_of_rows(self.size, self.batch_size, self.shuffle)
-        order = _rows_of(self._rows)
-        self._rows.on_epoch_end()
-        return order
+            self._rows = _iterator_of_rows(self.size, self.batch_size, self.shuffle)
+        return _next_rows(self._rows)
 
     def build(self, model: keras.Model) -> None:
         """Creates all variables of model, optimizer and metrics, as `fit` does first."""
@@ -347,15 +350,18 @@ class Batches:
         return True
 
 
-def _adapter_of_rows(size: int, batch_size: int, shuffle: bool | str) -> Any:
+def _iterator_of_rows(size: int, batch_size: int, shuffle: bool | str) -> Any:
+    """What `fit` would take batches from if the data were row numbers."""
     rows = np.arange(size, dtype=np.int32)
-    return _parts["ArrayDataAdapter"](rows, batch_size=batch_size, shuffle=shuffle)
+    iterator = _parts["EpochIterator"](x=rows, batch_size=batch_size, shuffle=shuffle)
+    iterator.reset()  # as `fit` does once it has built the model
+    return iterator
 
 
-def _rows_of(adapter: Any) -> np.ndarray[Any, np.dtype[np.int32]]:
-    """The row numbers of the adapter's next epoch."""
-    batches = map(keras.tree.flatten, adapter.get_numpy_iterator())
-    return np.concatenate([np.ravel(rows) for [rows] in batches]).astype(np.int32)
+def _next_rows(iterator: Any) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """The row numbers of the iterator's next epoch."""
+    batches = [batch for _, _, few in iterator for batch in keras.tree.flatten(few)]
+    return np.concatenate([np.ravel(batch) for batch in batches]).astype(np.int32)
 
 
 @functools.cache
@@ -365,7 +371,7 @@ def _shuffles_by_numpy() -> bool:
     stream = np.random.get_state()
     try:
         np.random.seed(0)
-        found = _rows_of(_adapter_of_rows(9, 4, True))
+        found = _next_rows(_iterator_of_rows(9, 4, True))
         np.random.seed(0)
         return bool((found == np.random.permutation(9)).all())
     finally:

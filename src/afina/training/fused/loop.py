@@ -211,7 +211,9 @@ class Training:
     def _train_epoch(self) -> Generator[Work, Any, dict[str, Any]]:
         changed = self.engine.data.look(self.given) != self._looked  # by a callback, in place
         if changed:
+            before = self.train.batches
             self.train, self.validation = self.engine.data.parts(self.given)
+            self.train.batches.go_on_from(before)
         if changed or not _equal(_structure(self.model), self._made_of):
             self._prepare_anew()
         order = self.train.batches.order()
