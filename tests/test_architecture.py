@@ -24,7 +24,7 @@ FLOORS = [  # top to bottom; rooms on one floor do not know each other
     {"surrogates", "store", "run", "training"},
     {"trials"},
     {"space"},
-    {"errors"},
+    {"errors", "backend"},
 ]
 FLOOR = {room: height for height, rooms in enumerate(reversed(FLOORS)) for room in rooms}
 

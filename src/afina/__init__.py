@@ -1,13 +1,17 @@
 """Afina finds good hyperparameters for neural networks.
 
 `import afina as kt` reads like Keras Tuner. Names are loaded when they are first used, so that
-importing the package costs next to nothing.
+importing the package costs next to nothing. What it does is to choose Keras' backend, where nobody
+else has: import it before Keras.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
+
+from afina import backend
 
 if TYPE_CHECKING:
     from afina import applications, engine, errors, oracles, search, spaces, tuners
@@ -78,14 +82,29 @@ __all__ = [
 ]
 
 
+_told = backend.choose_backend()
+if _told is not None and not backend.is_command(sys.orig_argv):
+    print(_told, file=sys.stderr)
+
+
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return importlib.import_module(f"afina.{name}")
+        return _load(f"afina.{name}")
     if name in _HOME:
-        value = getattr(importlib.import_module(_HOME[name]), name)
+        value = getattr(_load(_HOME[name]), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'afina' has no attribute {name!r}")
+
+
+def _load(module: str) -> Any:
+    """A module of the package; where Keras finds no backend, the error says what to install."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name not in backend.BACKENDS or any(map(backend.is_installed, backend.BACKENDS)):
+            raise
+        raise ModuleNotFoundError(backend.NONE, name=error.name) from error
 
 
 def __dir__() -> list[str]:

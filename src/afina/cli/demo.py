@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sys
 from pathlib import Path
 
 import click
+
+from afina.backend import BACKENDS, NONE, is_installed
 
 NAMES = ("reuters", "fashion-mnist")
 
@@ -45,7 +44,8 @@ def demo(
     Keras's cache, then Keras downloads them; without a network other data stand in for them.
     Called again after an interruption, the search goes on where it stopped.
     """
-    _prefer_jax()
+    if not any(map(is_installed, BACKENDS)):
+        raise click.ClickException(NONE)
     from afina.demos.case import Options
 
     options = Options(
@@ -64,10 +64,3 @@ def demo(
         from afina.demos.fashion_mnist import run_fashion_mnist
 
         run_fashion_mnist(options)
-
-
-def _prefer_jax() -> None:
-    """Takes JAX where nobody chose: it is the fastest of Keras's backends for these networks."""
-    chosen = "KERAS_BACKEND" in os.environ or "keras" in sys.modules
-    if not chosen and importlib.util.find_spec("jax") is not None:
-        os.environ["KERAS_BACKEND"] = "jax"

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from afina.errors import FatalTypeError, FatalValueError, OversizedModelError, wrong
+from afina.training.keras_parts import compile_arguments
 from afina.trials import failure_of
 
 
@@ -105,9 +106,9 @@ def compiled_parts(model: keras.Model) -> dict[str, Any]:
     """The arguments that `model.compile` was called with; empty if it never was."""
     if not model.compiled:
         return {}
-    config = getattr(getattr(model, "_compile_config", None), "config", None)
-    if isinstance(config, dict):  # the very objects; not public, but the only way to functions
-        return dict(config)
+    arguments = compile_arguments(model)
+    if arguments is not None:
+        return arguments
     parts = keras.saving.deserialize_keras_object(model.get_compile_config())
     return dict(parts)
 

@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from afina.errors import StoreError, wrong
+from afina.training.keras_parts import rate_of
 from afina.training.snapshot import (
     Array,
     Snapshot,
@@ -307,6 +308,6 @@ def _replace(part: Path, path: Path) -> None:
 def learning_rate(model: Any) -> float | None:
     """The rate that a compiled model's optimizer has now; None where a schedule sets it."""
     optimizer = model.optimizer
-    if optimizer is None or not isinstance(optimizer._learning_rate, keras.Variable):
+    if optimizer is None or not isinstance(rate_of(optimizer), keras.Variable):
         return None
     return float(keras.ops.convert_to_numpy(optimizer.learning_rate))

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from afina.errors import ArgumentError, DataError, DivergedError, check_whole, wrong
 from afina.space import HyperParameters
+from afina.training import keras_parts
 from afina.training.build import build_model, compiled_parts
 from afina.training.compile_cache import compile_cache
 from afina.training.data import check_data
-from afina.training.fused import CannotFuseError, keras_parts
+from afina.training.fused import CannotFuseError
 from afina.training.lr_curve import LearningRateCurve
 from afina.training.lr_rules import RULES, Floats, Rule, smooth, suggestions
 from afina.training.seeds import seeded
@@ -208,7 +209,7 @@ def _check_model(model: keras.Model) -> None:
         advice = "Call model.compile(optimizer=..., loss=...) first."
         raise ArgumentError(wrong("model", "must be compiled", model.name, advice))
     if not isinstance(model.optimizer.learning_rate, keras.Variable):
-        schedule = type(getattr(model.optimizer, "_learning_rate", None)).__name__
+        schedule = type(keras_parts.rate_of(model.optimizer)).__name__
         advice = (
             "Compile the model with a plain number for the test; what it finds is the rate that "
             "the schedule should have at its height."

@@ -11,7 +11,8 @@ from typing import Any
 
 import keras
 
-from afina.training.fused import keras_parts, reasons
+from afina.training import keras_parts
+from afina.training.fused import reasons
 from afina.training.fused.key import is_all_kerass
 
 STEPS_AT_ONCE = 100
@@ -29,7 +30,7 @@ def hasten(model: keras.Model, callbacks: Any = None) -> None:
         model: Compiled, not trained yet.
         callbacks: What `fit` will be given.
     """
-    if keras.backend.backend() != "tensorflow" or not keras_parts.available:
+    if keras.backend.backend() != "tensorflow" or keras_parts.missing:
         return
     if not getattr(model, "compiled", False) or model.run_eagerly or not is_all_kerass(model):
         return
@@ -82,14 +83,14 @@ def multiplications(model: keras.Model) -> float:
     Each weight of a layer counts once for each place that it is applied to: each pixel of a
     convolution, each step of a sequence.
     """
-    if not keras_parts.available or not model.built or not is_all_kerass(model):
+    if keras_parts.missing or not model.built or not is_all_kerass(model):
         return math.inf
     total = 0.0
     for layer in keras_parts.layers_of(model):
-        weights = sum(math.prod(variable.shape) for variable in layer._trainable_variables)
+        own, nodes = keras_parts.weights_and_uses(layer)
+        weights = sum(math.prod(variable.shape) for variable in own)
         if not weights:
             continue
-        nodes = getattr(layer, "_inbound_nodes", [])
         tensors = [t for node in nodes for t in (*node.input_tensors, *node.output_tensors)]
         places = [math.prod(size or math.inf for size in tensor.shape[1:-1]) for tensor in tensors]
         total += weights * max(places, default=math.inf)

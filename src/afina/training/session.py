@@ -12,10 +12,10 @@ from typing import Any
 
 import keras
 
-try:  # Not public; there is no public way to read the global seed or an open scope.
-    from keras.src.backend.common import global_state as _state
-except ImportError:  # pragma: no cover - another Keras: settings are then not carried over
-    _state = None
+from afina.training import keras_parts
+
+_state = keras_parts.session_module()
+"""None in a Keras that keeps its session elsewhere: settings are then not carried over."""
 
 SETTINGS = (
     "dtype_policy",
@@ -35,15 +35,15 @@ SEEDS = ("global_random_seed", "global_seed_generator")
 
 def read_globals(names: Iterable[str]) -> dict[str, Any]:
     """The values of Keras' global attributes, None for those that are not set."""
-    if _state is None:  # pragma: no cover
+    if _state is None:
         return {}
-    return {name: _state.get_global_attribute(name) for name in names}
+    return {name: getattr(_state.GLOBAL_STATE_TRACKER, name, None) for name in names}
 
 
 def write_globals(values: dict[str, Any]) -> None:
     """Sets Keras' global attributes as `read_globals` found them."""
     for name, value in values.items():
-        _state.set_global_attribute(name, value)
+        setattr(_state.GLOBAL_STATE_TRACKER, name, value)
 
 
 def read_session() -> dict[str, Any]:

@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import pytest
 
-from afina.training import fresh_session
-from afina.training.fused import Engine, keras_parts
+from afina.training import fresh_session, keras_parts
+from afina.training.fused import Engine
 from afina.training.fused.engine import ProgramCache
 from afina.training.fused.key import program_key
 

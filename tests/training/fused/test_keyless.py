@@ -12,7 +12,8 @@ import jax
 import keras
 import pytest
 
-from afina.training.fused import Engine, keras_parts
+from afina.training import keras_parts
+from afina.training.fused import Engine
 from afina.training.fused.key import program_key
 
 from .conftest import both, dense, layers, sequential

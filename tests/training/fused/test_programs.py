@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import pytest
 
-from afina.training.fused import Engine, Seconds, keras_parts, memory
+from afina.training import keras_parts
+from afina.training.fused import Engine, Seconds, memory
 from afina.training.fused.data import DataCache, Samples
 from afina.training.fused.engine import ProgramCache
 from afina.training.fused.plan import Plan, is_mergeable

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from afina.training.fused import CannotFuseError, Engine, keras_parts, reasons
+from afina.training import keras_parts
+from afina.training.fused import CannotFuseError, Engine, reasons
 
 from .conftest import arrays, assert_same, dense, layers, plainly, train
 
@@ -37,8 +38,8 @@ def test_other_backends_are_left_to_fit(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_keras_without_the_parts_is_left_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keras_parts, "available", False)
-    assert "lacks the parts" in why_not(dense())
+    monkeypatch.setattr(keras_parts, "missing", ("EpochIterator",))
+    assert "lacks EpochIterator" in why_not(dense())
 
 
 def test_a_distribution_is_left_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from afina.training.fused.convolutions import traced_for
 from afina.training.fused.program import Functions, State
 
 
@@ -46,10 +47,10 @@ def trace_batched(
     arrays = abstract((state.trainable, state.non_trainable, state.optimizer))
     models = [arrays] * width, [abstract(state.metrics)] * width
     orders = jax.ShapeDtypeStruct((width, rows), "int32", sharding=sharding)
-    trained = jax.jit(batched(functions.train)).trace(*models, abstract(leaves), orders)
+    trained = traced_for(device, batched(functions.train), *models, abstract(leaves), orders)
     if tested is None:
         return trained, None
-    return trained, jax.jit(batched(functions.validate)).trace(*models, abstract(tested))
+    return trained, traced_for(device, batched(functions.validate), *models, abstract(tested))
 
 
 def batched(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.training.fused import keras_parts
+from afina.training import keras_parts
 from afina.training.fused.sparse import Rows, as_rows
 
 LOOKS = 64

@@ -24,6 +24,7 @@ for Adam's defaults four leave less than 3e-8 of the movement, the rounding of f
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from afina.training import keras_parts
 from afina.training.fused.key import is_all_kerass
 from afina.training.fused.numberwise import is_numberwise
 from afina.training.fused.sparse import Rows
@@ -96,8 +98,8 @@ def can_wait(model: keras.Model) -> bool:
         return False
     if _terms(float(optimizer.beta_1), float(optimizer.beta_2)) is None:
         return False
-    rate = getattr(optimizer, "_learning_rate", None)
-    moments = [*optimizer._momentums, *optimizer._velocities]
+    rate = keras_parts.rate_of(optimizer)
+    moments = list(itertools.chain(*keras_parts.moments_of(optimizer)))
     known = [optimizer.iterations, *[rate] * isinstance(rate, keras.Variable), *moments]
     if len(moments) != 2 * len(model.trainable_variables):  # frozen, but not compiled since
         return False

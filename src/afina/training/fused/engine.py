@@ -51,6 +51,11 @@ class CannotFuseError(Exception):
     """The training cannot be fused; the message says why. The model is as it was."""
 
 
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 @dataclass
 class _Slot:
     """A place for a program that somebody compiles or has compiled."""
@@ -173,7 +178,12 @@ class Engine:
         assert isinstance(given, dict), "why_not has looked"
         from afina.training.fused.loop import Training
 
-        return Training(self, model, given, seconds)
+        try:
+            return Training(self, model, given, seconds)
+        except (AttributeError, ImportError, TypeError) as error:
+            # A Keras with other parts, or code of the user's: `fit` will do, or raise it again.
+            message = f"the training cannot be prepared: {first_line(error)}"
+            raise CannotFuseError(message) from error
 
     def program(
         self,

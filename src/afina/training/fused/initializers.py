@@ -18,6 +18,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from afina.training import keras_parts
+
 SMALLEST = 1024
 """Numbers in the shortest draw; longer ones are four times as long as the next shorter."""
 
@@ -32,12 +34,11 @@ def quick_initializers() -> Iterator[None]:
     On other backends, and in a process whose generator does not have the property, nothing changes.
     Values are the same inside and outside, so another thread that builds meanwhile is not harmed.
     """
-    if not _applies():
+    modules = keras_parts.drawing_and_filling() if _applies() else None
+    if modules is None:
         yield
         return
-    from keras.src.backend.jax import numpy as filling
-    from keras.src.backend.jax import random as drawing
-
+    drawing, filling = modules
     quick: list[tuple[Any, str, Callable[..., Any]]] = [
         (drawing, "uniform", _uniform(drawing.uniform)),
         (drawing, "normal", _normal(drawing.normal, lambda key, n, t: _jax().normal(key, n, t))),
@@ -101,9 +102,9 @@ def _is_plain(low: Any, high: Any, seed: Any) -> bool:
 
 def _standard(dtype: Any, seed: Any) -> tuple[str, Any]:
     """The dtype's name and the key for a draw, as Keras makes them."""
-    from keras.src.backend.jax.random import jax_draw_seed
-
-    return keras.backend.standardize_dtype(dtype or keras.backend.floatx()), jax_draw_seed(seed)
+    return keras.backend.standardize_dtype(dtype or keras.backend.floatx()), keras_parts.draw_seed(
+        seed
+    )
 
 
 def _uniform(plain: Callable[..., Any]) -> Callable[..., Any]:

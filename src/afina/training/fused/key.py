@@ -18,7 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from afina.training.fused import keras_parts
+from afina.training import keras_parts
 
 PASSING = frozenset(
     {
@@ -57,7 +57,7 @@ def is_all_kerass(model: keras.Model) -> bool:
     if any(keras_parts.holds_others_code(each) for each in (*layers, model.optimizer)):
         return False
     try:
-        return _is_kerass(type(model.optimizer)) and _is_plain(_quietly(model))
+        return keras_parts.is_kerass(type(model.optimizer)) and _is_plain(_quietly(model))
     except Exception:  # a part that cannot be put into words is not Keras'
         return False
 
@@ -78,7 +78,7 @@ def program_key(model: keras.Model) -> tuple[Any, ...] | None:
     if not all(map(_is_stock, keras_parts.layers_of(model))):
         return None
     optimizer = model.optimizer
-    if not _is_kerass(type(optimizer)) or _has_hidden_settings(optimizer):
+    if not keras_parts.is_kerass(type(optimizer)) or _has_hidden_settings(optimizer):
         return None
     try:
         parts = _quietly(model)
@@ -132,13 +132,9 @@ def _settings() -> tuple[Any, ...]:
     )
 
 
-def _is_kerass(thing: Any) -> bool:
-    return str(getattr(thing, "__module__", "")).startswith("keras.src.")
-
-
 def _is_stock(layer: Any) -> bool:
     """Whether a layer is Keras' own, and no place for functions of the user's."""
-    return _is_kerass(type(layer)) and not isinstance(layer, keras.layers.Lambda)
+    return keras_parts.is_kerass(type(layer)) and not isinstance(layer, keras.layers.Lambda)
 
 
 def _has_hidden_settings(optimizer: Any) -> bool:
@@ -146,7 +142,7 @@ def _has_hidden_settings(optimizer: Any) -> bool:
     return any(
         bool(getattr(each, name, None))
         for each in (optimizer, getattr(optimizer, "inner_optimizer", None))
-        for name in ("_exclude_from_weight_decay_pattern", "_exclude_from_weight_decay")
+        for name in keras_parts.EXCLUSIONS
     )
 
 
@@ -187,9 +183,8 @@ class _Holdings:
         Raises:
             _UnknownError: A part is not Keras' own, or holds what is not.
         """
-        losses = getattr(self.model._compile_loss, "_flat_losses", None) or []
-        metrics = self.model._compile_metrics
-        parts = [self.model.optimizer, *[each.loss for each in losses]]
+        metrics = keras_parts.metrics_of(self.model)
+        parts = [self.model.optimizer, *keras_parts.losses_of(self.model)]
         parts += [] if metrics is None else metrics.metrics
         for layer in keras_parts.layers_of(self.model):
             if isinstance(layer, keras.Model):
@@ -200,7 +195,7 @@ class _Holdings:
 
     def _of(self, part: Any, depth: int) -> tuple[Any, ...]:
         """One object of Keras' own."""
-        if not _is_kerass(type(part)) or depth > DEEPEST:
+        if not keras_parts.is_kerass(type(part)) or depth > DEEPEST:
             raise _UnknownError(part)
         named = sorted(
             (name, value)
@@ -235,7 +230,7 @@ class _Holdings:
     def _of_object(self, value: Any, depth: int) -> Any:
         kind = type(value)
         if isinstance(value, type) or hasattr(value, "__code__"):
-            if not _is_kerass(value) and getattr(value, "__module__", "") != "builtins":
+            if not keras_parts.is_kerass(value) and getattr(value, "__module__", "") != "builtins":
                 raise _UnknownError(value)
             return f"{value.__module__}.{value.__qualname__}"
         if isinstance(value, _LOOKED_AT_ELSEWHERE):

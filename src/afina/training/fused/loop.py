@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import keras
 import numpy as np
 
+from afina.training import keras_parts
 from afina.training.fused import memory
 from afina.training.fused.initializers import quick_initializers
 from afina.training.fused.plan import Plan
@@ -145,7 +146,7 @@ class Training:
     @property
     def first_epoch(self) -> int:
         """The number of the first epoch, from 0."""
-        return getattr(self.model, "_initial_epoch", 0) or self.given["initial_epoch"]
+        return keras_parts.first_epoch(self.model) or self.given["initial_epoch"]
 
     def epochs(self) -> Generator[Work, Any, Any]:
         """All epochs, as `fit` goes through them, but for the work of the programs.
@@ -210,7 +211,9 @@ class Training:
     def _train_epoch(self) -> Generator[Work, Any, dict[str, Any]]:
         changed = self.engine.data.look(self.given) != self._looked  # by a callback, in place
         if changed:
+            before = self.train.batches
             self.train, self.validation = self.engine.data.parts(self.given)
+            self.train.batches.go_on_from(before)
         if changed or not _equal(_structure(self.model), self._made_of):
             self._prepare_anew()
         order = self.train.batches.order()
@@ -299,7 +302,7 @@ def _structure(model: keras.Model) -> tuple[Any, ...]:
     fit: told cheaply."""
     variables = (model.trainable_variables, model.non_trainable_variables, model.metrics_variables)
     shapes = [[(tuple(v.shape), v.dtype) for v in each] for each in variables]
-    return model.optimizer, model._compile_loss, model._compile_metrics, shapes
+    return model.optimizer, keras_parts.loss_of(model), keras_parts.metrics_of(model), shapes
 
 
 def _equal(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:

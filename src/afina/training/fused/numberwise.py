@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from afina.training.fused import keras_parts
+from afina.training import keras_parts
 
 NUMBERWISE = (
     keras.optimizers.SGD,
@@ -23,9 +23,6 @@ Nadam would be one, but it keeps a variable that is not among its variables."""
 MEETING = ("clipnorm", "global_clipnorm", "use_ema", "gradient_accumulation_steps")
 """Settings under which numbers meet, or which keep more than the numbers of one step."""
 
-EXCLUSIONS = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
-"""Where an optimizer keeps which variables do not decay."""
-
 
 def is_numberwise(model: keras.Model) -> bool:
     """Whether a compiled and built model is nothing but its layers, and its optimizer updates each
@@ -33,9 +30,11 @@ def is_numberwise(model: keras.Model) -> bool:
     optimizer = model.optimizer
     if not keras_parts.is_stock_model(model) or type(optimizer) not in NUMBERWISE:
         return False
-    rate = getattr(optimizer, "_learning_rate", None)
+    rate = keras_parts.rate_of(optimizer)
     if callable(rate) and not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         return False  # a function of the user's, of which nothing can be built once more
     own = vars(optimizer).keys() & {"update_step", "apply", "stateless_apply"}
     # Looked up, not asked for: asking leaves a note in the optimizer, which its key would tell.
-    return not own and not any(getattr(optimizer, name, None) for name in MEETING + EXCLUSIONS)
+    return not own and not any(
+        getattr(optimizer, name, None) for name in MEETING + keras_parts.EXCLUSIONS
+    )

@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from afina.training.fused import keras_parts
+from afina.training import keras_parts
 from afina.training.fused.deferred import Deferral, Ending, Idling, Places
 from afina.training.fused.initializers import quick_initializers
 from afina.training.fused.numberwise import is_numberwise
@@ -189,7 +189,7 @@ class Packer:
         """Of the kernel's updates."""
 
         if at is not None:
-            moments = self._optimizer._momentums[at], self._optimizer._velocities[at]
+            moments = [each[at] for each in keras_parts.moments_of(self._optimizer)]
             ids = [id(each) for each in self._optimizer.variables]
             places = Places(at, *(ids.index(id(each)) for each in moments))
             ending = Ending(Idling.of(self._optimizer, steps), places)
@@ -214,7 +214,9 @@ class Packer:
             )
             stack.enter_context(replaced)
             if self._kernel is not None:  # Keras looks whether what takes its place is as large
-                stack.enter_context(keras_parts.replaced(self._kernel, "_shape", self._shape))
+                stack.enter_context(
+                    keras_parts.replaced(self._kernel, keras_parts.SHAPE, self._shape)
+                )
             no_variables: list[Any] = []
             begin = parts.unpack(trainable, jnp), others, no_variables, metrics
             logs, (_, others, _, metrics) = self._model.train_step(begin, data)

@@ -16,8 +16,8 @@ from typing import Any
 
 import keras
 
-from afina.training.fused import keras_parts
-from afina.training.fused.keras_parts import replaced
+from afina.training import keras_parts
+from afina.training.keras_parts import replaced
 
 LAYERS = (
     "core",
@@ -52,7 +52,7 @@ def can_be_filled(model: keras.Model, batch_size: int) -> bool:
 def _keeps_samples_apart(layer: Any) -> bool:
     if keras_parts.is_stock_model(layer):
         return True
-    module = type(layer).__module__.removeprefix("keras.src.layers.").partition(".")[0]
+    module = keras_parts.package_of(layer)
     name = type(layer).__name__
     if getattr(layer, "activity_regularizer", None) is not None or getattr(
         layer, "stateful", False
@@ -78,9 +78,9 @@ def filled(model: keras.Model, real: Any, batch_size: int) -> Iterator[Any]:
     weights = keras.ops.cast(keras.ops.arange(batch_size) < real, "float32")
     count = keras.ops.cast(real, "float32")
     with ExitStack() as stack:
-        loss = _CountingLoss(model._compile_loss, count / batch_size, weights)
-        stack.enter_context(replaced(model, "_compile_loss", loss))
-        tracker = model._loss_tracker
+        loss = _CountingLoss(keras_parts.loss_of(model), count / batch_size, weights)
+        stack.enter_context(replaced(model, keras_parts.LOSS, loss))
+        tracker = keras_parts.loss_tracker(model)
         stack.enter_context(replaced(tracker, "update_state", _weighted(tracker, count)))
         for metric in keras_parts.compiled_metrics(model):
             stack.enter_context(replaced(metric, "update_state", _weighted(metric, weights)))

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.training.fused import deferred, keras_parts, sparse
+from afina.training import keras_parts
+from afina.training.fused import deferred, sparse
 from afina.training.fused.data import Samples
 from afina.training.fused.partial import can_be_filled
 
@@ -103,7 +104,7 @@ def is_mergeable(model: keras.Model) -> bool:
     if not keras_parts.has_single_output(model):
         return False
     layers = keras_parts.layers_of(model)
-    if not all(type(layer).__module__.startswith("keras.src.") for layer in layers):
+    if not all(keras_parts.is_kerass(type(layer)) for layer in layers):
         return False
     if any(getattr(layer, "activity_regularizer", None) is not None for layer in layers):
         return False

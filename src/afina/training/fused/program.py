@@ -14,7 +14,9 @@ from typing import Any
 
 import keras
 
-from afina.training.fused import keras_parts, sparse
+from afina.training import keras_parts
+from afina.training.fused import sparse
+from afina.training.fused.convolutions import traced_for
 from afina.training.fused.data import Samples
 from afina.training.fused.deferred import Deferral, Ending
 from afina.training.fused.packing import Packer, Packing
@@ -347,13 +349,12 @@ def trace(
     if plan.row_room:
         sparse_rows = train.arrays.leaves[0]
         touches = blank_touches(sparse_rows, rows, plan.batch_size, plan.room, plan.row_room)
-    trained = jax.jit(functions.train, donate_argnums=(0,)).trace(
-        begin, inputs[1], abstract(_sized(train, rows, device)), order, abstract(touches)
-    )
+    data = abstract(_sized(train, rows, device)), order, abstract(touches)
+    trained = traced_for(device, functions.train, begin, inputs[1], *data, donate=(0,))
     if validation is None:
         return trained, None
-    tested = jax.jit(functions.validate).trace(*inputs, abstract(validation.arrays.on(device)))
-    return trained, tested
+    leaves = abstract(validation.arrays.on(device))
+    return trained, traced_for(device, functions.validate, *inputs, leaves)
 
 
 def lower(traced: tuple[Any, Any]) -> tuple[Any, Any]:

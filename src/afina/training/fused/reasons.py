@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from afina.training.fused import keras_parts
+from afina.training import keras_parts
 
 ARGUMENTS = inspect.signature(keras.Model.fit).parameters
 """What `fit` takes, by name, `self` first."""
@@ -53,8 +53,8 @@ def why_not_here() -> str | None:
     backend = keras.backend.backend()
     if backend != "jax":
         return f"Keras runs on {backend}, and fused epochs need JAX"
-    if not keras_parts.available:
-        return f"Keras {keras.__version__} lacks the parts that fused epochs are made of"
+    if keras_parts.missing:
+        return keras_parts.what_is_missing()
     if keras.distribution.distribution() is not None:
         return "a Keras distribution is set"
     if keras_parts.limits_are_set():

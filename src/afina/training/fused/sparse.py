@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from afina.training.fused import keras_parts
+from afina.training import keras_parts
 
 DENSEST = 0.02
 """Share of non-zeros up to which the flat form is taken; see `benchmarks/speed/sparse_layer.py`."""

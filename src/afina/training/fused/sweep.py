@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afina.training.fused import memory, reasons
+from afina.training.fused.convolutions import traced_for
 from afina.training.fused.data import Samples
-from afina.training.fused.engine import CannotFuseError, Engine
+from afina.training.fused.engine import CannotFuseError, Engine, first_line
 from afina.training.fused.plan import Plan
 from afina.training.fused.program import Functions, State
 from afina.training.fused.sparse import Rows
@@ -111,7 +112,7 @@ def _compiled(model: keras.Model, samples: Samples, plan: Plan, *inputs: Any) ->
         return jax.lax.scan(step, tuple(map(list, state)), (places, rates))
 
     try:
-        lowered = jax.jit(sweep).lower(*inputs)
+        lowered = traced_for(memory.device(), sweep, *inputs).lower()
     except Exception as error:
         message = f"the train step cannot become one program: {first_line(error)}"
         raise CannotFuseError(message) from error

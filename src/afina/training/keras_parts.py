@@ -1,12 +1,17 @@
-"""What the fused path uses of Keras that is not public, in one place, for this Keras' JAX backend.
+"""Everything that Afina uses of Keras that is not public, in this one file.
 
-Public ways stop short of three things: the order in which `fit` takes the batches, the building of
-optimizer and metrics before the first step, and the state as lists of arrays. `available` says
-whether this Keras has the parts; where it has not, everything trains by plain `fit`.
+Keras may rename or drop any of it. Nothing here is needed to train: what a Keras lacks is told by
+`missing`, and the faster way that is made of it is not taken.
+
+    the order of `fit`'s batches, what `fit` builds first, state as lists  -> fused epochs, XLA
+    the functions that initializers draw and fill with                     -> quick initializers
+    the session: settings, seeds, counted names                            -> kept between trials
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,24 +19,179 @@ from typing import Any
 import keras
 import numpy as np
 
-try:
-    from keras.src.backend.config import is_nnx_enabled, max_epochs, max_steps_per_epoch
-    from keras.src.models import Functional
-    from keras.src.trainers.data_adapters import array_slicing, data_adapter_utils
-    from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
-    from keras.src.trainers.epoch_iterator import EpochIterator
-except ImportError:  # pragma: no cover - another Keras
-    available = False
-else:
-    available = all(
-        hasattr(keras.Model, name)
-        for name in ("_symbolic_build", "_get_metrics_result_or_logs", "_flatten_layers")
-    )
+IMPORTED = (
+    ("keras.src.backend.config", "is_nnx_enabled"),
+    ("keras.src.backend.config", "max_epochs"),
+    ("keras.src.backend.config", "max_steps_per_epoch"),
+    ("keras.src.models", "Functional"),
+    ("keras.src.trainers.data_adapters.array_slicing", "can_slice_array"),
+    ("keras.src.trainers.data_adapters.array_slicing", "convert_to_sliceable"),
+    ("keras.src.trainers.data_adapters.array_slicing", "train_validation_split"),
+    ("keras.src.trainers.data_adapters.data_adapter_utils", "is_jax_sparse"),
+    ("keras.src.trainers.data_adapters.array_data_adapter", "ArrayDataAdapter"),
+    ("keras.src.trainers.epoch_iterator", "EpochIterator"),
+)
+"""Modules and names in them that fused epochs are made of."""
+
+OF_MODELS = ("_flatten_layers", "_get_metrics_result_or_logs", "_post_build", "_symbolic_build")
+"""Methods of a model that they are made of."""
+
+SESSION = (("keras.src.backend.common.global_state", "GLOBAL_STATE_TRACKER"),)
+"""Where Keras keeps the session; no public way leads to the global seed or an
+open scope."""
+
+DRAWING = ("uniform", "normal", "truncated_normal", "jax_draw_seed")
+FILLING = ("zeros", "ones")
+FILLING_MODULES = ("keras.src.backend.jax.numpy", "keras.src.backend.jax.ops.numpy")
+"""Keras until 3.15, and from 3.16 on."""
+
+
+def _found(module: str, name: str) -> Any:
+    """What bears this name; None where this Keras has no such thing."""
+    try:
+        return getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        return None
+
+
+_parts = {name: _found(module, name) for module, name in IMPORTED}
+
+missing: tuple[str, ...] = tuple(
+    [name for name, part in _parts.items() if part is None]
+    + [f"Model.{name}" for name in OF_MODELS if not hasattr(keras.Model, name)]
+)
+"""What this Keras lacks of that which fused epochs are made of."""
+
+Functional: Any = _parts["Functional"] or keras.Model
+
+
+def what_is_missing() -> str | None:
+    """Why the faster ways are off, in one sentence; None if this Keras has all that they need."""
+    if not missing:
+        return None
+    return f"Keras {keras.__version__} lacks {missing[0]}, which fused epochs are made of"
+
+
+# -- the session ----------------------------------------------------------------------------------
+
+
+def session_module() -> Any:
+    """The module that holds the session of each thread; None where this Keras keeps it elsewhere.
+
+    Only the first part of a session's life is in it: `keras.utils.clear_session` puts a new one in
+    its place.
+    """
+    module, name = SESSION[0]
+    return None if _found(module, name) is None else importlib.import_module(module)
+
+
+def drawing_and_filling() -> tuple[Any, Any] | None:
+    """The modules whose functions initializers draw and fill with on JAX; None where this Keras has
+    them elsewhere."""
+    for name in FILLING_MODULES:
+        try:
+            drawing = importlib.import_module("keras.src.backend.jax.random")
+            filling = importlib.import_module(name)
+        except ImportError:
+            continue
+        parts = [(drawing, part) for part in DRAWING] + [(filling, part) for part in FILLING]
+        if all(hasattr(module, part) for module, part in parts):
+            return drawing, filling
+    return None
+
+
+def draw_seed(seed: Any) -> Any:
+    """The key that Keras on JAX draws with, where there is `drawing_and_filling`."""
+    return _found("keras.src.backend.jax.random", "jax_draw_seed")(seed)
+
+
+# -- models, optimizers, losses -------------------------------------------------------------------
+
+
+def is_kerass(thing: Any) -> bool:
+    """Whether a class or function is Keras' own."""
+    return str(getattr(thing, "__module__", "")).startswith("keras.src.")
+
+
+def package_of(layer: Any) -> str:
+    """Keras' package of layers that a layer of Keras' own is from, as "core" or "pooling"."""
+    module = type(layer).__module__
+    return module.removeprefix("keras.src.layers.").partition(".")[0]
+
+
+def compile_arguments(model: keras.Model) -> dict[str, Any] | None:
+    """The very objects that `compile` was given, functions too; None where they are not to be had,
+    and `get_compile_config` must do."""
+    config = getattr(getattr(model, "_compile_config", None), "config", None)
+    return dict(config) if isinstance(config, dict) else None
+
+
+def loss_of(model: keras.Model) -> Any:
+    """What a compiled model computes its loss with; None without a loss."""
+    return model._compile_loss
+
+
+def metrics_of(model: keras.Model) -> Any:
+    """What a compiled model computes its metrics with; None without metrics."""
+    return model._compile_metrics
+
+
+def losses_of(model: keras.Model) -> list[Any]:
+    """The losses of a built model, one for each output that has one."""
+    return [each.loss for each in getattr(model._compile_loss, "_flat_losses", None) or []]
+
+
+LOSS = "_compile_loss"
+"""The attribute that `loss_of` reads, for `replaced`."""
+
+
+def loss_tracker(model: keras.Model) -> Any:
+    """The metric that `fit` logs as "loss"."""
+    return model._loss_tracker
+
+
+def first_epoch(model: keras.Model) -> int:
+    """The epoch that a callback told the model to begin with; 0 for none."""
+    return getattr(model, "_initial_epoch", 0) or 0
+
+
+def rate_of(optimizer: Any) -> Any:
+    """The learning rate as the optimizer holds it: a variable, a schedule, or a function.
+
+    Looked up, not asked for: asking a schedule leaves a note in the optimizer, which its key would
+    tell.
+    """
+    held = getattr(optimizer, "_learning_rate", None)
+    return optimizer.learning_rate if held is None else held
+
+
+def moments_of(optimizer: Any) -> tuple[list[Any], list[Any]]:
+    """First and second moments of a built Adam, in the order of the variables that it trains."""
+    return list(optimizer._momentums), list(optimizer._velocities)
+
+
+EXCLUSIONS = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
+"""Where an optimizer keeps which variables do not decay."""
+
+SHAPE = "_shape"
+"""Where a variable keeps its shape, for `replaced`."""
+
+
+def weights_and_uses(layer: Any) -> tuple[list[Any], list[Any]]:
+    """A layer's own trainable variables, and the nodes of the graph at which it is called."""
+    own = getattr(layer, "_trainable_variables", None)
+    if own is None:
+        own = [] if isinstance(layer, keras.Model) else layer.trainable_variables
+    return list(own), list(getattr(layer, "_inbound_nodes", None) or [])
+
+
+# -- what fused epochs are made of ----------------------------------------------------------------
 
 
 def limits_are_set() -> bool:
     """Whether Keras was told to cap epochs or steps, or to run under NNX."""
-    return bool(max_epochs() or max_steps_per_epoch() or is_nnx_enabled())
+    names = ("max_epochs", "max_steps_per_epoch", "is_nnx_enabled")
+    return any(_parts[name]() for name in names)
 
 
 STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics", "call")
@@ -56,13 +216,13 @@ def is_array(value: Any) -> bool:
         return value.dtype.kind in "biuf" or str(value.dtype) in ("bfloat16",)
     module = type(value).__module__.partition(".")[0]
     if module in ("jax", "jaxlib"):
-        return hasattr(value, "shape") and not data_adapter_utils.is_jax_sparse(value)
-    return module == "pandas" and bool(array_slicing.can_slice_array(value))
+        return hasattr(value, "shape") and not _parts["is_jax_sparse"](value)
+    return module == "pandas" and bool(_parts["can_slice_array"](value))
 
 
 def split(arrays: Any, fraction: float) -> tuple[Any, Any]:
     """Training and validation part, cut where `fit(validation_split=...)` cuts."""
-    return array_slicing.train_validation_split(arrays, validation_split=fraction)  # type: ignore[no-any-return]
+    return _parts["train_validation_split"](arrays, validation_split=fraction)  # type: ignore[no-any-return]
 
 
 class Batches:
@@ -85,7 +245,7 @@ class Batches:
         shuffle: bool | str,
         class_weight: Any = None,
     ) -> None:
-        self.iterator = EpochIterator(
+        self.iterator = _parts["EpochIterator"](
             x=x,
             y=y,
             sample_weight=sample_weight,
@@ -94,11 +254,14 @@ class Batches:
             class_weight=class_weight,
         )
         adapter = self.iterator.data_adapter
-        assert isinstance(adapter, ArrayDataAdapter), "the caller has checked that all are arrays"
+        assert isinstance(adapter, _parts["ArrayDataAdapter"]), (
+            "the caller has checked that all are arrays"
+        )
         self.size = int(adapter._num_samples)
         self.batch_size = int(adapter.batch_size)
         self.shuffle = shuffle
         self._inputs = adapter._inputs
+        self._rows: Any = None  # an iterator of row numbers, where Keras draws in its own way
 
     @property
     def steps(self) -> int:
@@ -112,15 +275,18 @@ class Batches:
         def whole(part: Any) -> Any:
             return np.asarray(part.convert_to_jax_compatible(part[:]))
 
-        inputs = array_slicing.convert_to_sliceable(self._inputs, target_backend="jax")
+        inputs = _parts["convert_to_sliceable"](self._inputs, target_backend="jax")
         return keras.tree.map_structure(
             lambda part: None if part is None else whole(part), inputs, none_is_leaf=False
         )
 
     def order(self) -> np.ndarray[Any, np.dtype[np.int32]]:
-        """Row numbers of the next epoch; draws from NumPy's global stream just as `fit` does."""
+        """Row numbers of the next epoch, in the order in which `fit` would take them; draws from
+        NumPy's global stream where `fit` does."""
         if not self.shuffle:
             return np.arange(self.size, dtype=np.int32)
+        if not _shuffles_by_numpy():
+            return self._order_of_keras()
         if self.shuffle != "batch":
             return np.random.permutation(self.size).astype(np.int32)
         starts = range(0, self.size, self.batch_size)
@@ -128,11 +294,24 @@ class Batches:
         parts = [np.random.permutation(b - a) + a for a, b in zip(starts, ends, strict=True)]
         return np.concatenate(parts).astype(np.int32)
 
+    def go_on_from(self, before: Batches) -> None:
+        """Draws on from where these, whose data have changed since, have come."""
+        if before.size == self.size:
+            self._rows = before._rows
+
+    def _order_of_keras(self) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """The same of a Keras that draws in its own way: what it does with row numbers as data."""
+        if self._rows is None:
+            self._rows = _iterator_of_rows(self.size, self.batch_size, self.shuffle)
+        return _next_rows(self._rows)
+
     def build(self, model: keras.Model) -> None:
         """Creates all variables of model, optimizer and metrics, as `fit` does first."""
-        if not self._builds_simply(model):
-            model._symbolic_build(iterator=self.iterator)
-            self.iterator.reset()
+        if self._builds_simply(model):
+            return
+        build = getattr(model, "_maybe_symbolic_build", model._symbolic_build)  # from 3.16 on
+        build(iterator=self.iterator)
+        self.iterator.reset()
 
     def _builds_simply(self, model: keras.Model) -> bool:
         """The same for the common case, without tracing the model; whether it was one.
@@ -165,11 +344,38 @@ class Batches:
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         model._post_build()
-        if (
-            self.shuffle
-        ):  # `fit` looks at a first batch for its shapes, and draws its order for that
+        if self.shuffle and _shuffles_by_numpy():
+            # `fit` looks at a first batch for its shapes, and draws its order for that.
             np.random.permutation(rows if self.shuffle == "batch" else self.size)
         return True
+
+
+def _iterator_of_rows(size: int, batch_size: int, shuffle: bool | str) -> Any:
+    """What `fit` would take batches from if the data were row numbers."""
+    rows = np.arange(size, dtype=np.int32)
+    iterator = _parts["EpochIterator"](x=rows, batch_size=batch_size, shuffle=shuffle)
+    iterator.reset()  # as `fit` does once it has built the model
+    return iterator
+
+
+def _next_rows(iterator: Any) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """The row numbers of the iterator's next epoch."""
+    batches = [batch for _, _, few in iterator for batch in keras.tree.flatten(few)]
+    return np.concatenate([np.ravel(batch) for batch in batches]).astype(np.int32)
+
+
+@functools.cache
+def _shuffles_by_numpy() -> bool:
+    """Whether this Keras shuffles an epoch by one permutation from NumPy's global stream, as it
+    does until 3.15: seen from what it does with a few rows."""
+    stream = np.random.get_state()
+    try:
+        np.random.seed(0)
+        found = _next_rows(_iterator_of_rows(9, 4, True))
+        np.random.seed(0)
+        return bool((found == np.random.permutation(9)).all())
+    finally:
+        np.random.set_state(stream)
 
 
 def has_begun(model: keras.Model) -> bool:
@@ -259,7 +465,7 @@ def has_sample_means(model: keras.Model) -> bool:
         return False
     if any(map(_has_other_rows_in_view, layers)):
         return False
-    losses = [each.loss for each in getattr(model._compile_loss, "_flat_losses", None) or []]
+    losses = losses_of(model)
     if not losses or not all(map(_is_mean_loss, losses)):
         return False
     return all(map(_sums_over_samples, compiled_metrics(model)))
@@ -278,18 +484,18 @@ def holds_others_code(part: Any) -> bool:
     """Whether a layer or optimizer has functions, or objects that can be called, that are not
     Keras'."""
     return any(
-        callable(value) and not _is_kerass(value) and not _is_kerass(type(value))
+        callable(value) and not is_kerass(value) and not is_kerass(type(value))
         for value in vars(part).values()
     )
 
 
 def _is_mean_loss(loss: Any) -> bool:
     mean = getattr(loss, "reduction", None) == "sum_over_batch_size"
-    return mean and _is_kerass(type(loss)) and _is_samplewise(loss, getattr(loss, "fn", None))
+    return mean and is_kerass(type(loss)) and _is_samplewise(loss, getattr(loss, "fn", None))
 
 
 def _sums_over_samples(metric: Any) -> bool:
-    if not _is_kerass(type(metric)):
+    if not is_kerass(type(metric)):
         return False
     if isinstance(metric, keras.metrics.MeanMetricWrapper):
         return _is_samplewise(metric, metric._fn)
@@ -297,14 +503,10 @@ def _sums_over_samples(metric: Any) -> bool:
 
 
 def _is_samplewise(owner: Any, function: Any) -> bool:
-    if not _is_kerass(function) or getattr(function, "__name__", "") not in SAMPLEWISE:
+    if not is_kerass(function) or getattr(function, "__name__", "") not in SAMPLEWISE:
         return False
     options = getattr(owner, "_fn_kwargs", None) or {}
     return options.get("axis", -1) == -1 and options.get("ignore_class") is None
-
-
-def _is_kerass(thing: Any) -> bool:
-    return str(getattr(thing, "__module__", "")).startswith("keras.src.")
 
 
 def has_single_output(model: keras.Model) -> bool:
