@@ -1,5 +1,6 @@
 """What was tried, and what came of it: frozen values."""
 
+from afina.trials.configurations import Configuration, configurations, epochs_of
 from afina.trials.objective import (
     DefaultObjective,
     Direction,
@@ -12,6 +13,7 @@ from afina.trials.stream import stream_of
 from afina.trials.trial import Decision, Failure, FailureKind, Report, Schedule, Status, Trial
 
 __all__ = [
+    "Configuration",
     "Decision",
     "DefaultObjective",
     "Direction",
@@ -23,7 +25,9 @@ __all__ = [
     "Schedule",
     "Status",
     "Trial",
+    "configurations",
     "create_objective",
+    "epochs_of",
     "infer_metric_direction",
     "stream_of",
 ]
