@@ -23,7 +23,7 @@ def of_advice(advice: Advice) -> str:
     """All of it, in three parts: what there is, what matters, what to search next."""
     if advice.aims:
         return _of_several(advice)
-    parts = [_of_counts(advice), *_of_importances(advice.importances, advice.counts)]
+    parts = [_of_counts(advice), *of_importances(advice.importances, advice.counts)]
     if advice.importances.shortage is None:
         parts += ["", "What to search next:", *(f"  {of_range(each)}" for each in advice.ranges)]
         gone = _gone(advice)
@@ -46,7 +46,7 @@ def _of_several(advice: Advice) -> str:
         parts.append(f"{of_front(len(advice.front))}: {numbers}.")
     parts += [of_top(aim) for aim in advice.aims]
     for aim in advice.aims:
-        lines = _of_importances(aim.importances, advice.counts, f" for {aim.name}")
+        lines = of_importances(aim.importances, advice.counts, f" for {aim.name}")
         parts += lines if len(lines) > 1 else ["", f"{aim.name}: {lines[0]}"]
     return "\n".join([*parts, "", NO_RANGES])
 
@@ -110,7 +110,14 @@ def _score(advice: Advice, row: Row) -> str:
     return f"{-loss if advice.direction == 'max' else loss:.6g}"
 
 
-def _of_importances(found: Importances, counts: Counts, what: str = "") -> list[str]:
+def of_importances(found: Importances, counts: Counts, what: str = "") -> list[str]:
+    """What matters, line by line; why nothing can be said, one line.
+
+    Args:
+        found: Of one objective.
+        counts: Of the trials.
+        what: Said after "What matters", e.g. " for val_loss".
+    """
     if found.shortage is not None:
         return [_of_shortage(found, counts)]
     if found.method == "fanova":
