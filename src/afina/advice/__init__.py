@@ -1,6 +1,6 @@
 """What the trials of a search teach: which hyperparameters matter, and what to search next."""
 
-from afina.advice.advise import Advice, advice
+from afina.advice.advise import Advice, Aim, advice
 from afina.advice.carry import carry_over
 from afina.advice.importance import Importances, Share, importance
 from afina.advice.narrowing import Narrowing
@@ -8,6 +8,7 @@ from afina.advice.ranges import RangeAdvice, Verdict
 
 __all__ = [
     "Advice",
+    "Aim",
     "Importances",
     "Narrowing",
     "RangeAdvice",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
 from afina.advice import sentences
@@ -16,7 +16,25 @@ from afina.advice.ranges import RangeAdvice, Verdict, ranges_of
 from afina.advice.resize import Limits
 from afina.errors import ArgumentError, wrong
 from afina.space import HyperParameter, HyperParameters, Parent, Space, serialize
-from afina.trials import Trial
+from afina.trials import MultiObjective, Objective, Trial
+from afina.trials.front import front_of
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a search with several objectives has taught about one of them."""
+
+    name: str
+    """Of the objective."""
+
+    direction: Literal["min", "max"]
+    """Of the objective; losses are lower-is-better all the same."""
+
+    top: Row | None
+    """The best result in this objective; None where no trial has one."""
+
+    importances: Importances
+    """Which hyperparameters matter for it."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +54,19 @@ class Advice:
     """Of the trials."""
 
     best: Row | None
-    """The best configuration; None where no trial has a loss."""
+    """The best configuration among the longest trainings, whose values become the defaults; None
+    where no trial has a loss, and where there are several objectives."""
 
     direction: Literal["min", "max"]
     """Of the objective; losses are lower-is-better all the same."""
 
     importances: Importances
-    """Which hyperparameters matter."""
+    """Which hyperparameters matter; empty where there are several objectives, which have their
+    own in `aims`."""
 
     ranges: tuple[RangeAdvice, ...]
-    """What to do about each hyperparameter that varies, in the order of the space."""
+    """What to do about each hyperparameter that varies, in the order of the space. Empty where
+    there are several objectives: what is good for one may be bad for another."""
 
     before: Space
     """The space that was searched."""
@@ -53,6 +74,16 @@ class Advice:
     after: Space
     """The space to search next. Each default is the best known value. Entries that can never be
     active any more are not in it."""
+
+    top: Row | None = None
+    """The best result of all, as the search itself ranks them, after however many epochs."""
+
+    aims: tuple[Aim, ...] = ()
+    """Of a search with several objectives: what is known about each, in their order."""
+
+    front: tuple[int, ...] = ()
+    """Of a search with several objectives: numbers of the trials that no other trial beats in
+    every objective."""
 
     @property
     def changes(self) -> bool:
@@ -95,6 +126,7 @@ def advice(
     space: Space | HyperParameters,
     direction: Literal["min", "max"] = "min",
     *,
+    objective: Objective | None = None,
     limits: Mapping[str, Limits] | None = None,
     method: Literal["auto"] | Method = "auto",
     seed: int = 0,
@@ -108,6 +140,8 @@ def advice(
         trials: Of the search; those that have not finished are counted only.
         space: What was searched.
         direction: Whether the objective was made small or large; for the sentences only.
+        objective: Of the search; it names the objectives where there are several. Its direction
+            is taken instead of `direction`.
         limits: The least and the largest value that a hyperparameter may ever have, by name, each
             None where there is none: `{"units": (None, 1024)}`. No range is widened beyond.
         method: How importance is measured: see `afina.advice.importance`.
@@ -119,7 +153,13 @@ def advice(
     if direction not in ("min", "max"):
         raise ArgumentError(wrong("direction", 'must be "min" or "max"', direction))
     known = space.to_space() if isinstance(space, HyperParameters) else space
-    evidence = gather(trials, known)
+    listed = list(trials)
+    parts = _objectives(listed, objective)
+    if len(parts) > 1:
+        return _of_several(listed, known, parts, method, seed)
+    if objective is not None:
+        direction = "max" if parts[0].direction == "max" else "min"
+    evidence = gather(listed, known)
     importances = importance_of(evidence, method, seed)
     ranges = ranges_of(evidence, importances, limits, seed)
     return Advice(
@@ -130,7 +170,61 @@ def advice(
         ranges=ranges,
         before=known,
         after=_after(known, ranges),
+        top=evidence.top,
     )
+
+
+def _objectives(trials: Sequence[Trial], objective: Objective | None) -> list[Objective]:
+    """Each objective by itself; where nobody has named them, as many as the trials have."""
+    if isinstance(objective, MultiObjective):
+        return list(objective.objectives)
+    if objective is not None:
+        return [objective]
+    count = max((len(trial.losses) for trial in trials), default=0)
+    return [Objective(f"objective {place + 1}", "min") for place in range(count)]
+
+
+def _of_several(
+    trials: Sequence[Trial],
+    space: Space,
+    parts: Sequence[Objective],
+    method: Literal["auto"] | Method,
+    seed: int,
+) -> Advice:
+    """Advice by objective. The sum of several measures nothing, so nothing here goes by it."""
+    aims = []
+    for place, part in enumerate(parts):
+        evidence = gather([_by_one(trial, place) for trial in trials], space)
+        importances = importance_of(evidence, method, seed)
+        direction: Literal["min", "max"] = "max" if part.direction == "max" else "min"
+        aims.append(Aim(part.name, direction, evidence.top, importances))
+    counts = evidence.counts
+    nothing = Importances(
+        method=importances.method,
+        configurations=importances.configurations,
+        needed=importances.needed,
+        shortage="several-objectives",
+        single=(),
+        pairs=(),
+        chance=0.0,
+    )
+    return Advice(
+        counts=counts,
+        best=None,
+        direction="min",
+        importances=nothing,
+        ranges=(),
+        before=space,
+        after=space,
+        aims=tuple(aims),
+        front=tuple(trial.number for trial in front_of(trials)),
+    )
+
+
+def _by_one(trial: Trial, place: int) -> Trial:
+    """The trial with one objective's loss for its own; None where it was not reported."""
+    loss = trial.losses[place] if place < len(trial.losses) else None
+    return replace(trial, loss=loss, curve=())
 
 
 def _after(space: Space, ranges: Iterable[RangeAdvice]) -> Space:

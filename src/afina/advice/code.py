@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -34,8 +35,8 @@ def as_code(entries: Iterable[HyperParameter], hp: str = "hp") -> str:
             shared += 1
         for depth in range(shared, len(entry.conditions)):
             parent = entry.conditions[depth]
-            values = ", ".join(map(_literal, parent.values))
-            name = _literal(parent.name)
+            values = ", ".join(map(literal, parent.values))
+            name = literal(parent.name)
             lines.append(f"{INDENT * depth}with {hp}.conditional_scope({name}, [{values}]):")
         scope = entry.conditions
         lines.append(INDENT * len(scope) + _call(entry, hp))
@@ -68,14 +69,24 @@ def _call(entry: HyperParameter, hp: str) -> str:
             arguments["default"] = True
     elif isinstance(entry, Fixed):
         arguments["value"] = entry.value
-    said = [_literal(entry.name), *(f"{key}={_literal(v)}" for key, v in arguments.items())]
+    said = [literal(entry.name), *(f"{key}={literal(v)}" for key, v in arguments.items())]
     return f"{hp}.{type(entry).__name__}({', '.join(said)})"
 
 
-def _literal(value: Any) -> str:
-    """As Python writes it, but texts in double quotes where that is as plain."""
-    if isinstance(value, list):
-        return f"[{', '.join(map(_literal, value))}]"
+def literal(value: Any) -> str:
+    """A value as Python code, with texts in double quotes where that is as plain.
+
+    Args:
+        value: A number, text, truth value, None, or a list of these.
+
+    Example:
+        >>> print(literal(["a", "b's", None, 0.1, float("inf")]))
+        ["a", "b's", None, 0.1, float("inf")]
+    """
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'  # its repr is a name that Python does not know
     text = repr(value)
     if isinstance(value, str) and text.startswith("'") and '"' not in text and "\\" not in text:
         return f'"{text[1:-1]}"'

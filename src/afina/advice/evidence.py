@@ -78,6 +78,10 @@ class Evidence:
 
     counts: Counts
 
+    top: Row | None = None
+    """The best result that was measured, of all lengths of training: that is what the search calls
+    its best. Its loss is as measured."""
+
     @property
     def losses(self) -> list[float | None]:
         """One for each row."""
@@ -108,6 +112,7 @@ def gather(trials: Iterable[Trial], space: Space) -> Evidence:
     known = sorted(trials, key=lambda trial: trial.number)
     chains = _chains(known)
     rows, outside = [], 0
+    top: Row | None = None
     shifts = _shifts(chains)
     longest = max((end for chain in chains for end in _ends(chain)), default=None)
     for chain in chains:
@@ -120,6 +125,7 @@ def gather(trials: Iterable[Trial], space: Space) -> Evidence:
         if loss is not None and last.end_epoch is not None:
             loss += shifts[last.end_epoch]
         rows.append(Row(last.number, values, loss, last.end_epoch))
+        top = _better(top, _top(chain, values))
     counts = Counts(
         trials=len(known),
         completed=sum(not row.failed for row in rows),
@@ -128,7 +134,7 @@ def gather(trials: Iterable[Trial], space: Space) -> Evidence:
         shorter=sum(not row.failed and row.epochs != longest for row in rows),
         epochs=longest,
     )
-    return Evidence(space, tuple(rows), counts)
+    return Evidence(space, tuple(rows), counts, top)
 
 
 def loss_of(trial: Trial) -> float | None:
@@ -177,6 +183,21 @@ def _last(chain: Sequence[Trial]) -> Trial:
     """The part that speaks for all: the longest training that has a loss, else the first."""
     done = [trial for trial in chain if loss_of(trial) is not None]
     return max(done, key=lambda trial: trial.end_epoch or 0) if done else chain[0]
+
+
+def _top(chain: Sequence[Trial], values: Mapping[str, Value]) -> Row | None:
+    """The best result of a training, after whichever part."""
+    done = [(loss, trial) for trial in chain if (loss := loss_of(trial)) is not None]
+    if not done:
+        return None
+    loss, trial = min(done, key=lambda each: (each[0], each[1].number))
+    return Row(trial.number, values, loss, trial.end_epoch)
+
+
+def _better(best: Row | None, other: Row | None) -> Row | None:
+    if best is None or other is None:
+        return best or other
+    return min(best, other, key=lambda row: (row.loss or 0.0, row.number))
 
 
 def _ends(chain: Sequence[Trial]) -> list[int]:

@@ -19,7 +19,7 @@ from afina.trials import Trial
 
 Array = NDArray[np.float64]
 Method = Literal["fanova", "ped_anova"]
-Shortage = Literal["few-trials", "all-failed", "constant", "nothing-varies"]
+Shortage = Literal["few-trials", "all-failed", "constant", "nothing-varies", "several-objectives"]
 
 RESAMPLES = 20
 TREES = 6  # of each resample: enough that the spread is the data's, not the trees'

@@ -99,7 +99,9 @@ class Narrowing(Wrapper[NarrowingState]):
 @functools.lru_cache(maxsize=8)
 def _narrowed(trials: _Trials, space: Space, seed: int) -> Space:
     """A memo of a pure function, so no answer depends on it."""
-    found = advice(trials.trials, space, seed=seed)
+    # What leads the search is the score, of several objectives their sum: it narrows, too.
+    scored = [replace(trial, losses=()) for trial in trials.trials]
+    found = advice(scored, space, seed=seed)
     narrower = {
         id(each.before): each.after
         for each in found.ranges

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from afina.advice.evidence import Counts
+from afina.advice.evidence import Counts, Row
 from afina.advice.importance import Importances, Share
 from afina.advice.ranges import RangeAdvice, Verdict
 from afina.space import Choice, Fixed, HyperParameter, Value
 from afina.space.parameters import Numerical
 
 if TYPE_CHECKING:
-    from afina.advice.advise import Advice
+    from afina.advice.advise import Advice, Aim
 
 MOST_PAIRS = 3
+
+MOST_NUMBERS = 12
+"""Trials of a front that are named one by one."""
 
 
 def of_advice(advice: Advice) -> str:
     """All of it, in three parts: what there is, what matters, what to search next."""
-    parts = [_of_counts(advice), *_of_importances(advice.importances, advice.counts)]
+    if advice.aims:
+        return _of_several(advice)
+    parts = [_of_counts(advice), *of_importances(advice.importances, advice.counts)]
     if advice.importances.shortage is None:
         parts += ["", "What to search next:", *(f"  {of_range(each)}" for each in advice.ranges)]
         gone = _gone(advice)
@@ -31,8 +36,48 @@ def of_advice(advice: Advice) -> str:
     return "\n".join(parts)
 
 
-def _of_counts(advice: Advice) -> str:
-    counts = advice.counts
+def _of_several(advice: Advice) -> str:
+    """What is known about each objective by itself, and about their front."""
+    parts = [_counted(advice.counts)]
+    if advice.front:
+        numbers = ", ".join(map(str, advice.front[:MOST_NUMBERS]))
+        more = len(advice.front) - MOST_NUMBERS
+        numbers += f" and {more} more" if more > 0 else ""
+        parts.append(f"{of_front(len(advice.front))}: {numbers}.")
+    parts += [of_top(aim) for aim in advice.aims]
+    for aim in advice.aims:
+        lines = of_importances(aim.importances, advice.counts, f" for {aim.name}")
+        parts += lines if len(lines) > 1 else ["", f"{aim.name}: {lines[0]}"]
+    return "\n".join([*parts, "", NO_RANGES])
+
+
+NO_RANGES = (
+    "What to search next: no range is advised for several objectives, because a range that is "
+    "good for one may be bad for another. Choose a trial of the front."
+)
+
+
+def of_front(count: int) -> str:
+    """How many trials are on the front.
+
+    Example:
+        >>> of_front(1)
+        'One trial is on the Pareto front (no other trial is better in every objective)'
+    """
+    who = "One trial is" if count == 1 else f"{count} trials are"
+    return f"{who} on the Pareto front (no other trial is better in every objective)"
+
+
+def of_top(aim: Aim) -> str:
+    """The best that was reached in one objective."""
+    if aim.top is None or aim.top.loss is None:
+        return f"No trial has a result for {aim.name}."
+    score = -aim.top.loss if aim.direction == "max" else aim.top.loss
+    return f"Best {aim.name}: {score:.6g} (trial {aim.top.number})."
+
+
+def _counted(counts: Counts) -> str:
+    """How many configurations there were, and what became of them."""
     said = [f"{_many(counts.completed + counts.failed, 'configuration')} tried"]
     if counts.failed:
         said.append(f"{counts.failed} of them failed")
@@ -40,22 +85,45 @@ def _of_counts(advice: Advice) -> str:
         said.append(f"{counts.shorter} trained for fewer than {counts.epochs} epochs")
     if counts.outside:
         said.append(f"{counts.outside} more lie outside of the space and are left out")
-    text = ", ".join(said) + "."
-    if advice.best is not None and advice.best.loss is not None:
-        loss = advice.best.loss
-        score = -loss if advice.direction == "max" else loss
-        which = "Best of the others" if counts.shorter else "Best"
-        text += f" {which}: {score:.6g} (trial {advice.best.number})."
-    return text
+    return ", ".join(said) + "."
 
 
-def _of_importances(found: Importances, counts: Counts) -> list[str]:
+def _of_counts(advice: Advice) -> str:
+    """The counts, and the best: the one that the search itself calls so, then the one whose values
+    are given below, where that is another."""
+    text = _counted(advice.counts)
+    top, best = advice.top, advice.best
+    if top is None or best is None:
+        return text
+    if top.number == best.number:
+        return f"{text} Best: {_score(advice, top)} (trial {top.number})."
+    after = "" if top.epochs is None else f" after {_many(top.epochs, 'epoch')}"
+    whole = "" if best.epochs is None else f" after {_many(best.epochs, 'epoch')}"
+    return (
+        f"{text} Best: {_score(advice, top)}{after} (trial {top.number}). Best{whole}: "
+        f"{_score(advice, best)} (trial {best.number}); the values below are of that one."
+    )
+
+
+def _score(advice: Advice, row: Row) -> str:
+    loss = 0.0 if row.loss is None else row.loss
+    return f"{-loss if advice.direction == 'max' else loss:.6g}"
+
+
+def of_importances(found: Importances, counts: Counts, what: str = "") -> list[str]:
+    """What matters, line by line; why nothing can be said, one line.
+
+    Args:
+        found: Of one objective.
+        counts: Of the trials.
+        what: Said after "What matters", e.g. " for val_loss".
+    """
     if found.shortage is not None:
         return [_of_shortage(found, counts)]
     if found.method == "fanova":
-        head = "What matters (part of the variance of the results, 90 % interval):"
+        head = f"What matters{what} (part of the variance of the results, 90 % interval):"
     else:
-        head = "What matters (how far the best tenth differs from all, 90 % interval):"
+        head = f"What matters{what} (how far the best tenth differs from all, 90 % interval):"
     width = max(len(share.names[0]) for share in found.single)
     lines = ["", head, *(_of_share(share, width) for share in found.single)]
     pairs = [pair for pair in found.pairs if pair.clear][:MOST_PAIRS]

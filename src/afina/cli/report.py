@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -43,8 +42,7 @@ def advice(folder: Path, as_json: bool, as_code: bool) -> None:
     from afina.report import read_facts
 
     facts = read_facts(folder)
-    direction: Any = facts.objective.direction
-    found = advise(facts.finished, facts.space, direction)
+    found = advise(facts.finished, facts.space, objective=facts.objective)
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
     elif as_code:

@@ -7,41 +7,69 @@ from collections.abc import Sequence
 from typing import Any
 
 from afina.report.facts import Facts
-from afina.report.style import HEIGHT, INK
+from afina.report.style import GRID, HEIGHT, INK, PAPER, SMALL, label
 from afina.space import HyperParameter
+from afina.trials import Objective
 
 
-def empty(y: str) -> Any:
+def empty(y: str, *, small: bool = False) -> Any:
     """A figure of Plotly's without drawings.
 
     Args:
         y: Title of the vertical axis.
+        small: One of many that stand side by side, without a legend of its own.
     """
     import plotly.graph_objects as go
 
+    axis = {"gridcolor": GRID, "linecolor": GRID, "zerolinecolor": GRID, "automargin": True}
     return go.Figure(
         layout={
-            "template": "plotly_white",
-            "height": HEIGHT,
-            "margin": {"l": 60, "r": 20, "t": 40, "b": 50},
-            "yaxis": {"title": {"text": y}},
-            "legend": {"orientation": "h", "y": -0.25},
-            "font": {"color": INK},
+            "template": "none",
+            "height": SMALL if small else HEIGHT,
+            "margin": {"l": 50, "r": 16, "t": 16 if small else 40, "b": 40},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "xaxis": dict(axis),
+            "yaxis": {**axis, "title": {"text": label(y)}},
+            "legend": {"orientation": "h", "y": -0.22, "yanchor": "top"},
+            "showlegend": not small,
+            "font": {"color": INK, "family": "system-ui,sans-serif", "size": 11 if small else 12},
+            "hoverlabel": {"bgcolor": PAPER, "bordercolor": GRID, "font": {"color": INK}},
+            "hovermode": "closest",
         }
     )
 
 
-def zoomed(drawn: Any, scores: Sequence[float | None], facts: Facts) -> None:
+def zoomed(drawn: Any, scores: Sequence[float | None], objective: Objective) -> None:
     """Leaves the worst out of the first view where they would press the rest together."""
     found = sorted(s for s in scores if s is not None and math.isfinite(s))
     if len(found) < 8:
         return
     low, high = found[0], found[-1]
     middle = found[len(found) // 2]
-    if facts.objective.direction == "min" and high - middle > 4 * (middle - low):
-        drawn.update_yaxes(range=[low - 0.1 * (middle - low), middle + 3 * (middle - low)])
-    if facts.objective.direction == "max" and middle - low > 4 * (high - middle):
-        drawn.update_yaxes(range=[middle - 3 * (high - middle), high + 0.1 * (high - middle)])
+    view = None
+    if objective.direction == "min" and high - middle > 4 * (middle - low) > 0:
+        view = [low - 0.15 * (middle - low), middle + 3 * (middle - low)]
+    if objective.direction == "max" and middle - low > 4 * (high - middle) > 0:
+        view = [middle - 3 * (high - middle), high + 0.15 * (high - middle)]
+    if view is None:
+        return
+    hidden = sum(not view[0] <= score <= view[1] for score in found)
+    if not hidden:
+        return
+    drawn.update_yaxes(range=view)
+    drawn.add_annotation(
+        text=f"{hidden} worse outside this view",
+        xref="paper",
+        yref="paper",
+        x=1,
+        y=1 if objective.direction == "min" else 0,
+        xanchor="right",
+        yanchor="top" if objective.direction == "min" else "bottom",
+        showarrow=False,
+        bgcolor=PAPER,
+        font={"size": 10, "color": INK},
+    )
 
 
 def entries_of(facts: Facts) -> list[HyperParameter]:

@@ -5,18 +5,41 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from afina.advice.judgement import Judgement
 from afina.errors import StoreError, wrong
+from afina.report.style import evenly
 from afina.space import HyperParameters, Space
 from afina.store import Header, TrialStore, open_store
 from afina.study import Curves
-from afina.trials import Failure, MultiObjective, Objective, Report, Status, Trial
+from afina.trials import (
+    Configuration,
+    Failure,
+    MultiObjective,
+    Objective,
+    Report,
+    Status,
+    Trial,
+    configurations,
+)
+from afina.trials.front import front_of
+from afina.trials.pareto import hypervolume, pareto_front, pareto_order
 
 History = Mapping[str, tuple[float, ...]]
+
+MOST_IN_VOLUME = 3
+"""Objectives up to which a hypervolume is measured again and again: it takes long for more."""
+
+MOST_VOLUMES = 100
+"""Points of time at which it is measured."""
+
+LONGEST = 10_000
+"""Epochs; who reports steps beyond it counts something else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +56,10 @@ class Point:
     """Summed over these trials; with several workers more than the wall time."""
 
     score: float | None
-    """Of this trial."""
+    """Of this trial; None where there are several objectives."""
 
     best: float | None
-    """The best score so far; None before the first."""
+    """The best score so far; None before the first, and where there are several objectives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +78,61 @@ class Facts:
 
     history: History
     """All metrics of the best trial, epoch by epoch, with those of the trials that it goes on
-    from; mean over the executions."""
+    from; mean over the executions. Empty where there are several objectives."""
+
+    parts: Mapping[str, Mapping[int, tuple[float, ...]]] = field(default_factory=dict)
+    """Name of an objective to the curves of the trials in it, by number, as `Trial.curve`."""
 
     judgement: Judgement | None = None
     """Of the final model, where there is one."""
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several objectives, so that trials have no single score."""
+        return isinstance(self.objective, MultiObjective)
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """Each objective by itself, in the order in which they were given."""
+        whole = self.objective
+        return whole.objectives if isinstance(whole, MultiObjective) else (whole,)
+
+    def values_of(self, trial: Trial) -> tuple[float | None, ...]:
+        """What a trial measured in each objective, as the user measures it; None where nothing."""
+        if not self.several:
+            return (trial.score,)
+        if len(trial.losses) != len(self.objectives):
+            return (None,) * len(self.objectives)
+        pairs = zip(self.objectives, trial.losses, strict=True)
+        return tuple(objective.loss(loss) for objective, loss in pairs)  # the sign twice is none
+
+    @functools.cached_property
+    def front(self) -> list[Trial]:
+        """The trials that no other one beats in every objective, by number; with one objective
+        those of the best score."""
+        known = self.trials
+        if self.several:
+            known = tuple(trial for trial in self.trials if trial.losses)
+        return front_of(known)
+
+    @functools.cached_property
+    def configurations(self) -> list[Configuration]:
+        """Those that have a score, best first; of several objectives front by front."""
+        found = configurations(t for t in self.trials if t.status is Status.COMPLETED)
+        if not self.several:
+            return sorted(found, key=lambda each: (each.best.loss or 0.0, each.best.number))
+        whole = [each for each in found if self.shown(each).losses]
+        losses = np.array([self.shown(each).losses for each in whole], dtype=float)
+        return [whole[place] for place in pareto_order(losses).tolist()] if whole else []
+
+    def shown(self, configuration: Configuration) -> Trial:
+        """The part of a configuration whose results speak for it: the best; of several objectives
+        one on the front, else the one that was trained longest."""
+        if not self.several:
+            return configuration.best
+        front = {trial.number for trial in self.front}
+        parts = [part for part in configuration.parts if part.losses] or configuration.parts
+        return next((part for part in reversed(parts) if part.number in front), parts[-1])
 
     @property
     def finished(self) -> list[Trial]:
@@ -67,8 +141,10 @@ class Facts:
 
     @property
     def completed(self) -> list[Trial]:
-        """Those with a score, best first."""
+        """Those with a score, best first; by number where there are several objectives."""
         scored = [trial for trial in self.trials if trial.status is Status.COMPLETED]
+        if self.several:
+            return scored
         return sorted(scored, key=lambda trial: (trial.loss, trial.number))
 
     @property
@@ -78,8 +154,9 @@ class Facts:
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the best score; None where there is none."""
-        return next(iter(self.completed), None)
+        """The trial with the best score; None where there is none, and where there are several
+        objectives: then there is a front."""
+        return None if self.several else next(iter(self.completed), None)
 
     @functools.cached_property
     def course(self) -> tuple[Point, ...]:
@@ -89,18 +166,50 @@ class Facts:
         for trial in self.finished:
             epochs += len(trial.curve) or int(trial.status is Status.COMPLETED)
             seconds += trial.seconds
-            if trial.loss is not None and (best is None or trial.loss < (best.loss or 0.0)):
+            beats = best is None or (trial.loss or 0.0) < (best.loss or 0.0)
+            if not self.several and trial.loss is not None and beats:
                 best = trial
             points.append(
                 Point(
                     trial=trial.number,
                     epochs=epochs,
                     seconds=seconds,
-                    score=trial.score,
+                    score=None if self.several else trial.score,
                     best=None if best is None else best.score,
                 )
             )
         return tuple(points)
+
+    @functools.cached_property
+    def volumes(self) -> tuple[float, ...]:
+        """How good the front was after each finished trial, as a part of what it is in the end.
+
+        The hypervolume up to the worst value that was measured in each objective. Empty where
+        there is one objective, where there are more than three (it takes long), and where a front
+        has no volume yet.
+        """
+        found = [trial for trial in self.finished if trial.losses]
+        rows = np.array([trial.losses for trial in found], dtype=float)
+        if not self.several or not 1 < len(self.objectives) <= MOST_IN_VOLUME or len(rows) < 2:
+            return ()
+        real = rows[np.isfinite(rows).all(axis=1)]
+        if not len(real):
+            return ()
+        reference = real.max(axis=0)
+        whole = hypervolume(real[pareto_front(real)], reference)
+        if not whole:
+            return ()
+        # At most so many are measured; between them the front counts as before.
+        places = set(evenly(len(self.finished), MOST_VOLUMES))
+        volumes, last, front = [], 0.0, np.empty((0, len(reference)))
+        for place, trial in enumerate(self.finished):
+            if trial.losses and np.isfinite(trial.losses).all():
+                front = np.vstack([front, trial.losses])
+                front = front[pareto_front(front)]
+            if place in places:
+                last = min(hypervolume(front, reference) / whole, 1.0)
+            volumes.append(last)
+        return tuple(volumes)
 
     @property
     def longest(self) -> int:
@@ -172,14 +281,24 @@ def facts_of(store: TrialStore, name: str, *, judgement: Judgement | None = None
     assert header is not None
     objective = _objective(header.objective)
     reports = store.history()
-    curves = Curves(objective)
+    wholes = [objective]
+    if isinstance(objective, MultiObjective):
+        wholes += objective.objectives
+    all_curves = {each.name: Curves(each) for each in wholes}
     for report in reports:
-        curves.add(report)
+        for curves in all_curves.values():
+            curves.add(report)
+    stored = store.trials()
+    drawn = {
+        name: {trial.number: curves.curve(trial) for trial in stored}
+        for name, curves in all_curves.items()
+    }
     trials = tuple(
         # A trial that is still running shows what it has reported so far.
-        _with(trial, curves.curve(trial), objective)
-        for trial in store.trials()
+        _with(trial, drawn[objective.name][trial.number], objective)
+        for trial in stored
     )
+    several = isinstance(objective, MultiObjective)
     hp = HyperParameters.from_config(dict(store.space() or header.space))
     return Facts(
         name=name,
@@ -188,7 +307,8 @@ def facts_of(store: TrialStore, name: str, *, judgement: Judgement | None = None
         space=hp.to_space(),
         hp=hp,
         trials=trials,
-        history=_history(trials, reports),
+        history={} if several else _history(trials, reports),
+        parts={each.name: drawn[each.name] for each in (wholes[1:] or wholes)},
         judgement=judgement,
     )
 
@@ -217,7 +337,10 @@ def _history(trials: Sequence[Trial], reports: Sequence[Report]) -> History:
         for report in reports:
             if report.trial == trial.number and report.attempt == trial.attempt:
                 rows.setdefault(report.step, []).append(report.metrics)
-    steps = sorted(rows)
+    last = max(rows, default=-1)
+    steps = range(last + 1) if last <= LONGEST else range(0)
+    for step in steps:
+        rows.setdefault(step, [])
     names = dict.fromkeys(name for step in steps for row in rows[step] for name in row)
     return {
         name: tuple(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
-from afina.advice import Importances
+from afina.advice import Importances, Share
 from afina.report.canvas import empty, entries_of, zoomed
 from afina.report.facts import Facts
 from afina.report.style import (
@@ -15,15 +16,21 @@ from afina.report.style import (
     GREEN,
     GREY,
     HEIGHT,
+    INK,
     MOST_CURVES,
     MOST_LINES,
     MOST_POINTS,
     ORANGE,
+    PAPER,
+    PINK,
     RED,
+    SKY,
+    YELLOW,
+    cut,
     evenly,
+    label,
     log_scaled,
     named,
-    short,
     spread,
 )
 from afina.space import Float, HyperParameter, Int
@@ -34,18 +41,34 @@ Figure = Any
 MOST_TICKS = 8
 """Values of a hyperparameter that are all written at its axis."""
 
+MOST_PAIRS = 6
+"""Pairs of objectives that are drawn."""
+
+NOTHING = "(none)"
+"""What stands where a trial has no value of a hyperparameter."""
+
+BETTER = {"min": "smaller is better", "max": "larger is better"}
+
+_STEP = {"min": "hv", "max": "vh"}
+"""What a front reaches between two of its points: no more than the worse of both."""
+
 
 def course(facts: Facts) -> Figure | None:
-    """Best score so far and every trial's score, against trials, epochs or time."""
+    """Best score so far and every trial's score, against trials, epochs or time.
+
+    With several objectives the hypervolume of the front so far.
+    """
     points = facts.course
-    scored = [point for point in points if point.score is not None]
-    if not scored:
-        return None
     axes: dict[str, list[float]] = {
         "trials": [place + 1 for place in range(len(points))],
         "epochs": [point.epochs for point in points],
         "seconds": [point.seconds for point in points],
     }
+    if facts.several:
+        return _volumes(facts, axes)
+    scored = [point for point in points if point.score is not None]
+    if not scored:
+        return None
     drawn = empty(facts.objective.name)
     places = [place for place, point in enumerate(points) if point.score is not None]
     kept = [places[place] for place in evenly(len(places), MOST_POINTS)]
@@ -67,23 +90,56 @@ def course(facts: Facts) -> Figure | None:
         line={"shape": "hv", "color": BLUE, "width": 3},
         name="best so far",
     )
+    _let_choose(drawn, axes, [kept, steps])
+    zoomed(drawn, [point.score for point in scored], facts.objective)
+    return drawn
+
+
+def _volumes(facts: Facts, axes: dict[str, list[float]]) -> Figure | None:
+    if not facts.volumes:
+        return None
+    drawn = empty("hypervolume of the front")
+    drawn.add_scatter(
+        x=axes["trials"],
+        y=list(facts.volumes),
+        mode="lines",
+        line={"shape": "hv", "color": BLUE, "width": 3},
+        showlegend=False,
+    )
+    drawn.update_yaxes(tickformat=".0%", range=[0, 1.04])
+    _let_choose(drawn, axes, [range(len(facts.volumes))])
+    return drawn
+
+
+def _let_choose(
+    drawn: Figure, axes: dict[str, list[float]], parts: Sequence[Sequence[int]]
+) -> None:
+    """Buttons that say what the horizontal axis counts, where there is a choice."""
+    counted = [name for name, axis in axes.items() if name == "trials" or (axis and axis[-1] > 0)]
+    if axes["epochs"] == axes["trials"] and "epochs" in counted:
+        counted.remove("epochs")
+    drawn.update_layout(xaxis_title="trials")
+    if len(counted) < 2:
+        return
     buttons = [
         {
             "label": name,
             "method": "update",
             "args": [
-                {"x": [[axis[place] for place in kept], [axis[place] for place in steps]]},
+                {"x": [[axes[name][place] for place in part] for part in parts]},
                 {"xaxis.title.text": name},
             ],
         }
-        for name, axis in axes.items()
+        for name in counted
     ]
+    look = {"bgcolor": PAPER, "bordercolor": GREY, "font": {"color": INK, "size": 11}}
     drawn.update_layout(
-        xaxis_title="trials",
         updatemenus=[
             {
+                **look,
                 "buttons": buttons,
                 "type": "buttons",
+                "showactive": False,
                 "direction": "right",
                 "x": 0,
                 "xanchor": "left",
@@ -92,26 +148,82 @@ def course(facts: Facts) -> Figure | None:
             }
         ],
     )
-    zoomed(drawn, [point.score for point in scored], facts)
+
+
+def fronts(facts: Facts) -> list[Figure]:
+    """The trials in each pair of objectives, those of the Pareto front marked."""
+    if not facts.several:
+        return []
+    measured = [(t, v) for t in facts.completed if None not in (v := facts.values_of(t))]
+    if not measured:
+        return []
+    front = {trial.number for trial in facts.front}
+    pairs = list(combinations(range(len(facts.objectives)), 2))[:MOST_PAIRS]
+    return [_front(facts, measured, front, *pair) for pair in pairs]
+
+
+def _front(
+    facts: Facts, measured: Sequence[tuple[Trial, Sequence[Any]]], front: set[int], a: int, b: int
+) -> Figure:
+    across, up = facts.objectives[a], facts.objectives[b]
+    drawn = empty(f"{up.name} ({BETTER[up.direction]})")
+    others = [each for each in measured if each[0].number not in front]
+    kept = [others[place] for place in evenly(len(others), MOST_POINTS)]
+    best = sorted((each for each in measured if each[0].number in front), key=lambda e: e[1][a])
+    for name, rows, mode, look in (
+        (named("other trials", len(kept), len(others)), kept, "markers", {"size": 7, "color": DIM}),
+        # With two objectives the front is a staircase; with more, its points show no line.
+        (
+            "Pareto front",
+            best,
+            "lines+markers" if len(facts.objectives) == 2 else "markers",
+            {"size": 10, "color": RED, "line": {"width": 1, "color": INK}},
+        ),
+    ):
+        if rows:
+            drawn.add_scatter(
+                x=[values[a] for _, values in rows],
+                y=[values[b] for _, values in rows],
+                mode=mode,
+                line={"color": RED, "width": 1.5, "shape": _STEP[across.direction]},
+                marker=look,
+                name=name,
+                text=[f"trial {trial.number}" for trial, _ in rows],
+                hovertemplate="%{text}<br>%{x}, %{y}<extra></extra>",
+                cliponaxis=False,
+            )
+    drawn.update_layout(xaxis_title=label(f"{across.name} ({BETTER[across.direction]})"))
     return drawn
 
 
-def curves(facts: Facts) -> Figure | None:
-    """The objective epoch by epoch: all trials dim, the best one bold."""
-    trials = [trial for trial in facts.trials if len(trial.curve)]
+def curves(facts: Facts, place: int = 0) -> Figure | None:
+    """An objective epoch by epoch: all trials dim, the best one bold.
+
+    Args:
+        facts: Of the search.
+        place: Of the objective, where there are several.
+    """
+    objective = facts.objectives[place]
+    known = facts.parts.get(objective.name, {})
+    trials = [trial for trial in facts.trials if known.get(trial.number)]
     if not trials:
         return None
-    objective = facts.objective
     trials.sort(key=lambda trial: (math.inf if trial.loss is None else trial.loss, trial.number))
     kept = [trials[place] for place in spread(len(trials), MOST_CURVES)]
     drawn = empty(objective.name)
+    every = {trial.number: trial for trial in facts.trials}
+    parents = {t.number: every.get(-1 if t.parent is None else t.parent) for t in kept}
     xs: list[float | None] = []
     ys: list[float | None] = []
     for trial in kept:
-        xs += [*range(trial.start_epoch + 1, trial.start_epoch + len(trial.curve) + 1), None]
-        ys += [*(_score(facts, loss) for loss in trial.curve), None]
+        curve = known[trial.number]
+        before = _last_before(trial, parents.get(trial.number), known)
+        joined = (*before, *curve)
+        first = trial.start_epoch + 1 - len(before)
+        xs += [*range(first, first + len(joined)), None]
+        ys += [*(objective.loss(loss) for loss in joined), None]
     name = named("all trials", len(kept), len(trials))
-    single = all(len(trial.curve) == 1 for trial in kept)
+    single = all(len(known[trial.number]) == 1 for trial in kept)
     drawn.add_scatter(
         x=xs,
         y=ys,
@@ -129,10 +241,23 @@ def curves(facts: Facts) -> Figure | None:
             mode="lines+markers",
             line={"color": BLUE, "width": 3},
             name="the best",
+            connectgaps=True,
         )
     drawn.update_layout(xaxis_title="epoch")
-    zoomed(drawn, [_score(facts, loss) for trial in kept for loss in trial.curve], facts)
+    ends = [objective.loss(loss) for trial in kept for loss in known[trial.number]]
+    zoomed(drawn, ends, objective)
     return drawn
+
+
+def _last_before(
+    trial: Trial, parent: Trial | None, known: Mapping[int, tuple[float, ...]]
+) -> tuple[float, ...]:
+    """The last result of the training that this one continues, so that the line has no gap."""
+    if parent is None:
+        return ()
+    at = trial.start_epoch - parent.start_epoch - 1
+    curve = known.get(parent.number, ())
+    return (curve[at],) if 0 <= at < len(curve) else ()
 
 
 def learning(facts: Facts) -> list[Figure]:
@@ -143,7 +268,7 @@ def learning(facts: Facts) -> list[Figure]:
         if len(facts.history[name]) < 2 or (beside is None and name != "loss"):
             continue
         drawn = empty(name)
-        for label, values, colour in (
+        for which, values, colour in (
             ("training", facts.history[name], ORANGE),
             ("validation", beside, BLUE),
         ):
@@ -153,7 +278,7 @@ def learning(facts: Facts) -> list[Figure]:
                     y=list(values),
                     mode="lines+markers",
                     line={"color": colour, "width": 2},
-                    name=f"{name}, {label}",
+                    name=label(f"{name}, {which}"),
                 )
         drawn.update_layout(xaxis_title="epoch")
         figures.append(drawn)
@@ -166,9 +291,10 @@ def importances(found: Importances) -> Figure | None:
         return None
     shares = [*reversed(found.single[:15])]
     drawn = empty("")
+    drawn.update_layout(showlegend=False)
     drawn.add_bar(
         x=[share.share for share in shares],
-        y=[share.names[0] for share in shares],
+        y=[label(_named(share)) for share in shares],
         orientation="h",
         marker={"color": [BLUE if share.clear else GREY for share in shares]},
         error_x={
@@ -176,40 +302,59 @@ def importances(found: Importances) -> Figure | None:
             "symmetric": False,
             "array": [max(0.0, share.high - share.share) for share in shares],
             "arrayminus": [max(0.0, share.share - share.low) for share in shares],
+            "color": INK,
+            "thickness": 1.2,
         },
+        hovertemplate="%{y}: %{x:.0%}<extra></extra>",
     )
+    what = "share of the variance of the results"
+    if found.method != "fanova":
+        what = "how far the best tenth differs from all, as a share"
     drawn.update_layout(
-        xaxis_title="share of the variance of the results",
+        xaxis_title=what,
         xaxis_rangemode="tozero",
-        height=max(220, 60 + 30 * len(shares)),
-        yaxis={"automargin": True},
+        xaxis_tickformat=".0%",
+        margin_t=10,
+        height=max(180, 70 + 30 * len(shares)),
     )
     return drawn
 
 
+def _named(share: Share) -> str:
+    """The name; with its conditions where another bar has the same."""
+    return share.names[0] + (f" ({' and '.join(share.conditions)})" if share.conditions else "")
+
+
 def parallel(facts: Facts) -> Figure | None:
-    """Parallel coordinates: a line each trial through its values to its score."""
-    trials = facts.completed
+    """Parallel coordinates: a line each configuration through its values to its scores."""
     entries = entries_of(facts)
+    trials = [facts.shown(each) for each in facts.configurations]
     if len(trials) < 2 or not entries:
         return None
     trials = [trials[place] for place in spread(len(trials), MOST_LINES)]
     dimensions = [_axis(entry, trials) for entry in entries]
-    scores = [trial.score for trial in trials]
-    dimensions.append({"label": facts.objective.name, "values": scores})
+    for place, objective in enumerate(facts.objectives):
+        values = [facts.values_of(trial)[place] for trial in trials]
+        dimensions.append({"label": label(objective.name), "values": values})
     drawn = empty("")
-    better = facts.objective.direction == "max"
+    line: dict[str, Any] = {
+        "color": [trial.score for trial in trials],
+        "colorscale": "Viridis",
+        "reversescale": facts.objective.direction != "max",
+        "showscale": True,
+    }
+    if facts.several:
+        front = {trial.number for trial in facts.front}
+        marks = [float(trial.number in front) for trial in trials]
+        line = {"color": marks, "colorscale": [[0, DIM], [1, RED]], "cmin": 0, "cmax": 1}
     drawn.add_parcoords(
         dimensions=dimensions,
-        line={
-            "color": scores,
-            "colorscale": "Viridis",
-            "reversescale": not better,
-            "showscale": True,
-        },
-        labelfont={"size": 12},
+        line=line,
+        labelfont={"size": 12, "color": INK},
+        tickfont={"color": INK},
+        rangefont={"color": "rgba(0,0,0,0)"},
     )
-    drawn.update_layout(margin={"l": 70, "r": 40, "t": 60, "b": 30}, height=HEIGHT + 40)
+    drawn.update_layout(margin={"l": 70, "r": 60, "t": 60, "b": 30}, height=HEIGHT + 40)
     return drawn
 
 
@@ -219,16 +364,17 @@ def seconds(facts: Facts) -> Figure | None:
     if not parts or set(parts) == {"rest"}:
         return None
     drawn = empty("")
-    palette = [BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#F0E442", GREY]
+    palette = [BLUE, ORANGE, GREEN, RED, PINK, SKY, YELLOW, GREY]
     for place, (name, value) in enumerate(sorted(parts.items(), key=lambda item: -item[1])):
         drawn.add_bar(
             x=[value],
             y=["time"],
             orientation="h",
-            name=f"{name}: {value:.1f} s",
+            name=label(f"{name}: {value:.1f} s"),
             marker={"color": palette[min(place, len(palette) - 1)]},
         )
-    drawn.update_layout(barmode="stack", height=200, xaxis_title="seconds", showlegend=True)
+    drawn.update_layout(barmode="stack", height=200, xaxis_title="seconds", margin_t=10)
+    drawn.update_layout(legend_y=-0.55)
     drawn.update_yaxes(showticklabels=False)
     return drawn
 
@@ -239,17 +385,13 @@ def confusion(facts: Facts) -> Figure | None:
     if verdict is None or verdict.confusion is None:
         return None
     rows = verdict.confusion / verdict.confusion.sum(axis=1, keepdims=True).clip(1)
-    names = [each.name for each in verdict.classes]
+    names = [label(each.name) for each in verdict.classes]
     drawn = empty("true")
     drawn.add_heatmap(z=rows, x=names, y=names, colorscale="Blues", zmin=0, zmax=1)
     drawn.update_layout(xaxis_title="taken for", height=HEIGHT + 120)
     drawn.update_xaxes(type="category")
     drawn.update_yaxes(type="category", autorange="reversed")
     return drawn
-
-
-def _score(facts: Facts, loss: float) -> float:
-    return facts.objective.loss(loss)  # the sign twice is none
 
 
 def _axis(entry: HyperParameter, trials: Sequence[Trial]) -> dict[str, Any]:
@@ -263,22 +405,25 @@ def _axis(entry: HyperParameter, trials: Sequence[Trial]) -> dict[str, Any]:
         below = low - 0.08 * ((high - low) or 1.0)
         missing = any(p is None for p in placed)
         ticks = sorted({p for p in placed if p is not None})
-        if len(ticks) > MOST_TICKS:
+        if len(ticks) > MOST_TICKS and entry.count is not None:
+            # Only values that exist are written: those of the trials.
+            ticks = [ticks[place] for place in evenly(len(ticks), MOST_TICKS - 2)]
+        elif len(ticks) > MOST_TICKS:
             ticks = [low + share * (high - low) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
         values_at = [float(10**tick if log else tick) for tick in ticks]
-        texts = [short(round(v) if isinstance(entry, Int) else v) for v in values_at]
+        texts = [label(round(v) if isinstance(entry, Int) else v) for v in values_at]
         return {
-            "label": entry.name,
+            "label": label(entry.name),
             "values": [below if p is None else p for p in placed],
             "tickvals": [below, *ticks] if missing else ticks,
-            "ticktext": ["none", *texts] if missing else texts,
+            "ticktext": [NOTHING, *texts] if missing else texts,
         }
-    labels = list(dict.fromkeys(short(value) for value in [*entry.values, *known]))
+    labels = list(dict.fromkeys(label(value) for value in [*entry.values, *known]))
     if any(value is None for value in values):
-        labels.insert(0, "none")
+        labels.insert(0, NOTHING)
     return {
-        "label": entry.name,
-        "values": [labels.index("none" if v is None else short(v)) for v in values],
+        "label": label(entry.name),
+        "values": [labels.index(NOTHING if v is None else label(v)) for v in values],
         "tickvals": list(range(len(labels))),
-        "ticktext": labels,
+        "ticktext": [cut(text) for text in labels],
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import platform
 from collections.abc import Iterable, Sequence
 from importlib import metadata
@@ -11,16 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from afina.advice import Advice, advice
-from afina.advice.sentences import of_range
+from afina.advice.sentences import NO_RANGES, of_importances, of_range
 from afina.errors import ArgumentError
 from afina.report import figures
 from afina.report.facts import Facts, read_facts
+from afina.report.look import CSS, script
+from afina.report.reproduce import reproduction
 from afina.report.slices import slices
-from afina.report.style import short
+from afina.report.style import HEIGHT, evenly, short
 from afina.report.words import advised_ranges, objective_of, range_of, summary
+from afina.trials import Configuration, Trial, epochs_of
 
 MOST_ROWS = 20
-"""Trials in the table of the best ones."""
+"""Configurations in the table of the best ones, and trials of a front that are listed."""
+
+BARS = "The lines are 90 % intervals; grey bars are not above what chance alone would give."
 
 
 def write_report(
@@ -56,17 +60,16 @@ def render(facts: Facts, *, seed: int = 0) -> str:
         raise ArgumentError(
             "The report needs Plotly: pip install 'afina[plot]', or pip install plotly."
         ) from error
-    direction: Any = facts.objective.direction
-    found = advice(facts.finished, facts.space, direction, seed=seed)
+    found = advice(facts.finished, facts.space, objective=facts.objective, seed=seed)
     parts = [
         _section("What came of it", summary(facts)),
-        _best(facts),
+        _front(facts) if facts.several else _best(facts),
         _searched(facts),
-        _drawn("How the search went", figures.course(facts)),
+        _drawn("How the search went", figures.course(facts), _course_words(facts)),
         _learning(facts),
         _matters(found),
         _slices(facts, found),
-        _drawn("All trials at once", figures.parallel(facts), wide=True),
+        _drawn("All trials at once", figures.parallel(facts), _parallel_words(facts), wide=True),
         _advised(found),
         _failures(facts),
         _time(facts),
@@ -79,9 +82,9 @@ def render(facts: Facts, *, seed: int = 0) -> str:
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{_CSS}</style><script>{get_plotlyjs()}</script></head>\n<body>"
+        f"<style>{CSS}</style><script>{get_plotlyjs()}</script></head>\n<body>"
         f"<header><h1>{html.escape(facts.name)}</h1></header>\n<main>{body}</main>"
-        f"<script>{_FITTED}</script></body></html>\n"
+        f"<script>{script()}</script></body></html>\n"
     )
 
 
@@ -92,22 +95,31 @@ def _section(title: str, sentences: Iterable[str], more: str = "") -> str:
     return f"<section><h2>{html.escape(title)}</h2>{paragraphs}{more}</section>"
 
 
-def _drawn(title: str, figure: Any, *, wide: bool = False) -> str:
-    return "" if figure is None else _section(title, (), _div(figure, wide=wide))
+def _drawn(title: str, figure: Any, sentences: Iterable[str] = (), *, wide: bool = False) -> str:
+    return "" if figure is None else _section(title, sentences, _div(figure, wide=wide))
 
 
 def _div(figure: Any, *, wide: bool = False) -> str:
-    text = figure.to_html(
-        full_html=False,
-        include_plotlyjs=False,
-        config={"responsive": True, "displaylogo": False, "displayModeBar": False},
+    """The place of a drawing and its data; the page's script draws them in the page's colours."""
+    data = figure.to_json().replace("<", "\\u003c")
+    height = int(figure.layout.height or HEIGHT)
+    return (
+        f'<div class="{"wide" if wide else "figure"}">'
+        f'<div class="drawing" style="height:{height}px"></div>'
+        f'<script type="application/json">{data}</script></div>'
     )
-    return f'<div class="{"wide" if wide else "figure"}">{text}</div>'
+
+
+def _grid(drawn: Iterable[Any], kind: str) -> str:
+    inside = "".join(_div(figure) for figure in drawn if figure is not None)
+    return f'<div class="{kind}">{inside}</div>' if inside else ""
 
 
 def _rows(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table. A cell that is a `_Fold` is shown folded."""
+
     def cells(tag: str, row: Sequence[Any]) -> str:
-        return "".join(f"<{tag}>{html.escape(short(cell))}</{tag}>" for cell in row)
+        return "".join(f"<{tag}>{_cell(cell)}</{tag}>" for cell in row)
 
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     return (
@@ -116,13 +128,61 @@ def _rows(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     )
 
 
+class _Fold:
+    """Lines behind a word that opens them."""
+
+    def __init__(self, word: str, lines: Sequence[str]) -> None:
+        self.word, self.lines = word, lines
+
+
+def _cell(cell: Any) -> str:
+    if not isinstance(cell, _Fold):
+        return html.escape(short(cell))
+    lines = "<br>".join(html.escape(line) for line in cell.lines)
+    return f"<details><summary>{html.escape(cell.word)}</summary>{lines}</details>"
+
+
 def _best(facts: Facts) -> str:
     best = facts.best
     if best is None:
         return ""
     rows = [(name, value) for name, value in best.values.items()]
-    told = [f"Trial {best.number}, {facts.objective.name} {short(best.score)}."]
+    told = [f"Trial {best.number}, {facts.objectives[0].name} {short(best.score)}."]
     return _section("The best configuration", told, _rows(("hyperparameter", "value"), rows))
+
+
+def _front(facts: Facts) -> str:
+    """The trials to choose from, where there are several objectives."""
+    if not facts.front:
+        return ""
+    head = ("trial", *(each.name for each in facts.objectives), "values")
+    rows = [
+        (trial.number, *facts.values_of(trial), _spelled(trial))
+        for trial in sorted(facts.front, key=lambda trial: trial.losses)
+    ]
+    told = [f"Sorted by {facts.objectives[0].name}, the best first."]
+    if len(rows) > MOST_ROWS:
+        told.append(f"{MOST_ROWS} of {len(rows)} are listed, spread evenly.")
+        rows = [rows[place] for place in evenly(len(rows), MOST_ROWS)]
+    drawn = _grid(figures.fronts(facts), "pairs")
+    return _section("The Pareto front", told, drawn + _rows(head, rows))
+
+
+def _spelled(trial: Trial) -> str:
+    return ", ".join(f"{name} {short(value)}" for name, value in trial.values.items())
+
+
+def _course_words(facts: Facts) -> list[str]:
+    if not facts.several:
+        return []
+    return [
+        "The hypervolume is the volume of all results that the front reaches or beats, up to the "
+        "worst result in each objective. The end of the search is 100 %."
+    ]
+
+
+def _parallel_words(facts: Facts) -> list[str]:
+    return ["Red lines are on the Pareto front."] if facts.several else []
 
 
 def _searched(facts: Facts) -> str:
@@ -144,25 +204,54 @@ def _searched(facts: Facts) -> str:
 
 
 def _learning(facts: Facts) -> str:
-    drawn = [figures.curves(facts), *figures.learning(facts)]
-    return _section("Learning curves", (), "".join(_div(each) for each in drawn if each))
+    places = range(len(facts.objectives))
+    drawn = [*(figures.curves(facts, place) for place in places), *figures.learning(facts)]
+    return _section("Learning curves", (), _grid(drawn, "pairs"))
 
 
 def _matters(found: Advice) -> str:
-    figure = figures.importances(found.importances)
-    if figure is None:
-        return _section("Which hyperparameters matter", str(found).splitlines()[-1:])
-    told = ["The lines are 90 % intervals; grey bars are not above what chance alone would give."]
-    return _section("Which hyperparameters matter", told, _div(figure))
+    title = "Which hyperparameters matter"
+    if not found.aims:
+        figure = figures.importances(found.importances)
+        if figure is None:
+            return _section(title, str(found).splitlines()[-1:])
+        return _section(title, [BARS], _div(figure))
+    drawn = []
+    for aim in found.aims:
+        figure = figures.importances(aim.importances)
+        if figure is not None:
+            drawn.append(f"<div><h3>For {html.escape(aim.name)}</h3>{_div(figure)}</div>")
+    if not drawn:
+        return _section(title, of_importances(found.aims[0].importances, found.counts))
+    return _section(title, [BARS], f'<div class="pairs">{"".join(drawn)}</div>')
 
 
 def _slices(facts: Facts, found: Advice) -> str:
-    drawn = "".join(_div(figure) for _, figure in slices(facts, advised_ranges(found)))
-    told = ["Green is what is advised for the next search."] if found.changes and drawn else []
-    return _section("Each hyperparameter by itself", told, drawn)
+    advised = advised_ranges(found)
+    parts = []
+    for place, objective in enumerate(facts.objectives):
+        drawn = [figure for _, figure in slices(facts, advised, place=place)]
+        head = f"<h3>{html.escape(objective.name)}</h3>" if facts.several and drawn else ""
+        parts.append(head + _grid(drawn, "grid"))
+    if not any(parts):
+        return ""
+    legend = [("dot blue", "a configuration, later ones stronger")]
+    if any(
+        each.epochs is not None and each.epochs < facts.longest for each in facts.configurations
+    ):
+        legend.append(("dot dim", "trained for fewer epochs"))
+    legend.append(("star", "on the Pareto front" if facts.several else "the best"))
+    if found.changes:
+        legend.append(("band", "advised for the next search"))
+    keys = "".join(f'<span><i class="{mark}"></i>{text}</span>' for mark, text in legend)
+    return _section(
+        "Each hyperparameter by itself", (), f'<p class="legend">{keys}</p>' + "".join(parts)
+    )
 
 
 def _advised(found: Advice) -> str:
+    if found.aims:
+        return _section("What to do next", [NO_RANGES])
     if found.importances.shortage is not None:
         return ""
     code = html.escape(found.as_code())
@@ -200,18 +289,35 @@ def _final(facts: Facts) -> str:
 
 
 def _table(facts: Facts) -> str:
-    rows = [
-        (
-            trial.number,
-            trial.score,
-            len(trial.curve) or "",
-            f"{trial.seconds:.1f}",
-            ", ".join(f"{name} {short(value)}" for name, value in trial.values.items()),
-        )
-        for trial in facts.completed[:MOST_ROWS]
-    ]
-    head = ("trial", facts.objective.name, "epochs", "seconds", "values")
-    return _section("The best trials", (), _rows(head, rows)) if rows else ""
+    rows = []
+    for each in facts.configurations[:MOST_ROWS]:
+        shown = facts.shown(each)
+        scores = ["" if value is None else value for value in facts.values_of(shown)]
+        if facts.several and shown in facts.front:
+            scores[0] = f"{short(scores[0])} *"
+        epochs: Any = "" if each.epochs is None else each.epochs
+        if len(each.parts) > 1:
+            epochs = _Fold(f"{epochs} in {len(each.parts)} parts", _parts(facts, each))
+        values = _spelled(shown)
+        rows.append((shown.number, *scores, epochs, f"{each.seconds:.1f}", values))
+    if not rows:
+        return ""
+    head = ("trial", *(each.name for each in facts.objectives), "epochs", "seconds", "values")
+    told = ["* is on the Pareto front; the others follow front by front."] if facts.several else []
+    if len(facts.configurations) > MOST_ROWS:
+        told.append(f"{MOST_ROWS} of {len(facts.configurations)} configurations are listed.")
+    return _section("The best configurations", told, _rows(head, rows))
+
+
+def _parts(facts: Facts, configuration: Configuration) -> list[str]:
+    """What each part of a training trained and reached."""
+    lines = []
+    for part in configuration.parts:
+        end = epochs_of(part)
+        epochs = f"epochs {part.start_epoch + 1} to {end}" if end else "epochs not counted"
+        values = [short(value) for value in facts.values_of(part) if value is not None]
+        lines.append(f"trial {part.number}: {epochs}, {', '.join(values)}")
+    return lines
 
 
 def _reproduce(facts: Facts) -> str:
@@ -221,38 +327,11 @@ def _reproduce(facts: Facts) -> str:
             versions.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
             continue
-    best = facts.best
-    values = json.dumps(dict(best.values)) if best else "{}"
-    code = f"hp = kt.HyperParameters()\nhp.values = {values}\nmodel = build(hp)"
+    trials = facts.front if facts.several else [facts.best] if facts.best else []
+    trials = [trials[place] for place in evenly(len(trials), MOST_ROWS)]
     told = [
         f"Seed {facts.header.seed}: the same code, data and versions give the same trials.",
         "This report was written with " + ", ".join(versions) + ".",
     ]
-    return _section("How to reproduce it", told, f"<pre>{html.escape(code)}</pre>")
-
-
-_FITTED = (
-    "addEventListener('load',()=>document.querySelectorAll('.js-plotly-plot')"
-    ".forEach(each=>Plotly.Plots.resize(each)))"
-)
-"""A drawing made before the page was laid out is as wide as Plotly likes: not so on a phone."""
-
-_CSS = """
-:root{color-scheme:light}
-*{box-sizing:border-box}
-body{margin:0;font:16px/1.5 system-ui,sans-serif;color:#1c2430;background:#f4f6f8}
-header{background:#12324a;color:#fff;padding:1.2rem}
-h1{margin:0;font-size:1.5rem;overflow-wrap:anywhere}
-main{max-width:980px;margin:0 auto;padding:.6rem}
-section{background:#fff;border-radius:8px;padding:1rem;margin:.8rem 0;box-shadow:0 1px 3px #0002}
-h2{margin:.1rem 0 .6rem;font-size:1.15rem}
-h3{margin:.8rem 0 .3rem;font-size:1rem}
-p{margin:.35rem 0;overflow-wrap:anywhere}
-pre{background:#f0f3f6;padding:.7rem;border-radius:6px;overflow-x:auto;font-size:.85rem}
-table{border-collapse:collapse;font-size:.88rem;min-width:60%}
-th,td{text-align:left;padding:.25rem .7rem;border-bottom:1px solid #e3e8ed;vertical-align:top}
-td:nth-child(5){min-width:16rem}
-.scroll,.wide{overflow-x:auto}
-.wide>div{min-width:720px}
-@media(max-width:600px){main{padding:.2rem}section{padding:.7rem}}
-"""
+    code = f"<pre>{html.escape(reproduction(trials))}</pre>"
+    return _section("How to reproduce it", told, code)

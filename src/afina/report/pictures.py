@@ -10,7 +10,7 @@ from typing import Any
 from afina.advice import importance
 from afina.errors import ArgumentError, wrong
 from afina.report.facts import Facts
-from afina.report.style import BLUE, GREY, MOST_CURVES, ORANGE, spread
+from afina.report.style import BLUE, GREY, MOST_CURVES, ORANGE, RED, spread
 
 
 def draw(facts: Facts, what: str, file: Path | str) -> Path:
@@ -19,7 +19,8 @@ def draw(facts: Facts, what: str, file: Path | str) -> Path:
     Args:
         facts: Of a search; `read_facts` gathers them.
         what: "course" (best score so far), "curves" (of all trials), "learning" (training and
-            validation loss of the best) or "importance".
+            validation loss of the best), "importance" or "front" (the trials in the first two of
+            several objectives).
         file: Its folder is made if need be.
 
     Returns:
@@ -45,6 +46,11 @@ def draw(facts: Facts, what: str, file: Path | str) -> Path:
 
 
 def _course(facts: Facts, axes: Any) -> bool:
+    if facts.several:
+        volumes = facts.volumes
+        axes.step(range(1, len(volumes) + 1), volumes, where="post", color=BLUE, lw=2)
+        axes.set(xlabel="trials", ylabel="hypervolume, as a part of that at the end")
+        return bool(volumes)
     points = [(n, p) for n, p in enumerate(facts.course, start=1) if p.best is not None]
     axes.scatter(
         [n for n, p in points if p.score is not None],
@@ -60,18 +66,21 @@ def _course(facts: Facts, axes: Any) -> bool:
 
 
 def _curves(facts: Facts, axes: Any) -> bool:
+    objective = facts.objectives[0]
+    known = facts.parts.get(objective.name, {})
     trials = sorted(
-        (trial for trial in facts.trials if trial.curve),
+        (trial for trial in facts.trials if known.get(trial.number)),
         key=lambda trial: math.inf if trial.loss is None else trial.loss,
     )
     for place in spread(len(trials), MOST_CURVES):
         trial = trials[place]
-        epochs = range(trial.start_epoch + 1, trial.start_epoch + len(trial.curve) + 1)
-        values = [facts.objective.loss(loss) for loss in trial.curve]
-        axes.plot(epochs, values, color=GREY, alpha=0.3, lw=0.8)
-    best = facts.history.get(facts.objective.name, ())
+        curve = known[trial.number]
+        epochs = range(trial.start_epoch + 1, trial.start_epoch + len(curve) + 1)
+        values = [objective.loss(loss) for loss in curve]
+        axes.plot(epochs, values, color=GREY, alpha=0.5, lw=0.8)
+    best = facts.history.get(objective.name, ())
     axes.plot(range(1, len(best) + 1), best, color=BLUE, lw=2.5, label="the best")
-    axes.set(xlabel="epoch", ylabel=facts.objective.name, title="learning curves of all trials")
+    axes.set(xlabel="epoch", ylabel=objective.name, title="learning curves of all trials")
     return bool(trials)
 
 
@@ -86,7 +95,23 @@ def _learning(facts: Facts, axes: Any) -> bool:
     return drawn
 
 
+def _front(facts: Facts, axes: Any) -> bool:
+    if len(facts.objectives) < 2:
+        return False
+    across, up = facts.objectives[:2]
+    front = {trial.number for trial in facts.front}
+    rows = [(t.number, facts.values_of(t)) for t in facts.completed if t.losses]
+    for mine, colour, name in ((False, GREY, "other trials"), (True, RED, "Pareto front")):
+        kept = [values for number, values in rows if (number in front) is mine]
+        axes.scatter([v[0] for v in kept], [v[1] for v in kept], s=20, color=colour, label=name)
+    axes.set(xlabel=across.name, ylabel=up.name)
+    axes.legend()
+    return bool(rows)
+
+
 def _importance(facts: Facts, axes: Any) -> bool:
+    if facts.several:
+        return False
     shares = importance(facts.finished, facts.space).single[:15][::-1]
     axes.barh(
         [share.names[0] for share in shares],
@@ -97,6 +122,7 @@ def _importance(facts: Facts, axes: Any) -> bool:
         ],
         color=[BLUE if share.clear else GREY for share in shares],
     )
+    axes.xaxis.set_major_formatter(lambda part, _: f"{100 * part:.0f} %")
     axes.set(xlabel="share of the variance of the results")
     return bool(shares)
 
@@ -106,4 +132,5 @@ _PICTURES: dict[str, Callable[[Facts, Any], bool]] = {
     "curves": _curves,
     "learning": _learning,
     "importance": _importance,
+    "front": _front,
 }

@@ -3,163 +3,252 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from afina.report.canvas import empty, entries_of, zoomed
 from afina.report.facts import Facts
-from afina.report.style import DIM, GREEN, INK, MOST_POINTS, RED, log_scaled, named, short, spread
+from afina.report.style import (
+    BAND,
+    BLUE,
+    DIM,
+    INK,
+    MOST_POINTS,
+    RED,
+    cut,
+    label,
+    log_scaled,
+    spread,
+)
 from afina.space import Boolean, Choice, HyperParameter, Value
-from afina.trials import Trial
+from afina.trials import Configuration, Trial
 
 Figure = Any
 
-FEW = 12
-"""Values that so few are no continuum: points on them are drawn side by side ..."""
+MOST_TICKS = 8
+"""Values that are written at an axis."""
 
-CROWDED = 30
-"""... from so many trials on."""
+MOST_GRID = 1000
+"""Values up to which the ticks of a range are chosen among all of them."""
 
-ASIDE = 0.3
-"""How far, as part of the way to the next value."""
+ROOM = 0.04
+"""Beside the outermost points, as a part of the axis."""
 
-GOLDEN = 0.6180339887
+EDGE = 0.015
+"""How far the advised range reaches beyond its ends where a range is continuous, likewise: a point
+at the end then stands in it, not across its edge."""
+
+FAINTEST = 0.35
+"""Opacity of the first trial; the last one's is 1."""
 
 
-def slices(facts: Facts, advised: Any = None) -> list[tuple[str, Figure]]:
+def slices(
+    facts: Facts, advised: Mapping[str, Any] | None = None, *, place: int = 0
+) -> list[tuple[str, Figure]]:
     """For each hyperparameter its values against the scores, with the advised range drawn in.
+
+    A point is a configuration, after its best training, and stands exactly at its value.
 
     Args:
         facts: Of the search.
         advised: Name to (low, high) of a number, or to the choices that are kept.
+        place: Of the objective, where there are several.
     """
-    every = facts.completed
-    trials = [every[place] for place in spread(len(every), MOST_POINTS)]
+    objective = facts.objectives[place]
+    every = facts.configurations
+    kept = [every[each] for each in spread(len(every), MOST_POINTS)]
+    front = {trial.number for trial in facts.front}
     found = []
     for entry in entries_of(facts):
-        mine = [trial for trial in trials if entry.name in trial.values]
-        if not mine:
+        points = [
+            _Point(trial, score, _is_short(each, facts))
+            for each in kept
+            if entry.name in (trial := facts.shown(each)).values
+            and (score := facts.values_of(trial)[place]) is not None
+        ]
+        if not points:
             continue
-        drawn = empty(facts.objective.name)
-        axis = _Axis(entry, mine)
-        xs = axis.beside(mine)
-        shorter = [place for place, trial in enumerate(mine) if _is_short(trial, facts)]
-        whole = [place for place in range(len(mine)) if place not in set(shorter)]
-        later = named("trials (later ones darker)", len(trials), len(every))
-        for name, places, look in (
-            ("fewer epochs", shorter, {"size": 5, "color": DIM}),
-            (later, whole, _aged([mine[p].number for p in whole], facts)),
-        ):
-            if places:
-                drawn.add_scatter(
-                    x=[xs[place] for place in places],
-                    y=[mine[place].score for place in places],
-                    mode="markers",
-                    marker=look,
-                    text=[axis.told(mine[place]) for place in places],
-                    hovertemplate="%{text}<br>%{y}<extra></extra>",
-                    name=name,
-                )
-        drawn.add_scatter(
-            x=[axis.place(mine[0].values[entry.name])],
-            y=[mine[0].score],
-            mode="markers",
-            name="the best",
-            marker={"size": 13, "symbol": "star", "color": RED},
-        )
+        drawn = empty(objective.name, small=True)
+        band = (advised or {}).get(entry.name)
+        axis = _Axis(entry, [point.trial for point in points], band)
+        shade = axis.band(band)
+        for low, high in shade:
+            drawn.add_vrect(x0=low, x1=high, fillcolor=BAND, line_width=0, layer="below")
+        _draw_points(drawn, points, axis, facts)
+        best = [point for point in points if point.trial.number in front]
+        _draw_best(drawn, best, axis, facts)
         axis.draw(drawn)
-        _draw_advice(drawn, (advised or {}).get(entry.name), axis)
-        zoomed(drawn, [trial.score for trial in mine], facts)
+        zoomed(drawn, [point.score for point in points], objective)
         found.append((entry.name, drawn))
     return found
+
+
+class _Point:
+    """A configuration in one objective."""
+
+    def __init__(self, trial: Trial, score: float, short: bool) -> None:
+        self.trial, self.score, self.short = trial, score, short
+
+
+def _draw_points(drawn: Figure, points: Sequence[_Point], axis: _Axis, facts: Facts) -> None:
+    count = max(len(facts.trials) - 1, 1)
+    for name, short in (("fewer epochs", True), ("trials", False)):
+        mine = [point for point in points if point.short is short]
+        if not mine:
+            continue
+        ages = [point.trial.number / count for point in mine]
+        whole = {
+            "size": 8,
+            "color": BLUE,
+            "opacity": [FAINTEST + (1 - FAINTEST) * age for age in ages],
+        }
+        drawn.add_scatter(
+            x=[axis.place(point.trial.values[axis.name]) for point in mine],
+            y=[point.score for point in mine],
+            mode="markers",
+            marker={"size": 6, "color": DIM} if short else whole,
+            text=[axis.told(point.trial) for point in mine],
+            hovertemplate="%{text}<br>%{y}<extra></extra>",
+            name=name,
+            cliponaxis=False,
+        )
+
+
+def _draw_best(drawn: Figure, best: Sequence[_Point], axis: _Axis, facts: Facts) -> None:
+    """The best trial, or those of the front: none where they do not have this hyperparameter."""
+    if not best:
+        return
+    look = {"size": 14, "symbol": "star", "color": RED, "line": {"width": 1, "color": INK}}
+    drawn.add_scatter(
+        x=[axis.place(point.trial.values[axis.name]) for point in best],
+        y=[point.score for point in best],
+        mode="markers",
+        name="the front" if facts.several else "the best",
+        marker={**look, "size": 10} if facts.several else look,
+        text=[axis.told(point.trial) for point in best],
+        hovertemplate="%{text}<br>%{y}<extra></extra>",
+        cliponaxis=False,
+    )
 
 
 class _Axis:
     """Where the values of one hyperparameter stand: numbers at themselves, names side by side."""
 
-    def __init__(self, entry: HyperParameter, trials: Sequence[Trial]) -> None:
+    def __init__(self, entry: HyperParameter, trials: Sequence[Trial], band: Any) -> None:
         self.name = entry.name
         self.is_number = not isinstance(entry, Choice | Boolean)
         self.is_log = self.is_number and log_scaled(getattr(entry, "sampling", None))
-        seen = dict.fromkeys(trial.values[entry.name] for trial in trials)
+        seen = list(dict.fromkeys(trial.values[entry.name] for trial in trials))
+        self._entry = entry
         self.labels = [] if self.is_number else _labels([*entry.values, *seen])
-        places = sorted({self._line(value) for value in seen})
-        gaps = [high - low for low, high in pairwise(places)]
-        few = len(trials) >= CROWDED and len(places) <= FEW
-        self._aside = ASIDE * min(gaps, default=0.0) if few else 0.0
+        ends = [self._line(value) for value in (*seen, *_numbers(band, self.is_number))]
+        self.low, self.high = min(ends, default=0.0), max(ends, default=1.0)
+        self.ticks = self._ticks(seen)
 
     def place(self, value: Value) -> float:
         """Of a value; of a name that is none of the labels, the next place after them."""
         if self.is_number:
             return float(value)  # type: ignore[arg-type]
-        label = short(value)
-        return self.labels.index(label) if label in self.labels else len(self.labels)
+        text = label(value)
+        return self.labels.index(text) if text in self.labels else len(self.labels)
 
     def _line(self, value: Value) -> float:
         place = self.place(value)
         return math.log10(place) if self.is_log else place
 
-    def beside(self, trials: Sequence[Trial]) -> list[float]:
-        """A place for each trial; where many have one of few values, next to each other."""
-        found = []
-        for trial in trials:
-            line = self._line(trial.values[self.name])
-            line += self._aside * (2 * (GOLDEN * trial.number % 1) - 1)
-            found.append(10**line if self.is_log else line)
-        return found
-
     def told(self, trial: Trial) -> str:
         """What is read at a trial's point."""
-        return f"trial {trial.number}: {short(trial.values[self.name])}"
+        return f"trial {trial.number}: {label(trial.values[self.name])}"
+
+    def _ticks(self, seen: Sequence[Value]) -> list[float]:
+        """Values that exist, for whole numbers and steps; empty where any number may be."""
+        if not self.is_number or self._entry.count is None:
+            return []
+        values = sorted({float(value) for value in seen})  # type: ignore[arg-type]
+        if self._entry.count <= MOST_GRID:
+            inside = {
+                float(v) for v in self._entry.values if self.low <= self._line(v) <= self.high
+            }
+            values = sorted({*values, *inside})
+        if len(values) <= MOST_TICKS:
+            return values
+        if self.is_log:
+            return _thinned(values, self._line)
+        every = math.ceil(len(values) / MOST_TICKS)
+        return values[::every]
+
+    def band(self, advised: Any) -> list[tuple[float, float]]:
+        """From where to where the advised values are shaded, in values of the axis."""
+        if advised is None:
+            return []
+        if not self.is_number:
+            places = dict.fromkeys(self.place(value) for value in advised)
+            return [(place - 0.4, place + 0.4) for place in places]
+        aside = EDGE * ((self.high - self.low) or 1.0)
+        if self._entry.count is not None and len(self.ticks) > 1:
+            gaps = [self._line(high) - self._line(low) for low, high in pairwise(self.ticks)]
+            aside = max(aside, 0.5 * min(gaps) if len(self.ticks) == self._steps() else aside)
+        low, high = self._line(advised[0]) - aside, self._line(advised[1]) + aside
+        return [(10**low, 10**high) if self.is_log else (low, high)]
+
+    def _steps(self) -> int:
+        """How many values the axis shows."""
+        count = self._entry.count
+        if count is None or count > MOST_GRID:
+            return -1
+        return sum(self.low <= self._line(value) <= self.high for value in self._entry.values)
 
     def draw(self, drawn: Figure) -> None:
-        """Title, scale and labels."""
-        drawn.update_xaxes(title={"text": self.name})
+        """Title, scale, labels, and room for the outermost points."""
+        drawn.update_xaxes(title={"text": label(self.name)})
+        if not self.is_number:
+            texts = [cut(text) for text in self.labels]
+            drawn.update_xaxes(
+                tickvals=list(range(len(texts))), ticktext=texts, range=[-0.6, len(texts) - 0.4]
+            )
+            return
+        span = (self.high - self.low) or (1.0 if not self.is_log else 0.5)
+        steps = self._steps()
+        room = max(ROOM * span, 0.6 * span / (steps - 1) if 1 < steps <= MOST_TICKS else 0.0)
+        drawn.update_xaxes(range=[self.low - room, self.high + room])
         if self.is_log:
-            drawn.update_xaxes(type="log", exponentformat="e")
-        elif not self.is_number:
-            drawn.update_xaxes(tickvals=list(range(len(self.labels))), ticktext=self.labels)
+            drawn.update_xaxes(type="log")
+            decades = range(math.ceil(self.low - room), math.floor(self.high + room) + 1)
+            if not self.ticks and len(decades) > 1:
+                every = decades[:: math.ceil(len(decades) / MOST_TICKS)]
+                texts = [label(10.0**each) for each in every]
+                drawn.update_xaxes(tickvals=[10.0**each for each in every], ticktext=texts)
+        if self.ticks:
+            texts = [label(_whole(value)) for value in self.ticks]
+            drawn.update_xaxes(tickvals=self.ticks, ticktext=texts)
+
+
+def _thinned(values: Sequence[float], line: Any) -> list[float]:
+    """About as many as fit, spread evenly over a log axis."""
+    low, high = line(values[0]), line(values[-1])
+    kept = [values[0]]
+    for value in values[1:]:
+        if line(value) - line(kept[-1]) >= (high - low) / MOST_TICKS:
+            kept.append(value)
+    return kept
+
+
+def _whole(value: float) -> float | int:
+    return int(value) if value.is_integer() and abs(value) < 1e15 else value
+
+
+def _numbers(band: Any, is_number: bool) -> tuple[Any, ...]:
+    return tuple(band) if band is not None and is_number else ()
 
 
 def _labels(values: Sequence[Value]) -> list[str]:
-    return list(dict.fromkeys(short(value) for value in values))
+    return list(dict.fromkeys(label(value) for value in values))
 
 
-def _draw_advice(drawn: Figure, range_: Any, axis: _Axis) -> None:
-    if range_ is None:
-        return
-    drawn.add_scatter(  # for the legend alone
-        x=[None],
-        y=[None],
-        mode="markers",
-        name="advised",
-        marker={"color": GREEN, "symbol": "square"},
-    )
-    if axis.is_number and range_[0] < range_[1]:
-        drawn.add_vrect(x0=range_[0], x1=range_[1], fillcolor=GREEN, opacity=0.12, line_width=0)
-        return
-    for place in dict.fromkeys(axis.place(value) for value in range_):
-        if not axis.is_number:
-            half = 0.4
-            shade = {"fillcolor": GREEN, "opacity": 0.12, "line_width": 0}
-            drawn.add_vrect(x0=place - half, x1=place + half, **shade)
-            continue
-        drawn.add_vline(x=place, line={"color": GREEN, "dash": "dot", "width": 2}, opacity=0.7)
-
-
-def _is_short(trial: Trial, facts: Facts) -> bool:
+def _is_short(configuration: Configuration, facts: Facts) -> bool:
     """Whether others were trained for more epochs, as those of a multi-fidelity search are."""
-    return trial.end_epoch is not None and trial.end_epoch < facts.longest
-
-
-def _aged(numbers: Sequence[int], facts: Facts) -> dict[str, Any]:
-    """Markers that grow darker with the trials' numbers."""
-    return {
-        "size": 7,
-        "color": list(numbers),
-        "colorscale": "Blues",
-        "cmin": -0.4 * len(facts.trials),
-        "cmax": len(facts.trials),
-        "line": {"width": 0.5, "color": INK},
-    }
+    epochs = configuration.epochs
+    return any(part.end_epoch is not None for part in configuration.parts) and (
+        epochs is not None and epochs < facts.longest
+    )

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 # Told apart by people who see few colours: Okabe & Ito, "Color Universal Design" (2008).
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8a8f98"
-DIM = "rgba(120, 130, 145, 0.28)"
-INK = "#1c2430"
+PINK, SKY, YELLOW = "#CC79A7", "#56B4E9", "#C9BC1F"
+DIM = "rgba(84,96,114,0.45)"
+BAND = "rgba(0,158,115,0.2)"
+INK, GRID, PAPER = "#1c2430", "#dfe4ea", "#ffffff"
 
-HEIGHT = 360
-"""Pixels of a drawing."""
+DARK = {
+    BLUE: "#4FB0EA",
+    ORANGE: "#F0B03A",
+    GREEN: "#2CC295",
+    RED: "#FF8A3D",
+    GREY: "#9aa4b0",
+    SKY: "#A5D8F7",
+    DIM: "rgba(168,180,196,0.5)",
+    BAND: "rgba(44,194,149,0.28)",
+    INK: "#e4e9ef",
+    GRID: "#364250",
+    PAPER: "#18202a",
+}
+"""What each colour becomes on a dark page."""
+
+HEIGHT, SMALL = 360, 250
+"""Pixels of a drawing, and of one among many."""
+
+LONGEST_TICK = 16
+"""Characters of a value at an axis."""
 
 MOST_CURVES = 400
 """Learning curves that are drawn: the best ones, and the rest evenly. More are a grey cloud, and
@@ -26,6 +47,26 @@ MOST_LINES = 600
 def short(value: Any) -> str:
     """A value for people: four digits of a real number."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def label(value: Any) -> str:
+    """A value as text in a drawing: Plotly takes tags in it for layout.
+
+    Example:
+        >>> label("<b>")
+        '&lt;b&gt;'
+    """
+    return html.escape(short(value), quote=False)
+
+
+def cut(text: str) -> str:
+    """A text that fits below an axis.
+
+    Example:
+        >>> cut("a rather long name of a value")
+        'a rather long n…'
+    """
+    return text if len(text) <= LONGEST_TICK else text[: LONGEST_TICK - 1] + "…"
 
 
 def log_scaled(sampling: str | None) -> bool:

@@ -5,46 +5,86 @@ from __future__ import annotations
 from typing import Any
 
 from afina.advice import Advice, Verdict
+from afina.advice.sentences import of_front
 from afina.report.facts import Facts
 from afina.report.style import short
 from afina.space import Float, HyperParameter, Int
-from afina.trials import MultiObjective
+from afina.space.conditions import same_value
+from afina.trials import Trial, configurations
 
 
 def summary(facts: Facts) -> list[str]:
     """What somebody needs to know who reads nothing else."""
-    running = len(facts.trials) - len(facts.finished)
-    course = facts.course
-    counted = f"{len(facts.completed)} trials were completed"
-    if facts.failed:
-        counted += f", {len(facts.failed)} failed"
-    if running:
-        counted += f", {running} are still open"
-    if course:
-        counted += f"; {course[-1].epochs} epochs in {_time(course[-1].seconds)} of training"
+    found = [_counted(facts)]
+    if facts.several:
+        return found + _of_front(facts)
     best = facts.best
     if best is None:
-        return [f"{counted}.", "No trial has a score yet, so there is no best configuration."]
-    found = [
-        f"{counted}.",
-        f"The best {facts.objective.name} is {short(best.score)} (trial {best.number}).",
-    ]
-    first = next((point for point in course if point.score is not None), None)
-    if first is not None and first.score is not None and best.score is not None:
-        found.append(_beside_first(facts, first.score, best.score))
-    late = [place for place, point in enumerate(course) if point.trial == best.number]
-    if late and len(course) >= 10 and late[0] >= 0.9 * len(course):
+        return [*found, "No trial has a score yet, so there is no best configuration."]
+    found.append(f"The best {facts.objective.name} is {short(best.score)} (trial {best.number}).")
+    found += _gain(facts, best)
+    late = [place for place, point in enumerate(facts.course) if point.trial == best.number]
+    if late and len(facts.course) >= 10 and late[0] >= 0.9 * len(facts.course):
         found.append("It came near the end of the search: a longer one may find a better one.")
     return found
 
 
-def _beside_first(facts: Facts, first: float, best: float) -> str:
-    gain = abs(best - first)
-    if gain == 0:
-        return "No trial was better than the first."
-    return (
-        f"The first trial, most often the default configuration, had {short(first)}: the search "
+def _counted(facts: Facts) -> str:
+    running = len(facts.trials) - len(facts.finished)
+    done, rows = len(facts.completed), len(configurations(facts.completed))
+    counted = f"{done} {'trial was' if done == 1 else 'trials were'} completed"
+    if rows != done:
+        counted += f" ({rows} configurations, some trained in several parts)"
+    if facts.failed:
+        counted += f", {len(facts.failed)} failed"
+    if running:
+        counted += f", {running} {'is' if running == 1 else 'are'} still open"
+    if facts.course:
+        last = facts.course[-1]
+        counted += f"; {last.epochs} epochs in {_time(last.seconds)} of training"
+    return f"{counted}."
+
+
+def _of_front(facts: Facts) -> list[str]:
+    """The front, and the best that was reached in each objective."""
+    if not facts.front:
+        return ["No trial has a result in every objective yet, so there is no Pareto front."]
+    found = [f"{of_front(len(facts.front))}."]
+    for place, objective in enumerate(facts.objectives):
+        measured = [(v, t) for t in facts.front if (v := facts.values_of(t)[place]) is not None]
+        losses = [(objective.loss(value), trial.number) for value, trial in measured]
+        value, trial = measured[losses.index(min(losses))]
+        found.append(f"Best {objective.name}: {short(value)} (trial {trial.number}).")
+    return found
+
+
+def _gain(facts: Facts, best: Trial) -> list[str]:
+    """What was gained over the first configuration that was trained for as many epochs as the
+    best: nothing is said where there is no such one."""
+    rows = [each for each in configurations(facts.completed) if each.best.score is not None]
+    mine = next(each for each in rows if best in each.parts)
+    equal = [each for each in rows if each.epochs == mine.epochs]
+    first = equal[0].best
+    if len(equal) < 2 or first.score is None or best.score is None:
+        return []
+    default = _is_default(facts, first)
+    who = "the default configuration" if default else "the first configuration"
+    length = "" if mine.epochs is None or len(equal) == len(rows) else " trained as long"
+    if equal[0] is mine:
+        return [f"No configuration was better than {who}{length}."]
+    gain = abs(best.score - first.score)
+    return [
+        f"{who.capitalize()}{length} (trial {first.number}) had {short(first.score)}: the search "
         f"gained {short(gain)}."
+    ]
+
+
+def _is_default(facts: Facts, trial: Trial) -> bool:
+    """Whether a trial had the default of every hyperparameter that was active in it."""
+    active = facts.space.active(trial.values)
+    return all(
+        entry.name in trial.values and same_value(trial.values[entry.name], entry.default)
+        for entry in active
     )
 
 
@@ -58,10 +98,7 @@ def _time(seconds: float) -> str:
 
 def objective_of(facts: Facts) -> str:
     """What was made large or small."""
-    objective = facts.objective
-    if isinstance(objective, MultiObjective):
-        return "; ".join(f"{each.name}, {_WISHED[each.direction]}" for each in objective.objectives)
-    return f"{objective.name}, {_WISHED[objective.direction]}"
+    return "; ".join(f"{each.name}, {_WISHED[each.direction]}" for each in facts.objectives)
 
 
 _WISHED = {"min": "the smaller the better", "max": "the larger the better"}

@@ -3,10 +3,10 @@
 from afina.study.budget import Budget
 from afina.study.curves import Curves
 from afina.study.discovery import discover
-from afina.study.front import front_of
 from afina.study.ledger import Ledger
 from afina.study.seeds import choose_seed
 from afina.study.study import Study, default_algorithm
+from afina.trials.front import front_of
 
 __all__ = [
     "Budget",

@@ -17,7 +17,6 @@ from afina.space import HyperParameters, Value
 from afina.store import TrialStore, open_store
 from afina.study.budget import Budget
 from afina.study.discovery import discover
-from afina.study.front import front_of
 from afina.study.given import read_metrics, read_number
 from afina.study.ledger import Ledger
 from afina.study.seeds import choose_seed
@@ -30,6 +29,7 @@ from afina.trials import (
     is_retried,
     why_no_best,
 )
+from afina.trials.front import front_of
 
 Builder = Callable[[HyperParameters], Any]
 
@@ -224,9 +224,8 @@ class Study(Ledger):
         Args:
             limits: The least and largest value that a hyperparameter may ever have, by name.
         """
-        direction: Any = self.objective.direction
         trials = self._trials.values()
-        return advice(trials, self.space, direction, limits=limits, seed=self.seed)
+        return advice(trials, self.space, objective=self.objective, limits=limits, seed=self.seed)
 
     @property
     def best_trial(self) -> Trial:

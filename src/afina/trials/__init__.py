@@ -1,5 +1,6 @@
 """What was tried, and what came of it: frozen values."""
 
+from afina.trials.configurations import Configuration, configurations, epochs_of
 from afina.trials.failures import (
     Failure,
     FailureKind,
@@ -28,6 +29,7 @@ from afina.trials.stream import stream_of
 from afina.trials.trial import Decision, Report, Schedule, Status, Trial
 
 __all__ = [
+    "Configuration",
     "Decision",
     "DefaultObjective",
     "Direction",
@@ -41,7 +43,9 @@ __all__ = [
     "Trial",
     "add_note",
     "classify_failure",
+    "configurations",
     "create_objective",
+    "epochs_of",
     "failure_message",
     "failure_of",
     "first_line",

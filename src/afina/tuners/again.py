@@ -33,9 +33,8 @@ def advice(tuner: BaseTuner, *, limits: Mapping[str, Limits] | None = None) -> A
         Facts; printed, sentences. `search_again` takes them.
     """
     study = tuner.oracle.study
-    direction: Any = study.objective.direction
     trials = study.trials.values()
-    return advise(trials, study.space, direction, limits=limits, seed=study.seed)
+    return advise(trials, study.space, objective=study.objective, limits=limits, seed=study.seed)
 
 
 def get_pareto_front(tuner: BaseTuner) -> list[Any]:

@@ -51,11 +51,6 @@ class CannotFuseError(Exception):
     """The training cannot be fused; the message says why. The model is as it was."""
 
 
-def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 @dataclass
 class _Slot:
     """A place for a program that somebody compiles or has compiled."""

@@ -19,7 +19,7 @@ import numpy as np
 from afina.errors import ArgumentError, wrong
 from afina.training.fused.batched import trace_batched
 from afina.training.fused.data import Samples
-from afina.training.fused.engine import CannotFuseError, Engine, Seconds, first_line
+from afina.training.fused.engine import CannotFuseError, Engine, Seconds
 from afina.training.fused.loop import Training
 from afina.training.fused.member import Member, Seat
 from afina.training.fused.plan import Plan

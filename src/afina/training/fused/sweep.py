@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from afina.training.fused import memory, reasons
 from afina.training.fused.convolutions import traced_for
 from afina.training.fused.data import Samples
-from afina.training.fused.engine import CannotFuseError, Engine, first_line
+from afina.training.fused.engine import CannotFuseError, Engine
 from afina.training.fused.plan import Plan
 from afina.training.fused.program import Functions, State
 from afina.training.fused.sparse import Rows

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from afina.trials import Status, Trial
 from afina.trials.pareto import pareto_front
+from afina.trials.trial import Status, Trial
 
 
 def front_of(trials: Iterable[Trial]) -> list[Trial]:
