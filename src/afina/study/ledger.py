@@ -24,8 +24,8 @@ from afina.study.budget import Budget, Spending
 from afina.study.curves import Curves
 from afina.study.given import check_count, read_metrics, read_step
 from afina.study.growth import found_by, ranges_of
-from afina.study.resume import check_same_search
-from afina.study.retries import next_chance
+from afina.study.resume import check_same_search, still_wanted
+from afina.study.retries import counts_as_failure, next_chance
 from afina.trials import (
     Decision,
     Failure,
@@ -96,14 +96,15 @@ class Ledger:
         self._space: Space | None = None
         self._header_to_write: Header | None = None
         self._begun = False
-        self._header = self._open_header(seed)
+        stored = store.trials()
+        self._header = self._open_header(seed, stored)
         self.seed = self._header.seed
         self._state = algorithm.init()
-        self._resume()
+        self._resume(stored)
 
     # -- opening ------------------------------------------------------------------------------
 
-    def _open_header(self, seed: int) -> Header:
+    def _open_header(self, seed: int, stored: Sequence[Trial]) -> Header:
         old = self.store.header()
         new = Header(
             algorithm=self.algorithm.name,
@@ -114,19 +115,26 @@ class Ledger:
         )
         if old is None:
             return new
-        check_same_search(old, new, self.algorithm.fixed_settings)
+        check_same_search(
+            old,
+            new,
+            self.algorithm.fixed_settings,
+            grown=self.store.space(),
+            trials=stored,
+            may_grow=self.may_grow,
+        )
         header = replace(old, settings=new.settings)
         if header != old:
             self._header_to_write = header
         return header
 
-    def _resume(self) -> None:
-        trials = self.store.trials()
+    def _resume(self, trials: Sequence[Trial]) -> None:
         finished = sorted((t for t in trials if t.ended is not None), key=lambda t: t.ended or 0)
         for trial in self._with_curves(finished):
             self._learn(trial)
         if (grown := self.store.space()) is not None:
-            self._absorb(HyperParameters.from_config(dict(grown)))
+            began = self._header.space
+            self._absorb(still_wanted(grown, began, self.hp, may_grow=self.may_grow))
         for trial in trials:
             if not trial.status.finished:
                 # Its process died, or it was waiting for a retry: its number and values stay.
@@ -147,7 +155,7 @@ class Ledger:
 
     def _learn(self, trial: Trial) -> None:
         """Takes a finished trial in, the same way live and in a replay."""
-        if (found := found_by(trial)) is not None:
+        if (found := found_by(trial, self.space, may_grow=self.may_grow)) is not None:
             self._absorb(found)
         self._trials[trial.number] = trial
         self._open.pop(trial.number, None)
@@ -157,7 +165,7 @@ class Ledger:
         if trial.loss is not None:
             bisect.insort(self._ranked, (trial.loss, trial.number))
         self.spending.add(trial)
-        failed = trial.status is Status.FAILED
+        failed = counts_as_failure(trial)
         self._failed_in_a_row = self._failed_in_a_row + 1 if failed else 0
         self._state = self.algorithm.tell(self._state, trial, self.space)
 
@@ -172,7 +180,9 @@ class Ledger:
     @property
     def space(self) -> Space:
         """The search space as known now."""
-        if self._space is None:
+        # `hp` may be somebody's own object, in which he goes on defining hyperparameters.
+        entries = self.hp.space
+        if self._space is None or list(self._space.entries) != entries:
             self._space = self.hp.to_space()
         return self._space
 
@@ -225,6 +235,7 @@ class Ledger:
         elif self._header_to_write is not None:
             self.store.set_header(self._header_to_write)
         self._begun = True
+        self._keep_space()  # it may have grown since it was opened, or by another build
 
     def next(self) -> Trial | Wait | Done:
         """Hands out the next trial: one that waits to be run again, else a new one."""
@@ -248,6 +259,20 @@ class Ledger:
                     schedule=answer.schedule,
                     known=len(self._ended),
                 )
+            )
+
+    def take(self, values: Mapping[str, Any], notes: Mapping[str, str]) -> Trial:
+        """Takes a trial that somebody else has chosen as if it had been handed out.
+
+        Args:
+            values: Of its hyperparameters.
+            notes: Facts to keep for people.
+        """
+        with self._lock:
+            self.begin()
+            number, known = len(self._trials), len(self._ended)
+            return self._start(
+                Trial(number=number, values=dict(values), notes=dict(notes), known=known)
             )
 
     def _why_over(self) -> str | None:
@@ -409,8 +434,25 @@ class Ledger:
     def add_space(self, hp: HyperParameters) -> None:
         """Takes hyperparameters that were found outside of a trial into the space."""
         with self._lock:
-            if self._absorb(hp) and self.store.header() is not None:
-                self.store.set_space(self.hp.get_config())
+            self._absorb(hp)
+            if self._begun:
+                self._keep_space()
+
+    def replace_space(self, hp: HyperParameters) -> None:
+        """Searches in another space from now on.
+
+        Args:
+            hp: The space; what is defined in it later counts too.
+        """
+        with self._lock:
+            self.hp, self._space = hp, None
+            if self._begun:
+                self._keep_space()
+
+    def _keep_space(self) -> None:
+        config = self.hp.get_config()
+        if (self.store.space() or {}).get("space") != config["space"]:
+            self.store.set_space(config)
 
     def close(self) -> None:
         """Lets go of the project, all written."""
@@ -434,7 +476,7 @@ class Ledger:
             losses=self.objective.losses(trial.metrics),
         )
         grown = None
-        if (found := found_by(ended)) is not None:
+        if (found := found_by(ended, self.space, may_grow=self.may_grow)) is not None:
             preview = self.hp.copy()
             if preview.absorb(found):
                 grown = preview.get_config()
