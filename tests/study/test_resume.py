@@ -1,4 +1,4 @@
-"""A project whose space has grown or changed since: taken in where its trials keep their meaning."""
+"""A project whose space has changed since: taken in where its trials keep their meaning."""
 
 import pytest
 
@@ -139,7 +139,7 @@ def test_a_kind_that_contradicts_what_a_trial_discovered_is_refused():
     hp = HyperParameters.for_trial(ledger.hp, trial.values)
     hp.Boolean("met")
     ledger.complete(trial, {"loss": 1.0}, hp=hp)
-    with pytest.raises(ProjectMismatchError, match="'met'.*but trial 0 has False"):
+    with pytest.raises(ProjectMismatchError, match=r"'met'.*but trial 0 has False"):
         open_ledger(store, lambda hp: (begun(hp), hp.Float("met", 5.0, 9.0)))
 
 

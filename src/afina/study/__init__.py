@@ -5,10 +5,12 @@ from afina.study.curves import Curves
 from afina.study.discovery import discover
 from afina.study.front import front_of
 from afina.study.ledger import Ledger
+from afina.study.retries import ENDED_AS
 from afina.study.seeds import choose_seed
 from afina.study.study import Study, default_algorithm
 
 __all__ = [
+    "ENDED_AS",
     "Budget",
     "Curves",
     "Ledger",

@@ -32,6 +32,7 @@ from afina.trials import (
     FailureKind,
     Objective,
     Report,
+    Schedule,
     Status,
     Trial,
     stream_of,
@@ -261,18 +262,30 @@ class Ledger:
                 )
             )
 
-    def take(self, values: Mapping[str, Any], notes: Mapping[str, str]) -> Trial:
+    def take(
+        self,
+        values: Mapping[str, Any],
+        notes: Mapping[str, str],
+        *,
+        schedule: Schedule | None = None,
+    ) -> Trial:
         """Takes a trial that somebody else has chosen as if it had been handed out.
 
         Args:
             values: Of its hyperparameters.
             notes: Facts to keep for people.
+            schedule: Its place in a plan of epochs.
         """
         with self._lock:
             self.begin()
-            number, known = len(self._trials), len(self._ended)
             return self._start(
-                Trial(number=number, values=dict(values), notes=dict(notes), known=known)
+                Trial(
+                    number=len(self._trials),
+                    values=dict(values),
+                    schedule=schedule,
+                    notes=dict(notes),
+                    known=len(self._ended),
+                )
             )
 
     def _why_over(self) -> str | None:
@@ -351,6 +364,7 @@ class Ledger:
         best_step: int | None = None,
         hp: HyperParameters | None = None,
         notes: Mapping[str, str] | None = None,
+        retry: bool = True,
     ) -> Trial:
         """Ends a trial that trained to its end.
 
@@ -362,6 +376,7 @@ class Ledger:
             best_step: The epoch of the score.
             hp: What the trial's build was given, with all that the build discovered in it.
             notes: Facts to keep for people.
+            retry: False where a score that is not finite is no reason to run it again.
 
         Returns:
             The trial as it stands now: COMPLETED, or as `fail` leaves it.
@@ -369,7 +384,8 @@ class Ledger:
         value = self.objective.get_value(metrics) if score is None else float(score)
         if not math.isfinite(value):
             message = f"The objective {self.objective.name!r} came out as {value}."
-            return self.fail(trial, Failure(FailureKind.NOT_A_NUMBER, message), hp=hp, notes=notes)
+            failure = Failure(FailureKind.NOT_A_NUMBER, message)
+            return self.fail(trial, failure, retry=retry, hp=hp, notes=notes)
         with self._lock:
             return self._finish(
                 replace(

@@ -70,7 +70,7 @@ def space_differences(
     trials: Sequence[Trial] = (),
     may_grow: bool = True,
 ) -> list[str]:
-    """Sentences on the changes of a space that take the meaning from trials; none where all is well.
+    """Sentences on changes of a space that take a trial's meaning from it; none where all is well.
 
     Args:
         old: The config of the project's `HyperParameters` when it began.
