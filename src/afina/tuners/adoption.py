@@ -75,10 +75,11 @@ def adopt(oracle: Oracle) -> None:
 
     Completed ones teach the algorithm, as all others do.
     """
+    study = oracle.study  # begins, where nobody has asked for it yet
     for trial_id in oracle.ids.strangers(oracle.trials):
         _take_in(oracle, trial_id, oracle.trials[trial_id])
-    if len(oracle.trials) < len(oracle.study.trials):
-        for number, stored in oracle.study.trials.items():
+    if len(oracle.trials) < len(study.trials):
+        for number, stored in study.trials.items():
             if oracle.id_of(number) not in oracle.trials:
                 oracle.trials[oracle.id_of(number)] = oracle.face_of(stored)
 

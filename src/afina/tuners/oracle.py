@@ -16,7 +16,6 @@ from afina.store import (
     delete_project,
     open_store,
     row_to_trial,
-    trial_to_row,
 )
 from afina.study import Budget, Ledger, choose_seed
 from afina.trials import (
@@ -105,9 +104,10 @@ class Oracle:
         self._ids = TrialIds()
         self._with_curves: set[str] = set()
         self._tried: oracle_names.Tried | None = None
+        self._draws: Draws | None = None
         self._max_collisions = 20
         self._moving_state = False  # while the search itself calls `get_state` or `set_state`
-        self._kept_seeds: Mapping[str, Any] = {}
+        self._kept_state: Mapping[str, str] = {}
 
     @property
     def verbose(self) -> Any:
@@ -164,6 +164,7 @@ class Oracle:
             `{"status": "RUNNING", "values": {name: value}}`, or `{"status": "IDLE"}` when it must
             wait for running trials, or `{"status": "STOPPED"}` when the search is over.
         """
+        adopt(self)
         study = self.study
         inner = study.algorithm.inner if isinstance(study.algorithm, PopulatedByOracle) else None
         if inner is None:
@@ -189,6 +190,13 @@ class Oracle:
     def _random_values(self) -> dict[str, Any] | None:
         """Random values that were not tried before, for custom oracles; None if there are none."""
         return self.draws.draw()
+
+    @property
+    def draws(self) -> Draws:
+        """Where `_random_values` come from."""
+        if self._draws is None or self._draws.study is not self.study:
+            self._draws = Draws(self.study)
+        return self._draws
 
     # -- names of Keras Tuner's own oracles -----------------------------------------------------
 
@@ -232,10 +240,16 @@ class Oracle:
     def study(self) -> Ledger:
         """The search itself; begun in memory where no project folder was set."""
         if self._study is None:
-            self.open(open_store(self._folder))
+            self._begin()
         assert self._study is not None
         return self._study
 
+    @synchronized
+    def _begin(self) -> None:
+        if self._study is None:  # no other thread has begun it meanwhile
+            self.open(open_store(self._folder))
+
+    @synchronized
     def open(self, store: TrialStore) -> None:
         """Begins a search in `store`, or goes on with the one that it holds."""
         # A seed that was drawn before is no wish: a project goes on with its own.
@@ -254,7 +268,7 @@ class Oracle:
             budget=self.budget,
         )
         self._asked_seed = self._seed = seed
-        self.draws = Draws(self._study)
+        entered = {each: self.trials[each] for each in self._ids.strangers(self.trials)}
         self._ids, self._tried = TrialIds(), None
         self._ids.width = store.note("trial_id_width")
         for stored in self._study.trials.values():
@@ -262,7 +276,8 @@ class Oracle:
         self.ongoing_trials.clear()
         self.trials.clear()
         self.trials.update({self.id_of(n): self.face_of(t) for n, t in self._study.trials.items()})
-        self._kept_seeds = own_state.seeds_of(self)
+        self.trials.update(entered)  # somebody put them in; `adopt` gives them numbers
+        self._kept_state = own_state.kept_at_first(self)
         self._moving_state = True
         try:
             own_state.restore(self, store)
@@ -540,20 +555,7 @@ class Oracle:
 
     def get_state(self) -> dict[str, Any]:
         """A picture of the search, as JSON values; a subclass's own comes back by `set_state`."""
-        return own_state.Picture(self) if self._moving_state else self.whole_state()
-
-    def whole_state(self) -> dict[str, Any]:
-        """The state without what a subclass adds."""
-        return {
-            "hyperparameters": self.hyperparameters.get_config(),
-            "start_order": self.start_order,
-            "end_order": self.end_order,
-            "ongoing_trials": {who: t.trial_id for who, t in self.ongoing_trials.items()},
-            "seed": self.seed,
-            "seed_state": self._seed_state,
-            "tried_so_far": sorted(self._tried_so_far),
-            "trials": [trial_to_row(trial) for trial in self.study.trials.values()],
-        }
+        return own_state.Picture(self) if self._moving_state else own_state.whole(self)
 
     def overrides_state(self) -> bool:
         """Whether a subclass adds to the state."""
@@ -589,6 +591,6 @@ class Oracle:
     def _save_custom_state(self) -> None:
         self._moving_state = True
         try:
-            self._kept_seeds = own_state.keep(self, self._kept_seeds)
+            self._kept_state = own_state.keep(self, self._kept_state)
         finally:
             self._moving_state = False

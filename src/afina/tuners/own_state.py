@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from afina.store import TrialStore
+from afina.store import TrialStore, trial_to_row
+from afina.store.codec import to_json
 
 if TYPE_CHECKING:
     from afina.tuners.oracle import Oracle
@@ -28,7 +29,26 @@ class Picture(dict[str, Any]):
         self._oracle = oracle
 
     def __missing__(self, key: str) -> Any:
-        return self._oracle.whole_state()[key]
+        return whole(self._oracle)[key]
+
+
+def whole(oracle: Oracle) -> dict[str, Any]:
+    """The state without what a subclass adds, as JSON values."""
+    return {
+        "hyperparameters": oracle.hyperparameters.get_config(),
+        "start_order": oracle.start_order,
+        "end_order": oracle.end_order,
+        "ongoing_trials": {who: trial.trial_id for who, trial in oracle.ongoing_trials.items()},
+        "seed": oracle.seed,
+        "seed_state": oracle._seed_state,
+        "tried_so_far": sorted(oracle._tried_so_far),
+        "trials": [trial_to_row(trial) for trial in oracle.study.trials.values()],
+    }
+
+
+def kept_at_first(oracle: Oracle) -> dict[str, str]:
+    """What need not be written: the seeds as they follow from the project's own."""
+    return {SEEDS: to_json(seeds_of(oracle), SEEDS)}
 
 
 def seeds_of(oracle: Oracle) -> dict[str, Any]:
@@ -36,24 +56,25 @@ def seeds_of(oracle: Oracle) -> dict[str, Any]:
     return {"seed": oracle.seed, "seed_state": oracle._seed_state}
 
 
-def keep(oracle: Oracle, kept_seeds: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes what a subclass has added to the state, and its seeds where they have changed.
+def keep(oracle: Oracle, kept: Mapping[str, str]) -> dict[str, str]:
+    """Writes a subclass's seeds and what it has added to the state, where they have changed.
 
     Args:
         oracle: Whose state it is.
-        kept_seeds: As the project has them.
+        kept: What the project has of both, as this returned it.
 
     Returns:
-        The seeds as the project has them now.
+        What the project has now.
     """
-    store, seeds = oracle.study.store, seeds_of(oracle)
-    if seeds != kept_seeds:
-        oracle.study.begin()
-        store.set_note(SEEDS, seeds)
+    now = {SEEDS: seeds_of(oracle)}
     if oracle.overrides_state():
-        oracle.study.begin()
-        store.set_note(STATE, dict(oracle.get_state()))
-    return seeds
+        now[STATE] = dict(oracle.get_state())
+    texts = {key: to_json(value, key) for key, value in now.items()}
+    for key, value in now.items():
+        if texts[key] != kept.get(key):
+            oracle.study.begin()
+            oracle.study.store.set_note(key, value)
+    return texts
 
 
 def restore(oracle: Oracle, store: TrialStore) -> None:
@@ -62,4 +83,4 @@ def restore(oracle: Oracle, store: TrialStore) -> None:
         oracle.seed, oracle._seed_state = seeds["seed"], seeds["seed_state"]
     state = store.note(STATE)
     if state is not None:
-        oracle.set_state({**oracle.whole_state(), **state})
+        oracle.set_state({**whole(oracle), **state})

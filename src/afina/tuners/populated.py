@@ -82,7 +82,7 @@ class Draws:
     """
 
     def __init__(self, study: Ledger) -> None:
-        self._study = study
+        self.study = study
         self._tried, self._told = NOTHING_TRIED, 0
         self._drawn: Tried = NOTHING_TRIED  # since the choice began
         self._count = 0
@@ -104,12 +104,12 @@ class Draws:
         Returns:
             None where trials have all values that there are.
         """
-        situation = self._study.situation()
+        situation = self.study.situation()
         self._learn(situation)
         # The first draw of a choice is the one that random search would make.
         place = [self._count] if self._count else []
         rng = np.random.default_rng(
-            [self._study.seed, situation.number, *(place if self._asking else [self._count, 1])]
+            [self.study.seed, situation.number, *(place if self._asking else [self._count, 1])]
         )
         self._count += 1
         unlike = Tried((*self._tried.parts, *self._drawn.parts))
@@ -124,7 +124,7 @@ class Draws:
         if situation.number != self._number and not self._asking:
             self._drawn, self._count = NOTHING_TRIED, 0
         self._number = situation.number
-        ended = self._study.ended
+        ended = self.study.ended
         for number in ended[self._told :]:
-            self._tried = self._tried.add(keys_of(self._study.trials[number], situation.space))
+            self._tried = self._tried.add(keys_of(self.study.trials[number], situation.space))
         self._told = len(ended)
