@@ -38,16 +38,24 @@ def line(project: dict[str, Any], **kwargs: Any) -> Any:
     return Line(**settings)
 
 
-def test_a_trial_begins_with_its_number_and_a_table(project: dict[str, Any], capsys: Any) -> None:
+def second_of(mended: bool) -> int:
+    """What the display calls the second trial: Afina by its id, Keras Tuner by its place."""
+    return 1 if mended else 2
+
+
+def test_a_trial_begins_with_its_number_and_a_table(
+    project: dict[str, Any], capsys: Any, mended: bool
+) -> None:
     tuner = line(project)
     capsys.readouterr()
     tuner.search()
     lines = capsys.readouterr().out.splitlines()
     first, second = (t.hyperparameters.get("x") for t in tuner.oracle.trials.values())
-    start = lines.index("Search: Running Trial #2")
+    head = f"Search: Running Trial #{second_of(mended)}"
+    start = lines.index(head)
     assert lines[start - 1 : start + 6] == [
         "",
-        "Search: Running Trial #2",
+        head,
         "",
         "Value             |Best Value So Far |Hyperparameter",
         f"{f'{second:.5g}':18}|{f'{first:.5g}':18}|x",
@@ -65,7 +73,9 @@ def test_the_first_trial_has_a_table_too(project: dict[str, Any], capsys: Any) -
     assert rows[1][0] == f"{x:.5g}".ljust(18)
 
 
-def test_a_trial_ends_with_its_score_and_the_best(project: dict[str, Any], capsys: Any) -> None:
+def test_a_trial_ends_with_its_score_and_the_best(
+    project: dict[str, Any], capsys: Any, mended: bool
+) -> None:
     tuner = line(project)
     tuner.search()
     scores = [t.score for t in tuner.oracle.trials.values()]
@@ -73,7 +83,7 @@ def test_a_trial_ends_with_its_score_and_the_best(project: dict[str, Any], capsy
     ends = [i for i, text in enumerate(lines) if re.match(r"Trial \d+ Complete", text)]
     assert len(ends) == 2
     at = ends[1]
-    assert re.fullmatch(r"Trial 2 Complete \[00h 00m \d\ds\]", lines[at])
+    assert re.fullmatch(rf"Trial {second_of(mended)} Complete \[00h 00m \d\ds\]", lines[at])
     assert lines[at + 1 : at + 4] == [
         f"score: {scores[1]}",
         "",
@@ -103,7 +113,7 @@ def test_verbose_zero_prints_nothing(project: dict[str, Any], capsys: Any) -> No
 @pytest.mark.parametrize("verbose", [1, 2, "auto"])
 def test_other_verbosities_print(project: dict[str, Any], capsys: Any, verbose: Any) -> None:
     line(project, max_trials=1).search(verbose=verbose)
-    assert "Search: Running Trial #1" in capsys.readouterr().out
+    assert "Search: Running Trial #" in capsys.readouterr().out
 
 
 def test_the_search_space_summary(project: dict[str, Any], capsys: Any) -> None:

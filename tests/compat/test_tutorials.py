@@ -59,7 +59,7 @@ def test_getting_started(tmp_path: Path, digits: tuple[Any, ...], capsys: Any) -
     assert "units_0 (Int)" in capsys.readouterr().out
 
     tuner.search(x_train, y_train, epochs=2, validation_data=(x_val, y_val))
-    assert "Trial 2 Complete" in capsys.readouterr().out
+    assert "Complete [" in capsys.readouterr().out
 
     models = tuner.get_best_models(num_models=2)
     assert [type(model) for model in models] == [keras.Sequential] * 2

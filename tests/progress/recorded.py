@@ -30,7 +30,7 @@ class Clock:
 
 def started(number: int, best: dict[str, object] | None = None, **values: object) -> TrialStarted:
     trial = Trial(number=number, values=values)  # type: ignore[arg-type]
-    return TrialStarted(trial, str(number + 1), 3, values, best, epochs=2)  # type: ignore[arg-type]
+    return TrialStarted(trial, str(number), 3, values, best, epochs=2)  # type: ignore[arg-type]
 
 
 def epoch(number: int, index: int, accuracy: float) -> EpochEnded:

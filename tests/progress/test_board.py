@@ -20,7 +20,7 @@ def after(events: Any, objective: Objective = ACCURACY) -> Board:
 def test_a_search_is_counted() -> None:
     board = after(SEARCH)
     assert (board.done, board.here, board.failed, board.running) == (3, 3, 1, {})
-    assert (board.best, board.best_label, board.best_values) == (0.75, "1", FIRST)
+    assert (board.best, board.best_label, board.best_values) == (0.75, "0", FIRST)
     assert board.elapsed(3807.5) == 3707.5
 
 

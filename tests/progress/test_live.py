@@ -70,10 +70,10 @@ def without_times(lines: list[str]) -> list[str]:
 
 
 NEWS = [
-    "★ trial 1  val_accuracy 0.75  T",
-    "✗ trial 2  failed (error): ValueError: no such layer  T",
+    "★ trial 0  val_accuracy 0.75  T",
+    "✗ trial 1  failed (error): ValueError: no such layer  T",
 ]
-BEST = "Best val_accuracy 0.75 in trial 1: units=64, rate=0.012346, activation=relu"
+BEST = "Best val_accuracy 0.75 in trial 0: units=64, rate=0.012346, activation=relu"
 ENDED = "Search ended after T: max_trials=3 trials have been run, 3 trials finished, 1 failed."
 
 
@@ -82,7 +82,7 @@ def test_a_search_leaves_news_and_a_summary_and_nothing_else() -> None:
     assert without_times(terminal.lines) == [*NEWS, ENDED, BEST, "after"]
     assert terminal.cursor_shown
     assert "hyperparameter" in sent  # it was drawn, and is gone
-    assert "trial 2 of 3" in sent
+    assert "trial 1, 1 of 3 done" in sent
 
 
 def test_what_is_printed_meanwhile_stands_above_as_whole_lines() -> None:
@@ -140,9 +140,9 @@ def test_the_drawing_of_a_running_trial() -> None:
     lines = drawing([*SEARCH[:6], (107.0, SEARCH[2][1])], 108.0)
     assert lines == [
         "",
-        "Search  trial 2 of 3         8.0 s · less than a minute left",
+        "Search  trial 1, 1 of 3 done 8.0 s · less than a minute left",
         "━━━━━━━━━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━",
-        "val_accuracy  best 0.75  trial 1",
+        "val_accuracy  best 0.75  trial 0",
         "",
         "hyperparameter   now               best so far",
         "units            32                64",
@@ -183,16 +183,16 @@ def side_by_side(count: int) -> list[Any]:
 def test_trials_side_by_side_have_a_column_and_a_line_each() -> None:
     assert drawing(side_by_side(2), 101.0, width=84) == [
         "",
-        "Search  trials 1 and 2" + " " * 52 + "1 min 41 s",
+        "Search  trials 0 and 1" + " " * 52 + "1 min 41 s",
         "val_accuracy  no score yet",
         "",
-        "hyperparameter  trial 1  trial 2  best so far",
+        "hyperparameter  trial 0  trial 1  best so far",
         "units           8        16       -",
         "only_0          0        -        -",
         "only_1          -        1        -",
         "",
-        "trial 1  epoch 1 of 2  ━━━━━━╺━━━━━  val_accuracy 0.5   loss 0.5",
-        "trial 2  epoch 0 of 2  ━━━━━━━━━━━━",
+        "trial 0  epoch 1 of 2  ━━━━━━╺━━━━━  val_accuracy 0.5   loss 0.5",
+        "trial 1  epoch 0 of 2  ━━━━━━━━━━━━",
     ]
 
 
@@ -204,7 +204,7 @@ def test_many_trials_side_by_side_fit_the_terminal(width: int, height: int) -> N
     assert max(map(len, lines)) <= min(width, 84)
     assert "16 trials, the newest" in lines[1]
     bars = [line for line in lines if "epoch" in line]
-    assert bars[-1].startswith("trial 16  epoch 0 of 2")
+    assert bars[-1].startswith("trial 15  epoch 0 of 2")
     assert f"and {16 - len(bars)} more" in lines
 
 

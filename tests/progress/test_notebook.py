@@ -76,8 +76,8 @@ def test_a_search_is_one_output_that_is_drawn_anew(kernel: Kernel, capsys: Any) 
     assert len(kernel.outputs) == 1
     last = kernel.outputs[0][-1]
     assert "Search ended: max_trials=3 trials have been run, 3 trials finished" in last
-    assert "best <b>0.75</b> in trial 1 · 1 failed" in last
-    assert "trial 2 failed: ValueError: no such layer" in last
+    assert "best <b>0.75</b> in trial 0 · 1 failed" in last
+    assert "trial 1 failed: ValueError: no such layer" in last
     assert "<td" in last
     assert "rate" in last
     assert capsys.readouterr().out == ""
@@ -109,12 +109,12 @@ def test_trials_side_by_side_have_a_column_and_a_line_each(kernel: Kernel) -> No
     display.handle(epoch(5, 0, 0.5))
     display.close()
     last = kernel.outputs[0][-1]
-    assert "6 trials, the newest 6" in last
+    assert "6 trials, the newest 5" in last
     heads = re.findall(r"<th[^>]*>([^<]*)", last)
-    assert heads == ["hyperparameter", *(f"trial {n}" for n in (3, 4, 5, 6)), "best so far"]
+    assert heads == ["hyperparameter", *(f"trial {n}" for n in (2, 3, 4, 5)), "best so far"]
     assert '<td style="text-align:left">&lt;5&gt;</td>' in last
     assert last.count("begins</div>") == 5
-    assert re.search(r"<div>trial 6, epoch 1 of 2 .*?loss 0.5 .*?val_accuracy 0.5</div>", last)
+    assert re.search(r"<div>trial 5, epoch 1 of 2 .*?loss 0.5 .*?val_accuracy 0.5</div>", last)
 
 
 def test_names_and_values_are_escaped(kernel: Kernel) -> None:

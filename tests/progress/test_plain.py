@@ -24,7 +24,7 @@ def printed(capsys: Any, events: Any, **kwargs: Any) -> str:
 
 
 EXPECTED = f"""
-Search: Running Trial #1
+Search: Running Trial #0
 
 Value             |Best Value So Far |Hyperparameter
 64                |?                 |units
@@ -32,13 +32,13 @@ Value             |Best Value So Far |Hyperparameter
 relu              |?                 |activation
 
 
-Trial 1 Complete [00h 00m 05s]
+Trial 0 Complete [00h 00m 05s]
 val_accuracy: 0.75
 
 Best val_accuracy So Far: 0.75
 Total elapsed time: 00h 00m 05s
 
-Search: Running Trial #2
+Search: Running Trial #1
 
 Value             |Best Value So Far |Hyperparameter
 32                |64                |units
@@ -47,13 +47,13 @@ a_name_longer_t...|relu              |activation
 
 {TRACEBACK}
 
-Trial 2 Complete [00h 00m 02s]
+Trial 1 Complete [00h 00m 02s]
 failed (error): ValueError: no such layer
 
 Best val_accuracy So Far: 0.75
 Total elapsed time: 00h 00m 07s
 
-Search: Running Trial #3
+Search: Running Trial #2
 
 Value             |Best Value So Far |Hyperparameter
 32                |64                |units
@@ -61,7 +61,7 @@ Value             |Best Value So Far |Hyperparameter
 a_name_longer_t...|relu              |activation
 
 
-Trial 3 Complete [01h 01m 40s]
+Trial 2 Complete [01h 01m 40s]
 val_accuracy: 0.5
 
 Best val_accuracy So Far: 0.75
@@ -75,7 +75,7 @@ def test_a_whole_search_prints_the_text_that_log_parsers_know(capsys: Any) -> No
 
 def test_a_trial_without_values_is_the_default_configuration(capsys: Any) -> None:
     out = printed(capsys, [(100.0, started(0))])
-    assert out == "\nSearch: Running Trial #1\n\ndefault configuration\n\n"
+    assert out == "\nSearch: Running Trial #0\n\ndefault configuration\n\n"
 
 
 def test_a_search_that_ends_early_says_why(capsys: Any) -> None:
@@ -94,9 +94,9 @@ def test_a_failure_that_will_be_retried_tells_how_often(capsys: Any) -> None:
         attempt=1,
         failure=Failure(FailureKind.NOT_A_NUMBER, "The loss became nan."),
     )
-    events = [(100.0, started(4)), (101.0, TrialEnded(waiting, trial_id="04", retries_left=2))]
+    events = [(100.0, started(4)), (101.0, TrialEnded(waiting, label="4", retries_left=2))]
     out = printed(capsys, events)
-    assert out.endswith("\n\nThe loss became nan.\nTrial 04 failed 2 times. 2 retries left.\n")
+    assert out.endswith("\n\nThe loss became nan.\nTrial 4 failed 2 times. 2 retries left.\n")
 
 
 def test_a_rerun_is_timed_from_its_own_start(capsys: Any) -> None:
@@ -110,7 +110,7 @@ def test_a_rerun_is_timed_from_its_own_start(capsys: Any) -> None:
     ]
     out = printed(capsys, events)
     assert out.count("Complete") == 1
-    assert "Trial 1 Complete [00h 00m 07s]" in out
+    assert "Trial 0 Complete [00h 00m 07s]" in out
     assert "Total elapsed time: 00h 00m 57s" in out
 
 
@@ -129,8 +129,8 @@ def test_an_epoch_of_one_of_several_trials_names_its_trial(capsys: Any) -> None:
     begun = [(100.0, started(0)), (100.0, started(4))]
     out = printed(capsys, [*begun, (165.0, epoch(0, 0, 0.5)), (230.0, epoch(4, 1, 0.5))])
     assert out.splitlines()[-2:] == [
-        "Trial 1: Epoch 1/2 - loss: 0.5 - val_accuracy: 0.5",
-        "Trial 5: Epoch 2/2 - loss: 0.5 - val_accuracy: 0.5",
+        "Trial 0: Epoch 1/2 - loss: 0.5 - val_accuracy: 0.5",
+        "Trial 4: Epoch 2/2 - loss: 0.5 - val_accuracy: 0.5",
     ]
 
 
@@ -152,11 +152,11 @@ def test_lines_of_many_threads_stay_whole(capsys: Any) -> None:
     out = capsys.readouterr().out
     for number in range(6):
         table = (
-            f"\nSearch: Running Trial #{number + 1}\n\n"
+            f"\nSearch: Running Trial #{number}\n\n"
             "Value             |Best Value So Far |Hyperparameter\n"
         )
         assert out.count(table) == 20
-        assert out.count(f"\nTrial {number + 1} Complete [00h 00m 00s]\nval_accuracy: 0.5\n") == 20
+        assert out.count(f"\nTrial {number} Complete [00h 00m 00s]\nval_accuracy: 0.5\n") == 20
     assert out.count("Epoch 1/2 - loss: 0.5 - val_accuracy: 0.5\n") == 120
 
 

@@ -157,12 +157,64 @@ def test_a_trial_that_is_run_again_is_not_proposed_a_second_time():
     assert asked == Suggestion(values={"a": 3})
 
 
-def test_it_waits_while_the_first_trial_runs_and_while_others_may_have_children():
+def ask_beside(grid, state, space, running):
+    situation = Situation(number=len(running), space=space, running=tuple(running))
+    return grid.ask(state, situation)
+
+
+def test_it_waits_while_no_combination_is_left_but_running_trials_may_reveal_more():
+    space = Space((Boolean("a"),))
+    grid = Grid()
+    running = [
+        Trial(number=0, values={"a": False}),
+        Trial(number=1, values={"a": True}),
+    ]
+    assert ask_beside(grid, grid.init(), space, running) == Wait()
+
+
+def test_other_workers_get_combinations_while_the_first_trial_runs():
     space = finite_space()
     grid = Grid()
-    first = grid.ask(grid.init(), Situation(number=0, space=space))
-    running = (Trial(number=0, values=first.values),)
-    assert grid.ask(grid.init(), Situation(number=1, space=space, running=running)) == Wait()
+    running = []
+    while isinstance(asked := ask_beside(grid, grid.init(), space, running), Suggestion):
+        running.append(Trial(number=len(running), values=asked.values))
+    assert len({tuple(trial.values.items()) for trial in running}) == len(running) > 3
+
+
+@pytest.mark.parametrize("first_ends", [0, 2, 5])
+def test_a_grid_begun_by_several_workers_tries_every_combination_once(first_ends):
+    space = finite_space()
+    grid = Grid()
+    state, running, seen = grid.init(), [], []
+    while True:
+        asked = grid.ask(state, Situation(number=len(seen), space=space, running=tuple(running)))
+        if isinstance(asked, Suggestion):
+            trial = Trial(number=len(seen), values=asked.values)
+            seen.append(tuple(asked.values.items()))
+            running.append(trial)
+            if len(running) < 6:
+                continue
+        elif isinstance(asked, Done):
+            break
+        # The first trial is one of the last to end where `first_ends` is not 0.
+        ends = running.pop(min(first_ends, len(running) - 1))
+        state = grid.tell(state, ends, space)
+    assert len(seen) == len(set(seen)) == 18
+
+
+def test_what_the_first_trial_reveals_is_varied_below_children_that_ended_before_it():
+    narrow, wide = Space((Boolean("a"),)), Space((Boolean("a"), Choice("b", [1, 2])))
+    grid = Grid()
+    child = Trial(number=1, values={"a": True})
+    state = grid.tell(grid.init(), child, narrow)
+    state = grid.tell(state, Trial(number=0, values={"a": False, "b": 1}), wide)
+    left = []
+    while isinstance(asked := grid.ask(state, Situation(number=9, space=wide)), Suggestion):
+        left.append(asked.values)
+        state = grid.tell(state, Trial(number=2 + len(left), values=asked.values), wide)
+    assert {"a": False, "b": 2} in left
+    assert {"a": True, "b": 2} in left
+    assert len(left) == 2
 
 
 def test_a_huge_entry_is_not_laid_out_in_memory():

@@ -279,11 +279,11 @@ def test_absorbing_learns_which_scopes_were_active(hp: HyperParameters) -> None:
             hp.Int("n", 1, 4)
 
     build(hp)
-    assert hp.inactive_scopes() == [(Parent("kind", "b"),)]
+    assert hp.inactive_scopes == [(Parent("kind", "b"),)]
     trial = HyperParameters.for_trial(hp, {"kind": "b", "n": 2})
     build(trial)
     assert not hp.absorb(trial)
-    assert hp.inactive_scopes() == []
+    assert hp.inactive_scopes == []
 
 
 def test_a_master_grows_to_the_widest_bounds_that_its_trials_met(hp: HyperParameters) -> None:

@@ -302,11 +302,11 @@ def test_scopes_that_were_never_active_are_known_and_can_be_activated(hp: HyperP
     build_nested()
     outer = (Parent("kind", ["ghost", "b"]),)
     inner = (*outer, Parent("n", 3))
-    assert hp.inactive_scopes() == [outer, inner]
+    assert hp.inactive_scopes == [outer, inner]
     hp.activate(inner)
     assert hp.values == {"kind": "b", "n": 3}
     build_nested()
-    assert hp.inactive_scopes() == []
+    assert hp.inactive_scopes == []
     assert hp.values == {"kind": "b", "n": 3, "deep": False}
 
 
@@ -332,8 +332,8 @@ def test_a_copy_shares_nothing(hp: HyperParameters) -> None:
         other.Int("m", 1, 2)
     assert hp.values == {"a": False}
     assert len(hp.space) == 2
-    assert len(hp.inactive_scopes()) == 1
-    assert other.inactive_scopes() == []
+    assert len(hp.inactive_scopes) == 1
+    assert other.inactive_scopes == []
 
 
 def test_it_can_be_pickled_and_deep_copied(hp: HyperParameters) -> None:

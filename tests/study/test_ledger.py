@@ -177,12 +177,15 @@ def test_another_search_in_the_same_project_is_refused_and_changes_nothing(
     assert values(make(tmp_path / "p")) == values(study)
 
 
-def test_other_bounds_in_the_same_project_are_named(tmp_path):
+def test_bounds_that_leave_a_trial_outside_are_named_with_the_trial(tmp_path):
     run(make(tmp_path / "p", max_trials=1))
     hp = HyperParameters()
-    hp.Float("x", 0.0, 2.0)
+    hp.Float("x", 2.0, 3.0)
     hp.Int("n", 1, 4)
-    with pytest.raises(ProjectMismatchError, match=r"'x': max_value was 1.0, is now 2.0"):
+    rule = (
+        r"'x':.*max_value was 1.0, is now 3.0, min_value was 0.0, is now 2.0, but trial 0 has 0\."
+    )
+    with pytest.raises(ProjectMismatchError, match=rule):
         make(tmp_path / "p", hp=hp)
 
 

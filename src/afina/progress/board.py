@@ -118,7 +118,7 @@ class Board:
             case EpochEnded():
                 return self._after_epoch(event)
             case TrialEnded():
-                return self._after_trial(event.trial, now)
+                return self._after_trial(event, now)
             case SearchEnded():
                 best_score = self.best if event.best is None else event.best
                 return replace(self, reason=event.reason, best=best_score)
@@ -132,10 +132,13 @@ class Board:
         mine = replace(mine, epoch=event, epochs_seen=mine.epochs_seen + 1)
         return replace(self, running={**self.running, event.number: mine})
 
-    def _after_trial(self, trial: Trial, now: float) -> Board:
+    def _after_trial(self, event: TrialEnded, now: float) -> Board:
+        trial = event.trial
         mine = self.running.get(trial.number)
         seconds = trial.seconds if mine is None else now - mine.began
-        label = str(trial.number + 1) if mine is None else mine.start.label
+        label = str(trial.number) if event.label is None else event.label
+        if mine is not None:
+            label = mine.start.label
         score = trial.score if trial.status is Status.COMPLETED else None
         is_best = score is not None and (
             self.best is None or self.objective.better_than(score, self.best)

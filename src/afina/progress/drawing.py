@@ -54,7 +54,7 @@ def _head(board: Board, now: float, width: int) -> RenderableType:
     left = Text().append("Search", style="bold cyan")
     labels = [running.start.label for running in board.running.values()]
     if labels:
-        left.append(f"  {running_trials(labels, board.total)}", style="bold")
+        left.append(f"  {running_trials(labels, board.done, board.total)}", style="bold")
     right = Text(duration(board.elapsed(now)) if now - board.began >= 1 else "", style="dim")
     remaining = board.seconds_left(now)
     if remaining is not None:

@@ -41,7 +41,7 @@ class TrialStarted:
     trial: Trial
 
     label: str
-    """What people call it: counted from 1."""
+    """What people call it: its number, or an id that somebody chose."""
 
     total: int | None
     """Trials in all; None where nobody knows."""
@@ -85,8 +85,8 @@ class TrialEnded:
     trial: Trial
     """As it stands now; its status tells which."""
 
-    trial_id: str | None = None
-    """The id under which its owner knows it; None for its number."""
+    label: str | None = None
+    """What people call it; None for its number."""
 
     retries_left: int | None = None
     """How often it may be run again, where it waits for that."""

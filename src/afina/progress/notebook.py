@@ -63,7 +63,7 @@ class NotebookDisplay(SilentDisplay):
             if isinstance(event, Message):
                 self._notes.append(event.text)
             elif isinstance(event, TrialEnded) and event.trial.failure is not None:
-                label = board.last.label if board.last else str(event.trial.number + 1)
+                label = board.last.label if board.last else str(event.trial.number)
                 self._notes.append(f"trial {label} failed: {reason(event.trial.failure)}")
             at_once = isinstance(event, SearchStarted | SearchEnded)
             if at_once or now - self._drawn >= self._pause:
@@ -114,7 +114,7 @@ def _head(board: Board, now: float) -> str:
     if board.reason is not None:
         left = f"Search ended: {board.reason}, {plural(board.done, 'trial')} finished"
     elif labels:
-        left = f"Search: {running_trials(labels, board.total)}"
+        left = f"Search: {running_trials(labels, board.done, board.total)}"
     else:
         left = "Search"
     right = duration(board.elapsed(now))

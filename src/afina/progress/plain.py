@@ -110,7 +110,7 @@ def _cell(text: str) -> str:
 def retry_lines(event: TrialEnded) -> list[str]:
     """The reason of a failure, and what is left to try."""
     trial = event.trial
-    name = trial.number if event.trial_id is None else event.trial_id
+    name = trial.number if event.label is None else event.label
     announced = f"Trial {name} failed {trial.attempt + 1} times."
     if event.retries_left is not None:
         announced += f" {event.retries_left} retries left."

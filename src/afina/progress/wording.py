@@ -81,16 +81,16 @@ def reason(failure: Failure | None) -> str:
     return failure.headline
 
 
-def running_trials(labels: Sequence[str], total: int | None) -> str:
-    """Which trials run now.
+def running_trials(labels: Sequence[str], done: int, total: int | None) -> str:
+    """Which trials run now, and how many have finished.
 
     Example:
-        >>> running_trials(["3"], 30), running_trials(["3", "5"], None)
-        ('trial 3 of 30', 'trials 3 and 5')
-        >>> running_trials("345678", 30)
-        '6 trials, the newest 8 of 30'
+        >>> running_trials(["2"], 2, 30), running_trials(["3", "5"], 4, None)
+        ('trial 2, 2 of 30 done', 'trials 3 and 5')
+        >>> running_trials("345678", 3, 30)
+        '6 trials, the newest 8, 3 of 30 done'
     """
-    of = f" of {total}" if total else ""
+    of = f", {done} of {total} done" if total else ""
     if not labels:
         return ""
     *others, last = labels

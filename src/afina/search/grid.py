@@ -7,6 +7,8 @@ tree depth first, last entry first, counts like an odometer: the last wheel turn
 
 A parent's children are made when it has finished, because only its own build tells which entries
 there are below it and how far they range. Different parts of the tree can run at the same time.
+The root alone has children before: those that the space as known then gives it, so that several
+workers have something to do from the beginning.
 """
 
 from __future__ import annotations
@@ -76,6 +78,9 @@ class GridState:
     finished: int = 0
     """How many trials have finished."""
 
+    early: tuple[Trial, ...] = ()
+    """Children of the root that have finished before it."""
+
 
 @dataclass(frozen=True)
 class Grid(Algorithm[GridState]):
@@ -117,23 +122,31 @@ class Grid(Algorithm[GridState]):
                 rule = f"a grid needs entries of at most {MOST_VALUES:,} values"
                 got = f"{entry.name!r} with {entry.count:,}"
                 raise ArgumentError(wrong("grid search", rule, got, "Give it a step."))
-        if state.frontier is None:
-            return Wait() if situation.running else Suggestion(values=space.defaults())
+        frontier = state.frontier
+        if frontier is None:
+            if not situation.running:
+                return Suggestion(values=space.defaults())
+            frontier = _below_root(space)
         taken: set[tuple[int, int]] = set()
-        for trial in situation.running:
-            found = _find(state.frontier, trial, space, taken)
+        for trial in (*state.early, *situation.running):
+            found = _find(frontier, trial, space, taken)
             if found is not None:
                 taken.add(found)
-        for spot in _pending(state.frontier):
+        for spot in _pending(frontier):
             if spot not in taken:
                 branch, index = spot
-                return Suggestion(values=state.frontier[branch].values_at(index, space))
+                return Suggestion(values=frontier[branch].values_at(index, space))
         return Wait() if situation.running else Done(count_tried(state.finished))
 
     def tell(self, state: GridState, trial: Trial, space: Space) -> GridState:
         """Puts the trial's children in its place, whether it completed or failed."""
         if state.frontier is None:
-            return GridState(tuple(_children(_ROOT, 0, trial, space)), 1)
+            if trial.number > 0 and _find(_below_root(space), trial, space, set()) is not None:
+                return replace(state, early=(*state.early, trial))
+            rooted = GridState(tuple(_children(_ROOT, 0, trial, space)), 1)
+            return functools.reduce(
+                lambda now, child: self.tell(now, child, space), state.early, rooted
+            )
         found = _find(state.frontier, trial, space, set())
         if found is None:  # not one of the grid's own
             return state
@@ -147,6 +160,11 @@ class Grid(Algorithm[GridState]):
         left = [part for part in middle if part.start < part.stop]
         frontier = (*state.frontier[:at], *left, *state.frontier[at + 1 :])
         return GridState(frontier, state.finished + 1)
+
+
+def _below_root(space: Space) -> tuple[Branch, ...]:
+    """The children that the root has in the space as known before it has finished."""
+    return tuple(_children(_ROOT, 0, Trial(number=0, values=space.defaults()), space))
 
 
 def _pending(frontier: tuple[Branch, ...]) -> Iterator[tuple[int, int]]:

@@ -415,6 +415,12 @@ class HyperParameters:
         known = master._definitions
         return tuple(serialize(e) for e in self._definitions if known.at(place_of(e)) != e)
 
+    @property
+    def active_scopes(self) -> list[tuple[Parent, ...]]:
+        """The conditional scopes that builds have entered and that were active at least once."""
+        return [scope for scope, was_active in self._entered.items() if was_active]
+
+    @property
     def inactive_scopes(self) -> list[tuple[Parent, ...]]:
         """The conditional scopes that builds have entered and that were never active."""
         return [scope for scope, was_active in self._entered.items() if not was_active]

@@ -25,7 +25,7 @@ def discover(
         hp.start_build()
         build(hp)
         learn(hp)
-        fresh = [scope for scope in hp.inactive_scopes() if scope not in seen]
+        fresh = [scope for scope in hp.inactive_scopes if scope not in seen]
         if not fresh:
             return
         seen.add(fresh[0])

@@ -25,9 +25,17 @@ def ranges_of(hp: HyperParameters, space: Space, *, may_grow: bool) -> tuple[Any
     )
 
 
-def found_by(trial: Trial) -> HyperParameters | None:
-    """What a finished trial has discovered; None for nothing."""
-    if not trial.ranges:
+def found_by(trial: Trial, space: Space, *, may_grow: bool) -> HyperParameters | None:
+    """What a finished trial has discovered; None for nothing.
+
+    Args:
+        trial: The trial.
+        space: As known now.
+        may_grow: False leaves out hyperparameters that the space does not name.
+    """
+    names = {entry.name for entry in space}
+    ranges = [each for each in trial.ranges if may_grow or each["config"]["name"] in names]
+    if not ranges:
         return None
-    found = {"space": list(trial.ranges), "values": dict(trial.values)}
+    found = {"space": ranges, "values": dict(trial.values)}
     return HyperParameters.from_config(found)

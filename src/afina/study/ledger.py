@@ -26,14 +26,15 @@ from afina.study.budget import Budget, Spending
 from afina.study.curves import Curves
 from afina.study.given import read_metrics, read_step
 from afina.study.growth import found_by, ranges_of
-from afina.study.resume import check_same_search
-from afina.study.retries import next_chance
+from afina.study.resume import check_same_search, still_wanted
+from afina.study.retries import counts_as_failure, next_chance
 from afina.trials import (
     Decision,
     Failure,
     FailureKind,
     Objective,
     Report,
+    Schedule,
     Status,
     Trial,
     reasons_in_words,
@@ -101,14 +102,15 @@ class Ledger:
         self._space: Space | None = None
         self._header_to_write: Header | None = None
         self._begun = False
-        self._header = self._open_header(seed)
+        stored = store.trials()
+        self._header = self._open_header(seed, stored)
         self.seed = self._header.seed
         self._state = algorithm.init()
-        self._resume()
+        self._resume(stored)
 
     # -- opening ------------------------------------------------------------------------------
 
-    def _open_header(self, seed: int) -> Header:
+    def _open_header(self, seed: int, stored: Sequence[Trial]) -> Header:
         old = self.store.header()
         new = Header(
             algorithm=self.algorithm.name,
@@ -119,19 +121,26 @@ class Ledger:
         )
         if old is None:
             return new
-        check_same_search(old, new, self.algorithm.fixed_settings)
+        check_same_search(
+            old,
+            new,
+            self.algorithm.fixed_settings,
+            grown=self.store.space(),
+            trials=stored,
+            may_grow=self.may_grow,
+        )
         header = replace(old, settings=new.settings)
         if header != old:
             self._header_to_write = header
         return header
 
-    def _resume(self) -> None:
-        trials = self.store.trials()
+    def _resume(self, trials: Sequence[Trial]) -> None:
         finished = sorted((t for t in trials if t.ended is not None), key=lambda t: t.ended or 0)
         for trial in self._with_curves(finished):
             self._learn(trial)
         if (grown := self.store.space()) is not None:
-            self._absorb(HyperParameters.from_config(dict(grown)))
+            began = self._header.space
+            self._absorb(still_wanted(grown, began, self.hp, may_grow=self.may_grow))
         for trial in trials:
             if not trial.status.finished:
                 # Its process died, or it was waiting for a retry: its number and values stay.
@@ -154,7 +163,7 @@ class Ledger:
 
     def _learn(self, trial: Trial) -> None:
         """Takes a finished trial in, the same way live and in a replay."""
-        if (found := found_by(trial)) is not None:
+        if (found := found_by(trial, self.space, may_grow=self.may_grow)) is not None:
             self._absorb(found)
         self._trials[trial.number] = trial
         self._open.pop(trial.number, None)
@@ -164,7 +173,7 @@ class Ledger:
         if trial.loss is not None:
             bisect.insort(self._ranked, (trial.loss, trial.number))
         self.spending.add(trial)
-        failed = trial.status is Status.FAILED
+        failed = counts_as_failure(trial)
         self._failed_in_a_row = self._failed_in_a_row + 1 if failed else 0
         self._state = self.algorithm.tell(self._state, trial, self.space)
 
@@ -179,7 +188,9 @@ class Ledger:
     @property
     def space(self) -> Space:
         """The search space as known now."""
-        if self._space is None:
+        # `hp` may be somebody's own object, in which he goes on defining hyperparameters.
+        entries = self.hp.space
+        if self._space is None or list(self._space.entries) != entries:
             self._space = self.hp.to_space()
         return self._space
 
@@ -232,6 +243,7 @@ class Ledger:
         elif self._header_to_write is not None:
             self.store.set_header(self._header_to_write)
         self._begun = True
+        self._keep_space()  # it may have grown since it was opened, or by another build
 
     def next(self) -> Trial | Wait | Done:
         """Hands out the next trial: one that waits to be run again, else a new one."""
@@ -291,6 +303,32 @@ class Ledger:
         running = [trial for trial in self._open.values() if trial.status is Status.RUNNING]
         following = [self._trials[number] for number in self._retry[-1:]]
         return bool(running) and any(map(deaths.must_run_alone, [*running, *following]))
+
+    def take(
+        self,
+        values: Mapping[str, Any],
+        notes: Mapping[str, str],
+        *,
+        schedule: Schedule | None = None,
+    ) -> Trial:
+        """Takes a trial that somebody else has chosen as if it had been handed out.
+
+        Args:
+            values: Of its hyperparameters.
+            notes: Facts to keep for people.
+            schedule: Its place in a plan of epochs.
+        """
+        with self._lock:
+            self.begin()
+            return self._start(
+                Trial(
+                    number=len(self._trials),
+                    values=dict(values),
+                    schedule=schedule,
+                    notes=dict(notes),
+                    known=len(self._ended),
+                )
+            )
 
     def _why_over(self) -> str | None:
         if self.max_trials is not None and len(self._trials) >= self.max_trials:
@@ -366,6 +404,7 @@ class Ledger:
         best_step: int | None = None,
         hp: HyperParameters | None = None,
         notes: Mapping[str, str] | None = None,
+        retry: bool = True,
     ) -> Trial:
         """Ends a trial that trained to its end.
 
@@ -377,6 +416,7 @@ class Ledger:
             best_step: The epoch of the score.
             hp: What the trial's build was given, with all that the build discovered in it.
             notes: Facts to keep for people.
+            retry: False where a score that is not finite is no reason to run it again.
 
         Returns:
             The trial as it stands now: COMPLETED, or as `fail` leaves it.
@@ -384,7 +424,8 @@ class Ledger:
         value = self.objective.get_value(metrics) if score is None else float(score)
         if not math.isfinite(value):
             message = f"The objective {self.objective.name!r} came out as {value}."
-            return self.fail(trial, Failure(FailureKind.NOT_A_NUMBER, message), hp=hp, notes=notes)
+            failure = Failure(FailureKind.NOT_A_NUMBER, message)
+            return self.fail(trial, failure, retry=retry, hp=hp, notes=notes)
         with self._lock:
             return self._finish(
                 replace(
@@ -452,8 +493,25 @@ class Ledger:
     def add_space(self, hp: HyperParameters) -> None:
         """Takes hyperparameters that were found outside of a trial into the space."""
         with self._lock:
-            if self._absorb(hp) and self.store.header() is not None:
-                self.store.set_space(self.hp.get_config())
+            self._absorb(hp)
+            if self._begun:
+                self._keep_space()
+
+    def replace_space(self, hp: HyperParameters) -> None:
+        """Searches in another space from now on.
+
+        Args:
+            hp: The space; what is defined in it later counts too.
+        """
+        with self._lock:
+            self.hp, self._space = hp, None
+            if self._begun:
+                self._keep_space()
+
+    def _keep_space(self) -> None:
+        config = self.hp.get_config()
+        if (self.store.space() or {}).get("space") != config["space"]:
+            self.store.set_space(config)
 
     def close(self) -> None:
         """Lets go of the project, all written."""
@@ -477,7 +535,7 @@ class Ledger:
             losses=self.objective.losses(trial.metrics),
         )
         grown = None
-        if (found := found_by(ended)) is not None:
+        if (found := found_by(ended, self.space, may_grow=self.may_grow)) is not None:
             preview = self.hp.copy()
             if preview.absorb(found):
                 grown = preview.get_config()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from afina.errors import ProjectMismatchError
+from afina.space import HyperParameter, HyperParameters, deserialize
+from afina.space.definitions import hull
 from afina.store import Header
+from afina.trials import Trial
 
 _ADVICE = (
     "Nothing was changed. Pass overwrite=True to start anew (the old trials are deleted), or "
@@ -14,13 +17,27 @@ _ADVICE = (
 )
 
 
-def check_same_search(old: Header, new: Header, fixed_settings: frozenset[str]) -> None:
+def check_same_search(
+    old: Header,
+    new: Header,
+    fixed_settings: frozenset[str],
+    *,
+    grown: Mapping[str, Any] | None = None,
+    trials: Sequence[Trial] = (),
+    may_grow: bool = True,
+) -> None:
     """Compares the project's header with the search that wants to go on in it.
+
+    The space may have grown or changed since, as long as the project's trials keep their meaning:
+    each of their values must still be one of the hyperparameter's values.
 
     Args:
         old: What the project holds.
         new: What the tuner would have written.
         fixed_settings: The algorithm's settings that must be equal.
+        grown: The project's space with all that its trials have discovered; None for `old`'s.
+        trials: The project's trials.
+        may_grow: False where hyperparameters that the search does not name stay at their defaults.
 
     Raises:
         ProjectMismatchError: They differ; the message names every difference.
@@ -36,22 +53,87 @@ def check_same_search(old: Header, new: Header, fixed_settings: frozenset[str]) 
         ]
     if old.objective != new.objective:
         differences.append(f"objective: was {old.objective!r}, is now {new.objective!r}")
-    differences += space_differences(old.space, new.space)
+    differences += space_differences(
+        old.space, new.space, grown=grown, trials=trials, may_grow=may_grow
+    )
     if differences:
         raise ProjectMismatchError(
             "The project was made by another search: " + "; ".join(differences) + ". " + _ADVICE
         )
 
 
-def space_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Sentences on what differs between two configs of `HyperParameters`; none where equal."""
-    was, now = _by_name(old), _by_name(new)
-    sentences = [f"hyperparameter {name!r} is gone" for name in was if name not in now]
-    sentences += [f"hyperparameter {name!r} is new" for name in now if name not in was]
-    for name in was:
-        if name in now and was[name] != now[name]:
-            sentences.append(f"hyperparameter {name!r}: " + _changes(was[name], now[name]))
+def space_differences(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    *,
+    grown: Mapping[str, Any] | None = None,
+    trials: Sequence[Trial] = (),
+    may_grow: bool = True,
+) -> list[str]:
+    """Sentences on changes of a space that take a trial's meaning from it; none where all is well.
+
+    Args:
+        old: The config of the project's `HyperParameters` when it began.
+        new: That of the search that wants to go on.
+        grown: See `check_same_search`.
+        trials: See `check_same_search`.
+        may_grow: See `check_same_search`.
+    """
+    was, now, found = _by_name(old), _by_name(new), _by_name(grown or old)
+    sentences = []
+    if may_grow:
+        for name in was:
+            if name not in now and (owner := _first(trials, name, ())) is not None:
+                sentences.append(
+                    f"hyperparameter {name!r} is gone, but trial {owner.number} was made with it"
+                )
+    for name, entries in now.items():
+        before = was.get(name) or found.get(name)
+        if before is None or before == entries:
+            continue
+        allowed = [deserialize(entry) for entry in entries]
+        if name not in was:  # met in a trial: the space holds what both of them allow
+            others = [deserialize(entry) for entry in before]
+            allowed = [hull(mine, other) for mine in allowed for other in others]
+        if (owner := _first(trials, name, allowed)) is not None:
+            sentences.append(
+                f"hyperparameter {name!r}: {_changes(before, entries)}, "
+                f"but trial {owner.number} has {owner.values[name]!r}"
+            )
     return sentences
+
+
+def _first(trials: Sequence[Trial], name: str, allowed: Sequence[HyperParameter]) -> Trial | None:
+    """The first trial with a value under this name that none of the definitions has."""
+    for trial in trials:
+        if name in trial.values:
+            value = trial.values[name]
+            if not any(entry.contains(value) for entry in allowed):
+                return trial
+    return None
+
+
+def still_wanted(
+    grown: Mapping[str, Any], old: Mapping[str, Any], new: HyperParameters, *, may_grow: bool
+) -> HyperParameters:
+    """What a project's space adds to that of the search that goes on in it.
+
+    Definitions that the project began with count no longer: the search gives its own.
+
+    Args:
+        grown: The config of the project's space.
+        old: The one that the project began with.
+        new: The space of the search.
+        may_grow: False leaves out hyperparameters that `new` does not name.
+    """
+    began = old.get("space", [])
+    names = {entry.name for entry in new.space}
+    entries = [
+        entry
+        for entry in grown.get("space", [])
+        if entry not in began and (may_grow or entry["config"]["name"] in names)
+    ]
+    return HyperParameters.from_config({"space": entries, "values": grown.get("values", {})})
 
 
 def _by_name(config: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from afina.trials import Failure, FailureKind, Trial
+from afina.trials import Failure, FailureKind, Status, Trial
 
 # Notes of a trial that is run again.
 LOST = "lost_worker"  # once, for a worker that died
 RETRIES = "retries"  # how often for other reasons; `Trial.retries` reads it
+
+ENDED_AS = "ended_as"
+"""The note of a trial that its owner has ended without a score, under a status of his own."""
+
+
+def counts_as_failure(trial: Trial) -> bool:
+    """Whether a finished trial is one of those that end a search when they come in a row."""
+    return trial.status is Status.FAILED and ENDED_AS not in trial.notes
 
 
 def next_chance(trial: Trial, failure: Failure, max_retries: int) -> dict[str, str]:

@@ -107,12 +107,8 @@ def search_again(
     again = copy.copy(tuner)
     again._forget_search()
     again.project_name = project_name or f"{tuner.project_name}-again"
-    oracle = again.oracle = copy.copy(tuner.oracle)
-    oracle.hyperparameters = found.next_space()
-    oracle.hyperparameters.bind()
-    oracle.trials, oracle.ongoing_trials, oracle._with_curves = {}, {}, set()
-    oracle.max_trials = oracle.max_trials if max_trials is None else max_trials
-    oracle.known = tuple(_whole(found.carry_over(tuner.oracle.study.trials.values())))
+    known = tuple(_whole(found.carry_over(tuner.oracle.study.trials.values())))
+    oracle = again.oracle = tuner.oracle.anew(found.next_space(), known, max_trials)
     oracle._set_project_dir(again.directory, again.project_name)
     oracle.open(open_store(Path(again.project_dir)))
     again.search(*(fit_args or args), **{**kwargs, **fit_kwargs})

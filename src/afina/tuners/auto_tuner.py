@@ -186,6 +186,7 @@ class AutoTuner(Tuner):
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
         self.max_epochs = max_epochs
+        self.seed = seed
         super().__init__(oracle, hypermodel, **kwargs)
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:

@@ -75,25 +75,22 @@ class BaseTuner:
     ) -> None:
         if not isinstance(oracle, Oracle):
             raise ArgumentError(wrong("oracle", "must be an Oracle", oracle))
-        if kwargs.pop("logger", None) is not None:
+        self.logger: Any = kwargs.pop("logger", None)
+        if self.logger is not None:
             warnings.warn("logger= is ignored.", DeprecationWarning, stacklevel=3)
         self.tuner_id = kwargs.pop("tuner_id", None) or "tuner0"
         if kwargs:
             raise ArgumentError(unrecognized(kwargs, type(self)))
         self.oracle = oracle
         self.hypermodel: Any = as_hypermodel(hypermodel)
-        self.directory = str(directory or ".")
+        self.directory = directory or "."
         self.project_name = project_name or "untitled_project"
-        if hypermodel is None and type(self).run_trial is BaseTuner.run_trial:
-            raise ArgumentError(
-                "Received `hypermodel=None`: give a function build(hp) or a HyperModel, or "
-                "override run_trial in a subclass."
-            )
         self._forget_search()
         self._epochs: int | None = None
         folder = Path(self.project_dir)
         if overwrite is not None and check_flag("overwrite", overwrite):
             delete_project(folder)
+        folder.mkdir(parents=True, exist_ok=True)  # others keep files of their own in it
         self._populate_initial_space()
         self.oracle._set_project_dir(self.directory, self.project_name)
         self.oracle.open(open_store(folder))
@@ -162,7 +159,12 @@ class BaseTuner:
             self.oracle.study.close()
 
     def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """For subclasses: refuses what cannot be searched before the first trial begins."""
+        """Refuses what cannot be searched before the first trial begins; subclasses add to it."""
+        if type(self).run_trial is BaseTuner.run_trial:
+            raise ArgumentError(
+                f"{type(self).__name__}.search: needs a run_trial that trains and scores a trial, "
+                "but got none. Override run_trial, or use a Tuner to train Keras models."
+            )
 
     def _run_all(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Runs the trials, one after the other."""
@@ -237,11 +239,11 @@ class BaseTuner:
         if self._display is None:
             return
         best = self.oracle.study.best_trials(1)
-        number = int(trial.trial_id)
+        number = self.oracle.number_of(trial.trial_id)
         self._show(
             TrialStarted(
                 trial=self.oracle.study.trials[number],
-                label=str(number + 1),
+                label=self.oracle.label_of(number),
                 total=self.oracle.max_trials,
                 values=dict(trial.hyperparameters.values),
                 best_values=dict(best[0].values) if best else None,
@@ -253,10 +255,12 @@ class BaseTuner:
         """Called after a trial has run: ends it. An override must call this one."""
         self.oracle.end_trial(trial)
         self._keep_state()
-        ended = self.oracle.study.trials[int(trial.trial_id)]
+        number = self.oracle.number_of(trial.trial_id)
+        ended = self.oracle.study.trials[number]
         waiting = ended.status is Status.WAITING
         left = self.oracle.max_retries_per_trial - ended.retries + waiting
-        self._show(TrialEnded(ended, trial_id=trial.trial_id, retries_left=left))
+        label = self.oracle.label_of(number)
+        self._show(TrialEnded(ended, label=label, retries_left=left))
 
     # -- display ----------------------------------------------------------------------------------
 
@@ -294,7 +298,7 @@ class BaseTuner:
         decision = self.oracle.report_epoch(trial.trial_id, execution, epoch, metrics)
         self._show(
             EpochEnded(
-                number=int(trial.trial_id),
+                number=self.oracle.number_of(trial.trial_id),
                 execution=execution,
                 epoch=epoch,
                 epochs=self._epochs_of(trial),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from afina.study import ENDED_AS
 from afina.trials import MultiObjective, Objective, Report, Status
 from afina.trials import Trial as StoredTrial
 from afina.tuners.model_objective import maximized
@@ -20,7 +21,7 @@ _STATUS = {
 
 def refresh(face: Trial, trial: StoredTrial, objective: Objective) -> None:
     """Brings the object up to what is stored: status, score, reason of failure."""
-    face.status = _STATUS[trial.status]
+    face.status = trial.notes.get(ENDED_AS, _STATUS[trial.status])
     face.message = trial.failure.message if trial.failure else None
     face.failure = trial.failure
     face.notes = dict(trial.notes)

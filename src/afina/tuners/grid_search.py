@@ -89,4 +89,5 @@ class GridSearch(Tuner):
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
+        self.seed = seed
         super().__init__(oracle, hypermodel, **kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from afina.errors import ArgumentError, check_count, check_flag, check_whole, wrong
@@ -26,8 +27,8 @@ def check_arguments(
             "allow_new_entries=False and tune_new_entries=False need hyperparameters=...: "
             "without it there would be nothing to tune."
         )
-    if hyperparameters is not None and not isinstance(hyperparameters, HyperParameters):
-        raise ArgumentError(wrong("hyperparameters", "must be a HyperParameters", hyperparameters))
+    if hyperparameters is not None:
+        check_space(hyperparameters)
     if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__")):
         raise ArgumentError(wrong("seed", "must be a whole number or None", seed))
     if seed is not None and seed < 0:
@@ -35,3 +36,14 @@ def check_arguments(
     check_count("max_trials", max_trials)
     check_whole("max_retries_per_trial", max_retries_per_trial, least=0)
     check_whole("max_consecutive_failed_trials", max_consecutive_failed_trials)
+
+
+def check_space(hyperparameters: Any) -> None:
+    """Raises ArgumentError for what is no `HyperParameters`."""
+    if not isinstance(hyperparameters, HyperParameters):
+        raise ArgumentError(wrong("hyperparameters", "must be a HyperParameters", hyperparameters))
+
+
+def draw_seed() -> int:
+    """A seed from Python's own stream, as a search draws it for which none was given."""
+    return random.randrange(2**31)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from afina.errors import ArgumentError
 from afina.space import Value
 from afina.trials import Schedule
 
@@ -40,19 +41,29 @@ def with_schedule(
     return {**values, **keys}
 
 
-def split_schedule(values: Mapping[str, Any]) -> tuple[dict[str, Any], Schedule | None]:
-    """The inverse of `with_schedule`; values without all reserved keys stay untouched."""
+def split_schedule(
+    values: Mapping[str, Any], number_of: Callable[[str], int]
+) -> tuple[dict[str, Any], Schedule | None]:
+    """The inverse of `with_schedule`.
+
+    Args:
+        values: Those without all reserved keys, or of a parent that is no trial, stay untouched.
+        number_of: Turns a parent's id into its number; ArgumentError where there is no such trial.
+    """
     if any(key not in values for key in _NEEDED):
         return dict(values), None
     parent = values.get("tuner/trial_id")
-    if parent is not None and not str(parent).isdigit():
-        return dict(values), None
+    if parent is not None:
+        try:
+            parent = number_of(str(parent))
+        except ArgumentError:
+            return dict(values), None
     schedule = Schedule(
         bracket=int(values["tuner/bracket"]),
         rung=int(values["tuner/round"]),
         start_epoch=int(values["tuner/initial_epoch"]),
         end_epoch=int(values["tuner/epochs"]),
-        parent=None if parent is None else int(parent),
+        parent=parent,
         iteration=int(values.get("tuner/iteration", 0)),
     )
     return {k: v for k, v in values.items() if not k.startswith(PREFIX)}, schedule

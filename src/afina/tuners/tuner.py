@@ -276,7 +276,7 @@ class Tuner(BaseTuner):
         callbacks = kwargs.pop("callbacks", None) or []
         best = training.BestEpoch(self.oracle.objective)
         seed = self.oracle.study.seed
-        number = int(trial.trial_id)
+        number = self.oracle.number_of(trial.trial_id)
         stream = self.oracle.study.stream(number)
         retries = self.oracle.study.trials[number].retries
         account = training.Account()
