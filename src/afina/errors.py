@@ -7,6 +7,7 @@
     ├── ArgumentError (ValueError)          an argument of a tuner, study or algorithm is wrong
     ├── DataError (ValueError)              the data given to a search cannot be used
     ├── StoreError (RuntimeError)           trials cannot be kept or read
+    │   ├── CheckpointError                 the model of one trial cannot be saved or loaded
     │   ├── ProjectMismatchError            the project was made by another search
     │   ├── ProjectVersionError             the project was written in another format
     │   └── ProjectLockedError              another process is searching in this project
@@ -55,6 +56,11 @@ class DataError(AfinaError, ValueError):
 
 class StoreError(AfinaError, RuntimeError):
     """Trials cannot be kept or read; finished trials are untouched."""
+
+
+class CheckpointError(StoreError):
+    """The model of one trial cannot be saved or loaded. The search, and the trial's score, do not
+    depend on it."""
 
 
 class ProjectMismatchError(StoreError):

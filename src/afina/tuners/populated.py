@@ -12,6 +12,7 @@ from afina.search import Algorithm, Done, Judge, Random, Situation, Suggestion, 
 from afina.study import Ledger
 from afina.trials import Decision
 from afina.trials import Trial as StoredTrial
+from afina.tuners.overrides import is_overridden
 from afina.tuners.reserved_keys import split_schedule
 from afina.tuners.trial import TrialStatus
 
@@ -24,7 +25,7 @@ class PopulatedByOracle:
         self.inner = inner
         self.name = inner.name if inner else type(oracle).__name__
         self.fixed_settings = inner.fixed_settings if inner else frozenset()
-        chooses_itself = not type(oracle).populate_space.__module__.startswith("afina.")
+        chooses_itself = is_overridden(oracle, "populate_space")
         self.order_free = inner is not None and inner.order_free and not chooses_itself
 
     def settings(self) -> Mapping[str, Any]:
