@@ -43,11 +43,11 @@ INNER = ("inner_optimizer", "optimizers")
 """Attributes in which Keras' optimizers hold others."""
 
 LEFT_OUT = (
-    "The optimizer's state in the checkpoint does not fit the optimizer that build(hp) makes, "
-    "likely because fit() compiles the model again. The weights are loaded; the optimizer starts "
-    "anew."
+    "The checkpoint's weights are loaded, but its optimizer state is left out: it does not fit the "
+    "optimizer that build(hp) makes. Most likely fit() compiles the model again. The optimizer "
+    "starts anew."
 )
-"""The warning of a state that is not loaded."""
+"""What is said of a state that does not fit."""
 
 EXTRAS = "afina"
 """Our group within the file; Keras reads the groups that it knows by name."""
@@ -158,13 +158,12 @@ def load_state(
     path: Path,
     *,
     optimizer: bool = True,
-    warn: Callable[[str], None] | None = None,
+    left_out: Callable[[str], None] | None = None,
 ) -> int | None:
     """Restores a checkpoint into a freshly built model, so that training goes on exactly.
 
-    Where the model was compiled again between its build and its last epoch, with another optimizer
-    or other layers frozen, the optimizer's state does not fit what `build` makes. It is left out
-    then, with a warning.
+    Where a model is compiled again between its build and its last epoch, with another optimizer or
+    other layers frozen, its optimizer's state does not fit what `build` makes.
 
     Args:
         model: Of the architecture that was saved. One that is not built yet is built from the
@@ -172,13 +171,14 @@ def load_state(
         path: The checkpoint, by Afina or by Keras Tuner.
         optimizer: Also restore iterations, moments and learning rate; else the optimizer is
             left as it is.
-        warn: Gets the warning; None warns as Python does.
+        left_out: Called with a sentence for people where the optimizer's state does not fit, and
+            so only the weights are restored; None refuses such a checkpoint.
 
     Returns:
         Epochs trained when it was saved; None where the file does not tell.
 
     Raises:
-        CheckpointError: There is no such file, it is damaged, or its weights do not fit the model.
+        CheckpointError: There is no such file, it is damaged, or it does not fit the model.
     """
     if not path.is_file():
         raise CheckpointError(
@@ -192,7 +192,7 @@ def load_state(
     try:
         extras = _read_extras(path)
         known = None if extras is None else extras.optimizer
-        loaded = _load_weights(model, path, optimizer, fits=known in (None, _description(model)))
+        whole = _load_weights(model, path, optimizer, fits=known in (None, _description(model)))
         if extras is not None:
             assign(_seed_states(model), extras.seeds)
     except (ValueError, KeyError, OSError) as error:
@@ -204,13 +204,22 @@ def load_state(
                 "Has build(hp) changed since it was written?",
             )
         ) from error
-    if not loaded:
-        (warn or _warn)(LEFT_OUT)
+    if extras is not None and extras.iterations == 0:  # there is no state to miss
+        return extras.epochs
+    if not whole and left_out is not None:
+        left_out(LEFT_OUT)
+    elif not whole and extras is None:  # a file that Keras wrote alone
+        warnings.warn(LEFT_OUT, stacklevel=2)
+    elif not whole and extras is not None and extras.iterations is not None:
+        raise CheckpointError(
+            wrong(
+                f"checkpoint {path}",
+                "must hold the state of this model's optimizer",
+                f"another optimizer's, after {extras.iterations} steps",
+                "Has the optimizer in build(hp) changed since it was written?",
+            )
+        )
     return None if extras is None else extras.epochs
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, stacklevel=3)
 
 
 def _load_weights(model: keras.Model, path: Path, optimizer: bool, *, fits: bool) -> bool:
@@ -272,6 +281,9 @@ class _Extras:
 
     seeds: list[Array]
     epochs: int | None
+    iterations: int | None
+    """Steps of the compiled optimizer; None where its state was left out."""
+
     optimizer: str | None
     """`_description` of the model whose optimizer it holds; None where the file does not tell."""
 
@@ -283,10 +295,12 @@ def _read_extras(path: Path) -> _Extras | None:
             return None
         group = file[EXTRAS]
         stored = group.get("seeds", {})
-        epochs, described = group.attrs.get("epochs"), group.attrs.get("optimizer")
+        epochs, iterations = group.attrs.get("epochs"), group.attrs.get("iterations")
+        described = group.attrs.get("optimizer")
         return _Extras(
             seeds=[np.array(stored[str(index)]) for index in range(len(stored))],
             epochs=None if epochs is None else int(epochs),
+            iterations=None if iterations is None else int(iterations),
             optimizer=None if described is None else str(described),
         )
 

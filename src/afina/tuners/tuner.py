@@ -349,7 +349,7 @@ class Tuner(BaseTuner):
         self._anew.pop(parent, None)
         try:
             path = Path(self._get_checkpoint_fname(parent))
-            training.load_state(model, path, warn=self._warn_once)
+            training.load_state(model, path, left_out=self._warn_once)
         except CheckpointError as error:
             self._anew[parent] = self._why_no_checkpoint(self.oracle.trials[parent]) or str(error)
             return self._build_fresh(hp)
@@ -452,7 +452,7 @@ class Tuner(BaseTuner):
             rule, advice = "must have left a model to load", "Train it anew by retrain_best()."
             raise CheckpointError(wrong(f"trial {trial.trial_id}", rule, f"none: {why}", advice))
         # A model that only `HyperModel.fit` compiles has no optimizer yet to restore.
-        training.load_state(model, path, optimizer=model.compiled, warn=self._warn_once)
+        training.load_state(model, path, optimizer=model.compiled, left_out=self._warn_once)
         return model
 
     def save_model(self, trial_id: str, model: Any, step: int = 0) -> None:
