@@ -88,7 +88,8 @@ class RemoteError(AfinaError, RuntimeError):
 
 
 class FailedTrialError(AfinaError):
-    """Raise it inside a trial to say: this trial failed, and a retry would not help."""
+    """Raise it inside a trial to skip its configuration: the trial failed, and a retry would not
+    help. It does not count among the failures in a row that end a search."""
 
 
 class OversizedModelError(FailedTrialError):
@@ -96,7 +97,8 @@ class OversizedModelError(FailedTrialError):
 
 
 class DivergedError(FailedTrialError):
-    """The loss or the objective became NaN or infinite: training on would be for nothing."""
+    """The loss or the objective became NaN or infinite: training on would be for nothing. Many in
+    a row do end a search, for then the data or the model is wrong."""
 
 
 class FatalError(AfinaError):

@@ -49,7 +49,8 @@ class Ledger:
         seed: The algorithm's seed, kept with the project; see `choose_seed`.
         max_trials: How many trials in all, or None for as many as the algorithm has.
         max_retries: How often a failed trial is run again before it counts as failed.
-        max_consecutive_failed: The search stops when so many trials in a row have failed.
+        max_consecutive_failed: The search stops when so many trials in a row have failed; those
+            that were refused (`Failure.is_refusal`) are passed over.
         may_grow: False keeps hyperparameters that trials discover out of the space.
         budget: What else limits the search; see `Budget`.
 
@@ -157,8 +158,9 @@ class Ledger:
         if trial.loss is not None:
             bisect.insort(self._ranked, (trial.loss, trial.number))
         self.spending.add(trial)
-        failed = trial.status is Status.FAILED
-        self._failed_in_a_row = self._failed_in_a_row + 1 if failed else 0
+        if trial.failure is None or not trial.failure.is_refusal:  # those are neither good nor bad
+            failed = trial.status is Status.FAILED
+            self._failed_in_a_row = self._failed_in_a_row + 1 if failed else 0
         self._state = self.algorithm.tell(self._state, trial, self.space)
 
     def _absorb(self, hp: HyperParameters) -> bool:
@@ -399,6 +401,8 @@ class Ledger:
         if self._failed_in_a_row < self.max_consecutive_failed:
             return
         last = self._trials[self._ended[-1]].failure
+        if last is not None and last.is_refusal:
+            return
         raise SearchFailedError(
             f"Number of consecutive failures exceeded the limit of {self.max_consecutive_failed}: "
             "mend the cause and search again. The trials made so far are kept, and those that "

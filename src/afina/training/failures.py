@@ -6,7 +6,7 @@ import sys
 import traceback
 from types import TracebackType
 
-from afina.errors import DivergedError, LostWorkerError, OversizedModelError
+from afina.errors import DivergedError, FailedTrialError, LostWorkerError, OversizedModelError
 from afina.trials import FailureKind
 
 OUT_OF_MEMORY_CLASSES = frozenset({"OutOfMemoryError", "ResourceExhaustedError"})
@@ -58,6 +58,8 @@ def classify_failure(error: BaseException) -> FailureKind:
             return FailureKind.NOT_A_NUMBER
         if isinstance(cause, OversizedModelError):
             return FailureKind.OVERSIZED
+        if isinstance(cause, FailedTrialError):
+            return FailureKind.REFUSED
         if isinstance(cause, LostWorkerError):
             return FailureKind.LOST_WORKER
         if _is_out_of_memory(cause):

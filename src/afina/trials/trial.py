@@ -56,11 +56,18 @@ class FailureKind(enum.Enum):
     OVERSIZED = "oversized"
     """The model has more parameters than `max_model_size`."""
 
+    REFUSED = "refused"
+    """The user's code raised `FailedTrialError`: it does not want this configuration."""
+
     TIMEOUT = "timeout"
     """It ran longer than it was allowed to."""
 
     LOST_WORKER = "lost-worker"
     """The process that trained it died."""
+
+
+REFUSALS = frozenset({FailureKind.OVERSIZED, FailureKind.REFUSED})
+"""Failures that were to be expected: the search was told to skip such configurations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,11 @@ class Failure:
 
     message: str
     """For people: the traceback, or a sentence."""
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether it says nothing against the search, only against this configuration."""
+        return self.kind in REFUSALS
 
     @property
     def headline(self) -> str:

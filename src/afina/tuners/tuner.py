@@ -38,7 +38,7 @@ NO_CHECKPOINT = "checkpoint"
 """Where the notes of a trial tell why its model was not saved."""
 
 PROMOTION = "promotion"
-"""Where the notes of a promoted trial tell why it was begun anew."""
+"""Where the notes of a promoted trial tell why it starts from scratch."""
 
 
 class Tuner(BaseTuner):
@@ -358,7 +358,7 @@ class Tuner(BaseTuner):
         return model
 
     def _why_anew(self, hp: HyperParameters) -> str | None:
-        """Why a promoted model was built anew; None for one that goes on, and for others."""
+        """Why a promoted model starts from scratch; None for one that goes on, and for others."""
         return self._anew.get(str(hp.values.get("tuner/trial_id")))
 
     def _why_no_checkpoint(self, trial: Trial) -> str | None:
@@ -382,8 +382,8 @@ class Tuner(BaseTuner):
             self._show_once(f"Trained by plain {told}.")
         if (why := self._why_anew(trial.hyperparameters)) is not None:
             parent = trial.hyperparameters.values["tuner/trial_id"]
-            trial.notes[PROMOTION] = f"begun anew: trial {parent} has left no model: {why}"
-            self._show_once(f"A promoted trial was begun anew, for its model cannot be had: {why}")
+            trial.notes[PROMOTION] = f"from scratch: trial {parent} has left no model: {why}"
+            self._show_once(f"A promoted trial starts from scratch. Its model is not there: {why}")
 
     def _show_once(self, message: str) -> None:
         if message not in self._told:
