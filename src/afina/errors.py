@@ -9,6 +9,7 @@
     │   └── NoTrialError (IndexError)       no trial has completed, so that there is no best one
     ├── DataError (ValueError)              the data given to a search cannot be used
     ├── StoreError (RuntimeError)           trials cannot be kept or read
+    │   ├── CheckpointError                 the model of one trial cannot be saved or loaded
     │   ├── ProjectMismatchError            the project was made by another search
     │   ├── ProjectVersionError             the project was written in another format
     │   └── ProjectLockedError              another process is searching in this project
@@ -76,6 +77,11 @@ class StoreError(AfinaError, RuntimeError):
     """Trials cannot be kept or read; finished trials are untouched."""
 
 
+class CheckpointError(StoreError):
+    """The model of one trial cannot be saved or loaded. The search, and the trial's score, do not
+    depend on it."""
+
+
 class ProjectMismatchError(StoreError):
     """The project on disk was made by another algorithm, objective or space."""
 
@@ -101,7 +107,8 @@ class RemoteError(AfinaError, RuntimeError):
 
 
 class FailedTrialError(AfinaError):
-    """Raise it inside a trial to say: this trial failed, and a retry would not help."""
+    """Raise it inside a trial to skip its configuration: the trial failed, and a retry would not
+    help. It does not count among the failures in a row that end a search."""
 
     retried = False
 
@@ -111,7 +118,8 @@ class OversizedModelError(FailedTrialError):
 
 
 class DivergedError(FailedTrialError):
-    """The loss or the objective became NaN or infinite: training on would be for nothing."""
+    """The loss or the objective became NaN or infinite: training on would be for nothing. Many in
+    a row do end a search, for then the data or the model is wrong."""
 
     retried = True  # other random draws may do better
 

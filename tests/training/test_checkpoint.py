@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from afina.errors import StoreError
+from afina.errors import CheckpointError, StoreError
 from afina.training import (
     BUILD_CONFIG,
     CHECKPOINT,
@@ -243,3 +244,116 @@ def test_pruning_deletes_all_checkpoints_but_those_to_keep(
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*"))
     assert left == ["trial_0/notes.txt", f"trial_1/{BUILD_CONFIG}", f"trial_1/{CHECKPOINT}"]
     assert json.loads((tmp_path / "trial_1" / BUILD_CONFIG).read_text()) is not None
+
+
+def frozen(model: keras.Model, *places: int) -> keras.Model:
+    """The model with these layers frozen, compiled as before."""
+    for place, layer in enumerate(model.layers):
+        layer.trainable = place not in places
+    model.compile(type(model.optimizer)(), "mse")
+    return model
+
+
+def twin_layers() -> keras.Model:
+    """Two layers of one size: shapes do not tell their moments apart."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), keras.layers.Dense(4)])
+    model.compile("adam", "mse")
+    return model
+
+
+def loss_scaled(model: keras.Model) -> keras.Model:
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam()), "mse")
+    return model
+
+
+MISFITS = {
+    "another class": lambda make: (make(), make(optimizer="sgd")),
+    "another class of the same shapes": lambda make: (
+        make(optimizer=keras.optimizers.SGD(momentum=0.9)),
+        make(optimizer=keras.optimizers.Adagrad()),
+    ),
+    "fewer frozen": lambda make: (make(), frozen(make(), 0)),
+    "more frozen": lambda make: (frozen(make(), 0, 1), make()),
+    "others of the same shapes frozen": lambda make: (
+        frozen(twin_layers(), 0),
+        frozen(twin_layers(), 1),
+    ),
+    "wrapped by loss scaling": lambda make: (loss_scaled(make()), make()),
+    "now wrapped by loss scaling": lambda make: (make(), loss_scaled(make())),
+}
+
+
+@pytest.mark.parametrize("kind", MISFITS)
+def test_an_optimizer_state_that_does_not_fit_is_left_out_whole_with_one_notice(
+    kind: str, make_model: MakeModel, tmp_path: Path
+) -> None:
+    saved, fresh = MISFITS[kind](make_model)
+    x = np.random.default_rng(0).normal(size=(48, 4)).astype("float32")
+    saved.fit(x, x[:, : saved.output_shape[1]], epochs=2, verbose=0)
+    save_state(saved, tmp_path / CHECKPOINT, epochs=2)
+    fresh.optimizer.build(fresh.trainable_variables)
+    before = take_snapshot(fresh, 0).optimizers
+
+    told: list[str] = []
+    assert load_state(fresh, tmp_path / CHECKPOINT, left_out=told.append) == 2
+
+    assert len(told) == 1
+    assert "optimizer state is left out" in told[0]
+    assert all(map(np.array_equal, fresh.get_weights(), saved.get_weights()))
+    for mine, theirs in zip(take_snapshot(fresh, 0).optimizers, before, strict=True):
+        assert all(map(np.array_equal, mine, theirs))
+    fresh.fit(x, x[:, : fresh.output_shape[1]], verbose=0)  # it can be trained on
+    with pytest.raises(CheckpointError, match="optimizer in build"):
+        load_state(fresh, tmp_path / CHECKPOINT)
+
+
+def test_an_optimizer_state_that_fits_is_restored_without_a_notice_also_under_loss_scaling(
+    data: Data, make_model: MakeModel, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    for prepared in (loss_scaled, lambda model: frozen(model, 0)):
+        saved, fresh = prepared(make_model()), prepared(make_model())
+        saved.fit(*data, epochs=2, verbose=0)
+        save_state(saved, tmp_path / CHECKPOINT)
+        load_state(fresh, tmp_path / CHECKPOINT, left_out=told.append)
+        assert same_state(saved, fresh)
+    assert told == []
+
+
+def test_a_checkpoint_without_the_optimizers_state_is_told_of_too(
+    data: Data, make_model: MakeModel, tmp_path: Path
+) -> None:
+    model, other = make_model(), make_model()
+    model.fit(*data, verbose=0)
+    snapshot = take_snapshot(model, 1)
+    frozen(model, 0).fit(*data, verbose=0)
+    save_snapshot(snapshot, model, tmp_path / CHECKPOINT)
+    told: list[str] = []
+    load_state(other, tmp_path / CHECKPOINT, left_out=told.append)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("error", [ValueError, NotImplementedError, OSError, KeyError])
+def test_a_model_that_cannot_be_saved_is_no_trouble_of_the_store(
+    error: type[Exception], data: Data, tmp_path: Path
+) -> None:
+    class Unsavable(keras.layers.Dense):  # type: ignore[misc]
+        def save_own_variables(self, store: object) -> None:
+            raise error("I am not to be saved")
+
+    model = keras.Sequential([keras.Input((4,)), Unsavable(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(CheckpointError, match=r"that Keras can save.*I am not to be"):
+        save_state(model, tmp_path / CHECKPOINT)
+    assert not list(tmp_path.glob("*.h5"))
+
+
+def test_a_full_disk_is_no_trouble_of_the_model(make_model: MakeModel, tmp_path: Path) -> None:
+    class Full(keras.layers.Dense):  # type: ignore[misc]
+        def save_own_variables(self, store: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    model = keras.Sequential([keras.Input((4,)), Full(1)])
+    with pytest.raises(OSError, match="No space") as raised:
+        save_state(model, tmp_path / CHECKPOINT)
+    assert not isinstance(raised.value, CheckpointError)

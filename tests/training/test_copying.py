@@ -7,7 +7,6 @@ from pathlib import Path
 import keras
 import pytest
 
-from afina.errors import FatalValueError
 from afina.training import copy_callbacks
 
 
@@ -50,13 +49,35 @@ def test_an_open_file_or_lock_is_shared_and_the_rest_copied_with_one_warning(
         assert original.seen == []
 
 
-def test_a_callback_that_refuses_to_be_copied_ends_the_search_with_advice() -> None:
-    class Single(keras.callbacks.Callback):  # type: ignore[misc]
-        def __reduce_ex__(self, protocol: object) -> str:
-            raise RuntimeError("there is one of me")
+class Single(keras.callbacks.Callback):  # type: ignore[misc]
+    """There can be one only."""
 
-    with pytest.raises(FatalValueError, match=r"there is one of me.*on_train_begin"):
-        copy_callbacks([Single()])
+    def __reduce_ex__(self, protocol: object) -> str:
+        raise RuntimeError("there is one of me")
+
+
+class Watching(Counter):
+    """Cannot be copied by its attributes either, and knows another callback."""
+
+    def __init__(self, other: keras.callbacks.Callback) -> None:
+        super().__init__()
+        self.other = other
+
+
+def test_a_callback_that_refuses_to_be_copied_is_shared_with_one_warning() -> None:
+    original = Single()
+    with pytest.warns(UserWarning, match="Single cannot be copied .*one of me.* share") as caught:
+        (copied,) = copy_callbacks([original])
+    assert copied is original
+    assert len(caught) == 1
+
+
+def test_the_copies_of_others_know_the_shared_callback() -> None:
+    single = Single()
+    told: list[str] = []
+    shared, watching = copy_callbacks([single, Watching(single)], warn=told.append)
+    assert shared is watching.other is single
+    assert len(told) == 1
 
 
 def test_keras_own_callbacks_are_copied_silently_in_every_form_that_fit_takes() -> None:

@@ -35,6 +35,11 @@ class Budget:
                 raise ArgumentError(wrong(name, "must be above 0 and finite, or None", limit))
 
 
+MOST_UNSPENT = 500
+"""Trials in a row without an epoch after which a budget of epochs alone will never be spent, most
+likely: all models are too large, or all configurations are refused."""
+
+
 class Spending:
     """How much of a budget is spent.
 
@@ -46,6 +51,8 @@ class Spending:
         self.budget = budget
         self.epochs = 0
         """Trained by the trials that have finished."""
+        self.unspent = 0
+        """Trials since the last one that has a score or has trained an epoch."""
         self._began: float | None = None
 
     def begin(self) -> None:
@@ -61,7 +68,9 @@ class Spending:
         """Counts the epochs of a finished trial."""
         planned = 0 if trial.end_epoch is None else trial.end_epoch - trial.start_epoch
         # Who reports no epochs has trained what was asked for, unless it failed.
-        self.epochs += len(trial.curve) or (planned if trial.loss is not None else 0)
+        trained = len(trial.curve) or (planned if trial.loss is not None else 0)
+        self.epochs += trained
+        self.unspent = 0 if trained or trial.loss is not None else self.unspent + 1
 
     def out_of_time(self) -> bool:
         """Whether the time is over."""
@@ -84,4 +93,6 @@ class Spending:
             planned = sum((t.end_epoch or t.start_epoch) - t.start_epoch for t in running)
             if self.epochs + planned >= limit:
                 return f"max_total_epochs={limit:g} epochs have been trained"
+            if self.unspent >= MOST_UNSPENT and self.budget.seconds is None:
+                return f"{self.unspent} trials in a row have not trained a single epoch"
         return None

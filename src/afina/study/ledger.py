@@ -53,7 +53,8 @@ class Ledger:
         seed: The algorithm's seed, kept with the project; see `choose_seed`.
         max_trials: How many trials in all, or None for as many as the algorithm has.
         max_retries: How often a failed trial is run again before it counts as failed.
-        max_consecutive_failed: The search stops when so many trials in a row have failed.
+        max_consecutive_failed: The search stops when so many trials in a row have failed; those
+            that were refused (`Failure.is_refusal`) are passed over.
         may_grow: False keeps hyperparameters that trials discover out of the space.
         budget: What else limits the search; see `Budget`.
 
@@ -173,8 +174,9 @@ class Ledger:
         if trial.loss is not None:
             bisect.insort(self._ranked, (trial.loss, trial.number))
         self.spending.add(trial)
-        failed = counts_as_failure(trial)
-        self._failed_in_a_row = self._failed_in_a_row + 1 if failed else 0
+        if trial.failure is None or not trial.failure.is_refusal:  # those are neither good nor bad
+            failed = counts_as_failure(trial)
+            self._failed_in_a_row = self._failed_in_a_row + 1 if failed else 0
         self._state = self.algorithm.tell(self._state, trial, self.space)
 
     def _absorb(self, hp: HyperParameters) -> bool:
@@ -480,8 +482,12 @@ class Ledger:
         """
         if self._failed_in_a_row < self.max_consecutive_failed:
             return
-        last = [self._trials[number].failure for number in self._ended[-self._failed_in_a_row :]]
-        failures = [failure for failure in last if failure is not None]
+        finished = [self._trials[number] for number in self._ended]
+        if finished and (last := finished[-1].failure) is not None and last.is_refusal:
+            return
+        counted = [trial.failure for trial in finished if counts_as_failure(trial)]
+        in_a_row = counted[-self._failed_in_a_row :]
+        failures = [failure for failure in in_a_row if failure is not None]
         raise SearchFailedError(
             f"Number of consecutive failures exceeded the limit of {self.max_consecutive_failed}: "
             "mend the cause and search again. The trials made so far are kept, and those that "

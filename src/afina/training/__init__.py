@@ -1,7 +1,7 @@
 """How a model is trained: build, plain fit, checkpoints, guards, memory. Imports Keras."""
 
 from afina.training.build import build_model, parameter_count
-from afina.training.callbacks import BestEpoch, EpochReporter, OnEpoch
+from afina.training.callbacks import NO_VARIABLES, BestEpoch, EpochReporter, OnEpoch
 from afina.training.checkpoint import (
     BUILD_CONFIG,
     CHECKPOINT,
@@ -21,6 +21,7 @@ from afina.training.fused import Engine
 from afina.training.guards import DivergenceGuard, ObjectiveGuard, missing_objective, scalars
 from afina.training.iterators import check_reusable
 from afina.training.memory import release, resident_bytes
+from afina.training.plain import without_progress_bar
 from afina.training.seeds import seeded, trial_seed
 from afina.training.session import fresh_session
 from afina.training.snapshot import Snapshot, apply_snapshot, take_snapshot
@@ -34,6 +35,7 @@ __all__ = [
     "building",
     "compile_cache",
     "why_not_fused",
+    "without_progress_bar",
     "stage",
     "build_model",
     "parameter_count",
@@ -42,6 +44,7 @@ __all__ = [
     "plain_fit",
     "Fit",
     "BestEpoch",
+    "NO_VARIABLES",
     "EpochReporter",
     "OnEpoch",
     "DivergenceGuard",

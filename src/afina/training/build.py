@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from afina.errors import FatalTypeError, FatalValueError, OversizedModelError, wrong
-from afina.training.keras_parts import compile_arguments
+from afina.training.keras_parts import compile_arguments, overrides
 from afina.trials import failure_of
 
 
@@ -33,7 +33,8 @@ def build_model(
         optimizer: Replaces the one that `build` compiled the model with.
         loss: Replaces the loss.
         metrics: Replaces the metrics.
-        must_be_compiled: False for a training loop of the user's own.
+        must_be_compiled: False for a training loop of the user's own. A model with a `fit` of its
+            own need not be compiled either.
 
     Raises:
         FatalTypeError: `build` returned something else than a Keras model.
@@ -47,7 +48,7 @@ def build_model(
         check_size(model, max_model_size)
     if not (optimizer is None and loss is None and metrics is None):
         recompile(model, optimizer=optimizer, loss=loss, metrics=metrics)
-    if must_be_compiled and not model.compiled:
+    if must_be_compiled and not model.compiled and not overrides(model, "fit"):
         raise FatalValueError(
             wrong(
                 "build(hp)",

@@ -9,8 +9,9 @@ from typing import Any
 
 import keras
 
-from afina.errors import StoreError
+from afina.errors import CheckpointError
 from afina.training.checkpoint import save_snapshot
+from afina.training.fused import keras_parts
 from afina.training.guards import scalars
 from afina.training.snapshot import Snapshot, apply_snapshot, take_snapshot
 from afina.trials import Decision, Objective
@@ -20,8 +21,14 @@ OnEpoch = Callable[[int, int, dict[str, float]], Decision | None]
 `Decision.STOP` ends the training there."""
 
 
+NO_VARIABLES = "the model has no variables"
+"""Why nothing is saved of a model that has nothing to learn."""
+
+
 class EpochReporter(keras.callbacks.Callback):  # type: ignore[misc]
     """Tells each epoch's numbers, and ends the training when told to.
+
+    Whoever is told shows them. So Keras draws no bar of its own, unless `fit` was asked for one.
 
     Args:
         on_epoch: Told the execution, the epoch and the numbers.
@@ -32,6 +39,12 @@ class EpochReporter(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self.on_epoch = on_epoch
         self.execution = execution
+
+    def set_params(self, params: Any) -> None:
+        """Makes `fit` silent where its `verbose` was left at "auto"; the bar reads it after us."""
+        super().set_params(params)
+        if isinstance(params, dict) and params.get("verbose") == "auto":
+            params["verbose"] = 0
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Passes the epoch on."""
@@ -61,6 +74,8 @@ class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]
         self.score: float | None = None
         """The objective at the best epoch, as the user measures it."""
         self.best_execution: int | None = None
+        self.trouble: str | None = None
+        """Why there is nothing to save, where that is known."""
 
     def begin(self, execution: int) -> None:
         """A new execution begins: lets go of the model of the one before."""
@@ -73,7 +88,13 @@ class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]
         better = self._better(score)
         if not better and not self.keep_last:
             return
-        snapshot = take_snapshot(self.model, epoch + 1)
+        try:
+            snapshot = take_snapshot(self.model, epoch + 1)
+        except MemoryError:
+            raise
+        except Exception as error:  # the score does not need it
+            self.trouble = f"its variables cannot be read: {type(error).__name__}: {error}"
+            return
         if self.keep_last:
             self.last = snapshot
         if better:
@@ -95,16 +116,22 @@ class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]
         """Writes the best state, or the last, as a checkpoint; the model is left in that state.
 
         Returns:
-            Whether there was one: not so if no epoch was trained, or none had a number.
+            Whether there was one: not so if no epoch was trained, none had a number, or the model
+            has no variables. `trouble` says why.
 
         Raises:
-            StoreError: The model has changed its variables since.
+            CheckpointError: The model has changed its variables since, or cannot be saved.
         """
         snapshot = self.last if last else self.best
         if snapshot is None:
             return False
+        if not snapshot.variables and not keras_parts.overrides(self.model, "save_weights"):
+            self.trouble = NO_VARIABLES
+            return False
         if self.model is None:
-            raise StoreError("BestEpoch: the model is gone; save before the next execution begins.")
+            raise CheckpointError(
+                "BestEpoch: the model is gone; save before the next execution begins."
+            )
         save_snapshot(snapshot, self.model, path, restore=False)
         return True
 

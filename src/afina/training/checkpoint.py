@@ -7,10 +7,12 @@ that is replaced in one step is whole at any moment, however the process ends.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,8 @@ import h5py  # type: ignore[import-untyped]
 import keras
 import numpy as np
 
-from afina.errors import StoreError, wrong
-from afina.training.keras_parts import rate_of
+from afina.errors import CheckpointError, wrong
+from afina.training.keras_parts import overrides, rate_of
 from afina.training.snapshot import (
     Array,
     Snapshot,
@@ -37,6 +39,16 @@ CHECKPOINT = "checkpoint.weights.h5"
 BUILD_CONFIG = "build_config.json"
 """Beside it: the input shapes, for models that only their first batch builds."""
 
+INNER = ("inner_optimizer", "optimizers")
+"""Attributes in which Keras' optimizers hold others."""
+
+LEFT_OUT = (
+    "The checkpoint's weights are loaded, but its optimizer state is left out: it does not fit the "
+    "optimizer that build(hp) makes. Most likely fit() compiles the model again. The optimizer "
+    "starts anew."
+)
+"""What is said of a state that does not fit."""
+
 EXTRAS = "afina"
 """Our group within the file; Keras reads the groups that it knows by name."""
 
@@ -50,7 +62,7 @@ def save_state(model: keras.Model, path: Path, *, epochs: int | None = None) -> 
         epochs: Epochs trained so far, kept with the state.
 
     Raises:
-        StoreError: The model is not built.
+        CheckpointError: The model is not built, or Keras cannot save it.
     """
     _save(model, path, epochs=epochs, with_optimizer=True)
 
@@ -67,7 +79,7 @@ def save_snapshot(
         restore: False leaves the model in the snapshot's state, which is quicker.
 
     Raises:
-        StoreError: The model has other variables than the snapshot.
+        CheckpointError: The model has other variables than the snapshot, or Keras cannot save it.
     """
     if not restore:
         both = apply_snapshot(snapshot, model)
@@ -78,8 +90,8 @@ def save_snapshot(
 
 
 def _save(model: keras.Model, path: Path, *, epochs: int | None, with_optimizer: bool) -> None:
-    if not model.built:
-        raise StoreError(
+    if not getattr(model, "built", False) and not overrides(model, "save_weights"):
+        raise CheckpointError(
             wrong(
                 f"model {model.name!r}",
                 "must be built before it is saved",
@@ -88,17 +100,41 @@ def _save(model: keras.Model, path: Path, *, epochs: int | None, with_optimizer:
             )
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    _save_build_config(model, path.parent / BUILD_CONFIG)
     part = _part(path)
     try:
-        with warnings.catch_warnings():
-            # Keras hands its variables to NumPy in a way that NumPy 2 deprecates.
-            warnings.filterwarnings("ignore", "__array__", DeprecationWarning)
-            model.save_weights(part)
-        _add_extras(model, part, epochs=epochs, with_optimizer=with_optimizer)
+        with _trouble_of_the_model(model):
+            _save_build_config(model, path.parent / BUILD_CONFIG)
+            with warnings.catch_warnings():
+                # Keras hands its variables to NumPy in a way that NumPy 2 deprecates.
+                warnings.filterwarnings("ignore", "__array__", DeprecationWarning)
+                model.save_weights(part)
+            _add_extras(model, part, epochs=epochs, with_optimizer=with_optimizer)
         _replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _trouble_of_the_model(model: keras.Model) -> Iterator[None]:
+    """Turns what saving a model raises into a CheckpointError, whatever it is: its layers run code
+    of the user's. Trouble of the disk and of the memory stays what it is."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        # HDF5 tells of a failed write in an OSError without a number; other complaints of it,
+        # such as a name that is taken, are about what is written.
+        if isinstance(error, OSError) and (error.errno is not None or "errno = " in str(error)):
+            raise
+        raise CheckpointError(
+            wrong(
+                f"model {model.name!r}",
+                "must be one that Keras can save",
+                f"{type(error).__name__}: {error}",
+                "Its weights are not kept; its score is.",
+            )
+        ) from error
 
 
 def _add_extras(
@@ -112,12 +148,22 @@ def _add_extras(
             extras.attrs["epochs"] = epochs
         if with_optimizer:
             extras.attrs["iterations"] = _iterations(model)
+            extras.attrs["optimizer"] = _description(model)
         else:  # it belongs to a later `compile` than the weights
             file.pop("optimizer", None)
 
 
-def load_state(model: keras.Model, path: Path, *, optimizer: bool = True) -> int | None:
+def load_state(
+    model: keras.Model,
+    path: Path,
+    *,
+    optimizer: bool = True,
+    left_out: Callable[[str], None] | None = None,
+) -> int | None:
     """Restores a checkpoint into a freshly built model, so that training goes on exactly.
+
+    Where a model is compiled again between its build and its last epoch, with another optimizer or
+    other layers frozen, its optimizer's state does not fit what `build` makes.
 
     Args:
         model: Of the architecture that was saved. One that is not built yet is built from the
@@ -125,30 +171,32 @@ def load_state(model: keras.Model, path: Path, *, optimizer: bool = True) -> int
         path: The checkpoint, by Afina or by Keras Tuner.
         optimizer: Also restore iterations, moments and learning rate; else the optimizer is
             left as it is.
+        left_out: Called with a sentence for people where the optimizer's state does not fit, and
+            so only the weights are restored; None refuses such a checkpoint.
 
     Returns:
         Epochs trained when it was saved; None where the file does not tell.
 
     Raises:
-        StoreError: There is no such file, it is damaged, or it does not fit the model.
+        CheckpointError: There is no such file, it is damaged, or it does not fit the model.
     """
     if not path.is_file():
-        raise StoreError(
+        raise CheckpointError(
             wrong("checkpoint", "must exist to be loaded", str(path), "It may have been pruned.")
         )
-    if not model.built:
+    if not model.built and not overrides(model, "load_weights"):
         _build(model, path.parent / BUILD_CONFIG)
     main = getattr(model, "optimizer", None)
-    if main is not None and not main.built:
+    if isinstance(main, keras.optimizers.Optimizer) and not main.built:
         main.build(model.trainable_variables)
-    kept = [] if optimizer else [copies(each.variables) for each in optimizers_of(model)]
     try:
         extras = _read_extras(path)
-        _load_weights(model, path, quiet=extras is not None or not optimizer)
+        known = None if extras is None else extras.optimizer
+        whole = _load_weights(model, path, optimizer, fits=known in (None, _description(model)))
         if extras is not None:
             assign(_seed_states(model), extras.seeds)
     except (ValueError, KeyError, OSError) as error:
-        raise StoreError(
+        raise CheckpointError(
             wrong(
                 f"checkpoint {path}",
                 "must hold the weights of this very model",
@@ -156,11 +204,14 @@ def load_state(model: keras.Model, path: Path, *, optimizer: bool = True) -> int
                 "Has build(hp) changed since it was written?",
             )
         ) from error
-    if not optimizer:
-        for each, values in zip(optimizers_of(model), kept, strict=True):
-            assign(each.variables, values)
-    elif extras is not None and extras.iterations not in (None, _iterations(model)):
-        raise StoreError(
+    if extras is not None and extras.iterations == 0:  # there is no state to miss
+        return extras.epochs
+    if not whole and left_out is not None:
+        left_out(LEFT_OUT)
+    elif not whole and extras is None:  # a file that Keras wrote alone
+        warnings.warn(LEFT_OUT, stacklevel=2)
+    elif not whole and extras is not None and extras.iterations is not None:
+        raise CheckpointError(
             wrong(
                 f"checkpoint {path}",
                 "must hold the state of this model's optimizer",
@@ -171,11 +222,57 @@ def load_state(model: keras.Model, path: Path, *, optimizer: bool = True) -> int
     return None if extras is None else extras.epochs
 
 
-def _load_weights(model: keras.Model, path: Path, *, quiet: bool) -> None:
-    with warnings.catch_warnings():
-        if quiet:  # an optimizer that does not fit is not asked for, or is an error of ours
-            warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
+def _load_weights(model: keras.Model, path: Path, optimizer: bool, *, fits: bool) -> bool:
+    """Loads the weights, and the states of the optimizers as far as they fit.
+
+    Args:
+        model: Built.
+        path: The checkpoint.
+        optimizer: Whether states of optimizers are wanted.
+        fits: Whether the file's first optimizer is one of the kind that the model has.
+
+    Returns:
+        Whether all that was wanted could be loaded.
+    """
+    compiled = getattr(model, "optimizer", None)
+    first = _with_inner([each for each in optimizers_of(model) if each is compiled])
+    ours = _with_inner(optimizers_of(model))
+    refused: list[bool] = []
+
+    def take(each: Any, store: Any) -> None:
+        if not optimizer:
+            return
+        before = copies(each.variables)
+        try:
+            if each in first and not fits:
+                raise ValueError("the state of another kind of optimizer")
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", "Skipping variable loading for optimizer")
+                type(each).load_own_variables(each, store)
+        except Exception:  # what fits so far must not stay
+            assign(each.variables, before)
+            refused.append(True)
+
+    for each in ours:  # Keras asks each object to load itself
+        each.load_own_variables = functools.partial(take, each)
+    try:
         model.load_weights(path)
+    finally:
+        for each in ours:
+            del each.load_own_variables
+    return not refused
+
+
+def _with_inner(optimizers: Sequence[Any]) -> list[Any]:
+    """The optimizers, and those that they wrap (loss scaling, one optimizer for each layer)."""
+    found: list[Any] = []
+    waiting = list(optimizers)
+    while waiting:
+        each = waiting.pop(0)
+        if isinstance(each, keras.optimizers.Optimizer) and not any(each is x for x in found):
+            found.append(each)
+            waiting += keras.tree.flatten([getattr(each, name, None) for name in INNER])
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +284,9 @@ class _Extras:
     iterations: int | None
     """Steps of the compiled optimizer; None where its state was left out."""
 
+    optimizer: str | None
+    """`_description` of the model whose optimizer it holds; None where the file does not tell."""
+
 
 def _read_extras(path: Path) -> _Extras | None:
     """Our group of a checkpoint; None for a file that Keras wrote alone."""
@@ -196,10 +296,12 @@ def _read_extras(path: Path) -> _Extras | None:
         group = file[EXTRAS]
         stored = group.get("seeds", {})
         epochs, iterations = group.attrs.get("epochs"), group.attrs.get("iterations")
+        described = group.attrs.get("optimizer")
         return _Extras(
             seeds=[np.array(stored[str(index)]) for index in range(len(stored))],
             epochs=None if epochs is None else int(epochs),
             iterations=None if iterations is None else int(iterations),
+            optimizer=None if described is None else str(described),
         )
 
 
@@ -212,7 +314,17 @@ def _seed_states(model: keras.Model) -> list[Any]:
 def _iterations(model: keras.Model) -> int:
     """Steps that the compiled optimizer has made; 0 without one."""
     optimizer = getattr(model, "optimizer", None)
-    return 0 if optimizer is None else int(optimizer.iterations)
+    return int(optimizer.iterations) if isinstance(optimizer, keras.optimizers.Optimizer) else 0
+
+
+def _description(model: keras.Model) -> str:
+    """What the compiled optimizer's state depends on: its class, and which weights are trained.
+
+    The shapes alone would not tell momentum from mean squares, nor two layers of one size.
+    """
+    trained = {id(variable) for variable in model.trainable_variables}
+    places = [str(at) for at, weight in enumerate(model.weights) if id(weight) in trained]
+    return f"{type(getattr(model, 'optimizer', None)).__name__} of weights {','.join(places)}"
 
 
 def _save_build_config(model: keras.Model, path: Path) -> None:
@@ -240,7 +352,7 @@ def _build(model: keras.Model, path: Path) -> None:
         shapes = config["shapes_dict"]
         model(**{name.removesuffix("_shape"): _tensors(shapes[name]) for name in shapes})
     if not model.built:
-        raise StoreError(
+        raise CheckpointError(
             wrong(
                 f"model {model.name!r}",
                 f"must be built, or buildable from {BUILD_CONFIG}, to load weights",

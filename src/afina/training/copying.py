@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
-from afina.errors import FatalValueError, wrong
 from afina.trials import failure_of
 
 
-def copy_callbacks(callbacks: Any) -> list[Any]:
+def copy_callbacks(callbacks: Any, *, warn: Callable[[str], None] | None = None) -> list[Any]:
     """Copies callbacks deeply; what two of them share, their copies share.
 
     What an attribute holds that cannot be copied (an open file, a lock, a progress bar) is shared
-    with the original, and a warning says so.
+    with the original, and so is a callback that cannot be copied at all. A warning says so.
 
     Args:
         callbacks: What `fit(callbacks=...)` takes: a callback, a list of them, or None.
-
-    Raises:
-        FatalValueError: A callback cannot be copied even so.
+        warn: Gets the warning; None warns as Python does.
     """
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = callbacks.callbacks
     memo: dict[int, Any] = {}
-    return [_copy(callback, memo) for callback in keras.tree.flatten(callbacks or [])]
+    given = [] if callbacks is None else keras.tree.flatten(callbacks)
+    return [_copy(callback, memo, warn or _warn) for callback in given]
 
 
-def _copy(callback: Any, memo: dict[int, Any]) -> Any:
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=5)
+
+
+def _copy(callback: Any, memo: dict[int, Any], warn: Callable[[str], None]) -> Any:
     try:
         return _deepcopy(callback, memo)
     except Exception:  # deep copies run code of the objects, which may raise anything
@@ -38,19 +41,16 @@ def _copy(callback: Any, memo: dict[int, Any]) -> Any:
     try:
         twin, shared = _copy_by_attribute(callback, memo)
     except Exception as error:
-        raise FatalValueError(
-            wrong(
-                f"callback {type(callback).__name__}",
-                "must be copyable, as each training gets a copy",
-                failure_of(error).headline,
-                "Open what cannot be copied in its on_train_begin, or give it a __deepcopy__.",
-            )
-        ) from error
+        memo[id(callback)] = callback
+        warn(
+            f"callback {type(callback).__name__} cannot be copied ({failure_of(error).headline}). "
+            "All trainings share it, and what it remembers of them."
+        )
+        return callback
     if shared:
-        warnings.warn(
+        warn(
             f"callback {type(callback).__name__}: {', '.join(shared)} cannot be copied and "
-            "so will be shared by all trainings.",
-            stacklevel=4,
+            "so will be shared by all trainings."
         )
     return twin
 

@@ -110,9 +110,11 @@ def watch_execution(
         on_epoch: Told each epoch's numbers.
         execution: From 0.
         seed: None leaves the global streams alone.
-        from_logs: Whether the objective must be among the logged metrics.
+        from_logs: Whether the score is read from the logs of one `fit`, so that the objective must
+            be among them, and a loss that is NaN there fails the trial. Not so where code of the
+            user's trains: it may return a score of its own.
     """
-    diverged = DivergenceGuard(objective.names)
+    diverged = DivergenceGuard(objective.names, one_fit=from_logs)
     found = ObjectiveGuard(objective.names) if from_logs else None
     reporter = EpochReporter(on_epoch, execution) if on_epoch is not None else None
     if best is not None:
@@ -121,14 +123,18 @@ def watch_execution(
     own = [each for each in (found, diverged, best, reporter) if each is not None]
     fresh_session()
     with seeded(seed):
-        result = _guarded(train, [*callbacks, *own], diverged)
+        result = _guarded(train, [*callbacks, *own], diverged, from_logs=from_logs)
     if found is not None:
         found.check()
     return result
 
 
 def _guarded(
-    train: Callable[[list[Any]], Any], callbacks: list[Any], guard: DivergenceGuard
+    train: Callable[[list[Any]], Any],
+    callbacks: list[Any],
+    guard: DivergenceGuard,
+    *,
+    from_logs: bool,
 ) -> Any:
     """Trains; a divergence outranks what it made the user's code raise afterwards."""
     try:
@@ -137,5 +143,6 @@ def _guarded(
         if guard.error is not None and error is not guard.error:
             raise guard.error from error
         raise
-    guard.check()
+    if from_logs or hasattr(result, "history"):
+        guard.check()
     return result

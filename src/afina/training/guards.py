@@ -33,15 +33,21 @@ class DivergenceGuard(keras.callbacks.Callback):  # type: ignore[misc]
 
     Args:
         objectives: Names of the metrics that the search looks at.
+        one_fit: Whether a second `fit` goes on with the first one's model. Code of the user's may
+            train one model for each fold, or try again with a smaller rate: then only the last
+            `fit` counts.
     """
 
-    def __init__(self, objectives: Sequence[str]) -> None:
+    def __init__(self, objectives: Sequence[str], *, one_fit: bool = True) -> None:
         super().__init__()
         self.objectives = tuple(objectives)
+        self.one_fit = one_fit
         self.error: DivergedError | None = None
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Ends a second `fit` of the same training before it begins."""
+        if not self.one_fit:
+            self.error = None
         self.check()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:

@@ -207,7 +207,8 @@ def is_stock_model(model: keras.Model) -> bool:
 
 def overrides(model: keras.Model, name: str) -> bool:
     """Whether a model has its own method of this name."""
-    return name in vars(model) or getattr(type(model), name) is not getattr(keras.Model, name)
+    own = getattr(type(model), name, None)
+    return name in vars(model) or own is not getattr(keras.Model, name)
 
 
 def is_array(value: Any) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -15,8 +16,30 @@ from afina.training import keras_parts
 from afina.training.fused import reasons
 from afina.training.fused.key import is_all_kerass
 
+VERBOSE = list(inspect.signature(keras.Model.fit).parameters).index("verbose") - 1
+"""The place of `verbose` among the positional arguments of `fit`."""
+
 STEPS_AT_ONCE = 100
 """Steps that TensorFlow runs before it comes back to Python."""
+
+
+def without_progress_bar(
+    model: keras.Model, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The keyword arguments of a `fit` whose epochs are shown elsewhere.
+
+    Keras draws a bar if nobody says otherwise; a `verbose` that was given stays. So do the
+    arguments of a model with a `fit` of its own, which need not know `verbose`.
+
+    Args:
+        model: What is trained.
+        args: Positional arguments of `fit`.
+        kwargs: Its keyword arguments.
+    """
+    asked = len(args) > VERBOSE or kwargs.get("verbose", "auto") != "auto"
+    if asked or keras_parts.overrides(model, "fit"):
+        return dict(kwargs)
+    return {**kwargs, "verbose": 0}
 
 
 def hasten(model: keras.Model, callbacks: Any = None) -> None:

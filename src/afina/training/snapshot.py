@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.errors import StoreError, wrong
+from afina.errors import CheckpointError, wrong
 
 Array = NDArray[Any]
 
@@ -57,10 +57,10 @@ def apply_snapshot(snapshot: Snapshot, model: keras.Model) -> bool:
         Whether the optimizers took theirs too; not so after another `compile` in between.
 
     Raises:
-        StoreError: The model has other variables than the one that the snapshot was taken of.
+        CheckpointError: The model has other variables than the one that the snapshot was taken of.
     """
     if not fits(model.variables, snapshot.variables):
-        raise StoreError(
+        raise CheckpointError(
             wrong(
                 f"model {model.name!r}",
                 f"must have the {len(snapshot.variables)} variables of the snapshot",

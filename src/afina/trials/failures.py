@@ -22,7 +22,13 @@ from itertools import islice
 from types import FrameType
 from typing import TypeVar
 
-from afina.errors import AfinaError, DivergedError, LostWorkerError, OversizedModelError
+from afina.errors import (
+    AfinaError,
+    DivergedError,
+    FailedTrialError,
+    LostWorkerError,
+    OversizedModelError,
+)
 
 T = TypeVar("T")
 
@@ -42,13 +48,20 @@ class FailureKind(enum.Enum):
     OVERSIZED = "oversized"
     """The model has more parameters than `max_model_size`."""
 
+    REFUSED = "refused"
+    """The user's code raised `FailedTrialError`: it does not want this configuration."""
+
     LOST_WORKER = "lost-worker"
     """The process that trained it died."""
 
 
+REFUSALS = frozenset({FailureKind.OVERSIZED, FailureKind.REFUSED})
+"""Failures that were to be expected: the search was told to skip such configurations."""
+
 KINDS: tuple[tuple[type[AfinaError], FailureKind], ...] = (
     (DivergedError, FailureKind.NOT_A_NUMBER),
     (OversizedModelError, FailureKind.OVERSIZED),
+    (FailedTrialError, FailureKind.REFUSED),
     (LostWorkerError, FailureKind.LOST_WORKER),
 )
 """What Afina's own errors stand for. Whether a trial is retried says `AfinaError.retried`."""
@@ -112,6 +125,11 @@ class Failure:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", _readable(_text_of(self.message), LONGEST))
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether it says nothing against the search, only against this configuration."""
+        return self.kind in REFUSALS
 
     @property
     def headline(self) -> str:

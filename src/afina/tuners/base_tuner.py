@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 from afina.errors import (
     ArgumentError,
+    CheckpointError,
     FatalError,
     FatalTypeError,
     StoreError,
@@ -38,6 +39,7 @@ from afina.tuners.best_first import best_first
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
 from afina.tuners.options import IdentityOptions, unrecognized
 from afina.tuners.oracle import Oracle
+from afina.tuners.overrides import is_overridden
 from afina.tuners.results import read_result
 from afina.tuners.summaries import results_summary, search_space_summary
 from afina.tuners.trial import Trial, TrialStatus
@@ -124,21 +126,24 @@ class BaseTuner:
         """Runs trials until the oracle has no more, going on where an earlier call stopped.
 
         Args:
-            fit_args: Passed to `run_trial`, and from there to `HyperModel.fit`.
-            fit_kwargs: Likewise. `verbose=0` silences the display too; without `verbose` the
-                display shows the epochs, and the models train silently.
+            fit_args: Passed to `run_trial`, and from there to `HyperModel.fit`, as they are.
+            fit_kwargs: Passed on as well; nothing is added to them. `verbose=0` silences the
+                display too. Without `verbose` the display shows the epochs, and the models train
+                silently.
 
         Raises:
             SearchFailedError: Too many trials in a row have failed.
             FatalError: A trial raised it.
         """
+        if "verbose" in fit_kwargs:
+            self.oracle.verbose = fit_kwargs["verbose"]
+        self._search(fit_args, fit_kwargs, fit_kwargs.get("verbose", "auto"))
+
+    def _search(self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any], verbose: Any) -> None:
+        """Does what `search` says; `verbose` is the display's alone."""
         self._searched = (fit_args, dict(fit_kwargs))
-        verbose = fit_kwargs.get("verbose", "auto")
-        self.oracle.verbose = verbose
-        if verbose == "auto":
-            fit_kwargs["verbose"] = 0
         self._check_search(fit_args, fit_kwargs)
-        self._begin_display(verbose, fit_kwargs)
+        self._begin_display(verbose if self.oracle.verbose else 0, fit_kwargs)
         before = len(self.oracle.study.ended)
         try:
             self.on_search_begin()
@@ -189,16 +194,16 @@ class BaseTuner:
         try:
             self._run_and_update_trial(trial, *args, **kwargs)
             trial.status = TrialStatus.COMPLETED
-        except (FatalError, StoreError):
-            raise
         except Exception as error:
+            if _ends_the_search(error):
+                raise
             trial.failure = failure_of(error)
             trial.message = trial.failure.message
             trial.status = TrialStatus.INVALID if is_retried(error) else TrialStatus.FAILED
 
     def _run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
         result = self.run_trial(trial, *args, **kwargs)
-        if result is None and trial.metrics.exists(self.oracle.objective.name):
+        if trial.metrics.exists(self.oracle.objective.name):
             warnings.warn(
                 "Calling oracle.update_trial() in run_trial() is deprecated: return the metrics "
                 "instead.",
@@ -383,7 +388,7 @@ class BaseTuner:
         """For subclasses: takes back what `get_state` returned, when the project is reopened."""
 
     def _keep_state(self) -> None:
-        if type(self).get_state is not BaseTuner.get_state:
+        if is_overridden(self, "get_state"):
             self.oracle.study.store.set_note("tuner_state", self.get_state())
 
     def save(self) -> None:
@@ -408,3 +413,8 @@ class BaseTuner:
             raise FatalTypeError("There is no hypermodel to build: give one, or override run_trial")
         hp.start_build()
         yield self.hypermodel
+
+
+def _ends_the_search(error: Exception) -> bool:
+    """Whether what a trial raised is more than this trial's trouble."""
+    return isinstance(error, FatalError | StoreError) and not isinstance(error, CheckpointError)

@@ -49,5 +49,6 @@ def random_baseline(tuner: Tuner, *fit_args: Any, epochs: int, **fit_kwargs: Any
         workers=tuner.workers,
         keep_checkpoints=1,
     )
-    baseline.search(*fit_args, epochs=epochs, **{"verbose": 0, **fit_kwargs})
+    baseline.oracle.verbose = 0
+    baseline.search(*fit_args, epochs=epochs, **fit_kwargs)
     return float(baseline.oracle.study.best_trials(1)[0].score or 0.0)

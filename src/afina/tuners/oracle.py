@@ -53,7 +53,8 @@ class Oracle:
         tune_new_entries: False leaves those at their defaults.
         seed: Fixes every draw; 0 is a seed. None draws one and keeps it with the project.
         max_retries_per_trial: How often a failed trial is run again.
-        max_consecutive_failed_trials: The search stops when so many in a row have failed.
+        max_consecutive_failed_trials: The search stops when so many in a row have failed. Models
+            above `max_model_size` and trials that raise `FailedTrialError` do not count.
 
     Raises:
         ArgumentError: One of these is out of range.

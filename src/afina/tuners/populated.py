@@ -14,6 +14,7 @@ from afina.search.untried import NOTHING_TRIED, Tried, first_new, key_of, keys_o
 from afina.space import Value
 from afina.study import Ledger
 from afina.trials import Trial as StoredTrial
+from afina.tuners.overrides import is_overridden
 from afina.tuners.reserved_keys import split_schedule
 from afina.tuners.trial import TrialStatus
 
@@ -54,7 +55,7 @@ class PopulatedByOracle(Wrapper[Any]):
     @property
     def order_independent(self) -> bool:
         """As the algorithm inside; False for an oracle that chooses by itself."""
-        chooses_itself = not type(self.oracle).populate_space.__module__.startswith("afina.")
+        chooses_itself = is_overridden(self.oracle, "populate_space")
         return self.inner.order_independent and not chooses_itself
 
     def ask(self, state: Any, situation: Situation) -> Suggestion | Wait | Done:

@@ -11,6 +11,7 @@ from afina.tuners.base_tuner import BaseTuner
 from afina.tuners.cross_validation import check_samples, cross_validate
 from afina.tuners.options import ProjectOptions
 from afina.tuners.oracle import Oracle
+from afina.tuners.overrides import is_overridden
 from afina.tuners.trial import Trial
 
 MODEL = "model.pickle"
@@ -59,12 +60,15 @@ class SklearnTuner(BaseTuner):
             y: Targets, (n,) or (n, outputs).
             sample_weight: (n,), for estimators and scores that take it.
             groups: (n,), for splitters that take them.
-            verbose: 0 is silent.
+            verbose: 0 is silent. Only the display looks at it: `run_trial` gets the others.
         """
-        super().search(X, y, sample_weight=sample_weight, groups=groups, verbose=verbose)
+        if verbose != "auto":
+            self.oracle.verbose = verbose
+        self._search((X, y), {"sample_weight": sample_weight, "groups": groups}, verbose)
 
     def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        check_samples(args[0], args[1], kwargs["sample_weight"], kwargs["groups"])
+        if not is_overridden(self, "run_trial"):
+            check_samples(args[0], args[1], kwargs["sample_weight"], kwargs["groups"])
 
     def run_trial(
         self,
@@ -73,10 +77,8 @@ class SklearnTuner(BaseTuner):
         y: Any,
         sample_weight: Any = None,
         groups: Any = None,
-        verbose: Any = 0,
     ) -> dict[str, float]:
         """Cross-validates one configuration and keeps the last fold's model."""
-        del verbose
 
         def build() -> Any:
             with self._building(trial.hyperparameters) as hypermodel:

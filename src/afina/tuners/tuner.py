@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Unpack
 
 from afina import training
 from afina.advice.judgement import Judgement
-from afina.errors import ArgumentError, check_count, check_flag, check_number, check_whole
+from afina.errors import (
+    ArgumentError,
+    CheckpointError,
+    check_count,
+    check_flag,
+    check_number,
+    check_whole,
+    wrong,
+)
 from afina.progress import Message
 from afina.run import Signal, Threads
 from afina.space import HyperParameters
@@ -18,10 +27,11 @@ from afina.tuners import winner
 from afina.tuners.base_tuner import BaseTuner
 from afina.tuners.groups import Groups, check_group_trials, count_together
 from afina.tuners.hooks import EpochHooks, TunerCallback
-from afina.tuners.hypermodel import HyperModel, join_arguments
+from afina.tuners.hypermodel import join_arguments
 from afina.tuners.model_objective import note_of_directions
 from afina.tuners.options import TrainingOptions
 from afina.tuners.oracle import Oracle
+from afina.tuners.overrides import AROUND, TRAINING, first_overridden, is_overridden
 from afina.tuners.remote import RemoteTrials
 from afina.tuners.reserved_keys import PREFIX
 from afina.tuners.surroundings import stage_length
@@ -33,6 +43,12 @@ from afina.tuners.workers import (
     streams_and_session_kept,
     surroundings,
 )
+
+NO_CHECKPOINT = "checkpoint"
+"""Where the notes of a trial tell why its model was not saved."""
+
+PROMOTION = "promotion"
+"""Where the notes of a promoted trial tell why it starts from scratch."""
 
 
 class Tuner(BaseTuner):
@@ -123,7 +139,7 @@ class Tuner(BaseTuner):
             overwrite=overwrite,
             **unknown,
         )
-        if hypermodel is None and type(self).run_trial.__module__.startswith("afina.tuners."):
+        if hypermodel is None and not is_overridden(self, "run_trial"):
             raise ArgumentError(
                 "Received `hypermodel=None`: give a function build(hp) or a HyperModel, or "
                 "override run_trial in a subclass."
@@ -134,7 +150,8 @@ class Tuner(BaseTuner):
         self._accounts: dict[str, training.Account] = {}  # of the trials that are training
         self._final: winner.Final | None = None  # of the last `retrain_best`
         self._judgement: Judgement | None = None  # of the last `evaluate_best`
-        self._told: set[str] = set()  # reasons for plain fit that were shown
+        self._told: set[str] = set()  # what was shown, and is not to be shown again
+        self._anew: dict[str, str] = {}  # trials whose promotion could load nothing, and why
         self._has_built = False  # since memory was last given back
         self._kept: set[int] = set()  # numbers of trials whose checkpoint may be there
         self._looked_at = 0  # how many of the finished trials have been considered
@@ -142,6 +159,13 @@ class Tuner(BaseTuner):
     # -- building ---------------------------------------------------------------------------------
 
     def _try_build(self, hp: HyperParameters) -> Any:
+        """Builds and checks the model of one configuration, in the state of the trial that it goes
+        on from if there is one."""
+        model = self._build_fresh(hp)
+        parent = hp.values.get("tuner/trial_id")
+        return model if parent is None else self._go_on_from(str(parent), model, hp)
+
+    def _build_fresh(self, hp: HyperParameters) -> Any:
         """Builds and checks the model of one configuration."""
         self._has_built = True
         with (
@@ -156,7 +180,7 @@ class Tuner(BaseTuner):
                 optimizer=self.optimizer,
                 loss=self.loss,
                 metrics=self.metrics,
-                must_be_compiled=type(hypermodel).fit is HyperModel.fit,
+                must_be_compiled=self._whose_training() is None,
             )
 
     def _build_for_space(self, hp: HyperParameters) -> None:
@@ -168,7 +192,7 @@ class Tuner(BaseTuner):
     # -- training ---------------------------------------------------------------------------------
 
     def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if type(self).run_trial is Tuner.run_trial or type(self).__module__.startswith("afina."):
+        if self._whose_training() is None:
             training.check_data(args, kwargs, self.oracle.objective.names)
         if self._trains_itself():
             training.check_reusable(args, kwargs)
@@ -176,14 +200,17 @@ class Tuner(BaseTuner):
     def _trains_itself(self) -> bool:
         """Whether `search` is given exactly what Keras' `fit` gets: nobody has overridden a part of
         the way to it."""
-        own, model = type(self), type(self.hypermodel)
         return (
             self.hypermodel is not None
-            and own.run_trial.__module__.startswith("afina.")
-            and own._build_and_fit_model is Tuner._build_and_fit_model
-            and model.fit is HyperModel.fit
-            and model.fit_arguments is HyperModel.fit_arguments
+            and self._whose_training() is None
+            and not is_overridden(self.hypermodel, "fit_arguments")
         )
+
+    def _whose_training(self) -> str | None:
+        """Which method of the user's trains, so that the arguments of `search` and the results mean
+        what that method says; None where Afina's own do."""
+        own_fit = first_overridden(self.hypermodel, ("fit",))
+        return first_overridden(self, TRAINING) or own_fit
 
     def _run_all(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Runs the trials, and lets go of the data: the next search may find others in them."""
@@ -239,21 +266,14 @@ class Tuner(BaseTuner):
 
     def _why_one_worker(self) -> str | None:
         """Why "auto" trains one trial at a time; None where several side by side are as good."""
-        reason = self._why_not_threads()
+        reason = self._why_not_threads() or first_overridden(self, AROUND)
         if reason is None and not self.oracle.study.algorithm.order_independent:
             return "each trial is chosen by what came of those before it"
         return reason
 
     def _why_not_threads(self) -> str | None:
         """Why trainings cannot run side by side in threads: they would only take turns."""
-        reason = training.why_not_fused(self.training)
-        if reason is not None:
-            return reason
-        if not type(self).run_trial.__module__.startswith("afina."):
-            return f"{type(self).__name__} overrides run_trial"
-        if type(self.hypermodel).fit is not HyperModel.fit:
-            return f"{type(self.hypermodel).__name__} overrides fit"
-        return None
+        return training.why_not_fused(self.training) or self._whose_training()
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Builds and trains the trial's model `executions_per_trial` times.
@@ -296,13 +316,24 @@ class Tuner(BaseTuner):
                     on_epoch=functools.partial(self._epoch_ended, trial),
                     execution=index,
                     seed=training.trial_seed(seed, stream, index, retries),
-                    from_logs=type(self.hypermodel).fit is HyperModel.fit,
+                    from_logs=self._whose_training() is None,
                 )
             )
         with account.counted("save"):
-            best.save(Path(self._get_checkpoint_fname(trial.trial_id)))
+            self._save_best(trial, best)
         self._tell_path(trial, account)
         return results
+
+    def _save_best(self, trial: Trial, best: training.BestEpoch) -> None:
+        """Keeps the model of the best epoch; without one the trial keeps its score all the same."""
+        trial.notes.pop(NO_CHECKPOINT, None)
+        try:
+            saved = best.save(Path(self._get_checkpoint_fname(trial.trial_id)))
+            why = best.trouble or "the callbacks of the search were told of no epoch"
+        except CheckpointError as error:
+            saved, why = False, str(error)
+        if not saved:
+            trial.notes[NO_CHECKPOINT] = f"none: {why}"
 
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Builds one model, goes on from its parent's state if it has one, and trains it."""
@@ -310,10 +341,9 @@ class Tuner(BaseTuner):
         account = self._accounts.setdefault(trial.trial_id, training.Account())
         with account.counted("build"), training.building():
             model = self._try_build(hp)
-            parent = hp.values.get("tuner/trial_id")
-            if parent is not None:
-                self._go_on_from(str(parent), model, hp)
         trial.notes.update(note_of_directions(model))
+        if self._why_anew(hp) is not None and "initial_epoch" in kwargs:
+            kwargs["initial_epoch"] = 0  # all epochs are still to come
         with account.counted("fit"):
             return self._fit(hp, model, args, kwargs, account)
 
@@ -326,47 +356,76 @@ class Tuner(BaseTuner):
         account: training.Account,
     ) -> Any:
         """Trains a built model in the way that the tuner has chosen."""
-        if type(self.hypermodel).fit is not HyperModel.fit:
-            reason = f"{type(self.hypermodel).__name__} overrides fit"
+        reason = first_overridden(self.hypermodel, ("fit",))
+        if reason is not None:
             self._trainer.refuse(reason)
             account.path = f"fit: {reason}"
             return self.hypermodel.fit(hp, model, *args, **kwargs)
         kwargs = join_arguments(kwargs, self.hypermodel.fit_arguments(hp))
+        kwargs = training.without_progress_bar(model, args, kwargs)
         return (self._groups or self._trainer).fit(model, args, kwargs, account)
 
-    def _go_on_from(self, parent: str, model: Any, hp: HyperParameters) -> None:
-        """Loads the parent's state; where the search has changed values since, their rate stays."""
+    def _go_on_from(self, parent: str, model: Any, hp: HyperParameters) -> Any:
+        """The model in its parent's state; where the search has changed values since, their rate
+        stays. A new model where the parent left nothing that can be loaded."""
         changed = self.oracle.trials[parent].hyperparameters.values
         rate = None
         if any(hp.values.get(n) != v for n, v in changed.items() if not n.startswith(PREFIX)):
             rate = training.learning_rate(model)
-        training.load_state(model, Path(self._get_checkpoint_fname(parent)))
+        self._anew.pop(parent, None)
+        try:
+            path = Path(self._get_checkpoint_fname(parent))
+            training.load_state(model, path, left_out=self._warn_once)
+        except CheckpointError as error:
+            self._anew[parent] = self._why_no_checkpoint(self.oracle.trials[parent]) or str(error)
+            return self._build_fresh(hp)
         if rate is not None:
             model.optimizer.learning_rate = rate
+        return model
+
+    def _why_anew(self, hp: HyperParameters) -> str | None:
+        """Why a promoted model starts from scratch; None for one that goes on, and for others."""
+        return self._anew.get(str(hp.values.get("tuner/trial_id")))
+
+    def _why_no_checkpoint(self, trial: Trial) -> str | None:
+        """Why a trial has left no model; None where nothing is known of it."""
+        note = str(trial.notes.get(NO_CHECKPOINT, ""))
+        return note.removeprefix("none: ") or None
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._told:
+            self._told.add(message)
+            warnings.warn(message, stacklevel=2)
 
     def _tell_path(self, trial: Trial, account: training.Account) -> None:
         """Keeps which way the trial was trained; shows the reason the first time it is met."""
         del self._accounts[trial.trial_id]
+        if not account.path and (reason := self._whose_training()) is not None:
+            account.path = f"fit: {reason}"
         trial.notes.update(account.notes())
         told = account.path
-        if told.startswith("fit: ") and self.training == "auto" and told not in self._told:
-            self._told.add(told)
-            self._show(Message(f"Trained by plain {told}."))
+        if told.startswith("fit: ") and self.training == "auto":
+            self._show_once(f"Trained by plain {told}.")
+        if (why := self._why_anew(trial.hyperparameters)) is not None:
+            parent = trial.hyperparameters.values["tuner/trial_id"]
+            trial.notes[PROMOTION] = f"from scratch: trial {parent} has left no model: {why}"
+            self._show_once(f"A promoted trial starts from scratch. Its model is not there: {why}")
+
+    def _show_once(self, message: str) -> None:
+        if message not in self._told:
+            self._told.add(message)
+            self._show(Message(message))
 
     def _hooks(self, trial: Trial) -> TunerCallback:
         """Passes epochs on to `on_epoch_begin` and `on_epoch_end`; batches only if asked for."""
         return (TunerCallback if self._overrides_batch_hooks() else EpochHooks)(self, trial)
 
     def _overrides_batch_hooks(self) -> bool:
-        cls = type(self)
-        return (
-            cls.on_batch_begin is not Tuner.on_batch_begin
-            or cls.on_batch_end is not Tuner.on_batch_end
-        )
+        return first_overridden(self, ("on_batch_begin", "on_batch_end")) is not None
 
     def _deepcopy_callbacks(self, callbacks: list[Any]) -> list[Any]:
         """Each execution gets callbacks of its own."""
-        return training.copy_callbacks(callbacks)
+        return training.copy_callbacks(callbacks, warn=self._warn_once)
 
     def _configure_tensorboard(self, callbacks: list[Any], trial: Trial, index: int) -> None:
         """Each execution logs into a folder of its own."""
@@ -408,10 +467,18 @@ class Tuner(BaseTuner):
 
     def load_model(self, trial: Trial) -> Any:
         """The trial's model as it was at its best epoch, compiled."""
-        model = self._try_build(trial.hyperparameters.copy())
+        hp = trial.hyperparameters.copy()
+        hp.values = {n: v for n, v in hp.values.items() if n != "tuner/trial_id"}  # its own state
+        model = self._try_build(hp)
         path = Path(self._get_checkpoint_fname(trial.trial_id))
+        why = None if path.is_file() else self._why_no_checkpoint(trial)
+        if why == training.NO_VARIABLES:
+            return model
+        if why is not None:
+            rule, advice = "must have left a model to load", "Train it anew by retrain_best()."
+            raise CheckpointError(wrong(f"trial {trial.trial_id}", rule, f"none: {why}", advice))
         # A model that only `HyperModel.fit` compiles has no optimizer yet to restore.
-        training.load_state(model, path, optimizer=model.compiled)
+        training.load_state(model, path, optimizer=model.compiled, left_out=self._warn_once)
         return model
 
     def save_model(self, trial_id: str, model: Any, step: int = 0) -> None:

@@ -5,6 +5,7 @@ These are methods of `Tuner`, kept in a room of their own.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from afina.advice.judgement import Comparison, Contender, Judgement, compare, ju
 from afina.advice.learning import Learning, read_learning
 from afina.errors import ArgumentError, NoTrialError, wrong
 from afina.trials import Trial, why_no_best
+from afina.tuners.overrides import is_overridden
 from afina.tuners.results import read_result
 
 if TYPE_CHECKING:
@@ -217,7 +219,12 @@ def _train(
     face = tuner.oracle.trials[tuner.oracle.id_of(trial.number)]
     hp = face.hyperparameters.copy()
     hp.values = dict(trial.values)
-    kwargs = {"verbose": 0, **fit_kwargs, "epochs": epochs}
+    kwargs = dict(fit_kwargs)
+    if kwargs.get("validation_data") is None:
+        kwargs.pop("validation_data", None)
+    if not kwargs.get("validation_split"):
+        kwargs.pop("validation_split", None)
+    kwargs.update(_for_own_fit(tuner.hypermodel, epochs, kwargs))
     account = training.Account()
     with training.seeded(training.trial_seed(seed or 0, 0, 0)):
         with training.building():
@@ -235,6 +242,18 @@ def _train(
         score=_score(result, objective) if known else None,
         learning=read_learning(history, objective.name),
     )
+
+
+def _for_own_fit(hypermodel: Any, epochs: int, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a training gets beside the user's arguments. A `fit` of the user's gets callbacks as in
+    a search, and the epochs only if it takes any."""
+    if not is_overridden(hypermodel, "fit"):
+        return {"epochs": epochs}
+    silent = training.EpochReporter(lambda *epoch: None)  # Keras draws no bar beside it
+    callbacks = {"callbacks": [*keras.tree.flatten(given.get("callbacks") or []), silent]}
+    known = inspect.signature(hypermodel.fit).parameters.values()
+    takes_epochs = any(p.name == "epochs" or p.kind is p.VAR_KEYWORD for p in known)
+    return {**callbacks, "epochs": epochs} if takes_epochs else callbacks
 
 
 def _score(result: Any, objective: Any) -> float:
