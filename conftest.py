@@ -33,6 +33,9 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Its errors raise whatever is asked of them, also by who looks for examples in docstrings.
+collect_ignore = ["tests/broken_errors.py"]
+
 # The same examples in every run, and no limit of time for one: a change is judged by what it
 # changes, not by luck.
 settings.register_profile("afina", derandomize=True, deadline=None)

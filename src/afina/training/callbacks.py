@@ -10,8 +10,8 @@ from typing import Any
 import keras
 
 from afina.errors import CheckpointError
+from afina.training import keras_parts
 from afina.training.checkpoint import save_snapshot
-from afina.training.fused import keras_parts
 from afina.training.guards import scalars
 from afina.training.snapshot import Snapshot, apply_snapshot, take_snapshot
 from afina.trials import Decision, Objective
