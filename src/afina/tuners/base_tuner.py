@@ -417,4 +417,5 @@ class BaseTuner:
 
 def _ends_the_search(error: Exception) -> bool:
     """Whether what a trial raised is more than this trial's trouble."""
-    return isinstance(error, FatalError | StoreError) and not isinstance(error, CheckpointError)
+    kind = type(error)  # `isinstance` would ask the error for its `__class__`, which may raise
+    return issubclass(kind, FatalError | StoreError) and not issubclass(kind, CheckpointError)
