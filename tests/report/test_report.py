@@ -96,7 +96,7 @@ def test_the_page_stands_alone_and_tells_everything(folder, tmp_path):
         "What to do next",
         "Failures",
         "Where the time went",
-        "The best trials",
+        "The best configurations",
         "How to reproduce it",
     ]
     assert "<b>too fast</b>" not in page
@@ -149,7 +149,7 @@ def test_where_there_are_too_many_trials_some_are_drawn_and_it_says_so(folder, m
         monkeypatch.setattr(f"afina.report.{module}.MOST_POINTS", most)
     drawn = dict(slices(facts))["rate"]
     assert sum(len(part.x) for part in drawn.data if part.name != "the best") == 12
-    assert f"12 of {len(facts.completed)}" in str(drawn.data)
+    assert f"12 of {len(facts.configurations)}" in str(drawn.data)
     assert f"12 of {len(facts.completed)}" in figures.course(facts).data[0].name
 
 
