@@ -56,16 +56,17 @@ def best_rows(rows: Sequence[Row], described: Any) -> list[Row]:
         front = [row for row in rows if row["front"]]
         return sorted(front, key=lambda r: (first.loss(r["objectives"][first.name]), r["number"]))
     groups: dict[int, list[Row]] = {}
-    for row in rows:
-        if row["loss"] is not None:
-            groups.setdefault(row["configuration"], []).append(row)
+    for each in rows:
+        if each["loss"] is not None:
+            groups.setdefault(each["configuration"], []).append(each)
     best = []
     for group in groups.values():
-        row = dict(min(group, key=_rank))
-        row["epochs"] = sum(each["epochs"] for each in group)
-        row["seconds"] = round(sum(each["seconds"] for each in group), 3)
+        first: Row = min(group, key=_rank)
+        row = {**first}
+        row["epochs"] = sum(part["epochs"] for part in group)
+        row["seconds"] = round(sum(part["seconds"] for part in group), 3)
         if len(group) > 1:
-            row["parts"] = [each["number"] for each in group]
+            row["parts"] = [part["number"] for part in group]
         best.append(row)
     return sorted(best, key=_rank)
 

@@ -19,6 +19,7 @@ from afina.report.style import (
     cut,
     label,
     log_scaled,
+    named,
     spread,
 )
 from afina.space import Boolean, Choice, HyperParameter, Value

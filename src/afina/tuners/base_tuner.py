@@ -35,6 +35,7 @@ from afina.training.compile_cache import compile_cache
 from afina.training.failures import classify_failure, failure_message
 from afina.training.memory import cheap_collections
 from afina.trials import Decision, Failure, Status
+from afina.trials.front import front_of
 from afina.tuners import again
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
 from afina.tuners.oracle import Oracle
@@ -273,6 +274,7 @@ class BaseTuner:
                 objective=str(self.oracle.objective.name),
                 best=self._best_score(),
                 folder=self.project_dir,
+                front=tuple(front_of(self.oracle.study.trials.values())),
             )
         )
 
