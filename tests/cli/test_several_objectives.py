@@ -27,7 +27,7 @@ def space(hp: Any) -> None:
 def front(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("front") / "mine"
     objective = [afina.Objective("accuracy", "max"), afina.Objective("cost", "min")]
-    study = afina.Study(space, objective, algorithm=Random(0), storage=folder)
+    study = afina.Study(space, objective=objective, algorithm=Random(0), storage=folder)
     for accuracy, cost in [(0.5, 900.0), (0.75, 400.0), (0.25, 800.0), (0.875, 600.0)]:
         study.tell(study.ask(), {"accuracy": accuracy, "cost": cost})
     study.tell(study.ask(), failed="ValueError: no")
@@ -75,7 +75,7 @@ def test_the_advice_speaks_of_each_objective_and_of_no_sum(front: Path) -> None:
 def test_a_model_trained_in_parts_is_one_row_with_all_its_epochs(tmp_path: Path) -> None:
     study = afina.Study(
         space,
-        afina.Objective("loss", "min"),
+        objective=afina.Objective("loss", "min"),
         algorithm=Hyperband(max_epochs=4, factor=2, seed=0),
         storage=tmp_path / "p",
     )

@@ -297,7 +297,7 @@ def test_the_code_to_reproduce_builds_the_best_model_whatever_the_values(several
 
 
 def test_before_the_first_result_the_code_builds_the_defaults(tmp_path):
-    study = afina.Study(awkward, "loss", algorithm=Random(0), storage=tmp_path / "p")
+    study = afina.Study(awkward, objective="loss", algorithm=Random(0), storage=tmp_path / "p")
     study.begin()
     study.close()
     page = write_report(tmp_path / "p", tmp_path / "r.html").read_text(encoding="utf-8")
@@ -310,7 +310,7 @@ def test_before_the_first_result_the_code_builds_the_defaults(tmp_path):
 def pareto(tmp_path_factory):
     place = tmp_path_factory.mktemp("pareto") / "mine"
     objective = [afina.Objective("accuracy", "max"), afina.Objective("metres", "min")]
-    study = afina.Study(build, objective, algorithm=Random(0), storage=place)
+    study = afina.Study(build, objective=objective, algorithm=Random(0), storage=place)
     for number in range(14):
         values = (trial := study.ask()).values
         study.tell(
@@ -329,7 +329,7 @@ def test_several_objectives_are_reported_by_their_front_and_never_by_their_sum(p
     assert "multi_objective" not in body
     assert "best configuration</h2>" not in body
     assert all(f"<td>{trial.number}</td>" in body for trial in facts.front)
-    assert not [trial for trial in facts.trials if f"{trial.score:.4g}" in body]
+    assert not [trial for trial in facts.trials if f"{trial.score:.7g}" in body]
     [drawn] = figures.fronts(facts)
     assert [part.name for part in drawn.data] == ["other trials", "Pareto front"]
     assert sorted(drawn.data[1].y) == sorted(facts.values_of(trial)[1] for trial in facts.front)
@@ -387,9 +387,7 @@ def test_the_line_of_a_training_that_goes_on_has_no_gap(folder):
 def told(tmp_path, lengths):
     """Reports a search whose trials trained so many epochs, each better than the one before."""
 
-    study = afina.Study(
-        build, "val_loss", algorithm=Random(0), storage=tmp_path / "p", max_trials=len(lengths)
-    )
+    study = afina.Study(build, objective="val_loss", algorithm=Random(0), storage=tmp_path / "p")
     for number, epochs in enumerate(lengths):
         trial = study.ask()
         for epoch in range(epochs):
@@ -420,7 +418,7 @@ def test_the_first_is_called_the_default_only_where_it_is(start, tmp_path):
     hp = afina.HyperParameters()
     hp.Int("units", 1, 100, default=7)
     algorithm = afina.search.BayesianOptimization(seed=0) if start else Random(1)
-    study = afina.Study(hp, "loss", algorithm=algorithm, storage=tmp_path / "p")
+    study = afina.Study(hp, objective="loss", algorithm=algorithm, storage=tmp_path / "p")
     for value in (1.0, 0.5):
         study.tell(study.ask(), value)
     study.close()

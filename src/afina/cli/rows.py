@@ -61,8 +61,8 @@ def best_rows(rows: Sequence[Row], described: Any) -> list[Row]:
             groups.setdefault(each["configuration"], []).append(each)
     best = []
     for group in groups.values():
-        first: Row = min(group, key=_rank)
-        row = {**first}
+        best_part: Row = min(group, key=_rank)
+        row = {**best_part}
         row["epochs"] = sum(part["epochs"] for part in group)
         row["seconds"] = round(sum(part["seconds"] for part in group), 3)
         if len(group) > 1:
