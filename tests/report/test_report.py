@@ -1,5 +1,6 @@
 """The report: facts, page, pictures, and a look at it in a real browser where there is one."""
 
+import html
 import html.parser
 import json
 import math
@@ -96,7 +97,7 @@ def test_the_page_stands_alone_and_tells_everything(folder, tmp_path):
         "What to do next",
         "Failures",
         "Where the time went",
-        "The best trials",
+        "The best configurations",
         "How to reproduce it",
     ]
     assert "<b>too fast</b>" not in page
@@ -149,7 +150,7 @@ def test_where_there_are_too_many_trials_some_are_drawn_and_it_says_so(folder, m
         monkeypatch.setattr(f"afina.report.{module}.MOST_POINTS", most)
     drawn = dict(slices(facts))["rate"]
     assert sum(len(part.x) for part in drawn.data if part.name != "the best") == 12
-    assert f"12 of {len(facts.completed)}" in str(drawn.data)
+    assert f"12 of {len(facts.configurations)}" in str(drawn.data)
     assert f"12 of {len(facts.completed)}" in figures.course(facts).data[0].name
 
 
@@ -236,3 +237,218 @@ def test_a_browser_draws_it_without_errors_and_nothing_overflows(folder, tmp_pat
     found = json.loads(re.search(r"<title>(\{.*?\})</title>", done.stdout).group(1))
     assert found["drawn"] >= 20
     assert found["wide"] == 0
+
+
+def code_of(page):
+    return html_of_pre(page)[-1]
+
+
+def html_of_pre(page):
+    return [html.unescape(text) for text in re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)]
+
+
+def awkward(hp):
+    """Every kind of hyperparameter and of value."""
+    found = {
+        "text": hp.Choice("text", ["it's", 'say "so"', "two\nlines", "back\\slash", "</pre>"]),
+        "truth": hp.Boolean("truth"),
+        "number": hp.Choice("number", [0.1, 1e-30, math.inf]),
+        "rate": hp.Float("rate", 1e-4, 1e-1, sampling="log"),
+        "units": hp.Int("units", 16, 64, step=16),
+        "fixed": hp.Fixed("fixed's name", "true"),
+        "off": hp.Fixed("off", False),
+    }
+    if found["truth"]:
+        with hp.conditional_scope("truth", True):
+            found["when"] = hp.Choice("when", [True, False])
+    return found
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_the_code_to_reproduce_builds_the_best_model_whatever_the_values(several, tmp_path):
+    names = ["a", "b"] if several else ["a"]
+    objective = [afina.Objective(name, "min") for name in names]
+    study = afina.Study(
+        awkward,
+        objective=objective if several else objective[0],
+        algorithm=Random(0),
+        storage=tmp_path / "p",
+    )
+    seen = set()
+    for number in range(25):  # each of them is the best, once
+        trial = study.ask()
+        study.tell(trial, {name: -float(number) for name in names})
+        page = write_report(tmp_path / "p", tmp_path / "r.html").read_text(encoding="utf-8")
+        known = {"build": awkward}
+        exec(code_of(page), known)
+        wanted = dict(trial.values)
+        built = known["model"]
+        assert built["text"] == wanted["text"]
+        assert [built[n] for n in ("truth", "number", "rate", "units", "off")] == [
+            wanted[n] for n in ("truth", "number", "rate", "units", "off")
+        ]
+        assert built["fixed"] == "true"
+        assert built.get("when") is wanted.get("when")
+        seen |= {wanted["text"], wanted["number"]}
+        if number > 8 and len(seen) == 8:
+            break
+    study.close()
+    assert len(seen) == 8
+
+
+def test_before_the_first_result_the_code_builds_the_defaults(tmp_path):
+    study = afina.Study(awkward, objective="loss", algorithm=Random(0), storage=tmp_path / "p")
+    study.begin()
+    study.close()
+    page = write_report(tmp_path / "p", tmp_path / "r.html").read_text(encoding="utf-8")
+    known = {"build": awkward}
+    exec(code_of(page), known)
+    assert known["model"]["text"] == "it's"
+
+
+@pytest.fixture(scope="module")
+def pareto(tmp_path_factory):
+    place = tmp_path_factory.mktemp("pareto") / "mine"
+    objective = [afina.Objective("accuracy", "max"), afina.Objective("metres", "min")]
+    study = afina.Study(build, objective=objective, algorithm=Random(0), storage=place)
+    for number in range(14):
+        values = (trial := study.ask()).values
+        study.tell(
+            trial,
+            {"accuracy": 0.9 - 0.1 * values["layers"] - number / 997, "metres": 1e3 / (number + 1)},
+        )
+    study.close()
+    return place
+
+
+def test_several_objectives_are_reported_by_their_front_and_never_by_their_sum(pareto, tmp_path):
+    page = write_report(pareto, tmp_path / "r.html").read_text(encoding="utf-8")
+    body = page[page.index("<body>") :]
+    facts = read_facts(pareto)
+    assert "The Pareto front" in Structure(page).headings
+    assert "multi_objective" not in body
+    assert "best configuration</h2>" not in body
+    assert all(f"<td>{trial.number}</td>" in body for trial in facts.front)
+    assert not [trial for trial in facts.trials if f"{trial.score:.7g}" in body]
+    [drawn] = figures.fronts(facts)
+    assert [part.name for part in drawn.data] == ["other trials", "Pareto front"]
+    assert sorted(drawn.data[1].y) == sorted(facts.values_of(trial)[1] for trial in facts.front)
+
+
+def test_the_hypervolume_grows_from_nothing_to_the_whole(pareto):
+    volumes = read_facts(pareto).volumes
+    assert len(volumes) == 14
+    assert list(volumes) == sorted(volumes)
+    assert (volumes[0] < 0.5, volumes[-1]) == (True, pytest.approx(1.0))
+
+
+def test_points_and_ticks_stand_at_values_that_exist(folder):
+    facts = read_facts(folder)
+    entries = {entry.name: entry for entry in facts.space}
+    for name, drawn in slices(facts):
+        entry = entries[name]
+        if entry.count is None:
+            continue
+        many = len(entry.values)
+        known = set(range(many)) if name == "optimizer" else set(entry.values)
+        for part in drawn.data:
+            assert set(part.x) <= known, name
+        assert set(drawn.layout.xaxis.tickvals) <= known, name
+
+
+def test_the_star_stands_on_the_best_trial_or_nowhere(folder):
+    facts = read_facts(folder)
+    for name, drawn in slices(facts):
+        stars = [part for part in drawn.data if part.name == "the best"]
+        assert len(stars) == (name in facts.best.values)
+        assert all(list(star.y) == [facts.best.score] for star in stars)
+
+
+def test_an_advised_range_reaches_beyond_the_points_at_its_ends(folder):
+    facts = read_facts(folder)
+    drawn = dict(slices(facts, {"layers": (1, 1), "units_0": (16, 48), "rate": (0.001, 0.01)}))
+    bands = {
+        name: figure.layout.shapes[0] for name, figure in drawn.items() if figure.layout.shapes
+    }
+    assert (bands["layers"].x0, bands["layers"].x1) == (0.5, 1.5)
+    assert (bands["units_0"].x0, bands["units_0"].x1) == (8, 56)
+    assert bands["rate"].x0 < 0.001 < 0.01 < bands["rate"].x1
+
+
+def test_the_line_of_a_training_that_goes_on_has_no_gap(folder):
+    facts = read_facts(folder)
+    drawn = figures.curves(facts).data[0]
+    pieces = "".join("." if x is None else "x" for x in drawn.x).split(".")
+    continued = [trial for trial in facts.trials if trial.parent is not None and trial.curve]
+    whole = sum(len(trial.curve) for trial in facts.trials)
+    assert sum(map(len, pieces)) == whole + len(continued)
+
+
+def told(tmp_path, lengths):
+    """Reports a search whose trials trained so many epochs, each better than the one before."""
+
+    study = afina.Study(build, objective="val_loss", algorithm=Random(0), storage=tmp_path / "p")
+    for number, epochs in enumerate(lengths):
+        trial = study.ask()
+        for epoch in range(epochs):
+            study.report(trial, {"val_loss": 1.0 - 0.25 * number}, step=epoch)
+        study.tell(trial)
+    study.close()
+    return write_report(tmp_path / "p", tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("lengths", "sentence"),
+    [
+        ([2, 10], None),  # nothing is comparable
+        ([2, 10, 10], "configuration trained as long (trial 1) had 0.75: the search gained 0.25."),
+        ([10, 10, 10], "configuration (trial 0) had 1: the search gained 0.5."),
+        ([10], None),
+    ],
+)
+def test_the_gain_compares_equal_trainings_or_says_nothing(lengths, sentence, tmp_path):
+    page = told(tmp_path, lengths)
+    assert ("the search gained" in page) == (sentence is not None)
+    assert sentence is None or sentence in page
+    assert "most often" not in page
+
+
+@pytest.mark.parametrize("start", [True, False])
+def test_the_first_is_called_the_default_only_where_it_is(start, tmp_path):
+    hp = afina.HyperParameters()
+    hp.Int("units", 1, 100, default=7)
+    algorithm = afina.search.BayesianOptimization(seed=0) if start else Random(1)
+    study = afina.Study(hp, objective="loss", algorithm=algorithm, storage=tmp_path / "p")
+    for value in (1.0, 0.5):
+        study.tell(study.ask(), value)
+    study.close()
+    page = write_report(tmp_path / "p", tmp_path / "r.html").read_text(encoding="utf-8")
+    assert ("The default configuration (trial 0) had 1" in page) == start
+    assert ("The first configuration (trial 0) had 1" in page) == (not start)
+
+
+def test_the_table_has_one_row_for_a_configuration_with_its_parts_folded(folder, tmp_path):
+    facts = read_facts(folder)
+    page = write_report(folder, tmp_path / "r.html").read_text(encoding="utf-8")
+    table = page[page.index("The best configurations</h2>") :]
+    table = table[: table.index("</table>")]
+    rows = facts.configurations[:20]
+    assert table.count("<tr>") == len(rows) + 1
+    assert table.count("<details>") == sum(len(row.parts) > 1 for row in rows) > 0
+    assert [row.best.score for row in rows] == sorted((r.best.score for r in rows), reverse=True)
+
+
+def test_the_importance_is_in_percent_as_in_the_sentences(folder):
+    found = afina.advice.advice(read_facts(folder).finished, read_facts(folder).space, "max")
+    assert figures.importances(found.importances).layout.xaxis.tickformat == ".0%"
+
+
+def test_every_colour_that_drowns_in_the_dark_has_another_there(folder):
+    from afina.report.style import DARK
+
+    facts = read_facts(folder)
+    drawn = [figures.course(facts), figures.curves(facts), *(f for _, f in slices(facts))]
+    for figure in drawn:
+        text = figure.to_json()
+        used = set(re.findall(r"#[0-9a-fA-F]{6}|rgba\([^)]*\)", text)) - {"rgba(0,0,0,0)"}
+        assert used <= {*DARK, "#ffffff"}

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from afina.cli.rows import best_rows, completed_rows, measured
 from afina.errors import StoreError, wrong
 from afina.trials import Failure, FailureKind, Status, why_none_completed
 
@@ -20,13 +21,14 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--count", default=10, show_default=True, type=click.IntRange(min=1))
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def best(folder: Path, count: int, as_json: bool) -> None:
-    """Show the best trials of the search in FOLDER, best first.
+    """Show the best configurations of the search in FOLDER, best first.
 
-    FOLDER is a tuner's `directory/project_name`. The search may be running meanwhile.
+    A model that was trained on in several trials is one configuration. With several objectives
+    you see the Pareto front, sorted by the first objective. FOLDER is a tuner's
+    `directory/project_name`. The search may be running meanwhile.
     """
-    known = _read(folder)
-    found = [trial for trial in known if trial["loss"] is not None]
-    found.sort(key=lambda trial: (trial["loss"], trial["number"]))
+    known, objective = _read(folder)
+    found = best_rows(known, objective)
     if not found and not as_json:
         click.echo(_why_none(known))
     else:
@@ -41,11 +43,11 @@ def trials(folder: Path, as_json: bool) -> None:
 
     FOLDER is a tuner's `directory/project_name`. The search may be running meanwhile.
     """
-    _print(_read(folder), as_json)
+    _print(_read(folder)[0], as_json)
 
 
-def _read(folder: Path) -> list[dict[str, Any]]:
-    """The trials of a project as plain facts.
+def _read(folder: Path) -> tuple[list[dict[str, Any]], Any]:
+    """The trials of a project as plain facts, and its objective as the store has it.
 
     Raises:
         StoreError: There is no search in `folder`, or it cannot be read.
@@ -54,9 +56,11 @@ def _read(folder: Path) -> list[dict[str, Any]]:
 
     store = open_store(folder)
     try:
-        if store.header() is None:
+        header = store.header()
+        if header is None:
             raise StoreError(wrong("FOLDER", "must hold a search", str(folder), _advice(folder)))
-        return [
+        stored = store.trials()
+        rows = [
             {
                 "number": trial.number,
                 "status": trial.status.value,
@@ -67,8 +71,9 @@ def _read(folder: Path) -> list[dict[str, Any]]:
                 "values": dict(trial.values),
                 "failure": trial.failure.message if trial.failure else None,
             }
-            for trial in store.trials()
+            for trial in stored
         ]
+        return completed_rows(rows, stored, header.objective), header.objective
     finally:
         store.close()
 
@@ -95,20 +100,22 @@ def _print(trials: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     elif not trials:
         click.echo("No trials yet.")
     else:
-        rows = [("trial", "status", "score", "epochs", "seconds", "values")]
+        scores = measured(trials[0])
+        spent = "wall seconds" if "seconds" in scores else "seconds"
+        rows = [("trial", "status", *scores, "epochs", spent, "values")]
         for line in _aligned([*rows, *map(_row, trials)]):
             click.echo(line)
 
 
 def _row(trial: Mapping[str, Any]) -> tuple[str, ...]:
-    score = "-" if trial["score"] is None else f"{trial['score']:.6g}"
+    scores = ["-" if each is None else f"{each:.6g}" for each in measured(trial).values()]
     values = ", ".join(f"{name}={_short(value)}" for name, value in trial["values"].items())
     told = trial["failure"]
     reason = Failure(FailureKind.ERROR, told).headline if told else ""
     return (
         str(trial["number"]),
         trial["status"],
-        score,
+        *scores,
         str(trial["epochs"]),
         f"{trial['seconds']:.1f}",
         f"{values}  ({reason})" if reason else values,

@@ -18,7 +18,7 @@ from afina.progress.events import (
     TrialStarted,
 )
 from afina.space import Value
-from afina.trials import Objective, Status, Trial
+from afina.trials import MultiObjective, Objective, Status, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,10 @@ class Board:
     """Of the trial that has the best score; None where an earlier call made it."""
 
     best_values: Mapping[str, Value] | None = None
+    front: tuple[Ended, ...] = ()
+    """With several objectives, the trials that no other one beats in every objective; there is no
+    best one then."""
+
     running: Mapping[int, Running] = field(default_factory=dict)
     """By the trial's number, in the order in which they began."""
 
@@ -102,25 +106,28 @@ class Board:
         match event:
             case SearchStarted():
                 return Board(
+                    front=self._front_of(event.front),
                     objective=self.objective,
                     began=now,
                     before=event.elapsed,
                     total=event.total,
                     done=event.done,
-                    best=event.best,
+                    best=None if self.several else event.best,
                 )
             case TrialStarted():
                 running = dict(self.running)
                 running.pop(event.trial.number, None)  # a rerun begins anew, as the newest
                 running[event.trial.number] = Running(event, now)
                 best = self.best_values if event.best_values is None else event.best_values
+                best = None if self.several else best
                 return replace(self, running=running, best_values=best)
             case EpochEnded():
                 return self._after_epoch(event)
             case TrialEnded():
                 return self._after_trial(event, now)
             case SearchEnded():
-                best_score = self.best if event.best is None else event.best
+                known = event.best is None or self.several
+                best_score = self.best if known else event.best
                 return replace(self, reason=event.reason, best=best_score)
             case _:
                 return self
@@ -140,12 +147,18 @@ class Board:
         if mine is not None:
             label = mine.start.label
         score = trial.score if trial.status is Status.COMPLETED else None
-        is_best = score is not None and (
-            self.best is None or self.objective.better_than(score, self.best)
-        )
+        if self.several:
+            front = self._joined(Ended(trial, label, seconds, True))
+            is_best = front is not self.front
+        else:
+            front = self.front
+            is_best = score is not None and (
+                self.best is None or self.objective.better_than(score, self.best)
+            )
         rest = {number: other for number, other in self.running.items() if number != trial.number}
-        board = replace(self, running=rest, last=Ended(trial, label, seconds, is_best))
-        if is_best:
+        last = Ended(trial, label, seconds, is_best)
+        board = replace(self, running=rest, last=last, front=front)
+        if is_best and not self.several:
             board = replace(board, best=score, best_label=label, best_values=trial.values)
         if not trial.status.finished:
             return board
@@ -156,6 +169,31 @@ class Board:
             failed=self.failed + (trial.status is Status.FAILED),
             trial_seconds=self.trial_seconds + seconds,
         )
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several objectives: a front then, and no best trial."""
+        return isinstance(self.objective, MultiObjective)
+
+    def losses_of(self, trial: Trial) -> tuple[float, ...]:
+        """What the trial reached in each of several objectives, lower is better."""
+        done = trial.status is Status.COMPLETED
+        return self.objective.losses(trial.metrics) if done else ()
+
+    def _front_of(self, trials: tuple[Trial, ...]) -> tuple[Ended, ...]:
+        """Those that earlier calls left, under the numbers that they have in the store."""
+        known = [trial for trial in trials if self.several and self.losses_of(trial)]
+        return tuple(Ended(trial, str(trial.number), trial.seconds, True) for trial in known)
+
+    def _joined(self, ended: Ended) -> tuple[Ended, ...]:
+        """The front with one more trial; the very same where another trial beats it."""
+        mine = self.losses_of(ended.trial)
+        if not mine:
+            return self.front
+        rows = [(each, self.losses_of(each.trial)) for each in self.front]
+        if any(_dominates(losses, mine) for _, losses in rows):
+            return self.front
+        return (*(each for each, losses in rows if not _dominates(mine, losses)), ended)
 
     def elapsed(self, now: float) -> float:
         """Seconds since the search started, earlier calls included."""
@@ -174,3 +212,8 @@ class Board:
     def newest(self, count: int) -> list[Running]:
         """The running trials that began last, up to `count`, in the order in which they began."""
         return list(self.running.values())[-count:] if count > 0 else []
+
+
+def _dominates(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    """Whether losses are nowhere worse and somewhere better."""
+    return a != b and all(x <= y for x, y in zip(a, b, strict=True))

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from afina.progress.board import Board, Ended, Running
+from afina.progress.fronts import front_line, reached
 from afina.progress.wording import duration, number, plural, reason, running_trials, time_left
 from afina.space import Value
 from afina.trials import Status
@@ -87,10 +88,12 @@ def _bar(done: int, total: int, width: int) -> RenderableType:
 
 def _standing(board: Board) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
-    line.append(f"{board.objective.name}  ", style="dim")
-    if board.best is None:
-        line.append("no score yet", style="dim")
+    if board.several:
+        line.append(front_line(board), style="bold green" if board.front else "dim")
+    elif board.best is None:
+        line.append(f"{board.objective.name}  no score yet", style="dim")
     else:
+        line.append(f"{board.objective.name}  ", style="dim")
         line.append(f"best {number(board.best)}", style="bold green")
         if board.best_label is not None:
             line.append(f"  trial {board.best_label}", style="dim")
@@ -181,7 +184,11 @@ def _metrics(board: Board, running: Running) -> Text:
 def news(board: Board, ended: Ended) -> Text | None:
     """The line that a finished trial leaves behind: for a new best score and for a failure."""
     trial = ended.trial
-    if ended.is_best and trial.score is not None:
+    if ended.is_best and board.several:
+        told = ", ".join(f"{name} {number(v)}" for name, v in reached(board.objective, trial))
+        line = Text().append("★ ", style="green").append(f"trial {ended.label}  ")
+        line.append(f"on the Pareto front: {told}", style="bold")
+    elif ended.is_best and trial.score is not None:
         line = Text().append("★ ", style="green").append(f"trial {ended.label}  ")
         line.append(f"{board.objective.name} {number(trial.score)}", style="bold")
     elif trial.status in (Status.FAILED, Status.WAITING):
@@ -205,6 +212,9 @@ def farewell(board: Board, now: float) -> Text:
     else:
         text = Text(f"Search ended after {spent}: {board.reason}, {done} finished")
     text.append(f", {board.failed} failed." if board.failed else ".")
+    if board.front:
+        line = front_line(board)
+        text.append(f"\n{line[0].upper()}{line[1:]}", style="bold")
     if board.best is None:
         return text
     text.append(f"\nBest {board.objective.name} {number(board.best, 6)}", style="bold")

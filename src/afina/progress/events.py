@@ -33,6 +33,9 @@ class SearchStarted:
     elapsed: float = 0.0
     """Seconds that earlier calls took."""
 
+    front: tuple[Trial, ...] = ()
+    """With several objectives, the trials that are on the Pareto front so far."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrialStarted:

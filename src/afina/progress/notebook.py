@@ -12,6 +12,7 @@ from typing import Any
 from afina.progress.base import SilentDisplay
 from afina.progress.board import Board, Running
 from afina.progress.events import Event, Message, SearchEnded, SearchStarted, TrialEnded
+from afina.progress.fronts import front_line
 from afina.progress.wording import duration, number, plural, reason, running_trials, time_left
 from afina.trials import Objective
 
@@ -132,6 +133,9 @@ def _bar(done: int, total: int, width: str) -> str:
 
 
 def _standing(board: Board) -> str:
+    if board.several:
+        failed = f" · {board.failed} failed" if board.failed else ""
+        return f"<div>{html.escape(front_line(board))}{failed}</div>"
     name = html.escape(board.objective.name)
     best = "no score yet" if board.best is None else f"best <b>{number(board.best)}</b>"
     where = f" in trial {html.escape(board.best_label)}" if board.best_label is not None else ""

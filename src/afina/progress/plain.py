@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import IO
 
 from afina.progress.base import SilentDisplay
@@ -17,6 +18,7 @@ from afina.progress.events import (
     TrialEnded,
     TrialStarted,
 )
+from afina.progress.fronts import front_line, reached
 from afina.progress.wording import clock_time, number, reason
 from afina.trials import Objective, Status
 
@@ -70,7 +72,7 @@ class PlainDisplay(SilentDisplay):
     def _lines(self, event: Event, board: Board, now: float) -> list[str]:
         match event:
             case TrialStarted():
-                return start_lines(event)
+                return start_lines(replace(event, best_values=None) if board.several else event)
             case TrialEnded() if board.last is not None:
                 if event.trial.status is Status.WAITING:
                     return retry_lines(event)
@@ -121,14 +123,20 @@ def end_lines(board: Board, ended: Ended, now: float) -> list[str]:
     """The score of a trial, or why it has none, and where the search stands."""
     trial, name = ended.trial, board.objective.name
     lines = ["", f"Trial {ended.label} Complete [{clock_time(ended.seconds)}]"]
-    if trial.status is Status.COMPLETED:
+    if trial.status is Status.COMPLETED and board.several:
+        lines += [f"{each}: {value}" for each, value in reached(board.objective, trial)]
+    elif trial.status is Status.COMPLETED:
         lines.append(f"{name}: {trial.score}")
     else:
         kind = trial.failure.kind.value if trial.failure else "error"
         lines.append(f"failed ({kind}): {reason(trial.failure)}")
         if trial.failure and "\n" in trial.failure.message.strip():
             lines.insert(0, trial.failure.message.rstrip())
-    lines += ["", f"Best {name} So Far: {board.best}"]
+    best = f"Best {name} So Far: {board.best}"
+    if board.several:
+        best = front_line(board)
+        best = best[0].upper() + best[1:]
+    lines += ["", best]
     return [*lines, f"Total elapsed time: {clock_time(board.elapsed(now))}"]
 
 

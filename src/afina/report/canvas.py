@@ -31,7 +31,7 @@ def empty(y: str, *, small: bool = False) -> Any:
             "plot_bgcolor": "rgba(0,0,0,0)",
             "xaxis": dict(axis),
             "yaxis": {**axis, "title": {"text": label(y)}},
-            "legend": {"orientation": "h", "y": -0.22, "yanchor": "top"},
+            "legend": {"orientation": "h", "y": -0.28, "yanchor": "top"},
             "showlegend": not small,
             "font": {"color": INK, "family": "system-ui,sans-serif", "size": 11 if small else 12},
             "hoverlabel": {"bgcolor": PAPER, "bordercolor": GRID, "font": {"color": INK}},

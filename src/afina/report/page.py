@@ -17,7 +17,7 @@ from afina.report.facts import Facts, read_facts
 from afina.report.look import CSS, script
 from afina.report.reproduce import reproduction
 from afina.report.slices import slices
-from afina.report.style import HEIGHT, evenly, short
+from afina.report.style import HEIGHT, MOST_POINTS, evenly, named, short
 from afina.report.words import advised_ranges, objective_of, range_of, summary
 from afina.trials import Configuration, Trial, epochs_of
 
@@ -235,7 +235,9 @@ def _slices(facts: Facts, found: Advice) -> str:
         parts.append(head + _grid(drawn, "grid"))
     if not any(parts):
         return ""
-    legend = [("dot blue", "a configuration, later ones stronger")]
+    many = min(len(facts.configurations), MOST_POINTS)
+    which = named("configurations, later ones stronger", many, len(facts.configurations))
+    legend = [("dot blue", which)]
     if any(
         each.epochs is not None and each.epochs < facts.longest for each in facts.configurations
     ):
@@ -302,7 +304,9 @@ def _table(facts: Facts) -> str:
         rows.append((shown.number, *scores, epochs, f"{each.seconds:.1f}", values))
     if not rows:
         return ""
-    head = ("trial", *(each.name for each in facts.objectives), "epochs", "seconds", "values")
+    names = [each.name for each in facts.objectives]
+    spent = "seconds" if "seconds" not in names else "wall seconds"
+    head = ("trial", *names, "epochs", spent, "values")
     told = ["* is on the Pareto front; the others follow front by front."] if facts.several else []
     if len(facts.configurations) > MOST_ROWS:
         told.append(f"{MOST_ROWS} of {len(facts.configurations)} configurations are listed.")

@@ -19,6 +19,7 @@ from afina.report.style import (
     cut,
     label,
     log_scaled,
+    named,
     spread,
 )
 from afina.space import Boolean, Choice, HyperParameter, Value
@@ -75,7 +76,7 @@ def slices(
         shade = axis.band(band)
         for low, high in shade:
             drawn.add_vrect(x0=low, x1=high, fillcolor=BAND, line_width=0, layer="below")
-        _draw_points(drawn, points, axis, facts)
+        _draw_points(drawn, points, axis, facts, named("trials", len(kept), len(every)))
         best = [point for point in points if point.trial.number in front]
         _draw_best(drawn, best, axis, facts)
         axis.draw(drawn)
@@ -91,9 +92,11 @@ class _Point:
         self.trial, self.score, self.short = trial, score, short
 
 
-def _draw_points(drawn: Figure, points: Sequence[_Point], axis: _Axis, facts: Facts) -> None:
+def _draw_points(
+    drawn: Figure, points: Sequence[_Point], axis: _Axis, facts: Facts, every: str
+) -> None:
     count = max(len(facts.trials) - 1, 1)
-    for name, short in (("fewer epochs", True), ("trials", False)):
+    for name, short in (("fewer epochs", True), (every, False)):
         mine = [point for point in points if point.short is short]
         if not mine:
             continue

@@ -45,7 +45,14 @@ MOST_LINES = 600
 
 
 def short(value: Any) -> str:
-    """A value for people: four digits of a real number."""
+    """A value for people: four digits of a real number; a whole one with all its digits.
+
+    Example:
+        >>> short(0.123456), short(96000.0), short(64)
+        ('0.1235', '96000', '64')
+    """
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e9:
+        return str(int(value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -34,6 +34,7 @@ from afina.study import discover
 from afina.training.compile_cache import compile_cache
 from afina.training.memory import cheap_collections
 from afina.trials import Decision, Status, failure_of, is_retried, why_no_best
+from afina.trials.front import front_of
 from afina.tuners import again
 from afina.tuners.best_first import best_first
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
@@ -279,6 +280,7 @@ class BaseTuner:
                 objective=str(self.oracle.objective.name),
                 best=self._best_score(),
                 folder=self.project_dir,
+                front=tuple(front_of(self.oracle.study.trials.values())),
             )
         )
 

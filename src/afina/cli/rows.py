@@ -1,0 +1,81 @@
+"""What `afina best` and `afina trials` show of each trial beyond its own facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from afina.trials import MultiObjective, Objective, Trial, configurations
+from afina.trials.front import front_of
+
+Row = dict[str, Any]
+
+
+def completed_rows(rows: Sequence[Row], trials: Sequence[Trial], described: Any) -> list[Row]:
+    """The rows with what only all trials together tell.
+
+    Each row gets the number of its configuration's first trial. With several objectives `score`
+    and `loss`, which are sums of numbers that do not add up, give way to `objectives`, each by its
+    name, and to `front`: whether no other trial is better in every objective.
+
+    Args:
+        rows: One for each trial.
+        trials: The same ones, in the same order.
+        described: The objective as the store's header has it.
+    """
+    groups = configurations(trials)
+    home = {part.number: each.parts[0].number for each in groups for part in each.parts}
+    pairs = zip(rows, trials, strict=True)
+    found = [{**row, "configuration": home[trial.number]} for row, trial in pairs]
+    if isinstance(described, Mapping):
+        return found
+    whole = MultiObjective([Objective(part["name"], part["direction"]) for part in described])
+    known = [replace(trial, losses=whole.losses(trial.metrics)) for trial in trials]
+    front = {trial.number for trial in front_of(trial for trial in known if trial.losses)}
+    for row, trial in zip(found, known, strict=True):
+        del row["score"], row["loss"]
+        losses = trial.losses or (None,) * len(whole.objectives)
+        row["objectives"] = {
+            part.name: None if loss is None else part.loss(loss)  # the sign twice is none
+            for part, loss in zip(whole.objectives, losses, strict=True)
+        }
+        row["front"] = trial.number in front
+    return found
+
+
+def best_rows(rows: Sequence[Row], described: Any) -> list[Row]:
+    """The best configurations, best first; with several objectives the Pareto front, sorted by the
+    first objective.
+
+    A model that was trained on in several trials is one configuration: the row of its best trial,
+    with the epochs and seconds of all, and the numbers of these trials as `parts`.
+    """
+    if not isinstance(described, Mapping):
+        first = Objective(described[0]["name"], described[0]["direction"])
+        front = [row for row in rows if row["front"]]
+        return sorted(front, key=lambda r: (first.loss(r["objectives"][first.name]), r["number"]))
+    groups: dict[int, list[Row]] = {}
+    for each in rows:
+        if each["loss"] is not None:
+            groups.setdefault(each["configuration"], []).append(each)
+    best = []
+    for group in groups.values():
+        best_part: Row = min(group, key=_rank)
+        row = {**best_part}
+        row["epochs"] = sum(part["epochs"] for part in group)
+        row["seconds"] = round(sum(part["seconds"] for part in group), 3)
+        if len(group) > 1:
+            row["parts"] = [part["number"] for part in group]
+        best.append(row)
+    return sorted(best, key=_rank)
+
+
+def _rank(row: Row) -> tuple[float, int]:
+    return row["loss"], row["number"]
+
+
+def measured(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """What the trial reached, under the name of the column."""
+    found: dict[str, float | None] = row.get("objectives") or {"score": row.get("score")}
+    return found
