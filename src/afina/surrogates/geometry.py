@@ -1,8 +1,8 @@
-"""The geometry of a search space: which points there are, how far apart, and moves among them.
+"""The geometry of a search space: its points, their distances, and moves among them.
 
 A *full point* is a row of the unit cube of `Encoding` without NaN: axes that are inactive under
-the point's own choices hold what they would be if they were active. So a move that switches a
-branch on finds values there, and moves of many points at once are plain array operations.
+the point's own choices hold the value they would have if they were active. So a move that activates
+a branch finds values there, and moves of many points at once are plain array operations.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ Mask = NDArray[np.bool_]
 Values = tuple[tuple[str, Value], ...]
 """A trial's active hyperparameters and their values, in the trial's order."""
 
-# Squared distance up to which points are one configuration: real values change in their last
-# digits on the way to the unit cube and back, so that equality alone would not see a repeat.
+# Squared distance up to which points are one configuration: encoding and decoding changes the last
+# digits of real values, so equality would miss repeats.
 SAME = 1e-12
 
-# More values than this are as good as a continuum: rounding happens when the point is decoded.
+# An entry with more values counts as continuous: it is rounded when the point is decoded.
 DISCRETE_LIMIT = 1000
-# At most so many single changes of one choice or integer are looked at in a step.
+# How many single changes of one choice or integer a step compares at most.
 MOVES_LIMIT = 16
-# Perturbations of a good point: widths from fine to coarse, and how many entries change.
+# Perturbations of a good point: the range of widths, and how many entries change on average.
 WIDTHS = (0.01, 0.3)
 CHANGED = 2.0
 
@@ -41,29 +41,31 @@ HALF_ROOT = math.sqrt(0.5)
 
 @dataclass(frozen=True, eq=False)
 class Dimension:
-    """One entry of the space as the point's coordinates see it."""
+    """One entry of the space, as coordinates of a point."""
 
     name: str
 
     axes: NDArray[np.intp]
-    """Its axes; one each category, or a single one. Empty for an entry that cannot vary."""
+    """Its axes: one for each category, or a single one. Empty for an entry that cannot vary."""
 
     values: tuple[Value, ...]
-    """Of a discrete entry, in the order of its categories or positions; else empty."""
+    """The values of a discrete entry, in the order of its categories or positions; else empty."""
 
     positions: Array | None
     """(count,) sorted coordinates of the values of a discrete entry with a single axis."""
 
     switches: tuple[tuple[tuple[int, Mask], ...], ...]
-    """The entry is active where each of its conditions is met by one of these parts: the part of
-    that number is active and has a value whose place is marked."""
+    """For each condition, pairs of a dimension's number and a mask of its values. The condition is
+    met if one of these dimensions is active and its value is marked. The entry is active if all
+    conditions are met."""
 
     rivals: tuple[int, ...]
-    """Earlier parts of the same name; where one of them is active, this one is not."""
+    """Numbers of earlier dimensions of the same name; this one is inactive if one of them is
+    active."""
 
     @property
     def one_hot(self) -> bool:
-        """Whether each category has an axis of its own."""
+        """Whether each category has its own axis."""
         return len(self.axes) > 1
 
     @functools.cached_property
@@ -74,17 +76,17 @@ class Dimension:
 
 
 class Geometry:
-    """What the algorithm needs to know of a space, compiled once for operations on many points.
+    """A space compiled for operations on many points at once.
 
     Distances between embedded points say how different two configurations are:
 
-    - Numbers differ by their distance in the unit cube, ends at distance 1.
-    - Choices are at distance 1 when they differ, however many categories there are.
-    - A conditional entry that is active in one configuration only is at distance 1, wherever its
-      value lies; inactive in both at 0. To make that possible in a Euclidean space, the values of
-      a conditional number lie on an arc of radius 1 and length 1 around the place of "inactive",
-      and "inactive" is one more category of a conditional choice. Imputing a default instead
-      would make "inactive" a near neighbour of the default and a far one of the rest.
+    - Numbers differ by their distance in the unit cube; both ends are at distance 1.
+    - Choices that differ are at distance 1, however many categories there are.
+    - A conditional entry that is active in one configuration only is at distance 1, whatever its
+      value. If it is inactive in both, the distance is 0. To make that possible in a Euclidean
+      space, the values of a conditional number lie on an arc of radius 1 and length 1 around the
+      point "inactive", and "inactive" is one more category of a conditional choice. A default value
+      in place of "inactive" would be close to some values and far from others.
 
     Args:
         space: The search space.
@@ -102,11 +104,11 @@ class Geometry:
         self.tunable = tuple(part for part in self.dimensions if len(part.axes))
         real = [p.axes[0] for p in self.tunable if not p.one_hot and p.positions is None]
         self.real_axes: NDArray[np.intp] = np.array(real, dtype=np.intp)
-        """Axes along which a point can move freely."""
+        """Axes along which a point can move continuously."""
         self._layout()
 
     def _layout(self) -> None:
-        """Decides which features each axis becomes."""
+        """Decides which features each axis has."""
         linear: list[tuple[int, int]] = []
         arcs: list[tuple[int, int]] = []
         hot: list[tuple[int, int]] = []
@@ -130,7 +132,7 @@ class Geometry:
         """(f,) the entry, counted among those that vary, that each feature belongs to."""
         stepped = [part.one_hot or part.positions is not None for part in self.tunable]
         self.steady: Mask = np.array(stepped, dtype=bool)[self.groups]
-        """(f,) whether a feature cannot change by little, as its entry has separate values."""
+        """(f,) whether a feature changes in steps, because its entry is discrete."""
         self._linear, self._arcs, self._hot, self._idle = (
             np.array([column for column, _ in columns], dtype=np.intp)
             for columns in (linear, arcs, hot, idle)
@@ -149,14 +151,14 @@ class Geometry:
         return dict(self.encoding.decode(point))
 
     def active(self, points: Array) -> Mask:
-        """(n, parts) which entries of the space are active at these points."""
+        """(n, dimensions) which entries of the space are active at these points."""
         return self.active_by(lambda number: _choices(self.dimensions[number], points), len(points))
 
     def active_by(self, choices: Callable[[int], NDArray[np.intp]], count: int) -> Mask:
-        """(count, parts) the same, where points are known by the values of their discrete parts.
+        """(count, dimensions) the same, from the values of the points' discrete dimensions.
 
         Args:
-            choices: (count,) the places of the values that the part of a number has.
+            choices: From a dimension's number to (count,) indices of its values.
             count: How many points there are.
         """
         active = np.ones((count, len(self.dimensions)), dtype=bool)
@@ -175,7 +177,7 @@ class Geometry:
 
         Args:
             points: (n, dim).
-            active: What `active` says of them, where that is known; saves half of the time.
+            active: The result of `active` for them, if it is known; saves half of the time.
         """
         points = np.where(np.isnan(points), 0.5, points)
         if active is None:
@@ -223,13 +225,14 @@ class Geometry:
         return points
 
     def uniform(self, count: int, rng: np.random.Generator) -> Array:
-        """(count, dim) full points from all over the space."""
+        """(count, dim) full points from the whole space."""
         return self.place(rng.random((count, len(self.tunable))))
 
     def perturbed(self, point: Array, count: int, rng: np.random.Generator) -> Array:
         """(count, dim) full points near an encoded one, each changed in some entries.
 
-        Inactive axes (NaN) are drawn anew for each, so that a switched branch finds variety.
+        Inactive axes (NaN) are drawn anew for each point, for variety in branches that a change
+        activates.
         """
         fresh = self.uniform(count, rng)
         points = np.where(np.isnan(point), fresh, point)
@@ -248,10 +251,10 @@ class Geometry:
             axis = part.axes[0]
             step = steps[rows, column]
             if part.positions is not None:
-                # A step that rounds to nothing is wasted: at least one value on.
+                # At least to the next value: a step that is rounded to nothing is wasted.
                 step += np.copysign(0.75 / len(part.positions), step)
             moved = points[rows, axis] + step
-            moved = np.abs(moved)  # reflected at the walls: clipping would heap points up there
+            moved = np.abs(moved)  # reflected at the bounds, where clipping would collect points
             points[rows, axis] = _snapped(part, np.clip(1 - np.abs(1 - moved), 0, 1))
         return points
 
@@ -283,7 +286,7 @@ class Geometry:
 
 @functools.lru_cache(maxsize=4)
 def geometry_of(space: Space) -> Geometry:
-    """Compiled once per space: a memo of a pure function, so no answer depends on it."""
+    """The geometry of a space, compiled once: a cache of a pure function."""
     return Geometry(space)
 
 
@@ -314,7 +317,7 @@ def encoded(geometry: Geometry, rows: Sequence[Values]) -> Array:
 
 
 def _dimensions(space: Space, encoding: Encoding) -> list[Dimension]:
-    """The entries of the space, in order, with their axes and what switches them on."""
+    """The dimensions of the space, one for each entry, in order."""
     parts: list[Dimension] = []
     for index, entry in enumerate(space):
         axes = np.array(
@@ -336,7 +339,7 @@ def _dimensions(space: Space, encoding: Encoding) -> list[Dimension]:
 
 
 def _pairs(condition: Parent, parts: Sequence[Dimension]) -> tuple[tuple[int, Mask], ...]:
-    """See `Dimension.switches`. A continuum meets single values with probability 0: not at all."""
+    """One condition of `Dimension.switches`. A continuous parent never has one of single values."""
     return tuple(
         (
             number,
@@ -348,7 +351,7 @@ def _pairs(condition: Parent, parts: Sequence[Dimension]) -> tuple[tuple[int, Ma
 
 
 def _choices(part: Dimension, points: Array) -> NDArray[np.intp]:
-    """(n,) the place of the value that a discrete part has at full points."""
+    """(n,) the index of the value that a discrete dimension has at full points."""
     if not len(part.axes):
         return np.zeros(len(points), dtype=np.intp)
     if part.one_hot:
@@ -357,14 +360,14 @@ def _choices(part: Dimension, points: Array) -> NDArray[np.intp]:
 
 
 def _snapped(part: Dimension, coordinates: Array) -> Array:
-    """Coordinates of a single axis, moved to the nearest value where the part is discrete."""
+    """Coordinates of a single axis, moved to the nearest value if the dimension is discrete."""
     if part.positions is None:
         return coordinates
     return part.positions[np.searchsorted(part.middles, coordinates)]
 
 
 def _steps(count: int) -> list[int]:
-    """Steps to try from one of `count` ordered values: each other, or doubling where many."""
+    """Steps from one of `count` ordered values: to each other value, or doubling if many."""
     if count <= MOVES_LIMIT // 2:
         return [step for step in range(1 - count, count) if step]
     sizes = [2**power for power in range(count.bit_length() - 1)]
