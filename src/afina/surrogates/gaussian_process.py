@@ -183,7 +183,7 @@ def fit(features: Array, targets: Array, groups: Groups, *, noise_floor: float =
 
 
 def kernel_start(count: int, noise_floor: float) -> tuple[Array, list[tuple[float, float]]]:
-    """Where a fit for `count` groups starts, as `Likelihood` takes it, and the bounds of the fit."""
+    """Where a fit for `count` groups starts, as `Likelihood` takes it, and the fit's bounds."""
     mode = kernel_mode(count, noise_floor)
     low, high = np.log(LENGTHSCALE_BOUNDS)
     bounds = [(low, high)] * count

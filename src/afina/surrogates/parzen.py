@@ -360,7 +360,7 @@ def mixture(columns: Columns, rows: Array, weights: Array, prior: float) -> Mixt
     Source:
         Bandwidths: see `bandwidths`. Choices: if N rows have the choice, a kernel gives
         (N + 1) / (N + C) to its own value and 1 / (N + C) to each of the other C - 1 values. That
-        is one more observation, spread evenly over all values.
+        is Laplace's rule of succession for N observations of its own value.
     """
     count = len(rows)
     everything = np.full((count + 1, columns.count), np.nan)
