@@ -101,7 +101,7 @@ class Geometry:
         self.encoding = Encoding(space)
         self.dim = self.encoding.dim
         self.dimensions = tuple(_dimensions(space, self.encoding))
-        self.tunable = tuple(part for part in self.dimensions if len(part.axes))
+        self.tunable = tuple(dimension for dimension in self.dimensions if len(dimension.axes))
         real = [p.axes[0] for p in self.tunable if not p.one_hot and p.positions is None]
         self.real_axes: NDArray[np.intp] = np.array(real, dtype=np.intp)
         """Axes along which a point can move continuously."""
@@ -115,22 +115,24 @@ class Geometry:
         idle: list[tuple[int, int]] = []
         groups: list[int] = []
         self._scale, self._shift = np.ones(self.dim), np.zeros(self.dim)
-        for group, part in enumerate(self.tunable):
-            conditional = bool(part.switches or part.rivals)
-            if part.one_hot:
-                hot += [(axis, group) for axis in part.axes]
-                idle += [(self.dimensions.index(part), group)] if conditional else []
+        for group, dimension in enumerate(self.tunable):
+            conditional = bool(dimension.switches or dimension.rivals)
+            if dimension.one_hot:
+                hot += [(axis, group) for axis in dimension.axes]
+                idle += [(self.dimensions.index(dimension), group)] if conditional else []
                 continue
-            axis = part.axes[0]
-            if part.positions is not None and len(part.positions) > 1:
-                low, high = part.positions[[0, -1]]
+            axis = dimension.axes[0]
+            if dimension.positions is not None and len(dimension.positions) > 1:
+                low, high = dimension.positions[[0, -1]]
                 self._scale[axis], self._shift[axis] = 1 / (high - low), low
             (arcs if conditional else linear).append((axis, group))
         for columns in (linear, arcs, arcs, hot, idle):
             groups += [group for _, group in columns]
         self.groups: Groups = np.array(groups, dtype=np.intp)
         """(f,) the entry, counted among those that vary, that each feature belongs to."""
-        stepped = [part.one_hot or part.positions is not None for part in self.tunable]
+        stepped = [
+            dimension.one_hot or dimension.positions is not None for dimension in self.tunable
+        ]
         self.steady: Mask = np.array(stepped, dtype=bool)[self.groups]
         """(f,) whether a feature changes in steps, because its entry is discrete."""
         self._linear, self._arcs, self._hot, self._idle = (
@@ -138,8 +140,8 @@ class Geometry:
             for columns in (linear, arcs, hot, idle)
         )
         owners = np.zeros(self.dim, dtype=np.intp)
-        for index, part in enumerate(self.dimensions):
-            owners[part.axes] = index
+        for index, dimension in enumerate(self.dimensions):
+            owners[dimension.axes] = index
         self._owners = owners
 
     def encode(self, rows: Sequence[Mapping[str, Value]]) -> Array:
@@ -162,13 +164,13 @@ class Geometry:
             count: How many points there are.
         """
         active = np.ones((count, len(self.dimensions)), dtype=bool)
-        for index, part in enumerate(self.dimensions):
-            for pairs in part.switches:
+        for index, dimension in enumerate(self.dimensions):
+            for pairs in dimension.switches:
                 met = np.zeros(count, dtype=bool)
                 for parent, allowed in pairs:
                     met |= active[:, parent] & allowed[choices(parent)]
                 active[:, index] &= met
-            for rival in part.rivals:
+            for rival in dimension.rivals:
                 active[:, index] &= ~active[:, rival]
         return active
 
@@ -215,13 +217,13 @@ class Geometry:
             units: (n, tunable entries). Equal parts of [0, 1) fall on each category.
         """
         points = np.zeros((len(units), self.dim))
-        for column, part in enumerate(self.tunable):
+        for column, dimension in enumerate(self.tunable):
             unit = units[:, column]
-            if part.one_hot:
-                chosen = (unit * len(part.axes)).astype(int)
-                points[np.arange(len(units)), part.axes[chosen]] = 1
+            if dimension.one_hot:
+                chosen = (unit * len(dimension.axes)).astype(int)
+                points[np.arange(len(units)), dimension.axes[chosen]] = 1
             else:
-                points[:, part.axes[0]] = _snapped(part, unit)
+                points[:, dimension.axes[0]] = _snapped(dimension, unit)
         return points
 
     def uniform(self, count: int, rng: np.random.Generator) -> Array:
@@ -243,43 +245,45 @@ class Geometry:
         low, high = np.log(WIDTHS)
         widths = np.exp(rng.uniform(low, high, count))
         steps = rng.standard_normal((count, entries)) * widths[:, None]
-        for column, part in enumerate(self.tunable):
+        for column, dimension in enumerate(self.tunable):
             rows = np.flatnonzero(changed[:, column])
-            if part.one_hot:
-                points[np.ix_(rows, part.axes)] = fresh[np.ix_(rows, part.axes)]
+            if dimension.one_hot:
+                points[np.ix_(rows, dimension.axes)] = fresh[np.ix_(rows, dimension.axes)]
                 continue
-            axis = part.axes[0]
+            axis = dimension.axes[0]
             step = steps[rows, column]
-            if part.positions is not None:
+            if dimension.positions is not None:
                 # At least to the next value: a step that is rounded to nothing is wasted.
-                step += np.copysign(0.75 / len(part.positions), step)
+                step += np.copysign(0.75 / len(dimension.positions), step)
             moved = points[rows, axis] + step
             moved = np.abs(moved)  # reflected at the bounds, where clipping would collect points
-            points[rows, axis] = _snapped(part, np.clip(1 - np.abs(1 - moved), 0, 1))
+            points[rows, axis] = _snapped(dimension, np.clip(1 - np.abs(1 - moved), 0, 1))
         return points
 
     def neighbours(self, point: Array, rng: np.random.Generator) -> Array:
         """(m, dim) full points that differ from this one in one active discrete entry."""
         active = self.active(point[None])[0]
         moves = []
-        for part in self.tunable:
-            if not active[self._owners[part.axes[0]]]:
+        for dimension in self.tunable:
+            if not active[self._owners[dimension.axes[0]]]:
                 continue
-            if part.one_hot:
-                others = np.flatnonzero(np.arange(len(part.axes)) != point[part.axes].argmax())
+            if dimension.one_hot:
+                others = np.flatnonzero(
+                    np.arange(len(dimension.axes)) != point[dimension.axes].argmax()
+                )
                 if len(others) > MOVES_LIMIT:
                     others = rng.choice(others, MOVES_LIMIT, replace=False)
                 moved = np.tile(point, (len(others), 1))
-                moved[:, part.axes] = 0
-                moved[np.arange(len(others)), part.axes[others]] = 1
+                moved[:, dimension.axes] = 0
+                moved[np.arange(len(others)), dimension.axes[others]] = 1
                 moves.append(moved)
-            elif part.positions is not None:
-                here = int(np.abs(part.positions - point[part.axes[0]]).argmin())
-                steps = np.array(_steps(len(part.positions)), dtype=int)
+            elif dimension.positions is not None:
+                here = int(np.abs(dimension.positions - point[dimension.axes[0]]).argmin())
+                steps = np.array(_steps(len(dimension.positions)), dtype=int)
                 reached = here + steps
-                reached = reached[(reached >= 0) & (reached < len(part.positions))]
+                reached = reached[(reached >= 0) & (reached < len(dimension.positions))]
                 moved = np.tile(point, (len(reached), 1))
-                moved[:, part.axes[0]] = part.positions[reached]
+                moved[:, dimension.axes[0]] = dimension.positions[reached]
                 moves.append(moved)
         return np.concatenate(moves) if moves else np.zeros((0, self.dim))
 
@@ -318,7 +322,7 @@ def encoded(geometry: Geometry, rows: Sequence[Values]) -> Array:
 
 def _dimensions(space: Space, encoding: Encoding) -> list[Dimension]:
     """The dimensions of the space, one for each entry, in order."""
-    parts: list[Dimension] = []
+    dimensions: list[Dimension] = []
     for index, entry in enumerate(space):
         axes = np.array(
             [number for number, axis in enumerate(encoding.axes) if axis.entry_index == index],
@@ -332,38 +336,42 @@ def _dimensions(space: Space, encoding: Encoding) -> list[Dimension]:
         positions = None
         if len(axes) == 1 and values:
             positions = np.array([entry.value_to_prob(value) for value in values])
-        switches = tuple(_pairs(condition, parts) for condition in entry.conditions)
-        rivals = tuple(number for number, other in enumerate(parts) if other.name == entry.name)
-        parts.append(Dimension(entry.name, axes, values, positions, switches, rivals))
-    return parts
+        switches = tuple(_pairs(condition, dimensions) for condition in entry.conditions)
+        rivals = tuple(
+            number for number, other in enumerate(dimensions) if other.name == entry.name
+        )
+        dimensions.append(Dimension(entry.name, axes, values, positions, switches, rivals))
+    return dimensions
 
 
-def _pairs(condition: Parent, parts: Sequence[Dimension]) -> tuple[tuple[int, Mask], ...]:
+def _pairs(condition: Parent, dimensions: Sequence[Dimension]) -> tuple[tuple[int, Mask], ...]:
     """One condition of `Dimension.switches`. A continuous parent never has one of single values."""
     return tuple(
         (
             number,
-            np.array([condition.is_active({part.name: value}) for value in part.values], bool),
+            np.array(
+                [condition.is_active({dimension.name: value}) for value in dimension.values], bool
+            ),
         )
-        for number, part in enumerate(parts)
-        if part.name == condition.name and part.values
+        for number, dimension in enumerate(dimensions)
+        if dimension.name == condition.name and dimension.values
     )
 
 
-def _choices(part: Dimension, points: Array) -> NDArray[np.intp]:
+def _choices(dimension: Dimension, points: Array) -> NDArray[np.intp]:
     """(n,) the index of the value that a discrete dimension has at full points."""
-    if not len(part.axes):
+    if not len(dimension.axes):
         return np.zeros(len(points), dtype=np.intp)
-    if part.one_hot:
-        return np.asarray(points[:, part.axes].argmax(axis=1), dtype=np.intp)
-    return np.searchsorted(part.middles, points[:, part.axes[0]])
+    if dimension.one_hot:
+        return np.asarray(points[:, dimension.axes].argmax(axis=1), dtype=np.intp)
+    return np.searchsorted(dimension.middles, points[:, dimension.axes[0]])
 
 
-def _snapped(part: Dimension, coordinates: Array) -> Array:
+def _snapped(dimension: Dimension, coordinates: Array) -> Array:
     """Coordinates of a single axis, moved to the nearest value if the dimension is discrete."""
-    if part.positions is None:
+    if dimension.positions is None:
         return coordinates
-    return part.positions[np.searchsorted(part.middles, coordinates)]
+    return dimension.positions[np.searchsorted(dimension.middles, coordinates)]
 
 
 def _steps(count: int) -> list[int]:
