@@ -162,7 +162,7 @@ def test_what_it_keeps_does_not_grow_for_ever_and_holds_the_best_and_all_times_e
     places = np.array([t.order for t in state.sample.observations])
     assert len(places) == BAD_LIMIT + GOOD_LIMIT
     assert np.ptp(np.histogram(places, bins=10, range=(0, 2000))[0]) <= 3
-    assert places.tolist() == state.sample.places.tolist()
+    assert places.tolist() == state.sample.orders.tolist()
     fresh = Geometry(space).encode([dict(t.values) for t in state.sample.observations])
     assert np.array_equal(state.sample.rows, fresh)
 

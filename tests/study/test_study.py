@@ -8,7 +8,7 @@ import pytest
 
 import afina
 from afina.errors import ArgumentError, ObjectiveError, ProjectMismatchError
-from afina.search import BayesianOptimization, Grid, Hyperband, Random
+from afina.search import BayesianOptimization, Grid, Hyperband, Random, StartFrom
 from afina.trials import Status
 
 LOSS = afina.Objective("val_loss", "min")
@@ -239,3 +239,12 @@ def test_the_front_of_one_objective_is_its_best_trial():
     run(study)
     assert study.get_pareto_front() == [study.best_trial]
     assert "takes at least" in str(study.advice())
+
+
+def test_the_seed_of_a_study_reaches_an_algorithm_inside_a_wrapper():
+    points = [{"units": 9}]
+    wrapped = StartFrom(Random(seed=1), points)
+    inside = afina.Study(space(), objective=LOSS, algorithm=wrapped, seed=4)
+    outside = afina.Study(space(), objective=LOSS, algorithm=Random(seed=4), start_from=points)
+    assert inside.algorithm == StartFrom(Random(seed=4), points)
+    assert inside.algorithm.settings() == outside.algorithm.settings()

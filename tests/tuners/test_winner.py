@@ -82,7 +82,7 @@ def test_the_judgement_holds_what_scikit_learn_would_say(tuner):
     assert verdict.optimism == pytest.approx(best - verdict.test)
     text = str(verdict)
     assert "On the test data: " in text
-    assert "Worst told, by F1: " in text
+    assert "Hardest classes, by F1: " in text
     assert json.dumps(verdict.to_dict())
 
 

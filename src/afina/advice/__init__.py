@@ -1,4 +1,14 @@
-"""What the trials of a search teach: which hyperparameters matter, and what to search next."""
+"""What the trials of a search teach: which hyperparameters matter, and what to search next.
+
+    trials --evidence--> sample --+--> importance (fanova, ped_anova)  which ones matter
+                                  |
+                                  +--> belief --> box --> ranges       what to search next
+                                       (kernels, functions)
+
+`advice` runs all of it and returns facts as plain data; `sentences.py` and `code.py` draw them as
+text and as Python. `Narrowing` applies the advice during a search, `carry_over` takes old trials
+into the next one. `learning.py`, `judgement.py` and `classification.py` describe the final model.
+"""
 
 from afina.advice.advise import Advice, Aim, advice
 from afina.advice.carry import carry_over

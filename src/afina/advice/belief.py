@@ -1,9 +1,9 @@
-"""Where the good configurations may lie: functions that the trials allow, drawn by probability.
+"""Where the good configurations may lie: functions drawn from a posterior of the objective.
 
-*Good* means: as good as the best that as many random trials of the whole space would find, noise
-of trainings included. Each function says for itself where that is. Where no trial has been, the
-functions disagree: a region is given up because trials there were bad, never because there were
-none.
+A configuration is *good* if it is as good as the best result that as many random trials of the
+whole space would find, including the noise of trainings. Each function has its own good region.
+Where there are no trials, the functions disagree. So a region is given up because its trials were
+bad, never because it has none.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ KERNELS = 6
 FUNCTIONS = 16  # of each kernel
 FIT_LIMIT = 100
 MODEL_LIMIT = 300
-LEAST_GOOD, MOST_GOOD = 0.01, 0.1  # a part of the space: below, too few draws would be good
-NOISE_FLOOR = 1e-2  # of the variance: no training is more exact than that
+LEAST_GOOD, MOST_GOOD = 0.01, 0.1  # share of the space that is good; fewer draws say too little
+NOISE_FLOOR = 1e-2  # of the variance: no training is more exact
 DRAWS = 2000
 
 
 @dataclass(frozen=True, eq=False)
 class Belief:
-    """What the trials leave possible."""
+    """Functions that fit the trials, and where each of them is good."""
 
     functions: tuple[Functions, ...]
-    """Those of one kernel together."""
+    """For each kernel, its functions."""
 
     levels: tuple[Array, ...]
-    """For each of these the targets below which a result is good, one a function."""
+    """For each kernel, the target of each function below which a result is good."""
 
     parts: Array
-    """(all functions,) what part of the space is good."""
+    """(all functions,) the share of the space that is good."""
 
     def richness(self, features: Array) -> Array:
-        """(m, all functions) how much more probably a configuration is good than one drawn from
-        the whole space, under each function."""
+        """(m, all functions) the probability that a configuration is good, divided by that of a
+        random configuration."""
         from scipy.special import ndtr
 
         found = [
@@ -90,8 +90,8 @@ def believe(sample: Sample, seed: int) -> Belief:
 
 
 def _level(values: Array, deviation: float, good: float) -> tuple[Array, Array]:
-    """The target that a part of all results is below, for each function, by bisection; and the
-    part that really is."""
+    """For each function, the target that a share `good` of all results is below, by bisection; and
+    the share that really is below."""
     from scipy.special import ndtr
 
     low, high = values.min(axis=0) - 5 * deviation, values.max(axis=0) + 5 * deviation
@@ -103,7 +103,7 @@ def _level(values: Array, deviation: float, good: float) -> tuple[Array, Array]:
 
 
 def _kept(sample: Sample) -> NDArray[np.intp]:
-    """Rows to look at where there are many: the best half, and the rest evenly by rank."""
+    """Rows for the model if there are too many: the best half, and the rest evenly by rank."""
     count = len(sample.targets)
     order = np.argsort(sample.targets, kind="stable")
     half = MODEL_LIMIT // 2

@@ -1,20 +1,19 @@
 """Which values of each hyperparameter to keep: the box in which a next search most likely wins.
 
-Two random searches of equal length, one in the box and one in the whole space: if good
-configurations are r times as frequent in the box, the best of all of their trials is in the box
-with probability r / (1 + r). What r is depends on what the objective looks like, so the mean over
-functions that the trials allow is taken. It is what a box is chosen by, and it needs no penalty
-for risk: where a function has its good region outside of the box, r is 0 and the case is lost,
-while from r = 10 on more hardly counts.
+Imagine two random searches of equal length, one in the box and one in the whole space. If good
+configurations are r times as frequent in the box, the best trial of both is in the box with
+probability r / (1 + r). r depends on the objective, so the mean over all functions that fit the
+trials is taken. The box is chosen by this probability, which needs no extra penalty for risk: for a
+function whose good region lies outside the box, r is 0; beyond r = 10 a larger r hardly counts.
 
-The box is found by peeling: of all slabs at its faces (an end of a number's range, a value of a
-choice) the one is cut off that gains most for what it takes of the space; then the rest is looked
-at again, so that one bad hyperparameter does not blur the others.
+The box is found by peeling. A slab is an end of a number's range or a value of a choice. In each
+step, the slab with the largest gain for the removed volume is cut off. Then all slabs are measured
+again, so that one bad hyperparameter does not hide the others.
 
 Source:
     Friedman & Fisher, "Bump hunting in high-dimensional data", Statistics and Computing 9 (1999):
-    peeling (the patient rule induction method). Here it peels what functions of a posterior say,
-    not data, and stops by what it gains.
+    peeling (the patient rule induction method). Unlike theirs, this one peels functions drawn from
+    a posterior rather than data, and stops by the gain.
 """
 
 from __future__ import annotations
@@ -34,34 +33,34 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Cells = NDArray[np.intp]
 
-WORTH = 0.03  # chance to win that must be gained where the space is cut to 1/e of it
-LITTLE = 0.55  # with less chance to win than this nothing is cut: a box of no use is a nuisance
-# So many of the best trials keep their cells, and the box stays as large as the space that so many
-# of all trials stand for: finer they cannot tell.
+WORTH = 0.03  # the least gain in the chance to win for cutting the space to 1/e of its volume
+LITTLE = 0.55  # with a smaller chance to win, nothing is cut
+# The cells of so many of the best trials are kept. The box also keeps the share of the space that
+# so many trials represent: the trials cannot resolve a smaller one.
 HELD = 3
 TRIED = 3  # a value of a choice that was tried less often is not dropped
 
 
 @dataclass(frozen=True, eq=False)
 class Box:
-    """What is left of the space."""
+    """The part of the space that is kept."""
 
     kept: tuple[Mask, ...]
-    """For each varying entry, which of its cells."""
+    """For each varying entry, which cells are kept."""
 
     cost: tuple[float, ...]
-    """For each varying entry, what part of the good configurations lies in its cut cells, by the
-    model (of those in the whole space, in the order of the cuts)."""
+    """For each varying entry, the share of good configurations in its cut cells, by the model.
+    It is a share of those in the whole space, in the order of the cuts."""
 
     promise: float
-    """What part of the good configurations lies in the box, by the model."""
+    """The share of good configurations in the box, by the model."""
 
     volume: float
-    """What part of the space the box is."""
+    """The share of the space that the box fills."""
 
     chance: float
-    """That the better one of two random searches, in the box and in the whole space, is the one
-    in the box, by the model; 0.5 where they are the same."""
+    """The probability that a random search in the box beats one in the whole space, by the model;
+    0.5 if the box is the whole space."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +70,16 @@ class _Cut:
     column: int
     slab: Cells
     share: float
-    """Of the space of the box."""
+    """The share of the box's volume that it removes."""
 
     lost: float
-    """Of the good configurations of the box."""
+    """The share of the box's good configurations that it removes."""
 
     chance: float
-    """What `Box.chance` will be."""
+    """`Box.chance` after the cut."""
 
     gain: float
-    """Chance for each factor e that the space shrinks by."""
+    """The gain in chance for each factor e by which the space shrinks."""
 
 
 def peel(
@@ -89,14 +88,15 @@ def peel(
     seed: int,
     partners: Mapping[int, Collection[int]] | None = None,
 ) -> Box:
-    """The box that is left when all slabs are cut off whose loss makes a win more likely.
+    """The box that is left after cutting all slabs whose removal makes a win more likely.
 
     Args:
-        sample: The trials; cells of the best of them are never cut.
-        belief: What the objective may look like.
+        sample: The trials; cells of the best trials are never cut.
+        belief: Functions that fit the trials.
         seed: Fixes the draws that the box is measured on.
-        partners: Varying entries that interact with an entry: a slab of the one is cut only if it
-            is no better than the mean for any half of the other (any value, of a choice of names).
+        partners: For each varying entry, the entries that it interacts with. A slab is cut only if
+            it is no better than the mean for each half of such a partner, or for each of its values
+            if they have no order.
     """
     rng = np.random.default_rng([seed, 3])
     parts = sample.geometry.tunable
@@ -177,10 +177,10 @@ class _Draws:
         return float(_chance(self.weights @ self.richness))
 
     def cuts(self, column: int, kept: Mask, safe: Mask, ordered: bool) -> Iterator[_Cut]:
-        """The slabs at the faces of one entry that are worth a cut.
+        """The slabs of one entry that are worth a cut.
 
-        A conditional entry is judged among the draws in which it is active: there its other values
-        become more frequent by what is cut, and nothing else changes.
+        A conditional entry is measured on the draws in which it is active. A cut there makes its
+        other values more frequent and changes nothing else.
         """
         own = np.flatnonzero(kept)
         on = self.active[:, column]
@@ -204,7 +204,7 @@ class _Draws:
                 yield _Cut(column, own[places], taken, gone, chance, (chance - now) / shrunk)
 
     def holds(self, column: int, slab: Cells, other: int) -> bool:
-        """Whether a slab is no better than the mean, whatever the value of another entry."""
+        """Whether a slab is no better than the mean for every value of another entry."""
         promise = self.richness.mean(axis=1)
         both = self.active[:, column] & self.active[:, other]
         inside = np.isin(self.cells[:, column], slab)
@@ -219,7 +219,7 @@ class _Draws:
         return True
 
     def without(self, cut: _Cut) -> _Draws:
-        """Those that are left by a cut."""
+        """The draws that are left after a cut."""
         on = self.active[:, cut.column]
         left = ~(np.isin(self.cells[:, cut.column], cut.slab) & on)
         more = self.weights[on].sum() / self.weights[on & left].sum()
@@ -230,12 +230,12 @@ class _Draws:
 
 
 def _chance(ratio: Array) -> Array:
-    """The mean over functions of the probability to win, at these ratios of good ones."""
+    """The mean over functions of r / (1 + r), the probability to win, for ratios r."""
     return np.asarray((ratio / (1 + ratio)).mean())
 
 
 def _faces(own: NDArray[np.intp], safe: Mask, ordered: bool) -> list[NDArray[np.intp]]:
-    """Sets of cells, as places in `own`, that can go: ends of a range, or one value of a choice."""
+    """Sets of cells, as indices of `own`, that can be cut: ends of a range, or single values."""
     places = np.arange(len(own))
     if not ordered:
         return [places[[place]] for place in places if not safe[own[place]]]
@@ -246,8 +246,11 @@ def _faces(own: NDArray[np.intp], safe: Mask, ordered: bool) -> list[NDArray[np.
 
 
 def _safe(sample: Sample, column: int) -> Mask:
-    """Cells that stay: those of the best trials, the neighbours of these where a cell is but a
-    part of a range, and values of a choice that were hardly tried."""
+    """Cells that are never cut.
+
+    These are the cells of the best trials, their neighbours if a cell is a part of a range, and
+    values of a choice that were hardly tried.
+    """
     part = sample.geometry.tunable[column]
     count = cells_of(part)
     cells = cells_in(sample.places[:, column], count)

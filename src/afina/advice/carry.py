@@ -1,4 +1,4 @@
-"""What the trials of one search teach another, whose space is not the same."""
+"""Which trials of one search can teach another search that has a different space."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ from afina.trials import Status, Trial
 def carry_over(
     trials: Iterable[Trial], old_space: Space, new_space: Space, free: Collection[str] = ()
 ) -> list[Trial]:
-    """The old trials that are trials of the new space too, with the values that they have there.
+    """The old trials that are also trials of the new space, with their values there.
 
-    A trial is carried over where each of its values is one of the new space's. A hyperparameter
-    that only the new space has is at its default in it; one that only the old space had is dropped
-    from it, which is right only where the new build does the same as the old one at that value, so
-    such trials count only if their value was the old default, or if the name is in `free`.
+    A trial is carried over if all of its values are in the new space. A hyperparameter that is new
+    gets its default. A hyperparameter that only the old space had is dropped, but only if the
+    trial's value was the old default: then the new build does the same as the old one.
 
     Args:
-        trials: Of the old search; those that are not finished are left out.
-        old_space: Its space.
-        new_space: The space of the search to come.
-        free: Hyperparameters that were found to have no effect: a trial is carried over whatever
-            its value, and gets the new space's.
+        trials: The trials of the old search; unfinished ones are left out.
+        old_space: The space of the old search.
+        new_space: The space of the new search.
+        free: Hyperparameters without an effect: they never prevent a trial from being carried over,
+            and get a value of the new space.
 
     Returns:
-        Trials as they were, but for their values; failed ones too. Their losses are those that were
-        measured, or None. A part of a training comes along with the parts that it went on from.
+        The trials with their new values, failed trials included. Losses are those that were
+        measured, or None. A promoted trial comes with the trials that it continues.
 
     Example:
         >>> from afina.space import Int
@@ -56,7 +55,7 @@ def carry_over(
 def _carried(
     trial: Trial, old_space: Space, new_space: Space, free: Collection[str]
 ) -> dict[str, Value] | None:
-    """The trial's values in the new space; None where it has none."""
+    """The trial's values in the new space; None if it is not a trial of that space."""
     strange = False
     old_names = {entry.name for entry in old_space}
     was_active = {entry.name for entry in old_space.active(trial.values)}
@@ -65,7 +64,7 @@ def _carried(
         nonlocal strange
         del index
         if entry.name not in trial.values:
-            # Older than the entry, or never had it, as its conditions did not hold then.
+            # The trial is older than the entry, or the entry was inactive in it.
             strange = strange or (entry.name in old_names and entry.name not in was_active)
             return entry.default
         value = trial.values[entry.name]

@@ -1,4 +1,4 @@
-"""How well a classifier tells its classes: confusion, precision, recall and F1."""
+"""How well a classifier separates its classes: confusion matrix, precision, recall and F1."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """How well one class is told from the others."""
+    """How well one class is separated from the others."""
 
     name: str
 
     precision: float
-    """Of those that were taken for this class, the share that are of it; 0 if none were."""
+    """The share of examples predicted as this class that belong to it; 0 if there are none."""
 
     recall: float
-    """Of those of this class, the share that were taken for it; 0 if there are none."""
+    """The share of examples of this class that are predicted as it; 0 if there are none."""
 
     f1: float
-    """Harmonic mean of the two; 0 if both are 0."""
+    """Harmonic mean of precision and recall; 0 if both are 0."""
 
     count: int
-    """How many are of this class."""
+    """How many examples belong to this class."""
 
 
 def accuracy(true: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
-    """The share of right answers.
+    """The share of correct predictions.
 
     Example:
         >>> accuracy(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 0]))
@@ -43,7 +43,7 @@ def accuracy(true: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
 def confusion_matrix(
     true: NDArray[np.int64], predicted: NDArray[np.int64], count: int
 ) -> NDArray[np.int64]:
-    """How often class i (row) was taken for class j (column): (count, count).
+    """(count, count) how often class i (row) was predicted as class j (column).
 
     Example:
         >>> confusion_matrix(np.array([0, 1, 1]), np.array([0, 0, 1]), 2).tolist()

@@ -1,8 +1,8 @@
 """How much of the results' variance each hyperparameter explains: functional ANOVA.
 
-A forest of regression trees is fitted to the results. A tree is constant on boxes, so its mean
-over all but one hyperparameter (its *marginal*) and the variance of that are sums over its leaves:
-exact, no sampling.
+A forest of regression trees is fitted to the results. A tree is constant on boxes. So its mean over
+all but one hyperparameter (its *marginal*), and the variance of the marginal, are exact sums over
+its leaves, without sampling.
 
 Source: Hutter, Hoos & Leyton-Brown, "An efficient approach for assessing hyperparameter
 importance", ICML 2014.
@@ -21,27 +21,27 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Pairs = Sequence[tuple[int, int]]
 
-# Marginals of pairs are taken on a grid; finer leaves are averaged within its cells.
+# Marginals of pairs are computed on a grid; smaller leaves are averaged within its cells.
 FINEST = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Leaves:
-    """The boxes of a tree that together fill the unit cube."""
+    """The leaves of a tree: boxes that fill the unit cube."""
 
     low: Array
-    """(leaves, columns)."""
+    """(leaves, columns) the lower corners."""
 
     high: Array
-    """(leaves, columns)."""
+    """(leaves, columns) the upper corners."""
 
     means: Array
-    """(leaves,) what the tree predicts in each."""
+    """(leaves,) the tree's prediction in each leaf."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decomposition:
-    """The variance of one tree and what parts of it are due to."""
+    """The variance of one tree, and the parts that hyperparameters explain."""
 
     total: float
     """Variance of the tree's prediction over the unit cube."""
@@ -69,7 +69,7 @@ def fit_trees(
 
     forest = RandomForestRegressor(
         count,
-        bootstrap=False,  # the caller resamples, to know how sure the result is
+        bootstrap=False,  # the caller resamples, to measure the uncertainty
         max_features=0.7 if points.shape[1] > 1 else 1.0,
         min_samples_leaf=least_leaf,
         max_leaf_nodes=256,
@@ -130,8 +130,8 @@ def decompose(leaves: Leaves, pairs: Pairs = ()) -> Decomposition:
 
 
 def _variance(leaves: Leaves, volumes: Array, column: int, mean: float) -> float:
-    """Of the mean over all columns but one: a step function that leaves raise where they begin and
-    lower where they end."""
+    """The variance of one column's marginal: a step function that rises where a leaf begins and
+    falls where it ends."""
     low, high = leaves.low[:, column], leaves.high[:, column]
     edges = np.unique(np.concatenate([low, high]))
     sides = high - low
@@ -143,10 +143,10 @@ def _variance(leaves: Leaves, volumes: Array, column: int, mean: float) -> float
 
 
 class _Line:
-    """One column of a tree: the mean over everything else, cell by cell.
+    """The marginal of one column of a tree, cell by cell.
 
-    Cells lie between the places where leaves begin or end, or form an even grid where there would
-    be more than `finest`.
+    A cell lies between two ends of leaves. If there were more than `finest` cells, they form an
+    even grid.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class _Line:
         self.lengths = np.diff(edges)
         inside = np.maximum(np.minimum(high, edges[1:]) - np.maximum(low, edges[:-1]), 0.0)
         sides = high - low
-        # What part of a leaf lies in a cell, by the cell's length: 0 for leaves without volume.
+        # The share of a leaf in a cell, divided by the cell's length; 0 for leaves without volume.
         self.density = np.divide(inside, sides, out=np.zeros_like(inside), where=sides > 0)
         self.density /= self.lengths
         marginal = (leaves.means * volumes) @ self.density

@@ -1,4 +1,4 @@
-"""Functions that a Gaussian process holds possible: each says what every configuration scores.
+"""Functions drawn from a Gaussian process: each one gives a score for every configuration.
 
 Source:
     Rahimi & Recht, "Random features for large-scale kernel machines", NeurIPS 2007: functions of
@@ -22,12 +22,12 @@ COSINES = 128  # of each of the kernel's two parts
 
 
 class Functions:
-    """Some functions from the posterior of one process.
+    """Functions drawn from the posterior of a process.
 
     Args:
-        process: Its data and kernel.
-        count: How many.
-        rng: Fixes which.
+        process: The process.
+        count: How many functions.
+        rng: Every draw comes from it.
     """
 
     def __init__(self, process: GaussianProcess, count: int, rng: np.random.Generator) -> None:
@@ -48,11 +48,11 @@ class Functions:
 
     @property
     def deviation(self) -> float:
-        """Of the noise of a result."""
+        """The standard deviation of a result's noise."""
         return math.sqrt(self.process.kernel.noise)
 
     def __call__(self, features: Array) -> Array:
-        """(m, count) what each function says, without noise, of rows (m, f)."""
+        """(m, count) the value of each function, without noise, at rows (m, f)."""
         moved = self.process.cross(features) @ self._moved
         return np.asarray(self._means + self._prior(features) + moved)
 
@@ -68,9 +68,9 @@ def _joint(weights: Array, rng: np.random.Generator) -> Array:
 
 
 def _single(weights: Array, groups: Groups, count: int, rng: np.random.Generator) -> Array:
-    """(COSINES, f) frequencies of the additive part, each of one group alone.
+    """(COSINES, f) frequencies of the additive part, each along a single group.
 
-    1 / (1 + d s) is the mean of exp(-t d s) over t drawn from an exponential distribution.
+    1 / (1 + d s) is the mean of exp(-t d s) over exponentially distributed t.
     """
     own = rng.integers(max(count, 1), size=COSINES)
     widths = np.sqrt(2 * count * rng.exponential(size=COSINES))[:, None]

@@ -1,4 +1,4 @@
-"""Whether the winner of a search is any good: facts about the final model, and sentences."""
+"""How good the winner of a search is: facts about the final model, and sentences."""
 
 from __future__ import annotations
 
@@ -22,37 +22,39 @@ FEW_SEEDS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """How the final model does on data that played no part in choosing it."""
+    """How the final model performs on data that played no part in choosing it."""
 
     metrics: Mapping[str, float]
-    """On the test data, as `model.evaluate` names them."""
+    """The metrics on the test data, with the names of `model.evaluate`."""
 
     metric: str
-    """The one to look at: the objective's, without "val_"."""
+    """The metric to look at: the objective's, without "val_"."""
 
     test: float | None
-    """Its value on the test data; None where the model does not measure it."""
+    """Its value on the test data; None if the model does not measure it."""
 
     searched: float | None
-    """The winner's score in the search, on validation data that chose it."""
+    """The winner's score in the search, on the validation data that chose it."""
 
     optimism: float | None
-    """By how much the score in the search was better than the test's. None where one is missing."""
+    """By how much the score in the search was better than on the test data; None if one is
+    missing."""
 
     learning: Learning | None
-    """What the curves of the final training say; None where there was none."""
+    """What the curves of the final training show; None if there was no final training."""
 
     classes: tuple[ClassScore, ...]
-    """Of a classifier: precision, recall and F1 of each class; else empty."""
+    """Precision, recall and F1 of each class; empty if the model is not a classifier."""
 
     confusion: Labels | None
-    """Of a classifier: (classes, classes) how often class i (row) was taken for class j."""
+    """(classes, classes) how often class i (row) was predicted as class j; None if the model is
+    not a classifier."""
 
     baselines: Mapping[str, float]
     """What the metric would be without a search, by the name of the alternative."""
 
     direction: str
-    """ "min" or "max": which way the metric is better."""
+    """ "min" or "max": which direction of the metric is better."""
 
     def __str__(self) -> str:
         return " ".join(self.sentences())
@@ -107,18 +109,18 @@ def judge(
     class_names: Sequence[str] | None = None,
     baselines: Mapping[str, float] | None = None,
 ) -> Judgement:
-    """Puts the facts about a final model together.
+    """Collects the facts about a final model.
 
     Args:
-        metrics: On the test data.
-        objective: Of the search.
-        searched: The winner's score in it.
-        learning: What the final training's curves say.
-        true: (n,) classes of the test data, from 0; None where it is no classifier.
-        predicted: (n,) classes that the model gives.
-        class_names: Of the classes; None numbers them.
-        baselines: The metric without a search. For a classifier whose accuracy is judged, "always
-            the most frequent class" is added.
+        metrics: The metrics on the test data.
+        objective: The objective of the search.
+        searched: The winner's score in the search.
+        learning: What the final training's curves show.
+        true: (n,) classes of the test data, from 0; None if the model is not a classifier.
+        predicted: (n,) classes that the model predicts.
+        class_names: Names of the classes; None numbers them.
+        baselines: The metric without a search, by the name of the alternative. If the metric is an
+            accuracy, "always the most frequent class" is added.
     """
     metric = objective.name.removeprefix("val_")
     test = metrics.get(metric)
@@ -153,7 +155,7 @@ def judge(
 def _on_optimism(metric: str, searched: float, optimism: float) -> str:
     text = f"In the search its {metric} was {searched:.4g}: "
     if optimism > 0:
-        return text + f"{optimism:.2g} too much, as the best of many is in part the luckiest."
+        return text + f"{optimism:.2g} too optimistic: the best of many trials is partly luck."
     return text + "the test data confirm it."
 
 
@@ -162,7 +164,7 @@ def _on_classes(classes: Sequence[ClassScore]) -> list[str]:
     found = [f"F1 averaged over the classes is {mean_f1(classes):.3f}."]
     if len(there) > 1:
         worst = ", ".join(f"{e.name} ({e.f1:.2f} of {e.count})" for e in there[:3])
-        found.append(f"Worst told, by F1: {worst}.")
+        found.append(f"Hardest classes, by F1: {worst}.")
     return found
 
 
@@ -191,7 +193,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Whether the first of a search is better than the next ones, or was luckier."""
+    """Whether the winner of a search is really better than the next ones."""
 
     contenders: tuple[Contender, ...]
     """In the order of the search."""
@@ -202,12 +204,12 @@ class Comparison:
     objective: str
 
     wins: tuple[float, ...] = field(default=())
-    """For each contender but the first: the share of pairs of seeds in which the first is better,
-    ties counting half. 1 is always, 0.5 no difference."""
+    """For each contender except the first: the share of pairs of seeds in which the first is
+    better; ties count half. 1 means always, 0.5 no difference."""
 
     @property
     def best(self) -> Contender:
-        """The one with the best mean."""
+        """The contender with the best mean."""
         sign = -1 if self.direction == "max" else 1
         return min(self.contenders, key=lambda each: sign * each.mean)
 
@@ -221,7 +223,7 @@ class Comparison:
         for place, share in enumerate(self.wins, start=2):
             lines.append(f"The first beats number {place} in {share:.0%} of pairs: {_said(share)}.")
         if min(len(each.scores) for each in self.contenders) < FEW_SEEDS:
-            lines.append(f"Fewer than {FEW_SEEDS} seeds each: no more than a hint.")
+            lines.append(f"With fewer than {FEW_SEEDS} seeds each, this is only a hint.")
         return "\n".join(lines)
 
 

@@ -1,9 +1,8 @@
-"""Kernels that the trials allow, drawn by their probability, instead of the one most probable.
+"""Kernels drawn from their posterior, in place of the single most probable one.
 
-Forty trials do not fix a kernel. After a Bayesian search least of all: its trials crowd around
-their best, and the most probable kernel extrapolates from there as if nothing else were possible.
-What is drawn here spans what is possible, so that a region is given up only if it is poor under
-most kernels that fit.
+Forty trials do not determine a kernel. After a Bayesian search they do so even less: its trials are
+crowded around the best, and the most probable kernel extrapolates from there. The drawn kernels
+cover what is possible, so a region is given up only if it is poor under most kernels that fit.
 
 Source: Neal, "MCMC using Hamiltonian dynamics", arXiv:1206.1901: leapfrog steps, reflected at
 bounds (5.5.1.5); Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), 5.2.
@@ -27,11 +26,11 @@ from afina.surrogates.gaussian_process import (
 
 Array = NDArray[np.float64]
 
-MOVES = 8  # from one kernel that is kept to the next
-BURNT = 2  # kept ones that the first moves would have been: the step is tuned meanwhile
+MOVES = 8  # between two kernels that are kept
+BURNT = 2  # how many kernels are dropped at the start, while the step is tuned
 LEAPS = 5
-STEP = 0.25  # in deviations of the prior
-ACCEPTED = 0.75  # part of the moves that the step is tuned to
+STEP = 0.25  # in standard deviations of the prior
+ACCEPTED = 0.75  # the acceptance rate that the step is tuned to
 
 
 def draw_kernels(
@@ -48,8 +47,8 @@ def draw_kernels(
         features: (n, f) embedded configurations, n >= 1.
         targets: (n,) mean about 0, variance about 1.
         groups: (f,) group of each feature, from 0.
-        count: How many to draw; moves apart, not independent.
-        rng: Of the moves.
+        count: How many to draw; they are some moves apart, but not independent.
+        rng: Every draw comes from it.
         noise_floor: Smallest variance of the noise.
     """
     chain = _Chain(features, targets, groups, noise_floor)
@@ -65,7 +64,7 @@ def draw_kernels(
 
 
 class _Chain:
-    """A walk through the logarithms of kernels; it begins at the most probable one."""
+    """A Markov chain of kernels in logarithms; it starts at the most probable one."""
 
     def __init__(self, features: Array, targets: Array, groups: Groups, noise_floor: float) -> None:
         self.likelihood = Likelihood(features, targets, groups)
@@ -81,12 +80,12 @@ class _Chain:
         self.value, self.slope = self._energy(self.logs)
 
     def kernel(self) -> Kernel:
-        """Where the walk is."""
+        """The current kernel."""
         values = np.exp(self.logs[:-1])
         return Kernel(values[:-1], float(values[-1]), float(1 / (1 + math.exp(-self.logs[-1]))))
 
     def move(self, rng: np.random.Generator) -> bool:
-        """Some leaps on; whether they were accepted."""
+        """Makes some leaps; returns whether they were accepted."""
         spreads = self.likelihood.spreads
         step = self.step * (0.7 + 0.6 * rng.random()) * spreads
         speed = rng.standard_normal(len(self.logs))
@@ -112,7 +111,7 @@ class _Chain:
         return np.clip(logs, self.low, self.high), np.where(below | above, -speed, speed)
 
     def _energy(self, logs: Array) -> tuple[float, Array]:
-        """Minus the log density of the logarithms; that of the values is what is fitted."""
+        """Minus the log density of the logarithms. `Likelihood` has the density of the values."""
         value, slope = self.likelihood(logs)
         if not math.isfinite(value):
             return math.inf, np.zeros_like(logs)

@@ -1,4 +1,4 @@
-"""What the curves of one training say: where it was best, whether it overfits, what to do."""
+"""What the curves of a training show: its best epoch, whether it overfits, and what to try."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ Verdict = Literal["unknown", "fits", "overfits a little", "overfits"]
 History = Mapping[str, Sequence[float]]
 
 LITTLE, MUCH = 0.02, 0.08
-"""Gaps between training and validation data, as a share of all answers, from which a network is
-said to overfit a little, and to overfit. Below the first, the noise of a validation set of some
-thousand examples is as large."""
+"""Gaps between training and validation accuracy from which a network overfits a little, and from
+which it overfits. The noise of a validation set of some thousand examples is about the first."""
 
 LITTLE_LOSS, MUCH_LOSS = 0.10, 0.35
 """The same for a loss, as a share of the validation loss."""
@@ -25,32 +24,32 @@ LITTLE_LOSS, MUCH_LOSS = 0.10, 0.35
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
-    """Facts about one training; `str` says them in sentences."""
+    """Facts about one training; `str` gives them in sentences."""
 
     epochs: int
-    """How many were trained."""
+    """How many epochs were trained."""
 
     best_epoch: int
-    """From 1; 0 where nothing was trained."""
+    """The best epoch, from 1; 0 if nothing was trained."""
 
     metric: str
-    """What the gap is measured in: an accuracy if there is one, else the loss."""
+    """The metric of the gap: an accuracy if there is one, otherwise the loss."""
 
     train: float | None
     """The metric on training data at the best epoch."""
 
     validation: float | None
-    """The metric on validation data there."""
+    """The metric on validation data at the best epoch."""
 
     gap: float | None
-    """How much better training data are done: a difference of shares for an accuracy, a share of
-    the validation loss for a loss. None without validation data."""
+    """How much better the model is on training data: the difference of accuracies, or the
+    difference of losses as a share of the validation loss. None without validation data."""
 
     unit: Literal["points", "of the loss"]
 
     turned: int | None
-    """The epoch (from 1) from which on the validation loss rose; None where it still fell at the
-    end, or is not known."""
+    """The epoch (from 1) from which the validation loss rose; None if it was still falling at the
+    end, or is unknown."""
 
     lowest: int | None
     """The epoch (from 1) of the lowest validation loss."""
@@ -67,11 +66,11 @@ class Learning:
 
     def __str__(self) -> str:
         if not self.epochs:
-            return "Of this training nothing can be said: nothing was trained."
+            return "Nothing was trained, so there are no curves to read."
         if self.gap is None or self.train is None or self.validation is None:
             return (
-                f"After {_epochs(self.best_epoch)} nothing can be said about overfitting: there "
-                "are no validation figures. Pass validation_data or validation_split."
+                f"After {_epochs(self.best_epoch)} there are no validation figures that would show "
+                "overfitting. Pass validation_data or validation_split."
             )
         return f"{self._fact()}, {_SENTENCES[self.verdict]} {self._trend()}".rstrip()
 
@@ -105,7 +104,7 @@ _SENTENCES: Mapping[Verdict, str] = {
     "unknown": "",
     "fits": "so it does not overfit.",
     "overfits a little": "so it overfits a little.",
-    "overfits": "so it overfits: much of what it learnt holds for its training data alone.",
+    "overfits": "so it overfits: much of what it learnt holds for its training data only.",
 }
 
 
@@ -115,7 +114,7 @@ def read_learning(history: History, objective: str, *, epoch: int | None = None)
     Args:
         history: Each metric's value after each epoch, as `History.history` of Keras holds it.
         objective: The metric that decides which epoch is best, such as "val_accuracy".
-        epoch: The epoch (from 1) to speak about; None for the best.
+        epoch: The epoch (from 1) to describe; None means the best.
 
     Example:
         >>> read_learning({"accuracy": [0.5, 0.9], "val_accuracy": [0.5, 0.6]}, "val_accuracy").gap
@@ -148,7 +147,7 @@ def read_learning(history: History, objective: str, *, epoch: int | None = None)
 
 
 def _metric_of(history: History, objective: str) -> tuple[str, Literal["points", "of the loss"]]:
-    """What to measure the gap in: the objective if it is an accuracy, else any accuracy."""
+    """The metric of the gap: the objective if it is an accuracy, otherwise any accuracy."""
     wanted = objective.removeprefix("val_")
     shares = [
         name
@@ -180,20 +179,20 @@ def _remedies(verdict: Verdict, turned: int | None, *, falling: bool) -> tuple[s
     if verdict == "overfits":
         found += [
             "Search dropout (0 to 0.5) and weight decay.",
-            "Search narrower or fewer layers: the network has room to learn by heart.",
-            "More data, or augmented data, help most where they can be had.",
+            "Search narrower or fewer layers: the network is large enough to memorise its data.",
+            "Add data or data augmentation if you can: that helps most.",
         ]
     elif verdict == "overfits a little":
         found.append("A little dropout (0.1 to 0.3) may be worth a search.")
     elif verdict == "fits" and turned is None:
-        found.append("There is room for a larger network.")
+        found.append("A larger network may do better.")
     if falling:
         found.append("Train for more epochs: the validation loss was still falling.")
     return tuple(found)
 
 
 def _best(history: History, metric: str) -> int | None:
-    """The epoch (from 1) of the best number of a metric, the earliest of equals."""
+    """The epoch (from 1) of a metric's best value; the earliest if there are several."""
     values = np.array(history.get(metric, ()), dtype=float)
     if not np.isfinite(values).any():
         return None

@@ -1,4 +1,4 @@
-"""A search that narrows its space by itself, stage by stage."""
+"""A search that narrows its own space step by step."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class NarrowingState:
 
 @dataclass(frozen=True)
 class Narrowing(Wrapper[NarrowingState]):
-    """An algorithm whose space is narrowed to the advised one after each stage.
+    """Narrows the space of an algorithm to the advised one after every few trials.
 
-    The advice of a stage is that of all trials before it, and it is given on the whole space each
-    time: what one stage cut off, a later one may give back. Ranges are never widened: the bounds
-    are the user's. An algorithm of trials without a plan of epochs sees those that lie in the
-    narrowed space only; one with a plan keeps all of them, as they go on in it.
+    The advice comes from all finished trials and is for the whole space each time. So a later
+    advice may restore what an earlier one cut off. Ranges are never widened: the bounds are the
+    user's. In the narrowed space the algorithm is told only of trials that lie in it. An algorithm
+    that plans epochs is told of all trials, because it may continue any of them.
 
     Args:
-        inner: The algorithm.
-        every: Finished trials of a stage.
-        seed: Of the advice.
+        inner: The algorithm; required.
+        every: The number of finished trials between two advices; required.
+        seed: The seed of the advice.
 
     Raises:
         ArgumentError: `every` is below 1, or `inner` is not an algorithm, or it is `Grid`.
@@ -89,7 +89,7 @@ class Narrowing(Wrapper[NarrowingState]):
                 if _lies_in(trial, narrowed):
                     inner = self.inner.tell(inner, trial, narrowed)
         answer = self.inner.ask(inner, replace(situation, space=narrowed))
-        if isinstance(answer, Done):  # the narrowed space is used up: the rest of the whole one
+        if isinstance(answer, Done):  # the narrowed space is exhausted: go on in the whole one
             answer = self.inner.ask(state.inner, situation)
         if not isinstance(answer, Suggestion):
             return answer
@@ -113,7 +113,7 @@ def _narrowed(trials: _Trials, space: Space, seed: int) -> Space:
 
 
 class _Trials:
-    """Trials that are equal to others by their numbers, values and losses."""
+    """Trials as a key: compared by their numbers, values and losses."""
 
     def __init__(self, trials: tuple[Trial, ...]) -> None:
         self.trials = trials

@@ -1,8 +1,8 @@
-"""How far the best results lie apart from the others, hyperparameter by hyperparameter.
+"""How much the values of the best trials differ from the others, for each hyperparameter.
 
-PED-ANOVA compares the distribution of a hyperparameter among the best trials with that among all:
-where the best are no different, it does not matter for being among the best. It takes milliseconds
-and no forest, and asks about the good region, not about the whole space.
+PED-ANOVA compares the distribution of a hyperparameter among the best trials with that among all
+trials. If there is no difference, the hyperparameter does not decide which trials are the best. The
+method takes milliseconds and describes the good region rather than the whole space.
 
 Source: Watanabe, Bansal & Hutter, "PED-ANOVA: efficiently quantifying hyperparameter importance in
 arbitrary subspaces", IJCAI 2023 (arXiv:2304.10255).
@@ -33,13 +33,13 @@ def divergence(top: Array, reference: Array) -> float:
 
 
 def densities(places: Array, cells: int, smooth: bool) -> Array:
-    """(cells,) the distribution of observed places, with one observation's worth of evenness.
+    """(cells,) the distribution of observed places, plus one observation spread over all cells.
 
     Args:
         places: (n,) in [0, 1]; a value of a choice lies at the middle of its cell.
         cells: How many equal cells of [0, 1].
-        smooth: Whether neighbours are alike: then each observation is spread by a kernel, else it
-            counts for its own cell alone.
+        smooth: Whether neighbouring cells are alike. Then a kernel spreads each observation;
+            otherwise it counts for its own cell only.
     """
     middles = (np.arange(cells) + 0.5) / cells
     if smooth and len(places):
@@ -57,15 +57,16 @@ def importance(places: Array, best: NDArray[np.bool_], cells: int | None, smooth
     """The importance of one hyperparameter, not yet normalised.
 
     Args:
-        places: (n,) its coordinate in each trial, NaN where it was inactive.
+        places: (n,) its coordinate in each trial; NaN if it was inactive.
         best: (n,) which trials are among the best.
-        cells: How many values it has; None takes 50 cells.
+        cells: How many values it has; None means 50 cells.
         smooth: See `densities`.
 
     Returns:
-        The divergence of the best from all. A conditional hyperparameter is judged where it is
-        active, with weight (share of the best that have it active) squared over (share of all that
-        have it active): that is its own part of the divergence, the rest is its parent's.
+        The divergence of the best from all. A conditional hyperparameter is measured on the trials
+        in which it is active. Its weight is the square of the share of the best trials in which it
+        is active, divided by the same share of all trials. That is its own part of the divergence;
+        the rest belongs to its parent.
     """
     active = ~np.isnan(places)
     own = best & active

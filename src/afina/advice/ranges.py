@@ -23,13 +23,13 @@ from afina.surrogates.geometry import Dimension
 Array = NDArray[np.float64]
 
 PRESSED_PART = 0.25  # the outer part of a range
-PRESSED_BEST = 0.15  # the best trials that are looked at ...
-PRESSED_LEAST = 6  # ... and how many at least
+PRESSED_BEST = 0.15  # the share of trials that are the best ones ...
+PRESSED_LEAST = 6  # ... and how many these are at least
 PRESSED_CHANCE = 0.01  # largest probability that so many of them lie there by chance
-NO_EFFECT = 0.02  # a share of the variance that is as good as none, if even its high end is below
-TRIALS_TO_FREEZE = 10  # configurations a hyperparameter: no effect is a large claim
-GAP = 0.25  # an empty part of a range that is worth saying
-INTERACTING = 0.05  # the least share of a pair that counts
+NO_EFFECT = 0.02  # no effect: the upper end of the share of the variance is below
+TRIALS_TO_FREEZE = 10  # configurations for each hyperparameter that "no effect" needs
+GAP = 0.25  # the smallest empty part of a range that is reported
+INTERACTING = 0.05  # the smallest share of a pair that counts
 
 COSTLY = (
     "unit", "layer", "filter", "depth", "width", "hidden", "neuron", "block", "dim", "channel",
@@ -40,19 +40,19 @@ class Verdict(enum.Enum):
     """What to do about a hyperparameter."""
 
     KEEP = "keep"
-    """Nothing speaks for a change."""
+    """There is no reason to change it."""
 
     NARROW = "narrow"
     """The good configurations lie in a part of the range."""
 
     WIDEN = "widen"
-    """The best trials press against a bound (the other end may be cut all the same)."""
+    """The best trials press against a bound (the other end may be cut in the same advice)."""
 
     DROP = "drop"
     """Some of its values never win."""
 
     FREEZE = "freeze"
-    """It has no effect: one value will do."""
+    """It has no effect: one value is enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,24 +62,24 @@ class RangeAdvice:
     name: str
 
     conditions: tuple[str, ...]
-    """When it is active, for people; empty where always."""
+    """When it is active, for people; empty if it is always active."""
 
     verdict: Verdict
 
     before: HyperParameter
-    """As it was defined."""
+    """Its definition in the search."""
 
     after: HyperParameter
-    """As it should be defined in the next search; its default is the best known value."""
+    """Its definition for the next search; the default is the best known value."""
 
     best: Value | None
-    """Its value in the best trial; None where that has none, or there is no best trial."""
+    """Its value in the best trial; None if it has none there, or there is no best trial."""
 
     kept: float
-    """The part of its range, on its scale, or of its values, that is kept."""
+    """The share of its range, on its scale, or of its values, that is kept."""
 
     confidence: float
-    """The part of the good configurations that the model expects in what is kept of it."""
+    """The share of the good configurations that the model expects in the kept part."""
 
     tried: int
     """In how many configurations it was active."""
@@ -88,25 +88,25 @@ class RangeAdvice:
     """The end that the best trials press against."""
 
     pressed: int = 0
-    """How many of the best trials lie in the outer quarter at that end ..."""
+    """How many of the best trials lie in the outer quarter at that end."""
 
     pressing: int = 0
-    """... of so many."""
+    """How many best trials there are."""
 
     partners: tuple[str, ...] = ()
-    """Hyperparameters that it acts together with; it was narrowed only as far as that is right
-    whatever their values."""
+    """Hyperparameters that it interacts with; it is narrowed only as far as that is right for all
+    of their values."""
 
     gap: tuple[Value, Value] | None = None
-    """The ends of the largest part of its range that no trial has visited, if it is large."""
+    """The ends of the largest part of its range without a trial, if it is large."""
 
     untried: tuple[Value, ...] = ()
-    """Values of a choice that no trial has had."""
+    """Values of a choice that no trial has tried."""
 
 
 @dataclass(frozen=True)
 class _View:
-    """What is known of one varying entry."""
+    """What is known about one varying entry."""
 
     column: int
     entry: HyperParameter
@@ -129,9 +129,9 @@ def ranges_of(
 
     Args:
         evidence: From `gather`.
-        importances: Of the same evidence; where they say that trials are too few, so does this, and
-            all is kept.
-        limits: The least and the largest value that a hyperparameter may ever have, by name.
+        importances: The importances from the same evidence. If they say that there are too few
+            trials, all ranges are kept.
+        limits: The smallest and the largest value that a hyperparameter may ever have, by name.
         seed: Fixes every draw.
     """
     sample = sample_of(evidence)
@@ -190,7 +190,7 @@ def _pressed(sample: Sample, column: int, side: Side) -> tuple[int, int]:
 
 
 def _outer_part(sample: Sample, column: int, side: Side) -> float:
-    """What part of an entry's values lies in the outer quarter: other than a quarter for few."""
+    """The share of an entry's values in the outer quarter: not a quarter if the values are few."""
     positions = sample.geometry.tunable[column].positions
     if positions is None:
         return PRESSED_PART
@@ -199,8 +199,8 @@ def _outer_part(sample: Sample, column: int, side: Side) -> float:
 
 
 def _rising(sample: Sample, belief: Belief, column: int, side: Side) -> bool:
-    """Whether the model expects no worse results at the very end than further in, if the best trial
-    were moved there."""
+    """Whether the model expects the best trial to do at least as well at the very end of the range
+    as further inside."""
     geometry = sample.geometry
     axis = geometry.tunable[column].axes[0]
     best = next(row for row in sample.best(PRESSED_LEAST) if not np.isnan(sample.points[row, axis]))
@@ -258,13 +258,13 @@ def _advice(
 def _resized(
     view: _View, kept: NDArray[np.bool_], default: Value, limits: Limits
 ) -> tuple[HyperParameter, Verdict]:
-    """The entry with its kept cells, and more room at the end that the best trials press at."""
+    """The entry with its kept cells, widened at the end that the best trials press against."""
     entry = view.entry
     after = entry
     places = np.flatnonzero(kept)
     if len(places) < len(kept):
         start, end = places[0] / len(kept), (places[-1] + 1) / len(kept)
-        # What the best trials press against is not cut off.
+        # The end that the best trials press against is never cut off.
         start = 0.0 if view.widen == "low" else start
         end = 1.0 if view.widen == "high" else end
         if isinstance(entry, Numerical) and is_ordered(view.part):
@@ -283,7 +283,7 @@ def _resized(
 
 
 def _joined(after: HyperParameter, wider: HyperParameter, side: Side | None) -> HyperParameter:
-    """What is left of an entry, together with what lies beyond one of its ends."""
+    """The narrowed entry, together with the new values beyond one end of the old one."""
     if isinstance(wider, Numerical):
         low, high = min(after.values), max(after.values)
         if isinstance(after, Numerical):
@@ -300,14 +300,14 @@ def _same_range(a: HyperParameter, b: HyperParameter) -> bool:
 
 
 def moved_default(entry: HyperParameter, default: Value) -> HyperParameter:
-    """The entry with another default, where that is one of its values."""
+    """The entry with another default, if that is one of its values."""
     if "default" not in entry.fields or not entry.contains(default):
         return entry
     return type(entry).from_config({**entry.get_config(), "default": entry.clip(default)})
 
 
 def _cheap(entry: HyperParameter, best: Value) -> Value:
-    """The value to freeze at: the least of what costs time, else the best trial's."""
+    """The value to freeze at: the smallest if larger ones cost time, else the best trial's."""
     words = entry.name.lower()
     if any(word in words for word in COSTLY):
         if isinstance(entry, Int):
@@ -318,7 +318,7 @@ def _cheap(entry: HyperParameter, best: Value) -> Value:
 
 
 def _partners(sample: Sample, importances: Importances) -> dict[int, Collection[int]]:
-    """The varying entries that clearly act together."""
+    """The varying entries that clearly interact."""
     entries = sample.entries
     together: dict[int, set[int]] = {}
     for pair in importances.pairs:
@@ -338,7 +338,7 @@ def _partners(sample: Sample, importances: Importances) -> dict[int, Collection[
 def _unexplored(
     sample: Sample, column: int, entry: HyperParameter
 ) -> tuple[tuple[Value, Value] | None, tuple[Value, ...]]:
-    """The largest empty part of a range, and values of a choice that were never tried."""
+    """The largest empty part of a range, and the untried values of a choice."""
     part = sample.geometry.tunable[column]
     places = sample.places[:, column]
     if not is_ordered(part):
@@ -347,7 +347,7 @@ def _unexplored(
     edges = np.concatenate([[0.0], np.sort(places[~np.isnan(places)]), [1.0]])
     widths = np.diff(edges)
     widest = int(widths.argmax())
-    # Values of few steps lie far apart without anything between them.
+    # The values of an entry with few steps lie far apart, with nothing between them.
     least = max(GAP, 2 / cells_of(part))
     if widths[widest] < least:
         return None, ()

@@ -1,7 +1,7 @@
-"""Hyperparameters with other bounds or fewer values, respecting what bounds can be.
+"""Hyperparameters with other bounds or fewer values.
 
-No function here widens beyond the hard limits of a number: one that is never negative stays so, a
-logarithmic one stays above 0, one between 0 and 1 (a dropout rate, a momentum) stays below 1.
+No function here widens a number beyond its natural limits. A number that is never negative stays
+so, a logarithmic one stays above 0, and one between 0 and 1 (dropout, momentum) stays below 1.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from afina.space.parameters import Numerical
 Side = Literal["low", "high"]
 Limits = tuple[float | None, float | None]
 
-GROWTH = 0.5  # a range is widened by this part of itself, on its own scale
-LARGEST_FACTOR = 10.0  # a logarithmic one by no more than this factor
+GROWTH = 0.5  # a range grows by this part of its length, on its own scale
+LARGEST_FACTOR = 10.0  # a logarithmic range grows by at most this factor
 
 
 def with_values(entry: HyperParameter, values: Sequence[Value], default: Value) -> HyperParameter:
-    """The entry with some of its values only.
+    """The entry with only some of its values.
 
     Args:
-        entry: A choice, a boolean, or a number of few values (then `values` are taken as the range
-            from the least to the largest).
-        values: At least one of the entry's.
-        default: Taken where it is one of them, else the first.
+        entry: A choice, a boolean, or a number with few values. For a number, `values` stand for
+            the range from the smallest to the largest.
+        values: At least one value of the entry.
+        default: The new default if it is one of them; otherwise the first one is.
     """
     if isinstance(entry, Numerical):
         return with_range(entry, min(values), max(values), default)  # type: ignore[type-var]
@@ -44,12 +44,11 @@ def with_values(entry: HyperParameter, values: Sequence[Value], default: Value) 
 
 
 def with_range(entry: Numerical, low: Any, high: Any, default: Value) -> HyperParameter:
-    """The number between other bounds, in the same steps; the entry itself where its steps do not
-    allow that.
+    """The number with other bounds and the same steps; unchanged if its steps do not allow that.
 
     Args:
         entry: A number.
-        low: The new lower bound; a value of the entry, or one that its steps reach beyond it.
+        low: The new lower bound: a value of the entry, or one that its steps reach beyond it.
         high: The new upper bound.
         default: Moved to the nearest value.
     """
@@ -61,7 +60,7 @@ def with_range(entry: Numerical, low: Any, high: Any, default: Value) -> HyperPa
         changed = _changed(entry, min_value=low, max_value=high, default=None)
     except SpaceError:
         return entry
-    # Steps of a reverse logarithm hang on both bounds: others may give values that were none.
+    # Steps of a reverse logarithm depend on both bounds: new bounds may give other values.
     hanging = entry.step is not None and entry.sampling == "reverse_log"
     if hanging and not all(entry.contains(value) for value in changed.values):
         return entry
@@ -69,7 +68,7 @@ def with_range(entry: Numerical, low: Any, high: Any, default: Value) -> HyperPa
 
 
 def part_of(entry: Numerical, start: float, end: float, default: Value) -> HyperParameter:
-    """The number between two places of its scale, its bounds rounded outwards to two digits.
+    """The number between two points of its scale, with bounds rounded outwards to two digits.
 
     Args:
         entry: A number.
@@ -88,20 +87,20 @@ def part_of(entry: Numerical, start: float, end: float, default: Value) -> Hyper
 
 
 def fixed(entry: HyperParameter, value: Value) -> HyperParameter:
-    """The entry with one value; a choice of one where the value is None."""
+    """The entry with a single value; a choice of one value if the value is None."""
     if value is None:
         return Choice(entry.name, [None], conditions=entry.conditions)
     return Fixed(entry.name, value, conditions=entry.conditions)
 
 
 def widened(entry: HyperParameter, side: Side, limits: Limits = (None, None)) -> HyperParameter:
-    """The entry with more room at one end; the entry itself where there is none to give.
+    """The entry with more room at one end; unchanged if there is no room.
 
     Args:
-        entry: A number, or a choice of ordered numbers (it gets one value more, as far from the
-            last as that is from the one before).
+        entry: A number, or a choice of ordered numbers. A choice gets one more value, as far from
+            the last one as that is from the one before.
         side: Which end.
-        limits: Bounds that the user knows of; None where there is none.
+        limits: The user's bounds; None means no bound.
 
     Example:
         >>> from afina.space import Float
@@ -133,7 +132,7 @@ def widened(entry: HyperParameter, side: Side, limits: Limits = (None, None)) ->
 
 
 def _beyond(entry: Numerical, side: Side) -> float:
-    """Where the end would be if nothing forbade it."""
+    """Where the end would be without limits."""
     low, high = float(entry.min_value), float(entry.max_value)
     if entry.sampling == "log":
         factor = min((high / low) ** GROWTH, LARGEST_FACTOR)
@@ -148,14 +147,14 @@ def _beyond(entry: Numerical, side: Side) -> float:
 
 
 def _floor(low: float) -> float:
-    """The least that a lower bound may become: no sign changes, and no 0 where none was."""
+    """The smallest possible lower bound: a positive one stays above 0, and 0 stays 0."""
     if low > 0:
         return math.nextafter(0.0, 1.0)
     return 0.0 if low == 0 else -math.inf
 
 
 def _ceiling(entry: Numerical, low: float, high: float) -> float:
-    """The most that an upper bound may become: what lies between 0 and 1 stays there."""
+    """The largest possible upper bound: a range between 0 and 1 stays there."""
     if isinstance(entry, Int) or entry.sampling == "log" or low < 0 or high > 1:
         return math.inf
     return high if high == 1 else _rounded((1 + high) / 2, 1 - high, math.floor)
@@ -180,7 +179,7 @@ def _stepped(entry: Numerical, reached: float) -> float:
 
 
 def _longer(entry: Choice, side: Side, limits: Limits) -> HyperParameter:
-    """One value more of an ordered choice of two or more numbers, none of them a boolean."""
+    """An ordered choice of at least two numbers with one more value; others are unchanged."""
     if not entry.ordered or entry.count < 2 or any(isinstance(v, bool) for v in entry.values):
         return entry
     ranked = sorted(entry.values)
@@ -216,7 +215,7 @@ def _changed(entry: HyperParameter, **fields: Any) -> HyperParameter:
 
 
 def is_true_subset(new: HyperParameter, old: HyperParameter) -> bool:
-    """Whether the new definition has only values of the old, and not all of them."""
+    """Whether the new definition has only values of the old one, but not all of them."""
     if isinstance(new, Numerical) and isinstance(old, Numerical):
         inside = old.min_value <= new.min_value and new.max_value <= old.max_value
         return inside and (new.min_value, new.max_value) != (old.min_value, old.max_value)

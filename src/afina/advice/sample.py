@@ -1,4 +1,4 @@
-"""The evidence as arrays: a coordinate for each hyperparameter, a target for each configuration."""
+"""The evidence as arrays: coordinates of hyperparameters and targets of configurations."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from afina.surrogates.targets import standardised
 
 Array = NDArray[np.float64]
 
-# A number with more values than this is looked at in as many equal parts of its scale.
+# A number with more values than this is divided into so many equal parts of its scale.
 CELLS = 16
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What a model learns from."""
+    """The data that a model learns from."""
 
     geometry: Geometry
 
@@ -29,14 +29,14 @@ class Sample:
     """(n, axes) encoded configurations, NaN on inactive axes."""
 
     places: Array
-    """(n, varying entries) in [0, 1]: where on its scale each entry lies, NaN where inactive. The
-    values of a choice lie at the middles of equal cells."""
+    """(n, varying entries) in [0, 1]: the place of each value on its entry's scale; NaN if
+    inactive. The values of a choice lie at the middles of equal cells."""
 
     targets: Array
     """(n,) standardised losses, lower is better; a failed trial is as bad as the worst."""
 
     numbers: tuple[int, ...]
-    """(n,) trials that the rows stand for."""
+    """(n,) the trial numbers of the rows."""
 
     @property
     def entries(self) -> list[HyperParameter]:
@@ -50,7 +50,7 @@ class Sample:
         return [int(row) for row in np.argsort(self.targets, kind="stable")[:count]]
 
     def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Sample:
-        """Some of the rows, targets as they are."""
+        """Some of the rows; their targets do not change."""
         chosen = np.asarray(rows, dtype=np.intp)
         return Sample(
             self.geometry,
@@ -77,7 +77,7 @@ def sample_of(evidence: Evidence) -> Sample:
 
 
 def _losses(evidence: Evidence) -> list[float | None]:
-    """Those of the rows; where all that have one are equal, whether they have one."""
+    """The losses of the rows; if all of them are equal, 1 for failed trials and 0 for others."""
     if evidence.constant and evidence.counts.failed:
         return [float(row.failed) for row in evidence.rows]
     return evidence.losses
@@ -92,18 +92,18 @@ def _place(points: Array, part: Dimension) -> Array:
 
 
 def cells_of(part: Dimension) -> int:
-    """Into how many equal cells of [0, 1] an entry is divided: one a value where these are few."""
+    """How many equal cells of [0, 1] an entry has: one for each value if these are few."""
     count = len(part.values)
     return count if 0 < count <= CELLS or part.one_hot else CELLS
 
 
 def is_ordered(part: Dimension) -> bool:
-    """Whether the entry's neighbouring cells are alike: not for choices of names, nor booleans."""
+    """Whether neighbouring cells of the entry are alike: not for choices of names and booleans."""
     return not part.one_hot and cells_of(part) > 2
 
 
 def described(entry: HyperParameter) -> tuple[str, ...]:
-    """The conditions of an entry for people."""
+    """The conditions of an entry, as text."""
     return tuple(_condition(c.name, c.values) for c in entry.conditions)
 
 

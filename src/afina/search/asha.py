@@ -1,4 +1,4 @@
-"""Asynchronous successive halving: nobody waits for a rung to fill."""
+"""Asynchronous successive halving (ASHA): no worker waits for a rung to fill."""
 
 from __future__ import annotations
 
@@ -33,36 +33,36 @@ Sampler = Literal["random", "model"]
 
 @dataclass(frozen=True, kw_only=True)
 class AsynchronousHalving(Algorithm[RungHistory]):
-    """Starts many trainings short and takes the best of each rung on, one by one (ASHA).
+    """Starts many short trainings and promotes the best of each rung, one by one (ASHA).
 
-    A training is paused at the end of each rung. Whenever something can be started, the highest
-    rung is looked at first: while fewer have gone on than `1 / factor` of all that have reached it
-    so far, the best one that is paused there goes on, as a new trial whose parent is the paused
-    one. Where none may, a fresh configuration begins at the lowest rung. So no worker ever waits
-    for another, at the price of promotions that a full rung would not have made. A failed
-    training counts as thrown away. With several objectives the best are those of the first front of
-    their rung, and of them first those that have the most room around them; see `pareto_ranks`.
+    A training is paused at the end of each rung. When a worker is free, the search looks for a
+    promotion, from the highest rung down. A rung may promote `1 / factor` of all trainings that
+    have reached it so far; its best paused training continues as a new trial. If there is no
+    promotion, a new configuration starts at the lowest rung. So no worker waits for another; in
+    return, some promotions are made that a full rung would not have made. A failed training is
+    never promoted. With several objectives, the first front of a rung is the best, and within it
+    the least crowded trials; see `pareto_ranks`.
 
-    The first configuration is the default one, then a Sobol sequence spreads over the space; no
-    configuration begins twice. A finite space ends the search when everything has been tried and
-    at least one training has gone the whole way.
+    The default configuration comes first, then a Sobol sequence. No configuration starts twice. In
+    a finite space the search ends when everything has been tried and at least one training has
+    been trained in full.
 
     Args:
-        max_epochs: Epochs of a training that is never thrown away.
-        factor: One in `factor` goes on to the next rung; at least 2.
-        min_epochs: Epochs of the lowest rung. None takes what `Hyperband` begins with.
-        seed: Fixes every draw; from 0 up.
-        sampler: "random" draws fresh configurations without looking at results; "model" takes
-            them, after the first few, from a Gaussian process over all rungs.
+        max_epochs: Epochs of a full training.
+        factor: One in `factor` trainings is promoted to the next rung; at least 2.
+        min_epochs: Epochs of the lowest rung. None means those of `Hyperband`'s lowest rung.
+        seed: Fixes every draw; a whole number from 0 up.
+        sampler: "random" draws new configurations independently of results. "model" takes them,
+            after the first few, from a Gaussian process over all rungs.
 
     Raises:
         ArgumentError: An argument is out of range.
 
     Source:
-        Li et al., "A system for massively parallel hyperparameter tuning", arXiv:1810.05934. That
-        no more than one in `factor` ever goes on is the delay of Li et al., "Hyper-Tune",
-        arXiv:2201.06834. The sampler "model": Klein et al., arXiv:2003.10865. Halving by fronts:
-        Schmucker et al., arXiv:2106.12639.
+        Li et al., "A system for massively parallel hyperparameter tuning", arXiv:1810.05934,
+        algorithm 2. The limit of one in `factor` on all promotions of a rung is the delay of Li et
+        al., "Hyper-Tune", arXiv:2201.06834. The sampler "model": Klein et al., arXiv:2003.10865.
+        Halving by fronts: Schmucker et al., arXiv:2106.12639.
 
     Example:
         >>> from afina.space import Float
@@ -111,7 +111,7 @@ class AsynchronousHalving(Algorithm[RungHistory]):
         return state.add(trial, space, self.ends)
 
     def ask(self, state: RungHistory, situation: Situation) -> Suggestion | Wait | Done:
-        """Promotes on the highest rung where one may go on; else begins a fresh training."""
+        """Promotes from the highest rung that may promote; otherwise starts a new training."""
         promoted = self._promotion(state, situation.running, least=0)
         if promoted is not None:
             return resumed(promoted, self.ends)
@@ -119,20 +119,20 @@ class AsynchronousHalving(Algorithm[RungHistory]):
         if values is not None:
             return begun(values, self.ends)
         if situation.running:
-            return Wait()  # one of them may be promoted, or make the space larger
+            return Wait()  # a running trial may be promoted, or enlarge the space
         last = self._promotion(state, (), least=1)
         return Done(all_tried(situation.space)) if last is None else resumed(last, self.ends)
 
     def _promotion(
         self, state: RungHistory, running: Sequence[Trial], least: int
     ) -> Segment | None:
-        """The best of the highest rung from which fewer have gone on than may."""
+        """The best training of the highest rung that may promote one; or None."""
         top = len(self.ends) - 1
         paused = state.paused(running, top)
         begun_at = [segment.rung for segment in state.segments]
         begun_at += [t.schedule.rung for t in running if t.schedule and t.parent is not None]
         for rung in range(top - 1, -1, -1):
-            # Failed ones count: they reached for the rung, and are thrown away.
+            # Failed trainings count as having reached the rung; they are never promoted.
             reached = [segment for segment in state.segments if segment.rung == rung]
             gone = sum(other == rung + 1 for other in begun_at)
             ready = [segment for segment in paused if segment.rung == rung]
@@ -141,7 +141,7 @@ class AsynchronousHalving(Algorithm[RungHistory]):
         return None
 
     def _fresh(self, state: RungHistory, situation: Situation) -> dict[str, Value] | None:
-        """A configuration that nobody has begun; None where the space has none left."""
+        """A configuration that has not started; None if the space has none left."""
         if self.sampler == "model" and enough(state):
             from afina.search.fidelity.rung_model import propose
 
@@ -150,20 +150,20 @@ class AsynchronousHalving(Algorithm[RungHistory]):
 
 
 def _first_of(ready: Sequence[Segment], reached: Sequence[Segment]) -> Segment:
-    """The best of those that are ready, ranked among all that have reached their rung."""
+    """The best of the paused trainings, ranked among all that have reached their rung."""
     numbers = [segment.number for segment in reached]
     ranks = dict(zip(numbers, pareto_ranks(reached), strict=True))
     return min(ready, key=lambda segment: (*ranks[segment.number], segment.number))
 
 
 def check_sampler(sampler: str) -> None:
-    """ArgumentError where there is no such sampler."""
+    """Raises ArgumentError if there is no such sampler."""
     if sampler not in get_args(Sampler):
         raise ArgumentError(wrong("sampler", 'must be "random" or "model"', sampler))
 
 
 def ends_of(max_epochs: int, factor: float, min_epochs: int | None) -> tuple[int, ...]:
-    """`ladder`; without `min_epochs` it begins as low as Hyperband with a factor of 3 does."""
+    """The epochs of `ladder`; None starts as low as `Hyperband` with a factor of 3 does."""
     if min_epochs is None:
         lowest = math.ceil(max_epochs / 27) if isinstance(max_epochs, int) else 1
         return ladder(max_epochs, factor, max(lowest, 1))
@@ -171,8 +171,10 @@ def ends_of(max_epochs: int, factor: float, min_epochs: int | None) -> tuple[int
 
 
 def spread(state: RungHistory, situation: Situation, seed: int) -> dict[str, Value] | None:
-    """The next new point of the design that begins with the default configuration, else at random;
-    None where the space has nothing new."""
+    """The next point of the Sobol design that begins with the default configuration.
+
+    If it was tried already, a random configuration; None if the space has nothing new.
+    """
     count = fresh_count(state, situation.running)
     values = sobol.configuration(geometry_of(situation.space), count, seed)
     rng = np.random.default_rng([seed, situation.number])

@@ -1,4 +1,4 @@
-"""The automatic choice: which algorithm searches here, now, and why."""
+"""The automatic choice: which algorithm proposes the next trial, and why."""
 
 from __future__ import annotations
 
@@ -22,41 +22,40 @@ from afina.trials import Decision, Schedule, Trial
 Name = Literal["bayesian", "tpe", "cma", "model-halving"]
 
 MANY = 300
-"""Finished trials from which on a Gaussian process sees only a part of them."""
+"""From so many finished trials on, a Gaussian process sees only a part of them."""
 
 FEWEST_EPOCHS = 4
-"""Of a full training, for parts of it to tell anything about it."""
+"""The shortest full training, in epochs, whose parts are informative."""
 
 MIXED = 0.5
-"""Part of the hyperparameters that are unordered or conditional from which on the distances of a
-Gaussian process may say little."""
+"""From this share of unordered or conditional hyperparameters on, distances may say little."""
 
 EVIDENCE = 12
-"""Completed trials from which on it is known whether they do."""
+"""How many completed trials are needed to see whether a Gaussian process predicts them."""
 
 SURE = 2.0
-"""Standard errors of a correlation by which they must differ from nothing. One would not do: the
+"""By how many standard errors the process's correlation must exceed 0. One is not enough: the
 process is fitted to the same results, and has chosen them."""
 
 OTHER_EVERY = 4
-"""Of so many trials of a process that has stalled, one is another algorithm's."""
+"""When the process has stalled, another algorithm proposes one of so many trials."""
 
 PATIENCE = 20
-"""Full trainings' worth of trials without a gain, at least, before more are called in vain."""
+"""How many full trainings without a gain, at least, before improvement counts as unlikely."""
 
 BY_DIMENSION = 5
 """The same for each hyperparameter."""
 
 GAIN = 0.01
-"""Of the distance from the median to the best: what is less is no gain."""
+"""The smallest gain, as a part of the distance from the median to the best."""
 
 HOPE = 0.01
-"""The same for what the model expects, in deviations of the results."""
+"""The smallest expected gain, in standard deviations of the results."""
 
 
 @dataclass(frozen=True, slots=True)
 class AutoState:
-    """What is remembered: the states of the algorithms behind, and what the last gain was."""
+    """What `Auto` remembers: the states of its algorithms, and all losses."""
 
     inner: tuple[Any, ...]
     """The states of the algorithms, in the order of `Auto.algorithms`."""
@@ -64,34 +63,34 @@ class AutoState:
     finished: int = 0
 
     losses: tuple[float, ...] = ()
-    """Of the trials that have one, in the order in which they ended."""
+    """The losses of all trials that have one, in the order in which they finished."""
 
     spent: tuple[float, ...] = ()
-    """Full trainings' worth of training that each of them took."""
+    """What each of them cost, as a share of a full training."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Auto(Algorithm[AutoState]):
     """Chooses and switches by space, budget and what it has seen; `explain` says what and why.
 
-    - With `max_epochs`: `ModelBasedHalving`, which begins with short trainings.
-    - Without: a Gaussian process (`BayesianOptimization`). Where at least half of the
-      hyperparameters are unordered or conditional, and from the twelfth result on the process
-      still predicts each result from the others no better than chance, every other trial is
-      `TPE`'s, whose weakness is another: neither then costs more than twice the trials of the
-      better one.
-    - Where the process has gained nothing for ten trials, every fourth trial is `TPE`'s.
-    - Beyond 300 finished trials: `CMAES` where all are numbers and always active, else `TPE`.
+    - With `max_epochs` of 4 or more: `ModelBasedHalving`, which starts with short trainings.
+    - Otherwise a Gaussian process (`BayesianOptimization`). If at least half of the hyperparameters
+      are unordered or conditional, the process may be a poor model. From the twelfth result on,
+      `TPE` proposes every other trial while the process predicts results no better than chance. So
+      the search needs at most twice the trials of the better of the two.
+    - If the process has gained nothing for ten trials, `TPE` proposes every fourth trial.
+    - After 300 finished trials: `CMAES` if all hyperparameters are numbers and always active,
+      otherwise `TPE`.
 
-    All of them learn from all trials, whoever proposed them.
+    Each algorithm learns from all trials, including those that another one proposed.
 
     Args:
-        max_epochs: Epochs of a full training; None where the user plans them.
-        seed: Fixes every draw; from 0 up.
-        stop_when_unlikely: Whether to end the search when a better result has become unlikely: no
-            gain worth the name for max(20, 5 d) full trainings of d hyperparameters and, where a
-            Gaussian process searches, its best proposal is expected to gain less than 1 % of a
-            deviation of the results.
+        max_epochs: Epochs of a full training; None if the algorithm does not plan epochs.
+        seed: Fixes every draw; a whole number from 0 up.
+        stop_when_unlikely: Whether to end the search when a better result has become unlikely. That
+            is so after max(20, 5 d) full trainings without a real gain, for d hyperparameters. If a
+            Gaussian process searches, its best proposal must also promise less than 1 % of a
+            standard deviation of the results.
 
     Raises:
         ArgumentError: An argument is out of range.
@@ -135,7 +134,7 @@ class Auto(Algorithm[AutoState]):
 
     @functools.cached_property
     def algorithms(self) -> Mapping[Name, Algorithm[Any]]:
-        """The algorithms behind."""
+        """The algorithms to choose from, by name."""
         if self._in_parts:
             assert self.max_epochs is not None
             return {"model-halving": ModelBasedHalving(max_epochs=self.max_epochs, seed=self.seed)}
@@ -158,16 +157,16 @@ class Auto(Algorithm[AutoState]):
         return AutoState(tuple(part.init() for part in self.algorithms.values()))
 
     def tell(self, state: AutoState, trial: Trial, space: Space) -> AutoState:
-        """Tells all algorithms behind that may be asked in this space."""
+        """Tells all algorithms that may be asked in this space."""
         numbers = not _mixed(space)
-        told = tuple(
+        inner = tuple(
             part.tell(own, trial, space) if name != "cma" or numbers else own
             for (name, part), own in zip(self.algorithms.items(), state.inner, strict=True)
         )
         losses, spent = state.losses, state.spent
         if trial.loss is not None:
             losses, spent = (*losses, trial.loss), (*spent, self._share(trial))
-        return AutoState(told, state.finished + 1, losses, spent)
+        return AutoState(inner, state.finished + 1, losses, spent)
 
     def ask(self, state: AutoState, situation: Situation) -> Suggestion | Wait | Done:
         """What the chosen algorithm proposes."""
@@ -183,7 +182,7 @@ class Auto(Algorithm[AutoState]):
         return answer
 
     def stop_early(self, state: AutoState, trial: Trial, curve: tuple[float, ...]) -> Decision:
-        """As the first of the algorithms behind decides."""
+        """As the first of the algorithms decides."""
         return next(iter(self.algorithms.values())).stop_early(state.inner[0], trial, curve)
 
     def explain(self, state: AutoState, situation: Situation) -> str:
@@ -213,14 +212,14 @@ class Auto(Algorithm[AutoState]):
         return ("tpe" if situation.number % 2 else "bayesian"), why
 
     def _share(self, trial: Trial) -> float:
-        """Full trainings' worth of the trial."""
+        """What the trial cost, as a share of a full training."""
         if not self.max_epochs:
             return 1.0
         done = len(trial.curve) or (trial.end_epoch or self.max_epochs) - trial.start_epoch
         return done / self.max_epochs
 
     def _in_vain(self, state: AutoState, situation: Situation) -> str | None:
-        """Why more trials would be in vain; None where they may gain something."""
+        """Why more trials would gain nothing; None if they may."""
         if not self.stop_when_unlikely or not state.losses:
             return None
         entries = sum(entry.count != 1 for entry in situation.space)
@@ -248,7 +247,7 @@ class Auto(Algorithm[AutoState]):
 
 @functools.lru_cache(maxsize=4)
 def _mixed(space: Space) -> float:
-    """Which part of the hyperparameters that vary is unordered or conditional."""
+    """The share of varying hyperparameters that are unordered or conditional."""
     varying = [entry for entry in space if entry.count != 1]
     loose = [
         entry

@@ -1,10 +1,12 @@
-"""What every search algorithm is: frozen settings, a separate state, pure steps.
+"""What every search algorithm promises: frozen settings, a separate state, pure steps.
 
-`ask` changes nothing: asked twice it answers the same. `tell` returns the next state. Telling a
-fresh state the finished trials in the order in which they ended rebuilds the state exactly, so
-no algorithm is ever saved. Random draws come from `numpy.random.default_rng([seed, number])`, or
-from a place in the algorithm's plan instead of the number, so there is no generator to save either.
-No clock, no files, no Keras in this room.
+- `ask` changes nothing: asked twice, it gives the same answer.
+- `tell` returns the next state. Telling a fresh state the finished trials in the order in which
+  they finished rebuilds the state exactly, so no algorithm is ever saved.
+- Random draws come from `numpy.random.default_rng([seed, number])` with the trial's number, or
+  with a place in the algorithm's plan. So there is no generator to save.
+- No algorithm uses a clock, a file or Keras.
+
 `afina.testing.check_algorithm` tests all of these promises.
 """
 
@@ -27,16 +29,16 @@ class Situation:
     """What an algorithm may look at when it proposes a trial, besides its own state."""
 
     number: int
-    """The number that the proposed trial will bear; with the seed it fixes every draw."""
+    """The number of the proposed trial; with the seed it fixes every draw."""
 
     space: Space
     """The search space as known now; builds may have discovered new entries since the last ask."""
 
     running: tuple[Trial, ...] = ()
-    """Trials proposed and not finished yet (running, or waiting to be run again)."""
+    """Trials that have been proposed and have not finished: running, or waiting for a retry."""
 
     max_trials: int | None = None
-    """How many trials the search may make in all, as far as that is known now."""
+    """How many trials the search may run in all; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,20 +49,20 @@ class Suggestion:
     """A value for each active hyperparameter of the space."""
 
     schedule: Schedule | None = None
-    """For multi-fidelity algorithms: what part of the training to run."""
+    """Which epochs to train and which trial to continue; None trains in full."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to propose until a running trial finishes. Never answered when none runs."""
+    """Nothing to propose until a running trial finishes. At least one trial is running."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Nothing will ever be proposed again."""
+    """The algorithm has nothing more to propose, now or later."""
 
     reason: str
-    """A sentence for people: 'all 18 combinations have been tried'."""
+    """Why, for people: 'all 18 combinations have been tried'."""
 
 
 class Algorithm(Protocol[S]):

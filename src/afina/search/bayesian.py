@@ -1,4 +1,4 @@
-"""Bayesian optimization: a Gaussian process says where the next trial is worth most."""
+"""Bayesian optimization: a Gaussian process predicts where the next trial is worth most."""
 
 from __future__ import annotations
 
@@ -48,32 +48,32 @@ from afina.trials import Trial
 Array = NDArray[np.float64]
 AcquisitionName = Literal["log_ei", "lcb"]
 
-# What one proposal costs grows with the cube of the trials it looks at. Lengthscales are settled
-# by fewer trials than the posterior can use.
+# The cost of a proposal grows with the cube of the number of trials in the model. Lengthscales need
+# fewer trials than the posterior can use.
 FIT_LIMIT = 64
 MODEL_LIMIT = 300
-# Trials that spread before the model takes over: the least that it can learn of, and the most. Few
-# do best: Bossek, Doerr & Kerschke, "Initial design strategies and their effects on sequential
-# model-based optimization", arXiv:2003.13826. In a short search a quarter of all, as in SMAC.
+# Trials that spread before the model takes over, at least and at most. Few are best: Bossek, Doerr
+# & Kerschke, "Initial design strategies and their effects on sequential model-based optimization",
+# arXiv:2003.13826. In a short search it is a quarter of all trials, as in SMAC.
 INITIAL = (4, 6)
 INITIAL_PART = 0.25
-# Up to so many results the expected improvement is averaged over the kernels that they leave
-# possible. More settle the kernel, and an average then spreads where a search should dig.
+# Up to so many results, the expected improvement is averaged over all likely kernels. More results
+# settle the kernel, and an average would then explore too much.
 FEW = 16
-# While a model's skill is within one standard error of none, as it is at first, and for long where
-# nearly all configurations are equally bad, every so many proposals spread over the space.
+# While a model's skill is within one standard error of zero, one of so many proposals spreads over
+# the space. That is so at first, and for long if nearly all configurations are equally bad.
 SPREAD_EVERY = 3
-# A model that has promised in vain so often in a row may be wrong: then every so many proposals
-# are plain draws, which cost little where the optimum is found, and find another hill if not. The
-# longer it goes on, the more of them.
+# (trials without a gain, one of so many proposals is then a random draw). A model that has promised
+# in vain so often may be wrong. Random draws cost little if the optimum is found already, and find
+# another one if not.
 STALLED = ((20, 2), (10, 3))
-GAIN = 0.01  # of the distance from the median to the best: less is next to nothing
+GAIN = 0.01  # a smaller part of the distance from the median to the best is no gain
 SMALLEST_NOISE = 1e-6  # of the targets' variance; less makes the covariance singular in float64
 
 
 @dataclass(frozen=True, slots=True)
 class BayesianState:
-    """All that the search remembers."""
+    """What Bayesian optimization remembers."""
 
     observations: tuple[Observation, ...] = ()
     """The finished trials, in the order in which they ended."""
@@ -84,22 +84,22 @@ class BayesianState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """What the model makes of the finished trials, or of `MODEL_LIMIT` of them."""
+    """The model of the finished trials, or of `MODEL_LIMIT` of them."""
 
     features: Array
-    """(n, f) of all of these."""
+    """(n, f) the features of these trials."""
 
     good: NDArray[np.bool_]
-    """(n,) which of them have a loss."""
+    """(n,) which of them have a loss; the other fields are about these only."""
 
     targets: Array
-    """Of those, in their order; standardised."""
+    """Their standardised targets, in their order."""
 
     best_first: Array
-    """The encoded points of those, sorted."""
+    """Their encoded points, the best first."""
 
     process: GaussianProcess
-    """Of those."""
+    """The process that models their targets."""
 
 
 @dataclass(frozen=True)
@@ -108,32 +108,36 @@ class BayesianOptimization(Algorithm[BayesianState]):
 
     The first trials spread over the space: the default configuration, then a Sobol sequence. Each
     later proposal fits the process to all results so far and maximises the logarithm of the
-    expected improvement, averaged over likely kernels while there are few. As long as the process
-    predicts results that it has not fitted no better than chance, one proposal of three goes on
-    spreading. Where trials have failed, a second process learns where they do, and an improvement
-    counts as often as a training there is expected not to fail. Where trials near one another share
-    their result exactly, as on a step, the surroundings of trials lose their attraction; after ten
-    trials without a gain some are plain draws, more of them after twenty. Trials still running
-    count as if they had scored what is expected of them, so any number of workers can ask at once.
+    expected improvement. With few results, the improvement is averaged over all likely kernels.
     No configuration is tried twice.
+
+    - While the process predicts unseen results no better than chance, one proposal in three still
+      spreads over the space.
+    - If trials fail, a second process learns where. An expected improvement then counts in
+      proportion to the probability that the training succeeds.
+    - If nearby trials have exactly the same result, as on a step, the neighbourhood of such trials
+      becomes less attractive.
+    - After ten trials without a gain some proposals are random draws, after twenty trials more.
+    - Running trials count as if they had scored what is expected of them, so any number of workers
+      can ask at once.
 
     Args:
         seed: Fixes every draw: the same seed and the same history give the same proposals.
-        num_initial_points: How many trials spread before the model takes over. None takes the
-            number of hyperparameters plus 2, at least 4 and at most 6; where the search is known
-            to be short, at most a quarter of its trials, but 4.
+        num_initial_points: How many trials spread over the space before the model takes over. None
+            means the number of hyperparameters plus 2, at least 4 and at most 6. If `max_trials` is
+            known, it is also at most a quarter of that, but not below 4.
         alpha: Smallest variance of the noise, as a part of the variance of the results.
-        beta: Weight of the uncertainty; used by `acquisition="lcb"` alone.
+        beta: Weight of the uncertainty; only for `acquisition="lcb"`.
         acquisition: "log_ei" (expected improvement) or "lcb" (mean minus beta deviations).
 
     Raises:
-        ArgumentError: An argument is outside of its range.
+        ArgumentError: An argument is out of range.
 
     Source:
         The process: Hvarfner et al., arXiv:2402.02229. The acquisition: Ament et al.,
-        arXiv:2310.20708. Names of the arguments: `BayesianOptimization` of Keras Tuner 1.4, which
-        starts with max(3 d, 3) random points; that leaves no trial of its default of 10 to the
-        model from d = 4 on, and the model is of use long before.
+        arXiv:2310.20708. The names of the arguments are those of Keras Tuner 1.4, which starts with
+        max(3 d, 3) random points for d hyperparameters. From d = 4 on these are more than its
+        default of 10 trials; the model is useful much earlier.
 
     Example:
         >>> from afina.space import Float, Space
@@ -170,7 +174,7 @@ class BayesianOptimization(Algorithm[BayesianState]):
         }
 
     def _initial(self, geometry: Geometry, trials: int | None) -> int:
-        """How many trials spread in a search of so many."""
+        """How many trials spread over the space, in a search of `trials` trials."""
         if self.num_initial_points is not None:
             return self.num_initial_points
         least, most = INITIAL
@@ -184,7 +188,7 @@ class BayesianOptimization(Algorithm[BayesianState]):
         return BayesianState()
 
     def tell(self, state: BayesianState, trial: Trial, space: Space) -> BayesianState:
-        """Remembers the trial; what its loss means is decided when asked, among all others."""
+        """Remembers the trial; `ask` reads its loss in comparison with all others."""
         new = Observation.of(trial, len(state.observations))
         return BayesianState((*state.observations, new), state.tried.add(keys_of(trial, space)))
 
@@ -200,7 +204,7 @@ class BayesianOptimization(Algorithm[BayesianState]):
         if started < initial:
             points = sobol.point(geometry, started, self.seed)
         elif completed >= 2 and (not (every := draws_every(state)) or started % every):
-            # The model needs two results to know of a difference, however many trials are running.
+            # The model needs two results to see a difference, however many trials are running.
             with one_blas_thread():
                 points = self._promising(
                     geometry, state.observations, situation.running, rng, initial
@@ -209,10 +213,9 @@ class BayesianOptimization(Algorithm[BayesianState]):
         return answer(first_new(situation, state.tried, proposals, rng), situation)
 
     def skill(self, state: BayesianState, space: Space) -> float:
-        """How well the model predicts results that it has not fitted: a correlation, from -1 to 1.
+        """How well the model predicts results that it has not seen: a correlation, from -1 to 1.
 
-        Source:
-            See `GaussianProcess.skill`. With n results, chance alone makes about 1 / sqrt(n).
+        See `GaussianProcess.skill`. With n results, chance alone gives about 1 / sqrt(n).
         """
         if sum(each.loss is not None for each in state.observations) < 2:
             return 0.0
@@ -220,9 +223,9 @@ class BayesianOptimization(Algorithm[BayesianState]):
             return self._fitted(geometry_of(space), state.observations).process.skill()
 
     def promise(self, state: BayesianState, situation: Situation) -> float:
-        """What the best proposal is expected to gain, in deviations of the results so far.
+        """The expected gain of the best proposal, in standard deviations of the results so far.
 
-        0 where the results do not differ; infinite where there are fewer than two.
+        0 if all results are equal; infinite if there are fewer than two.
         """
         if sum(each.loss is not None for each in state.observations) < 2:
             return math.inf
@@ -244,11 +247,11 @@ class BayesianOptimization(Algorithm[BayesianState]):
         rng: np.random.Generator,
         initial: int,
     ) -> Array:
-        """Points in the order of what the model expects of them, the most promising first."""
+        """Points in the order of their expected worth, the most promising first."""
         fitted = self._fitted(geometry, observations)
         turn, rest = divmod(len(observations) + len(running) - initial, SPREAD_EVERY)
         if not rest and fitted.process.skill() * math.sqrt(len(fitted.targets)) < 1:
-            # What it predicts may as well be chance: some trials go on spreading.
+            # Its predictions may be chance: some trials still spread over the space.
             return sobol.point(geometry, initial + turn, self.seed)
         worth = self._worth(geometry, fitted, running, self.acquisition)
         found = maximise(worth, geometry, fitted.best_first, rng)
@@ -260,7 +263,7 @@ class BayesianOptimization(Algorithm[BayesianState]):
         return np.asarray(found[nearest > SAME])
 
     def _fitted(self, geometry: Geometry, observations: Sequence[Observation]) -> Fitted:
-        """What the model makes of the finished trials, two of them completed at least."""
+        """The model of the finished trials; at least two of them have completed."""
         losses = [each.loss for each in observations]
         kept = [observations[index] for index in _kept(losses, MODEL_LIMIT)]
         points = encoded(geometry, [t.values for t in kept])
@@ -279,7 +282,7 @@ class BayesianOptimization(Algorithm[BayesianState]):
         running: Sequence[Trial],
         acquisition: AcquisitionName,
     ) -> Acquisition:
-        """What to maximise, given the model, what runs and what has failed."""
+        """What to maximise, given the model, the running trials and the failed ones."""
         processes, weights = [fitted.process], np.zeros(1)
         if acquisition == "log_ei" and len(fitted.targets) <= FEW and fitted.targets.any():
             processes, weights = likely_processes(fitted.process, self._noise_floor)
@@ -290,8 +293,8 @@ class BayesianOptimization(Algorithm[BayesianState]):
         if acquisition == "lcb":
             worth = LowerConfidenceBound(processes[0], self.beta)
         else:
-            # The best expected result, not the best measured one: that may have been luck. Running
-            # trials take part, or their believed success would look like a promise of its own.
+            # The best expected result, not the best measured one, which may be luck. Running trials
+            # take part: otherwise their expected results would count as a gain.
             parts = [LogExpectedImprovement(each, float(each.fitted().min())) for each in processes]
             worth = Averaged(parts, weights) if len(parts) > 1 else parts[0]
         worth = fresh(worth, fitted.features[fitted.good], fitted.targets, geometry.steady)
@@ -310,16 +313,16 @@ class BayesianOptimization(Algorithm[BayesianState]):
 
 
 def draws_every(state: BayesianState) -> int:
-    """Of how many proposals one is a plain draw, as the last trials gained next to nothing; or 0.
+    """One of how many proposals is a random draw, because the last trials gained nothing; or 0.
 
-    Where it is not 0, another algorithm may do better as well: see `Auto`.
+    If it is not 0, another algorithm may do better: see `Auto`.
     """
     losses = [t.loss for t in state.observations if t.loss is not None]
     return next((every for since, every in STALLED if _stalled(losses, since)), 0)
 
 
 def _stalled(losses: Sequence[float], count: int) -> bool:
-    """Whether the last `count` gained next to nothing on all before."""
+    """Whether the last `count` losses gained next to nothing on those before."""
     if len(losses) <= count:
         return False
     before, since = min(losses[:-count]), min(losses[-count:])
@@ -328,6 +331,6 @@ def _stalled(losses: Sequence[float], count: int) -> bool:
 
 
 def _kept(losses: Sequence[float | None] | Array, limit: int) -> NDArray[np.intp]:
-    """See `representatives`; failed trials are the worst."""
+    """Places of the `representatives`; failed trials are the worst."""
     filled = np.array([math.inf if loss is None else loss for loss in losses])
     return representatives(np.argsort(filled, kind="stable").tolist(), limit)

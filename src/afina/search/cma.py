@@ -1,4 +1,4 @@
-"""CMA-ES with margin: a normal distribution that walks to where results are good."""
+"""CMA-ES with margin: a normal distribution that moves to where results are good."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ Array = NDArray[np.float64]
 # The first distribution's deviation in each coordinate, in units of the range: the best of a first
 # design is a hint, no more.
 FIRST_SIGMA = 0.2
-# With so many trials to begin with, the good ones of them say more than their best one.
+# With so many first trials, the good ones together say more than the best one alone.
 WARM_START = 50
-# Draws of a trial before one is taken from what is left. Where there is a real number among the
-# hyperparameters the first is as good as never tried before.
+# Draws for a proposal before one is taken from what is left. If one hyperparameter is a real number
+# the first draw has practically never been tried.
 DRAWS = 8
 # What a copy of an optimizer may share with it.
 NEVER_CHANGED = (bool, int, float, np.generic, type(None), np.random.RandomState)
-# So many of the last distributions are kept for trials that end late.
+# How many of the last distributions are kept, for trials that finish late.
 KEPT = 8
 SAME = 1e-9
 
@@ -50,9 +50,9 @@ _drawing = threading.Lock()  # the distributions of a search share a generator
 
 
 class Distribution:
-    """What a generation of trials is drawn from; never changed.
+    """The distribution that a generation of trials is drawn from; immutable.
 
-    Two are equal where they come of the same history.
+    Two are equal if they come from the same history.
     """
 
     def __init__(self, optimizer: Any, columns: Columns, key: bytes) -> None:
@@ -83,7 +83,7 @@ class Distribution:
             rows: (n, columns) of the trials so far, without NaN; n may be 0.
             ranks: (n,) of these, 0 the best.
             population: Trials of a generation; None for the usual number.
-            seed: Dimension of what tells it from others.
+            seed: Of the search; part of the key.
 
         Source:
             From many trials: Nomura et al., "Warm starting CMA-ES", arXiv:2012.06932.
@@ -111,7 +111,7 @@ class Distribution:
         )
         key = hashlib.blake2b(repr((seed, population, columns.geometry.space)).encode())
         key.update(rows.tobytes() + ranks.tobytes())
-        optimizer.ask()  # what is computed at the first draw belongs to the distribution
+        optimizer.ask()  # computes what all draws share
         return cls(optimizer, columns, key.digest())
 
     def draw(self, seed: int) -> Any:
@@ -121,9 +121,11 @@ class Distribution:
             return self._optimizer.ask()
 
     def after(self, solutions: Sequence[Any], losses: Sequence[float]) -> Distribution | None:
-        """The next distribution, given the draws of a whole generation and their losses; None if
-        that has grown beyond all numbers, as it may where every draw is as good as any."""
-        # Ranks in place of losses: nothing depends on units, and failures can take part.
+        """The next distribution, given a generation's draws and their losses.
+
+        None if it overflows, which can happen when all draws are equally good.
+        """
+        # Ranks instead of losses: nothing depends on units, and failures can take part.
         ranks = np.argsort(np.argsort(losses, kind="stable"), kind="stable")
         key = hashlib.blake2b(self.key)
         for solution, rank in zip(solutions, ranks.tolist(), strict=True):
@@ -136,13 +138,13 @@ class Distribution:
         try:
             with np.errstate(all="ignore"):
                 optimizer.tell(pairs)
-        except AssertionError:  # how the library says so
+        except AssertionError:  # the package's sign of an overflow
             return None
         return Distribution(optimizer, self.columns, key.digest())
 
     @property
     def stopped(self) -> bool:
-        """Whether it has shrunk to a point, or gone wrong."""
+        """Whether it has shrunk to a point, or become invalid."""
         return bool(len(self.columns.numbers)) and bool(self._optimizer.should_stop())
 
     def row(self, solution: Any) -> Array:
@@ -158,7 +160,7 @@ class Distribution:
         return row
 
     def solution(self, row: Array) -> Any:
-        """What would have been drawn for a trial that was not; NaN stands for the middle."""
+        """The draw that would have given a trial that was not drawn; NaN becomes the middle."""
         from cmaes import CatCMAwM
 
         columns, row = self.columns, _filled(row, self.columns)
@@ -173,16 +175,29 @@ class Distribution:
 
 
 @dataclass(frozen=True, slots=True)
+class Proposed:
+    """An observation, and when its configuration was drawn."""
+
+    observation: Observation
+
+    number: int
+    """The trial's number, which fixes the draw."""
+
+    known: int
+    """How many trials had finished when it was drawn."""
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
-    """A distribution and when it came."""
+    """A distribution, and when it was made."""
 
     distribution: Distribution
 
     born: int
-    """How many trials had finished by then."""
+    """How many trials had finished when it was made."""
 
     def fits(self, columns: Columns) -> bool:
-        """Whether the distribution is one over the space of these columns."""
+        """Whether the distribution is over the space of these columns."""
         own = self.distribution.columns
         return own is columns or own.geometry.space == columns.geometry.space
 
@@ -194,14 +209,14 @@ class CMAState:
     finished: int = 0
     """How many trials have finished."""
 
-    pending: tuple[Observation, ...] = ()
-    """Those that no distribution has learnt from, in the order in which they ended."""
+    pending: tuple[Proposed, ...] = ()
+    """Trials that no distribution has learnt from, in the order in which they finished."""
 
-    best: Observation | None = None
+    best: Proposed | None = None
     """The trial with the lowest finite loss."""
 
     generations: tuple[Generation, ...] = ()
-    """The last distributions, the newest last; none before the first design is done."""
+    """The last distributions, the newest last; empty during the first trials."""
 
     tried: Tried = NOTHING_TRIED
     """Keys of the configurations of all finished trials."""
@@ -211,29 +226,29 @@ class CMAState:
 class CMAES(Algorithm[CMAState]):
     """Moves a normal distribution over the space, and learns its shape from each generation.
 
-    Made for long searches (hundreds of trials and more) of numbers: it costs next to nothing per
-    trial, and finds its way in valleys that lie across the axes. Whole and stepped numbers keep a
-    margin of probability for other values, choices have a distribution of their own. Entries under
-    conditions are searched as if they were always active, which wastes trials: `Auto` takes `TPE`
-    there. For less than about 100 trials `BayesianOptimization` and `TPE` are better.
+    Use it for long searches (hundreds of trials and more) of numbers. It costs almost nothing per
+    trial and follows valleys in any direction. Whole and stepped numbers keep a margin of
+    probability for other values; choices have a distribution of their own. For fewer than about 100
+    trials `BayesianOptimization` and `TPE` are better. Conditional entries are searched as if they
+    were always active, which wastes trials: `Auto` uses `TPE` in such spaces.
 
     The first trials spread over the space: the default configuration, then a Sobol sequence. The
-    distribution starts around the best of them. Trials make a generation in the order in which
-    they end, so that no worker ever waits for others. No configuration is tried twice. A
-    distribution that has shrunk to a point is replaced by a wide one of twice as many trials a
+    distribution starts around the best of them. Trials form a generation in the order in which
+    they finish, so that no worker waits for others. No configuration is tried twice. When the
+    distribution has shrunk to a point, a wide one replaces it, with twice as many trials in a
     generation.
 
     Needs the package `cmaes`.
 
     Args:
         seed: Fixes every draw: the same seed and the same history give the same proposals.
-        num_initial_points: How many trials come before the distribution. None takes the number
-            of hyperparameters plus 2, at least 4 and at most 10. From 50 on it starts with the
-            shape of their best tenth.
-        population: Trials of a generation. None takes 4 + 3 ln(hyperparameters).
+        num_initial_points: How many trials spread over the space before the distribution. None
+            means the number of hyperparameters plus 2, at least 4 and at most 10. From 50 on, the
+            distribution starts with the shape of their best tenth.
+        population: Trials in a generation. None means 4 + 3 ln(hyperparameters).
 
     Raises:
-        ArgumentError: An argument is outside of its range, or `cmaes` is not installed.
+        ArgumentError: An argument is out of range, or `cmaes` is not installed.
 
     Source:
         Hamano et al., "CatCMA with margin", arXiv:2504.07884, as implemented in the package
@@ -289,22 +304,25 @@ class CMAES(Algorithm[CMAState]):
         return answer(first_new(situation, state.tried, proposals, rng), situation)
 
     def tell(self, state: CMAState, trial: Trial, space: Space) -> CMAState:
-        """Remembers the trial, and learns from its generation when that is full."""
-        new = Observation.of(trial, state.finished)
-        better = math.isfinite(new.cost) and (state.best is None or new.cost < state.best.cost)
-        best = new if better else state.best
+        """Remembers the trial; learns from its generation when the generation is full."""
+        new = Proposed(Observation.of(trial, state.finished), trial.number, trial.known)
+        cost, best = new.observation.cost, state.best
+        better = math.isfinite(cost) and (best is None or cost < best.observation.cost)
+        best = new if better else best
         pending = (*state.pending, new)
         finished = state.finished + 1
         generations = state.generations
         columns = compiled(space)
         if generations and not generations[-1].fits(columns):
-            # Another space: what was learnt of the shape does not fit any more.
+            # The space has changed: the learnt shape does not fit it.
             generations, pending = (), tuple(t for t in (best, *pending) if t is not None)
         if not generations:
             initial = self.num_initial_points or min(max(columns.count + 2, 4), 10)
             if finished >= initial and columns.count:
-                rows = _filled(read_trials([t.values for t in pending], columns), columns)
-                ranks = np.argsort(np.argsort([t.cost for t in pending], kind="stable"))
+                rows = _filled(
+                    read_trials([t.observation.values for t in pending], columns), columns
+                )
+                ranks = np.argsort(np.argsort([t.observation.cost for t in pending], kind="stable"))
                 first = Distribution.begin(columns, rows, ranks, self.population, self.seed)
                 generations, pending = (Generation(first, finished),), ()
         elif len(pending) >= generations[-1].distribution.population:
@@ -316,17 +334,16 @@ class CMAES(Algorithm[CMAState]):
     def _learnt(
         self,
         generations: tuple[Generation, ...],
-        observations: Sequence[Observation],
+        trials: Sequence[Proposed],
         finished: int,
     ) -> tuple[Generation, ...]:
-        """The generations with the one that comes of these trials."""
+        """The generations, with the one that these trials give."""
         newest = generations[-1].distribution
-        rows = read_trials([each.values for each in observations], newest.columns)
+        rows = read_trials([each.observation.values for each in trials], newest.columns)
         solutions = [
-            self._solution(generations, each, row)
-            for each, row in zip(observations, rows, strict=True)
+            self._solution(generations, each, row) for each, row in zip(trials, rows, strict=True)
         ]
-        after = newest.after(solutions, [each.cost for each in observations])
+        after = newest.after(solutions, [each.observation.cost for each in trials])
         if after is None or after.stopped:
             rng = np.random.default_rng([self.seed, finished])
             centre, rank = newest.columns.uniform(1, rng), np.zeros(1, dtype=np.intp)
@@ -334,16 +351,14 @@ class CMAES(Algorithm[CMAState]):
             after = Distribution.begin(newest.columns, centre, rank, population, self.seed)
         return (*generations[1 - KEPT :], Generation(after, finished))
 
-    def _solution(
-        self, generations: Sequence[Generation], observation: Observation, row: Array
-    ) -> Any:
-        """The draw that a trial came of; else what would have been drawn for it."""
+    def _solution(self, generations: Sequence[Generation], trial: Proposed, row: Array) -> Any:
+        """The draw that a trial comes from; if there is none, the draw that would give it."""
         newest = generations[-1].distribution
-        source = [g.distribution for g in generations if g.born <= observation.known]
+        source = [g.distribution for g in generations if g.born <= trial.known]
         if source:
             for attempt in range(_draws(newest.columns)):
-                solution = source[-1].draw(self._draw_seed(observation.number, attempt))
-                # Equal but for rounding, on the axes where the trial was active.
+                solution = source[-1].draw(self._draw_seed(trial.number, attempt))
+                # Equal except for rounding, on the axes on which the trial was active.
                 if not (abs(source[-1].row(solution) - row) > SAME).any():
                     return solution
         return newest.solution(row)
@@ -356,12 +371,12 @@ class CMAES(Algorithm[CMAState]):
             yield geometry.decode(distribution.columns.write(row[None])[0])
 
     def _draw_seed(self, number: int, attempt: int) -> int:
-        """Of the generator that the package uses, which takes 32 bits."""
+        """The seed of the package's generator, which takes 32 bits."""
         return int(np.random.SeedSequence([self.seed, number, attempt]).generate_state(1)[0])
 
 
 def _copied(optimizer: Any) -> Any:
-    """A deep copy at a tenth of its price, but for the generator, which each draw seeds anew."""
+    """A deep copy at a tenth of the usual cost; the generator is shared, as each draw seeds it."""
     twin = copy.copy(optimizer)
     for name, value in vars(optimizer).items():
         if isinstance(value, np.ndarray | list):  # of numbers
@@ -373,7 +388,7 @@ def _copied(optimizer: Any) -> Any:
 
 @functools.lru_cache(maxsize=8)
 def _gaussian(columns: Columns) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Columns of real numbers, and of those with a cell for each value."""
+    """Columns of real numbers, and columns of numbers with a cell for each value."""
     numbers = columns.numbers.tolist()
     real, cells = (
         np.array([c for c in numbers if (c in columns.edges) is wanted], dtype=np.intp)
@@ -394,7 +409,7 @@ def _positions(columns: Columns, column: int) -> list[float]:
 
 
 def _filled(rows: Array, columns: Columns) -> Array:
-    """The rows with something in the place of NaN: the middle, or the first choice."""
+    """The rows with NaN replaced: by the middle, or by the first choice."""
     middle = np.full(columns.count, 0.5)
     middle[columns.categories] = 0.0
     return np.where(np.isnan(rows), middle, rows)

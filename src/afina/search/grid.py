@@ -1,14 +1,14 @@
 """Grid search over a space that may be conditional and may grow while it is searched.
 
-The grid is a tree. Its root has every entry at its default. A configuration that was made by
-setting one entry is the parent of those that set one *later* entry to another value; all entries
-after that stand at their defaults. So every combination has exactly one parent, and walking the
-tree depth first, last entry first, counts like an odometer: the last wheel turns fastest.
+The grid is a tree. Its root has every entry at its default. A child sets one entry, later than any
+that its parent set, to another value; all entries after that stand at their defaults. So every
+combination has exactly one parent. Walking the tree depth first, last entry first, counts like an
+odometer: the last wheel turns fastest.
 
-A parent's children are made when it has finished, because only its own build tells which entries
-there are below it and how far they range. Different parts of the tree can run at the same time.
-The root alone has children before: those that the space as known then gives it, so that several
-workers have something to do from the beginning.
+A parent's children are made when the parent has finished, because its build shows which entries
+they have and in which ranges. Different branches of the tree can run at the same time. The root
+alone has children before it has finished: those of the space as known then. They give several
+workers something to do from the beginning.
 """
 
 from __future__ import annotations
@@ -53,27 +53,28 @@ class Branch:
     """Index after the last one."""
 
     settled: frozenset[Place]
-    """The entries that these configurations and all below them keep: this one and those before."""
+    """The entries that these configurations and all their descendants keep: this one and those
+    before it."""
 
     def values_at(self, index: int, space: Space) -> dict[str, Value]:
-        """The configuration of child `index`: what is settled, and defaults for the rest."""
+        """The configuration of child `index`: the settled values, and defaults for the rest."""
         settled = {**self.base, self.name: self.values[index]}
-        # The own range of a trial may hold what the space's definition does not.
+        # A trial's own range may hold a value that the space's definition does not.
         return {**space.complete(settled, default_of), **settled}
 
 
 MOST_VALUES = 1_000_000
-"""Of one entry: a grid lists them."""
+"""A grid lists the values of each entry; it refuses entries with more."""
 
 _ROOT = Branch(base={}, name="", values=(None,), start=0, stop=1, settled=frozenset())
 
 
 @dataclass(frozen=True, slots=True)
 class GridState:
-    """What grid search remembers: not what was tried, only what is still to be tried."""
+    """What grid search remembers: only what is still to be tried."""
 
     frontier: tuple[Branch, ...] | None = None
-    """Configurations whose parent has finished, in the order of the grid; None before the root."""
+    """Configurations whose parent has finished, in grid order; None before the root has."""
 
     finished: int = 0
     """How many trials have finished."""
@@ -86,10 +87,10 @@ class GridState:
 class Grid(Algorithm[GridState]):
     """Tries every combination of the space, defaults first, the last entry changing fastest.
 
-    Each entry goes through its default and then its other `values` in order; numbers without
-    a step have ten of them. Entries that a trial discovers are varied from that trial on. Earlier
-    trials are not taken up again for them: their builds ran to the end without meeting them, so
-    other values of them would build the same model again.
+    Each entry takes its default first, then its other `values` in order. Numbers without a step
+    have ten values. An entry that a trial discovers is varied from that trial on. Earlier trials
+    are not repeated for it: their builds did not meet the entry, so its values would not change
+    the model.
 
     Example:
         >>> from afina.space import Boolean, Choice, Space
@@ -103,7 +104,7 @@ class Grid(Algorithm[GridState]):
     order_independent: ClassVar[bool] = True
 
     def settings(self) -> Mapping[str, Any]:
-        """None."""
+        """There are none."""
         return {}
 
     def init(self) -> GridState:
@@ -111,10 +112,10 @@ class Grid(Algorithm[GridState]):
         return GridState()
 
     def ask(self, state: GridState, situation: Situation) -> Suggestion | Wait | Done:
-        """Proposes the first combination in the grid's order that does not run yet.
+        """Proposes the first combination in grid order that is not running.
 
         Raises:
-            ArgumentError: An entry has more values than could ever be tried.
+            ArgumentError: An entry has more values than a grid can list.
         """
         space = situation.space
         for entry in space:
@@ -139,7 +140,7 @@ class Grid(Algorithm[GridState]):
         return Wait() if situation.running else Done(count_tried(state.finished))
 
     def tell(self, state: GridState, trial: Trial, space: Space) -> GridState:
-        """Puts the trial's children in its place, whether it completed or failed."""
+        """Replaces the trial by its children, whether it completed or failed."""
         if state.frontier is None:
             if trial.number > 0 and _find(_below_root(space), trial, space, set()) is not None:
                 return replace(state, early=(*state.early, trial))
@@ -148,7 +149,7 @@ class Grid(Algorithm[GridState]):
                 lambda now, child: self.tell(now, child, space), state.early, rooted
             )
         found = _find(state.frontier, trial, space, set())
-        if found is None:  # not one of the grid's own
+        if found is None:  # the trial was not proposed by the grid
             return state
         at, index = found
         branch = state.frontier[at]
@@ -216,10 +217,10 @@ def _other_values(entry: HyperParameter, home: Value) -> tuple[Value, ...]:
 def _find(
     frontier: tuple[Branch, ...], trial: Trial, space: Space, taken: set[tuple[int, int]]
 ) -> tuple[int, int] | None:
-    """Where in the frontier the trial's configuration was proposed from.
+    """The branch and the index that the trial's configuration was proposed from; or None.
 
-    No two pending configurations agree in what they have settled, so that alone identifies one.
-    The rest is compared first all the same, so that a trial from outside is not mistaken.
+    No two pending configurations have the same settled values, so these identify one. A match of
+    all values goes first, so that a trial from outside the grid is not taken for another.
     """
     own = own_ranges(trial)
     narrow = {name: entry for (name, _), entry in own.items()}

@@ -30,42 +30,42 @@ class HyperbandState:
     """Keys of the configurations of all finished trials."""
 
     first: int = 0
-    """How many brackets at the head have nothing left to do and are forgotten."""
+    """How many of the first brackets are complete and have been dropped."""
 
     brackets: tuple[Rungs, ...] = ()
-    """The finished trials of the brackets from `first` on, by rung, as they ended."""
+    """The finished trials of the brackets from `first` on, by rung, in the order they finished."""
 
     history: RungHistory = EMPTY
-    """What a model would learn from; empty without one."""
+    """What the sampler "model" learns from; empty for "random"."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperband(Algorithm[HyperbandState]):
     """Runs all brackets of Hyperband one after another, overlapping them for parallel workers.
 
-    The oldest bracket goes first: fresh random configurations until its first rung is full, then
-    promotions. A trial is promoted as soon as it is sure to be among the best of its rung, however
-    the running ones end. A failed trial counts as thrown away. Where no bracket has anything to
-    start, the next one begins. With several objectives the order of `rank_by_pareto` decides who is
-    among the best, once the whole rung has ended.
+    The oldest bracket goes first: new random configurations until its first rung is full, then
+    promotions. A trial is promoted as soon as it is certainly among the best of its rung, whatever
+    the results of running trials. A failed trial is never promoted. If no bracket can start a
+    trial, the next bracket begins. With several objectives, `rank_by_pareto` orders the trials of
+    a rung once all of them have finished.
 
-    Any number of workers runs the same trials as one alone, in another order: promotions are
-    certain, and a fresh configuration hangs on its place in the plan and on what stands before it
-    there, not on who ended when. Only what nobody can know before a build has run is left to
-    chance: entries that trials discover, and ranges that their builds narrow.
+    Any number of workers runs the same trials as one worker, in another order. Promotions are
+    certain, and a new configuration depends on its place in the plan, not on the order in which
+    trials finish. There is one exception: entries that builds discover, and ranges that they
+    narrow.
 
-    No configuration is drawn twice while the space has new ones; then one may come again in another
-    bracket, where it trains for other epochs. A space too small to fill a rung with different
-    configurations shrinks the bracket.
+    No configuration is drawn twice while the space has new ones. After that, a configuration may
+    come again in another bracket, with other epochs. If the space is too small to fill a rung, the
+    bracket shrinks.
 
     Args:
-        max_epochs: Epochs of a trial that is never thrown away.
-        factor: One in `factor` goes on to the next rung; at least 2.
-        iterations: How often to run all brackets; None or 0 for ever.
-        seed: Fixes every draw; from 0 up.
-        sampler: "random" draws fresh configurations without looking at results; "model" takes
-            them, once there are some results, from a Gaussian process over all rungs, and then
-            what is tried hangs on who ends when.
+        max_epochs: Epochs of a full training.
+        factor: One in `factor` trials is promoted to the next rung; at least 2.
+        iterations: How often to run all brackets; None or 0 means without end.
+        seed: Fixes every draw; a whole number from 0 up.
+        sampler: "random" draws new configurations independently of results. "model" takes them
+            from a Gaussian process over all rungs once there are enough results; which trials are
+            tried then depends on the order in which trials finish.
 
     Raises:
         ArgumentError: An argument is out of range.
@@ -122,11 +122,11 @@ class Hyperband(Algorithm[HyperbandState]):
         return HyperbandState()
 
     def ask(self, state: HyperbandState, situation: Situation) -> Suggestion | Wait | Done:
-        """Fills, else promotes, in the oldest bracket that can start something; else opens one."""
+        """Fills the oldest bracket or promotes in it; otherwise opens the next bracket."""
         brackets = self._with_running(state, situation.running)
         for place, rungs in enumerate(brackets):
             bracket = self._bracket(state.first + place)
-            # What went on past the first rung, or past the bracket, went on because it was full.
+            # Something was promoted, or a later bracket has begun, only if the first rung was full.
             full = len(rungs[0]) >= bracket.sizes[0]
             full = full or any(rungs[1:]) or place + 1 < len(brackets)
             if not full:
@@ -134,7 +134,7 @@ class Hyperband(Algorithm[HyperbandState]):
                 if answer is not None:
                     return answer
                 if any(_is_fresh(trial) for trial in situation.running):
-                    return Wait()  # one of them may still make the space larger
+                    return Wait()  # a running build may still enlarge the space
             promoted = self._promotion(state.first + place, rungs)
             if promoted is not None:
                 return promoted
@@ -146,7 +146,7 @@ class Hyperband(Algorithm[HyperbandState]):
         return answer
 
     def tell(self, state: HyperbandState, trial: Trial, space: Space) -> HyperbandState:
-        """Puts the trial on its rung, and forgets brackets at the head that are through."""
+        """Puts the trial on its rung, and drops the first brackets if they are complete."""
         tried = state.tried.add(keys_of(trial, space))
         history = state.history
         if self.sampler == "model":
@@ -169,7 +169,7 @@ class Hyperband(Algorithm[HyperbandState]):
     def _fresh(
         self, state: HyperbandState, situation: Situation, place: int, rung: Sequence[Trial]
     ) -> Suggestion | None:
-        """A new configuration for a bracket's first rung; None where the space has none left."""
+        """A new configuration for a bracket's first rung; None if the space has none left."""
         values = self._draw(state, situation, self._turn(place) + len(rung), rung)
         if values is None:
             return None
@@ -188,7 +188,7 @@ class Hyperband(Algorithm[HyperbandState]):
     def _draw(
         self, state: HyperbandState, situation: Situation, turn: int, rung: Sequence[Trial]
     ) -> dict[str, Value] | None:
-        """One that nobody tried, else one that is not on this rung."""
+        """A configuration that was not tried; if there is none, one that is not on this rung."""
         space = situation.space
         if self.sampler == "model" and enough(state.history):
             from afina.search.fidelity.rung_model import propose
@@ -205,7 +205,7 @@ class Hyperband(Algorithm[HyperbandState]):
         return draw_untried(space, rng, present.__contains__)
 
     def _promotion(self, place: int, rungs: Rungs) -> Suggestion | None:
-        """The best trial of the lowest rung that is sure to go on, if there is one."""
+        """The best trial, on the lowest rung, that is certain to be promoted; or None."""
         bracket = self._bracket(place)
         ranks = _ranks(rungs)
         sizes = scaled_sizes(bracket, len(rungs[0]), self.factor)
@@ -224,7 +224,7 @@ class Hyperband(Algorithm[HyperbandState]):
                 for trial in below
                 if trial.status is Status.COMPLETED and trial.number not in promoted
             ]
-            # One more point may turn the order of others on fronts: they wait for the whole rung.
+            # One more point may reorder the others on fronts: promotions wait for the whole rung.
             sure = ended or not several_objectives(below)
             if sure and ready and len(ready) + lost > sizes[index - 1] - size:
                 best = min(ready, key=lambda trial: ranks[trial.number])
@@ -247,7 +247,7 @@ class Hyperband(Algorithm[HyperbandState]):
         )
 
     def _is_through(self, place: int, rungs: Rungs) -> bool:
-        """Whether all trials of a bracket have ended; False too where that cannot be known."""
+        """Whether all trials of a bracket have finished; False if that cannot be known."""
         sizes = self._bracket(place).sizes
         if len(rungs[0]) < sizes[0]:
             return False
@@ -264,21 +264,21 @@ class Hyperband(Algorithm[HyperbandState]):
 
     @functools.cached_property
     def _ends(self) -> tuple[int, ...]:
-        """Where trials of any bracket stop."""
+        """The epochs at which trials of any bracket stop."""
         return tuple(sorted({rung.end_epoch for b in self._plan for rung in b.rungs}))
 
     def _bracket(self, place: int) -> Bracket:
         return self._plan[place % len(self._plan)]
 
     def _turn(self, place: int) -> int:
-        """How many trials one worker alone starts before the bracket, if none of them fails."""
+        """How many trials one worker starts before the bracket, if none of them fails."""
         count = len(self._plan)
         iterations, before = place // count, self._plan[: place % count]
         whole = sum(bracket.trials for bracket in self._plan)
         return iterations * whole + sum(bracket.trials for bracket in before)
 
     def _spot(self, trial: Trial) -> tuple[int, int] | None:
-        """Where the trial's bracket stands in the row of all brackets, and its rung."""
+        """The place of the trial's bracket among all brackets, and its rung; or None."""
         schedule = trial.schedule
         count = len(self._plan)
         if schedule is None or not 0 <= schedule.rung <= schedule.bracket < count:
@@ -312,14 +312,15 @@ def _with_trial(rungs: Rungs, index: int, trial: Trial) -> Rungs:
 
 
 def _is_fresh(trial: Trial) -> bool:
-    """Whether its build may meet what no build before it has met."""
+    """Whether its build may discover new entries: it is no promotion."""
     return trial.schedule is None or trial.schedule.parent is None
 
 
 def _ranks(rungs: Rungs) -> dict[int, tuple[float, ...]]:
-    """By the trials' numbers: lower goes on first; of equals the one that was better before.
+    """Ranks by the trials' numbers: a lower rank is promoted first.
 
-    At last the number decides, but the first rung's alone: the others' hang on who ended when.
+    Of equals the one that was better on the rung before; in the end the lower number on the first
+    rung. Numbers on later rungs depend on the order in which trials finish.
     """
     ranks: dict[int, tuple[float, ...]] = {}
     for rung in rungs:

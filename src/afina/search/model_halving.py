@@ -1,4 +1,4 @@
-"""Model-based halving: a process over all rungs decides what begins and what goes on."""
+"""Model-based halving: a Gaussian process over all rungs decides what starts and what continues."""
 
 from __future__ import annotations
 
@@ -27,53 +27,52 @@ from afina.search.untried import all_tried, check_seed
 from afina.space import Space
 from afina.trials import Decision, Trial
 
-# Trainings that begin before the model decides: as many as one full training would pay for, within
-# these bounds.
+# Trainings that start before the model decides: as many as cost one full training, within these
+# bounds.
 FEWEST_FIRST = 8
 MOST_FIRST = 27
-# The part of fresh configurations that the model has no say in. It costs little, as they begin
-# short, and finds what a model that is wrong would never look at.
+# The part of new configurations that the model does not choose. They cost little, as they start
+# short, and find what a wrong model would never try.
 UNGUIDED = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelBasedHalving(Algorithm[RungHistory]):
-    """Pauses every training at the end of each rung and goes on where a model sees most.
+    """Pauses every training at the end of each rung and continues the most promising one.
 
     After some short trainings that spread over the space, one Gaussian process over configurations
-    and epochs judges all: fresh configurations, and paused trainings. It learns from the results
-    themselves how far early epochs can be trusted, and from trainings that went on how losses fall
-    from rung to rung; no rule says how many may go on. Each question draws a horizon in epochs
-    and a margin: what is most likely to beat the best result by that margin within that horizon is
-    trained, to the end of its next rung. So proposals differ in boldness, and workers that ask at
-    the same time do not all ask for the same.
+    and epochs compares everything: new configurations and paused trainings. Each proposal draws a
+    horizon in epochs and a margin. Whatever is most likely to beat the best result by that margin
+    within that horizon is trained to the end of its next rung. So proposals differ in boldness,
+    and workers that ask at the same time do not all get the same answer.
 
-    How far low rungs can be trusted is learnt from those that went on: where these change places
-    from rung to rung, a good beginning counts for less, and what decides only the first epochs,
-    often the learning rate, is told from what lasts. A rung on which nothing has happened yet (all
-    losses alike beside what a later one brings, as in a warm-up) is passed over: trainings go
-    straight to the next one, and so many come there first as one full training pays for, eight at
-    least. What no training that went on can show is that the bad ones would have caught up: where
-    the best are the slowest from the start, as with a learning rate that falls late, `Hyperband`
-    finds them, which trains some in full whatever their first epochs are, or `min_epochs` from
-    which on the order holds.
+    - *Trust in early epochs* is learnt from promoted trainings. If they change places from rung to
+      rung, a good start counts for less. The process separates what decides only the first epochs,
+      often the learning rate, from what lasts.
+    - *Warm-up*: a rung on which all losses are still alike, compared with later gains, is skipped.
+      Trainings then go straight to the next rung. As many come there first as cost one full
+      training, but at least eight.
+    - *Equal trainings*: if configurations differ only in something without effect, their curves
+      are equal to the last digit. Such a training is not continued twice, and no new configuration
+      starts between them.
+    - *Early stopping*: a running training is stopped if it will probably not become the best. Both
+      its own curve and the gains of other trainings in as many epochs must say so.
+    - *Failures*: a failed training is never continued, and its neighbourhood is avoided.
 
-    Trainings that were alike to the last digit so far, as those are whose configurations differ in
-    what has no effect, are not trained twice, and nothing begins between them.
+    No configuration starts twice. In a finite space the search ends when everything has been
+    trained in full or has failed.
 
-    A training that runs is stopped where neither its own curve nor what others have made up in as
-    many epochs lets hope that it becomes the best.
-
-    A failed training never goes on, and its surroundings are avoided. No configuration begins
-    twice. A finite space ends the search when everything has been trained in full or has failed.
+    One case is out of reach: if the best trainings are the slowest from the start, as with a
+    learning rate that falls late, no promoted training shows it. Use `Hyperband`, which trains some
+    configurations in full whatever their first epochs, or a larger `min_epochs`.
 
     Args:
         max_epochs: Epochs of a full training.
         factor: How many times as long each rung is as the one below; at least 2. Rungs only say
-            when a training may be paused: smaller means more often.
-        min_epochs: Epochs of the lowest rung. None takes a 27th of `max_epochs`, as `Hyperband`
-            with a factor of 3 does.
-        seed: Fixes every draw; from 0 up.
+            when a training may be paused: a smaller factor means more often.
+        min_epochs: Epochs of the lowest rung. None means a 27th of `max_epochs`, as in `Hyperband`
+            with a factor of 3.
+        seed: Fixes every draw; a whole number from 0 up.
 
     Raises:
         ArgumentError: An argument is out of range.
@@ -124,11 +123,11 @@ class ModelBasedHalving(Algorithm[RungHistory]):
         return RungHistory()
 
     def tell(self, state: RungHistory, trial: Trial, space: Space) -> RungHistory:
-        """Remembers how far the trial came."""
+        """Adds the trial to the history."""
         return state.add(trial, space, self.ends)
 
     def ask(self, state: RungHistory, situation: Situation) -> Suggestion | Wait | Done:
-        """Begins a training or goes on with a paused one."""
+        """Starts a new training or continues a paused one."""
         ready = enough(state, 0)
         paused = state.paused(situation.running, len(self.ends) - 1)
         lowest = state.lowest_telling()
@@ -142,15 +141,15 @@ class ModelBasedHalving(Algorithm[RungHistory]):
             if answer is not None:
                 return answer
         if situation.running:
-            return Wait()  # one of them may go on, or make the space larger
+            return Wait()  # a running trial may be continued, or enlarge the space
         if paused:
             return resumed(min(paused, key=by_loss), self.ends)
         return Done(all_tried(situation.space))
 
     def stop_early(self, state: RungHistory, trial: Trial, curve: tuple[float, ...]) -> Decision:
-        """Stops a training that will in all likelihood not become the best; see `is_hopeless`."""
+        """Stops a training that will probably not become the best; see `is_hopeless`."""
         whole = (*state.curve_of(trial.parent), *curve)
-        if len(whole) != trial.start_epoch + len(curve):  # some epochs are not known
+        if len(whole) != trial.start_epoch + len(curve):  # some epochs are missing
             return Decision.CONTINUE
         top = self.ends[-1]
         others = [
@@ -162,13 +161,13 @@ class ModelBasedHalving(Algorithm[RungHistory]):
     def _promising(
         self, state: RungHistory, situation: Situation, paused: Sequence[Segment]
     ) -> Suggestion | None:
-        """What is most likely to beat the best by a margin; None where there is nothing."""
+        """What is most likely to beat the best by a margin; None if there is nothing to train."""
         rng = np.random.default_rng([self.seed, situation.number])
         model = RungModel(state, situation, self.ends)
         horizon = int(rng.integers(1, self.ends[-1] + 1))
         target = model.best - margin(rng)
         best, worth = None, -math.inf
-        # What went the way of another training to the last digit will end as that one.
+        # A training that has equalled another one to the last digit will end like it.
         known = {segment.number for alike in state.twins() for segment in alike[1:]}
         paused = [segment for segment in paused if segment.number not in known]
         if paused:
@@ -189,8 +188,10 @@ class ModelBasedHalving(Algorithm[RungHistory]):
     def _unguided(
         self, state: RungHistory, situation: Situation, paused: Sequence[Segment], lowest: int
     ) -> Suggestion | None:
-        """What comes next to the lowest rung that tells something, whatever the model says: the
-        oldest training that is paused below it, else a fresh one; None where the space has none."""
+        """The next training for the lowest informative rung, without asking the model.
+
+        The oldest training that is paused below it, otherwise a new one; None if there is none.
+        """
         asleep = [segment for segment in paused if segment.rung < lowest]
         if asleep:
             oldest = min(asleep, key=lambda segment: segment.number)
@@ -199,5 +200,5 @@ class ModelBasedHalving(Algorithm[RungHistory]):
         return None if values is None else begun(values, self.ends, lowest)
 
     def _reach(self, segment: Segment, horizon: int) -> int:
-        """Epochs that the training would have done: its next rung at least."""
+        """Epochs that the training would have done: at least its next rung's."""
         return max(segment.epochs + horizon, self.ends[segment.rung + 1])

@@ -39,14 +39,14 @@ from afina.trials.pareto import pareto_front, pareto_order
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-# What one proposal costs grows with the cube of the trials it looks at, once for each objective.
+# The cost of a proposal grows with the cube of the number of trials, once for each objective.
 FIT_LIMIT = 100
 MODEL_LIMIT = 200
-# The boxes of more objectives are too many; then objectives are weighted instead.
+# More objectives have too many boxes; they are weighted instead.
 BOXED_OBJECTIVES = 3
 SMALLEST_NOISE = 1e-4  # of the targets' variance
-BEYOND = 0.1  # how far the reference is put out further still, as a part of the range
-# Losses further above the best than so many times the median are all equally bad.
+BEYOND = 0.1  # how far the reference is moved outwards, as a part of the range
+# Losses that lie above the best by so many times as much as the median are all equally bad.
 WILD = 10.0
 LARGEST = 1e150  # of a loss; the difference of two is a float still
 AUGMENTATION = 0.05  # part of the plain sum in a weighted objective
@@ -54,7 +54,7 @@ AUGMENTATION = 0.05  # part of the plain sum in a weighted objective
 
 @dataclass(frozen=True, slots=True)
 class ParetoState:
-    """All that the search remembers."""
+    """What the search for the front remembers."""
 
     observations: tuple[Observation, ...] = ()
     """The finished trials, in the order in which they ended."""
@@ -65,27 +65,30 @@ class ParetoState:
 
 @dataclass(frozen=True)
 class ParetoSearch(Algorithm[ParetoState]):
-    """Models each objective with a Gaussian process and tries what may widen the front most.
+    """Models each objective with a Gaussian process and tries what may extend the front most.
 
-    It reads `Trial.losses`, one loss for each objective, and knows of no weights between them: what
-    it looks for is every compromise that nothing else beats in all objectives. The first trials
-    spread over the space: the default configuration, then a Sobol sequence. Each later proposal
-    fits the processes to all results so far. With two or three objectives it maximises the
-    hypervolume that the trial is expected to add to the front; with more it weights them at random
-    and maximises the expected improvement of the weighted whole. Trials still running count as if
-    they had scored what is expected of them, so any number of workers can ask at once. Failed
-    trials count as the worst in every objective. No configuration is tried twice.
+    The search reads `Trial.losses`, one loss for each objective. It uses no weights: it looks for
+    all compromises that no other trial beats in every objective. The first trials spread over the
+    space: the default configuration, then a Sobol sequence. Each later proposal fits the processes
+    to all results so far.
 
-    Scaling or shifting an objective changes nothing, and one that does not vary does not count.
-    Where trials carry one loss only this is Bayesian optimization.
+    - With two or three objectives, it maximises the hypervolume that the trial is expected to add
+      to the front. With more, it weights the objectives at random and maximises the expected
+      improvement of the weighted sum.
+    - Running trials count as if they had scored what is expected of them, so any number of workers
+      can ask at once. Failed trials count as the worst in every objective.
+    - Scaling or shifting an objective changes nothing. An objective that does not vary is ignored.
+    - If trials have one loss only, this is Bayesian optimization.
+
+    No configuration is tried twice.
 
     Args:
         seed: Fixes every draw: the same seed and the same history give the same proposals.
-        num_initial_points: How many trials spread before the models take over. None takes the
-            number of hyperparameters plus 2, at least 4 and at most 10.
+        num_initial_points: How many trials spread over the space before the models take over. None
+            means the number of hyperparameters plus 2, at least 4 and at most 10.
 
     Raises:
-        ArgumentError: An argument is outside of its range.
+        ArgumentError: An argument is out of range.
 
     Source:
         Expected hypervolume improvement: see `afina.surrogates.hypervolume_improvement`. Random
@@ -119,7 +122,7 @@ class ParetoSearch(Algorithm[ParetoState]):
         return ParetoState()
 
     def tell(self, state: ParetoState, trial: Trial, space: Space) -> ParetoState:
-        """Remembers the trial; what its losses mean is decided when asked, among all others."""
+        """Remembers the trial; `ask` reads its losses in comparison with all others."""
         new = Observation.of(trial, len(state.observations))
         return ParetoState((*state.observations, new), state.tried.add(keys_of(trial, space)))
 
@@ -133,7 +136,7 @@ class ParetoSearch(Algorithm[ParetoState]):
         if started < (self.num_initial_points or min(max(len(geometry.tunable) + 2, 4), 10)):
             points = sobol.point(geometry, started, self.seed)
         elif sum(bool(each.objectives) for each in state.observations) >= 2 and geometry.tunable:
-            # Models need two results to know of a difference, however many trials are running.
+            # Models need two results to see a difference, however many trials are running.
             with one_blas_thread():
                 points = _promising(geometry, state.observations, situation.running, rng)
         proposals = map(geometry.decode, points)
@@ -146,7 +149,7 @@ def _promising(
     running: Sequence[Trial],
     rng: np.random.Generator,
 ) -> Array:
-    """Points in the order of what the models expect of them, the most promising first."""
+    """Points in the order of their expected worth, the most promising first."""
     comparable, losses = _comparable(observations)
     kept = _kept(losses, MODEL_LIMIT)
     points = encoded(geometry, [comparable[index].values for index in kept])
@@ -165,7 +168,7 @@ def _promising(
         processes = [process.believe(geometry.embed(pending)) for process in processes]
     if targets.shape[1] == 1:
         order = np.argsort(targets[:, 0], kind="stable")
-    else:  # any part of the front may be what to search around
+    else:  # search around any part of the front
         order = rng.permutation(front)
     found = maximise(_acquisition(processes, targets), geometry, points[order], rng)
     nearest = squared_distances(geometry.embed(found), processes[0].features).min(axis=1)
@@ -175,8 +178,8 @@ def _promising(
 def _acquisition(processes: Sequence[GaussianProcess], targets: Array) -> Acquisition:
     """What to maximise, given the models of the columns of `targets`.
 
-    The front to improve on is that of the expected results, not of the measured ones: those may
-    have been luck. Running trials take part.
+    The front to improve on is that of the expected results, not that of the measured ones, which
+    may be luck. Running trials take part.
     """
     expected = np.array([process.predict(process.features)[0] for process in processes]).T
     if expected.shape[1] == 1:
@@ -186,11 +189,11 @@ def _acquisition(processes: Sequence[GaussianProcess], targets: Array) -> Acquis
 
 
 def _reference(targets: Array) -> Array:
-    """(m,) what is just not worth having: midway between the end of the front and the worst result.
+    """(m,) the reference point: midway between the end of the front and the worst result.
 
-    The end of the front itself, which is usual, is next to nothing while only one end of the front
-    has been found; then no gain is to be seen anywhere else, and the search stays where it is. The
-    worst result makes too much of the ends: a step beyond them is as wide as all that is bad.
+    The usual choice is the end of the front. While only one end of the front is known, it leaves no
+    gain anywhere else, and the search stays where it is. The worst result would favour the ends
+    too much: a step beyond them would count for the whole range of bad results.
     """
     end = targets[pareto_front(targets)].max(axis=0)
     high = (end + targets.max(axis=0)) / 2
@@ -198,18 +201,18 @@ def _reference(targets: Array) -> Array:
 
 
 def front_targets(losses: Array) -> Array:
-    """What the models see of the losses: columns of mean 0 and variance 1, lower is better.
+    """The targets of the models: columns of mean 0 and variance 1, lower is better.
 
-    A compromise is often poor in one objective, so that, unlike in a search with one objective,
-    differences among middling losses matter. Each objective keeps its proportions up to its
-    median; beyond that it grows with the logarithm, and at last not at all, or one diverged
-    training would hide them.
+    A good compromise is often poor in one objective. So differences among average losses matter,
+    unlike in a search with one objective. Each objective keeps its proportions up to its median;
+    beyond that it grows with the logarithm up to a limit. Otherwise one diverged training would
+    hide all other differences.
 
     Args:
-        losses: (n, m), rows of NaN for failed trials: they become as bad as the worst.
+        losses: (n, m), with NaN for failed trials: they become as bad as the worst.
 
     Returns:
-        (n, k) of the k objectives that vary; of the first one, all 0, where none does.
+        (n, k) targets of the k objectives that vary; (n, 1) zeros if none does.
     """
     columns = []
     for column in losses.T:
@@ -223,7 +226,7 @@ def front_targets(losses: Array) -> Array:
         unit = usual - best
         if not unit > 1e-12 * max(abs(best), abs(usual)):
             continue
-        with np.errstate(over="ignore"):  # beyond all numbers is as wild as it gets
+        with np.errstate(over="ignore"):  # an overflow is clipped to the limit
             parts = (values - best) / unit
         parts = np.where(parts > 1, 1 + np.log(np.clip(parts, 1, WILD)), parts)
         columns.append((parts - parts.mean()) / parts.std())
@@ -231,9 +234,8 @@ def front_targets(losses: Array) -> Array:
 
 
 def _weighted(targets: Array, front: Index, rng: np.random.Generator) -> Array:
-    """(n, 1) all objectives as one, with random weights: augmented Chebyshev, see `ParetoSearch`.
-
-    The front spans from 0 to 1 in each objective.
+    """(n, 1) one target from all objectives, with random weights: the augmented Chebyshev norm of
+    ParEGO. The front spans from 0 to 1 in each objective.
     """
     low, high = targets[front].min(axis=0), targets[front].max(axis=0)
     weights = rng.dirichlet(np.ones(targets.shape[1]))
@@ -242,8 +244,8 @@ def _weighted(targets: Array, front: Index, rng: np.random.Generator) -> Array:
 
 
 def _comparable(observations: Sequence[Observation]) -> tuple[list[Observation], Array]:
-    """The trials that have as many losses as there are objectives, or failed; and the losses,
-    (n, m), NaN of those that failed."""
+    """The trials that failed or have a loss for each objective; and their (n, m) losses, NaN for
+    failed trials."""
     count = max(len(each.objectives) for each in observations)
     comparable = [each for each in observations if len(each.objectives) in (0, count)]
     missing = (math.nan,) * count
@@ -252,5 +254,5 @@ def _comparable(observations: Sequence[Observation]) -> tuple[list[Observation],
 
 
 def _kept(losses: Array, limit: int) -> Index:
-    """See `representatives`; the best are those that lie on the front."""
+    """Places of the `representatives`; the best are those on the front."""
     return representatives(pareto_order(losses).tolist(), limit)

@@ -22,12 +22,6 @@ class Observation:
     losses: tuple[float, ...]
     """The losses of several objectives; empty if there is one objective or the trial failed."""
 
-    number: int
-    """The trial's number."""
-
-    known: int
-    """How many trials had finished when the trial was proposed."""
-
     order: int
     """Place among all finished trials, from 0, in the order in which they finished."""
 
@@ -36,7 +30,7 @@ class Observation:
         """What to keep of a finished trial."""
         values = tuple(trial.values.items())
         losses = () if trial.loss is None else tuple(trial.losses)
-        return cls(values, trial.loss, losses, trial.number, trial.known, order)
+        return cls(values, trial.loss, losses, order)
 
     @property
     def cost(self) -> float:

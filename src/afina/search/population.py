@@ -1,4 +1,4 @@
-"""Population based training: the values of a training change while it goes on."""
+"""Population based training: hyperparameters change during a training."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ from afina.space.listing import all_values
 from afina.surrogates.geometry import geometry_of
 from afina.trials import Schedule, Status, Trial
 
-# The worst quarter copies the best; a copied value is drawn anew once in four times, else it
+# The worst quarter copies the best. A copied value is drawn anew with probability 1/4; otherwise it
 # changes by a fifth. Source: Jaderberg et al., arXiv:1711.09846, section 4.
 PART = 0.25
 RESAMPLED = 0.25
 FACTORS = (0.8, 1.2)
-# Of a range that is not all above 0 a factor would change some values by nothing: these move by
-# a part of the range.
+# In a range that includes 0 or less, a factor would not change some values: values move by a part
+# of the range instead.
 SHIFT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class PopulationMember:
-    """What a place of the population did last."""
+    """The last trial of a member of the population."""
 
     slot: int
-    """The place, from 0."""
+    """The member's place in the population, from 0."""
 
     number: int
-    """Of the trial."""
+    """The trial's number."""
 
     values: tuple[tuple[str, Value], ...]
-    """In the trial's order."""
+    """The trial's values, in its order."""
 
     loss: float | None
-    """The best epoch of that trial alone; None where it failed."""
+    """The best loss of that trial alone; None if it failed."""
 
     epochs: int
-    """Done by its model in all."""
+    """How many epochs its model has trained in all."""
 
     generation: int
-    """How often the place has trained before."""
+    """How often the member has trained before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,32 +57,31 @@ class PopulationState:
     """The population."""
 
     members: tuple[PopulationMember, ...] = ()
-    """By place; those that have finished a trial."""
+    """The members that have finished a trial, by slot."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PopulationBasedTraining(Algorithm[PopulationState]):
-    """Trains a population side by side; the worst give up and go on from the best, changed.
+    """Trains a population side by side; the worst continue from copies of the best.
 
-    Each member trains `interval` epochs at a time, every part a trial of its own. When one of the
-    worst quarter is due it does not go on: a member of the best quarter is copied, its model too,
-    and some of its values are changed. So what is found is not a configuration but a schedule:
-    values that change along the training. The best trial holds the last values; its parents, one
-    after the other, the values before.
+    Each member trains `interval` epochs at a time, and each such part is a trial. If a member is in
+    the worst quarter when its turn comes, it copies a member of the best quarter, with its model,
+    and changes some of the values. So the search finds a schedule rather than a configuration:
+    values that change during training. The best trial holds the last values; its chain of parents
+    holds the earlier ones.
 
-    A member whose training failed is replaced in the same way. Nobody waits for a generation to
-    end: a member is compared with what the others did last. The first member has the default
+    A member whose training failed is replaced in the same way. No member waits for a generation to
+    end: it is compared with the last results of the others. The first member has the default
     configuration, the others are spread over the space.
 
     Args:
-        population: How many members; from 2 up, 10 to 40 are usual.
+        population: How many members; from 2 up, usually 10 to 40.
         interval: Epochs between two choices.
         max_epochs: Epochs of each member in all.
-        seed: Fixes every draw; from 0 up.
-        explore: Names of the hyperparameters that may change within a training; they must not
-            change the shapes of the model's weights, which are copied. None takes all `Float`s:
-            learning rates, dropout and weight decay may change, while numbers of units, layers
-            and most choices make another model. What is not named is inherited.
+        seed: Fixes every draw; a whole number from 0 up.
+        explore: Names of the hyperparameters that may change during a training. They must not
+            change the shapes of the model's weights, which are copied. None means all `Float`s,
+            such as learning rates, dropout and weight decay. All others are inherited.
 
     Raises:
         ArgumentError: An argument is out of range.
@@ -129,11 +128,11 @@ class PopulationBasedTraining(Algorithm[PopulationState]):
         }
 
     def init(self) -> PopulationState:
-        """Nobody."""
+        """The population is empty."""
         return PopulationState()
 
     def tell(self, state: PopulationState, trial: Trial, space: Space) -> PopulationState:
-        """What the trial's member did last. Trials without a schedule belong to nobody."""
+        """Remembers the trial as its member's last. Trials without a schedule have no member."""
         del space
         schedule = trial.schedule
         if schedule is None or not 0 <= schedule.bracket < self.population:
@@ -150,7 +149,7 @@ class PopulationBasedTraining(Algorithm[PopulationState]):
         return PopulationState(tuple(sorted([*others, member], key=lambda m: m.slot)))
 
     def ask(self, state: PopulationState, situation: Situation) -> Suggestion | Wait | Done:
-        """Fills the population, then lets the member that has trained least go on."""
+        """Fills the population, then continues the member that has trained least."""
         busy = {trial.schedule.bracket for trial in situation.running if trial.schedule}
         known = {member.slot for member in state.members}
         rng = np.random.default_rng([self.seed, situation.number])
@@ -165,7 +164,7 @@ class PopulationBasedTraining(Algorithm[PopulationState]):
             if answer is not None:
                 return answer
         if situation.running:
-            return Wait()  # every member trains, or is through
+            return Wait()  # every member is running or has trained in full
         return Done(f"all {self.population} members have trained for {self.max_epochs} epochs")
 
     # -- one member ------------------------------------------------------------------------------
@@ -177,7 +176,7 @@ class PopulationBasedTraining(Algorithm[PopulationState]):
         situation: Situation,
         rng: np.random.Generator,
     ) -> Suggestion | None:
-        """What the place does now; None where it is through, or waits for a build."""
+        """The member's next trial; None if it has trained in full, or waits for a build."""
         ranked = sorted(
             (m for m in state.members if m.loss is not None and math.isfinite(m.loss)),
             key=lambda m: (m.loss, m.slot),
@@ -215,8 +214,10 @@ class PopulationBasedTraining(Algorithm[PopulationState]):
         situation: Situation,
         rng: np.random.Generator,
     ) -> Suggestion | None:
-        """A new model; its configuration is no other member's while the space has new ones. None
-        where a build that runs may find it some."""
+        """A new model, with a configuration that no other member has if the space has one.
+
+        None if a running build may still discover one.
+        """
         space = situation.space
         taken = {key for trial in situation.running for key in keys_of(trial, space)}
         taken |= {
@@ -243,7 +244,7 @@ class PopulationBasedTraining(Algorithm[PopulationState]):
     def _changed(
         self, values: Mapping[str, Value], space: Space, rng: np.random.Generator
     ) -> dict[str, Value]:
-        """The values with those changed that may change; children of a new choice are drawn."""
+        """The values, with changes to those that may change; children of a new choice are drawn."""
         changed = dict(values)
         for entry in space.active(space.complete(values, lambda e: e.default)):
             named = isinstance(entry, Float) if self.explore is None else entry.name in self.explore
@@ -253,10 +254,10 @@ class PopulationBasedTraining(Algorithm[PopulationState]):
 
 
 def perturbed(entry: HyperParameter, value: Value, rng: np.random.Generator) -> Value:
-    """A value near the given one; once in four times any value of the range.
+    """A value near the given one; with probability 1/4, any value of the range.
 
-    Numbers change by a fifth; where that comes to no other value of the range, and for ordered
-    choices, to a neighbour. Choices without an order are drawn anew.
+    Numbers change by a fifth. If that gives no other value of the range, they move to a neighbour,
+    as ordered choices do. Choices without an order are drawn anew.
 
     Args:
         entry: Whose range it is.

@@ -16,16 +16,16 @@ from afina.trials import Trial
 
 @dataclass(frozen=True)
 class Random(Algorithm[TriedState]):
-    """Draws every trial at random, and no configuration twice.
+    """Draws every trial at random; no configuration is tried twice.
 
-    A finite space is found in full: when draws keep meeting what was tried, the rest is listed
-    and drawn from, until nothing is left.
+    In a finite space every configuration is tried in the end. When draws repeat what was tried, the
+    configurations that are left are listed, and one of them is drawn.
 
     Args:
-        seed: Fixes every draw; from 0 up. Different seeds give unrelated draws.
+        seed: Fixes every draw; a whole number from 0 up. Different seeds give unrelated draws.
 
     Raises:
-        ArgumentError: The seed is no whole number from 0 up.
+        ArgumentError: The seed is not a whole number from 0 up.
 
     Example:
         >>> from afina.space import Boolean, Space
@@ -52,10 +52,10 @@ class Random(Algorithm[TriedState]):
         return TriedState()
 
     def ask(self, state: TriedState, situation: Situation) -> Suggestion | Wait | Done:
-        """Draws a configuration that neither finished trials nor running ones have."""
+        """Draws a configuration that no finished or running trial has."""
         rng = np.random.default_rng([self.seed, situation.number])
         return answer(first_new(situation, state.tried, (), rng), situation)
 
     def tell(self, state: TriedState, trial: Trial, space: Space) -> TriedState:
-        """Remembers that the trial's configuration was tried, whatever came of it."""
+        """Remembers that the trial's configuration was tried, whatever its result."""
         return TriedState(state.tried.add(keys_of(trial, space)))

@@ -1,4 +1,4 @@
-"""Quasi-random search: trials that fill the space more evenly than chance would."""
+"""Quasi-random search: trials that cover the space more evenly than random draws."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from afina.trials import Trial
 Array = NDArray[np.float64]
 
 BITS = 32
-# Tells these draws from others that are seeded by a seed and a small number.
+# Separates these draws from others that are seeded by a seed and a small number.
 STREAM = 0x50B01
 
 # Of each dimension: the primitive polynomial, its bits the coefficients from the highest power
@@ -103,8 +103,8 @@ TABLE: tuple[tuple[int, tuple[int, ...]], ...] = (
 def point(geometry: Geometry, index: int, seed: int) -> Array:
     """A full point of the design that begins with the default configuration.
 
-    Each entry of the space takes its coordinate from a dimension of its own, by its place in the
-    space: entries discovered later leave the draws of the others where they were.
+    Each entry of the space has a dimension of the sequence, given by its place in the space. So the
+    draws of an entry stay the same when entries are discovered later.
 
     Args:
         geometry: Of the space.
@@ -132,14 +132,20 @@ def point(geometry: Geometry, index: int, seed: int) -> Array:
 
 
 def configuration(geometry: Geometry, index: int, seed: int) -> dict[str, Value]:
-    """The configuration at `point`; the default one exactly, where a point would round it."""
+    """The configuration at `point`; index 0 gives the default values exactly, without rounding."""
     if index == 0:
         return geometry.space.defaults()
     return geometry.decode(point(geometry, index, seed)[0])
 
 
 def unit(seed: int, dimension: int, index: int) -> float:
-    """One coordinate, within (0, 1), of one point of the scrambled sequence, both from 0 up."""
+    """One coordinate, within (0, 1), of a point of the scrambled sequence.
+
+    Args:
+        seed: Fixes the scrambling.
+        dimension: From 0 up.
+        index: Of the point, from 0 up.
+    """
     numbers, bits = _scrambled(seed, dimension)
     place = 0
     while index:
@@ -154,8 +160,8 @@ def unit(seed: int, dimension: int, index: int) -> float:
 def _scrambled(seed: int, dimension: int) -> tuple[tuple[int, ...], int]:
     """The direction numbers of a dimension after a random linear scrambling, and a random shift.
 
-    The table's dimensions are used again where they do not suffice, with the order of the points
-    changed by a random triangular matrix, so that two uses of one dimension are unlike.
+    When a space has more dimensions than the table, the table's dimensions are used again. A random
+    triangular matrix then changes the order of the points, so that two uses differ.
 
     Source:
         Matousek, "On the L2-discrepancy for anchored boxes", Journal of Complexity 14 (1998).
@@ -204,17 +210,16 @@ def _directions(polynomial: int, starts: tuple[int, ...]) -> tuple[int, ...]:
 class QuasiRandom(Algorithm[TriedState]):
     """Spreads the trials over the space: the default configuration, then a Sobol sequence.
 
-    Any number of first trials lies more evenly than random draws do, in every hyperparameter and
-    in pairs of them. It learns nothing from results, so that it suits fair comparisons, many
-    workers, and data for the study of a space. No configuration is tried twice: where the
-    sequence comes to one again, as in small finite spaces, a random one that is left takes its
-    place, until nothing is left.
+    The first n trials, for every n, cover each hyperparameter and pairs of hyperparameters more
+    evenly than random draws. The search learns nothing from results. Use it for fair comparisons,
+    for many workers, or to study a space. No configuration is tried twice: in small finite spaces,
+    where the sequence repeats itself, a random configuration that is left takes its place.
 
     Args:
-        seed: Fixes the scrambling of the sequence; from 0 up.
+        seed: Fixes the scrambling of the sequence; a whole number from 0 up.
 
     Raises:
-        ArgumentError: The seed is no whole number from 0 up.
+        ArgumentError: The seed is not a whole number from 0 up.
 
     Example:
         >>> from afina.space import Float
@@ -241,12 +246,12 @@ class QuasiRandom(Algorithm[TriedState]):
         return TriedState()
 
     def ask(self, state: TriedState, situation: Situation) -> Suggestion | Wait | Done:
-        """Proposes the point of the sequence at the trial's number, or another that is left."""
+        """Proposes the point of the sequence at the trial's number, or one that is left."""
         geometry = geometry_of(situation.space)
         proposal = configuration(geometry, situation.number, self.seed)
         rng = np.random.default_rng([self.seed, situation.number])
         return answer(first_new(situation, state.tried, [proposal], rng), situation)
 
     def tell(self, state: TriedState, trial: Trial, space: Space) -> TriedState:
-        """Remembers that the trial's configuration was tried, whatever came of it."""
+        """Remembers that the trial's configuration was tried, whatever its result."""
         return TriedState(state.tried.add(keys_of(trial, space)))

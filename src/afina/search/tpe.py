@@ -1,4 +1,4 @@
-"""TPE: trials are drawn where good results are dense and bad ones are not."""
+"""TPE (tree-structured Parzen estimator): tries what is like good trials and unlike bad ones."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ Array = NDArray[np.float64]
 # The good trials are the best 15 %, but never more than 25: more would blur where the best lie.
 GOOD_PART = 0.15
 GOOD_LIMIT = 25
-# Of many bad trials an even sample says as much as all of them, and keeps proposals cheap.
+# An even sample of many bad trials says as much as all of them, and keeps proposals cheap.
 BAD_LIMIT = 128
-# Where so many of the best candidates have been tried, as happens in small finite spaces, more
-# candidates are drawn, half of them from all over the space.
+# If that many of the best candidates have been tried, as happens in small finite spaces, more
+# candidates are drawn, half of them from the whole space.
 LOOKED_AT = 8
 MORE = 10
 
-# Logarithms beyond that make no difference.
+# Larger logarithms make no difference.
 LARGE = 50.0
 
 GOLDEN = (math.sqrt(5) - 1) / 2
@@ -63,7 +63,7 @@ def by_share(observation: Observation) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SortedObservations:
-    """Some of the finished trials, sorted. Most trials leave them as they are."""
+    """Some of the finished trials, sorted. Most new trials do not change them."""
 
     observations: tuple[Observation, ...] = ()
 
@@ -71,13 +71,13 @@ class SortedObservations:
     """(n,) `Observation.order` of each."""
 
     failed: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
-    """(n,) whether it has no finite loss."""
+    """(n,) whether a trial has no finite loss."""
 
     rows: Array = field(default_factory=lambda: np.zeros((0, 0)))
-    """(n, columns) what `Columns.read` makes of their points in the state's space."""
+    """(n, columns) the trials' rows in the state's space, from `Columns.read`."""
 
     def insert(self, place: int, new: Observation, row: Array, limit: int) -> SortedObservations:
-        """With one more trial at a place, and without the last where there are more than `limit`.
+        """With one more trial at a place, cut to `limit` trials.
 
         Args:
             place: Index within `observations`.
@@ -102,8 +102,7 @@ class SortedObservations:
 
 @dataclass(frozen=True, slots=True)
 class TPEState:
-    """All that the search remembers: as little after ten thousand trials as after three hundred,
-    but for the keys of what was tried."""
+    """What TPE remembers. Only `tried` grows with every trial; the rest is bounded."""
 
     finished: int = 0
     """How many trials have finished."""
@@ -121,36 +120,36 @@ class TPEState:
     """Keys of the configurations of all of them."""
 
     space: Space | None = None
-    """What the rows of `best` and `sample` belong to."""
+    """The space that the rows of `best` and `sample` belong to."""
 
 
 @dataclass(frozen=True)
 class TPE(Algorithm[TPEState]):
     """Compares where good trials lie with where all others lie, and tries what is like the good.
 
-    The first trials spread over the space: the default configuration, then a Sobol sequence. From
-    then on the best 15 % of the trials, at most 25, make one density, all others, those that
-    failed and those still running make another. Candidates are drawn from the first, and the one
-    where the ratio of both densities is greatest is proposed. Densities are over whole
-    configurations, so that they know how hyperparameters go together, in every kind of space:
-    conditions, choices and noise are no trouble. No configuration is tried twice.
+    The first trials spread over the space: the default configuration, then a Sobol sequence. After
+    that, the best 15 % of the trials, at most 25, form one density. All other trials, failed and
+    running ones included, form another. Candidates are drawn from the first density, and the one
+    with the greatest ratio of both densities is proposed. The densities cover whole configurations,
+    so they know how hyperparameters interact. TPE works in every kind of space: with conditions,
+    with choices and with noise. No configuration is tried twice.
 
-    A proposal takes about a millisecond, however many trials there are.
+    A proposal takes about a millisecond, however many trials there are (`benchmarks/latency`).
 
     Args:
         seed: Fixes every draw: the same seed and the same history give the same proposals.
-        num_initial_points: How many trials spread before the densities take over. None takes the
-            number of hyperparameters plus 2, at least 4 and at most 10.
-        candidates: How many draws compete for a proposal. With few, chance decides where to try;
-            with very many, whatever lies farthest from all bad trials wins.
+        num_initial_points: How many trials spread over the space before the densities take over.
+            None means the number of hyperparameters plus 2, at least 4 and at most 10.
+        candidates: How many draws compete for a proposal. With few, chance decides; with very many,
+            the candidate farthest from all bad trials wins.
 
     Raises:
-        ArgumentError: An argument is outside of its range.
+        ArgumentError: An argument is out of range.
 
     Source:
         Bergstra et al., "Algorithms for hyper-parameter optimization", NeurIPS 2011. Settings as
-        recommended by Watanabe, arXiv:2304.11127, after ablations: see `afina.surrogates.parzen`,
-        and the weights of good trials, which are their gains on the best of the others.
+        recommended by Watanabe, arXiv:2304.11127, after ablations: see `afina.surrogates.parzen`.
+        Also from there: a good trial's weight is its gain on the best of the others.
 
     Example:
         >>> from afina.space import Choice, Space
@@ -184,7 +183,7 @@ class TPE(Algorithm[TPEState]):
         return TPEState()
 
     def tell(self, state: TPEState, trial: Trial, space: Space) -> TPEState:
-        """Files the trial among the best, if it is one of them, and in the sample of all."""
+        """Adds the trial to the best, if it is one of them, and to the sample of all."""
         columns = compiled(space)
         best, sample = _in_space(state, space, columns)
         new = Observation.of(trial, state.finished)
@@ -252,8 +251,8 @@ class Densities:
         """The rows, the most promising first."""
         worth, failing = compare(self.both, rows, self.failed)
         if self.failed.any():
-            # How likely a trial fails here: the part of failed ones among the kernels of all. They
-            # count among the bad ones already, but a ratio forgives much where good ones are near.
+            # The probability that a trial fails here: the share of failed trials in the density of
+            # all. They are among the bad trials already, but near good ones the ratio hides them.
             odds = np.exp(np.clip(worth, -LARGE, LARGE)) * len(self.good.rows) / len(self.failed)
             worth += np.log1p(-failing / (1 + odds))
         return np.asarray(rows[np.argsort(-worth, kind="stable")])
@@ -302,8 +301,8 @@ def _good(columns: Columns, best: SortedObservations, count: int) -> Mixture:
     """The density of the `count` best."""
     losses = np.array([each.cost for each in best.observations[: count + 1]])
     with np.errstate(over="ignore", invalid="ignore"):
-        # What a trial gains on the best of the others. Unlike a rank that tells a narrow escape
-        # from a find, and unlike the loss itself it does not hang on the loss's units.
+        # What a trial gains on the best of the others. Unlike a rank, a gain shows how large the
+        # difference is; unlike the loss itself, it does not depend on the loss's unit.
         gains = losses[-1] - losses[:count]
         average = gains.mean()
     if not 0 < average < math.inf:  # all are equal, or differ beyond all numbers

@@ -20,7 +20,7 @@ from afina.trials import Trial
 Key = Hashable
 Place = tuple[str, Hashable]
 
-# Plain draws before the space is listed: with half of it tried, one in 16 million asks gets there.
+# Plain draws before the space is listed: with half of it tried, one ask in 16 million needs more.
 QUICK_DRAWS = 24
 # Draws from a space too large or too continuous to list, before the search gives up.
 PATIENT_DRAWS = 1000
@@ -32,10 +32,10 @@ STAND_IN_LIMIT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A set of keys that is never changed: `add` gives the next one.
+    """An immutable set of keys; `add` returns a larger one.
 
-    Adding copies little: the keys lie in frozen sets of falling size, and two of about the same
-    size are merged, so that n additions cost O(n log n) and a look-up O(log n).
+    Adding copies little: the keys are in frozen sets of decreasing size, and two of about the same
+    size are merged. n additions cost O(n log n), a look-up costs O(log n).
 
     Example:
         >>> one = Tried().add(["a"])
@@ -72,7 +72,7 @@ class TriedState:
 
 
 def place(entry: HyperParameter) -> Place:
-    """What tells an entry from the others of a space: its name and its conditions."""
+    """What identifies an entry within a space: its name and its conditions."""
     return entry.name, tuple(entry.conditions)
 
 
@@ -82,10 +82,10 @@ def default_of(entry: HyperParameter) -> Value:
 
 
 def key_of(values: Mapping[str, Value], space: Space) -> Key:
-    """What two sets of values have in common when they are the same configuration.
+    """A key that two sets of values share exactly if they are the same configuration.
 
     Values equal to their default are left out. So a configuration keeps its key when the space
-    grows: an entry that nobody knew when the trial was made stands at its default.
+    grows: an entry that was unknown when the trial ran stands at its default.
     """
     return frozenset(
         (entry.name, type(value).__name__, value)
@@ -127,14 +127,14 @@ def keys_of(trial: Trial, space: Space) -> list[Key]:
 
 
 def own_ranges(trial: Trial) -> dict[Place, HyperParameter]:
-    """The definitions that the trial's own build came to, where they differ from the space's."""
+    """The trial's own definitions of entries, if its build differs from the space."""
     entries = [deserialize(config) for config in trial.ranges]
     return {place(entry): entry for entry in entries}
 
 
 @functools.lru_cache(maxsize=4)
 def listed(space: Space) -> tuple[tuple[Key, Mapping[str, Value]], ...] | None:
-    """All configurations with their keys in odometer order; None where there are too many."""
+    """All configurations with their keys, in odometer order; None if there are too many."""
     if space.size(LIST_LIMIT) is None:
         return None
     rows: list[dict[str, Any]] = [{}]
@@ -152,15 +152,15 @@ def listed(space: Space) -> tuple[tuple[Key, Mapping[str, Value]], ...] | None:
 def draw_untried(
     space: Space, rng: np.random.Generator, is_tried: Callable[[Key], bool]
 ) -> dict[str, Value] | None:
-    """A random configuration that was not tried, or None where none is left to be found.
+    """A random configuration that was not tried; None if none can be found.
 
-    Draws from the space's own distribution while that finds new configurations soon; then, where
-    the space can be listed, draws evenly from all that are left.
+    Draws from the space's own distribution first. If that finds nothing new and the space can be
+    listed, it draws evenly from all configurations that are left.
 
     Args:
         space: Where to draw.
         rng: Source of all chance.
-        is_tried: Whether a key stands for a configuration that is not wanted.
+        is_tried: Whether the configuration of a key must not be proposed.
     """
 
     def draws(count: int) -> Iterator[dict[str, Value]]:
@@ -177,7 +177,7 @@ def draw_untried(
 
 
 def running_keys(situation: Situation) -> set[Key]:
-    """Keys of the configurations that run now."""
+    """Keys of the configurations that are running."""
     return {key for trial in situation.running for key in keys_of(trial, situation.space)}
 
 
@@ -187,16 +187,16 @@ def first_new(
     proposals: Iterable[dict[str, Value]],
     rng: np.random.Generator,
 ) -> dict[str, Value] | None:
-    """The first proposal that neither finished trials nor running ones have.
+    """The first proposal that no finished or running trial has; a random draw if all are known.
 
     Args:
         situation: The question.
         tried: Keys of the finished trials.
-        proposals: Looked at one by one, no further than needed.
-        rng: For a plain draw where none of them is new.
+        proposals: Read only as far as needed.
+        rng: For the random draw.
 
     Returns:
-        None where nothing is left to be found.
+        None if nothing new can be found.
     """
     running = running_keys(situation)
 
@@ -210,7 +210,7 @@ def first_new(
 
 
 def answer(values: Mapping[str, Value] | None, situation: Situation) -> Suggestion | Wait | Done:
-    """The values as a suggestion; without any, the end, once no build can find more to try."""
+    """The values as a suggestion. Without values: `Wait` while a trial runs, then `Done`."""
     if values is not None:
         return Suggestion(values=values)
     # A running trial may still discover entries that make the space larger.
@@ -218,7 +218,7 @@ def answer(values: Mapping[str, Value] | None, situation: Situation) -> Suggesti
 
 
 def all_tried(space: Space) -> str:
-    """The sentence for the end of a search whose space has nothing new left."""
+    """Why a search ends whose space has nothing new left."""
     rows = listed(space)
     if rows is None:
         return f"{PATIENT_DRAWS} draws in a row found no combination that has not been tried"
@@ -226,12 +226,12 @@ def all_tried(space: Space) -> str:
 
 
 def count_tried(count: int) -> str:
-    """The sentence for the end of a search that tried `count` combinations, all there are."""
+    """Why a search ends that tried all `count` combinations."""
     if count == 1:
         return "the only combination has been tried"
     return f"all {count} combinations have been tried"
 
 
 def check_seed(seed: int) -> None:
-    """ArgumentError where `seed` cannot seed a generator."""
+    """Raises ArgumentError unless `seed` is a whole number from 0 up."""
     check_whole("seed", seed, least=0)

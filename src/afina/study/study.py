@@ -12,7 +12,7 @@ from afina.advice.resize import Limits
 from afina.errors import ArgumentError, FatalError, NoTrialError, ObjectiveError, wrong
 from afina.search import Algorithm, Auto, Done, ParetoSearch, StartFrom
 from afina.search.base import check_algorithm
-from afina.search.wrappers import check_points
+from afina.search.wrappers import check_points, reseeded
 from afina.space import HyperParameters, Value
 from afina.store import TrialStore, open_store
 from afina.study.budget import Budget
@@ -274,4 +274,4 @@ def _seeded(algorithm: Any, seed: int | None, store: TrialStore) -> Algorithm[An
     chosen = own if seed is None and begun is None else choose_seed(store, seed)
     if own is None or chosen == own:
         return algorithm  # type: ignore[no-any-return]
-    return dataclasses.replace(algorithm, seed=chosen)  # type: ignore[no-any-return]
+    return reseeded(algorithm, chosen)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""What a model says a candidate is worth, and the search for the most promising candidates."""
+"""Acquisition functions: what a candidate is worth, and the search for the best candidates."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from afina.surrogates.geometry import Geometry, Mask
 
 Array = NDArray[np.float64]
 
-SMALLEST_DEVIATION = 1e-9  # of the posterior; below it the outcome is as good as known
+SMALLEST_DEVIATION = 1e-9  # of the posterior; a smaller one means that the outcome is known
 
-# Where 1 + z * mills(z) has lost so many digits that its asymptotic series is the better one.
+# Below it, 1 + z * mills(z) has lost so many digits that its asymptotic series is more exact.
 FAR_TAIL = -100.0
 
-CAUTION = 10.0  # a deviation on the side of failure costs so much of the logarithm
+CAUTION = 10.0  # each deviation beyond even odds of failure reduces the logarithm by so much
 
-# Distances within which results may be the same, in units of the features; the first is none.
+# Candidates for the distance within which results are equal, in units of the features; the first
+# one means none.
 REACHES = np.array([1e-6, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7])
 WIDER = 1.2
 LARGEST_REACH = 2.0
-FAR_MORE = 3.0  # of log likelihoods
-ODD = 1e-3  # of probabilities: one odd pair does not decide
-APART = 1e3  # what differs in a choice is no neighbour
+FAR_MORE = 3.0  # a difference of log likelihoods
+ODD = 1e-3  # the smallest probability, so that one odd pair does not decide
+APART = 1e3  # scale of discrete features: configurations that differ in a choice are not neighbours
 RELUCTANCE = 3.0
 TINY, LARGEST_ODDS = 1e-12, 300.0
 
@@ -47,17 +48,17 @@ STEPS = 12
 def log_improvement(z: Array) -> tuple[Array, Array, Array]:
     """log h(z) of h(z) = pdf(z) + z cdf(z), and the ratios pdf(z) / h(z) and cdf(z) / h(z).
 
-    Expected improvement is h((best - mean) / deviation) * deviation; its logarithm and the
-    logarithm's gradient stay finite and accurate for every z, where h itself underflows to 0.
+    Expected improvement is h((best - mean) / deviation) * deviation. Its logarithm and the
+    logarithm's gradient are finite and accurate for every z, while h itself underflows to 0.
 
     Args:
         z: Any shape, finite.
 
     Source:
-        Why the logarithm: Ament et al., "Unexpected Improvements to Expected Improvement",
-        arXiv:2310.20708, section 4. Unlike theirs the evaluation goes through the Mills ratio
-        m = cdf / pdf: h / pdf = 1 + z m, with m from the scaled complementary error function, and
-        below z = -100 through its series (Abramowitz & Stegun, 26.2.12).
+        The logarithm: Ament et al., "Unexpected Improvements to Expected Improvement",
+        arXiv:2310.20708, section 4. Unlike theirs, this evaluation uses the ratio m = cdf / pdf:
+        h / pdf = 1 + z m. m comes from the scaled complementary error function; below z = -100 it
+        comes from its series (Abramowitz & Stegun, 26.2.12).
 
     Example:
         >>> value, _, _ = log_improvement(np.array([0.0, -1e4]))
@@ -99,7 +100,7 @@ class Acquisition(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LogExpectedImprovement:
-    """The logarithm of how much a candidate is expected to improve on the best so far."""
+    """The logarithm of the expected improvement on the best result so far."""
 
     process: GaussianProcess
 
@@ -125,9 +126,10 @@ class LogExpectedImprovement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Averaged:
-    """The logarithm of the weighted mean of what acquisitions are the logarithms of."""
+    """Log of the weighted mean of acquisition values (log-sum-exp)."""
 
     parts: Sequence[Acquisition]
+    """Acquisitions that are logarithms."""
 
     weights: Array
     """(k,) the logarithms of their weights."""
@@ -147,7 +149,7 @@ class Averaged:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LowerConfidenceBound:
-    """How good a candidate may well turn out: minus (mean - beta * deviation)."""
+    """An optimistic estimate of a candidate: minus (mean - beta * deviation)."""
 
     process: GaussianProcess
 
@@ -169,12 +171,12 @@ class LowerConfidenceBound:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Feasible:
-    """An acquisition plus the logarithm of how likely a candidate's training is not to fail.
+    """An acquisition plus the log probability that a candidate's training does not fail.
 
-    Of the logarithm of the expected improvement that makes the expected improvement where a
-    failed training improves nothing. Where failing is the likelier end, a steep slope comes on top:
-    near the end of a search there is little to gain anywhere, and what has failed so far would
-    be the only hope left.
+    With the log expected improvement, that is the log of the expected improvement if a failed
+    training improves nothing. Where a failure is more likely than a success, a steep penalty is
+    added: near the end of a search there is little to gain anywhere, and regions that have always
+    failed would otherwise look best.
 
     Source:
         Gelbart, Snoek & Adams, "Bayesian optimization with unknown constraints", arXiv:1403.5607,
@@ -185,10 +187,10 @@ class Feasible:
     inner: Acquisition
 
     process: GaussianProcess
-    """Of labels, one number for what ended well and a greater one for what failed."""
+    """A process of labels: one number for completed trials and a larger one for failed trials."""
 
     middle: float
-    """Half way between the two labels."""
+    """The mean of the two labels."""
 
     def value(self, features: Array) -> Array:
         """See `Acquisition`."""
@@ -206,7 +208,7 @@ class Feasible:
         z = (self.middle - mean) / spread
         value = log_ndtr(z)
         caution = CAUTION * np.minimum(z, 0.0)
-        # pdf / cdf, from logarithms: both vanish where failure is certain
+        # pdf / cdf, from logarithms: both underflow where failure is certain
         ratio = np.exp(-0.5 * z * z - 0.5 * math.log(2 * math.pi) - value) / spread
         ratio += np.where(z < 0, CAUTION / spread, 0.0)
         by_variance = -0.5 * ratio * z / spread
@@ -216,24 +218,24 @@ class Feasible:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fresh:
-    """An acquisition plus the logarithm of how likely a candidate is to score anything new.
+    """An acquisition plus the log probability that a candidate's result is a new one.
 
-    A Gaussian process has no idea of a loss that is constant in steps, as that of a table whose
-    rows stand for their surroundings: it hopes for a peak between equal results for ever. How far
-    a step reaches, the trials tell: see `step_reaches`. The logarithm counts `RELUCTANCE` times,
-    as what the process hopes for on a step is itself too much.
+    Some losses are constant in steps, for example those looked up in a table. A Gaussian process
+    does not model steps: it expects a peak between equal results for ever. `step_reaches` estimates
+    from the trials how far a step reaches. The logarithm counts `RELUCTANCE` times, because the
+    process also overestimates the gain on a step.
     """
 
     inner: Acquisition
 
     taken: Array
-    """(n, f) the trials."""
+    """(n, f) features of the trials."""
 
     scale: Array
-    """(f,) what features are multiplied by before distances are taken."""
+    """(f,) factors of the features, for distances."""
 
     reaches: Array
-    """(n,) how far around each of them others score the same."""
+    """(n,) the distance from each trial within which results are equal."""
 
     def value(self, features: Array) -> Array:
         """See `Acquisition`."""
@@ -250,7 +252,8 @@ class Fresh:
         return value + news, slope + steepness[:, None] * away * self.scale
 
     def _news(self, features: Array) -> tuple[Array, Array, NDArray[np.intp]]:
-        """The logarithm; minus that of a repeat's probability; the trial that would be repeated."""
+        """The log probability of a new result; minus the log probability of a repeat; and the
+        index of the trial that would be repeated."""
         squares = squared_distances(features * self.scale, self.taken * self.scale)
         squares /= np.square(self.reaches)
         nearest = squares.argmin(axis=1)
@@ -259,16 +262,16 @@ class Fresh:
 
 
 def step_reaches(features: Array, losses: Array) -> Array | None:
-    """(n,) how far from each trial others score the same because they are near; None: nowhere.
+    """(n,) the distance from each trial within which results are equal; None if there are no steps.
 
-    Whether a trial and its nearest neighbour, at distance d, share their loss is taken for a draw
-    with probability b + (1 - b) exp(-(d / r)^4 / 2), b being how often any two trials share
-    theirs. The reach r is the most likely of a few; it must be far more likely than none. Steps
-    are of different sizes: each trial beyond the second that ends on one widens its reach.
+    The model: a trial and its nearest neighbour, at distance d, have equal losses with probability
+    b + (1 - b) exp(-(d / r)^4 / 2), where b is the probability for any two trials. The reach r is
+    the most likely of a few values; it must be far more likely than no reach. Steps differ in size:
+    each trial beyond the second on a step widens its reach.
 
     Args:
         features: (n, f) embedded configurations.
-        losses: (n,) theirs.
+        losses: (n,) their losses.
     """
     count = len(losses)
     _, step, sizes = np.unique(losses, return_inverse=True, return_counts=True)
@@ -290,7 +293,14 @@ def step_reaches(features: Array, losses: Array) -> Array | None:
 
 
 def fresh(inner: Acquisition, features: Array, losses: Array, steady: Mask) -> Acquisition:
-    """See `Fresh`; `steady` (f,) are the features that cannot change by little."""
+    """The acquisition as `Fresh`, if losses are constant in steps; otherwise as it is.
+
+    Args:
+        inner: The acquisition.
+        features: (n, f) the trials.
+        losses: (n,) their losses.
+        steady: (f,) whether a feature changes in steps.
+    """
     scale = np.where(steady, APART, 1.0)
     reaches = step_reaches(features * scale, losses)
     return inner if reaches is None else Fresh(inner, features, scale, reaches)
@@ -299,21 +309,21 @@ def fresh(inner: Acquisition, features: Array, losses: Array, steady: Mask) -> A
 def maximise(
     acquisition: Acquisition, geometry: Geometry, incumbents: Array, rng: np.random.Generator
 ) -> Array:
-    """The most promising points, best first.
+    """The most promising points, the best first.
 
-    Looks all over the space (uniform points) and around the best known ones (perturbations of
-    them), then improves the winner of each of these groups by turns: gradient ascent over the
-    active real axes, then the best single change of any integer or choice. Changes of a choice
-    switch dependent axes on and off as the space says.
+    It compares points from the whole space with points near the best known ones. Then it improves
+    the winner of each of these groups in two alternating steps: gradient ascent over the active
+    real axes, then the best single change of any integer or choice. A changed choice activates and
+    deactivates dependent axes.
 
     Args:
         acquisition: What to maximise.
         geometry: The space.
-        incumbents: (k, dim) the best points so far, best first, NaN on inactive axes.
+        incumbents: (k, dim) the best points so far, the best first, NaN on inactive axes.
         rng: Every draw comes from it.
 
     Returns:
-        (m, dim) full points (no NaN: inactive axes hold what they would be), snapped.
+        (m, dim) full points: without NaN, discrete axes at their values.
     """
     pool = [geometry.uniform(UNIFORM, rng)]
     pool += [geometry.perturbed(point, AROUND_EACH, rng) for point in incumbents[:INCUMBENTS]]
@@ -387,6 +397,6 @@ def _stepped(
 
 
 def _better(a: Array, worth_a: Array, b: Array, worth_b: Array) -> tuple[Array, Array]:
-    """Row by row the point of the greater worth."""
+    """In each row the point of the greater worth."""
     first = worth_a > worth_b
     return np.where(first[:, None], a, b), np.where(first, worth_a, worth_b)

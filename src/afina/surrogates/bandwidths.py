@@ -11,10 +11,11 @@ WIDEST = 1.0  # of a kernel, in units of the whole range
 
 
 def bandwidths(numbers: Array, floor: Array) -> Array:
-    """(c, n) how wide the kernels of coordinates (c, n) are; 1 for NaN.
+    """(c, n) the widths of the kernels of coordinates (c, n); 1 for NaN.
 
-    The distance to the farther one of both neighbours among the sorted coordinates of a column; to
-    the only one at the ends; for a single coordinate to the farther bound.
+    A width is the distance to the farther of the two neighbours among a column's sorted
+    coordinates. At the ends it is the distance to the only neighbour; for a single coordinate, to
+    the farther bound.
 
     Args:
         numbers: (c, n) in [0, 1], or NaN.

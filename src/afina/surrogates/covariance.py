@@ -1,4 +1,4 @@
-"""What the results of two configurations have to do with each other before any are known.
+"""The prior covariance of the results of two configurations.
 
 Configurations come as rows of *features*, which belong to *groups* (one a hyperparameter), each
 with its own lengthscale. With s_g the squared distance of two rows within group g, divided by the
@@ -6,9 +6,9 @@ square of its lengthscale, and d groups, their covariance is
 
     (1 - additive) * matern52(sqrt(sum of s_g)) + additive * mean of 1 / (1 + d * s_g).
 
-The first part knows how hyperparameters go together, and learns it slowly. The second is a sum of
-effects of one hyperparameter each, which a few trials tell: much of what hyperparameters do, and
-most of what choices do, is of that kind.
+The first part models interactions of hyperparameters, which it learns slowly. The second is a sum
+of effects of single hyperparameters, which it learns from a few trials: much of what numbers do,
+and most of what choices do, is of that kind.
 
 Source:
     Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), equation 4.17 and, as it
@@ -32,13 +32,13 @@ ROWS_AT_ONCE = 64
 
 
 class Covariance:
-    """Of any rows with those that were measured.
+    """The covariance of any rows with the measured ones.
 
     Args:
-        features: (n, f) what was measured, n >= 1.
-        lengthscales: (g,) of the groups.
+        features: (n, f) the measured rows, n >= 1.
+        lengthscales: (g,) one for each group.
         groups: (f,) group of each feature, from 0.
-        additive: Dimension of the variance, from 0 to 1, that is a sum of effects of single groups.
+        additive: Part of the variance, from 0 to 1, that is a sum of effects of single groups.
     """
 
     def __init__(
@@ -55,8 +55,12 @@ class Covariance:
         self._spread = count * (groups[:, None] == np.arange(count)).astype(float)  # (f, g)
 
     def among(self, *, as_others: bool = False) -> Array:
-        """(n, n) of the measured rows with each other; `as_others` to the last digit as `of` has
-        them, which the product of a matrix with itself is not."""
+        """(n, n) of the measured rows with each other.
+
+        Args:
+            as_others: Give the same digits as `of` does; the product of a matrix with itself is
+                rounded differently.
+        """
         return self._between(self._scaled.copy() if as_others else self._scaled)
 
     def of(self, features: Array) -> Array:
@@ -84,7 +88,7 @@ class Covariance:
         """(m, n) of rows (m, f) that are divided by the lengthscales."""
         result: Array = scaled @ self._scaled.T
         sizes, own_sizes = squared_lengths(scaled), squared_lengths(self._scaled)
-        # Some rows at a time, in pieces of memory that stay in the cache: twice as fast.
+        # Some rows at a time, in pieces of memory that fit in the cache: twice as fast.
         pieces = np.empty((3, min(ROWS_AT_ONCE, len(result)), result.shape[1]))
         for first in range(0, len(result), ROWS_AT_ONCE):
             rows = slice(first, first + ROWS_AT_ONCE)
@@ -99,7 +103,7 @@ class Covariance:
         return result
 
     def _add_effects(self, scaled: Array, total: Array, squares: Array) -> None:
-        """Adds the effects of all groups to `total`; `squares` is memory of its shape to use."""
+        """Adds the effects of all groups to `total`; `squares` is scratch memory of its shape."""
         a, b = np.ascontiguousarray((self._root * scaled).T), self._lines
         for own in self._columns:
             if len(own) == 1:
@@ -110,7 +114,7 @@ class Covariance:
             total += rational(squares)
 
     def _mixed(self, joint: Array, effects: Array) -> Array:
-        """The covariance of its joint part, which it overwrites, and the sum of all effects."""
+        """The covariance from its joint part, which is overwritten, and the sum of all effects."""
         if len(self._columns):
             joint *= 1 - self.additive
             effects *= self.additive / len(self._columns)
@@ -119,7 +123,10 @@ class Covariance:
 
 
 def matern(squares: Array, spare: Array | None = None) -> Array:
-    """Matern-5/2 at squared distances, which it overwrites; `spare` is memory of their shape."""
+    """Matern-5/2 at squared distances, which are overwritten: Rasmussen & Williams, equation 4.17.
+
+    `spare` is scratch memory of their shape.
+    """
     squares *= 5
     root = np.sqrt(squares, out=spare)
     squares /= 3
@@ -137,6 +144,7 @@ def matern_slope(squares: Array) -> Array:
 
 
 def rational(squares: Array) -> Array:
-    """The kernel of the additive part at squared distances, which it overwrites."""
+    """1 / (1 + s), the kernel of the additive part, at squared distances s, which are overwritten:
+    the rational quadratic of Rasmussen & Williams, equation 4.19."""
     squares += 1
     return np.divide(1.0, squares, out=squares)  # half the time of `np.reciprocal`

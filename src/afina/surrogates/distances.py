@@ -14,17 +14,17 @@ def squared_distances(a: Array, b: Array) -> Array:
 
 
 def squared_lengths(rows: Array) -> Array:
-    """(n,) of rows (n, f)."""
+    """(n,) squared lengths of the rows of (n, f)."""
     return np.asarray(np.einsum("nf,nf->n", rows, rows))
 
 
 def from_products(products: Array, a: Array, b: Array, out: Array | None = None) -> Array:
-    """Squared distances, (n, m), from what is known of the rows.
+    """(n, m) squared distances from products and lengths of rows.
 
     Args:
-        products: (n, m) of each with each. They are overwritten.
-        a: (n,) squared lengths of the ones.
-        b: (m,) squared lengths of the others.
+        products: (n, m) scalar products of n rows with m other rows. They are overwritten.
+        a: (n,) squared lengths of the n rows.
+        b: (m,) squared lengths of the m rows.
         out: Memory for the result.
     """
     squares: Array = np.add.outer(a, b, out=out)

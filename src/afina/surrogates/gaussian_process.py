@@ -1,8 +1,9 @@
 """A Gaussian process on embedded configurations: fit, posterior, gradients.
 
-It knows nothing of search spaces. A configuration comes as a row of *features*, and how alike two
-of them are is told by `afina.surrogates.covariance`: how fast the objective varies along each
-hyperparameter, and how much of it is a sum of effects of one hyperparameter each, the data say.
+It knows nothing of search spaces: a configuration is a row of *features*. The covariance of two
+configurations is that of `afina.surrogates.covariance`. Two things are fitted to the data: how fast
+the objective varies along each hyperparameter, and how much of it is a sum of effects of single
+hyperparameters.
 
 Source: Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), chapters 2 and 5.
 """
@@ -28,15 +29,15 @@ LENGTHSCALE_BOUNDS = (0.025, 1e3)
 LARGEST_NOISE = 1.0  # targets have variance 1: more noise than that means no signal at all
 
 # arXiv:2402.02229: the typical distance in the unit cube grows with sqrt(d), so lengthscales must.
-# The median there is 4.1 sqrt(d), for functions close to linear; here the additive part takes care
-# of these. A median of sqrt(d) in a narrower prior predicts configurations that were not tried
-# better from few trials: the rank correlation from 12 is 0.49 instead of 0.47, from 25 0.68
-# instead of 0.67, in the mean of 11 problems.
+# The median there is 4.1 sqrt(d), for functions close to linear; here the additive part models
+# these. From few trials, a narrower prior with median sqrt(d) predicts untried configurations
+# better: the rank correlation is 0.49 instead of 0.47 from 12 trials, and 0.68 instead of 0.67 from
+# 25, on average over 11 problems.
 LENGTHSCALE_LOG_MEAN = 0.0
 LENGTHSCALE_LOG_SD = 1.2
 NOISE_LOG_MEAN = -4.0
 NOISE_LOG_SD = 1.0
-ADDITIVE_LOGIT_SD = 1.5  # about uniform on (0, 1), but for the ends
+ADDITIVE_LOGIT_SD = 1.5  # about uniform on (0, 1), except at the ends
 ADDITIVE_LOGIT_BOUND = 5.0
 
 ITERATIONS = 30
@@ -44,7 +45,7 @@ ITERATIONS = 30
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kernel:
-    """What is fitted: how fast the objective varies along each group, and how noisy it is."""
+    """The fitted parameters: how fast the objective varies along each group, and its noise."""
 
     lengthscales: Array
     """(g,), in units of the features."""
@@ -53,7 +54,7 @@ class Kernel:
     """Variance of the noise, in units of the targets' variance (1)."""
 
     additive: float = 0.0
-    """Dimension of the variance, from 0 to 1, that is a sum of effects of single groups."""
+    """Part of the variance, from 0 to 1, that is a sum of effects of single groups."""
 
 
 def kernel_mode(count: int, noise_floor: float) -> Kernel:
@@ -67,7 +68,7 @@ def kernel_mode(count: int, noise_floor: float) -> Kernel:
 class Likelihood:
     """The negative log posterior density of kernels, for one set of data.
 
-    What does not depend on the kernel is computed once: squared distances of all pairs of rows.
+    Squared distances of all pairs of rows are computed once, as they do not depend on the kernel.
 
     Args:
         features: (n, f) embedded configurations, n >= 1.
@@ -112,7 +113,10 @@ class Likelihood:
         return value, gradient
 
     def of(self, logs: Array, targets: Array) -> tuple[float, Array, Array]:
-        """The same for other targets of the same rows, and the derivatives by them, (n,)."""
+        """The same for other targets of the same rows, and the (n,) derivatives by them.
+
+        Source: Rasmussen & Williams, equation 5.9, for the gradient of the likelihood.
+        """
         n, count = len(targets), self.count
         weights = np.exp(-2 * logs[:count])
         noise = math.exp(logs[count])
@@ -129,7 +133,7 @@ class Likelihood:
         if failed:
             return math.inf, np.zeros_like(logs), np.zeros(n)
         inverse, _ = lapack.dpotri(factor, lower=1)
-        # dpotri fills one triangle only; the other still holds the factor's zeros.
+        # dpotri fills one triangle only; the other one holds the factor's zeros.
         lower = inverse.T.ravel()[self._flat]
         full = np.zeros((n, n))
         full.ravel()[self._flat] = lower
@@ -160,8 +164,8 @@ class Likelihood:
 def fit(features: Array, targets: Array, groups: Groups, *, noise_floor: float = 1e-4) -> Kernel:
     """The most probable kernel given the data (MAP), found by L-BFGS-B from the prior's mode.
 
-    A pure function of the data: it starts at the same place each time, never at an earlier fit,
-    so that a resumed search fits the same kernel as one that never stopped.
+    It always starts at the prior's mode, never at an earlier fit. So a resumed search fits the same
+    kernel as one that never stopped.
 
     Args:
         features: (n, f) embedded configurations, n >= 1.
@@ -170,8 +174,8 @@ def fit(features: Array, targets: Array, groups: Groups, *, noise_floor: float =
         noise_floor: Smallest variance of the noise; keeps the covariance invertible.
 
     Source:
-        Lengthscale prior that grows with sqrt(d), and a fixed output scale: Hvarfner et al.,
-        arXiv:2402.02229, with d the number of groups, not of features.
+        The lengthscale prior that grows with sqrt(d), and the fixed output scale: Hvarfner et al.,
+        arXiv:2402.02229; here d is the number of groups, not of features.
     """
     likelihood = Likelihood(features, targets, groups)
     start, bounds = kernel_start(likelihood.count, noise_floor)
@@ -179,7 +183,7 @@ def fit(features: Array, targets: Array, groups: Groups, *, noise_floor: float =
 
 
 def kernel_start(count: int, noise_floor: float) -> tuple[Array, list[tuple[float, float]]]:
-    """Where a fit of a kernel for `count` groups starts, as `Likelihood` has it, and its bounds."""
+    """Where a fit for `count` groups starts, as `Likelihood` takes it, and the fit's bounds."""
     mode = kernel_mode(count, noise_floor)
     low, high = np.log(LENGTHSCALE_BOUNDS)
     bounds = [(low, high)] * count
@@ -193,15 +197,15 @@ def minimum(
     start: Array,
     bounds: list[tuple[float, float]],
 ) -> Array:
-    """Where a function that comes with its gradient is least, found by L-BFGS-B."""
-    # A looser fit than scipy's default changes no proposal that matters, and costs half.
+    """The minimum, found by L-BFGS-B, of a function that returns its value and gradient."""
+    # A looser fit than scipy's default costs half and changes no proposal that matters.
     options = {"maxiter": ITERATIONS, "maxfun": 2 * ITERATIONS, "ftol": 1e-5, "gtol": 1e-3}
     found = minimize(function, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return np.asarray(found.x)
 
 
 def kernel_of(logs: Array) -> Kernel:
-    """The kernel of what `Likelihood` takes."""
+    """The kernel from its logarithms, see `Likelihood.__call__`."""
     best = np.exp(logs)
     return Kernel(best[:-2], float(best[-2]), float(best[-1] / (1 + best[-1])))
 
@@ -220,7 +224,10 @@ class GaussianProcess:
         features: (n, f) embedded configurations, n >= 1.
         targets: (n,) their standardised results.
         groups: (f,) group of each feature.
-        mean: Prior mean; None takes its best value given the kernel (generalised least squares).
+        mean: Prior mean; None means its best value given the kernel (generalised least squares).
+
+    Source:
+        Rasmussen & Williams, equations 2.25 (mean) and 2.26 (variance).
     """
 
     def __init__(
@@ -272,7 +279,7 @@ class GaussianProcess:
         return np.asarray(self._whiten.T @ (self._whiten @ values))
 
     def mean_deviation(self) -> float:
-        """How unsure the constant mean is, in deviations of the targets, under a flat prior."""
+        """The standard deviation of the constant mean, under a flat prior, in units of targets."""
         ones = self._whiten.sum(axis=1)
         return float(1 / math.sqrt(ones @ ones))
 
@@ -290,11 +297,11 @@ class GaussianProcess:
         return self.mean + cross @ self._alpha, variance, mean_gradient, variance_gradient
 
     def skill(self) -> float:
-        """Correlation of the targets with what the others predict for each of them, from -1 to 1.
+        """Correlation of each target with its prediction from all others, from -1 to 1.
 
         Source:
-            Rasmussen & Williams, section 5.4.2: leaving one out needs no other posterior. The
-            mean, and the kernel, stay as they are.
+            Rasmussen & Williams, equation 5.12: leaving one out needs no other posterior. The mean
+            and the kernel stay as they are.
         """
         if len(self.targets) < 2:
             return 0.0
@@ -306,10 +313,10 @@ class GaussianProcess:
         return float(centred.mean() / spread)
 
     def believe(self, features: Array) -> GaussianProcess:
-        """The process as if each of these rows had scored just what is expected of it.
+        """The process as if each of these rows had exactly its expected score.
 
-        Keeps the mean where it was and takes the uncertainty away around the rows, so that a
-        proposal made while they still run goes elsewhere.
+        The mean stays as it was, and the uncertainty around the rows disappears. So a proposal made
+        while they are running goes elsewhere.
 
         Source:
             "Kriging believer": Ginsbourger, Le Riche & Carraro, "Kriging is well-suited to

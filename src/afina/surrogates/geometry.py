@@ -1,8 +1,8 @@
-"""The geometry of a search space: which points there are, how far apart, and moves among them.
+"""The geometry of a search space: its points, their distances, and moves among them.
 
 A *full point* is a row of the unit cube of `Encoding` without NaN: axes that are inactive under
-the point's own choices hold what they would be if they were active. So a move that switches a
-branch on finds values there, and moves of many points at once are plain array operations.
+the point's own choices hold the value they would have if they were active. So a move that activates
+a branch finds values there, and moves of many points at once are plain array operations.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ Mask = NDArray[np.bool_]
 Values = tuple[tuple[str, Value], ...]
 """A trial's active hyperparameters and their values, in the trial's order."""
 
-# Squared distance up to which points are one configuration: real values change in their last
-# digits on the way to the unit cube and back, so that equality alone would not see a repeat.
+# Squared distance up to which points are one configuration: encoding and decoding changes the last
+# digits of real values, so equality would miss repeats.
 SAME = 1e-12
 
-# More values than this are as good as a continuum: rounding happens when the point is decoded.
+# An entry with more values counts as continuous: it is rounded when the point is decoded.
 DISCRETE_LIMIT = 1000
-# At most so many single changes of one choice or integer are looked at in a step.
+# How many single changes of one choice or integer a step compares at most.
 MOVES_LIMIT = 16
-# Perturbations of a good point: widths from fine to coarse, and how many entries change.
+# Perturbations of a good point: the range of widths, and how many entries change on average.
 WIDTHS = (0.01, 0.3)
 CHANGED = 2.0
 
@@ -41,29 +41,31 @@ HALF_ROOT = math.sqrt(0.5)
 
 @dataclass(frozen=True, eq=False)
 class Dimension:
-    """One entry of the space as the point's coordinates see it."""
+    """One entry of the space, as coordinates of a point."""
 
     name: str
 
     axes: NDArray[np.intp]
-    """Its axes; one each category, or a single one. Empty for an entry that cannot vary."""
+    """Its axes: one for each category, or a single one. Empty for an entry that cannot vary."""
 
     values: tuple[Value, ...]
-    """Of a discrete entry, in the order of its categories or positions; else empty."""
+    """The values of a discrete entry, in the order of its categories or positions; else empty."""
 
     positions: Array | None
     """(count,) sorted coordinates of the values of a discrete entry with a single axis."""
 
     switches: tuple[tuple[tuple[int, Mask], ...], ...]
-    """The entry is active where each of its conditions is met by one of these parts: the part of
-    that number is active and has a value whose place is marked."""
+    """For each condition, pairs of a dimension's number and a mask of its values. The condition is
+    met if one of these dimensions is active and its value is marked. The entry is active if all
+    conditions are met."""
 
     rivals: tuple[int, ...]
-    """Earlier parts of the same name; where one of them is active, this one is not."""
+    """Numbers of earlier dimensions of the same name; this one is inactive if one of them is
+    active."""
 
     @property
     def one_hot(self) -> bool:
-        """Whether each category has an axis of its own."""
+        """Whether each category has its own axis."""
         return len(self.axes) > 1
 
     @functools.cached_property
@@ -74,17 +76,17 @@ class Dimension:
 
 
 class Geometry:
-    """What the algorithm needs to know of a space, compiled once for operations on many points.
+    """A space compiled for operations on many points at once.
 
     Distances between embedded points say how different two configurations are:
 
-    - Numbers differ by their distance in the unit cube, ends at distance 1.
-    - Choices are at distance 1 when they differ, however many categories there are.
-    - A conditional entry that is active in one configuration only is at distance 1, wherever its
-      value lies; inactive in both at 0. To make that possible in a Euclidean space, the values of
-      a conditional number lie on an arc of radius 1 and length 1 around the place of "inactive",
-      and "inactive" is one more category of a conditional choice. Imputing a default instead
-      would make "inactive" a near neighbour of the default and a far one of the rest.
+    - Numbers differ by their distance in the unit cube; both ends are at distance 1.
+    - Choices that differ are at distance 1, however many categories there are.
+    - A conditional entry that is active in one configuration only is at distance 1, whatever its
+      value. If it is inactive in both, the distance is 0. To make that possible in a Euclidean
+      space, the values of a conditional number lie on an arc of radius 1 and length 1 around the
+      point "inactive", and "inactive" is one more category of a conditional choice. A default value
+      in place of "inactive" would be close to some values and far from others.
 
     Args:
         space: The search space.
@@ -99,45 +101,47 @@ class Geometry:
         self.encoding = Encoding(space)
         self.dim = self.encoding.dim
         self.dimensions = tuple(_dimensions(space, self.encoding))
-        self.tunable = tuple(part for part in self.dimensions if len(part.axes))
+        self.tunable = tuple(dimension for dimension in self.dimensions if len(dimension.axes))
         real = [p.axes[0] for p in self.tunable if not p.one_hot and p.positions is None]
         self.real_axes: NDArray[np.intp] = np.array(real, dtype=np.intp)
-        """Axes along which a point can move freely."""
+        """Axes along which a point can move continuously."""
         self._layout()
 
     def _layout(self) -> None:
-        """Decides which features each axis becomes."""
+        """Decides which features each axis has."""
         linear: list[tuple[int, int]] = []
         arcs: list[tuple[int, int]] = []
         hot: list[tuple[int, int]] = []
         idle: list[tuple[int, int]] = []
         groups: list[int] = []
         self._scale, self._shift = np.ones(self.dim), np.zeros(self.dim)
-        for group, part in enumerate(self.tunable):
-            conditional = bool(part.switches or part.rivals)
-            if part.one_hot:
-                hot += [(axis, group) for axis in part.axes]
-                idle += [(self.dimensions.index(part), group)] if conditional else []
+        for group, dimension in enumerate(self.tunable):
+            conditional = bool(dimension.switches or dimension.rivals)
+            if dimension.one_hot:
+                hot += [(axis, group) for axis in dimension.axes]
+                idle += [(self.dimensions.index(dimension), group)] if conditional else []
                 continue
-            axis = part.axes[0]
-            if part.positions is not None and len(part.positions) > 1:
-                low, high = part.positions[[0, -1]]
+            axis = dimension.axes[0]
+            if dimension.positions is not None and len(dimension.positions) > 1:
+                low, high = dimension.positions[[0, -1]]
                 self._scale[axis], self._shift[axis] = 1 / (high - low), low
             (arcs if conditional else linear).append((axis, group))
         for columns in (linear, arcs, arcs, hot, idle):
             groups += [group for _, group in columns]
         self.groups: Groups = np.array(groups, dtype=np.intp)
         """(f,) the entry, counted among those that vary, that each feature belongs to."""
-        stepped = [part.one_hot or part.positions is not None for part in self.tunable]
+        stepped = [
+            dimension.one_hot or dimension.positions is not None for dimension in self.tunable
+        ]
         self.steady: Mask = np.array(stepped, dtype=bool)[self.groups]
-        """(f,) whether a feature cannot change by little, as its entry has separate values."""
+        """(f,) whether a feature changes in steps, because its entry is discrete."""
         self._linear, self._arcs, self._hot, self._idle = (
             np.array([column for column, _ in columns], dtype=np.intp)
             for columns in (linear, arcs, hot, idle)
         )
         owners = np.zeros(self.dim, dtype=np.intp)
-        for index, part in enumerate(self.dimensions):
-            owners[part.axes] = index
+        for index, dimension in enumerate(self.dimensions):
+            owners[dimension.axes] = index
         self._owners = owners
 
     def encode(self, rows: Sequence[Mapping[str, Value]]) -> Array:
@@ -149,24 +153,24 @@ class Geometry:
         return dict(self.encoding.decode(point))
 
     def active(self, points: Array) -> Mask:
-        """(n, parts) which entries of the space are active at these points."""
+        """(n, dimensions) which entries of the space are active at these points."""
         return self.active_by(lambda number: _choices(self.dimensions[number], points), len(points))
 
     def active_by(self, choices: Callable[[int], NDArray[np.intp]], count: int) -> Mask:
-        """(count, parts) the same, where points are known by the values of their discrete parts.
+        """(count, dimensions) the same, from the values of the points' discrete dimensions.
 
         Args:
-            choices: (count,) the places of the values that the part of a number has.
+            choices: From a dimension's number to (count,) indices of its values.
             count: How many points there are.
         """
         active = np.ones((count, len(self.dimensions)), dtype=bool)
-        for index, part in enumerate(self.dimensions):
-            for pairs in part.switches:
+        for index, dimension in enumerate(self.dimensions):
+            for pairs in dimension.switches:
                 met = np.zeros(count, dtype=bool)
                 for parent, allowed in pairs:
                     met |= active[:, parent] & allowed[choices(parent)]
                 active[:, index] &= met
-            for rival in part.rivals:
+            for rival in dimension.rivals:
                 active[:, index] &= ~active[:, rival]
         return active
 
@@ -175,7 +179,7 @@ class Geometry:
 
         Args:
             points: (n, dim).
-            active: What `active` says of them, where that is known; saves half of the time.
+            active: The result of `active` for them, if it is known; saves half of the time.
         """
         points = np.where(np.isnan(points), 0.5, points)
         if active is None:
@@ -213,23 +217,24 @@ class Geometry:
             units: (n, tunable entries). Equal parts of [0, 1) fall on each category.
         """
         points = np.zeros((len(units), self.dim))
-        for column, part in enumerate(self.tunable):
+        for column, dimension in enumerate(self.tunable):
             unit = units[:, column]
-            if part.one_hot:
-                chosen = (unit * len(part.axes)).astype(int)
-                points[np.arange(len(units)), part.axes[chosen]] = 1
+            if dimension.one_hot:
+                chosen = (unit * len(dimension.axes)).astype(int)
+                points[np.arange(len(units)), dimension.axes[chosen]] = 1
             else:
-                points[:, part.axes[0]] = _snapped(part, unit)
+                points[:, dimension.axes[0]] = _snapped(dimension, unit)
         return points
 
     def uniform(self, count: int, rng: np.random.Generator) -> Array:
-        """(count, dim) full points from all over the space."""
+        """(count, dim) full points from the whole space."""
         return self.place(rng.random((count, len(self.tunable))))
 
     def perturbed(self, point: Array, count: int, rng: np.random.Generator) -> Array:
         """(count, dim) full points near an encoded one, each changed in some entries.
 
-        Inactive axes (NaN) are drawn anew for each, so that a switched branch finds variety.
+        Inactive axes (NaN) are drawn anew for each point, for variety in branches that a change
+        activates.
         """
         fresh = self.uniform(count, rng)
         points = np.where(np.isnan(point), fresh, point)
@@ -240,50 +245,52 @@ class Geometry:
         low, high = np.log(WIDTHS)
         widths = np.exp(rng.uniform(low, high, count))
         steps = rng.standard_normal((count, entries)) * widths[:, None]
-        for column, part in enumerate(self.tunable):
+        for column, dimension in enumerate(self.tunable):
             rows = np.flatnonzero(changed[:, column])
-            if part.one_hot:
-                points[np.ix_(rows, part.axes)] = fresh[np.ix_(rows, part.axes)]
+            if dimension.one_hot:
+                points[np.ix_(rows, dimension.axes)] = fresh[np.ix_(rows, dimension.axes)]
                 continue
-            axis = part.axes[0]
+            axis = dimension.axes[0]
             step = steps[rows, column]
-            if part.positions is not None:
-                # A step that rounds to nothing is wasted: at least one value on.
-                step += np.copysign(0.75 / len(part.positions), step)
+            if dimension.positions is not None:
+                # At least to the next value: a step that is rounded to nothing is wasted.
+                step += np.copysign(0.75 / len(dimension.positions), step)
             moved = points[rows, axis] + step
-            moved = np.abs(moved)  # reflected at the walls: clipping would heap points up there
-            points[rows, axis] = _snapped(part, np.clip(1 - np.abs(1 - moved), 0, 1))
+            moved = np.abs(moved)  # reflected at the bounds, where clipping would collect points
+            points[rows, axis] = _snapped(dimension, np.clip(1 - np.abs(1 - moved), 0, 1))
         return points
 
     def neighbours(self, point: Array, rng: np.random.Generator) -> Array:
         """(m, dim) full points that differ from this one in one active discrete entry."""
         active = self.active(point[None])[0]
         moves = []
-        for part in self.tunable:
-            if not active[self._owners[part.axes[0]]]:
+        for dimension in self.tunable:
+            if not active[self._owners[dimension.axes[0]]]:
                 continue
-            if part.one_hot:
-                others = np.flatnonzero(np.arange(len(part.axes)) != point[part.axes].argmax())
+            if dimension.one_hot:
+                others = np.flatnonzero(
+                    np.arange(len(dimension.axes)) != point[dimension.axes].argmax()
+                )
                 if len(others) > MOVES_LIMIT:
                     others = rng.choice(others, MOVES_LIMIT, replace=False)
                 moved = np.tile(point, (len(others), 1))
-                moved[:, part.axes] = 0
-                moved[np.arange(len(others)), part.axes[others]] = 1
+                moved[:, dimension.axes] = 0
+                moved[np.arange(len(others)), dimension.axes[others]] = 1
                 moves.append(moved)
-            elif part.positions is not None:
-                here = int(np.abs(part.positions - point[part.axes[0]]).argmin())
-                steps = np.array(_steps(len(part.positions)), dtype=int)
+            elif dimension.positions is not None:
+                here = int(np.abs(dimension.positions - point[dimension.axes[0]]).argmin())
+                steps = np.array(_steps(len(dimension.positions)), dtype=int)
                 reached = here + steps
-                reached = reached[(reached >= 0) & (reached < len(part.positions))]
+                reached = reached[(reached >= 0) & (reached < len(dimension.positions))]
                 moved = np.tile(point, (len(reached), 1))
-                moved[:, part.axes[0]] = part.positions[reached]
+                moved[:, dimension.axes[0]] = dimension.positions[reached]
                 moves.append(moved)
         return np.concatenate(moves) if moves else np.zeros((0, self.dim))
 
 
 @functools.lru_cache(maxsize=4)
 def geometry_of(space: Space) -> Geometry:
-    """Compiled once per space: a memo of a pure function, so no answer depends on it."""
+    """The geometry of a space, compiled once: a cache of a pure function."""
     return Geometry(space)
 
 
@@ -314,8 +321,8 @@ def encoded(geometry: Geometry, rows: Sequence[Values]) -> Array:
 
 
 def _dimensions(space: Space, encoding: Encoding) -> list[Dimension]:
-    """The entries of the space, in order, with their axes and what switches them on."""
-    parts: list[Dimension] = []
+    """The dimensions of the space, one for each entry, in order."""
+    dimensions: list[Dimension] = []
     for index, entry in enumerate(space):
         axes = np.array(
             [number for number, axis in enumerate(encoding.axes) if axis.entry_index == index],
@@ -329,42 +336,46 @@ def _dimensions(space: Space, encoding: Encoding) -> list[Dimension]:
         positions = None
         if len(axes) == 1 and values:
             positions = np.array([entry.value_to_prob(value) for value in values])
-        switches = tuple(_pairs(condition, parts) for condition in entry.conditions)
-        rivals = tuple(number for number, other in enumerate(parts) if other.name == entry.name)
-        parts.append(Dimension(entry.name, axes, values, positions, switches, rivals))
-    return parts
+        switches = tuple(_pairs(condition, dimensions) for condition in entry.conditions)
+        rivals = tuple(
+            number for number, other in enumerate(dimensions) if other.name == entry.name
+        )
+        dimensions.append(Dimension(entry.name, axes, values, positions, switches, rivals))
+    return dimensions
 
 
-def _pairs(condition: Parent, parts: Sequence[Dimension]) -> tuple[tuple[int, Mask], ...]:
-    """See `Dimension.switches`. A continuum meets single values with probability 0: not at all."""
+def _pairs(condition: Parent, dimensions: Sequence[Dimension]) -> tuple[tuple[int, Mask], ...]:
+    """One condition of `Dimension.switches`. A continuous parent never has one of single values."""
     return tuple(
         (
             number,
-            np.array([condition.is_active({part.name: value}) for value in part.values], bool),
+            np.array(
+                [condition.is_active({dimension.name: value}) for value in dimension.values], bool
+            ),
         )
-        for number, part in enumerate(parts)
-        if part.name == condition.name and part.values
+        for number, dimension in enumerate(dimensions)
+        if dimension.name == condition.name and dimension.values
     )
 
 
-def _choices(part: Dimension, points: Array) -> NDArray[np.intp]:
-    """(n,) the place of the value that a discrete part has at full points."""
-    if not len(part.axes):
+def _choices(dimension: Dimension, points: Array) -> NDArray[np.intp]:
+    """(n,) the index of the value that a discrete dimension has at full points."""
+    if not len(dimension.axes):
         return np.zeros(len(points), dtype=np.intp)
-    if part.one_hot:
-        return np.asarray(points[:, part.axes].argmax(axis=1), dtype=np.intp)
-    return np.searchsorted(part.middles, points[:, part.axes[0]])
+    if dimension.one_hot:
+        return np.asarray(points[:, dimension.axes].argmax(axis=1), dtype=np.intp)
+    return np.searchsorted(dimension.middles, points[:, dimension.axes[0]])
 
 
-def _snapped(part: Dimension, coordinates: Array) -> Array:
-    """Coordinates of a single axis, moved to the nearest value where the part is discrete."""
-    if part.positions is None:
+def _snapped(dimension: Dimension, coordinates: Array) -> Array:
+    """Coordinates of a single axis, moved to the nearest value if the dimension is discrete."""
+    if dimension.positions is None:
         return coordinates
-    return part.positions[np.searchsorted(part.middles, coordinates)]
+    return dimension.positions[np.searchsorted(dimension.middles, coordinates)]
 
 
 def _steps(count: int) -> list[int]:
-    """Steps to try from one of `count` ordered values: each other, or doubling where many."""
+    """Steps from one of `count` ordered values: to each other value, or doubling if many."""
     if count <= MOVES_LIMIT // 2:
         return [step for step in range(1 - count, count) if step]
     sizes = [2**power for power in range(count.bit_length() - 1)]

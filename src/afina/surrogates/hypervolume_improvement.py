@@ -1,4 +1,4 @@
-"""How much a candidate is expected to add to the hypervolume, from a model of each objective."""
+"""Expected hypervolume improvement: how much a candidate may add to the Pareto front."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 Box = tuple[tuple[float, float], ...]
 
-# Of a box, in units of the objectives' deviations. Nothing is to be found in a thinner one, and
-# the difference of what is expected up to its two sides would have no digits.
+# The thinnest box, in units of the objectives' deviations. A thinner one holds no gain, and the
+# difference of the expectations at its two sides would have no digits.
 THINNEST = 1e-7
 
 
 def free_boxes(front: Array, reference: Array) -> tuple[Array, Array]:
-    """Boxes that fill what no row of a front reaches or beats, up to a reference point.
+    """Boxes that fill the region which no row of a front dominates, up to a reference point.
+
+    The region is cut into slabs between the rows' last losses. Each slab is filled with the boxes
+    of the other objectives; a box extends through all slabs in which it is the same.
 
     Args:
-        front: (k, m) finite, lower is better. Rows that others dominate, or that are not below the
+        front: (k, m) finite, lower is better. Dominated rows, and rows that are not below the
             reference, make no difference.
-        reference: (m,)
+        reference: (m,) upper ends of the region.
 
     Returns:
         Lower and upper corners, each (b, m), of boxes that do not overlap. The lower sides of many
         are minus infinity. For two objectives b is at most k + 1, for three about 3 k.
 
     Source:
-        Slabs between the rows' last losses, each filled with the boxes of one objective less; a box
-        goes on through all slabs in which it is the same. For up to three objectives that gives as
-        few as Yang et al., "Efficient computation of expected hypervolume improvement using box
-        decomposition algorithms", Journal of Global Optimization 75 (2019), up to a factor.
+        Up to a factor, there are as few boxes for up to three objectives as in Yang et al.,
+        "Efficient computation of expected hypervolume improvement using box decomposition
+        algorithms", Journal of Global Optimization 75 (2019).
 
     Example:
         >>> lower, upper = free_boxes(np.array([[1.0, 2.0], [2.0, 1.0]]), np.array([3.0, 3.0]))
@@ -55,12 +57,12 @@ def free_boxes(front: Array, reference: Array) -> tuple[Array, Array]:
 
 
 def _boxes(rows: Array, reference: list[float]) -> list[Box]:
-    """See `free_boxes`: the rows in lexicographic order, none of them dominated."""
+    """The boxes of `free_boxes`, for rows in lexicographic order, none of them dominated."""
     *others, last = reference
     if not others:
         return [((-math.inf, float(rows[:, 0].min(initial=last))),)]
     if len(others) == 1:
-        # From row to row, to the right: as low as the row before allows.
+        # From row to row, to the right: each box ends at the second loss of the row before.
         edges = [-math.inf, *rows[:, 0].tolist(), others[0]]
         tops = [last, *rows[:, 1].tolist()]
         return [
@@ -83,11 +85,11 @@ def _boxes(rows: Array, reference: list[float]) -> list[Box]:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """What one objective contributes to the worth of candidates in each box.
+    """One objective's factor of the expected gain of candidates in each box.
 
-    A candidate whose loss falls below a box's lower side cuts through the whole side, one that
-    falls inside through a part of it: the expected length is the expected improvement on the upper
-    side less that on the lower one.
+    It is the expected length of a box's side that a candidate dominates: the whole side if its loss
+    is below the lower end, a part of it if its loss is inside. That is the expected improvement on
+    the upper end minus that on the lower end.
     """
 
     log: Array
@@ -103,14 +105,14 @@ class Gain:
 class LogExpectedHypervolumeImprovement:
     """The logarithm of the hypervolume that a candidate is expected to add to a front.
 
-    Exact, for any number of objectives whose models are independent of each other: the sum over
-    the boxes of `free_boxes` of the product over the objectives of `Gain`. With one objective it
-    is the logarithm of the expected improvement.
+    It is exact for any number of objectives with independent models: the sum over the boxes of
+    `free_boxes` of the product over the objectives of `Gain`. With one objective it is the
+    logarithm of the expected improvement.
 
     Args:
         processes: A model of each objective.
         front: (k, m) losses to improve on, in the units of the models' targets.
-        reference: (m,) what is just not worth having.
+        reference: (m,) losses from which on a gain does not count.
 
     Source:
         Emmerich, Giannakoglou & Naujoks, "Single- and multiobjective evolutionary optimization
@@ -162,14 +164,14 @@ class _Sides:
     """(l,) the different finite ends of the sides, sorted."""
 
     lower: Index
-    """(b,) the place of each lower end among the levels; that of the upper one where there is no
-    lower end."""
+    """(b,) the index of each lower end among the levels; that of the upper end if the lower end is
+    infinite."""
 
     upper: Index
-    """(b,) the place of each upper end among the levels."""
+    """(b,) the index of each upper end among the levels."""
 
     open: NDArray[np.bool_]
-    """(b,) whether there is no lower end."""
+    """(b,) whether the lower end is infinite."""
 
     @classmethod
     def of(cls, lower: Array, upper: Array) -> _Sides:
@@ -180,7 +182,7 @@ class _Sides:
         return cls(levels, places, np.searchsorted(levels, upper), endless)
 
     def gain(self, mean: Array, deviation: Array, *, slopes: bool) -> Gain:
-        """What candidates with these predictions, (c,) each, have of each box."""
+        """The gain in each box of candidates with these predictions, (c,) each."""
         z = (self.levels - mean[:, None]) / deviation[:, None]
         height, pdf, cdf = log_improvement(z)
         log = height[:, self.upper] + np.log(deviation)[:, None]

@@ -1,8 +1,7 @@
-"""Kernels that few results leave possible, beside the most probable one.
+"""Several likely kernels in place of the single most probable one.
 
-From a handful of results several kernels are about as likely: one holds a hyperparameter for
-decisive that the next takes for noise. Whoever proposes by the most probable alone stakes all on
-it.
+With few results, several kernels are about equally likely. For one of them a hyperparameter is
+decisive, for the next it is noise. A proposal by the most probable kernel alone ignores the others.
 """
 
 from __future__ import annotations
@@ -22,23 +21,24 @@ from afina.surrogates.gaussian_process import (
 Array = NDArray[np.float64]
 
 PAIRS = 2
-"""Draws are taken in opposite pairs around the most probable kernel."""
+"""How many pairs of opposite draws around the most probable kernel are used."""
 
 STEP = 0.1
-"""Of the priors' deviations: how far apart gradients are taken for the curvature."""
+"""Distance of gradients for the curvature, in standard deviations of the priors."""
 
 
 def likely_processes(
     process: GaussianProcess, noise_floor: float
 ) -> tuple[list[GaussianProcess], Array]:
-    """The process, and others of the same data whose kernels are likely, too.
+    """The process, and processes of the same data with other likely kernels.
 
-    The kernels are drawn from the Laplace approximation of their posterior, and weighted by how
-    much likelier each is than that says, but not beyond the most probable one. The draws are always
-    the same for as many hyperparameters, so that the same history gives the same proposals.
+    The kernels are drawn from the Laplace approximation of their posterior. A kernel's weight is
+    its posterior density divided by that of the approximation, but at most that of the most
+    probable one. The draws depend only on the number of hyperparameters, so that the same history
+    gives the same proposals.
 
     Args:
-        process: Under its most probable kernel; its data are those that this was fitted to.
+        process: A process with its most probable kernel, fitted to all of its data.
         noise_floor: Smallest variance of the noise.
 
     Returns:
@@ -70,8 +70,10 @@ def likely_processes(
 
 
 def _deviations(likelihood: Likelihood, mode: Array, slope: Array, high: Array) -> Array:
-    """(p, p) what independent standard normal numbers are multiplied by to be draws around the
-    mode; along no direction wider than the prior."""
+    """(p, p) matrix that turns standard normal numbers into draws around the mode.
+
+    The draws are in no direction wider than the prior.
+    """
     spreads, count = likelihood.spreads, len(mode)
     curvature = np.empty((count, count))
     for place in range(count):

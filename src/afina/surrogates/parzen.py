@@ -1,18 +1,18 @@
 """Parzen estimators on search spaces: densities made of one kernel for each trial.
 
 A *row* has one number for each entry of the space that can vary: the coordinate in [0, 1] of a
-number, the place of a choice's value, NaN where the entry is inactive. The kernel of a row is a
+number, the index of a choice's value, or NaN if the entry is inactive. The kernel of a row is a
 product over the entries:
 
-- a number: a normal distribution around the row's coordinate, cut off at 0 and 1;
-- a number of few values: the same, integrated over the cell of each value (where cells are no
-  wider than the narrowest kernel, the density at the middle serves instead);
+- a number: a normal distribution around the row's coordinate, truncated to [0, 1];
+- a number of few values: the same, integrated over the cell of each value (if cells are no wider
+  than the narrowest kernel, the density at the middle is used instead);
 - a choice: most of the probability on the row's own value, the rest evenly on the others;
 - NaN: uniform. A trial in which an entry was inactive says nothing about its value.
 
-So a kernel is a density on all configurations whatever branch they take: entries that are inactive
-in a configuration are integrated out of it, which means that their factors are left out. And the
-prior is one more kernel, that of a row of NaN alone.
+So a kernel is a density on all configurations, whichever branch they take: an entry that is
+inactive in a configuration is integrated out, so its factor is left out. The prior is one more
+kernel, that of a row of NaN only.
 
 Source: Bergstra et al., "Algorithms for hyper-parameter optimization", NeurIPS 2011; Falkner et
 al., "BOHB", arXiv:1807.01774 (products of kernels); Watanabe, arXiv:2304.11127 (settings).
@@ -37,18 +37,18 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
-# Bandwidths in units of the whole range. A kernel narrower than that would let luck decide.
+# The smallest bandwidth, in units of the whole range. With narrower kernels, luck would decide.
 NARROWEST = 0.03
-# Of an entry with few values: in units of the cell. Neighbouring values stay possible.
+# The same for entries with few values, in units of the cell: neighbouring values stay possible.
 NARROWEST_OF_CELLS = 0.3
-# Stands for 0 where a logarithm is taken.
+# Used instead of 0 before a logarithm.
 TINY = 1e-300
 NEGLIGIBLE = -100.0
 ROOT = math.sqrt(2 * math.pi)
 
 
 class Columns:
-    """How the entries of a space are read as the numbers of a row, for arrays of many rows.
+    """The columns of rows: how the entries of a space become numbers and back.
 
     Args:
         geometry: Of the space.
@@ -59,25 +59,25 @@ class Columns:
         parts = geometry.tunable
         self.count = len(parts)
         self.numbers = _index([c for c, part in enumerate(parts) if not _is_category(part)])
-        """Columns of numbers, on a continuum or in cells."""
+        """Columns of numbers, continuous or with a cell for each value."""
         edges = {c: _edges(parts[c]) for c in self.numbers.tolist()}
         self.cells = _index([c for c, own in edges.items() if _is_coarse(own)])
-        """Those of them whose kernels are integrated over the cells of their values."""
+        """Columns of numbers whose kernels are integrated over the cells of their values."""
         self.smooth = _index([c for c, own in edges.items() if not _is_coarse(own)])
-        """The others."""
+        """Columns of all other numbers."""
         self.smooth_numbers = np.searchsorted(self.numbers, self.smooth)
-        """Which of `numbers` each of `smooth` is."""
+        """The index within `numbers` of each of `smooth`."""
         self.cell_numbers = np.searchsorted(self.numbers, self.cells).tolist()
-        """Which of `numbers` each of `cells` is."""
+        """The index within `numbers` of each of `cells`."""
         self.categories = _index([c for c, part in enumerate(parts) if _is_category(part)])
-        """Columns of choices; and of whatever has two values, which know no distance."""
+        """Columns of choices, and of all entries with two values, as these have no distances."""
         self.sizes = _index([len(parts[c].values) for c in self.categories.tolist()])
         """How many values each of these has."""
         self.offsets = _index([0, *np.cumsum(self.sizes).tolist()])
-        """Where the values of each begin when all are laid in one line."""
+        """Where the values of each begin if all of them are in one row."""
         self.edges = {c: own for c, own in edges.items() if len(own)}
-        """By column of numbers with a value in each of their cells: the (values + 1,) borders of
-        these from 0 to 1."""
+        """For each column of numbers with cells: the (values + 1,) borders of the cells, from 0 to
+        1."""
         widths = np.zeros(self.count)
         for column, own in self.edges.items():
             widths[column] = 1 / (len(own) - 1)
@@ -101,7 +101,7 @@ class Columns:
         rows = np.empty((len(points), self.count))
         rows[:, self._single] = points[:, self._axes]
         if len(self._pairs):
-            # Which end is nearer, 0 or 1; NaN stays.
+            # Which end is nearer, 0 or 1; NaN stays NaN.
             own = (rows[:, self._pairs] - self._low) / (self._high - self._low)
             rows[:, self._pairs] = np.rint(own)
         for column, part in self._hot:
@@ -122,7 +122,7 @@ class Columns:
         return points
 
     def active(self, rows: Array) -> Mask:
-        """(n, columns) where the entries are active in rows without NaN."""
+        """(n, columns) whether the entries are active, for rows without NaN."""
         if not self.conditional:
             return np.ones(rows.shape, dtype=bool)
 
@@ -137,13 +137,13 @@ class Columns:
         return self.geometry.active_by(choices, len(rows))[:, self._places]
 
     def uniform(self, count: int, rng: np.random.Generator) -> Array:
-        """(count, columns) rows without NaN from all over the space."""
+        """(count, columns) rows without NaN from the whole space."""
         rows = rng.random((count, self.count))
         rows[:, self.categories] = np.floor(rows[:, self.categories] * self.sizes)
         return self.snapped(rows)
 
     def snapped(self, rows: Array) -> Array:
-        """The rows with numbers that have cells moved to the value of their cell. In place."""
+        """The rows, changed in place: each number with cells moves to the value of its cell."""
         for column, edges in self.edges.items():
             positions = self.geometry.tunable[column].positions
             assert positions is not None
@@ -169,13 +169,13 @@ def read_trials(trials: Sequence[Values], columns: Columns) -> Array:
 
 @functools.lru_cache(maxsize=4)
 def compiled(space: Space) -> Columns:
-    """The columns of a space, made once: a memo of a pure function, so nothing depends on it."""
+    """The columns of a space, made once: a cache of a pure function."""
     return Columns(geometry_of(space))
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """A weighted sum of kernels, one of which is the prior; or several sums, laid side by side."""
+    """A weighted sum of kernels, one of which is the prior; or several sums side by side."""
 
     columns: Columns
 
@@ -183,38 +183,38 @@ class Mixture:
     """(kernels, columns) the rows that the kernels belong to."""
 
     log_weights: Array
-    """(kernels,) logarithms of numbers that sum up to 1, in each sum."""
+    """(kernels,) logarithms of the weights, which add up to 1 in each sum."""
 
     widths: Array
     """(numbers, kernels) bandwidths; 1 where the row has NaN."""
 
     own: Array
-    """(categories, kernels) what probability a kernel gives to its row's own value."""
+    """(categories, kernels) the probability that a kernel gives to its row's own value."""
 
     priors: Index
-    """(sums,) where the prior of each sum stands: it is the last of its kernels."""
+    """(sums,) the index of each sum's prior, which is the last of its kernels."""
 
     def log_density(self, rows: Array, active: Mask) -> Array:
         """(m,) the logarithm of the density at rows.
 
-        Numbers without cells count as a density on [0, 1], all others as probabilities.
+        It is a density on [0, 1] for numbers without cells, and a probability for all others.
 
         Args:
             rows: (m, columns), without NaN.
-            active: (m, columns) where their entries are active.
+            active: (m, columns) whether their entries are active.
         """
         top, parts = _relative(self.kernel_logs(rows, active))
         return np.asarray(top + np.log(parts.sum(axis=1)))
 
     def kernel_logs(self, rows: Array, active: Mask) -> Array:
-        """(m, kernels) the weighted log densities of the single kernels; as in `log_density`."""
+        """(m, kernels) the weighted log densities of the single kernels; see `log_density`."""
         parts = self._products(rows, active)
         if len(self.columns.cells):
             parts += self._cell_logs(rows, active)
         return parts
 
     def beside(self, other: Mixture) -> Mixture:
-        """Both, so that `kernel_logs` costs little more than of one of them."""
+        """Both mixtures in one: `kernel_logs` then costs little more than for one of them."""
         return Mixture(
             self.columns,
             np.concatenate([self.rows, other.rows]),
@@ -316,7 +316,7 @@ class Mixture:
     def sample(self, count: int, rng: np.random.Generator) -> Array:
         """(count, columns) rows drawn from the mixture, without NaN.
 
-        Columns that are inactive in what was drawn hold what their kernel gave them.
+        Columns that are inactive in a drawn row hold a value from their kernel.
         """
         columns = self.columns
         bounds = np.cumsum(np.exp(self.log_weights))
@@ -327,7 +327,7 @@ class Mixture:
         means, widths, low, part = (of_kernels[chosen] for of_kernels in self._bells)
         plain = rows[:, columns.numbers]
         drawn = means + widths * ndtri(low + plain * part)
-        np.clip(drawn, 0.0, 1.0, out=drawn)  # NaN stays: nothing is known there
+        np.clip(drawn, 0.0, 1.0, out=drawn)  # NaN stays NaN: nothing is known there
         np.copyto(drawn, plain, where=np.isnan(drawn))
 
         own, spots = self.rows[:, columns.categories][chosen], rows[:, columns.categories]
@@ -358,9 +358,9 @@ def mixture(columns: Columns, rows: Array, weights: Array, prior: float) -> Mixt
         prior: Weight of the prior, above 0.
 
     Source:
-        Bandwidths: `bandwidths`. Choices: a kernel gives (N + 1) / (N + C) to its own value and
-        1 / (N + C) to each of the other C - 1, where N rows know the choice: what is seen once
-        among N counts as much as one more, even observation.
+        Bandwidths: see `bandwidths`. Choices: if N rows have the choice, a kernel gives
+        (N + 1) / (N + C) to its own value and 1 / (N + C) to each of the other C - 1 values. That
+        is Laplace's rule of succession for N observations of its own value.
     """
     count = len(rows)
     everything = np.full((count + 1, columns.count), np.nan)
@@ -371,23 +371,23 @@ def mixture(columns: Columns, rows: Array, weights: Array, prior: float) -> Mixt
     own = (seen + 1) / (seen + columns.sizes)
     shares = np.append(weights, prior)
     shares /= shares.sum()
-    # A weight of 0 takes its kernel away.
+    # A weight of 0 removes its kernel.
     log_weights = np.log(np.maximum(shares, TINY))
     owns = np.repeat(own[:, None], count + 1, axis=1)
     return Mixture(columns, everything, log_weights, widths, owns, np.array([count]))
 
 
 def compare(both: Mixture, rows: Array, marked: Mask) -> tuple[Array, Array]:
-    """Where one density is greater than another.
+    """Compares two densities.
 
     Args:
-        both: The one, beside the other.
+        both: The first mixture beside the second, from `Mixture.beside`.
         rows: (m, columns), without NaN.
-        marked: (kernels of the other,) some of them.
+        marked: (kernels of the second,) which kernels to measure the share of.
 
     Returns:
-        (m,) the logarithm of the ratio of both densities, and (m,) which part of the second comes
-        of the marked kernels.
+        (m,) the log ratio of the first density to the second, and (m,) the share of the second
+        density that comes from the marked kernels.
     """
     logs = both.kernel_logs(rows, both.columns.active(rows))
     first = both.priors[0] + 1
@@ -400,11 +400,11 @@ def compare(both: Mixture, rows: Array, marked: Mask) -> tuple[Array, Array]:
 
 
 def _relative(logs: Array) -> tuple[Array, Array]:
-    """(m,) the largest of each row of logarithms, and (m, kernels) all numbers relative to that."""
+    """(m,) the largest logarithm of each row, and (m, kernels) all numbers relative to it."""
     top = logs.max(axis=1)
     logs = logs - top[:, None]
-    # Most kernels lie so far away that they add nothing to a sum of at least 1, and the others
-    # are the only ones whose exponentials cost time.
+    # Most kernels are so far away that they add nothing to a sum of at least 1. Skipping their
+    # exponentials saves time.
     return top, np.exp(logs, out=np.zeros_like(logs), where=logs > NEGLIGIBLE)
 
 
@@ -413,13 +413,15 @@ def _is_category(part: Dimension) -> bool:
 
 
 def _is_coarse(edges: Array) -> bool:
-    """Whether a kernel may vary much within a cell: where not, its middle stands for all of it."""
+    """Whether a kernel may vary much within a cell; if not, the middle represents the cell."""
     return len(edges) > 0 and bool(np.diff(edges).max() > NARROWEST)
 
 
 def _edges(part: Dimension) -> Array:
-    """The borders of the cells of a number's values, halfway between neighbours; empty where it is
-    on a continuum, or as good as that."""
+    """The borders of the cells of a number's values, halfway between neighbours.
+
+    Empty if the number is continuous or has very many values.
+    """
     if part.positions is None:
         return np.zeros(0)
     return np.concatenate([[0.0], part.middles, [1.0]])

@@ -1,7 +1,7 @@
-"""From losses as they come to targets that a Gaussian process can model.
+"""Targets that a Gaussian process can model, from the losses of trainings.
 
-Losses of trainings are not bell-shaped: diverged trainings are worse by orders of magnitude, and
-some trainings fail. A model of the raw numbers spends all its effort on how bad the bad are.
+Losses are not normally distributed: those of diverged trainings are larger by orders of magnitude,
+and some trainings fail. A model of the raw numbers would mostly describe how bad the bad ones are.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ from scipy.special import ndtri
 Array = NDArray[np.float64]
 
 LARGEST = 1e150  # its square is a float still
-WALL = 3.0  # widths of the better half above the median, beyond which nearly all of a normal lies
-ROUNDING = 1e-12  # of the losses' size: less is no difference
+WALL = 3.0  # in widths of the better half above the median; nearly all of a normal lies below
+ROUNDING = 1e-12  # smaller differences, as a part of the losses' size, are rounding
 POWERS = np.linspace(-1.0, 3.0, 17)  # 1 leaves the values as they are
 
 
 def standardised(losses: Sequence[float | None]) -> Array:
     """Targets of mean 0 and variance 1, lower is better, in the order of the losses.
 
-    Invariant to scaling and shifting of the losses. The better half keeps its proportions up to a
-    smooth warp; of the worse half only the order counts. A failed trial (None) is as bad as the
-    worst: the search leaves its surroundings, and is not torn apart by a number nobody measured.
-    Infinite losses count as the worst (or, if negative, the best) finite one.
+    Invariant to scaling and shifting of the losses. The better half keeps its proportions, except
+    for a smooth warp; in the worse half only the order counts. A failed trial (None) is as bad as
+    the worst one: the search avoids its neighbourhood, without an invented extreme number. Infinite
+    losses count as the worst finite one, or the best if they are negative.
 
     Args:
-        losses: (n,) lower is better, None where the trial failed.
+        losses: (n,) lower is better; None for failed trials.
 
     Returns:
-        (n,) all 0 where the losses do not differ.
+        (n,) targets; all 0 if the losses are equal.
     """
     values = _filled(losses)
     return _scaled(_power_warped(_scaled(_half_ranked(values)))) if len(values) else values
 
 
 def tamed(losses: Sequence[float | None]) -> Array:
-    """Losses in units of how far the better half of them spreads, 0 the median.
+    """Losses relative to their median, in units of the spread of their better half.
 
-    Keeps proportions, also of the worse half: where a loss is a bowl, its walls tell where the
-    bottom is. What is worse than the median by more than `WALL` counts by its logarithm only, so
-    that diverged trainings do not hide what happens among the others. Invariant to scaling and
-    shifting of the losses. Failed trials and infinite losses are as in `standardised`.
+    Proportions are kept, also in the worse half: the walls of a bowl show where its bottom is.
+    Above `WALL` a loss counts by its logarithm only, so that diverged trainings do not hide the
+    differences of the others. Invariant to scaling and shifting of the losses. Failed trials and
+    infinite losses count as in `standardised`.
 
     Args:
-        losses: (n,) lower is better, None where the trial failed.
+        losses: (n,) lower is better; None for failed trials.
 
     Returns:
-        (n,) all 0 where the losses do not differ.
+        (n,) values; all 0 if the losses are equal.
     """
     values = _filled(losses)
     if not len(values):
@@ -61,7 +61,7 @@ def tamed(losses: Sequence[float | None]) -> Array:
     width = math.sqrt(float(np.mean(values[values <= 0] ** 2)))
     rounding = ROUNDING * abs(median)
     if width <= rounding:
-        # More than half are equally good, and their spread says nothing.
+        # More than half are equally good, so that their spread is 0.
         worse = values[values > rounding]
         if not len(worse):
             return np.zeros_like(values)
@@ -71,7 +71,7 @@ def tamed(losses: Sequence[float | None]) -> Array:
 
 
 def _filled(losses: Sequence[float | None]) -> Array:
-    """A number for each; all 0 where none is finite."""
+    """A finite number for each loss; all 0 if none is finite."""
     finite = [loss for loss in losses if loss is not None and math.isfinite(loss)]
     if not finite:
         return np.zeros(len(losses))
@@ -82,7 +82,7 @@ def _filled(losses: Sequence[float | None]) -> Array:
 
 
 def _scaled(values: Array) -> Array:
-    """Shifted and scaled to mean 0 and variance 1; all 0 where the values do not differ."""
+    """Values shifted and scaled to mean 0 and variance 1; all 0 if they are equal."""
     spread = values.std()
     if not spread > 1e-12 * max(1.0, float(np.abs(values).max())):
         return np.zeros_like(values)
@@ -90,7 +90,7 @@ def _scaled(values: Array) -> Array:
 
 
 def _half_ranked(values: Array) -> Array:
-    """Values worse than the median, replaced by what their rank would be in a normal sample.
+    """Values, with those above the median replaced by the normal quantiles of their ranks.
 
     The normal's width is that of the better half, so the two halves meet without a gap.
 
@@ -102,7 +102,7 @@ def _half_ranked(values: Array) -> Array:
     worse = values > median
     width = math.sqrt(float(np.mean((values[~worse] - median) ** 2)))
     if not width > 0:
-        return values  # more than half are equally good: their spread says nothing
+        return values  # more than half are equally good, so that their spread is 0
     ordered = np.sort(values)
     # Ties share the middle of their ranks.
     low, high = np.searchsorted(ordered, values), np.searchsorted(ordered, values, side="right")
@@ -111,7 +111,7 @@ def _half_ranked(values: Array) -> Array:
 
 
 def _power_warped(values: Array) -> Array:
-    """The Yeo-Johnson transform with the power, from a coarse grid, that fits a normal best.
+    """The Yeo-Johnson transform with the power of a coarse grid that fits a normal best.
 
     Source:
         Yeo & Johnson, "A new family of power transformations to improve normality or symmetry",
@@ -132,7 +132,7 @@ def _power_warped(values: Array) -> Array:
 
 
 def _yeo_johnson(values: Array, power: float) -> Array:
-    """The transform itself; increasing in the values for every power."""
+    """The Yeo-Johnson transform; it increases with the values for every power."""
     sizes = np.log1p(np.abs(values))
 
     def one_side(exponent: float) -> Array:

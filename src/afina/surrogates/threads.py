@@ -13,13 +13,13 @@ _lock = threading.Lock()
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Runs linear algebra on the calling thread alone, where that can be arranged.
+    """Runs linear algebra on the calling thread alone.
 
-    Matrices of a few hundred rows gain nothing from more threads, and on a busy machine they lose
-    tenfold: every product waits until another core is free to do its half. The number of threads
-    belongs to the whole process, so callers go one after the other.
+    Matrices of a few hundred rows gain nothing from more threads. On a busy machine they become ten
+    times as slow: every product waits until another core is free for its half. The number of
+    threads is a setting of the whole process, so callers take turns.
 
-    Needs threadpoolctl; without it nothing happens.
+    Needs threadpoolctl; without it nothing changes.
     """
     controller = _controller()
     if controller is None:

@@ -1,10 +1,10 @@
-"""A Gaussian process of losses whose scale is learnt with it.
+"""A Gaussian process that learns the scale of the losses together with its kernel.
 
-Of most losses neither the number itself nor its logarithm is what a Gaussian process expects. A
-transform that makes the losses look normal, each by itself, does not help either: of a bowl it
-bends the walls, and of noise at the bottom of a bowl it makes cliffs. What matters is whether the
-transformed losses are smooth over the space. So the power of the transform is one more parameter of
-the fit, chosen by the same likelihood as lengthscales and noise.
+A Gaussian process rarely fits the losses themselves, or their logarithms. A transform that makes
+their distribution normal does not help: it bends the walls of a bowl, and turns noise at the bottom
+into cliffs. What matters is whether the transformed losses are smooth over the space. So the power
+of the transform is one more parameter of the fit, with the same likelihood as lengthscales and
+noise.
 
 Source: Snelson, Rasmussen & Ghahramani, "Warped Gaussian processes" (NIPS 2003), here with the
 transform of Yeo & Johnson, "A new family of power transformations to improve normality or
@@ -32,7 +32,8 @@ from afina.surrogates.memo import remembered
 
 Array = NDArray[np.float64]
 
-# Without evidence values stay as they are. The prior's deviation is half the way to a logarithm.
+# Without evidence, values stay as they are (power 1). The prior's deviation is half of the
+# difference to a logarithm (power 0).
 POWER_MEAN, POWER_SD = 1.0, 0.5
 POWER_BOUNDS = (-1.0, 3.0)
 NEAR_LOGARITHM = 1e-6
@@ -43,25 +44,25 @@ class Warp:
     """Values after the power transform, and how they change with the power."""
 
     targets: Array
-    """(n,) of mean 0 and variance 1, in the order of the values."""
+    """(n,) transformed values of mean 0 and variance 1, in the order of the values."""
 
     by_power: Array
-    """(n,) their derivatives."""
+    """(n,) their derivatives by the power."""
 
     stretch: float
     """Sum over the chosen rows of the logarithm of the transform's slope."""
 
     stretch_by_power: float
-    """Its derivative."""
+    """Its derivative by the power."""
 
 
 def warped(values: Array, power: float, rows: Groups) -> Warp:
     """The Yeo-Johnson transform, standardised; it increases with the values for every power.
 
     Args:
-        values: (n,) two different ones at least; 1 is the unit in which they are near 0.
-        power: 1 leaves them as they are, less draws great ones together and small ones apart.
-        rows: Which of them the `stretch` is for.
+        values: (n,) at least two different ones, on a scale on which they are of the order of 1.
+        power: 1 keeps the values; a smaller power compresses large values and spreads small ones.
+        rows: The values that `stretch` is for.
     """
     sizes = np.log1p(np.abs(values))
     upper = values >= 0
@@ -92,8 +93,8 @@ class WarpedLikelihood:
 
     Args:
         features: (m, f) embedded configurations of the chosen rows, m >= 1.
-        values: (n,) of all; the chosen ones are standardised as a part of them.
-        rows: (m,) places of the chosen ones.
+        values: (n,) all values; the chosen ones are standardised together with them.
+        rows: (m,) indices of the chosen ones.
         groups: (f,) group of each feature, from 0.
     """
 
@@ -102,7 +103,7 @@ class WarpedLikelihood:
         self.kernels = Likelihood(features, values[rows], groups)
 
     def __call__(self, logs: Array) -> tuple[float, Array]:
-        """As `Likelihood`, with the power as one more number at the end."""
+        """See `Likelihood.__call__`; the power is one more number at the end."""
         power = float(logs[-1])
         warp = warped(self._values, power, self._rows)
         value, gradient, by_targets = self.kernels.of(logs[:-1], warp.targets[self._rows])
@@ -115,18 +116,17 @@ class WarpedLikelihood:
 def fit_warped(
     features: Array, values: Array, rows: Groups, groups: Groups, noise_floor: float
 ) -> tuple[Kernel, Array]:
-    """The most probable kernel and power, as `fit`, and the targets that go with them.
+    """The most probable kernel and power, and the targets of that power; see `fit`.
 
     Args:
         features: (n, f) embedded configurations.
         values: (n,) see `afina.surrogates.targets.tamed`.
-        rows: Which of them to fit; the targets are of all.
+        rows: Indices of the values to fit; the targets are those of all values.
         groups: (f,) group of each feature, from 0.
         noise_floor: Smallest variance of the noise.
 
     Returns:
-        The kernel, and targets of mean 0 and variance 1, (n,); all 0 where the values do not
-        differ.
+        The kernel, and (n,) targets of mean 0 and variance 1; all 0 if the values are equal.
     """
     if not float(np.ptp(values)) > 0:
         start, _ = kernel_start(int(groups.max()) + 1 if len(groups) else 0, noise_floor)
@@ -141,6 +141,6 @@ def fit_warped(
 def fitted_process(
     features: Array, values: Array, rows: Groups, groups: Groups, noise_floor: float
 ) -> GaussianProcess:
-    """The posterior under what `fit_warped` finds; workers that ask at the same time share one."""
+    """The process with the kernel and targets of `fit_warped`; equal arguments share one fit."""
     kernel, targets = fit_warped(features, values, rows, groups, noise_floor)
     return GaussianProcess(kernel, features, targets, groups)

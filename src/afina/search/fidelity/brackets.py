@@ -1,10 +1,10 @@
-"""Rungs and brackets of Hyperband as plain numbers: who trains how long, and how many go on.
+"""Rungs and brackets of Hyperband as plain numbers: how many trials train for how many epochs.
 
-A bracket starts `size` fresh trials on a few epochs each, keeps the best `1/factor` of them,
-trains those `factor` times as long, and so on up to `max_epochs`. A bracket's number is how often
-it halves: the highest number starts the most trials on the fewest epochs, bracket 0 trains each
-of its trials in full. All arithmetic is exact, so that no rung hangs on how a logarithm was
-rounded.
+A bracket starts `size` new trials with a few epochs each, keeps the best `1/factor` of them,
+trains these `factor` times as long, and so on up to `max_epochs`. A bracket's number is the number
+of its promotions: the highest number starts the most trials with the fewest epochs, bracket 0
+trains each of its trials in full. All arithmetic is exact, so no rung depends on how a logarithm
+was rounded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from afina.errors import ArgumentError, check_whole, wrong
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
-    """One round of a bracket: `size` trials, each trained on to `end_epoch`."""
+    """One round of a bracket: `size` trials, each trained up to `end_epoch`."""
 
     bracket: int
     """The bracket's number."""
@@ -31,10 +31,10 @@ class Rung:
     """How many trials this rung has."""
 
     start_epoch: int
-    """Epochs that each of them has behind it; 0 on the first rung."""
+    """Epochs that each trial has done before; 0 on the first rung."""
 
     end_epoch: int
-    """Epochs that each of them has done at the end."""
+    """Epochs that each trial has done at the end."""
 
     @property
     def epochs(self) -> int:
@@ -47,7 +47,7 @@ class Bracket:
     """One run of successive halving."""
 
     number: int
-    """How often it halves; also the count of its rungs less one."""
+    """How many times its best trials are promoted; the count of its rungs minus one."""
 
     rungs: tuple[Rung, ...]
 
@@ -71,8 +71,8 @@ def plan(max_epochs: int, factor: float = 3) -> tuple[Bracket, ...]:
     """All brackets of one iteration of Hyperband, in the order in which they start.
 
     Args:
-        max_epochs: Epochs of a trial that is never thrown away; at least 1.
-        factor: One in `factor` goes on to the next rung; at least 2, usually whole.
+        max_epochs: Epochs of a full training; at least 1.
+        factor: One in `factor` trials is promoted to the next rung; at least 2, usually whole.
 
     Raises:
         ArgumentError: An argument is out of range.
@@ -120,15 +120,15 @@ def total_trials(max_epochs: int, factor: float = 3, iterations: int = 1) -> int
 
 
 def total_epochs(max_epochs: int, factor: float = 3, iterations: int = 1) -> int:
-    """How many epochs Hyperband trains in all, when promoted models go on where they stopped."""
+    """How many epochs Hyperband trains in all, if promoted models continue where they stopped."""
     return iterations * sum(bracket.epochs for bracket in plan(max_epochs, factor))
 
 
 def ladder(max_epochs: int, factor: float = 3, min_epochs: int = 1) -> tuple[int, ...]:
-    """Where the trials of a single bracket stop: epochs done at the end of each rung.
+    """The epochs at the end of each rung of a single bracket.
 
-    Each rung is `factor` times as long as the one below, and the last is `max_epochs`; a rung
-    that would end just below the last is left out.
+    Each rung is `factor` times as long as the one below, and the last is `max_epochs`. A rung that
+    would end just below the last is left out.
 
     Args:
         max_epochs: Epochs of a full training; at least 1.
@@ -157,9 +157,9 @@ def ladder(max_epochs: int, factor: float = 3, min_epochs: int = 1) -> tuple[int
 
 
 def scaled_sizes(bracket: Bracket, started: int, factor: float) -> tuple[int, ...]:
-    """The sizes of the rungs when only `started` fresh trials could be found for the first.
+    """The sizes of the rungs if only `started` new trials were found for the first rung.
 
-    Keeps the bracket's own ratio between rungs, and at least one trial on each.
+    Keeps the ratio between rungs, and at least one trial on each.
 
     Example:
         >>> bracket = plan(27, 3)[0]
@@ -175,7 +175,7 @@ def scaled_sizes(bracket: Bracket, started: int, factor: float) -> tuple[int, ..
 
 
 def check_factor(factor: float) -> float:
-    """`factor`, or ArgumentError where it is below 2."""
+    """`factor`; raises ArgumentError unless it is a number from 2 up."""
     number = isinstance(factor, Real) and not isinstance(factor, bool)
     if not number or not 2 <= factor < math.inf:  # False for NaN too
         raise ArgumentError(

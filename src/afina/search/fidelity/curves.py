@@ -1,4 +1,4 @@
-"""Whether a training that runs may still come to something: its curve, against those of others."""
+"""Whether a running training can still become the best: its curve compared with those of others."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Curve = Sequence[float]
 
-# A curve of fewer epochs tells nothing of its end, and fewer full curves nothing of curves.
+# A shorter curve says nothing about its end; fewer full curves say nothing about curves.
 FEWEST_EPOCHS = 6
 FEWEST_CURVES = 3
-# How many times the most that was ever made up must not suffice.
+# The missing gain must exceed the largest gain ever made in the remaining epochs so many times.
 CAUTION = 2.0
-# Powers with which losses are taken to approach their end; the wider, the more careful.
+# Powers with which losses may approach their end; a wider range stops fewer trainings.
 POWERS = (0.25, 0.5, 1.0, 2.0)
 
 
 def is_hopeless(curve: Curve, end: int, best: float, others: Sequence[Curve]) -> bool:
-    """Whether a training will in all likelihood not get below the best loss by its end.
+    """Whether a training will probably not reach a loss below the best one by its end.
 
-    Two opinions must agree. One looks at others: no full training has ever made up half of what
-    is missing in the epochs that are left; where losses of some training fell late, all are
-    waited for. The other looks at the curve itself: the most hopeful power law through it does
-    not reach the best loss either.
+    Two tests must agree. The first looks at full trainings: none of them has ever gained half of
+    what is missing in the epochs that are left. So if one training improved late, all others are
+    given time. The second looks at the curve itself: the most optimistic power law through it does
+    not reach the best loss.
 
     Args:
-        curve: The loss after each epoch so far, NaN where none is known.
-        end: Epochs that it may still come to.
-        best: The loss to beat; infinite where there is none.
+        curve: The loss after each epoch so far; NaN if unknown.
+        end: Epochs of a full training.
+        best: The loss to beat; infinite if there is none.
         others: Curves of trainings of `end` epochs.
 
     Example:
@@ -55,15 +55,15 @@ def is_hopeless(curve: Curve, end: int, best: float, others: Sequence[Curve]) ->
 
 
 def hopeful_end(curve: Array, end: int) -> float:
-    """The lowest loss up to `end` that a power law through the curve can promise.
+    """The lowest loss that a power law through the curve predicts for epoch `end`.
 
-    `c + a * epoch ** -p` is fitted to the lowest losses so far, for a few powers p; of those that
-    fit about as well as the best one the most hopeful counts, less two deviations of what it
-    leaves over.
+    `c + a * epoch ** -p` is fitted to the lowest losses so far, for a few powers p. Of those that
+    fit about as well as the best one, the most optimistic counts, minus two standard deviations of
+    its residuals.
 
     Args:
-        curve: (epochs,) losses, some finite, NaN where none is known.
-        end: Epochs.
+        curve: (epochs,) losses, at least one finite; NaN if unknown.
+        end: Epochs of a full training.
 
     Example:
         >>> epochs = np.arange(1, 9)
@@ -72,7 +72,7 @@ def hopeful_end(curve: Array, end: int) -> float:
     """
     epochs = np.flatnonzero(np.isfinite(curve)) + 1.0
     lowest = np.minimum.accumulate(curve[np.isfinite(curve)])
-    # The first epochs obey no law.
+    # The first epochs do not follow a power law.
     epochs, lowest = epochs[len(epochs) // 4 :], lowest[len(lowest) // 4 :]
     ends, errors = [], []
     for power in POWERS:

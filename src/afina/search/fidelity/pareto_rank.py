@@ -1,4 +1,4 @@
-"""Who goes on where trials have several objectives: an order for the trials of a rung."""
+"""An order for the trials of a rung when there are several objectives."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from afina.trials.pareto import pareto_keys
 
 
 class Scored(Protocol):
-    """What has losses: a trial, or what a search keeps of one."""
+    """A trial, or what a search keeps of one."""
 
     @property
     def loss(self) -> float | None:
-        """Lower is better; None where it failed."""
+        """Lower is better; None if the trial failed."""
         ...
 
     @property
     def losses(self) -> tuple[float, ...]:
-        """One for each objective where there are several, lower is better; else empty."""
+        """The losses of several objectives, lower is better; empty if there is one objective."""
         ...
 
 
@@ -30,15 +30,14 @@ def several_objectives(trials: Sequence[Scored]) -> bool:
 
 
 def pareto_ranks(trials: Sequence[Scored]) -> list[tuple[float, float]]:
-    """For each trial what it is sorted by, the best first.
+    """A sort key for each trial, the best first.
 
-    The front that it lies on decides; within a front those go first that have the most room
-    around them, so that the few that go on still spread over the whole front. With one objective
-    the loss decides.
+    The trial's front decides. Within a front the least crowded trials come first, so that the few
+    that are promoted still spread over the whole front. With one objective the loss decides.
 
     Args:
-        trials: Those of one rung. Failed ones, and those that lack the losses which others have,
-            come last.
+        trials: The trials of a rung. Failed trials come last, and so do trials that lack losses
+            which others have.
 
     Returns:
         (front, minus crowding distance) or (loss, 0.0). Equal for trials with equal losses, and

@@ -1,4 +1,4 @@
-"""What the results on all rungs say of fresh configurations and of paused trainings."""
+"""What the results on all rungs say about new configurations and paused trainings."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ from afina.trials import Trial
 Array = NDArray[np.float64]
 Ends = tuple[Array, Array]
 
-# What an answer costs grows with the cube of the results that it looks at; the kernel is settled
-# by fewer results than the posterior can use.
+# The cost of an answer grows with the cube of the number of results in the model. The kernel needs
+# fewer results than the posterior can use.
 FIT_LIMIT = 100
 MODEL_LIMIT = 300
-# The kernel is fitted anew when there are so many times more results: it hardly changes between.
+# The kernel is fitted again when there are so many times as many results: it changes slowly.
 REFIT = 1.1
 INCUMBENTS = 4
-# The owner of rows of which nothing has been measured.
+# The owner of configurations without a measurement.
 FRESH = -1
-# The part of the results, the best, whose losses count and not only their ranks.
+# For this part of the results, the best, losses count as well as ranks.
 PROPORTIONAL = 0.25
-# How far beyond trainings that were alike others are taken to be alike, in their distances.
+# How far beyond equal trainings others count as equal, in units of their distance.
 BEYOND = 0.5
-# How much better than the best a result should be, in normal deviations; drawn on a log scale.
+# By how much to beat the best, in normal deviations; drawn on a log scale.
 MARGINS = (0.1, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LogProbability:
-    """The logarithm of a fresh configuration's probability to beat a result."""
+    """The logarithm of the probability that a new configuration beats a result."""
 
     process: RungProcess
 
     fidelity: float
-    """How far it would be trained: 0 the lowest rung, 1 in full."""
+    """How far it would be trained: 0 up to the lowest rung, 1 in full."""
 
     target: float
     """What to beat; lower is better."""
@@ -79,21 +79,21 @@ class LogProbability:
 
 
 def log_probability(mean: Array, variance: Array, target: float) -> Array:
-    """Of results below the target, given normal predictions."""
+    """(n,) log probabilities of results below the target, given normal predictions."""
     return np.asarray(log_ndtr((target - mean) / np.sqrt(variance)))
 
 
 class RungModel:
     """The process of `rung_process` on the trials of a search.
 
-    Results are compared by their rank among all results of all rungs: a loss falls by orders of
-    magnitude in the first epochs, and the little that sets apart the good after two epochs counts
-    as much as what sets them apart in the end. Trainings that run count as if they had come out
-    as expected. Rungs on which nothing has happened yet (`RungHistory.lowest_telling`) are left
-    out, and trainings that are paused there count as fresh ones.
+    Results are compared by their ranks among all results of all rungs. A loss falls by orders of
+    magnitude in the first epochs; with ranks, the small differences among good trainings after two
+    epochs count as much as their differences at the end. Running trainings count as if they had
+    the result that is expected of them. Rungs below `RungHistory.lowest_telling` are left out, and
+    trainings that are paused there count as new ones.
 
     Args:
-        history: At least one finished part of a training.
+        history: At least one finished segment.
         situation: The question.
         ends: Epochs at the end of each rung.
     """
@@ -105,7 +105,7 @@ class RungModel:
         self._tried = history.tried
         self._running = running_keys(situation)
         self.lowest = history.lowest_telling()
-        """The rung that fresh trainings go to."""
+        """The first rung that new trainings go to."""
         segments = [segment for segment in history.segments if tells(segment, self.lowest)]
         targets = warped(segments)
         groups = self.geometry.groups
@@ -132,13 +132,13 @@ class RungModel:
         self._incumbents = encoded(self.geometry, [first[root].values for root in roots])
 
     def fidelity(self, epochs: float) -> float:
-        """How far along a training of so many epochs is, on a log scale: 0 to 1."""
+        """How far a training of so many epochs has come, on a log scale: 0 to 1."""
         return fidelity(epochs, self.ends)
 
     def probabilities(
         self, segments: Sequence[Segment], fidelities: Sequence[float], target: float
     ) -> Array:
-        """(n,) logarithms: that the paused trainings beat the target by then."""
+        """(n,) log probabilities that the paused trainings beat the target at these fidelities."""
         rows = self._rows_of(segments, fidelities)
         with one_blas_thread():
             return log_probability(*self.process.predict(rows), target)
@@ -146,8 +146,16 @@ class RungModel:
     def fresh(
         self, fidelity: float, target: float, rng: np.random.Generator
     ) -> tuple[dict[str, Value] | None, float]:
-        """The new configuration most likely to beat the target if trained so far, and the
-        logarithm of how likely that is; None where the space has nothing new."""
+        """The new configuration that is most likely to beat the target, and its log probability.
+
+        Args:
+            fidelity: How far it would be trained.
+            target: What to beat.
+            rng: Every draw comes from it.
+
+        Returns:
+            None instead of the configuration if the space has nothing new.
+        """
         acquisition = LogProbability(self.process, fidelity, target)
         with one_blas_thread():
             points = maximise(acquisition, self.geometry, self._incumbents, rng)
@@ -161,8 +169,8 @@ class RungModel:
         return draw_untried(self.space, rng, self._is_tried), float(worth.min())
 
     def _alike(self, points: Array) -> NDArray[np.bool_]:
-        """(m,) which points lie between trainings that were alike to the last digit, or half as far
-        beyond them: they would be trained for nothing."""
+        """(m,) which points lie between equal trainings, or half as far beyond them: training them
+        would add nothing."""
         found = np.zeros(len(points), dtype=bool)
         for low, high in self._boxes:
             found |= _within(points, low, high)
@@ -186,8 +194,10 @@ class RungModel:
         )
 
     def _box(self, alike: Sequence[Segment], trained: Array, roots: Sequence[int]) -> Ends:
-        """The part of the space that these trainings span, lower and upper ends, and that others do
-        not come into; wider than that by a part, as they are but a few of those that are alike."""
+        """The lower and upper ends of a box around these trainings that holds no other training.
+
+        The box is widened, because they are only a sample of all equal trainings.
+        """
         members = {segment.root for segment in alike}
         strangers = trained[[root not in members for root in roots]]
         rows = trained[[roots.index(segment.root) for segment in alike]]
@@ -212,10 +222,10 @@ class RungModel:
 def propose(
     history: RungHistory, situation: Situation, ends: Sequence[int], seed: int
 ) -> dict[str, Value] | None:
-    """The new configuration that is most promising when trained in full; None where there is none.
+    """The new configuration that is most promising if trained in full; None if there is none.
 
     Args:
-        history: At least one finished part of a training.
+        history: At least one finished segment.
         situation: The question; its number and the seed fix the draws.
         ends: Epochs at the end of each rung.
         seed: The algorithm's.
@@ -226,19 +236,18 @@ def propose(
 
 
 def margin(rng: np.random.Generator) -> float:
-    """By how much to beat the best: a draw that decides how bold a proposal is.
+    """By how much a proposal should beat the best: a random draw; a larger one is bolder.
 
     Source:
         Rakotoarison et al., "In-context freeze-thaw Bayesian optimization", arXiv:2404.16795: the
-        probability of improvement with a random threshold. The range is ours.
+        probability of improvement with a random threshold. The range is Afina's own.
     """
     low, high = np.log(MARGINS)
     return math.exp(rng.uniform(low, high))
 
 
 def fidelity(epochs: float, ends: Sequence[int]) -> float:
-    """How far along a training of so many epochs is, on a log scale from the lowest rung (0) to a
-    full training (1).
+    """How far a training of so many epochs has come, on a log scale: 0 the lowest rung, 1 in full.
 
     Example:
         >>> fidelity(1, (2, 8)), fidelity(4, (2, 8)), fidelity(8, (2, 8)), fidelity(5, (5,))
@@ -250,12 +259,12 @@ def fidelity(epochs: float, ends: Sequence[int]) -> float:
 
 
 def warped(segments: Sequence[Segment]) -> Array:
-    """(n,) targets: the normal quantile of each result's rank among all, failed ones the worst.
+    """(n,) targets: the normal quantile of each result's rank among all; failed ones are the worst.
 
-    A result counts the less the more results there are on its rung, by the root of their number:
-    the few on high rungs, which matter most, would else be squeezed into one end of the scale.
-    Ranks alone would never tell a great find from a small one, so the targets of the best quarter
-    are half-way between what their ranks and what their losses come to.
+    A result's weight falls with the square root of the number of results on its rung. Otherwise
+    the few results on high rungs, which matter most, would share one end of the scale. Ranks alone
+    would hide how large a gain is, so the targets of the best quarter are the mean of a target by
+    rank and a target by loss.
     """
     losses = np.array([math.inf if segment.loss is None else segment.loss for segment in segments])
     rungs = np.array([segment.rung for segment in segments])
@@ -275,7 +284,7 @@ def warped(segments: Sequence[Segment]) -> Array:
 
 
 def _within(points: Array, low: Array, high: Array) -> NDArray[np.bool_]:
-    """(m,) which points lie in a box; an axis that is inactive, NaN, leaves nothing out."""
+    """(m,) which points lie in a box; an inactive axis (NaN) excludes nothing."""
     return np.asarray(~((points < low) | (points > high)).any(axis=1))
 
 
@@ -285,8 +294,11 @@ def _rows(features: Array, fidelity: float, owner: int) -> Measurements:
 
 
 def _fit_count(count: int) -> int:
-    """How many of the results, in the order in which they came, the kernel is fitted to: so that
-    results in between change nothing and the same history gives the same kernel."""
+    """How many of the first results the kernel is fitted to.
+
+    It grows in steps: results in between change nothing, and the same history gives the same
+    kernel.
+    """
     fitted = 4
     while (larger := int(fitted * REFIT) + 1) <= count:
         fitted = larger
@@ -294,10 +306,10 @@ def _fit_count(count: int) -> int:
 
 
 def _kept(segments: Sequence[Segment], limit: int) -> NDArray[np.intp]:
-    """Which results to look at where there are more than `limit`: sorted indices.
+    """Which results the model looks at if there are more than `limit`: sorted indices.
 
-    Up to two thirds are those of the trainings that went farthest, the best of them first: they
-    tie the rungs together. The rest lie evenly over the history.
+    Up to two thirds belong to the trainings with the most segments, the best of them first: they
+    connect the rungs. The rest lie evenly over the history.
     """
     count = len(segments)
     if count <= limit:

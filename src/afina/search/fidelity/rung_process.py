@@ -1,21 +1,20 @@
 """A Gaussian process on configurations and how long they were trained: fit, posterior, gradients.
 
-The result of a configuration x after a part s of the way (0 the lowest rung, 1 the full training)
-is the sum of
+The result of a configuration x at fidelity s (0 the lowest rung, 1 a full training) is the sum of
 
-- a mean that hangs on s alone, unknown, which the trials that went on tie together over the rungs,
-  so that it does not matter that only good ones did;
+- an unknown mean that depends on s only. Promoted trainings connect it over the rungs, so it does
+  not matter that only good ones were promoted;
 - what lasts: covariance `(k(x, x') + own * [x = x']) * exp(-|s - s'| / memory)`, where `own` is the
-  configuration's own and no neighbour shares it, and k, of `afina.surrogates.covariance`, is in
-  part a sum of effects of single hyperparameters: with few results nothing else can be told of
-  places far from them;
-- what shows early and is gone in the end, as the speed of a training:
+  configuration's own, which no neighbour shares. k is that of `afina.surrogates.covariance`: in
+  part a sum of effects of single hyperparameters, which is all that few results can show about
+  distant configurations;
+- what shows early and fades, such as the speed of a training:
   `(early * matern'(x, x') + early_own * [x = x']) * (1 - s) * (1 - s')`, with lengthscales of its
-  own, so that a learning rate may decide the first epochs and the units the last;
+  own: a learning rate may decide the first epochs and the units the last;
 - noise.
 
-Where early epochs say little about the end, the early part is fitted large or the memory short, and
-low rungs stop to count.
+If early epochs say little about the end, the fitted early part is large or the memory short, and
+low rungs lose their weight.
 
 Source:
     Swersky, Snoek & Adams, "Freeze-thaw Bayesian optimization", arXiv:1406.3896, for one process
@@ -49,14 +48,14 @@ from afina.surrogates.gaussian_process import (
 Array = NDArray[np.float64]
 Owners = NDArray[np.intp]
 
-# The mean over s: a constant and a Brownian motion, wide beside targets of variance 1, so that
-# the data decide. Their variances:
+# The mean over s: a constant plus a Brownian motion. Their variances are large compared with the
+# targets' variance of 1, so that the data decide:
 LEVEL = 4.0
 DRIFT = 4.0
 
-# Memory, own part, noise, early part and its own part, as normal priors of their logarithms: mean
-# and standard deviation; at last the same of the logit of the additive part. Before any data a
-# lowest rung correlates with a full training by 0.6.
+# Normal priors, mean and standard deviation, of the logarithms of the memory, the own part, the
+# noise, the early part and its own part; the last one is of the logit of the additive part. Before
+# any data, the lowest rung has a correlation of 0.6 with a full training.
 PRIORS = (
     (math.log(3.0), 1.0),
     (math.log(0.1), 1.0),
@@ -72,16 +71,16 @@ SMALLEST_VARIANCE = 1e-10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measurements:
-    """What was measured, or is asked for: one row a configuration at one place of the way."""
+    """What was measured, or is asked for: in each row a configuration at a fidelity."""
 
     features: Array
     """(n, f) embedded configurations."""
 
     fidelities: Array
-    """(n,) part of the way to a full training, 0 to 1."""
+    """(n,) from 0, the lowest rung, to 1, a full training."""
 
     owners: Owners
-    """(n,) a number for each configuration; rows of one number are one training."""
+    """(n,) a number for each training; it joins the rows of one training."""
 
     def __len__(self) -> int:
         return len(self.fidelities)
@@ -101,37 +100,37 @@ class Measurements:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RungKernel:
-    """What is fitted."""
+    """The parameters that are fitted."""
 
     lengthscales: Array
-    """(g,) of what lasts, in units of the features."""
+    """(g,) lengthscales of the lasting component, in units of the features."""
 
     early_lengthscales: Array
-    """(g,) of what shows early."""
+    """(g,) lengthscales of the early component."""
 
     memory: float
-    """Part of the way over which what lasts decays to 37 %."""
+    """The difference of fidelities over which the lasting component decays to 37 %."""
 
     own: float
-    """Variance of what lasts and a configuration does not share with its neighbours; what it shares
-    has variance 1."""
+    """Variance of the lasting component that a configuration does not share with its neighbours;
+    the shared part has variance 1."""
 
     noise: float
     """Variance of the noise."""
 
     early: float
-    """Variance, on the lowest rung, of what shows early and neighbours share."""
+    """Variance, on the lowest rung, of the early component that neighbours share."""
 
     early_own: float
-    """The same of what they do not share."""
+    """Variance, on the lowest rung, of the early component that they do not share."""
 
     additive: float
-    """Part of what lasts and neighbours share, from 0 to 1, that is a sum of effects of single
+    """Part of the shared lasting component, from 0 to 1, that is a sum of effects of single
     groups."""
 
 
 def mean_covariance(a: Array, b: Array) -> Array:
-    """Prior covariance (n, m) of the mean at two places of the way, (n,) and (m,)."""
+    """(n, m) prior covariance of the mean at fidelities (n,) and (m,)."""
     return np.asarray(LEVEL + DRIFT * np.minimum.outer(a, b))
 
 
@@ -167,7 +166,7 @@ class RungLikelihood:
         mode = log_mean - spread**2
         self._centre = np.array([mode] * 2 * self.count + [mean for mean, _ in PRIORS])
         self._spread = np.array([spread] * 2 * self.count + [sd for _, sd in PRIORS])
-        # Not the mode itself, where neighbours know nothing of each other: half-way to the mean.
+        # Not the mode itself, at which neighbours share nothing: half-way to the mean.
         half = log_mean - 0.5 * spread**2
         self.start = np.array([half] * 2 * self.count + [mean for mean, _ in PRIORS])
 
@@ -249,17 +248,17 @@ def fit_rungs(rows: Measurements, targets: Array, groups: Groups) -> RungKernel:
 
 
 class _Component(NamedTuple):
-    """A part of the kernel."""
+    """A component of the kernel: the lasting one or the early one."""
 
     covariance: Covariance
-    """Of what neighbours share, but for its variance."""
+    """The correlation of what neighbours share."""
 
     variance: float
     own: float
 
 
 class RungProcess:
-    """The posterior of results at any place of the way, given data and a kernel.
+    """The posterior of results at any fidelity, given data and a kernel.
 
     Args:
         kernel: From `fit_rungs`.
@@ -296,9 +295,9 @@ class RungProcess:
         """Posterior mean and variance, (m,) each, of results without noise.
 
         Args:
-            rows: m of them; an owner below 0 is a configuration that was never trained. Of it only
-                what it shares with others is predicted: its own part would make a neighbour of
-                the best look as if it were worth a draw in a lottery.
+            rows: m of them; an owner below 0 is a configuration that was never trained. For it only
+                the shared part is predicted: the variance of its own part would make every
+                neighbour of the best a gamble worth taking.
         """
         cross = self._covariance(rows)
         return cross @ self._alpha, self._variance(cross, rows.fidelities, rows.owners >= 0)
@@ -308,7 +307,7 @@ class RungProcess:
 
         Args:
             features: (m, f).
-            fidelity: Of all of them.
+            fidelity: The fidelity of all of them.
 
         Returns:
             Mean (m,), variance (m,), gradient of the mean (m, f), gradient of the variance (m, f).
@@ -329,7 +328,7 @@ class RungProcess:
         )
 
     def believe(self, rows: Measurements) -> RungProcess:
-        """The process as if each of these rows had come out just as is expected of it."""
+        """The process as if each of these rows had exactly its expected result."""
         expected, _ = self.predict(rows)
         targets = np.concatenate([self.targets, expected])
         return RungProcess(self.kernel, self.rows.joined(rows), targets, self.groups)
@@ -344,7 +343,7 @@ class RungProcess:
         return covariance
 
     def _left(self, fidelities: Array) -> tuple[Array, Array]:
-        """(m, n) what is left of either part from these places to those measured."""
+        """(m, n) what is left of both components between these fidelities and the measured ones."""
         apart = np.abs(np.subtract.outer(fidelities, self.rows.fidelities))
         early = np.outer(earliness(fidelities), earliness(self.rows.fidelities))
         return np.exp(-apart / self.kernel.memory), early

@@ -1,4 +1,4 @@
-"""What happened on the rungs of a single bracket: who was trained how far, and who may go on."""
+"""The rungs of a single bracket: how far each training has come, and which ones may continue."""
 
 from __future__ import annotations
 
@@ -15,58 +15,57 @@ from afina.space import Space, Value
 from afina.surrogates.geometry import Values
 from afina.trials import Schedule, Status, Trial
 
-# Trainings that are drawn without a model before one takes over.
+# How many trainings are drawn without a model before the model takes over.
 MODEL_FROM = 10
-# A rung where the middle half of the losses differs by less than this part of what a later rung
-# brings has seen nothing but chance: a warm-up, or results from before any training. Of so many
-# trainings at least.
+# A rung shows nothing but chance, as in a warm-up, if the middle half of its losses differs by less
+# than this part of what a later rung gains. At least so many trainings are needed to see it.
 ASLEEP = 0.01
 FEWEST_ASLEEP = 4
-# Epochs that are alike to the last digit by more than chance.
+# So many epochs that are equal to the last digit are no coincidence.
 ALIKE = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One finished part of a training."""
+    """One finished part of a training, from one rung to another: the work of one trial."""
 
     number: int
-    """Of the trial."""
+    """The trial's number."""
 
     root: int
-    """Of the trial that began the training; the same in all its parts."""
+    """The number of the trial that started the training; the same in all its segments."""
 
     parent: int | None
-    """Of the trial that it went on from; None where it began."""
+    """The number of the trial that it continued; None for the first segment."""
 
     rung: int
     """The rung that it was meant to reach; -1 below the lowest."""
 
     epochs: int
-    """Done in all when it ended."""
+    """How many epochs the training had done in all when the segment ended."""
 
     values: Values
-    """In the trial's order."""
+    """The trial's values, in its order."""
 
     loss: float | None
-    """The lowest since the training began; None where this part failed."""
+    """The lowest loss since the training started; None if this segment failed."""
 
     losses: tuple[float, ...]
-    """Of this part, one for each objective where there are several; else empty."""
+    """This segment's losses of several objectives; empty if there is one objective."""
 
     curve: tuple[float, ...]
-    """The loss after each epoch since the training began, as far as it is known."""
+    """The loss after each epoch since the training started, as far as it is known."""
 
     whole: bool
-    """Whether it was trained as far as it was meant to; False where it failed or was stopped."""
+    """Whether it was trained as far as planned; False if it failed or was stopped early."""
 
 
 @dataclass(frozen=True, slots=True)
 class RungHistory:
-    """All finished parts of trainings; never changed."""
+    """All finished segments of trainings; immutable."""
 
     segments: tuple[Segment, ...] = ()
-    """In the order in which they ended."""
+    """In the order in which they finished."""
 
     tried: Tried = NOTHING_TRIED
     """Keys of their configurations."""
@@ -75,14 +74,14 @@ class RungHistory:
         """With one more finished trial.
 
         Args:
-            trial: Completed or failed. One without a schedule was trained in full.
-            space: As known after it.
+            trial: Completed or failed. A trial without a schedule was trained in full.
+            space: As known after the trial.
             ends: Epochs at the end of each rung.
         """
         before = self._segment(trial.parent)
         planned = ends[-1] if trial.end_epoch is None else trial.end_epoch
         done = min(trial.start_epoch + len(trial.curve), planned) if trial.curve else planned
-        # Where only every other epoch is validated, the last report comes before the end.
+        # If only every other epoch is validated, the last report comes before the end.
         stopped = trial.schedule is not None and planned - done >= _interval(trial.curve)
         done = done if stopped else planned
         loss = trial.loss
@@ -109,19 +108,19 @@ class RungHistory:
         return next((s for s in reversed(self.segments) if s.number == number), None)
 
     def curve_of(self, number: int | None) -> tuple[float, ...]:
-        """All that is known of the curve of a training at the end of a trial."""
+        """The curve of a training at the end of a trial, as far as it is known."""
         segment = self._segment(number)
         return () if segment is None else segment.curve
 
     def latest(self) -> list[Segment]:
-        """The last part of each training, in the order in which the trainings first ended."""
+        """The last segment of each training, in the order of their first segments."""
         last: dict[int, Segment] = {}
         for segment in self.segments:
             last[segment.root] = segment
         return list(last.values())
 
     def paused(self, running: Sequence[Trial], top: int) -> list[Segment]:
-        """The trainings below rung `top` that can go on: not failed, not stopped, not running."""
+        """The trainings below rung `top` that can continue: not failed, stopped or running."""
         continued = {trial.parent for trial in running}
         return [
             segment
@@ -130,9 +129,12 @@ class RungHistory:
         ]
 
     def twins(self) -> list[list[Segment]]:
-        """Trainings that were alike to the last digit, over all epochs that both have and two at
-        least; the one that came farthest first, then the older ones. While nothing has happened
-        yet all are alike, and it means nothing."""
+        """Groups of trainings whose curves are equal to the last digit.
+
+        At least two epochs are compared, and all that both trainings have. In each group the
+        training with the most epochs comes first, then the oldest. Rungs below `lowest_telling` do
+        not count: there all trainings may be alike.
+        """
         lowest = self.lowest_telling()
         groups: dict[tuple[float, ...], list[Segment]] = {}
         for segment in sorted(self.latest(), key=lambda segment: (-segment.epochs, segment.number)):
@@ -149,7 +151,7 @@ class RungHistory:
         return found
 
     def lowest_telling(self) -> int:
-        """The lowest rung whose results tell configurations apart, as far as is known."""
+        """The lowest rung whose results distinguish configurations, as far as is known."""
         losses: dict[int, dict[int, float]] = {}
         for segment in self.segments:
             if segment.whole and segment.loss is not None and math.isfinite(segment.loss):
@@ -169,12 +171,12 @@ class RungHistory:
         return rung
 
     def best(self) -> float:
-        """The lowest loss of all; infinite where there is none."""
+        """The lowest loss of all; infinite if there is none."""
         return min((s.loss for s in self.segments if s.loss is not None), default=math.inf)
 
 
 def _interval(curve: Sequence[float]) -> int:
-    """The most epochs from one report to the next."""
+    """The largest number of epochs between two reports."""
     reported = [-1, *(epoch for epoch, loss in enumerate(curve) if not math.isnan(loss))]
     return max((b - a for a, b in itertools.pairwise(reported)), default=1)
 
@@ -183,34 +185,33 @@ EMPTY = RungHistory()
 
 
 def by_loss(segment: Segment) -> tuple[float, int]:
-    """Sorts the best first, and failed ones last."""
+    """Sorts the best first and failed segments last."""
     return math.inf if segment.loss is None else segment.loss, segment.number
 
 
 def is_fresh(trial: Trial) -> bool:
-    """Whether it begins a training; its build may meet what no build before it has met."""
+    """Whether the trial starts a training; its build may then discover new entries."""
     return trial.parent is None
 
 
 def fresh_count(history: RungHistory, running: Sequence[Trial]) -> int:
-    """How many trainings have begun."""
+    """How many trainings have started."""
     return len({segment.root for segment in history.segments}) + sum(map(is_fresh, running))
 
 
 def enough(history: RungHistory, trainings: int = MODEL_FROM) -> bool:
-    """Whether a model can learn from the results: so many trainings begun, two results at least."""
+    """Whether a model can learn from the results: so many trainings, and at least two results."""
     results = sum(segment.loss is not None for segment in history.segments)
     return fresh_count(history, ()) >= trainings and results >= 2
 
 
 def tells(segment: Segment, lowest: int) -> bool:
-    """Whether something is to be learnt from it where the rungs below `lowest` tell nothing but
-    that a training has failed."""
+    """Whether a segment is informative, if rungs below `lowest` only show failures."""
     return lowest == 0 or segment.rung >= lowest or segment.loss is None
 
 
 def reached_count(history: RungHistory, running: Sequence[Trial], rung: int) -> int:
-    """How many trainings have come to a rung, have failed on the way, or are about to reach it."""
+    """How many trainings have reached a rung, have failed before it, or are about to reach it."""
     roots = {segment.number: segment.root for segment in history.segments}
     reached = {segment.root for segment in history.segments if tells(segment, rung)}
     soon = [t for t in running if t.schedule is None or t.schedule.rung >= rung]
@@ -219,13 +220,13 @@ def reached_count(history: RungHistory, running: Sequence[Trial], rung: int) -> 
 
 
 def begun(values: dict[str, Value], ends: Sequence[int], rung: int = 0) -> Suggestion:
-    """A fresh training up to the end of a rung."""
+    """A new training up to the end of a rung."""
     schedule = Schedule(bracket=len(ends) - 1, rung=rung, start_epoch=0, end_epoch=ends[rung])
     return Suggestion(values=values, schedule=schedule)
 
 
 def resumed(segment: Segment, ends: Sequence[int], rung: int | None = None) -> Suggestion:
-    """A paused training, on to the end of a rung; None takes the next one."""
+    """The continuation of a paused training up to the end of a rung; None means the next rung."""
     target = segment.rung + 1 if rung is None else rung
     schedule = Schedule(
         bracket=len(ends) - 1,
