@@ -95,7 +95,7 @@ def test_a_bug_keeps_its_traceback(project: Path, monkeypatch: pytest.MonkeyPatc
     def broken(folder: Path) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("afina.store.open_store", broken)
+    monkeypatch.setattr("afina.store.salvage.read_project", broken)
     assert isinstance(run("best", project).exception, ZeroDivisionError)
 
 

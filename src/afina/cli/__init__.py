@@ -12,7 +12,7 @@ import click
 from afina import __version__
 from afina.cli.demo import demo
 from afina.cli.report import advice, report
-from afina.cli.trials import best, trials
+from afina.cli.trials import best, recover, trials
 from afina.errors import AfinaError
 
 __all__ = ["main"]
@@ -34,5 +34,5 @@ def main() -> None:
     """Afina finds good hyperparameters for Keras models."""
 
 
-for command in (demo, best, trials, advice, report):
+for command in (demo, best, trials, advice, report, recover):
     main.add_command(command)

@@ -24,9 +24,11 @@ def best(folder: Path, count: int, as_json: bool) -> None:
 
     FOLDER is a tuner's `directory/project_name`. The search may be running meanwhile.
     """
-    found = [trial for trial in _read(folder) if trial["loss"] is not None]
+    trials, faults = _read(folder)
+    found = [trial for trial in trials if trial["loss"] is not None]
     found.sort(key=lambda trial: (trial["loss"], trial["number"]))
     _print(found[:count], as_json)
+    _complain(faults)
 
 
 @click.command()
@@ -37,36 +39,57 @@ def trials(folder: Path, as_json: bool) -> None:
 
     FOLDER is a tuner's `directory/project_name`. The search may be running meanwhile.
     """
-    _print(_read(folder), as_json)
+    found, faults = _read(folder)
+    _print(found, as_json)
+    _complain(faults)
 
 
-def _read(folder: Path) -> list[dict[str, Any]]:
-    """The trials of a project as plain facts.
+@click.command()
+@click.argument("folder", type=FOLDER)
+def recover(folder: Path) -> None:
+    """Give up the trials that are missing in FOLDER, so that its search can go on without them.
+
+    FOLDER is a tuner's `directory/project_name`, of which Afina says that trials are missing. If
+    you can, put the lost files back instead.
+    """
+    from afina.store import recover_project
+
+    count = recover_project(folder)
+    click.echo(f"The search goes on from {count} finished trial{'s' * (count != 1)}.")
+
+
+def _read(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """The trials of a project as plain facts, and what cannot be read.
 
     Raises:
-        StoreError: There is no search in `folder`, or it cannot be read.
+        StoreError: There is no search in `folder`, or nothing in it can be read.
     """
-    from afina.store import open_store
+    from afina.store.salvage import read_project
 
-    store = open_store(folder)
-    try:
-        if store.header() is None:
-            raise StoreError(wrong("FOLDER", "must hold a search", str(folder), _advice(folder)))
-        return [
-            {
-                "number": trial.number,
-                "status": trial.status.value,
-                "score": trial.score,
-                "loss": trial.loss,
-                "epochs": len(store.history(trial.number)),
-                "seconds": round(trial.seconds, 3),
-                "values": dict(trial.values),
-                "failure": trial.failure.message if trial.failure else None,
-            }
-            for trial in store.trials()
-        ]
-    finally:
-        store.close()
+    found = read_project(folder)
+    if found.header is None and not found.trials:
+        raise StoreError(wrong("FOLDER", "must hold a search", str(folder), _advice(folder)))
+    epochs = found.epochs()
+    trials = [
+        {
+            "number": trial.number,
+            "status": trial.status.value,
+            "score": trial.score,
+            "loss": trial.loss,
+            "epochs": epochs[trial.number],
+            "seconds": round(trial.seconds, 3),
+            "values": dict(trial.values),
+            "failure": trial.failure.message if trial.failure else None,
+        }
+        for trial in found.trials
+    ]
+    return trials, found.faults
+
+
+def _complain(faults: Sequence[str]) -> None:
+    """Ends the command with an error where something could not be shown."""
+    if faults:
+        raise StoreError("Not all can be shown. " + " ".join(faults))
 
 
 def _advice(folder: Path) -> str:

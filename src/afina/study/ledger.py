@@ -20,13 +20,13 @@ from typing import Any
 from afina.errors import ArgumentError, SearchFailedError, wrong
 from afina.search import Algorithm, Done, Judge, Situation, Suggestion, Wait
 from afina.space import HyperParameters, Space
-from afina.store import Header, TrialStore
+from afina.store import Header, TrialStore, check_trials
 from afina.study import deaths
 from afina.study.budget import Budget, Spending
 from afina.study.curves import Curves
 from afina.study.given import check_count, read_metrics, read_step
 from afina.study.growth import found_by, ranges_of
-from afina.study.resume import check_same_search
+from afina.study.resume import check_same_search, read_space
 from afina.study.retries import next_chance
 from afina.trials import (
     Decision,
@@ -126,11 +126,12 @@ class Ledger:
 
     def _resume(self) -> None:
         trials = self.store.trials()
+        check_trials(trials, getattr(self.store, "folder", None))
         finished = sorted((t for t in trials if t.ended is not None), key=lambda t: t.ended or 0)
         for trial in self._with_curves(finished):
             self._learn(trial)
         if (grown := self.store.space()) is not None:
-            self._absorb(HyperParameters.from_config(dict(grown)))
+            self._absorb(read_space(grown))
         for trial in trials:
             if not trial.status.finished:
                 # Its process died, or it was waiting for a retry: its number and values stay.
