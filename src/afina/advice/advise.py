@@ -17,6 +17,7 @@ from afina.advice.resize import Limits
 from afina.errors import ArgumentError, wrong
 from afina.space import HyperParameter, HyperParameters, Parent, Space, serialize
 from afina.trials import Trial
+from afina.trials.text import printable
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Advice:
         return plain
 
     def __str__(self) -> str:
-        return sentences.of_advice(self)
+        return printable(sentences.of_advice(self), lines=True)
 
 
 def advice(

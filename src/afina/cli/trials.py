@@ -11,6 +11,7 @@ import click
 
 from afina.errors import StoreError, wrong
 from afina.trials import Failure, FailureKind
+from afina.trials.text import printable
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -115,7 +116,9 @@ def _print(trials: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 
 def _row(trial: Mapping[str, Any]) -> tuple[str, ...]:
     score = "-" if trial["score"] is None else f"{trial['score']:.6g}"
-    values = ", ".join(f"{name}={_short(value)}" for name, value in trial["values"].items())
+    values = ", ".join(
+        f"{printable(name)}={_short(value)}" for name, value in trial["values"].items()
+    )
     told = trial["failure"]
     reason = Failure(FailureKind.ERROR, told).headline if told else ""
     return (
@@ -124,12 +127,12 @@ def _row(trial: Mapping[str, Any]) -> tuple[str, ...]:
         score,
         str(trial["epochs"]),
         f"{trial['seconds']:.1f}",
-        f"{values}  ({reason})" if reason else values,
+        f"{values}  ({printable(reason)})" if reason else values,
     )
 
 
 def _short(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else printable(str(value))
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from afina.advice import Advice, advice
 from afina.advice.resize import Limits
-from afina.errors import ArgumentError, FatalError, ObjectiveError, wrong
+from afina.errors import ArgumentError, FatalError, ObjectiveError, StoreError, wrong
 from afina.search import Algorithm, Auto, Done, ParetoSearch, StartFrom
 from afina.search.base import check_algorithm
 from afina.search.start import check_points
@@ -31,6 +31,7 @@ from afina.trials import (
     Trial,
     create_objective,
 )
+from afina.trials.disk import disk_message, disk_trouble
 
 Builder = Callable[[HyperParameters], Any]
 
@@ -131,6 +132,9 @@ class Study(Ledger):
                 try:
                     self._build(hp)
                 except Exception as error:
+                    if (reason := disk_trouble(error)) is not None:
+                        told = disk_message(reason, trial=answer.number, folder=None)
+                        raise StoreError(told) from error
                     self._fail_build(answer, hp, error)
                     continue
                 self._built[answer.number] = hp

@@ -35,6 +35,7 @@ from afina.training.compile_cache import compile_cache
 from afina.training.failures import classify_failure, failure_message
 from afina.training.memory import cheap_collections
 from afina.trials import Decision, Failure, Status
+from afina.trials.disk import disk_message, disk_trouble
 from afina.tuners import again
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
 from afina.tuners.oracle import Oracle
@@ -192,6 +193,10 @@ class BaseTuner:
         except (FatalError, StoreError):
             raise
         except Exception as error:
+            if (reason := disk_trouble(error)) is not None:
+                number = int(trial.trial_id)
+                told = disk_message(reason, trial=number, folder=self.project_dir)
+                raise StoreError(told) from error
             trial.message = failure_message(error)
             trial.failure = Failure(classify_failure(error), trial.message)
             hopeless = isinstance(error, FailedTrialError) and not isinstance(error, DivergedError)
