@@ -34,6 +34,9 @@ def gaps_in(trials: Sequence[Trial]) -> Iterator[str]:
         names = ", ".join(map(str, missing[:8])) + ", ..." * (len(missing) > 8)
         one = len(missing) == 1
         yield f"Trial{'s' * (not one)} {names} {'is' if one else 'are'} missing."
+    ended = sorted(trial.ended for trial in trials if trial.ended is not None)
+    if not missing and ended != list(range(len(ended))):
+        yield "The order in which the trials ended is not whole."
 
 
 def check_trials(trials: Sequence[Trial], folder: Path | None) -> None:
@@ -48,9 +51,6 @@ def check_trials(trials: Sequence[Trial], folder: Path | None) -> None:
     """
     faults = [f"Trial {t.number} cannot be right: {f}." for t in trials if (f := faults_of(t))]
     faults += gaps_in(trials)
-    ended = sorted(trial.ended for trial in trials if trial.ended is not None)
-    if not faults and ended != list(range(len(ended))):
-        faults.append("The order in which the trials ended is not whole.")
     if faults:
         read = f"; `afina trials {folder}` lists those that can be read" if folder else ""
         raise StoreError(
