@@ -95,7 +95,7 @@ def test_a_bug_keeps_its_traceback(project: Path, monkeypatch: pytest.MonkeyPatc
     def broken(folder: Path) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("afina.store.open_store", broken)
+    monkeypatch.setattr("afina.store.salvage.read_project", broken)
     assert isinstance(run("best", project).exception, ZeroDivisionError)
 
 
@@ -112,3 +112,38 @@ def test_a_data_folder_that_is_not_there_ends_the_demo_in_one_line(
     result = run("demo", "reuters", "--output", tmp_path / "out")
     assert result.exit_code == 1
     assert result.output.startswith("Error: AFINA_DATA: must name a folder")
+
+
+def test_control_characters_in_names_values_and_reasons_are_escaped(tmp_path: Path) -> None:
+    evil = "\x1b[2Jx\u202e\nforged line"
+    store = open_store(tmp_path)
+    store.begin(Header(algorithm="random", settings={}, objective={}, seed=0, space={}))
+    values = {evil: evil}
+    store.finish(
+        Trial(number=0, values=values, status=Status.COMPLETED, score=1.0, loss=1.0, ended=0)
+    )
+    reason = Failure(FailureKind.ERROR, f"ValueError: {evil}")
+    store.finish(Trial(number=1, values=values, status=Status.FAILED, failure=reason, ended=1))
+    store.close()
+    for command in ("trials", "best"):
+        lines = run(command, tmp_path).output.splitlines()
+        assert len(lines) == (3 if command == "trials" else 2)
+        assert all(line.isprintable() for line in lines)
+        assert "\\x1b[2Jx\\u202e\\nforged line" in lines[1]
+
+
+def test_the_database_is_opened_a_few_times_whatever_the_number_of_trials(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from afina.store import reader
+
+    opened = []
+    connect = reader.connect
+
+    def counting(*args: object, **kwargs: object) -> object:
+        opened.append(args)
+        return connect(*args, **kwargs)
+
+    monkeypatch.setattr(reader, "connect", counting)
+    assert len(run("trials", project).output.splitlines()) == 4
+    assert len(opened) <= 2

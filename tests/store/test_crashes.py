@@ -1,5 +1,6 @@
 """A project survives what kills processes and machines: nothing acknowledged is lost."""
 
+import functools
 import os
 import random
 import shutil
@@ -172,7 +173,8 @@ def test_a_database_without_tables_is_no_new_project(tmp_path: Path) -> None:
     for folder in (tmp_path, other):
         before = (folder / "afina.sqlite3").read_bytes()
         store = open_store(folder)
-        for use in (store.header, store.trials, lambda: store.put(Trial(number=0, values={}))):  # noqa: B023
+        put = functools.partial(store.put, Trial(number=0, values={}))
+        for use in (store.header, store.trials, put):
             with pytest.raises(StoreError, match=r"trials are missing: .*afina\.sqlite3' is empty"):
                 use()
         assert (folder / "afina.sqlite3").read_bytes() == before

@@ -18,6 +18,7 @@ from afina.errors import ArgumentError, wrong
 from afina.space import HyperParameter, HyperParameters, Parent, Space, serialize
 from afina.trials import MultiObjective, Objective, Trial
 from afina.trials.front import front_of
+from afina.trials.text import printable
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class Advice:
         return plain
 
     def __str__(self) -> str:
-        return sentences.of_advice(self)
+        return printable(sentences.of_advice(self), lines=True)
 
 
 def advice(

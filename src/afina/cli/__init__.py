@@ -12,8 +12,9 @@ import click
 from afina import __version__
 from afina.cli.demo import demo
 from afina.cli.report import advice, report
-from afina.cli.trials import best, trials
+from afina.cli.trials import best, recover, trials
 from afina.errors import AfinaError
+from afina.trials.text import printable
 
 __all__ = ["main"]
 
@@ -25,7 +26,7 @@ class _Afina(click.Group):
         try:
             return super().invoke(ctx)
         except AfinaError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(printable(str(error), lines=True)) from error
 
 
 @click.group(cls=_Afina, context_settings={"help_option_names": ["-h", "--help"]})
@@ -34,5 +35,5 @@ def main() -> None:
     """Afina finds good hyperparameters for Keras models."""
 
 
-for command in (demo, best, trials, advice, report):
+for command in (demo, best, trials, advice, report, recover):
     main.add_command(command)

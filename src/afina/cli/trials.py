@@ -12,6 +12,7 @@ import click
 from afina.cli.rows import best_rows, completed_rows, measured
 from afina.errors import StoreError, wrong
 from afina.trials import Failure, FailureKind, Status, why_none_completed
+from afina.trials.text import printable
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -27,12 +28,13 @@ def best(folder: Path, count: int, as_json: bool) -> None:
     you see the Pareto front, sorted by the first objective. FOLDER is a tuner's
     `directory/project_name`. The search may be running meanwhile.
     """
-    known, objective = _read(folder)
+    known, objective, faults = _read(folder)
     found = best_rows(known, objective)
     if not found and not as_json:
-        click.echo(_why_none(known))
+        click.echo(printable(_why_none(known), lines=True))
     else:
         _print(found[:count], as_json)
+    _complain(faults)
 
 
 @click.command()
@@ -43,39 +45,58 @@ def trials(folder: Path, as_json: bool) -> None:
 
     FOLDER is a tuner's `directory/project_name`. The search may be running meanwhile.
     """
-    _print(_read(folder)[0], as_json)
+    known, _, faults = _read(folder)
+    _print(known, as_json)
+    _complain(faults)
 
 
-def _read(folder: Path) -> tuple[list[dict[str, Any]], Any]:
-    """The trials of a project as plain facts, and its objective as the store has it.
+@click.command()
+@click.argument("folder", type=FOLDER)
+def recover(folder: Path) -> None:
+    """Give up the trials that are missing in FOLDER, so that its search can go on without them.
+
+    FOLDER is a tuner's `directory/project_name`, of which Afina says that trials are missing. If
+    you can, put the lost files back instead.
+    """
+    from afina.store import recover_project
+
+    count = recover_project(folder)
+    click.echo(f"The search goes on from {count} finished trial{'s' * (count != 1)}.")
+
+
+def _read(folder: Path) -> tuple[list[dict[str, Any]], Any, list[str]]:
+    """The trials of a project as plain facts, its objective, and what cannot be read.
 
     Raises:
-        StoreError: There is no search in `folder`, or it cannot be read.
+        StoreError: There is no search in `folder`, or nothing in it can be read.
     """
-    from afina.store import open_store
+    from afina.store.salvage import read_project
 
-    store = open_store(folder)
-    try:
-        header = store.header()
-        if header is None:
-            raise StoreError(wrong("FOLDER", "must hold a search", str(folder), _advice(folder)))
-        stored = store.trials()
-        rows = [
-            {
-                "number": trial.number,
-                "status": trial.status.value,
-                "score": trial.score,
-                "loss": trial.loss,
-                "epochs": len(store.history(trial.number)),
-                "seconds": round(trial.seconds, 3),
-                "values": dict(trial.values),
-                "failure": trial.failure.message if trial.failure else None,
-            }
-            for trial in stored
-        ]
-        return completed_rows(rows, stored, header.objective), header.objective
-    finally:
-        store.close()
+    found = read_project(folder)
+    if found.header is None and not found.trials:
+        raise StoreError(wrong("FOLDER", "must hold a search", str(folder), _advice(folder)))
+    epochs = found.epochs()
+    rows: list[dict[str, Any]] = [
+        {
+            "number": trial.number,
+            "status": trial.status.value,
+            "score": trial.score,
+            "loss": trial.loss,
+            "epochs": epochs[trial.number],
+            "seconds": round(trial.seconds, 3),
+            "values": dict(trial.values),
+            "failure": trial.failure.message if trial.failure else None,
+        }
+        for trial in found.trials
+    ]
+    objective = found.header.objective if found.header is not None else {}
+    return completed_rows(rows, found.trials, objective), objective, found.faults
+
+
+def _complain(faults: Sequence[str]) -> None:
+    """Ends the command with an error where something could not be shown."""
+    if faults:
+        raise StoreError("Not all can be shown. " + " ".join(faults))
 
 
 def _why_none(trials: Sequence[Mapping[str, Any]]) -> str:
@@ -109,7 +130,9 @@ def _print(trials: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 
 def _row(trial: Mapping[str, Any]) -> tuple[str, ...]:
     scores = ["-" if each is None else f"{each:.6g}" for each in measured(trial).values()]
-    values = ", ".join(f"{name}={_short(value)}" for name, value in trial["values"].items())
+    values = ", ".join(
+        f"{printable(name)}={_short(value)}" for name, value in trial["values"].items()
+    )
     told = trial["failure"]
     reason = Failure(FailureKind.ERROR, told).headline if told else ""
     return (
@@ -118,12 +141,12 @@ def _row(trial: Mapping[str, Any]) -> tuple[str, ...]:
         *scores,
         str(trial["epochs"]),
         f"{trial['seconds']:.1f}",
-        f"{values}  ({reason})" if reason else values,
+        f"{values}  ({printable(reason)})" if reason else values,
     )
 
 
 def _short(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else printable(str(value))
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:

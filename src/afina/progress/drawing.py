@@ -15,6 +15,7 @@ from afina.progress.fronts import front_line, reached
 from afina.progress.wording import duration, number, plural, reason, running_trials, time_left
 from afina.space import Value
 from afina.trials import Status
+from afina.trials.text import printable
 
 WIDEST = 84  # columns; beyond it the eye loses the row
 BAR = 24  # columns of an epoch's bar
@@ -124,7 +125,7 @@ def _table(board: Board, shown: list[Running], rows: int, width: int) -> Rendera
     for name in cut:
         # Texts, not strings: a name such as "[red]" is no markup.
         cells = [_cell(name, values) for values in (*(r.values for r in shown), best)]
-        table.add_row(Text(name), *cells)
+        table.add_row(Text(printable(name)), *cells)
     if len(cut) < len(names):
         table.add_row(Text(f"and {len(names) - len(cut)} more", style="dim"))
     if not names:

@@ -18,6 +18,7 @@ from afina.progress.drawing import draw, farewell, news
 from afina.progress.events import Event, Message, SearchStarted, TrialEnded
 from afina.progress.lines import LineGate
 from afina.trials import Objective
+from afina.trials.text import printable
 
 
 class LiveDisplay(SilentDisplay):
@@ -68,7 +69,7 @@ class LiveDisplay(SilentDisplay):
             if line is not None:
                 self._console.print(line, soft_wrap=True)
         elif isinstance(event, Message):
-            self._console.print(Text(event.text), soft_wrap=True)
+            self._console.print(Text(printable(event.text, lines=True)), soft_wrap=True)
 
     def close(self) -> None:
         """Clears the live lines, gives the streams and the cursor back, leaves the summary."""

@@ -21,6 +21,7 @@ from afina.progress.events import (
 from afina.progress.fronts import front_line, reached
 from afina.progress.wording import clock_time, number, reason
 from afina.trials import Objective, Status
+from afina.trials.text import printable
 
 WIDTH = 18  # of a column, in characters
 
@@ -67,7 +68,11 @@ class PlainDisplay(SilentDisplay):
             self._last_line = now
             if isinstance(event, TrialEnded) and self._clear is not None:
                 self._clear()
-            print("\n".join(lines), file=self._stream or sys.stdout, flush=True)
+            print(
+                "\n".join(printable(line, lines=True) for line in lines),
+                file=self._stream or sys.stdout,
+                flush=True,
+            )
 
     def _lines(self, event: Event, board: Board, now: float) -> list[str]:
         match event:
@@ -101,7 +106,7 @@ def start_lines(event: TrialStarted) -> list[str]:
 
 
 def _row(value: str, best: str, name: str) -> str:
-    return f"{_cell(value)}|{_cell(best)}|{name}"
+    return f"{_cell(value)}|{_cell(best)}|{printable(name)}"
 
 
 def _cell(text: str) -> str:

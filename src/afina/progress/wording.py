@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from afina.trials import Failure
+from afina.trials.text import printable
 
 LISTED = 4  # trials side by side that are named one by one
 
@@ -17,7 +18,7 @@ def number(value: object, digits: int = 5) -> str:
         >>> number(0.123456789), number(100000), number(True)
         ('0.12346', '100000', 'True')
     """
-    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else printable(str(value))
 
 
 def clock_time(seconds: float) -> str:
@@ -78,7 +79,7 @@ def reason(failure: Failure | None) -> str:
     """
     if failure is None:
         return "no reason is known"
-    return failure.headline
+    return printable(failure.headline)
 
 
 def running_trials(labels: Sequence[str], done: int, total: int | None) -> str:

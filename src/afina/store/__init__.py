@@ -8,6 +8,7 @@ from afina.store.base import Header, TrialStore
 from afina.store.codec import row_to_trial, trial_to_row
 from afina.store.memory import MemoryStore
 from afina.store.project import delete_project, open_store, recover_project
+from afina.store.soundness import check_trials
 
 if TYPE_CHECKING:
     from afina.store.sqlite import SqliteStore
@@ -17,6 +18,7 @@ __all__ = [
     "MemoryStore",
     "SqliteStore",
     "TrialStore",
+    "check_trials",
     "delete_project",
     "open_store",
     "recover_project",

@@ -40,7 +40,7 @@ _ADVICE = (
 _FINISHED = (
     sql.select(sql.func.count())
     .select_from(TRIALS)
-    .where(TRIALS.c.status.in_([status.value for status in Status if status.finished]))
+    .where(TRIALS.c.status.not_in([each.value for each in Status if not each.finished]))
 )
 
 
@@ -82,10 +82,7 @@ def check_file(file: Path) -> None:
     if not known and (file.parent / LOCK_FILE).exists():
         known = sum(1 for entry in file.parent.glob("trial_*") if entry.is_dir())
     if known or log_of(file).exists():
-        raise StoreError(
-            f"{_trials(known) if known else 'The trials'} are missing: {str(file)!r} is gone. "
-            + _advice(file)
-        )
+        raise StoreError(f"{_missing(known)}: {str(file)!r} is gone. " + _advice(file))
 
 
 def check_whole(file: Path, connection: Connection, *, log: bool, known: int | None) -> None:
@@ -105,7 +102,7 @@ def check_whole(file: Path, connection: Connection, *, log: bool, known: int | N
     lost_log = where == BESIDE and not log
     if known is not None and known > there:
         raise StoreError(
-            f"{_trials(known - there)} are missing: {str(file)!r} holds {there} that have finished,"
+            f"{_missing(known - there)}: {str(file)!r} holds {there} that have finished,"
             f" and {COUNT_FILE!r} beside it tells of {known}. The file is an old copy, or was "
             f"copied without its log {log_of(file).name!r}. " + _advice(file)
         )
@@ -127,15 +124,16 @@ def is_empty(file: Path) -> bool:
 def empty(file: Path) -> StoreError:
     """The error for a file that holds nothing at all."""
     known = read_count(file.parent)
-    missing = f"{_trials(known)} are missing: " if known else "The trials are missing: "
     return StoreError(
-        f"{missing}{str(file)!r} is empty. It was cut short, or copied without its log "
+        f"{_missing(known)}: {str(file)!r} is empty. It was cut short, or copied without its log "
         f"{log_of(file).name!r}. " + _advice(file)
     )
 
 
-def _trials(count: int) -> str:
-    return f"{count} trial{'s' * (count != 1)}"
+def _missing(count: int | None) -> str:
+    if count == 1:
+        return "1 trial is missing"
+    return f"{count} trials are missing" if count else "The trials are missing"
 
 
 def _advice(file: Path) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 from afina.errors import ArgumentError, SearchFailedError, check_count, check_whole, wrong
 from afina.search import Algorithm, Done, Situation, Suggestion, Wait
 from afina.space import HyperParameters, Space
-from afina.store import Header, TrialStore
+from afina.store import Header, TrialStore, check_trials
 from afina.study import deaths
 from afina.study.budget import Budget, Spending
 from afina.study.curves import Curves
@@ -104,6 +104,7 @@ class Ledger:
         self._header_to_write: Header | None = None
         self._begun = False
         stored = store.trials()
+        check_trials(stored, getattr(store, "folder", None))
         self._header = self._open_header(seed, stored)
         self.seed = self._header.seed
         self._state = algorithm.init()

@@ -5,16 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from afina.errors import ProjectMismatchError
+from afina.errors import AfinaError, ProjectMismatchError, StoreError
 from afina.space import HyperParameter, HyperParameters, deserialize
 from afina.space.definitions import hull
 from afina.store import Header
 from afina.trials import Trial
 
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, IndexError)
+
 _ADVICE = (
     "Nothing was changed. Pass overwrite=True to start anew (the old trials are deleted), or "
     "another project_name to keep both."
 )
+
+
+def read_space(config: Mapping[str, Any]) -> HyperParameters:
+    """The search space that a project keeps.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    try:
+        return HyperParameters.from_config(dict(config))
+    except (AfinaError, *_UNREADABLE) as error:
+        raise StoreError(
+            f"The project is damaged: its search space cannot be read ({error!r:.200}). Nothing "
+            "was changed. Restore the database from a backup. To search anew, use another "
+            "project_name, or pass overwrite=True, which deletes the project."
+        ) from error
 
 
 def check_same_search(
@@ -41,7 +59,11 @@ def check_same_search(
 
     Raises:
         ProjectMismatchError: They differ; the message names every difference.
+        StoreError: The project's space cannot be read.
     """
+    for kept in (old.space, grown):
+        if kept is not None:
+            read_space(kept)
     differences = []
     if old.algorithm != new.algorithm:
         differences.append(f"algorithm: was {old.algorithm!r}, is now {new.algorithm!r}")

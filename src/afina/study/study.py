@@ -9,7 +9,14 @@ from typing import Any
 
 from afina.advice import Advice, advice
 from afina.advice.resize import Limits
-from afina.errors import ArgumentError, FatalError, NoTrialError, ObjectiveError, wrong
+from afina.errors import (
+    ArgumentError,
+    FatalError,
+    NoTrialError,
+    ObjectiveError,
+    StoreError,
+    wrong,
+)
 from afina.search import Algorithm, Auto, Done, ParetoSearch, StartFrom
 from afina.search.base import check_algorithm
 from afina.search.wrappers import check_points, reseeded
@@ -29,6 +36,7 @@ from afina.trials import (
     is_retried,
     why_no_best,
 )
+from afina.trials.disk import disk_message, disk_trouble
 from afina.trials.front import front_of
 
 Builder = Callable[[HyperParameters], Any]
@@ -130,6 +138,9 @@ class Study(Ledger):
                 try:
                     self._build(hp)
                 except Exception as error:
+                    if (reason := disk_trouble(error)) is not None:
+                        told = disk_message(reason, trial=answer.number, folder=None)
+                        raise StoreError(told) from error
                     self._fail_build(answer, hp, error)
                     continue
                 self._built[answer.number] = hp

@@ -34,6 +34,7 @@ from afina.study import discover
 from afina.training.compile_cache import compile_cache
 from afina.training.memory import cheap_collections
 from afina.trials import Decision, Status, failure_of, is_retried, why_no_best
+from afina.trials.disk import disk_message, disk_trouble
 from afina.trials.front import front_of
 from afina.tuners import again
 from afina.tuners.best_first import best_first
@@ -198,6 +199,10 @@ class BaseTuner:
         except Exception as error:
             if _ends_the_search(error):
                 raise
+            if (reason := disk_trouble(error)) is not None:
+                number = self.oracle.number_of(trial.trial_id)
+                told = disk_message(reason, trial=number, folder=self.project_dir)
+                raise StoreError(told) from error
             trial.failure = failure_of(error)
             trial.message = trial.failure.message
             trial.status = TrialStatus.INVALID if is_retried(error) else TrialStatus.FAILED

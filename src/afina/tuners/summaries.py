@@ -6,6 +6,7 @@ from typing import Any
 
 from afina.space import HyperParameters
 from afina.trials import why_no_best
+from afina.trials.text import printable
 
 
 def search_space_summary(hp: HyperParameters) -> None:
@@ -15,8 +16,8 @@ def search_space_summary(hp: HyperParameters) -> None:
     for entry in hp.space:
         config = entry.get_config()
         name = config.pop("name")
-        print(f"{name} ({type(entry).__name__})")
-        print(config)
+        print(f"{printable(name)} ({type(entry).__name__})")
+        print(printable(str(config)))
 
 
 def results_summary(project_dir: str, oracle: Any, num_trials: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from afina.space import HyperParameters
 from afina.trials import Failure, Report
+from afina.trials.text import printable
 from afina.tuners.metrics_tracking import MetricObservation, MetricsTracker
 
 
@@ -68,14 +69,14 @@ class Trial:
         if self.score is not None:
             print(f"Score: {self.score}")
         if self.message is not None:
-            print(self.message)
+            print(printable(self.message, lines=True))
 
     def display_hyperparameters(self) -> None:
         """Prints one line a hyperparameter."""
         if not self.hyperparameters.values:
             print("default configuration")
         for name, value in self.hyperparameters.values.items():
-            print(f"{name}: {value}")
+            print(printable(f"{name}: {value}"))
 
     def get_state(self) -> dict[str, Any]:
         """Everything about the trial, as JSON values."""

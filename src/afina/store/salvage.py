@@ -1,0 +1,154 @@
+"""Reads what can be read of a project, in one pass, and says what cannot.
+
+A store reads all or raises, since a search that went on with half of its trials would go another
+way. People who look at a project, or take its trials elsewhere, are better served by the half.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from afina.errors import StoreError
+from afina.store import codec
+from afina.store.base import Header
+from afina.store.completeness import check_file
+from afina.store.reader import SqliteReader, open_to_read
+from afina.store.soundness import faults_of, gaps_in
+from afina.store.sqlite import META_COLUMNS, STORE_FILE, TRIAL_COLUMNS
+from afina.store.tables import META, REPORTS, TRIALS
+from afina.store.trouble import told_of
+from afina.trials import Report, Trial
+
+_MOST = 20  # faults that are named one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """What can be read of a project."""
+
+    header: Header | None
+    """None where no search has begun, or where it cannot be read."""
+
+    trials: list[Trial]
+    """By number."""
+
+    reports: list[Report]
+    """By trial, attempt, execution and step."""
+
+    faults: list[str]
+    """What is missing or cannot be read, a sentence each; empty for a project that is whole."""
+
+    def epochs(self) -> Counter[int]:
+        """How many epochs each trial has reported, by its number."""
+        return Counter(report.trial for report in self.reports)
+
+
+def read_project(folder: Path | str) -> Readable:
+    """Reads a project without a search, as far as it can be read; changes nothing.
+
+    Args:
+        folder: `<directory>/<project_name>`; need not exist.
+
+    Raises:
+        ProjectVersionError: Another version of Afina made it.
+        StoreError: Nothing in it can be read, or there is no permission to.
+    """
+    file = Path(folder).absolute() / STORE_FILE
+    check_file(file)
+    if not file.exists():
+        return Readable(None, [], [], [])
+    faults: list[str] = []
+    try:
+        with SqliteReader(file).look():
+            pass
+    except StoreError as error:
+        if type(error) is not StoreError:
+            raise
+        faults.append(str(error))
+    with told_of(file), contextlib.closing(open_to_read(file)) as connection:
+        # What is no Unicode shall spoil its own row alone.
+        connection.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
+        connection.row_factory = sqlite3.Row
+        found = _Rows(connection, faults)
+        header = found.header()
+        trials = found.trials()
+        reports = found.reports()
+    if not trials and header is None and faults:
+        raise StoreError(faults[0])
+    faults += [*gaps_in(trials)]
+    more = len(faults) - _MOST
+    if more > 0:
+        faults[_MOST:] = [f"There are {more} more faults."]
+    return Readable(header, trials, reports, faults)
+
+
+class _Rows:
+    """The rows of one database that can be read."""
+
+    def __init__(self, connection: sqlite3.Connection, faults: list[str]) -> None:
+        self._connection = connection
+        self._faults = faults
+
+    def header(self) -> Header | None:
+        for row in self._all(META.name, "id"):
+            try:
+                codec.check_sum(row, META_COLUMNS)
+                if row["header"] is not None:
+                    return codec.header_from_json(row["header"])
+            except codec.UNREADABLE as error:
+                reason = codec.why_unreadable(error)
+                self._faults.append(f"The search's header cannot be read: {reason}.")
+        return None
+
+    def trials(self) -> list[Trial]:
+        found = {}
+        for row in self._all(TRIALS.name, "number"):
+            try:
+                codec.check_sum(row, TRIAL_COLUMNS)
+                trial = codec.row_to_trial(row)
+            except codec.UNREADABLE as error:
+                reason = codec.why_unreadable(error)
+                self._faults.append(f"Trial {row['number']!r:.20} cannot be read: {reason}.")
+                continue
+            if fault := faults_of(trial):
+                self._faults.append(f"Trial {trial.number} cannot be right: {fault}.")
+            else:
+                found[trial.number] = trial
+        return [found[number] for number in sorted(found)]
+
+    def reports(self) -> list[Report]:
+        found, unreadable = {}, 0
+        for row in self._all(REPORTS.name, "rowid"):
+            try:
+                report = codec.row_to_report(row)
+            except codec.UNREADABLE:
+                unreadable += 1
+                continue
+            found[report.trial, report.attempt, report.execution, report.step] = report
+        if unreadable:
+            self._faults.append(f"{unreadable} reports of epochs cannot be read.")
+        return [found[place] for place in sorted(found)]
+
+    def _all(self, table: str, key: str) -> Iterator[dict[str, Any]]:
+        """Each row once: up to the first damaged page from the front, then from the back."""
+        seen: set[Any] = set()
+        for order in ("ASC", "DESC"):
+            query = f'SELECT {key} AS "the key", * FROM {table} ORDER BY {key} {order}'
+            try:
+                for row in self._connection.execute(query):
+                    cells = {"crc": None, **dict(zip(row.keys(), row, strict=True))}
+                    if cells["the key"] in seen:
+                        continue
+                    seen.add(cells["the key"])
+                    yield cells
+            except (sqlite3.Error, UnicodeError, OverflowError, MemoryError) as error:
+                if order == "ASC":
+                    self._faults.append(f"The table {table!r} cannot be read whole: {error}.")
+            else:
+                return

@@ -1,0 +1,68 @@
+"""Errors that tell of a full or read-only disk: no trial's fault, and the next fails as well."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+
+_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+
+# HDF5, NumPy, TensorFlow and SQLite tell of it in a text alone.
+_WORDS = re.compile(
+    r"No space left on device|Disk quota exceeded|Read-only file system|File too large"
+    r"|database or disk is full|\d+ requested and \d+ written"
+    rf"|errno = (?:{'|'.join(str(number) for number in sorted(_NUMBERS))})\b",
+)
+
+
+def disk_trouble(error: BaseException) -> str | None:
+    """What the disk refuses, if that is what an exception or one of its causes tells of.
+
+    Example:
+        >>> disk_trouble(OSError(28, "No space left on device", "a.h5"))
+        "[Errno 28] No space left on device: 'a.h5'"
+        >>> disk_trouble(ValueError("no"))
+    """
+    try:
+        return next(filter(None, map(_refusal, _origins(error))), None)
+    except Exception:  # an error may raise whatever is asked of it; then it tells of no disk
+        return None
+
+
+def _origins(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        yield each
+        seen.add(id(each))
+        each = each.__cause__ or each.__context__
+
+
+def _refusal(error: BaseException) -> str | None:
+    kind = type(error)
+    is_os_error = issubclass(kind, OSError)
+    # Not a ValueError, say: it may quote anything.
+    framework = kind.__module__.partition(".")[0] in ("tensorflow", "jaxlib", "h5py")
+    if not (framework or is_os_error or issubclass(kind, RuntimeError)):
+        return None
+    text = str(error)
+    if is_os_error and getattr(error, "errno", None) in _NUMBERS:
+        return text
+    return text.splitlines()[0][:300] if _WORDS.search(text) else None
+
+
+def disk_message(reason: str, *, trial: int, folder: str | None) -> str:
+    """What stops the search, and what to do.
+
+    Args:
+        reason: By `disk_trouble`.
+        trial: Number of the trial that met it.
+        folder: The project's; None for a search in memory.
+    """
+    where = f" (the project lies in {folder!r})" if folder else ""
+    return (
+        f"The disk cannot be written: {reason}. Trial {trial} met it, and the search has stopped. "
+        f"The trials finished so far are kept. Make room{where}, or make the place writable, and "
+        "search again: the search goes on where it stopped, with this trial."
+    )
