@@ -48,6 +48,7 @@ _HOME = {
     "lr_range_test": "afina.training.lr_range",
     "synchronized": "afina.tuners.locking",
 }
+_ELSEWHERE = {"utils": "afina.tuners.copied_files"}  # Keras Tuner's name of a module
 _MODULES = ("applications", "engine", "errors", "oracles", "search", "spaces", "tuners")
 
 __all__ = [
@@ -81,6 +82,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"afina.{name}")
+    if name in _ELSEWHERE:
+        return importlib.import_module(_ELSEWHERE[name])
     if name in _HOME:
         value = getattr(importlib.import_module(_HOME[name]), name)
         globals()[name] = value
