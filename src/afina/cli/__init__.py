@@ -11,6 +11,7 @@ import click
 
 from afina import __version__
 from afina.cli.demo import demo
+from afina.cli.export import export
 from afina.cli.report import advice, report
 from afina.cli.trials import best, trials
 from afina.errors import AfinaError
@@ -34,5 +35,5 @@ def main() -> None:
     """Afina finds good hyperparameters for Keras models."""
 
 
-for command in (demo, best, trials, advice, report):
+for command in (demo, best, trials, advice, report, export):
     main.add_command(command)
