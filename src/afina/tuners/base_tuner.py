@@ -17,6 +17,7 @@ from afina.errors import (
     FatalTypeError,
     StoreError,
     check_flag,
+    check_whole,
     wrong,
 )
 from afina.progress import (
@@ -43,6 +44,16 @@ from afina.tuners.oracle import Oracle
 from afina.tuners.results import read_result
 from afina.tuners.summaries import results_summary, search_space_summary
 from afina.tuners.trial import Trial, TrialStatus
+
+
+def check_oracle(oracle: Any) -> None:
+    """Raises ArgumentError for what is no `Oracle`."""
+    if isinstance(oracle, Oracle):
+        return
+    advice = "Give one of afina.oracles, such as RandomSearchOracle(objective=...)."
+    if isinstance(oracle, type) and issubclass(oracle, Oracle):
+        advice = f"Give an instance: {oracle.__name__}(...)."
+    raise ArgumentError(wrong("oracle", "must be an Oracle", oracle, advice))
 
 
 class BaseTuner:
@@ -75,8 +86,9 @@ class BaseTuner:
         overwrite: bool = False,
         **kwargs: Unpack[IdentityOptions],
     ) -> None:
-        if not isinstance(oracle, Oracle):
-            raise ArgumentError(wrong("oracle", "must be an Oracle", oracle))
+        check_oracle(oracle)
+        if project_name is not None and not isinstance(project_name, str):
+            raise ArgumentError(wrong("project_name", "must be a text or None", project_name))
         if kwargs.pop("logger", None) is not None:
             warnings.warn("logger= is ignored.", DeprecationWarning, stacklevel=3)
         self.tuner_id = kwargs.pop("tuner_id", None) or "tuner0"
@@ -322,11 +334,13 @@ class BaseTuner:
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[HyperParameters]:
         """The hyperparameters of the best trials, best first; build with them at will."""
-        return [t.hyperparameters.copy() for t in self.oracle.get_completed_trials(num_trials)]
+        count = check_whole("num_trials", num_trials, least=0)
+        return [t.hyperparameters.copy() for t in self.oracle.get_completed_trials(count)]
 
     def get_best_models(self, num_models: int = 1) -> list[Any]:
         """The models of the best trials as they were at their best epoch, best first."""
-        return [self.load_model(trial) for trial in self.oracle.get_completed_trials(num_models)]
+        count = check_whole("num_models", num_models, least=0)
+        return [self.load_model(trial) for trial in self.oracle.get_completed_trials(count)]
 
     def load_model(self, trial: Trial) -> Any:
         """Loads a trial's model: override it together with `save_model`."""
@@ -343,7 +357,8 @@ class BaseTuner:
 
     def results_summary(self, num_trials: int = 10) -> None:
         """Prints the best trials."""
-        results_summary(self.project_dir, self.oracle, num_trials)
+        count = check_whole("num_trials", num_trials, least=0)
+        results_summary(self.project_dir, self.oracle, count)
 
     @property
     def remaining_trials(self) -> int | None:

@@ -14,7 +14,7 @@ from afina.progress import Message
 from afina.run import Signal, Threads
 from afina.space import HyperParameters
 from afina.tuners import copied_code, winner
-from afina.tuners.base_tuner import BaseTuner
+from afina.tuners.base_tuner import BaseTuner, check_oracle
 from afina.tuners.distribution import maybe_distribute
 from afina.tuners.groups import Groups, check_group_trials, count_together
 from afina.tuners.hooks import EpochHooks, TunerCallback
@@ -91,6 +91,7 @@ class Tuner(BaseTuner):
         executions_per_trial: int = 1,
         **kwargs: Unpack[TrainingOptions],
     ) -> None:
+        check_oracle(oracle)
         executions_per_trial = check_whole("executions_per_trial", executions_per_trial)
         if max_model_size is not None:  # a float such as 1e6 is a number of parameters too
             max_model_size = int(check_number("max_model_size", max_model_size, least=0))
