@@ -52,6 +52,7 @@ _HOME = {
     "lr_range_test": "afina.training.lr_range",
     "synchronized": "afina.tuners.locking",
 }
+_ELSEWHERE = {"utils": "afina.tuners.copied_files"}  # Keras Tuner's name of a module
 _MODULES = ("applications", "engine", "errors", "oracles", "search", "spaces", "tuners")
 
 __all__ = [
@@ -90,6 +91,8 @@ if _told is not None and not backend.is_command(sys.orig_argv):
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return _load(f"afina.{name}")
+    if name in _ELSEWHERE:
+        return _load(_ELSEWHERE[name])
     if name in _HOME:
         value = getattr(_load(_HOME[name]), name)
         globals()[name] = value

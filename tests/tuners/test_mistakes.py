@@ -405,3 +405,35 @@ def test_narrowing_an_oracle_of_one_s_own_is_refused(tmp_path: Path, narrow: Any
         kt.Tuner(Own("loss", max_trials=3), build, narrow=narrow, directory=tmp_path)
     oracle = kt.oracles.RandomSearchOracle("loss", max_trials=60)
     assert kt.Tuner(oracle, build, narrow=narrow, directory=tmp_path).oracle.narrow_every
+
+
+@pytest.mark.parametrize(
+    ("oracle", "told"),
+    [
+        ("random", r"afina\.oracles"),
+        (None, r"afina\.oracles"),
+        (kt.oracles.RandomSearchOracle, r"Give an instance: RandomSearchOracle\(\.\.\.\)"),
+    ],
+)
+def test_what_is_no_oracle_is_refused(oracle: Any, told: str) -> None:
+    for make in (kt.Tuner, kt.engine.base_tuner.BaseTuner, kt.SklearnTuner):
+        with pytest.raises(ArgumentError, match=f"^oracle: must be an Oracle, .*{told}"):
+            make(oracle, build)
+
+
+@pytest.mark.parametrize("bad", [3, b"name", ["name"]], ids=repr)
+def test_a_project_s_name_is_a_text(tmp_path: Path, bad: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"^project_name: must be a text or None"):
+        tuner_of(kt.RandomSearch, tmp_path, project_name=bad)
+
+
+@pytest.mark.parametrize("bad", ["3", 2.5, None, -1, math.nan], ids=repr)
+def test_how_many_results_are_asked_for_is_a_number(tmp_path: Path, bad: Any) -> None:
+    tuner = tuner_of(kt.RandomSearch, tmp_path, max_trials=1)
+    for ask in (
+        tuner.get_best_hyperparameters,
+        tuner.get_best_models,
+        tuner.results_summary,
+    ):
+        with pytest.raises(ArgumentError, match=r"^num_(trials|models): must be a whole number"):
+            ask(bad)

@@ -11,6 +11,7 @@ import click
 
 from afina import __version__
 from afina.cli.demo import demo
+from afina.cli.export import export
 from afina.cli.report import advice, report
 from afina.cli.trials import best, recover, trials
 from afina.errors import AfinaError
@@ -35,5 +36,5 @@ def main() -> None:
     """Afina finds good hyperparameters for Keras models."""
 
 
-for command in (demo, best, trials, advice, report, recover):
+for command in (demo, best, trials, advice, report, export, recover):
     main.add_command(command)

@@ -1,7 +1,8 @@
 """Keras Tuner's module path `engine.oracle`: what chooses the trials."""
 
 from afina.trials import Objective
+from afina.tuners.copied_code import Display
 from afina.tuners.locking import synchronized
 from afina.tuners.oracle import Oracle
 
-__all__ = ["Objective", "Oracle", "synchronized"]
+__all__ = ["Display", "Objective", "Oracle", "synchronized"]

@@ -1,5 +1,29 @@
-"""Keras Tuner's module path `engine.tuner_utils`: the callback behind a tuner's hooks."""
+"""Keras Tuner's module path `engine.tuner_utils`: what copied bodies of `run_trial` call."""
 
+from afina.tuners.copied_code import (
+    Display,
+    SaveBestEpoch,
+    TunerStats,
+    average_histories,
+    average_metrics_dicts,
+    convert_hyperparams_to_hparams,
+    convert_to_metrics_dict,
+    get_best_step,
+    get_max_epochs_and_steps,
+    validate_trial_results,
+)
 from afina.tuners.hooks import TunerCallback
 
-__all__ = ["TunerCallback"]
+__all__ = [
+    "Display",
+    "SaveBestEpoch",
+    "TunerCallback",
+    "TunerStats",
+    "average_histories",
+    "average_metrics_dicts",
+    "convert_hyperparams_to_hparams",
+    "convert_to_metrics_dict",
+    "get_best_step",
+    "get_max_epochs_and_steps",
+    "validate_trial_results",
+]

@@ -16,6 +16,7 @@ from afina.errors import (
     FatalTypeError,
     StoreError,
     check_flag,
+    check_whole,
     wrong,
 )
 from afina.progress import (
@@ -45,6 +46,16 @@ from afina.tuners.overrides import is_overridden
 from afina.tuners.results import read_result
 from afina.tuners.summaries import results_summary, search_space_summary
 from afina.tuners.trial import Trial, TrialStatus
+
+
+def check_oracle(oracle: Any) -> None:
+    """Raises ArgumentError for what is no `Oracle`."""
+    if isinstance(oracle, Oracle):
+        return
+    advice = "Give one of afina.oracles, such as RandomSearchOracle(objective=...)."
+    if isinstance(oracle, type) and issubclass(oracle, Oracle):
+        advice = f"Give an instance: {oracle.__name__}(...)."
+    raise ArgumentError(wrong("oracle", "must be an Oracle", oracle, advice))
 
 
 class BaseTuner:
@@ -77,8 +88,9 @@ class BaseTuner:
         overwrite: bool = False,
         **kwargs: Unpack[IdentityOptions],
     ) -> None:
-        if not isinstance(oracle, Oracle):
-            raise ArgumentError(wrong("oracle", "must be an Oracle", oracle))
+        check_oracle(oracle)
+        if project_name is not None and not isinstance(project_name, str):
+            raise ArgumentError(wrong("project_name", "must be a text or None", project_name))
         self.logger: Any = kwargs.pop("logger", None)
         if self.logger is not None:
             warnings.warn("logger= is ignored.", DeprecationWarning, stacklevel=3)
@@ -337,16 +349,18 @@ class BaseTuner:
         Fewer where fewer trials have completed; asked for one that is not there, the list raises
         `NoTrialError`, an IndexError that says why.
         """
-        found = [t.hyperparameters.copy() for t in self.oracle.get_completed_trials(num_trials)]
-        return self._best_first(found, num_trials, "get_best_hyperparameters")
+        count = check_whole("num_trials", num_trials, least=0)
+        found = [t.hyperparameters.copy() for t in self.oracle.get_completed_trials(count)]
+        return self._best_first(found, count, "get_best_hyperparameters")
 
     def get_best_models(self, num_models: int = 1) -> list[Any]:
         """The models of the best trials as they were at their best epoch, best first.
 
         Fewer where fewer trials have completed, as with `get_best_hyperparameters`.
         """
-        found = [self.load_model(trial) for trial in self.oracle.get_completed_trials(num_models)]
-        return self._best_first(found, num_models, "get_best_models")
+        count = check_whole("num_models", num_models, least=0)
+        found = [self.load_model(trial) for trial in self.oracle.get_completed_trials(count)]
+        return self._best_first(found, count, "get_best_models")
 
     def _best_first(self, found: list[Any], asked: int, what: str) -> list[Any]:
         return best_first(found, asked, what, self.oracle.study.trials.values())
@@ -366,7 +380,8 @@ class BaseTuner:
 
     def results_summary(self, num_trials: int = 10) -> None:
         """Prints the best trials."""
-        results_summary(self.project_dir, self.oracle, num_trials)
+        count = check_whole("num_trials", num_trials, least=0)
+        results_summary(self.project_dir, self.oracle, count)
 
     @property
     def remaining_trials(self) -> int | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -23,8 +22,9 @@ from afina.errors import (
 from afina.progress import Message
 from afina.run import Signal, Threads
 from afina.space import HyperParameters
-from afina.tuners import winner
-from afina.tuners.base_tuner import BaseTuner
+from afina.tuners import copied_code, winner
+from afina.tuners.base_tuner import BaseTuner, check_oracle
+from afina.tuners.distribution import maybe_distribute
 from afina.tuners.groups import Groups, check_group_trials, count_together
 from afina.tuners.hooks import EpochHooks, TunerCallback
 from afina.tuners.hypermodel import join_arguments
@@ -107,6 +107,7 @@ class Tuner(BaseTuner):
         executions_per_trial: int = 1,
         **kwargs: Unpack[TrainingOptions],
     ) -> None:
+        check_oracle(oracle)
         executions_per_trial = check_whole("executions_per_trial", executions_per_trial)
         if max_model_size is not None:  # a float such as 1e6 is a number of parameters too
             max_model_size = int(check_number("max_model_size", max_model_size, least=0))
@@ -173,13 +174,14 @@ class Tuner(BaseTuner):
             maybe_distribute(self.distribution_strategy),
             training.building(),
         ):
+            compiles = not first_overridden(self, ("_build_hypermodel", "_override_compile_args"))
             return training.build_model(
-                hypermodel,
+                hypermodel if compiles else copied_code.BuiltByTuner(self),
                 hp,
                 max_model_size=self.max_model_size,
-                optimizer=self.optimizer,
-                loss=self.loss,
-                metrics=self.metrics,
+                optimizer=self.optimizer if compiles else None,
+                loss=self.loss if compiles else None,
+                metrics=self.metrics if compiles else None,
                 must_be_compiled=self._whose_training() is None,
             )
 
@@ -304,7 +306,7 @@ class Tuner(BaseTuner):
         results = []
         for index in range(self.executions_per_trial):
             own = self._deepcopy_callbacks(callbacks)
-            self._configure_tensorboard(own, trial, index)
+            self._configure_tensorboard_dir(own, trial, index)
             results.append(
                 training.watch_execution(
                     lambda watched: self._build_and_fit_model(
@@ -337,6 +339,7 @@ class Tuner(BaseTuner):
 
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Builds one model, goes on from its parent's state if it has one, and trains it."""
+        args, kwargs = copied_code.spread_arguments(args, kwargs)
         hp = trial.hyperparameters
         account = self._accounts.setdefault(trial.trial_id, training.Account())
         with account.counted("build"), training.building():
@@ -427,13 +430,6 @@ class Tuner(BaseTuner):
         """Each execution gets callbacks of its own."""
         return training.copy_callbacks(callbacks, warn=self._warn_once)
 
-    def _configure_tensorboard(self, callbacks: list[Any], trial: Trial, index: int) -> None:
-        """Each execution logs into a folder of its own."""
-        for callback in callbacks:
-            if type(callback).__name__ == "TensorBoard":
-                folder = Path(str(callback.log_dir)) / trial.trial_id / f"execution{index}"
-                callback.log_dir = str(folder)
-
     # -- hooks ------------------------------------------------------------------------------------
 
     def on_epoch_begin(self, trial: Trial, model: Any, epoch: int, logs: Any = None) -> None:
@@ -450,6 +446,9 @@ class Tuner(BaseTuner):
 
     def on_trial_end(self, trial: Trial) -> None:
         """Ends the trial, and gives back its memory and the checkpoints that nobody needs."""
+        account = self._accounts.get(trial.trial_id)
+        if account is not None and not type(self).run_trial.__module__.startswith("afina."):
+            self._tell_path(trial, account)
         super().on_trial_end(trial)
         if self._has_built:
             training.release(programs=trial.notes.get("training") != "fused")
@@ -462,7 +461,9 @@ class Tuner(BaseTuner):
     evaluate_best = winner.evaluate_best
     compare_best = winner.compare_best
 
-    def _get_checkpoint_fname(self, trial_id: str) -> str:
+    def _get_checkpoint_fname(self, trial_id: str, epoch: int = 0) -> str:
+        """The file of a trial's checkpoint; there is one for all epochs."""
+        del epoch
         return str(Path(self.get_trial_dir(trial_id)) / training.CHECKPOINT)
 
     def load_model(self, trial: Trial) -> Any:
@@ -512,12 +513,15 @@ class Tuner(BaseTuner):
             training.remove_checkpoint(folder / training.CHECKPOINT)
         self._kept &= keep
 
+    # -- names that copied code calls -------------------------------------------------------------
 
-@contextlib.contextmanager
-def maybe_distribute(distribution_strategy: Any) -> Iterator[None]:
-    """Runs the block in the strategy's scope; without a strategy, just runs it."""
-    if distribution_strategy is None:
-        yield
-    else:
-        with distribution_strategy.scope():
-            yield
+    _build_hypermodel = copied_code.build_hypermodel
+    _override_compile_args = copied_code.override_compile_args
+    _filter_metrics = copied_code.filter_metrics
+    _configure_tensorboard_dir = copied_code.configure_tensorboard_dir
+    _get_tensorboard_dir = copied_code.get_tensorboard_dir
+    _get_checkpoint_dir = copied_code.get_checkpoint_dir
+    _get_build_config_fname = copied_code.get_build_config_fname
+    _on_train_begin = copied_code.on_train_begin
+    _reported_step = 0
+    _save_n_checkpoints = 10

@@ -1,0 +1,58 @@
+"""`afina export`: the trials of a search for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("folder", type=FOLDER)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "csv", "keras-tuner"]),
+    default="json",
+    show_default=True,
+    help="json: a list of all trials. csv: a table, one row a trial. keras-tuner: the files "
+    "oracle.json, tuner0.json and trial_*/trial.json of Keras Tuner 1.4, which it can open.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The file to write (the terminal if it is left out); for keras-tuner the folder (FOLDER "
+    "itself, beside its own files, if it is left out).",
+)
+def export(folder: Path, form: str, output: Path | None) -> None:
+    """Write the trials of the search in FOLDER for other programs.
+
+    FOLDER is a tuner's `directory/project_name`. The search may be running meanwhile.
+
+    \b
+    Examples:
+      afina export my_dir/my_project --format csv --output trials.csv
+      afina export my_dir/my_project --format keras-tuner
+    """
+    try:
+        if form == "keras-tuner":
+            from afina.tuners.exported import export_keras_tuner
+
+            click.echo(f"Written: {export_keras_tuner(folder, output)}")
+            return
+        from afina.report.records import as_csv, as_json, read_records
+
+        text = (as_csv if form == "csv" else as_json)(read_records(folder))
+        if output is None:
+            click.echo(text, nl=False)
+            return
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8", newline="")
+        click.echo(f"Written: {output}")
+    except OSError as error:
+        raise click.ClickException(
+            f"output: must be writable, but got {str(output or folder)!r} ({error.strerror}). "
+            "Give another --output."
+        ) from error
