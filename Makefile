@@ -20,10 +20,10 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demos test check format bench speed quality clean
+.PHONY: help demo demos test test-services check format bench speed quality clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## Tune the Reuters network and show what came of it (a few minutes)
 	$(PYTHON) -m afina demo reuters --output demo-output/reuters --overwrite
@@ -33,6 +33,9 @@ demos: demo ## Both case studies: Reuters and Fashion-MNIST
 
 test: $(READY) ## Run all tests
 	$(PYTHON) -m pytest -q -n auto --dist worksteal
+
+test-services: $(READY) ## Run some tests on TensorFlow, PyTorch and Keras to come
+	$(PYTHON) tests/services/run.py $(SERVICES)
 
 check: $(READY) ## Check format, lint and types
 	$(PYTHON) -m ruff format --check .
@@ -54,7 +57,7 @@ quality: $(READY) ## Measure search quality against other packages (hours; QUALI
 	$(PYTHON) benchmarks/search_quality/run.py $(QUALITY)
 
 clean: ## Remove the environment and everything that was made
-	rm -rf $(VENV) benchmarks/speed/.bench benchmarks/search_quality/.bench demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .services benchmarks/speed/.bench benchmarks/search_quality/.bench demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON3)" ]; then \

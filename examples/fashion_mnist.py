@@ -1,9 +1,8 @@
 """Which of ten kinds of clothing a picture shows: Hyperband on a dense network, on one page."""
 
+import afina as kt  # before Keras, so that it can choose an installed backend
 import keras
 import numpy as np
-
-import afina as kt
 from afina.demos import load_fashion_mnist
 
 data = load_fashion_mnist()  # real pictures, or a stand-in: data.source says which

@@ -1,9 +1,8 @@
 """Which of 46 topics a newswire is about: Hyperband on a dense network, all of it on one page."""
 
+import afina as kt  # before Keras, so that it can choose an installed backend
 import keras
 import numpy as np
-
-import afina as kt
 from afina.demos import load_reuters
 from afina.demos.data import multi_hot
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 
 from afina.errors import ArgumentError, FatalValueError
@@ -146,6 +147,82 @@ def test_on_tensorflow_steps_are_compiled_and_run_many_at_once_where_that_is_saf
     monkeypatch.setattr("afina.training.plain.keras.backend.backend", lambda: "tensorflow")
     hasten(model, callbacks)
     assert (bool(model.jit_compile), model.steps_per_execution) == (compiled, steps)
+
+
+layers = keras.layers
+IMAGE, LINE = (6, 6, 2), (8, 2)
+
+
+def shaped(shape: tuple[int, ...], *middle: Any) -> Callable[[], keras.Model]:
+    def make() -> keras.Model:
+        end = [layers.Flatten(), layers.Dense(1)]
+        model = keras.Sequential([keras.Input(shape), *middle, *end])
+        model.compile("adam", "mse", jit_compile=False)
+        return model
+
+    return make
+
+
+def of_functions() -> keras.Model:
+    inputs = keras.Input(IMAGE)
+    convolved = keras.ops.conv(inputs, np.ones((3, 3, 2, 2), "float32"))
+    model = keras.Model(inputs, layers.Dense(1)(layers.Flatten()(convolved)))
+    model.compile("adam", "mse", jit_compile=False)
+    return model
+
+
+def inner(*middle: Any) -> keras.Model:
+    return keras.Sequential([keras.Input(IMAGE), *middle])
+
+
+WITHOUT_XLA: dict[str, Callable[[], keras.Model]] = {
+    "2 dimensions": shaped(IMAGE, layers.Conv2D(2, 3)),
+    "3 dimensions": shaped((4, 4, 4, 1), layers.Conv3D(2, 3)),
+    "transposed": shaped(IMAGE, layers.Conv2DTranspose(2, 3)),
+    "depthwise": shaped(IMAGE, layers.DepthwiseConv2D(3)),
+    "separable": shaped(IMAGE, layers.SeparableConv2D(2, 3)),
+    "recurrent": shaped((3, *IMAGE), layers.ConvLSTM2D(2, 3)),
+    "both ways": shaped((3, *IMAGE), layers.Bidirectional(layers.ConvLSTM2D(2, 3))),
+    "at each time": shaped((3, *IMAGE), layers.TimeDistributed(layers.Conv2D(2, 3))),
+    "nested": shaped(IMAGE, inner(layers.Conv2D(2, 3))),
+    "nested twice": shaped(IMAGE, inner(inner(layers.Conv2D(2, 3)))),
+    "of functions": of_functions,
+    "interpolation": shaped(IMAGE, layers.UpSampling2D(interpolation="bilinear")),
+}
+WITH_XLA: dict[str, Callable[[], keras.Model]] = {
+    "1 dimension": shaped(LINE, layers.Conv1D(2, 3)),
+    "1 dimension depthwise": shaped(LINE, layers.DepthwiseConv1D(3)),
+    "pooling": shaped(IMAGE, layers.MaxPooling2D(), layers.AveragePooling2D(2)),
+    "recurrent": shaped(LINE, layers.Bidirectional(layers.LSTM(2))),
+    "nested": shaped(IMAGE, inner(layers.Dense(2))),
+}
+
+
+@pytest.mark.parametrize("name", [*WITHOUT_XLA, *(f"with {name}" for name in WITH_XLA)])
+def test_on_tensorflow_steps_are_compiled_where_that_makes_them_quicker(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = name.startswith("with ")
+    model = WITH_XLA[name.removeprefix("with ")]() if compiled else WITHOUT_XLA[name]()
+    monkeypatch.setattr("afina.training.plain.keras.backend.backend", lambda: "tensorflow")
+    hasten(model)
+    assert (bool(model.jit_compile), model.steps_per_execution) == (compiled, STEPS_AT_ONCE)
+
+
+def test_xla_that_the_user_asks_for_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = WITHOUT_XLA["2 dimensions"]()
+    model.compile("adam", "mse", jit_compile=True)
+    monkeypatch.setattr("afina.training.plain.keras.backend.backend", lambda: "tensorflow")
+    hasten(model)
+    assert model.jit_compile
+
+
+def test_on_a_gpu_xla_compiles_convolutions_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = WITHOUT_XLA["2 dimensions"]()
+    monkeypatch.setattr("afina.training.plain.keras.backend.backend", lambda: "tensorflow")
+    monkeypatch.setattr("afina.training.plain._has_gpu", lambda: True)
+    hasten(model)
+    assert model.jit_compile
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])

@@ -43,7 +43,7 @@ def without_progress_bar(
 
 
 def hasten(model: keras.Model, callbacks: Any = None) -> None:
-    """On TensorFlow: compiles the train step with XLA and runs many steps at once.
+    """On TensorFlow: compiles the train step with XLA, if that is quicker, and runs many at once.
 
     Only for models of Keras' own parts, whose steps are known to compile: a loss of the user's may
     do what XLA cannot. And many steps at once only if no callback looks at single batches.
@@ -59,12 +59,44 @@ def hasten(model: keras.Model, callbacks: Any = None) -> None:
         return
     if keras.distribution.distribution() is not None:
         return
-    model.jit_compile = True
+    model.jit_compile = model.jit_compile is True or not is_slowed_by_xla(model)
     if (
         model.steps_per_execution == 1
         and reasons.why_not_callbacks(reasons.flat(callbacks)) is None
     ):
         model.steps_per_execution = STEPS_AT_ONCE
+
+
+def is_slowed_by_xla(model: keras.Model) -> bool:
+    """Whether TensorFlow on a CPU trains a model faster without XLA than with it.
+
+    Its own convolutions over two and three dimensions take a half to a quarter of the time of
+    XLA's, and its interpolation of images half: see `benchmarks/speed/loops.py`.
+
+    Args:
+        model: Of Keras' own parts.
+    """
+    if _has_gpu():
+        return False
+    layers = keras_parts.layers_of(model)
+    operations = [each for layer in layers for each in getattr(layer, "operations", [])]
+    return any(map(_is_tensorflows_strength, (*layers, *operations)))
+
+
+def _is_tensorflows_strength(operation: Any) -> bool:
+    """Whether TensorFlow does it faster than XLA: a layer, or a function of `keras.ops`."""
+    name = type(operation).__name__
+    if name in ("UpSampling2D", "Resizing", "Resize"):
+        return True
+    if not keras_parts.is_kerass(type(operation)) or "Conv" not in name:
+        return False
+    # A function does not tell over how many dimensions.
+    return not isinstance(operation, keras.Layer) or getattr(operation, "rank", 2) > 1
+
+
+def _has_gpu() -> bool:
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and bool(tensorflow.config.list_physical_devices("GPU"))
 
 
 LITTLE = 3_000_000

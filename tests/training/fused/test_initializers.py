@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from afina.training import keras_parts
 from afina.training.fused import quick_initializers
 from afina.training.fused.initializers import SMALLEST
 
@@ -137,8 +138,9 @@ def test_symbolic_shapes_are_left_alone() -> None:
 
 
 def functions() -> list[Any]:
-    from keras.src.backend.jax import numpy, random
-
+    parts = keras_parts.drawing_and_filling()
+    assert parts is not None
+    random, numpy = parts
     return [random.uniform, random.normal, random.truncated_normal, numpy.zeros, numpy.ones]
 
 

@@ -26,6 +26,7 @@ PASSING = frozenset(
         "_build_shapes_dict",
         "_tracker",
         "_trainable_variables_indices",  # by identity
+        "_weight_decay_by_var_key",  # likewise; who may not decay is asked for by itself
         "_loss_ids",
         "_inbound_nodes",  # the graph is in the model's configuration
         "_outbound_nodes",
