@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from afina.errors import DivergedError, LostWorkerError, OversizedModelError
+from afina.errors import DivergedError, FailedTrialError, LostWorkerError, OversizedModelError
 from afina.training import classify_failure, failure_message
 from afina.training.failures import LONGEST
 from afina.trials import Failure, FailureKind
@@ -35,6 +35,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (caused(ValueError("in my fit"), MemoryError()), FailureKind.OUT_OF_MEMORY),
         (DivergedError("nan"), FailureKind.NOT_A_NUMBER),
         (OversizedModelError("big"), FailureKind.OVERSIZED),
+        (FailedTrialError("not this one"), FailureKind.REFUSED),
         (LostWorkerError("killed"), FailureKind.LOST_WORKER),
         (ValueError("out of memory, says the user"), FailureKind.ERROR),
         (RuntimeError("shapes differ"), FailureKind.ERROR),

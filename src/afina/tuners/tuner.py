@@ -452,7 +452,9 @@ class Tuner(BaseTuner):
             rule, advice = "must have left a model to load", "Train it anew by retrain_best()."
             raise CheckpointError(wrong(f"trial {trial.trial_id}", rule, f"none: {why}", advice))
         # A model that only `HyperModel.fit` compiles has no optimizer yet to restore.
-        training.load_state(model, path, optimizer=model.compiled, left_out=self._warn_once)
+        training.load_state(
+            model, path, optimizer=getattr(model, "compiled", False), left_out=self._warn_once
+        )
         return model
 
     def save_model(self, trial_id: str, model: Any, step: int = 0) -> None:
