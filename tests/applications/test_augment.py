@@ -55,6 +55,37 @@ def test_without_layers_to_draw_the_order_is_fixed(build: Build) -> None:
     assert model.name == "image_augment"
 
 
+def test_what_is_on_is_a_list_of_names_and_bounds() -> None:
+    hypermodel = HyperImageAugment(
+        input_shape=(8, 8, 3), rotate=0.3, translate_x=[0.1, 0.5], translate_y=None, contrast=False
+    )
+    assert hypermodel.transforms == [("rotate", (0, 0.3)), ("translate_x", (0.1, 0.5))]
+
+
+@pytest.mark.parametrize("off", [None, 0, 0.0, False])
+@pytest.mark.parametrize("layers", [0, 2])
+def test_a_transformation_is_off_in_every_way_to_say_so(
+    off: Any, layers: int, build: Build
+) -> None:
+    hypermodel = HyperImageAugment(input_shape=(8, 8, 3), contrast=off, augment_layers=layers)
+    _, hp = build(hypermodel)
+    assert "factor_contrast" not in hp.values
+    assert "factor_rotate" in hp.values
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_each_draw_is_a_layer(count: int, build: Build) -> None:
+    model, _ = build(HyperImageAugment(input_shape=(8, 8, 3)), augment_layers=count)
+    assert len(model.layers) == 1 + count
+    assert all(isinstance(layer, RandomAugment) for layer in model.layers[1:])
+
+
+@pytest.mark.parametrize("off", [None, 0, False])
+def test_a_fixed_order_can_be_asked_for_in_every_way(off: Any, build: Build) -> None:
+    model, _ = build(HyperImageAugment(input_shape=(8, 8, 3), augment_layers=off))
+    assert model.name == "image_augment"
+
+
 def test_a_pair_bounds_the_number_of_layers(build: Build) -> None:
     _, hp = build(HyperImageAugment(input_shape=(8, 8, 3), augment_layers=(2, 5)))
     assert table(hp)["augment_layers"] == (2, 5, 1, 2)

@@ -232,3 +232,55 @@ def test_a_builder_may_give_up_a_trial_itself(project: dict[str, Any]) -> None:
     tuner.search(verbose=0)
     assert statuses(tuner) == ["COMPLETED", "FAILED"]
     assert "too wide for me" in tuner.oracle.trials["0001"].message
+
+
+@pytest.mark.afina_only
+@pytest.mark.parametrize("by", ["size", "fit", "run_trial"])
+def test_configurations_that_are_skipped_do_not_end_the_search(
+    by: str, project: dict[str, Any]
+) -> None:
+    def width(hp: Any) -> Any:
+        return hp.Choice("n", [100, 101, 102, 103, 104, 2])
+
+    def build(hp: Any) -> Any:
+        return keras.Sequential([keras.Input((3,)), keras.layers.Dense(width(hp))])
+
+    class Skipping(kt.HyperModel):
+        def build(self, hp: Any) -> Any:
+            return build(hp)
+
+        def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> float:
+            if by == "fit" and width(hp) >= 100:
+                raise kt.errors.FailedTrialError("too wide for me")
+            return 1.0
+
+    class Running(kt.GridSearch):
+        def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+            if by == "run_trial" and width(trial.hyperparameters) >= 100:
+                raise kt.errors.FailedTrialError("too wide for me")
+            return super().run_trial(trial, *args, **kwargs)
+
+    limits = {"max_model_size": 50} if by == "size" else {}
+    tuner = Running(Skipping(), **limits, **project)
+    tuner.search(verbose=0)
+    assert statuses(tuner) == ["FAILED"] * 5 + ["COMPLETED"]
+    assert tuner.get_best_hyperparameters()[0].get("n") == 2
+
+
+@pytest.mark.afina_only
+def test_failures_count_on_past_configurations_that_are_skipped(project: dict[str, Any]) -> None:
+    skip = kt.errors.FailedTrialError("not this one")
+    outcomes = [ERROR, skip, ERROR, skip, skip, ERROR, 1.0]
+    tuner = failing(*outcomes)(max_trials=9, **project)
+    with pytest.raises(RuntimeError, match="Number of consecutive failures"):
+        tuner.search(verbose=0)
+    assert len(statuses(tuner)) == 6
+    with pytest.raises(RuntimeError, match="Number of consecutive failures"):
+        failing(skip, ERROR)(max_trials=9, **project).search(verbose=0)  # the project, again
+
+
+def test_trials_that_diverge_count_as_failures_in_a_row(project: dict[str, Any]) -> None:
+    tuner = failing(float("nan"))(max_trials=9, **project)
+    with pytest.raises(RuntimeError, match="Number of consecutive failures"):
+        tuner.search(verbose=0)
+    assert len(statuses(tuner)) == 3

@@ -6,7 +6,7 @@ import pytest
 from tests.broken_errors import BROKEN, RaisingText, chain, nested_group, noted, raised
 
 from afina import errors
-from afina.errors import DivergedError, LostWorkerError, OversizedModelError
+from afina.errors import DivergedError, FailedTrialError, LostWorkerError, OversizedModelError
 from afina.trials import (
     Failure,
     FailureKind,
@@ -45,6 +45,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (caused(ValueError("in my fit"), MemoryError()), FailureKind.OUT_OF_MEMORY),
         (DivergedError("nan"), FailureKind.NOT_A_NUMBER),
         (OversizedModelError("big"), FailureKind.OVERSIZED),
+        (FailedTrialError("not this one"), FailureKind.REFUSED),
         (LostWorkerError("killed"), FailureKind.LOST_WORKER),
         (ValueError("out of memory, says the user"), FailureKind.ERROR),
         (RuntimeError("shapes differ"), FailureKind.ERROR),

@@ -135,3 +135,20 @@ def test_time_ends_a_search_between_epochs(tmp_path):
 def test_wrong_arguments_are_refused_with_a_sentence(tmp_path, wrong, message):
     with pytest.raises(ArgumentError, match=message):
         search(tuner_at(tmp_path, **wrong))
+
+
+def test_a_search_in_which_nothing_can_be_trained_ends_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("afina.study.budget.MOST_UNSPENT", 5)
+
+    def build(hp):
+        if hp.Float("x", 0.0, 1.0) is not None:
+            raise kt.errors.FailedTrialError("nothing is good enough")
+
+    class Late(kt.AutoTuner):
+        def _populate_initial_space(self):
+            self.oracle.get_space()
+
+    tuner = Late(build, "val_loss", max_epochs=4, seed=0, directory=tmp_path)
+    tuner.search(np.zeros((8, 2)), np.zeros(8), validation_split=0.5, verbose=0)
+    assert len(tuner.oracle.trials) == 5
+    assert "5 trials in a row have not trained a single epoch" in tuner.oracle.stop_reason

@@ -18,7 +18,8 @@ Range = tuple[float, float]
 class HyperImageAugment(HyperModel):
     """A model that augments images while training, and passes them on unchanged otherwise.
 
-    Hyperparameters: `factor_<name>` for each transformation that is on; where `augment_layers` is
+    `transforms` lists those that are on, as pairs of the name and its bounds. Hyperparameters:
+    `factor_<name>` for each transformation that is on; where `augment_layers` is
     not 0 also `augment_layers`, how many randomly drawn transformations each image gets. Where it
     is 0 all transformations are applied in the order of the arguments.
 
@@ -26,7 +27,7 @@ class HyperImageAugment(HyperModel):
         input_shape: (height, width, channels).
         input_tensor: Where to begin instead.
         rotate: Largest rotation, in turns: a number for 0 up to it, a pair (least, largest) for
-            the bounds of the hyperparameter, None or 0 for no such transformation.
+            the bounds of the hyperparameter, None, False or 0 for no such transformation.
         translate_x: Likewise, as a share of the width.
         translate_y: Likewise, as a share of the height.
         contrast: Likewise, as a share of the contrast.
@@ -66,7 +67,9 @@ class HyperImageAugment(HyperModel):
             "contrast": contrast,
         }
         ranges = {name: _read_range(name, value) for name, value in given.items()}
-        self.transforms: dict[str, Range] = {n: r for n, r in ranges.items() if r is not None}
+        self.transforms: list[tuple[str, Range]] = [
+            (name, bounds) for name, bounds in ranges.items() if bounds is not None
+        ]
         self.rounds = _read_rounds(augment_layers)
 
     def build(self, hp: HyperParameters) -> Any:
@@ -78,14 +81,15 @@ class HyperImageAugment(HyperModel):
         rounds = hp.Int("augment_layers", *self.rounds)
         factors = {
             name: hp.Float(f"factor_{name}", least, largest, default=least)
-            for name, (least, largest) in self.transforms.items()
+            for name, (least, largest) in self.transforms
         }
-        if factors:
-            x = RandomAugment(factors, rounds, name="rand_augment")(x)
+        for index in range(rounds if factors else 0):
+            name = f"rand_augment_{index}" if index else "rand_augment"
+            x = RandomAugment(factors, rounds=1, name=name)(x)
         return keras.Model(inputs, x, name="image_rand_augment")
 
     def _all_in_order(self, hp: HyperParameters, x: Any) -> Any:
-        for name, (least, largest) in self.transforms.items():
+        for name, (least, largest) in self.transforms:
             factor = hp.Float(f"factor_{name}", least, largest, step=0.05, default=least)
             if factor > 0:
                 x = make_transform(name, factor)(x)
@@ -94,7 +98,9 @@ class HyperImageAugment(HyperModel):
 
 def _read_range(name: str, given: Any) -> Range | None:
     """The bounds of a factor; None for a transformation that is off."""
-    pair = given if isinstance(given, list | tuple) else (0.0, 0.0 if given is None else given)
+    if given is None or given is False:
+        return None
+    pair = given if isinstance(given, list | tuple) else (0.0, given)
     rule = "must be a number from 0 to 1, or a pair of them, the lower first"
     if len(pair) != 2 or not all(_is_number(bound) for bound in pair):
         raise ArgumentError(wrong(f"HyperImageAugment: {name}", rule, given))
@@ -106,7 +112,7 @@ def _read_range(name: str, given: Any) -> Range | None:
 
 def _read_rounds(given: Any) -> tuple[int, int] | None:
     """The bounds of `augment_layers`; None for a fixed order."""
-    if given in (0, None):
+    if given in (0, None):  # False as well
         return None
     pair = given if isinstance(given, list | tuple) else (1, given)
     rule = "must be a whole number from 0 up, or a pair of them from 1 up, the lower first"

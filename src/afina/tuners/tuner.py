@@ -74,9 +74,10 @@ class Tuner(BaseTuner):
             gives, and tells in the trial's notes where it does not; "fit" always calls `model.fit`;
             "fused" raises FatalValueError where it cannot.
         workers: How many trials are trained side by side. "auto": one for each processor, or each
-            GPU, where trainings are fused and the search does not learn from the order in which
-            trials end; else one. A number of them is used in any case: threads where trainings are
-            fused, else processes, to which hypermodel, data and callbacks must be able to travel.
+            GPU, where trainings are fused, the search does not learn from the order in which
+            trials end, and no method around a training is overridden; else one. A number of them
+            is used in any case: threads where trainings are fused, else processes, to which
+            hypermodel, data and callbacks must be able to travel.
         group_trials: How many trials at most are trained together, those of one program and the
             same epochs, an epoch of all in one call. "auto": up to eight on a single GPU, where the
             search does not learn from the order in which trials end and a short measurement says
@@ -479,7 +480,9 @@ class Tuner(BaseTuner):
             rule, advice = "must have left a model to load", "Train it anew by retrain_best()."
             raise CheckpointError(wrong(f"trial {trial.trial_id}", rule, f"none: {why}", advice))
         # A model that only `HyperModel.fit` compiles has no optimizer yet to restore.
-        training.load_state(model, path, optimizer=model.compiled, left_out=self._warn_once)
+        training.load_state(
+            model, path, optimizer=getattr(model, "compiled", False), left_out=self._warn_once
+        )
         return model
 
     def save_model(self, trial_id: str, model: Any, step: int = 0) -> None:
