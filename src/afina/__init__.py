@@ -48,7 +48,7 @@ _HOME = {
     "lr_range_test": "afina.training.lr_range",
     "synchronized": "afina.tuners.locking",
 }
-_MODULES = ("applications", "engine", "errors", "oracles", "search", "spaces", "tuners")
+_MODULES = ("applications", "engine", "errors", "oracles", "search", "spaces", "src", "tuners")
 
 __all__ = [
     "AutoTuner",
