@@ -1,4 +1,4 @@
-"""`import afina.as_keras_tuner`: packages that import Keras Tuner get Afina. Each in a new process."""
+"""`import afina.as_keras_tuner`: packages that import Keras Tuner get Afina, in a new process."""
 
 import subprocess
 import sys
