@@ -16,7 +16,7 @@ FLOORS = [  # top to bottom; rooms on one floor do not know each other
     {"__main__"},
     {"cli"},
     {"web", "demos"},
-    {"tuners", "testing", "engine", "oracles", "applications", "spaces"},
+    {"tuners", "testing", "engine", "oracles", "applications", "spaces", "src", "as_keras_tuner"},
     {"report"},
     {"study", "progress"},
     {"advice"},
@@ -24,12 +24,12 @@ FLOORS = [  # top to bottom; rooms on one floor do not know each other
     {"surrogates", "store", "run", "training"},
     {"trials"},
     {"space"},
-    {"errors", "backend"},
+    {"errors", "backend", "alias"},
 ]
 FLOOR = {room: height for height, rooms in enumerate(reversed(FLOORS)) for room in rooms}
 
 # Keras Tuner's users know the tuners under some of these names too: doors of one room.
-FACE = {"tuners", "engine", "oracles", "applications", "spaces"}
+FACE = {"tuners", "engine", "oracles", "applications", "spaces", "src", "as_keras_tuner"}
 
 # The package itself re-exports the tuners, so whoever imports it depends on their floor; its
 # version is the one thing in it that is everybody's.

@@ -53,7 +53,7 @@ _HOME = {
     "synchronized": "afina.tuners.locking",
 }
 _ELSEWHERE = {"utils": "afina.tuners.copied_files"}  # Keras Tuner's name of a module
-_MODULES = ("applications", "engine", "errors", "oracles", "search", "spaces", "tuners")
+_MODULES = ("applications", "engine", "errors", "oracles", "search", "spaces", "src", "tuners")
 
 __all__ = [
     "AutoTuner",

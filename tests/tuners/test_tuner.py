@@ -157,15 +157,21 @@ def test_a_search_that_keeps_failing_ends_with_the_reason_and_keeps_what_it_has(
     assert "COMPLETED" in statuses
 
 
-def test_another_space_in_the_same_project_is_refused_by_name(place):
-    search(kt.RandomSearch(models.build, "val_loss", max_trials=1, **place), epochs=1)
-
-    def other(hp):
+def test_a_space_that_contradicts_the_project_s_trials_is_refused_by_name(place):
+    def build(hp):
         hp.Int("depth", 1, 3)
         return models.build(hp)
 
-    with pytest.raises(ProjectMismatchError, match="'depth' is new"):
+    search(kt.RandomSearch(build, "val_loss", max_trials=1, **place), epochs=1)
+
+    def other(hp):
+        hp.Int("depth", 7, 9)
+        return models.build(hp)
+
+    with pytest.raises(ProjectMismatchError, match=r"'depth': .*but trial 0 has [123]\."):
         kt.RandomSearch(other, "val_loss", max_trials=1, **place)
+    with pytest.raises(ProjectMismatchError, match="'depth' is gone"):
+        kt.RandomSearch(models.build, "val_loss", max_trials=1, **place)
     fresh = kt.RandomSearch(other, "val_loss", max_trials=1, overwrite=True, **place)
     assert len(fresh.oracle.trials) == 0
 

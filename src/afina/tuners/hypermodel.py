@@ -28,6 +28,7 @@ class HyperModel:
     """
 
     tunable: bool = True
+    _build: Callable[..., Any] | None = None  # while `_build_wrapper` is at work
 
     def __init__(self, name: str | None = None, tunable: bool = True) -> None:
         self.name = name or type(self).__name__
@@ -41,6 +42,11 @@ class HyperModel:
     def build(self, hp: HyperParameters) -> Any:
         """Builds and compiles a model; every `hp.Int(...)` in it is a hyperparameter."""
         raise NoBuildError(no_build(self))
+
+    def _build_wrapper(self, hp: HyperParameters, *args: Any, **kwargs: Any) -> Any:
+        """Calls `build`: packages override it, to put each build into a scope of names."""
+        assert self._build is not None
+        return self._build(hp if self.tunable else hp.copy(), *args, **kwargs)
 
     def fit(self, hp: HyperParameters, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Trains the model; override it to tune the whole loop.
@@ -91,7 +97,14 @@ def _respecting_tunable(build: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(build)
     def wrapped(self: HyperModel, hp: HyperParameters, *args: Any, **kwargs: Any) -> Any:
         hp.start_build()
-        return build(self, hp if self.tunable else hp.copy(), *args, **kwargs)
+        plain = type(self)._build_wrapper is HyperModel._build_wrapper
+        if plain or self._build is not None:  # the latter where a build calls its parent's
+            return build(self, hp if self.tunable else hp.copy(), *args, **kwargs)
+        self._build = functools.partial(build, self)
+        try:
+            return self._build_wrapper(hp, *args, **kwargs)
+        finally:
+            self._build = None
 
     return wrapped
 
