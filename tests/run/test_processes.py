@@ -335,7 +335,7 @@ def test_a_script_without_the_main_guard_is_not_run_again(tmp_path):
 
 
 ORPHANS = """
-import ctypes, os, sys, threading, time
+import itertools, os, sys, threading, time
 import numpy as np
 from afina.run import WorkerProcesses, worker
 
@@ -345,10 +345,10 @@ def work(index, given):
     worker.remote("pid", os.getpid())
     while index == 1:
         pass
-    # In C, and where the index is 2 with the interpreter's lock: no other thread gets a turn.
-    sleep = (ctypes.PyDLL if index == 2 else ctypes.CDLL)(None).sleep
-    os.write(2, b"about to sleep\\n")
-    sleep(60)
+    os.write(2, b"about to stay\\n")
+    if index == 2:
+        sum(itertools.repeat(0))  # in C, with the interpreter's lock: no other thread gets a turn
+    time.sleep(60)
 def serve(name, pid):
     os.write(1, f"{pid} {pool._arrays.folder}\\n".encode())
 for index in map(int, sys.argv[1:]):
@@ -364,7 +364,8 @@ def killed_parent_of(*indices):
     with subprocess.Popen(command, **pipes) as parent:
         try:
             said = [parent.stdout.readline().decode().split() for _ in indices]
-            assert parent.stderr.readline() == b"about to sleep\n"
+            assert parent.stderr.readline() == b"about to stay\n"
+            time.sleep(0.5)  # now it is where it stays
         finally:
             parent.kill()
     return [int(pid) for pid, _ in said], Path(said[0][1])

@@ -178,4 +178,6 @@ def header_to_json(header: Header) -> str:
 
 def header_from_json(text: str) -> Header:
     """The header that `header_to_json` wrote."""
-    return Header(**from_json(text))
+    kept = from_json(text)
+    kept.pop("extra", None)  # an empty mapping that early versions wrote
+    return Header(**kept)
