@@ -3,9 +3,9 @@ import math
 import pytest
 
 from afina.advice import Verdict, advice
+from afina.advice.ranges import _chance_of
 from afina.search import Random
 from afina.space import Boolean, Choice, Float, Int, Parent, Space
-from afina.advice.ranges import _chance_of
 from afina.testing.toys import run
 
 RATE = Float("rate", 1e-5, 1.0, sampling="log")

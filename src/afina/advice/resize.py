@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from afina.errors import SpaceError
-from afina.space import Boolean, Choice, Fixed, HyperParameter, Int, Value
+from afina.space import Choice, Fixed, HyperParameter, Int, Value
 from afina.space.conditions import same_value
 from afina.space.parameters import Numerical
 

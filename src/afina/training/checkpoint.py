@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -275,20 +274,6 @@ def remove_checkpoint(path: Path) -> bool:
     for file in (path, path.parent / BUILD_CONFIG, _part(path)):
         file.unlink(missing_ok=True)
     return existed
-
-
-def prune_checkpoints(project: Path, keep: Collection[str]) -> int:
-    """Deletes the checkpoints of all trials but some; folders and other files stay.
-
-    Args:
-        project: The folder that holds one folder for each trial.
-        keep: Names of the trial folders whose checkpoint stays.
-
-    Returns:
-        How many were deleted.
-    """
-    checkpoints = [path for path in project.glob(f"*/{CHECKPOINT}") if path.parent.name not in keep]
-    return sum(map(remove_checkpoint, checkpoints))
 
 
 def _part(path: Path) -> Path:
