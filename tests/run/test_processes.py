@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from afina.errors import ArgumentError, LostWorkerError, RemoteError
-from afina.run import WorkerProcesses, worker
+from afina.run import WorkerProcesses, orphans, worker
 from afina.run.processes import THREAD_LIMITS, processors
 
 # Functions within tests travel by value, as those of a script or a notebook do.
@@ -334,31 +335,102 @@ def test_a_script_without_the_main_guard_is_not_run_again(tmp_path):
 
 
 ORPHANS = """
-import os, sys, threading, time
+import itertools, os, sys, threading, time
 import numpy as np
 from afina.run import WorkerProcesses, worker
 
-pool = WorkerProcesses(2)
+pool = WorkerProcesses(3)
 array = np.ones(100_000)
 def work(index, given):
     worker.remote("pid", os.getpid())
-    while index:
+    while index == 1:
         pass
+    os.write(2, b"about to stay\\n")
+    if index == 2:
+        sum(itertools.repeat(0))  # in C, with the interpreter's lock: no other thread gets a turn
     time.sleep(60)
 def serve(name, pid):
     os.write(1, f"{pid} {pool._arrays.folder}\\n".encode())
-for index in range(2):
+for index in map(int, sys.argv[1:]):
     threading.Thread(target=pool.call, args=(index, work, index, array),
                      kwargs={"serve": serve}).start()
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_children_and_files_do_not_outlive_a_parent_that_is_killed():
-    with subprocess.Popen([sys.executable, "-c", ORPHANS], stdout=subprocess.PIPE) as parent:
+def killed_parent_of(*indices):
+    """What its children have said: their numbers, and the folder of arrays."""
+    command = [sys.executable, "-c", ORPHANS, *map(str, indices)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as parent:
         try:
-            said = [parent.stdout.readline().decode().split() for _ in range(2)]
+            said = [parent.stdout.readline().decode().split() for _ in indices]
+            assert parent.stderr.readline() == b"about to stay\n"
+            time.sleep(0.5)  # now it is where it stays
         finally:
             parent.kill()
-    assert all(gone(int(pid)) for pid, _ in said), "one sleeps, one is busy"
-    assert not Path(said[0][1]).exists()
+    return [int(pid) for pid, _ in said], Path(said[0][1])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_children_and_files_do_not_outlive_a_parent_that_is_killed():
+    pids, folder = killed_parent_of(0, 1)
+    assert all(map(gone, pids)), "one sleeps, one is busy"
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's signal is Linux'")
+def test_a_child_stuck_in_compiled_code_ends_too_and_the_next_start_removes_the_files():
+    pids, folder = killed_parent_of(2)
+    assert all(map(gone, pids))
+    assert folder.exists(), "nobody could remove it"
+    with WorkerProcesses(1) as pool:
+        assert not folder.exists()
+        assert pool._arrays.folder.exists()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's signal is Linux'")
+def test_a_process_outlives_the_thread_that_has_started_it():
+    with WorkerProcesses(1) as pool:
+        pids = []
+        thread = threading.Thread(target=lambda: pids.append(pool.call(0, os.getpid)))
+        thread.start()
+        thread.join()
+        assert not gone(pids[0], seconds=1.5)
+        assert pool.call(0, os.getpid) == pids[0]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's signal is Linux'")
+def test_a_child_whose_parent_died_while_it_started_leaves_at_once(tmp_path):
+    (tmp_path / "array.npy").touch()
+    code = f"from afina.run.worker import main; main({str(tmp_path)!r}, 2**22 + 1)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert not tmp_path.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_only_folders_that_nobody_holds_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder, held = orphans.make_folder()
+    for name in ("afina-arrays-unlocked", "afina-making-young", "afina-other", "others"):
+        (tmp_path / name).mkdir()
+    old = tmp_path / "afina-making-old"
+    old.mkdir()
+    os.utime(old, (0, 0))
+    (tmp_path / "afina-arrays-link").symlink_to(folder)
+    assert orphans.remove_leftovers() == [old]
+    os.close(held)  # as at the death of its process
+    assert orphans.remove_leftovers() == [folder]
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="users of POSIX")
+def test_folders_of_other_users_are_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder, held = orphans.make_folder()
+    os.close(held)
+    monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+    assert orphans.remove_leftovers() == []
+    assert folder.exists()

@@ -27,6 +27,7 @@ from afina.space import (
     Space,
     SpaceWarning,
 )
+from afina.study.growth import ranges_of
 
 from .strategies import spaces
 
@@ -85,7 +86,7 @@ def test_a_trial_gets_the_values_that_were_proposed(space: Space, seed: int) -> 
     trial = HyperParameters.for_trial(master, values)
     assert build(trial, space) == values
     assert trial.values == values
-    assert trial.resolved_ranges(master) == ()
+    assert ranges_of(trial, master.to_space(), may_grow=True) == ()
     assert not master.absorb(trial)
 
 

@@ -64,7 +64,6 @@ headers = st.builds(
     objective=configs | st.lists(configs, max_size=2),
     seed=small,
     space=configs,
-    extra=configs,
 )
 
 

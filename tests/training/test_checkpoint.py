@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import subprocess
 import sys
 import textwrap
@@ -17,7 +16,6 @@ from afina.training import (
     BUILD_CONFIG,
     CHECKPOINT,
     load_state,
-    prune_checkpoints,
     remove_checkpoint,
     save_snapshot,
     save_state,
@@ -229,21 +227,6 @@ def test_a_process_killed_at_any_moment_leaves_a_whole_checkpoint(
         assert np.all(model.get_weights()[0] == epochs)
     assert remove_checkpoint(path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_pruning_deletes_all_checkpoints_but_those_to_keep(
-    make_model: MakeModel, tmp_path: Path
-) -> None:
-    model = make_model()
-    for name in ("trial_0", "trial_1", "trial_2"):
-        save_state(model, tmp_path / name / CHECKPOINT)
-    (tmp_path / "trial_0" / "notes.txt").write_text("stays")
-
-    assert prune_checkpoints(tmp_path, keep={"trial_1"}) == 2
-
-    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*"))
-    assert left == ["trial_0/notes.txt", f"trial_1/{BUILD_CONFIG}", f"trial_1/{CHECKPOINT}"]
-    assert json.loads((tmp_path / "trial_1" / BUILD_CONFIG).read_text()) is not None
 
 
 def frozen(model: keras.Model, *places: int) -> keras.Model:

@@ -186,7 +186,7 @@ def test_what_is_no_exception_is_a_reason_too(reason: object) -> None:
     assert (failure.kind, failure.message) == (FailureKind.ERROR, str(reason))
 
 
-NOT_RETRIED = {"FailedTrialError", "OversizedModelError"} | {
+NOT_RETRIED = {"FailedTrialError", "OversizedModelError", "NoBuildError", "NoObjectiveError"} | {
     name for name in vars(errors) if name.startswith("Fatal")
 }
 

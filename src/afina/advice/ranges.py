@@ -182,11 +182,30 @@ def _pressed(sample: Sample, column: int, side: Side) -> tuple[int, int]:
     outer = places > 1 - PRESSED_PART if side == "high" else places < PRESSED_PART
     count, number = int(outer.sum()), len(outer)
     part = _outer_part(sample, column, side)
-    chance = sum(
-        math.comb(number, k) * part**k * (1 - part) ** (number - k)
-        for k in range(count, number + 1)
-    )
+    chance = _chance_of(count, number, part)
     return (count, number) if outer[0] and chance <= PRESSED_CHANCE else (0, 0)
+
+
+def _chance_of(count: int, number: int, part: float) -> float:
+    """The chance that at least `count` of `number` draws lie in a part of all values.
+
+    The upper tail of the binomial distribution, as the regularized incomplete beta function: a sum
+    of binomial coefficients overflows a float from about 1,000 draws on.
+
+    Args:
+        count: From 0 to `number`.
+        number: Of independent draws.
+        part: The chance of each, from 0 to 1.
+
+    Example:
+        >>> _chance_of(2, 2, 0.25)
+        0.0625
+    """
+    if count <= 0:
+        return 1.0
+    from scipy.special import betainc
+
+    return float(betainc(count, number - count + 1, part))
 
 
 def _outer_part(sample: Sample, column: int, side: Side) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from afina.errors import SpaceError
-from afina.space import Boolean, Choice, Fixed, HyperParameter, Int, Value
+from afina.space import Choice, Fixed, HyperParameter, Int, Value
 from afina.space.conditions import same_value
 from afina.space.parameters import Numerical
 
@@ -212,14 +212,3 @@ def _rounded(value: float, span: float, rounding: Any) -> float:
 
 def _changed(entry: HyperParameter, **fields: Any) -> HyperParameter:
     return type(entry).from_config({**entry.get_config(), **fields})
-
-
-def is_true_subset(new: HyperParameter, old: HyperParameter) -> bool:
-    """Whether the new definition has only values of the old one, but not all of them."""
-    if isinstance(new, Numerical) and isinstance(old, Numerical):
-        inside = old.min_value <= new.min_value and new.max_value <= old.max_value
-        return inside and (new.min_value, new.max_value) != (old.min_value, old.max_value)
-    if isinstance(new, Choice | Fixed | Boolean):
-        values = list(new.values)
-        return all(old.contains(value) for value in values) and (new.count != old.count)
-    return False

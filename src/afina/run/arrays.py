@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
 import weakref
 from pathlib import Path
@@ -11,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from afina.run.orphans import make_folder, remove_folder
 
 Array = NDArray[Any]
 
@@ -30,12 +30,12 @@ class SharedArrays:
     """
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="afina-arrays-"))
+        self.folder, held = make_folder()
         self._known: dict[int, tuple[weakref.ref[Array], Path]] = {}
         self._lock = threading.Lock()
         self._count = 0
         self._full = False
-        self._farewell = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        self._farewell = weakref.finalize(self, remove_folder, self.folder, held)
 
     def path_of(self, value: object) -> str | None:
         """The file of a large array; None for what is none, or cannot be written."""

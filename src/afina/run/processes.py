@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, cast
 
 from afina.errors import LostWorkerError, RemoteError, check_whole
 from afina.run.arrays import SharedArrays
+from afina.run.orphans import start_child
 from afina.run.parcels import (
     Frame,
     Kind,
@@ -208,14 +209,14 @@ class _Worker:
         paths = [path for path in sys.path if isinstance(path, str)]
         code = (
             f"import sys; sys.path[:] = {paths!r}; sys.argv[:] = {sys.argv!r}; "
-            f"from afina.run.worker import main; main({folder!r})"
+            f"from afina.run.worker import main; main({folder!r}, {os.getpid()})"
         )
         options = [f"-W{option}" for option in sys.warnoptions]
         # A group of its own, or the terminal would send Ctrl-C to it too, even while it starts.
         group: dict[str, Any] = {"process_group": 0}
         if sys.platform == "win32":  # pragma: no cover
             group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        self._process = subprocess.Popen(
+        self._process = start_child(
             [sys.executable, *options, "-c", code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -15,6 +15,7 @@ import sys
 import threading
 from typing import Any, BinaryIO
 
+from afina.run.orphans import end_with_parent
 from afina.run.parcels import (
     Kind,
     pack,
@@ -174,13 +175,17 @@ def remote(name: str, *args: Any, **kwargs: Any) -> Any:
     return _link.ask(name, args, kwargs)
 
 
-def main(folder: str) -> None:
+def main(folder: str, parent: int) -> None:
     """Serves until the parent is gone.
 
     Args:
         folder: What to remove then.
+        parent: The number of its process.
     """
     global _link
+    if not end_with_parent(parent):
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(0)
     # The pipes lie where programs expect their input and output. They are moved out of the way, so
     # that what compiled code prints cannot get in between; it goes where errors go.
     incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")

@@ -410,11 +410,6 @@ class HyperParameters:
             self._entered[scope] = self._entered.get(scope, False) or active
         return changed
 
-    def resolved_ranges(self, master: HyperParameters) -> tuple[dict[str, Any], ...]:
-        """The entries here that the master does not hold or holds otherwise, as JSON values."""
-        known = master._definitions
-        return tuple(serialize(e) for e in self._definitions if known.at(place_of(e)) != e)
-
     @property
     def active_scopes(self) -> list[tuple[Parent, ...]]:
         """The conditional scopes that builds have entered and that were active at least once."""

@@ -128,10 +128,6 @@ class HyperParameter(ABC):  # noqa: B024 - `Numerical` below it has abstract met
         """The inverse of `get_config`."""
         return cls(**config)
 
-    def with_conditions(self, conditions: Sequence[Parent]) -> Self:
-        """The same entry under other conditions."""
-        return self.from_config({**self.get_config(), "conditions": list(conditions)})
-
     def key(self) -> Hashable:
         """What two definitions share exactly when they are equal."""
         if self._key is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from afina.trials import Report, Trial
@@ -27,9 +27,6 @@ class Header:
 
     space: Mapping[str, Any]
     """`HyperParameters.get_config()` when the search began."""
-
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """What else identifies it; JSON values."""
 
 
 class TrialStore(Protocol):

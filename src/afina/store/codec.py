@@ -251,7 +251,8 @@ def header_to_json(header: Header) -> str:
 
 def header_from_json(text: str) -> Header:
     """The header that `header_to_json` wrote."""
-    fields = _mapping(from_json(text))
+    fields = dict(_mapping(from_json(text)))
+    fields.pop("extra", None)  # an empty mapping that early versions wrote
     for name in ("settings", "space"):
         _mapping(fields[name])
     return Header(**fields)

@@ -31,7 +31,6 @@ _HEADER = Header(
     objective={"name": "val_loss", "direction": "min"},
     seed=7,
     space={"space": [{"class_name": "Fixed", "config": {"name": "a"}}], "values": {"a": 1}},
-    extra={"executions": 2},
 )
 
 _GROWN = {"space": [], "values": {"a": 1, "b": 2}}
@@ -107,7 +106,7 @@ def check_keeps_the_header(store: TrialStore) -> None:
     store.begin(_HEADER)
     _must_equal(store.header(), _HEADER, "the header must come back as it was")
     _must_refuse("a second begin must raise", store.begin, _HEADER)
-    changed = replace(_HEADER, settings={"tries": 6}, extra={})
+    changed = replace(_HEADER, settings={"tries": 6})
     store.set_header(changed)
     _must_equal(store.header(), changed, "set_header must replace the header")
 

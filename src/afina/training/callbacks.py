@@ -14,7 +14,7 @@ from afina.training import keras_parts
 from afina.training.checkpoint import save_snapshot
 from afina.training.guards import scalars
 from afina.training.snapshot import Snapshot, apply_snapshot, take_snapshot
-from afina.trials import Decision, Objective
+from afina.trials import Decision, Objective, failure_of
 
 OnEpoch = Callable[[int, int, dict[str, float]], Decision | None]
 """Called with the execution, the epoch (both from 0) and the epoch's numbers. Whoever answers
@@ -60,17 +60,14 @@ class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]
 
     Args:
         objective: What makes an epoch better than another.
-        keep_last: Also keep the state of the last epoch, which a promoted trial goes on from.
     """
 
-    def __init__(self, objective: Objective, *, keep_last: bool = False) -> None:
+    def __init__(self, objective: Objective) -> None:
         super().__init__()
         self.objective = objective
-        self.keep_last = keep_last
         self.execution = 0
         """Which execution is being trained; whoever runs them sets it."""
         self.best: Snapshot | None = None
-        self.last: Snapshot | None = None
         self.score: float | None = None
         """The objective at the best epoch, as the user measures it."""
         self.best_execution: int | None = None
@@ -83,22 +80,18 @@ class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]
         self.set_model(None)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Copies the model's state if this epoch is the best, or if the last is asked for."""
+        """Copies the model's state if this epoch is the best."""
         score = self._score(scalars(logs))
-        better = self._better(score)
-        if not better and not self.keep_last:
+        if not self._better(score):
             return
         try:
             snapshot = take_snapshot(self.model, epoch + 1)
         except MemoryError:
             raise
         except Exception as error:  # the score does not need it
-            self.trouble = f"its variables cannot be read: {type(error).__name__}: {error}"
+            self.trouble = f"its variables cannot be read: {failure_of(error).headline}"
             return
-        if self.keep_last:
-            self.last = snapshot
-        if better:
-            self.best, self.score, self.best_execution = snapshot, score, self.execution
+        self.best, self.score, self.best_execution = snapshot, score, self.execution
 
     def _score(self, numbers: Mapping[str, float]) -> float | None:
         if not self.objective.has_value(numbers):
@@ -112,8 +105,8 @@ class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]
             return False
         return self.score is None or self.objective.better_than(score, self.score)
 
-    def save(self, path: Path, *, last: bool = False) -> bool:
-        """Writes the best state, or the last, as a checkpoint; the model is left in that state.
+    def save(self, path: Path) -> bool:
+        """Writes the best state as a checkpoint; the model is left in that state.
 
         Returns:
             Whether there was one: not so if no epoch was trained, none had a number, or the model
@@ -122,17 +115,16 @@ class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]
         Raises:
             CheckpointError: The model has changed its variables since, or cannot be saved.
         """
-        snapshot = self.last if last else self.best
-        if snapshot is None:
+        if self.best is None:
             return False
-        if not snapshot.variables and not keras_parts.overrides(self.model, "save_weights"):
+        if not self.best.variables and not keras_parts.overrides(self.model, "save_weights"):
             self.trouble = NO_VARIABLES
             return False
         if self.model is None:
             raise CheckpointError(
                 "BestEpoch: the model is gone; save before the next execution begins."
             )
-        save_snapshot(snapshot, self.model, path, restore=False)
+        save_snapshot(self.best, self.model, path, restore=False)
         return True
 
     def restore(self) -> bool:

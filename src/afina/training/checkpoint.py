@@ -11,7 +11,7 @@ import functools
 import json
 import os
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -388,20 +388,6 @@ def remove_checkpoint(path: Path) -> bool:
     for file in (path, path.parent / BUILD_CONFIG, _part(path)):
         file.unlink(missing_ok=True)
     return existed
-
-
-def prune_checkpoints(project: Path, keep: Collection[str]) -> int:
-    """Deletes the checkpoints of all trials but some; folders and other files stay.
-
-    Args:
-        project: The folder that holds one folder for each trial.
-        keep: Names of the trial folders whose checkpoint stays.
-
-    Returns:
-        How many were deleted.
-    """
-    checkpoints = [path for path in project.glob(f"*/{CHECKPOINT}") if path.parent.name not in keep]
-    return sum(map(remove_checkpoint, checkpoints))
 
 
 def _part(path: Path) -> Path:

@@ -7,13 +7,11 @@ that calls the callbacks as `model.fit` does at the ends of epochs and of the tr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 
 from afina.training.callbacks import BestEpoch, EpochReporter, OnEpoch
-from afina.training.checkpoint import load_state
 from afina.training.copying import copy_callbacks
 from afina.training.guards import DivergenceGuard, ObjectiveGuard
 from afina.training.seeds import seeded
@@ -44,7 +42,6 @@ def run_execution(
     on_epoch: OnEpoch | None = None,
     execution: int = 0,
     seed: int | None = None,
-    resume_from: Path | None = None,
     from_logs: bool = True,
 ) -> Any:
     """Builds and trains one model.
@@ -58,7 +55,6 @@ def run_execution(
         on_epoch: Told each epoch's numbers.
         execution: Which of the trial's repeated trainings this is, from 0.
         seed: Of this execution (`trial_seed`); None leaves the global streams alone.
-        resume_from: Checkpoint of a training to go on with, optimizer included.
         from_logs: Whether the objective must be among the logged metrics; not so for a `fit` of
             the user's own, which may return the score.
 
@@ -68,14 +64,10 @@ def run_execution(
     Raises:
         DivergedError: The loss or the objective became NaN.
         FatalValueError: No metric bears the objective's name.
-        StoreError: `resume_from` does not fit the model.
     """
 
     def train(watched: list[Any]) -> Any:
-        model = build()
-        if resume_from is not None:
-            load_state(model, resume_from)
-        return fit(model, watched)
+        return fit(build(), watched)
 
     return watch_execution(
         train,
