@@ -215,7 +215,7 @@ def _changed(entry: HyperParameter, **fields: Any) -> HyperParameter:
 
 
 def is_true_subset(new: HyperParameter, old: HyperParameter) -> bool:
-    """Whether the new definition has only values of the old one, but not all of them."""
+    """Whether the new definition has only values of the old, and not all of them."""
     if isinstance(new, Numerical) and isinstance(old, Numerical):
         inside = old.min_value <= new.min_value and new.max_value <= old.max_value
         return inside and (new.min_value, new.max_value) != (old.min_value, old.max_value)
