@@ -66,7 +66,7 @@ class Learning:
 
     def __str__(self) -> str:
         if not self.epochs:
-            return "Nothing was trained, so there are no curves to read."
+            return "There are no curves to read: nothing was trained."
         if self.gap is None or self.train is None or self.validation is None:
             return (
                 f"After {_epochs(self.best_epoch)} there are no validation figures that would show "
