@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 import afina
 from afina.cli import main
+from tests.services.known import KNOWN
+from tests.services.run import SERVICES, dependencies
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -101,3 +103,16 @@ def test_every_make_target_in_the_guides_exists() -> None:
     for guide in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
         named = set(re.findall(r"`make ([a-z]+)`|^make ([a-z]+)", guide.read_text(), re.MULTILINE))
         assert {name for pair in named for name in pair if name} <= targets
+
+
+def test_the_services_run_tests_that_are_there() -> None:
+    for name, service in SERVICES.items():
+        assert service.tests, name
+        assert [test for test in service.tests if not (ROOT / test).exists()] == []
+    assert KNOWN.keys() <= SERVICES.keys()
+
+
+def test_a_service_with_a_keras_of_its_own_installs_no_other() -> None:
+    assert any(need.startswith("keras") for need in dependencies(keras=True))
+    assert not any(need.startswith("keras") for need in dependencies(keras=False))
+    assert len(dependencies(keras=False)) == len(PROJECT["project"]["dependencies"]) - 1
