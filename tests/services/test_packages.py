@@ -112,6 +112,4 @@ def test_an_oracle_package_chooses_trials(module: str, tmp_path: Path) -> None:
 @needs("autokeras")
 @pytest.mark.parametrize("tuner", ["greedy", "random", "bayesian", "hyperband"])
 def test_autokeras_searches_and_exports_its_best_model(tuner: str, tmp_path: Path) -> None:
-    assert run(AUTOKERAS, tuner, str(tmp_path)).startswith("2 ['COMPLETED', 'COMPLETED']") or (
-        tuner == "hyperband"
-    )
+    assert run(AUTOKERAS, tuner, str(tmp_path)).splitlines()[-1] == "2 ['COMPLETED', 'COMPLETED']"
