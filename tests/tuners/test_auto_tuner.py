@@ -149,6 +149,7 @@ def test_a_search_in_which_nothing_can_be_trained_ends_and_says_so(tmp_path, mon
             self.oracle.get_space()
 
     tuner = Late(build, "val_loss", max_epochs=4, seed=0, directory=tmp_path)
-    tuner.search(np.zeros((8, 2)), np.zeros(8), validation_split=0.5, verbose=0)
+    with pytest.warns(UserWarning, match="nothing is good enough"):
+        tuner.search(np.zeros((8, 2)), np.zeros(8), validation_split=0.5, verbose=0)
     assert len(tuner.oracle.trials) == 5
     assert "5 trials in a row have not trained a single epoch" in tuner.oracle.stop_reason

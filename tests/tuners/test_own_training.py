@@ -149,7 +149,7 @@ def test_keras_draws_no_bar_beside_the_display_unless_it_is_asked_for(given, pla
             },
         )
         printed = capsys.readouterr().out
-        assert ("/2 - " in printed or "loss: " in printed.split("Trial 1 Complete")[0]) == (
+        assert ("/2 - " in printed or "loss: " in printed.split("Trial 0 Complete")[0]) == (
             given.get("verbose") == 2
         )
 
