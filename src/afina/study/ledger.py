@@ -17,17 +17,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from afina.errors import ArgumentError, SearchFailedError, check_count, check_whole, wrong
+from afina.advice import Advice, advice
+from afina.advice.resize import Limits
+from afina.errors import ArgumentError, check_whole, wrong
 from afina.search import Algorithm, Done, Situation, Suggestion, Wait
 from afina.space import HyperParameters, Space
 from afina.store import Header, TrialStore, check_trials
 from afina.study import deaths
-from afina.study.budget import Budget, Spending
 from afina.study.curves import Curves
 from afina.study.given import read_metrics, read_step
 from afina.study.growth import found_by, ranges_of
 from afina.study.resume import check_same_search, still_wanted
-from afina.study.retries import counts_as_failure, next_chance
+from afina.study.retries import next_chance
+from afina.study.stopping import Budget, StopRules
 from afina.trials import (
     Decision,
     Failure,
@@ -37,9 +39,9 @@ from afina.trials import (
     Schedule,
     Status,
     Trial,
-    reasons_in_words,
     stream_of,
 )
+from afina.trials.front import front_of
 
 
 class Ledger:
@@ -77,29 +79,28 @@ class Ledger:
         may_grow: bool = True,
         budget: Budget | None = None,
     ) -> None:
-        check_count("max_trials", max_trials)
         check_whole("max_retries_per_trial", max_retries, least=0)
-        check_whole("max_consecutive_failed_trials", max_consecutive_failed)
+        self.stop_rules = StopRules(
+            max_trials=max_trials,
+            max_consecutive_failed=max_consecutive_failed,
+            budget=budget or Budget(),
+        )
         self.algorithm = algorithm
         self.objective = objective
         self.hp = hp
         self.store = store
-        self.max_trials = max_trials
         self.max_retries = max_retries
-        self.max_consecutive_failed = max_consecutive_failed
         self.may_grow = may_grow
         self._lock = threading.RLock()
         self._trials: dict[int, Trial] = {}
         self._open: dict[int, Trial] = {}
         self._ended: list[int] = []
         self._ranked: list[tuple[float, int]] = []  # loss and number, best first
-        self._failed_in_a_row = 0
         self._retry: list[int] = []  # last in, first out
         self._interrupted: list[int] = []  # running still when the store was opened
         self._continued = False
         self._started: dict[int, float] = {}
         self._curves = Curves(objective)  # of the open trials
-        self.spending = Spending(budget or Budget())
         self._space: Space | None = None
         self._header_to_write: Header | None = None
         self._begun = False
@@ -174,10 +175,7 @@ class Ledger:
         self._ended.append(trial.number)
         if trial.loss is not None:
             bisect.insort(self._ranked, (trial.loss, trial.number))
-        self.spending.add(trial)
-        if trial.failure is None or not trial.failure.is_refusal:  # those are neither good nor bad
-            failed = counts_as_failure(trial)
-            self._failed_in_a_row = self._failed_in_a_row + 1 if failed else 0
+        self.stop_rules.learn(trial)
         self._state = self.algorithm.tell(self._state, trial, self.space)
 
     def _absorb(self, hp: HyperParameters) -> bool:
@@ -203,6 +201,21 @@ class Ledger:
         return self._state
 
     @property
+    def max_trials(self) -> int | None:
+        """How many trials in all; None for as many as the algorithm has."""
+        return self.stop_rules.max_trials
+
+    @max_trials.setter
+    def max_trials(self, most: int | None) -> None:
+        """People raise it between searches."""
+        self.stop_rules.max_trials = most
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why there are no more trials to hand out; None before."""
+        return self.stop_rules.reason
+
+    @property
     def trials(self) -> Mapping[int, Trial]:
         """All trials by number, finished or not."""
         return self._trials
@@ -220,6 +233,24 @@ class Ledger:
     def best_trials(self, count: int = 1) -> list[Trial]:
         """The completed trials, best first; fewer than `count` where there are no more."""
         return [self._trials[number] for _, number in self._ranked[:count]]
+
+    def get_pareto_front(self) -> list[Trial]:
+        """The completed trials that no other one beats in every objective, by number."""
+        return front_of(self._trials.values())
+
+    def advice(self, *, limits: Mapping[str, Limits] | None = None) -> Advice:
+        """Says which hyperparameters matter, and what to search next; see `afina.advice.advice`.
+
+        Args:
+            limits: The least and largest value that a hyperparameter may ever have, by name.
+        """
+        trials = self._trials.values()
+        return advice(trials, self.space, objective=self.objective, limits=limits, seed=self.seed)
+
+    def history(self, number: int) -> list[Report]:
+        """Every epoch of every execution of a trial's last attempt."""
+        attempt = self._trials[number].attempt
+        return [each for each in self.store.history(number) if each.attempt == attempt]
 
     def stream(self, number: int) -> tuple[int, int]:
         """What seeds the training of a trial that was handed out; see `stream_of`."""
@@ -253,27 +284,32 @@ class Ledger:
         with self._lock:
             self.begin()
             self._continue()
-            if self._must_wait():
-                return Wait()
-            if self._retry:
-                waiting = self._trials[self._retry.pop()]
-                return self._start(
-                    replace(waiting, status=Status.RUNNING, attempt=waiting.attempt + 1)
-                )
-            over = self._why_over()
-            if over is not None:
-                return Wait() if self._open else Done(over)
-            answer = self.algorithm.ask(self._state, self.situation())
-            if not isinstance(answer, Suggestion):
-                return answer
-            return self._start(
-                Trial(
-                    number=len(self._trials),
-                    values=dict(answer.values),
-                    schedule=answer.schedule,
-                    known=len(self._ended),
-                )
+            self.stop_rules.reason = None
+            answer = self._next()
+            if isinstance(answer, Done):
+                self.stop_rules.reason = answer.reason
+            return answer
+
+    def _next(self) -> Trial | Wait | Done:
+        if self._must_wait():
+            return Wait()
+        if self._retry:
+            waiting = self._trials[self._retry.pop()]
+            return self._start(replace(waiting, status=Status.RUNNING, attempt=waiting.attempt + 1))
+        over = self.stop_rules.why_over(len(self._trials), self.running)
+        if over is not None:
+            return Wait() if self._open else Done(over)
+        answer = self.algorithm.ask(self._state, self.situation())
+        if not isinstance(answer, Suggestion):
+            return answer
+        return self._start(
+            Trial(
+                number=len(self._trials),
+                values=dict(answer.values),
+                schedule=answer.schedule,
+                known=len(self._ended),
             )
+        )
 
     def _continue(self) -> None:
         """Settles what becomes of the trials that another process, now gone, was running."""
@@ -333,11 +369,6 @@ class Ledger:
                 )
             )
 
-    def _why_over(self) -> str | None:
-        if self.max_trials is not None and len(self._trials) >= self.max_trials:
-            return f"max_trials={self.max_trials} trials have been run"
-        return self.spending.why_over(self.running)
-
     def _start(self, trial: Trial) -> Trial:
         self._keep(trial)
         self._started[trial.number] = time.monotonic()
@@ -377,7 +408,7 @@ class Ledger:
             )
             self.store.report(report)
             self._curves.add(report)
-            if self.spending.out_of_time():
+            if self.stop_rules.out_of_time():
                 return Decision.STOP
             curve = self._curves.curve(now, execution)
             if not curve:
@@ -479,23 +510,9 @@ class Ledger:
         """Ends a search whose trials keep failing.
 
         Raises:
-            SearchFailedError: The last `max_consecutive_failed` trials all failed.
+            SearchFailedError: Too many trials in a row have failed.
         """
-        if self._failed_in_a_row < self.max_consecutive_failed:
-            return
-        finished = [self._trials[number] for number in self._ended]
-        if finished and (last := finished[-1].failure) is not None and last.is_refusal:
-            return
-        counted = [trial.failure for trial in finished if counts_as_failure(trial)]
-        in_a_row = counted[-self._failed_in_a_row :]
-        failures = [failure for failure in in_a_row if failure is not None]
-        raise SearchFailedError(
-            f"Number of consecutive failures exceeded the limit of {self.max_consecutive_failed}: "
-            "mend the cause and search again. The trials made so far are kept, and those that "
-            "failed count towards max_trials: raise it, or begin anew with overwrite=True. The "
-            f"reasons:\n{reasons_in_words(failures)}\n\nThe last failure:\n"
-            + (failures[-1].message if failures else "")
-        )
+        self.stop_rules.check_failures()
 
     def add_space(self, hp: HyperParameters) -> None:
         """Takes hyperparameters that were found outside of a trial into the space."""

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from afina.advice import Advice, advice
-from afina.advice.resize import Limits
 from afina.errors import (
     ArgumentError,
     FatalError,
@@ -17,16 +15,16 @@ from afina.errors import (
     StoreError,
     wrong,
 )
-from afina.search import Algorithm, Auto, Done, ParetoSearch, StartFrom
+from afina.search import Algorithm, Auto, ParetoSearch, StartFrom
 from afina.search.base import check_algorithm
 from afina.search.wrappers import check_points, reseeded
 from afina.space import HyperParameters, Value
 from afina.store import TrialStore, open_store
-from afina.study.budget import Budget
 from afina.study.discovery import discover
 from afina.study.given import read_metrics, read_number
 from afina.study.ledger import Ledger
 from afina.study.seeds import choose_seed
+from afina.study.stopping import Budget
 from afina.trials import (
     MultiObjective,
     Objective,
@@ -37,7 +35,6 @@ from afina.trials import (
     why_no_best,
 )
 from afina.trials.disk import disk_message, disk_trouble
-from afina.trials.front import front_of
 
 Builder = Callable[[HyperParameters], Any]
 
@@ -102,8 +99,6 @@ class Study(Ledger):
         check_points(start_from, space.to_space())
         store = open_store(storage)
         chosen = _seeded(algorithm or default_algorithm(goal), seed, store)
-        self.stop_reason: str | None = None
-        """Why `ask` had nothing more to hand out; None before."""
         self._built: dict[int, HyperParameters] = {}  # of the open trials
         super().__init__(
             algorithm=StartFrom(chosen, tuple(start_from)) if start_from else chosen,
@@ -147,7 +142,6 @@ class Study(Ledger):
                 resolved = dataclasses.replace(answer, values=dict(hp.values))
                 self._keep(resolved)
                 return resolved
-            self.stop_reason = answer.reason if isinstance(answer, Done) else None
             return None
 
     def _fail_build(self, trial: Trial, hp: HyperParameters, error: Exception) -> None:
@@ -224,19 +218,6 @@ class Study(Ledger):
         return None, {self.objective.name: read_number("tell", self.objective.name, metrics)}
 
     # -- results ------------------------------------------------------------------------------
-
-    def get_pareto_front(self) -> list[Trial]:
-        """The completed trials that no other one beats in every objective, by number."""
-        return front_of(self._trials.values())
-
-    def advice(self, *, limits: Mapping[str, Limits] | None = None) -> Advice:
-        """Says which hyperparameters matter, and what to search next; see `afina.advice.advice`.
-
-        Args:
-            limits: The least and largest value that a hyperparameter may ever have, by name.
-        """
-        trials = self._trials.values()
-        return advice(trials, self.space, objective=self.objective, limits=limits, seed=self.seed)
 
     @property
     def best_trial(self) -> Trial:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from afina import report as reports
+from afina.advice import Advice
+from afina.advice.judgement import Judgement
+from afina.advice.resize import Limits
 from afina.errors import (
     ArgumentError,
     CheckpointError,
     FatalError,
     FatalTypeError,
+    NoTrialError,
     StoreError,
     check_flag,
     check_whole,
@@ -35,16 +42,16 @@ from afina.study import discover
 from afina.training.compile_cache import compile_cache
 from afina.training.memory import cheap_collections
 from afina.trials import Decision, Status, failure_of, is_retried, why_no_best
+from afina.trials import Trial as StoredTrial
 from afina.trials.disk import disk_message, disk_trouble
 from afina.trials.front import front_of
-from afina.tuners import again
+from afina.trials.text import printable
 from afina.tuners.best_first import best_first
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
 from afina.tuners.options import IdentityOptions, unrecognized
 from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import is_overridden
 from afina.tuners.results import read_result
-from afina.tuners.summaries import results_summary, search_space_summary
 from afina.tuners.trial import Trial, TrialStatus
 
 
@@ -76,9 +83,6 @@ class BaseTuner:
         ProjectMismatchError: The project there was made by another search.
     """
 
-    _display: Display | None
-    _searched: tuple[tuple[Any, ...], dict[str, Any]]  # what the last `search` was given
-
     def __init__(
         self,
         oracle: Oracle,
@@ -101,18 +105,28 @@ class BaseTuner:
         self.hypermodel: Any = as_hypermodel(hypermodel)
         self.directory = directory or "."
         self.project_name = project_name or "untitled_project"
-        self._forget_search()
-        self._epochs: int | None = None
+        self._begin_anew()
         folder = Path(self.project_dir)
         if overwrite is not None and check_flag("overwrite", overwrite):
             delete_project(folder)
         folder.mkdir(parents=True, exist_ok=True)  # others keep files of their own in it
         self._populate_initial_space()
-        self.oracle._set_project_dir(self.directory, self.project_name)
-        self.oracle.open(open_store(folder))
+        self._open_project()
         if self.oracle.trials:
             print(f"Reloading Tuner from {folder}")
             self._restore_state()
+
+    def _begin_anew(self) -> None:
+        """Makes this a tuner that has not searched yet; subclasses add to it."""
+        self._display: Display | None = None
+        self._epochs: int | None = None
+        self._searched: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})  # by the last `search`
+        self._judgement: Judgement | None = None  # of the last `evaluate_best`
+
+    def _open_project(self) -> None:
+        """Begins the search in the project's folder, or continues the one that is there."""
+        self.oracle._set_project_dir(self.directory, self.project_name)
+        self.oracle.open(open_store(Path(self.project_dir)))
 
     # -- the space --------------------------------------------------------------------------------
 
@@ -174,12 +188,12 @@ class BaseTuner:
             if self._display is not None:
                 self._display.close()
                 self._display = None
-            self.oracle.study.spending.end()  # the next search gets the whole time again
+            self.oracle.study.stop_rules.end()  # the next search gets the whole time again
             self.oracle.study.close()
 
     def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Refuses what cannot be searched before the first trial begins; subclasses add to it."""
-        if type(self).run_trial is BaseTuner.run_trial:
+        if not is_overridden(self, "run_trial"):
             raise ArgumentError(
                 f"{type(self).__name__}.search: needs a run_trial that trains and scores a trial, "
                 "but got none. Override run_trial, or use a Tuner to train Keras models."
@@ -266,7 +280,7 @@ class BaseTuner:
         self._show(
             TrialStarted(
                 trial=self.oracle.study.trials[number],
-                label=self.oracle.label_of(number),
+                label=self.oracle.ids.label_of(number),
                 total=self.oracle.max_trials,
                 values=dict(trial.hyperparameters.values),
                 best_values=dict(best[0].values) if best else None,
@@ -282,7 +296,7 @@ class BaseTuner:
         ended = self.oracle.study.trials[number]
         waiting = ended.status is Status.WAITING
         left = self.oracle.max_retries_per_trial - ended.retries + waiting
-        label = self.oracle.label_of(number)
+        label = self.oracle.ids.label_of(number)
         self._show(TrialEnded(ended, label=label, retries_left=left))
 
     # -- display ----------------------------------------------------------------------------------
@@ -302,7 +316,8 @@ class BaseTuner:
         )
 
     def _epochs_of(self, trial: Trial) -> int | None:
-        epochs = trial.hyperparameters.values.get("tuner/epochs", self._epochs)
+        planned = trial.segment and trial.segment.end_epoch
+        epochs = self._epochs if planned is None else planned
         return epochs if isinstance(epochs, int) else None
 
     def _best_score(self) -> float | None:
@@ -333,15 +348,85 @@ class BaseTuner:
 
     # -- results ----------------------------------------------------------------------------------
 
-    advice = again.advice
-    report = again.report
-    search_again = again.search_again
-    get_pareto_front = again.get_pareto_front
+    def advice(self, *, limits: Mapping[str, Limits] | None = None) -> Advice:
+        """Says which hyperparameters matter, and what to search next.
 
-    def _forget_search(self) -> None:
-        """For the copy that `search_again` makes: it has not searched yet."""
-        self._display = None
-        self._searched = ((), {})
+        Args:
+            limits: The least and largest value that a hyperparameter may ever have, by name.
+
+        Returns:
+            Facts; printed, sentences. `search_again` takes them.
+        """
+        return self.oracle.study.advice(limits=limits)
+
+    def search_again(
+        self,
+        advice: Advice | None = None,
+        *fit_args: Any,
+        max_trials: int | None = None,
+        project_name: str | None = None,
+        **fit_kwargs: Any,
+    ) -> Any:
+        """Searches anew in the advised space, knowing what the trials of this search taught.
+
+        Args:
+            advice: None takes `advice()`.
+            fit_args: As for `search`; without any, those of the last `search`.
+            max_trials: Of the new search; None takes as many as this one had.
+            project_name: Of the new search; None adds "-again" to this one's.
+            fit_kwargs: As for `search`, instead of or beside those of the last one.
+
+        Returns:
+            A tuner of the same kind with the new search done; this one stays as it is.
+
+        Raises:
+            ArgumentError: There is nothing to train with.
+            NoTrialError: There is no completed trial to learn from.
+        """
+        args, kwargs = self._searched
+        if not fit_args and not kwargs and not fit_kwargs and not args:
+            rule = "needs the data, as search does, where this tuner has not searched itself"
+            raise ArgumentError(wrong("search_again", rule, "none"))
+        trials = self.oracle.study.trials.values()
+        if advice is None and not any(trial.status is Status.COMPLETED for trial in trials):
+            raise NoTrialError(f"search_again: {why_no_best(trials)}")
+        found = self.advice() if advice is None else advice
+        known = _fully_trained(found.carry_over(trials))
+        again = copy.copy(self)
+        again.oracle = self.oracle.anew(found.next_space(), known, max_trials)
+        again.project_name = project_name or f"{self.project_name}-again"
+        again._begin_anew()
+        again._open_project()
+        again.search(*(fit_args or args), **{**kwargs, **fit_kwargs})
+        return again
+
+    def report(self, file: str | Path = "report.html") -> Path:
+        """Writes the report of the search: one HTML file that needs nothing else.
+
+        Args:
+            file: Where to; its folder is made if need be.
+
+        Returns:
+            The file. The final model is in it where `evaluate_best` has judged it.
+
+        Raises:
+            ArgumentError: Plotly is not installed.
+        """
+        study = self.oracle.study
+        study.begin()
+        facts = reports.facts_of(study.store, self.project_name, judgement=self._judgement)
+        return reports.write_report(facts, file, seed=study.seed)
+
+    def get_pareto_front(self) -> list[Any]:
+        """The completed trials that no other one beats in every objective, by number.
+
+        Returns:
+            Trials as `oracle.get_best_trials` gives them; their `metrics` hold the objectives. The
+            front is of the search's single objectives, whatever its score is.
+        """
+        oracle = self.oracle
+        front = [oracle.trials[oracle.id_of(t.number)] for t in oracle.study.get_pareto_front()]
+        return self._best_first(front, len(front) + 1, "get_pareto_front")
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[HyperParameters]:
         """The hyperparameters of the best trials, best first; build with them at will.
@@ -356,7 +441,14 @@ class BaseTuner:
     def get_best_models(self, num_models: int = 1) -> list[Any]:
         """The models of the best trials as they were at their best epoch, best first.
 
-        Fewer where fewer trials have completed, as with `get_best_hyperparameters`.
+        For the final model, build anew with `get_best_hyperparameters` and train on all data.
+
+        Args:
+            num_models: How many; fewer where fewer trials have completed, as with
+                `get_best_hyperparameters`.
+
+        Raises:
+            CheckpointError: A trial has left no model; `keep_checkpoints` says how many are kept.
         """
         count = check_whole("num_models", num_models, least=0)
         found = [self.load_model(trial) for trial in self.oracle.get_completed_trials(count)]
@@ -374,14 +466,29 @@ class BaseTuner:
         raise NotImplementedError
 
     def search_space_summary(self, extended: bool = False) -> None:
-        """Prints the search space."""
+        """Prints each hyperparameter with its arguments."""
         del extended
-        search_space_summary(self.oracle.hyperparameters)
+        space = self.oracle.hyperparameters.space
+        print("Search space summary")
+        print(f"Default search space size: {len(space)}")
+        for entry in space:
+            config = entry.get_config()
+            name = config.pop("name")
+            print(f"{printable(name)} ({type(entry).__name__})")
+            print(printable(str(config)))
 
     def results_summary(self, num_trials: int = 10) -> None:
-        """Prints the best trials."""
+        """Prints the best trials with their hyperparameters and scores."""
         count = check_whole("num_trials", num_trials, least=0)
-        results_summary(self.project_dir, self.oracle, count)
+        print("Results summary")
+        print(f"Results in {self.project_dir}")
+        print(f"Showing {count} best trials")
+        print(self.oracle.objective)
+        if not self.oracle.study.best_trials(1):
+            print(why_no_best(self.oracle.study.trials.values()))
+        for trial in self.oracle.get_best_trials(count):
+            print()
+            trial.summary()
 
     @property
     def remaining_trials(self) -> int | None:
@@ -441,3 +548,10 @@ def _ends_the_search(error: Exception) -> bool:
     """Whether what a trial raised is more than this trial's trouble."""
     kind = type(error)  # `isinstance` would ask the error for its `__class__`, which may raise
     return issubclass(kind, FatalError | StoreError) and not issubclass(kind, CheckpointError)
+
+
+def _fully_trained(trials: list[StoredTrial]) -> tuple[StoredTrial, ...]:
+    """Those that were trained to the most epochs, without their place in the old plan."""
+    longest = max((trial.end_epoch or 0 for trial in trials), default=0)
+    full = [trial for trial in trials if trial.end_epoch in (None, longest)]
+    return tuple(replace(trial, schedule=None) for trial in full)

@@ -28,7 +28,7 @@ def random_baseline(tuner: Tuner, *fit_args: Any, epochs: int, **fit_kwargs: Any
     Raises:
         ArgumentError: The search has trained fewer epochs than one full training.
     """
-    spent = tuner.oracle.study.spending.epochs
+    spent = tuner.oracle.study.stop_rules.epochs
     if not 1 <= epochs <= spent:
         rule = f"must be from 1 to {spent}, the epochs that the search has trained"
         raise ArgumentError(wrong("epochs", rule, epochs))

@@ -1,22 +1,77 @@
-"""The door between `Ledger` and `Oracle.populate_space`, which users override."""
+"""From an oracle to the algorithm that the search asks.
+
+    Oracle.make_algorithm ──▶ Narrowing ──▶ Informed ──▶ PopulatedByOracle ──▶ search
+                              (narrow=)     (known)      (asks Oracle.populate_space)
+
+Users override `populate_space`, so every proposal passes through it.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from afina.errors import FatalRuntimeError, wrong
-from afina.search import Algorithm, Done, Situation, Suggestion, Wait, Wrapper
+from afina.advice import Narrowing
+from afina.errors import ArgumentError, FatalRuntimeError, check_whole, wrong
+from afina.search import Algorithm, Done, Informed, Situation, Suggestion, Wait, Wrapper
 from afina.search.untried import NOTHING_TRIED, Tried, first_new, key_of, keys_of
-from afina.space import Value
+from afina.space import Space, Value
 from afina.study import Ledger
 from afina.trials import Trial as StoredTrial
 from afina.tuners.overrides import is_overridden
 from afina.tuners.reserved_keys import split_schedule
 from afina.tuners.trial import TrialStatus
+
+LEAST, USUAL = 10, 20
+"""Trials of a stage: the fewest that allow advice, and the number without `max_trials`."""
+
+
+def surrounded(
+    algorithm: Algorithm[Any] | None,
+    *,
+    narrow_every: int | None,
+    known: Sequence[StoredTrial],
+    space: Space,
+    seed: int,
+) -> Algorithm[Any] | None:
+    """The algorithm with narrowing and with knowledge of an earlier search; None stays None.
+
+    Args:
+        algorithm: What an oracle makes.
+        narrow_every: Trials after which the space is narrowed; None never.
+        known: Trials of the earlier search.
+        space: Where the search begins.
+        seed: Of the search.
+    """
+    if algorithm is None:
+        return None
+    if narrow_every is not None:
+        algorithm = Narrowing(algorithm, narrow_every, seed)
+    return Informed(algorithm, tuple(known), space) if known else algorithm
+
+
+def stage_length(narrow: Any, oracle: Any) -> int | None:
+    """How many trials a stage has before the space is narrowed; None for never.
+
+    Raises:
+        ArgumentError: `narrow` is neither None nor "auto" nor a whole number from 10 up, or the
+            oracle has no algorithm to narrow.
+    """
+    if narrow is None:
+        return None
+    if oracle.make_algorithm(0) is None:
+        rule = "must be None with an oracle that chooses by its own populate_space"
+        advice = "Only the algorithms of Afina can be narrowed; leave narrow= out."
+        raise ArgumentError(wrong("narrow", rule, narrow, advice))
+    if narrow == "auto":
+        return max(LEAST, oracle.max_trials // 3) if oracle.max_trials else USUAL
+    rule = f'must be None, "auto" or a whole number from {LEAST} up'
+    advice = "Fewer trials say too little."
+    return check_whole("narrow", narrow, least=LEAST, rule=rule, advice=advice)
 
 
 class NoAlgorithm(Algorithm[None]):
@@ -58,10 +113,20 @@ class PopulatedByOracle(Wrapper[Any]):
         chooses_itself = is_overridden(self.oracle, "populate_space")
         return self.inner.order_independent and not chooses_itself
 
+    @functools.cached_property
+    def draws(self) -> Draws:
+        """Random values for an oracle that chooses by itself."""
+        return Draws(self.oracle.study)
+
+    def propose(self) -> Suggestion | Wait | Done:
+        """What the algorithm proposes, before `populate_space` has its say."""
+        study: Ledger = self.oracle.study
+        return self.inner.ask(study.state, study.situation())
+
     def ask(self, state: Any, situation: Situation) -> Suggestion | Wait | Done:
         """Asks the oracle and reads its dict."""
         del state  # the oracle reads it from the study
-        with self.oracle.draws.asking():
+        with self.draws.asking():
             answer = self.oracle.populate_space(self.oracle.id_of(situation.number))
         status = answer.get("status") if isinstance(answer, Mapping) else None
         if status == TrialStatus.IDLE:
@@ -139,3 +204,10 @@ class Draws:
         for number in ended[self._told :]:
             self._tried = self._tried.add(keys_of(self.study.trials[number], situation.space))
         self._told = len(ended)
+
+
+def door_of(study: Ledger) -> PopulatedByOracle:
+    """What stands between an oracle's search and its algorithm."""
+    door = study.algorithm
+    assert isinstance(door, PopulatedByOracle)
+    return door
