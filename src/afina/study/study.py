@@ -22,8 +22,8 @@ from afina.space import HyperParameters, Value
 from afina.store import TrialStore, open_store
 from afina.study.discovery import discover
 from afina.study.given import read_metrics, read_number
-from afina.study.ledger import Ledger
 from afina.study.seeds import choose_seed
+from afina.study.state import SearchState
 from afina.study.stopping import Budget
 from afina.trials import (
     MultiObjective,
@@ -39,11 +39,11 @@ from afina.trials.disk import disk_message, disk_trouble
 Builder = Callable[[HyperParameters], Any]
 
 
-class Study(Ledger):
+class Study(SearchState):
     """A search that its user drives: `ask` for a trial, `report` its epochs, `tell` its end.
 
     Several trials may be open at once, in as many threads as you like. With `storage` everything
-    is on disk when `tell` returns, and a study opened on the same folder goes on where the last
+    is on disk when `tell` returns, and a study opened on the same folder continues where the last
     one stopped: trials that were open then are handed out again.
 
     Args:
@@ -118,12 +118,12 @@ class Study(Ledger):
 
         Returns:
             What to try: `values`, and where the algorithm plans epochs, `start_epoch` and
-            `end_epoch` with the `parent` whose model to go on training. None where there is
+            `end_epoch` with the `parent` whose model to continue. None where there is
             nothing to hand out: for good once `stop_reason` is set, else until an open trial ends.
             A trial whose values the builder refuses, by raising, has failed, and the next comes.
 
         Raises:
-            SearchFailedError: The builder, or whoever tells, has failed three trials in a row.
+            SearchFailedError: Three trials in a row have failed.
         """
         with self._lock:
             while isinstance(answer := self.next(), Trial):
@@ -134,8 +134,8 @@ class Study(Ledger):
                     self._build(hp)
                 except Exception as error:
                     if (reason := disk_trouble(error)) is not None:
-                        told = disk_message(reason, trial=answer.number, folder=None)
-                        raise StoreError(told) from error
+                        message = disk_message(reason, trial=answer.number, folder=None)
+                        raise StoreError(message) from error
                     self._fail_build(answer, hp, error)
                     continue
                 self._built[answer.number] = hp
@@ -186,12 +186,12 @@ class Study(Ledger):
             hp = self._built.get(trial.number)
             if failed is not None:
                 retry = not isinstance(failed, BaseException) or is_retried(failed)
-                told = self.fail(now, failure_of(failed), retry=retry, hp=hp, notes=notes)
+                ended = self.fail(now, failure_of(failed), retry=retry, hp=hp, notes=notes)
             else:
                 step, numbers = self._result(now, metrics)
-                told = self.complete(now, numbers, best_step=step, hp=hp, notes=notes)
+                ended = self.complete(now, numbers, best_step=step, hp=hp, notes=notes)
             self._built.pop(trial.number, None)
-            return told
+            return ended
 
     def _result(
         self, trial: Trial, metrics: Mapping[str, float] | float | None

@@ -56,7 +56,7 @@ from afina.tuners.trial import Trial, TrialStatus
 
 
 def check_oracle(oracle: Any) -> None:
-    """Raises ArgumentError for what is no `Oracle`."""
+    """Raises ArgumentError unless it gets an `Oracle`."""
     if isinstance(oracle, Oracle):
         return
     advice = "Give one of afina.oracles, such as RandomSearchOracle(objective=...)."
@@ -74,7 +74,7 @@ class BaseTuner:
             overridden.
         directory: The folder in which projects lie; None is the working directory.
         project_name: The project's own folder in it; None is "untitled_project".
-        overwrite: True deletes the project that is there and starts anew; False goes on with it.
+        overwrite: True deletes the existing project and starts anew; False continues it.
         tuner_id: Kept for Keras Tuner's users: the name under which this tuner asks the oracle.
         logger: Kept for Keras Tuner's users; ignored with a DeprecationWarning.
 
@@ -151,7 +151,7 @@ class BaseTuner:
     # -- the search -------------------------------------------------------------------------------
 
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
-        """Runs trials until the oracle has no more, going on where an earlier call stopped.
+        """Runs trials until the oracle has no more; it continues where an earlier call stopped.
 
         Args:
             fit_args: Passed to `run_trial`, and from there to `HyperModel.fit`, as they are.
@@ -172,24 +172,24 @@ class BaseTuner:
         self._searched = (fit_args, dict(fit_kwargs))
         self._check_search(fit_args, fit_kwargs)
         self._begin_display(verbose if self.oracle.verbose else 0, fit_kwargs)
-        before = len(self.oracle.study.ended)
+        before = len(self.oracle.search_state.ended)
         try:
             self.on_search_begin()
             with cheap_collections(), compile_cache():
                 self._run_all(fit_args, fit_kwargs)
             self.on_search_end()
             self._show(SearchEnded(self.oracle.stop_reason, self._best_score()))
-            if self.oracle.study.ended and self._best_score() is None:
-                ran = len(self.oracle.study.ended) > before
+            if self.oracle.search_state.ended and self._best_score() is None:
+                ran = len(self.oracle.search_state.ended) > before
                 left = "" if ran else f"nothing was left to run ({self.oracle.stop_reason}). "
-                why = why_no_best(self.oracle.study.trials.values())
+                why = why_no_best(self.oracle.search_state.trials.values())
                 warnings.warn(f"search: {left}{why}", stacklevel=2)
         finally:
             if self._display is not None:
                 self._display.close()
                 self._display = None
-            self.oracle.study.stop_rules.end()  # the next search gets the whole time again
-            self.oracle.study.close()
+            self.oracle.search_state.stop_rules.end()  # the next search gets the whole time again
+            self.oracle.search_state.close()
 
     def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Refuses what cannot be searched before the first trial begins; subclasses add to it."""
@@ -227,8 +227,8 @@ class BaseTuner:
                 raise
             if (reason := disk_trouble(error)) is not None:
                 number = self.oracle.number_of(trial.trial_id)
-                told = disk_message(reason, trial=number, folder=self.project_dir)
-                raise StoreError(told) from error
+                message = disk_message(reason, trial=number, folder=self.project_dir)
+                raise StoreError(message) from error
             trial.failure = failure_of(error)
             trial.message = trial.failure.message
             trial.status = TrialStatus.INVALID if is_retried(error) else TrialStatus.FAILED
@@ -275,11 +275,11 @@ class BaseTuner:
         """Called before a trial runs."""
         if self._display is None:
             return
-        best = self.oracle.study.best_trials(1)
+        best = self.oracle.search_state.best_trials(1)
         number = self.oracle.number_of(trial.trial_id)
         self._show(
             TrialStarted(
-                trial=self.oracle.study.trials[number],
+                trial=self.oracle.search_state.trials[number],
                 label=self.oracle.ids.label_of(number),
                 total=self.oracle.max_trials,
                 values=dict(trial.hyperparameters.values),
@@ -293,7 +293,7 @@ class BaseTuner:
         self.oracle.end_trial(trial)
         self._keep_state()
         number = self.oracle.number_of(trial.trial_id)
-        ended = self.oracle.study.trials[number]
+        ended = self.oracle.search_state.trials[number]
         waiting = ended.status is Status.WAITING
         left = self.oracle.max_retries_per_trial - ended.retries + waiting
         label = self.oracle.ids.label_of(number)
@@ -311,7 +311,7 @@ class BaseTuner:
                 objective=str(self.oracle.objective.name),
                 best=self._best_score(),
                 folder=self.project_dir,
-                front=tuple(front_of(self.oracle.study.trials.values())),
+                front=tuple(front_of(self.oracle.search_state.trials.values())),
             )
         )
 
@@ -321,7 +321,7 @@ class BaseTuner:
         return epochs if isinstance(epochs, int) else None
 
     def _best_score(self) -> float | None:
-        best = self.oracle.study.best_trials(1)
+        best = self.oracle.search_state.best_trials(1)
         return best[0].score if best else None
 
     def _show(self, event: Any) -> None:
@@ -331,7 +331,7 @@ class BaseTuner:
     def _epoch_ended(
         self, trial: Trial, execution: int, epoch: int, metrics: dict[str, float]
     ) -> Decision:
-        """Keeps and shows one epoch's metrics; whether the training is to go on."""
+        """Keeps and shows one epoch's metrics; says whether the training continues."""
         if stopping():
             raise KeyboardInterrupt
         decision = self.oracle.report_epoch(trial.trial_id, execution, epoch, metrics)
@@ -357,7 +357,7 @@ class BaseTuner:
         Returns:
             Facts; printed, sentences. `search_again` takes them.
         """
-        return self.oracle.study.advice(limits=limits)
+        return self.oracle.search_state.advice(limits=limits)
 
     def search_again(
         self,
@@ -387,7 +387,7 @@ class BaseTuner:
         if not fit_args and not kwargs and not fit_kwargs and not args:
             rule = "needs the data, as search does, where this tuner has not searched itself"
             raise ArgumentError(wrong("search_again", rule, "none"))
-        trials = self.oracle.study.trials.values()
+        trials = self.oracle.search_state.trials.values()
         if advice is None and not any(trial.status is Status.COMPLETED for trial in trials):
             raise NoTrialError(f"search_again: {why_no_best(trials)}")
         found = self.advice() if advice is None else advice
@@ -412,10 +412,10 @@ class BaseTuner:
         Raises:
             ArgumentError: Plotly is not installed.
         """
-        study = self.oracle.study
-        study.begin()
-        facts = reports.facts_of(study.store, self.project_name, judgement=self._judgement)
-        return reports.write_report(facts, file, seed=study.seed)
+        state = self.oracle.search_state
+        state.begin()
+        facts = reports.facts_of(state.store, self.project_name, judgement=self._judgement)
+        return reports.write_report(facts, file, seed=state.seed)
 
     def get_pareto_front(self) -> list[Any]:
         """The completed trials that no other one beats in every objective, by number.
@@ -425,7 +425,9 @@ class BaseTuner:
             front is of the search's single objectives, whatever its score is.
         """
         oracle = self.oracle
-        front = [oracle.trials[oracle.id_of(t.number)] for t in oracle.study.get_pareto_front()]
+        front = [
+            oracle.trials[oracle.id_of(t.number)] for t in oracle.search_state.get_pareto_front()
+        ]
         return self._best_first(front, len(front) + 1, "get_pareto_front")
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[HyperParameters]:
@@ -455,7 +457,7 @@ class BaseTuner:
         return self._best_first(found, count, "get_best_models")
 
     def _best_first(self, found: list[Any], asked: int, what: str) -> list[Any]:
-        return best_first(found, asked, what, self.oracle.study.trials.values())
+        return best_first(found, asked, what, self.oracle.search_state.trials.values())
 
     def load_model(self, trial: Trial) -> Any:
         """Loads a trial's model: override it together with `save_model`."""
@@ -484,8 +486,8 @@ class BaseTuner:
         print(f"Results in {self.project_dir}")
         print(f"Showing {count} best trials")
         print(self.oracle.objective)
-        if not self.oracle.study.best_trials(1):
-            print(why_no_best(self.oracle.study.trials.values()))
+        if not self.oracle.search_state.best_trials(1):
+            print(why_no_best(self.oracle.search_state.trials.values()))
         for trial in self.oracle.get_best_trials(count):
             print()
             trial.summary()
@@ -518,7 +520,7 @@ class BaseTuner:
 
     def _keep_state(self) -> None:
         if is_overridden(self, "get_state"):
-            self.oracle.study.store.set_note("tuner_state", self.get_state())
+            self.oracle.search_state.store.set_note("tuner_state", self.get_state())
 
     def save(self) -> None:
         """Keeps the tuner's own state; trials are on disk already."""
@@ -531,7 +533,7 @@ class BaseTuner:
         self._restore_state()
 
     def _restore_state(self) -> None:
-        state = self.oracle.study.store.note("tuner_state")
+        state = self.oracle.search_state.store.note("tuner_state")
         if state is not None:
             self.set_state(state)
 

@@ -13,7 +13,7 @@ from typing import Any
 from afina import training
 from afina.errors import CheckpointError, wrong
 from afina.space import HyperParameters
-from afina.study import Ledger
+from afina.study import SearchState
 from afina.tuners.reserved_keys import own_values
 from afina.tuners.trial import Trial
 
@@ -46,7 +46,7 @@ def load_best(model: Any, trial: Trial, path: Path, *, left_out: Callable[[str],
 
     Args:
         model: Built as the trial's was.
-        trial: Whose state.
+        trial: It was trained before.
         path: Its checkpoint.
         left_out: Called with a warning where a part of the state cannot be restored.
 
@@ -97,28 +97,32 @@ def continue_parent(
 
 
 class Cleaner:
-    """Removes the checkpoints that nobody needs, as the search goes on."""
+    """Removes the checkpoints that nobody needs, during the search."""
 
     def __init__(self) -> None:
         self._there: set[int] = set()  # numbers of trials whose checkpoint may be there
         self._looked_at = 0  # how many of the finished trials have been considered
 
     def clean(
-        self, keep: int | None, study: Ledger, needed: set[int], folder_of: Callable[[int], Path]
+        self,
+        keep: int | None,
+        state: SearchState,
+        needed: set[int],
+        folder_of: Callable[[int], Path],
     ) -> None:
         """Removes the checkpoints of all finished trials but the best and the needed ones.
 
         Args:
             keep: Of how many trials, best first, the models stay; None keeps all.
-            study: The search.
+            state: The search.
             needed: Numbers of the trials that others may continue.
             folder_of: The folder of a trial's files, by its number.
         """
         if keep is None:
             return
-        kept = {trial.number for trial in study.best_trials(keep)} | needed
-        self._there |= set(study.ended[self._looked_at :])
-        self._looked_at = len(study.ended)
+        kept = {trial.number for trial in state.best_trials(keep)} | needed
+        self._there |= set(state.ended[self._looked_at :])
+        self._looked_at = len(state.ended)
         for number in self._there - kept:
             training.remove_checkpoint(folder_of(number) / training.CHECKPOINT)
         self._there &= kept

@@ -43,7 +43,7 @@ class TunerCallback(keras.callbacks.Callback):  # type: ignore[misc]
     """Calls `tuner.on_epoch_begin`, `on_epoch_end`, `on_batch_begin` and `on_batch_end`.
 
     Args:
-        tuner: Whose hooks to call.
+        tuner: Has the hooks.
         trial: Passed to each hook.
     """
 
@@ -250,7 +250,7 @@ class Display:
     """Prints trials as they begin and end; the tuners of Afina have displays of their own.
 
     Args:
-        oracle: Whose best trial is shown beside each.
+        oracle: Has the best trial, which is shown beside each.
         verbose: Below 1 prints nothing.
     """
 

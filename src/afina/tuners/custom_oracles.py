@@ -11,11 +11,12 @@ import hashlib
 import inspect
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from afina.store import TrialStore
-from afina.store.codec import to_json
-from afina.study import Ledger
+from afina.store.codec import to_json, trial_to_row
+from afina.study import SearchState
 from afina.tuners.trial import Trial
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -81,6 +82,24 @@ def values_hash(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(repr(pairs).encode()).hexdigest()[:32]
 
 
+def made_folder(*parts: str | Path) -> str:
+    """A folder's path; the folder is made if it is not there."""
+    folder = Path(*parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return str(folder)
+
+
+def whole_state(oracle: Any) -> dict[str, Any]:
+    """The search of an oracle, as JSON values."""
+    return {
+        "hyperparameters": oracle.hyperparameters.get_config(),
+        "start_order": oracle.start_order,
+        "end_order": oracle.end_order,
+        "ongoing_trials": {who: trial.trial_id for who, trial in oracle.ongoing_trials.items()},
+        "trials": [trial_to_row(trial) for trial in oracle.search_state.trials.values()],
+    }
+
+
 class Picture(dict[str, Any]):
     """The state that `Oracle.get_state` returns while the search saves: made when it is read.
 
@@ -125,12 +144,12 @@ class OwnState:
         return store.note(SEEDS), store.note(STATE)
 
     def keep(
-        self, study: Ledger, seeds: Mapping[str, Any], added: Mapping[str, Any] | None
+        self, state: SearchState, seeds: Mapping[str, Any], added: Mapping[str, Any] | None
     ) -> None:
         """Writes what has changed.
 
         Args:
-            study: The search, whose store keeps it.
+            state: The search, whose store keeps it.
             seeds: Numbers by name.
             added: What the subclass adds to the state, as JSON values; None for nothing.
         """
@@ -138,6 +157,6 @@ class OwnState:
         texts = {note: to_json(part, note) for note, part in parts.items()}
         for note, part in parts.items():
             if texts[note] != self._written.get(note):
-                study.begin()
-                study.store.set_note(note, part)
+                state.begin()
+                state.store.set_note(note, part)
         self._written = texts

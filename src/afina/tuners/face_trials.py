@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from afina.errors import ArgumentError, ObjectiveError, wrong
 from afina.space import HyperParameters
-from afina.study import ENDED_AS, Ledger
+from afina.study import ENDED_AS, SearchState
 from afina.trials import (
     Failure,
     FailureKind,
@@ -105,7 +105,7 @@ class Owner(Protocol):
         """The search space."""
 
     @property
-    def study(self) -> Ledger:
+    def search_state(self) -> SearchState:
         """The search."""
 
     @property
@@ -128,7 +128,7 @@ def face_of(oracle: Owner, trial: StoredTrial) -> Trial:
     hp.values = with_schedule(hp.values, trial.schedule, oracle.ids.id_of)
     face = Trial(hp, trial_id=oracle.ids.id_of(trial.number))
     if trial.notes.get("curves") == "tracked":
-        track(face, oracle.study.history(trial.number))
+        track(face, oracle.search_state.history(trial.number))
     refresh(face, trial, oracle.objective)
     return face
 
@@ -225,11 +225,11 @@ def adopt(oracle: Owner) -> None:
 
     The algorithm learns from the completed ones, as from all others.
     """
-    study = oracle.study  # begins, where nobody has asked for it yet
+    state = oracle.search_state  # begins, where nobody has asked for it yet
     for trial_id in oracle.ids.strangers(oracle.trials):
         _take_in(oracle, trial_id, oracle.trials[trial_id])
-    if len(oracle.trials) < len(study.trials):
-        for number, stored in study.trials.items():
+    if len(oracle.trials) < len(state.trials):
+        for number, stored in state.trials.items():
             if oracle.ids.id_of(number) not in oracle.trials:
                 oracle.trials[oracle.ids.id_of(number)] = face_of(oracle, stored)
 
@@ -237,7 +237,7 @@ def adopt(oracle: Owner) -> None:
 def _take_in(oracle: Owner, trial_id: str, trial: Trial) -> None:
     trial.notes[OWN_ID] = trial_id
     values, schedule = split_schedule(trial.hyperparameters.values, oracle.ids.number_of)
-    stored = oracle.study.take(values, trial.notes, schedule=schedule)
+    stored = oracle.search_state.take(values, trial.notes, schedule=schedule)
     oracle.ids.learn(stored)
     if trial.status == TrialStatus.RUNNING:
         return
@@ -250,7 +250,7 @@ def _take_in(oracle: Owner, trial_id: str, trial: Trial) -> None:
     else:
         why = trial.message or f"The trial was entered with status {trial.status}."
         failure = trial.failure or Failure(FailureKind.ERROR, why)
-        ended = oracle.study.fail(stored, failure, retry=False, hp=hp, notes=trial.notes)
+        ended = oracle.search_state.fail(stored, failure, retry=False, hp=hp, notes=trial.notes)
     refresh(trial, ended, oracle.objective)
 
 
@@ -258,10 +258,10 @@ def end(oracle: Owner, trial: Trial) -> None:
     """Ends a trial as its status says, and brings the object up to what is kept.
 
     Args:
-        oracle: Whose trial it is.
+        oracle: The trial is one of its own.
         trial: One of `oracle.trials`; one that has ended before stays as it is.
     """
-    stored = oracle.study.trials[oracle.ids.number_of(trial.trial_id)]
+    stored = oracle.search_state.trials[oracle.ids.number_of(trial.trial_id)]
     if stored.status.finished:
         _end_again(trial, stored, oracle.objective)
         return
@@ -281,7 +281,7 @@ def end(oracle: Owner, trial: Trial) -> None:
         why = trial.message or f"The trial ended with status {trial.status}."
         failure = trial.failure or failure_of(why)
         retry = trial.status == TrialStatus.INVALID
-        ended = oracle.study.fail(stored, failure, retry=retry, hp=hp, notes=notes)
+        ended = oracle.search_state.fail(stored, failure, retry=retry, hp=hp, notes=notes)
     if ended.status is Status.WAITING:  # the rerun starts with a clean record
         trial.metrics = type(trial.metrics)()
         trial.score = None
@@ -299,7 +299,7 @@ def _complete(
 ) -> StoredTrial:
     score = math.nan if trial.score is None else float(trial.score)
     metrics, best = metrics_at_best(trial), trial.best_step
-    return oracle.study.complete(
+    return oracle.search_state.complete(
         stored, metrics, score=score, best_step=best, hp=hp, notes=notes, retry=retry
     )
 

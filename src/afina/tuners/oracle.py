@@ -1,4 +1,4 @@
-"""Keras Tuner's `Oracle`: the search as its users drive it by hand, over a `Ledger`."""
+"""Keras Tuner's `Oracle`: a search as its users drive it by hand."""
 
 from __future__ import annotations
 
@@ -12,13 +12,21 @@ from afina.errors import ArgumentError, wrong
 from afina.search import Algorithm, Done, Suggestion, Wait
 from afina.space import HyperParameters
 from afina.store import MemoryStore, TrialStore, delete_project, open_store
-from afina.store.codec import row_to_trial, trial_to_row
-from afina.study import Budget, Ledger, choose_seed
+from afina.store.codec import row_to_trial
+from afina.study import Budget, SearchState, choose_seed
 from afina.trials import Decision, create_objective
 from afina.trials import Trial as StoredTrial
 from afina.tuners import face_trials
 from afina.tuners.best_first import best_first
-from afina.tuners.custom_oracles import OwnState, Picture, Tried, synchronized, values_hash
+from afina.tuners.custom_oracles import (
+    OwnState,
+    Picture,
+    Tried,
+    made_folder,
+    synchronized,
+    values_hash,
+    whole_state,
+)
 from afina.tuners.oracle_arguments import (
     check_arguments,
     check_no_new_entries,
@@ -34,8 +42,7 @@ from afina.tuners.trial import Trial, TrialStatus
 class Oracle:
     """Chooses what to try and keeps what came of it.
 
-    Subclass it and override `populate_space` to search in your own way; `score_trial` to score
-    in your own way.
+    To search in your own way, override `populate_space`; to score in your own way, `score_trial`.
 
     Args:
         objective: A metric's name, an `Objective`, a list of either, or None for the number that
@@ -109,7 +116,7 @@ class Oracle:
         self._own_seed_state: int | None = None
         self._why_done = "the oracle has nothing more to propose"
         self._folder: Path | None = None
-        self._study: Ledger | None = None
+        self._search_state: SearchState | None = None
         self._ids = face_trials.TrialIds()
         self._with_curves: set[str] = set()
         self._tried: Tried | None = None
@@ -118,7 +125,7 @@ class Oracle:
     @property
     def stop_reason(self) -> str:
         """Why the search has stopped, or why it would: the words of `Study.stop_reason`."""
-        return (self._study and self._study.stop_reason) or self._why_done
+        return (self._search_state and self._search_state.stop_reason) or self._why_done
 
     @property
     def verbose(self) -> Any:
@@ -141,7 +148,7 @@ class Oracle:
     def seed(self, value: int | None) -> None:
         """After the search has begun it changes no draw but those of a subclass's own."""
         self._seed = value
-        if self._study is None:
+        if self._search_state is None:
             self._asked_seed = value
 
     @property
@@ -155,8 +162,8 @@ class Oracle:
         check_space(hp)
         hp.bind()
         self._hyperparameters = hp
-        if self._study is not None:
-            self._study.replace_space(hp)
+        if self._search_state is not None:
+            self._search_state.replace_space(hp)
 
     # -- the algorithm ------------------------------------------------------------------------
 
@@ -176,7 +183,7 @@ class Oracle:
             wait for running trials, or `{"status": "STOPPED"}` when the search is over.
         """
         face_trials.adopt(self)
-        answer = door_of(self.study).propose()
+        answer = door_of(self.search_state).propose()
         if isinstance(answer, Suggestion):
             values = with_schedule(answer.values, answer.schedule, self.id_of)
             return {"status": TrialStatus.RUNNING, "values": values}
@@ -186,17 +193,17 @@ class Oracle:
         return {"status": TrialStatus.STOPPED, "values": None}
 
     def needed_trials(self) -> set[int]:
-        """Numbers of finished trials whose models a later trial may go on training."""
+        """Numbers of finished trials whose models a later trial may continue."""
         return set()
 
     def score_trial(self, trial: Trial) -> None:
-        """Sets `trial.score` and `trial.best_step` from its metrics: override it at will."""
+        """Sets `trial.score` and `trial.best_step` from its metrics; override it at will."""
         trial.score = trial.metrics.get_best_value(self.objective.name)
         trial.best_step = trial.metrics.get_best_step(self.objective.name)
 
     def _random_values(self) -> dict[str, Any] | None:
         """Random values that were not tried before, for custom oracles; None if there are none."""
-        return door_of(self.study).draws.draw()
+        return door_of(self.search_state).draws.draw()
 
     # -- names of Keras Tuner's own oracles -----------------------------------------------------
 
@@ -236,14 +243,10 @@ class Oracle:
 
     @property
     def _project_dir(self) -> str:
-        folder = Path(self.directory or ".", self.project_name or "untitled_project")
-        folder.mkdir(parents=True, exist_ok=True)
-        return str(folder)
+        return made_folder(self.directory or ".", self.project_name or "untitled_project")
 
     def _get_trial_dir(self, trial_id: str) -> str:
-        folder = Path(self._project_dir, f"trial_{trial_id}")
-        folder.mkdir(exist_ok=True)
-        return str(folder)
+        return made_folder(self._project_dir, f"trial_{trial_id}")
 
     def _save_trial(self, trial: Trial) -> None:
         """Does nothing: every change of a trial is kept when it happens."""
@@ -251,7 +254,7 @@ class Oracle:
     @property
     def _run_times(self) -> dict[str, int]:
         """How often each trial has been run to an end, by its id."""
-        trials = self.study.trials.values()
+        trials = self.search_state.trials.values()
         return {self.id_of(t.number): t.attempt + (t.failure is not None) for t in trials}
 
     @property
@@ -263,25 +266,30 @@ class Oracle:
     def _seed_state(self, value: int) -> None:
         self._own_seed_state = value
 
-    # -- the study behind -----------------------------------------------------------------------
+    # -- the search behind ----------------------------------------------------------------------
 
     @property
-    def study(self) -> Ledger:
+    def search_state(self) -> SearchState:
         """The search itself; begun in memory where no project folder was set."""
-        if self._study is None:
+        if self._search_state is None:
             self._begin()
-        assert self._study is not None
-        return self._study
+        assert self._search_state is not None
+        return self._search_state
+
+    @property
+    def study(self) -> SearchState:
+        """Another name of `search_state`."""
+        return self.search_state
 
     @synchronized
     def _begin(self) -> None:
-        if self._study is None:  # no other thread has begun it meanwhile
+        if self._search_state is None:  # no other thread has begun it meanwhile
             self.open(open_store(self._folder))
 
     @synchronized
     def open(self, store: TrialStore) -> None:
-        """Begins a search in `store`, or goes on with the one that it holds."""
-        # A seed that was drawn before is no wish: a project goes on with its own.
+        """Begins a search in `store`, or continues the one that it holds."""
+        # A seed that was drawn before is no wish: a project keeps its own.
         seed = choose_seed(store, self._asked_seed if store.header() else self._seed)
         inner = surrounded(
             self.make_algorithm(seed),
@@ -290,7 +298,7 @@ class Oracle:
             space=self.hyperparameters.to_space(),
             seed=seed,
         )
-        self._study = Ledger(
+        state = self._search_state = SearchState(
             algorithm=PopulatedByOracle(self, inner),
             objective=self.objective,
             hp=self.hyperparameters,
@@ -304,11 +312,11 @@ class Oracle:
         )
         self._asked_seed = self._seed = seed
         entered = {each: self.trials[each] for each in self._ids.strangers(self.trials)}
-        self._ids = face_trials.TrialIds(store.note("trial_id_width"), self._study.trials.values())
+        self._ids = face_trials.TrialIds(store.note("trial_id_width"), state.trials.values())
         self._tried = None
         self.ongoing_trials.clear()
         self.trials.clear()
-        self.trials.update({self.id_of(n): self.face_of(t) for n, t in self._study.trials.items()})
+        self.trials.update({self.id_of(n): self.face_of(t) for n, t in state.trials.items()})
         self.trials.update(entered)  # somebody put them in; `adopt` gives them numbers
         self._own_state = OwnState(self._seeds())
         with self._own_state.move():
@@ -322,7 +330,8 @@ class Oracle:
         self, directory: Any, project_name: str | None, overwrite: bool = False
     ) -> None:
         self.directory, self.project_name = directory, project_name
-        self._folder, self._study = Path(directory or ".", project_name or "untitled_project"), None
+        self._folder = Path(directory or ".", project_name or "untitled_project")
+        self._search_state = None
         if overwrite:
             delete_project(self._folder)
 
@@ -384,16 +393,16 @@ class Oracle:
             return self.ongoing_trials[tuner_id]
         face_trials.adopt(self)
         self.tuner_ids.add(tuner_id)
-        self.study.max_trials = self.max_trials  # users raise it between searches
-        answer = self.study.next()
+        self.search_state.max_trials = self.max_trials  # users raise it between searches
+        answer = self.search_state.next()
         if not isinstance(answer, StoredTrial):
             status = TrialStatus.IDLE
             if isinstance(answer, Done):
                 self.tuner_ids.discard(tuner_id)
                 status = TrialStatus.STOPPED
             return Trial(HyperParameters(), self.id_of(len(self.trials)), status)
-        if self.study.store.note("trial_id_width") is None:
-            self.study.store.set_note("trial_id_width", self.ids.width)
+        if self.search_state.store.note("trial_id_width") is None:
+            self.search_state.store.set_note("trial_id_width", self.ids.width)
         self.ids.learn(answer)
         trial = self.face_of(answer)
         if trial.trial_id in self.trials:  # it is run again: who has the object sees it change
@@ -428,9 +437,9 @@ class Oracle:
             trial.notes["curves"] = "tracked"
             first = next(iter(numbers))
             seen = {o.step: len(o.value) for o in trial.metrics.get_history(first)}
-            stored = self.study.trials[self.ids.number_of(trial_id)]
+            stored = self.search_state.trials[self.ids.number_of(trial_id)]
             if not stored.status.finished:
-                self.study.report(stored, numbers, step=step, execution=seen[step] - 1)
+                self.search_state.report(stored, numbers, step=step, execution=seen[step] - 1)
         return trial
 
     @synchronized
@@ -440,11 +449,11 @@ class Oracle:
         """Keeps the metrics of one epoch of one execution, beside the tracked best ones.
 
         Returns:
-            Whether the training is to go on.
+            Whether the training continues.
         """
         self._with_curves.add(trial_id)
-        stored = self.study.trials[self.number_of(trial_id)]
-        return self.study.report(stored, metrics, epoch, execution)
+        stored = self.search_state.trials[self.number_of(trial_id)]
+        return self.search_state.report(stored, metrics, epoch, execution)
 
     @synchronized
     def end_trial(
@@ -484,7 +493,7 @@ class Oracle:
                 del self.ongoing_trials[tuner_id]
         self._save_custom_state()
         if trial.status == TrialStatus.FAILED:
-            self.study.check_failures()
+            self.search_state.check_failures()
 
     @synchronized
     def get_space(self) -> HyperParameters:
@@ -499,11 +508,9 @@ class Oracle:
             FatalRuntimeError: There are new ones and `allow_new_entries` is False.
         """
         self.check_entries(hyperparameters)
-        if not self.tune_new_entries:
-            return
-        if self._study is not None:
-            self._study.add_space(hyperparameters)
-        else:
+        if self.tune_new_entries and self._search_state is not None:
+            self._search_state.add_space(hyperparameters)
+        elif self.tune_new_entries:
             self.hyperparameters.absorb(hyperparameters)
 
     def check_entries(self, hp: HyperParameters) -> None:
@@ -514,15 +521,15 @@ class Oracle:
     @property
     def start_order(self) -> list[str]:
         """Ids of all trials in the order in which they were begun."""
-        return [self.id_of(number) for number in sorted(self.study.trials)]
+        return [self.id_of(number) for number in sorted(self.search_state.trials)]
 
     @property
     def end_order(self) -> list[str]:
         """Ids of the finished trials in the order in which they ended."""
-        return [self.id_of(number) for number in self.study.ended]
+        return [self.id_of(number) for number in self.search_state.ended]
 
     def get_trial(self, trial_id: str) -> Trial:
-        """The trial with this id; KeyError where there is none."""
+        """The trial with this id; KeyError if there is none."""
         return self.trials[trial_id]
 
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
@@ -531,15 +538,16 @@ class Oracle:
         found = face_trials.ranked(self.trials.values(), self.objective)[:num_trials]
         for trial in found:
             if not trial.history:
-                trial.history = self.study.history(self.ids.number_of(trial.trial_id))
-        return best_first(found, num_trials, "get_best_trials", self.study.trials.values())
+                trial.history = self.search_state.history(self.ids.number_of(trial.trial_id))
+        return best_first(found, num_trials, "get_best_trials", self.search_state.trials.values())
 
     def get_completed_trials(self, num_trials: int = 1) -> list[Trial]:
         """The completed trials, best first; fewer where there are not so many."""
         found = self.get_best_trials(num_trials)
         completed = [trial for trial in found if trial.status == TrialStatus.COMPLETED]
-        stored = self.study.trials.values()
-        return best_first(completed, num_trials, "get_completed_trials", stored)
+        return best_first(
+            completed, num_trials, "get_completed_trials", self.search_state.trials.values()
+        )
 
     def remaining_trials(self) -> int | None:
         """How many trials are left to begin; None without `max_trials`."""
@@ -548,30 +556,22 @@ class Oracle:
     # -- state of custom oracles ------------------------------------------------------------------
 
     def get_state(self) -> dict[str, Any]:
-        """A picture of the search, as JSON values; a subclass's own comes back by `set_state`."""
+        """The search as JSON values; a subclass gets its additions back by `set_state`."""
         return Picture(self._whole_state) if self._own_state.moving else self._whole_state()
 
     def _whole_state(self) -> dict[str, Any]:
         """The state without what a subclass adds."""
-        return {
-            "hyperparameters": self.hyperparameters.get_config(),
-            "start_order": self.start_order,
-            "end_order": self.end_order,
-            "ongoing_trials": {who: trial.trial_id for who, trial in self.ongoing_trials.items()},
-            **self._seeds(),
-            "tried_so_far": sorted(self._tried_so_far),
-            "trials": [trial_to_row(trial) for trial in self.study.trials.values()],
-        }
+        return {**whole_state(self), **self._seeds(), "tried_so_far": sorted(self._tried_so_far)}
 
     def _seeds(self) -> dict[str, Any]:
         """The numbers that a subclass may draw with and count up."""
         return {"seed": self.seed, "seed_state": self._seed_state}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Takes over what `get_state` of another oracle of the same kind returned.
+        """Takes the state over that `get_state` of another oracle of the same kind returned.
 
-        An oracle that has trials of its own keeps them, and this does nothing. A subclass that
-        overrides `get_state` overrides this as well, for what it added.
+        It does nothing if this oracle has trials already. A subclass that overrides `get_state`
+        overrides this too, for what it added.
         """
         if self.trials or self._own_state.moving:
             return
@@ -580,10 +580,10 @@ class Oracle:
         self.open(MemoryStore() if self._folder is None else open_store(self._folder))
         if self.trials:
             return
-        self.study.begin()
+        self.search_state.begin()
         for row in state["trials"]:
-            self.study.store.put(row_to_trial(row))
-        self.open(self.study.store)
+            self.search_state.store.put(row_to_trial(row))
+        self.open(self.search_state.store)
 
     def save(self) -> None:
         """Keeps a subclass's own state; every change of a trial is on disk already."""
@@ -592,9 +592,9 @@ class Oracle:
 
     def reload(self) -> None:
         """Reads the project again."""
-        self.open(open_store(self._folder) if self._folder else self.study.store)
+        self.open(open_store(self._folder) if self._folder else self.search_state.store)
 
     def _save_custom_state(self) -> None:
         with self._own_state.move():
             added = dict(self.get_state()) if is_overridden(self, "get_state") else None
-            self._own_state.keep(self.study, self._seeds(), added)
+            self._own_state.keep(self.search_state, self._seeds(), added)

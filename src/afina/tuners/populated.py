@@ -20,7 +20,7 @@ from afina.errors import ArgumentError, FatalRuntimeError, check_whole, wrong
 from afina.search import Algorithm, Done, Informed, Situation, Suggestion, Wait, Wrapper
 from afina.search.untried import NOTHING_TRIED, Tried, first_new, key_of, keys_of
 from afina.space import Space, Value
-from afina.study import Ledger
+from afina.study import SearchState
 from afina.trials import Trial as StoredTrial
 from afina.tuners.overrides import is_overridden
 from afina.tuners.reserved_keys import split_schedule
@@ -75,7 +75,7 @@ def stage_length(narrow: Any, oracle: Any) -> int | None:
 
 
 class NoAlgorithm(Algorithm[None]):
-    """Stands behind an oracle that chooses by itself."""
+    """Takes the place of an algorithm in an oracle that chooses by itself."""
 
     def __init__(self, oracle: Any) -> None:
         self.oracle = oracle
@@ -116,16 +116,16 @@ class PopulatedByOracle(Wrapper[Any]):
     @functools.cached_property
     def draws(self) -> Draws:
         """Random values for an oracle that chooses by itself."""
-        return Draws(self.oracle.study)
+        return Draws(self.oracle.search_state)
 
     def propose(self) -> Suggestion | Wait | Done:
         """What the algorithm proposes, before `populate_space` has its say."""
-        study: Ledger = self.oracle.study
-        return self.inner.ask(study.state, study.situation())
+        search: SearchState = self.oracle.search_state
+        return self.inner.ask(search.algorithm_state, search.situation())
 
     def ask(self, state: Any, situation: Situation) -> Suggestion | Wait | Done:
         """Asks the oracle and reads its dict."""
-        del state  # the oracle reads it from the study
+        del state  # `propose` reads it
         with self.draws.asking():
             answer = self.oracle.populate_space(self.oracle.id_of(situation.number))
         status = answer.get("status") if isinstance(answer, Mapping) else None
@@ -142,7 +142,7 @@ class PopulatedByOracle(Wrapper[Any]):
                 )
             )
         values, schedule = split_schedule(answer.get("values") or {}, self.oracle.number_of)
-        rng = np.random.default_rng([self.oracle.study.seed, situation.number])
+        rng = np.random.default_rng([self.oracle.search_state.seed, situation.number])
         draw = situation.space.complete(values, lambda e: e.prob_to_value(float(rng.random())))
         return Suggestion(values={**draw, **values}, schedule=schedule)
 
@@ -154,12 +154,12 @@ class Draws:
     draws came before it within the choice; so a search that is resumed draws the same.
 
     Args:
-        study: The search; values that its trials have are not drawn again.
+        search: The search; values that its trials have are not drawn again.
     """
 
-    def __init__(self, study: Ledger) -> None:
-        self.study = study
-        self._tried, self._told = NOTHING_TRIED, 0
+    def __init__(self, search: SearchState) -> None:
+        self.search = search
+        self._tried, self._seen = NOTHING_TRIED, 0
         self._drawn: Tried = NOTHING_TRIED  # since the choice began
         self._count = 0
         self._asking = False
@@ -180,12 +180,12 @@ class Draws:
         Returns:
             None where trials have all values that there are.
         """
-        situation = self.study.situation()
+        situation = self.search.situation()
         self._learn(situation)
         # The first draw of a choice is the one that random search would make.
         place = [self._count] if self._count else []
         rng = np.random.default_rng(
-            [self.study.seed, situation.number, *(place if self._asking else [self._count, 1])]
+            [self.search.seed, situation.number, *(place if self._asking else [self._count, 1])]
         )
         self._count += 1
         unlike = Tried((*self._tried.parts, *self._drawn.parts))
@@ -200,14 +200,14 @@ class Draws:
         if situation.number != self._number and not self._asking:
             self._drawn, self._count = NOTHING_TRIED, 0
         self._number = situation.number
-        ended = self.study.ended
-        for number in ended[self._told :]:
-            self._tried = self._tried.add(keys_of(self.study.trials[number], situation.space))
-        self._told = len(ended)
+        ended = self.search.ended
+        for number in ended[self._seen :]:
+            self._tried = self._tried.add(keys_of(self.search.trials[number], situation.space))
+        self._seen = len(ended)
 
 
-def door_of(study: Ledger) -> PopulatedByOracle:
+def door_of(search: SearchState) -> PopulatedByOracle:
     """What stands between an oracle's search and its algorithm."""
-    door = study.algorithm
+    door = search.algorithm
     assert isinstance(door, PopulatedByOracle)
     return door

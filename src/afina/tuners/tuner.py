@@ -55,8 +55,8 @@ class Tuner(BaseTuner):
         hypermodel: A `HyperModel`, or a function `build(hp)` that returns a compiled model.
         max_model_size: Trials whose model has more trainable parameters fail without training.
         optimizer: Replaces the one that the model was compiled with.
-        loss: Likewise.
-        metrics: Likewise.
+        loss: Replaces the one that the model was compiled with.
+        metrics: Replace those that the model was compiled with.
         distribution_strategy: TensorFlow's; each trial runs in its scope.
         directory: See `BaseTuner`.
         project_name: See `BaseTuner`.
@@ -67,7 +67,7 @@ class Tuner(BaseTuner):
         keep_checkpoints: Of how many trials, best first, the models stay on disk, beside those
             that the search still needs; None keeps all.
         training: "auto" trains an epoch as one compiled program wherever that gives what `fit`
-            gives, and tells in the trial's notes where it does not; "fit" always calls `model.fit`;
+            gives, and says in the trial's notes where it does not; "fit" always calls `model.fit`;
             "fused" raises FatalValueError where it cannot.
         workers: How many trials are trained side by side. "auto": one for each processor, or each
             GPU, where trainings are fused, the search does not learn from the order in which
@@ -78,7 +78,7 @@ class Tuner(BaseTuner):
             same epochs, an epoch of all in one call. "auto": up to eight on a single GPU, where the
             search does not learn from the order in which trials end and a short measurement says
             that it pays; else one. A number above 1 groups in any case what can be grouped, by one
-            worker, and tells in the trial's notes where it cannot; a search that learns from each
+            worker, and says in the trial's notes where it cannot; a search that learns from each
             trial then asks for so many at once.
         narrow: "auto" narrows the space to what the trials so far advise, each time that a third
             of `max_trials` has ended (20 trials where that is not given); a number of trials
@@ -147,7 +147,7 @@ class Tuner(BaseTuner):
         super()._begin_anew()
         self._accounts: dict[str, training.Account] = {}  # of the trials that are training
         self._final: Final | None = None  # of the last `retrain_best`
-        self._told: set[str] = set()  # what was shown, and is not to be shown again
+        self._shown: set[str] = set()  # messages and warnings that are shown once
         self._from_scratch: dict[str, str] = {}  # parents that left no model, and why
         self._has_built = False  # since memory was last given back
         self._cleaner = checkpoints.Cleaner()
@@ -266,7 +266,7 @@ class Tuner(BaseTuner):
     def _why_one_worker(self) -> str | None:
         """Why "auto" trains one trial at a time; None where several side by side are as good."""
         reason = self._why_not_threads() or first_overridden(self, AROUND)
-        if reason is None and not self.oracle.study.algorithm.order_independent:
+        if reason is None and not self.oracle.search_state.algorithm.order_independent:
             return "each trial is chosen by what came of those before it"
         return reason
 
@@ -293,10 +293,10 @@ class Tuner(BaseTuner):
             kwargs["epochs"], kwargs["initial_epoch"] = segment.end_epoch, segment.start_epoch
         callbacks = kwargs.pop("callbacks", None) or []
         best = training.BestEpoch(self.oracle.objective)
-        seed = self.oracle.study.seed
+        seed = self.oracle.search_state.seed
         number = self.oracle.number_of(trial.trial_id)
-        stream = self.oracle.study.stream(number)
-        retries = self.oracle.study.trials[number].retries
+        stream = self.oracle.search_state.stream(number)
+        retries = self.oracle.search_state.trials[number].retries
         account = training.Account()
         self._accounts[trial.trial_id] = account
         results = []
@@ -359,8 +359,8 @@ class Tuner(BaseTuner):
         return self._from_scratch.get(segment.parent or "") if segment else None
 
     def _warn_once(self, message: str) -> None:
-        if message not in self._told:
-            self._told.add(message)
+        if message not in self._shown:
+            self._shown.add(message)
             warnings.warn(message, stacklevel=2)
 
     def _tell_path(self, trial: Trial, account: training.Account) -> None:
@@ -369,17 +369,16 @@ class Tuner(BaseTuner):
         if not account.path and (reason := self._whose_training()) is not None:
             account.path = f"fit: {reason}"
         trial.notes.update(account.notes())
-        told = account.path
-        if told.startswith("fit: ") and self.training == "auto":
-            self._show_once(f"Trained by plain {told}.")
+        if account.path.startswith("fit: ") and self.training == "auto":
+            self._show_once(f"Trained by plain {account.path}.")
         if trial.segment is not None and (why := self._why_from_scratch(trial)) is not None:
             reason = f"from scratch: trial {trial.segment.parent} has left no model: {why}"
             trial.notes[checkpoints.PROMOTION] = reason
             self._show_once(f"A promoted trial starts from scratch. Its model is not there: {why}")
 
     def _show_once(self, message: str) -> None:
-        if message not in self._told:
-            self._told.add(message)
+        if message not in self._shown:
+            self._shown.add(message)
             self._show(Message(message))
 
     def _hooks(self, trial: Trial) -> TunerCallback:
@@ -394,16 +393,16 @@ class Tuner(BaseTuner):
     # -- hooks ------------------------------------------------------------------------------------
 
     def on_epoch_begin(self, trial: Trial, model: Any, epoch: int, logs: Any = None) -> None:
-        """Called at the beginning of an epoch: override it at will."""
+        """Called at the beginning of an epoch; does nothing unless you override it."""
 
     def on_epoch_end(self, trial: Trial, model: Any, epoch: int, logs: Any = None) -> None:
-        """Called at the end of an epoch: override it at will."""
+        """Called at the end of an epoch; does nothing unless you override it."""
 
     def on_batch_begin(self, trial: Trial, model: Any, batch: int, logs: Any) -> None:
-        """Called at the beginning of a batch: override it at will."""
+        """Called at the beginning of a batch; does nothing unless you override it."""
 
     def on_batch_end(self, trial: Trial, model: Any, batch: int, logs: Any = None) -> None:
-        """Called at the end of a batch: override it at will."""
+        """Called at the end of a batch; does nothing unless you override it."""
 
     def on_trial_end(self, trial: Trial) -> None:
         """Ends the trial, and gives back its memory and the checkpoints that nobody needs."""
@@ -416,7 +415,7 @@ class Tuner(BaseTuner):
             self._has_built = False
         self._cleaner.clean(
             self.keep_checkpoints,
-            self.oracle.study,
+            self.oracle.search_state,
             self.oracle.needed_trials(),
             lambda number: self._trial_folder(self.oracle.id_of(number)),
         )
@@ -426,7 +425,7 @@ class Tuner(BaseTuner):
     @property
     def _winner(self) -> Winner:
         return Winner(
-            study=self.oracle.study,
+            state=self.oracle.search_state,
             hypermodel=self.hypermodel,
             build=self._try_build,
             fit=self._fit,

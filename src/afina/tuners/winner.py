@@ -16,7 +16,7 @@ from afina.advice.judgement import Comparison, Contender, Judgement, compare, ju
 from afina.advice.learning import Learning, read_learning
 from afina.errors import ArgumentError, NoTrialError, wrong
 from afina.space import HyperParameters
-from afina.study import Ledger
+from afina.study import SearchState
 from afina.trials import Trial, why_no_best
 from afina.tuners.overrides import is_overridden
 from afina.tuners.results import read_result
@@ -55,7 +55,7 @@ class Winner:
     `Tuner.retrain_best`, `evaluate_best` and `compare_best` explain the arguments.
     """
 
-    study: Ledger
+    state: SearchState
     """The search."""
 
     hypermodel: Any
@@ -112,7 +112,7 @@ class Winner:
         known = {} if default is None else {"the default configuration in the search": default}
         return judge(
             {name: float(value) for name, value in found.items()},
-            self.study.objective,
+            self.state.objective,
             searched=self.ranked(0).score,
             learning=learning,
             true=true,
@@ -129,10 +129,10 @@ class Winner:
             if number < 1:
                 raise ArgumentError(wrong(name, "must be at least 1", number))
         kwargs = {name: value for name, value in fit_kwargs.items() if name != "epochs"}
-        objective = self.study.objective
+        objective = self.state.objective
         contenders: list[Contender] = []
         met: list[Mapping[str, Any]] = []
-        for trial in self.study.best_trials(len(self.study.trials)):
+        for trial in self.state.best_trials(len(self.state.trials)):
             if len(contenders) == count:
                 break
             if trial.values in met:  # a promotion of one that is there already
@@ -157,10 +157,10 @@ class Winner:
         Raises:
             NoTrialError: There are not so many.
         """
-        best = self.study.best_trials(rank + 1)
+        best = self.state.best_trials(rank + 1)
         if len(best) <= rank:
             if not best:
-                raise NoTrialError(f"rank: {why_no_best(self.study.trials.values())}")
+                raise NoTrialError(f"rank: {why_no_best(self.state.trials.values())}")
             rule = f"must be below the number of completed trials ({len(best)})"
             raise NoTrialError(wrong("rank", rule, rank))
         return best[rank]
@@ -173,7 +173,7 @@ class Winner:
         epochs: int,
         seed: int,
     ) -> Final:
-        hp = HyperParameters.for_trial(self.study.hp, trial.values, trial.ranges)
+        hp = HyperParameters.for_trial(self.state.hp, trial.values, trial.ranges)
         kwargs = dict(fit_kwargs)
         if kwargs.get("validation_data") is None:
             kwargs.pop("validation_data", None)
@@ -187,7 +187,7 @@ class Winner:
             args = data if data[1] is not None else data[:1]
             result = self.fit(hp, model, args, kwargs, account)
         history = getattr(result, "history", {}) or {}
-        objective = self.study.objective
+        objective = self.state.objective
         known = bool(history) and any(name in history for name in objective.names)
         return Final(
             model=model,
@@ -199,8 +199,8 @@ class Winner:
         )
 
     def _default_score(self) -> float | None:
-        defaults = self.study.space.defaults()
-        completed = self.study.best_trials(len(self.study.trials))
+        defaults = self.state.space.defaults()
+        completed = self.state.best_trials(len(self.state.trials))
         return next((trial.score for trial in completed if trial.values == defaults), None)
 
 

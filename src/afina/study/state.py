@@ -1,9 +1,9 @@
-"""The ledger of a search: joins an algorithm, a store and the trials.
+"""The state of a search: joins an algorithm, a store and the trials.
 
-Nothing here trains, prints or chooses. `next` hands out the next trial, `report` keeps an epoch's
-metrics, `complete` and `fail` end a trial. Every change of a trial's state is one transaction of
-the store. A ledger opened on a store that holds trials already tells them to its algorithm again,
-in the order in which they ended, and goes on as if it had never stopped.
+It does not train, print or choose. `next` hands out the next trial, `report` keeps an epoch's
+metrics, `complete` and `fail` end a trial. Every change of a trial is one transaction of the store.
+If the store holds trials already, the algorithm observes them again, in the order in which they
+ended, and the search continues as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from afina.trials import (
 from afina.trials.front import front_of
 
 
-class Ledger:
+class SearchState:
     """One search from its first trial to its last, over any number of processes' lives.
 
     Args:
@@ -108,7 +108,7 @@ class Ledger:
         check_trials(stored, getattr(store, "folder", None))
         self._header = self._open_header(seed, stored)
         self.seed = self._header.seed
-        self._state = algorithm.init()
+        self._algorithm_state = algorithm.init()
         self._resume(stored)
 
     # -- opening ------------------------------------------------------------------------------
@@ -176,7 +176,7 @@ class Ledger:
         if trial.loss is not None:
             bisect.insort(self._ranked, (trial.loss, trial.number))
         self.stop_rules.learn(trial)
-        self._state = self.algorithm.tell(self._state, trial, self.space)
+        self._algorithm_state = self.algorithm.tell(self._algorithm_state, trial, self.space)
 
     def _absorb(self, hp: HyperParameters) -> bool:
         changed = self.hp.absorb(hp)
@@ -189,16 +189,16 @@ class Ledger:
     @property
     def space(self) -> Space:
         """The search space as known now."""
-        # `hp` may be somebody's own object, in which he goes on defining hyperparameters.
+        # `hp` may be somebody's own object, in which they define more hyperparameters.
         entries = self.hp.space
         if self._space is None or list(self._space.entries) != entries:
             self._space = self.hp.to_space()
         return self._space
 
     @property
-    def state(self) -> Any:
+    def algorithm_state(self) -> Any:
         """The algorithm's state after all finished trials."""
-        return self._state
+        return self._algorithm_state
 
     @property
     def max_trials(self) -> int | None:
@@ -299,7 +299,7 @@ class Ledger:
         over = self.stop_rules.why_over(len(self._trials), self.running)
         if over is not None:
             return Wait() if self._open else Done(over)
-        answer = self.algorithm.ask(self._state, self.situation())
+        answer = self.algorithm.ask(self._algorithm_state, self.situation())
         if not isinstance(answer, Suggestion):
             return answer
         return self._start(
@@ -390,8 +390,8 @@ class Ledger:
             execution: Which of several trainings of the same values.
 
         Returns:
-            Whether this training is to go on: the algorithm may stop it, and so does the end of
-            the time.
+            Whether this training continues: the algorithm may stop it, and so does the end of the
+            time.
 
         Raises:
             ArgumentError: The trial is not open, or the step or a metric is no number.
@@ -413,19 +413,21 @@ class Ledger:
             curve = self._curves.curve(now, execution)
             if not curve:
                 return Decision.CONTINUE
-            return self.algorithm.stop_early(self._state, now, curve)
+            return self.algorithm.stop_early(self._algorithm_state, now, curve)
 
     def open_trial(self, what: str, trial: Trial) -> Trial:
-        """How a trial that was handed out stands now; ArgumentError where it has ended, or is none.
+        """The trial as it stands now; ArgumentError if it was not handed out or has ended.
 
-        `what` was given it, for the message.
+        Args:
+            what: The method that got it, for the message.
+            trial: As `next` handed it out.
         """
         rule = "must get a trial that was handed out and has not ended"
         if not isinstance(trial, Trial):
             raise ArgumentError(wrong(what, rule, trial))
         if trial.number not in self._open:
-            told = trial.number in self._trials
-            got = f"trial {trial.number}, which has been told already" if told else trial
+            known = trial.number in self._trials
+            got = f"trial {trial.number}, which has been told already" if known else trial
             raise ArgumentError(wrong(what, rule, got))
         return self._open[trial.number]
 
@@ -563,7 +565,7 @@ class Ledger:
             preview = self.hp.copy()
             if preview.absorb(found):
                 grown = preview.get_config()
-        self.store.finish(ended, grown)  # what it refuses, or has no room for, may be told again
+        self.store.finish(ended, grown)  # after an error here, as of a full disk, try again
         self._forget(ended)
         self._learn(ended)
         return ended
