@@ -54,18 +54,6 @@ HEAVY = {
 STILL_IN_CIRCLES = {
     frozenset({"afina.advice.advise", "afina.advice.sentences"}),
     frozenset({"afina.training.fused.engine", "afina.training.fused.loop"}),
-    frozenset({"afina.tuners.again", "afina.tuners.base_tuner"}),
-    frozenset(
-        {
-            "afina.tuners.adoption",
-            "afina.tuners.ending",
-            "afina.tuners.oracle",
-            "afina.tuners.oracle_names",
-            "afina.tuners.own_state",
-            "afina.tuners.surroundings",
-        }
-    ),
-    frozenset({"afina.tuners.tuner", "afina.tuners.winner"}),
 }
 """Modules that still import each other; the list only gets shorter."""
 

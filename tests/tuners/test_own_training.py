@@ -401,7 +401,7 @@ def test_promotions_of_models_that_cannot_be_saved_start_from_scratch(workers, p
     for trial in promoted:
         assert trial.notes["promotion"].startswith("from scratch: ")
         assert "no way to save me" in trial.notes["promotion"]
-        steps = [report.step for report in tuner.oracle.study_history(int(trial.trial_id))]
+        steps = [report.step for report in tuner.oracle.study.history(int(trial.trial_id))]
         assert steps == [0, 1]  # all its epochs, not only those after the promotion
 
 
