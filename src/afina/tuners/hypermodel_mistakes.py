@@ -35,8 +35,10 @@ def refuse_value(hypermodel: Any) -> None:
 
 
 def _refuse_class(kind: type, rule: str) -> None:
-    if _is_a_subclass(kind, "Model"):  # its constructor may take hp
-        return
+    if _is_a_subclass(kind, "Model"):
+        if kind.__module__.partition(".")[0] == "keras":
+            raise FatalValueError(wrong("hypermodel", rule, kind, EXAMPLE))
+        return  # the constructor of a class of the user's may take hp
     if callable(getattr(kind, "build", None)):
         advice = f"Give an instance: {kind.__name__}(...)."
         if "afina.tuners.hypermodel" not in {base.__module__ for base in kind.__mro__}:
