@@ -84,7 +84,7 @@ def measure(engine: Engine, width: int, data: tuple[np.ndarray, np.ndarray], row
     group.run()
     assert group.failure is None, group.failure
     row.epoch = min(row.epoch, clocks[0].best())
-    row.compile = max(row.compile, sum(member.seconds.compile for member in members))
+    row.compile = max(row.compile, sum(member.account.compile for member in members))
 
 
 def main() -> None:

@@ -168,11 +168,11 @@ def by_fit(**options: Any) -> Way:
 
 
 def fused(kind: str, data: Any, batch: int, epochs: int) -> float:
-    from afina.training.fused import Engine
+    from afina.training.fused import Engine, FusedTrainer
 
     clock, model = Clock(), compiled(kind)
     settings = {"batch_size": batch, "epochs": epochs, "verbose": 0, "callbacks": [clock]}
-    Engine(one_thread=True).fit(model, data, settings)
+    FusedTrainer(Engine(one_thread=True)).fit(model, data, settings)
     return clock.step(len(data[0]) // batch)
 
 

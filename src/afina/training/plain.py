@@ -15,12 +15,48 @@ import keras
 from afina.training import keras_parts
 from afina.training.fused import reasons
 from afina.training.fused.key import is_all_kerass
+from afina.training.trainer import Account
 
 VERBOSE = list(inspect.signature(keras.Model.fit).parameters).index("verbose") - 1
 """The place of `verbose` among the positional arguments of `fit`."""
 
 STEPS_AT_ONCE = 100
 """Steps that TensorFlow runs before it comes back to Python."""
+
+
+class PlainTrainer:
+    """Trains by `model.fit`; a `Trainer` that can train every model.
+
+    Args:
+        hastens: Whether `fit` may be made quicker where that changes nothing but the time.
+    """
+
+    name = "fit"
+
+    def __init__(self, *, hastens: bool = True) -> None:
+        self.hastens = hastens
+
+    def why_not(
+        self, model: keras.Model, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> str | None:
+        """None: `fit` trains every model, or raises what the user must mend."""
+        del model, args, kwargs
+        return None
+
+    def fit(
+        self,
+        model: keras.Model,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        account: Account,
+    ) -> Any:
+        """Calls `model.fit(*args, **kwargs)`."""
+        del account  # the caller counts the seconds of the whole
+        if not self.hastens:
+            return model.fit(*args, **kwargs)
+        hasten(model, kwargs.get("callbacks"))
+        with fitting_threads(model, kwargs):
+            return model.fit(*args, **kwargs)
 
 
 def without_progress_bar(

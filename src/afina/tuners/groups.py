@@ -79,7 +79,12 @@ class Groups:
     """
 
     def __init__(
-        self, trainer: training.Trainer, most: int, *, forced: bool, why_not: str | None = None
+        self,
+        trainer: training.TrainerChooser,
+        most: int,
+        *,
+        forced: bool,
+        why_not: str | None = None,
     ) -> None:
         self.trainer = trainer
         self.most = most if why_not is None else 1
@@ -129,12 +134,12 @@ class Groups:
         kwargs: dict[str, Any],
         account: training.Account,
     ) -> Any:
-        """Does what `Trainer.fit` does, together with others of the batch if it can be."""
+        """Does what `TrainerChooser.fit` does, together with others of the batch if it can be."""
         seat = None if self._batch is None else self._batch.mine
         if self._batch is None or seat is None:
             return self.trainer.fit(model, args, kwargs, account)
         began = time.perf_counter()
-        member = Member(model, args, kwargs, seconds=account.fused)
+        member = Member(model, args, kwargs, account=account)
         self._batch.wait(seat, member)
         member.streams.write()
         # Not this training's: what lay between, and the others' equal parts of what was done.

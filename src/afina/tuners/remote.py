@@ -130,7 +130,7 @@ class RemoteTrials:
             stand_ins.append((tuner._display, RemoteDisplay()))
         trainer = getattr(tuner, "_trainer", None)
         if trainer is not None:
-            stand_ins.append((trainer, TrainerThere(trainer.mode, trainer.engine.data.sparse)))
+            stand_ins.append((trainer, TrainerThere(trainer.training, trainer.engine.data.sparse)))
         return self._pool.pack(
             run_here,
             stand_ins=stand_ins,

@@ -71,8 +71,9 @@ class Tuner(BaseTuner):
         keep_checkpoints: Of how many trials, best first, the models stay on disk, beside those
             that the search still needs; None keeps all.
         training: "auto" trains an epoch as one compiled program wherever that gives what `fit`
-            gives, and tells in the trial's notes where it does not; "fit" always calls `model.fit`;
-            "fused" raises FatalValueError where it cannot.
+            gives; where it does not, the trial's notes say why. "fit" always calls `model.fit`.
+            "fused" raises FatalValueError where it cannot. A `Trainer` of your own is asked first;
+            what it refuses is trained as with "auto".
         workers: How many trials are trained side by side. "auto": one for each processor, or each
             GPU, where trainings are fused, the search does not learn from the order in which
             trials end, and no method around a training is overridden; else one. A number of them
@@ -128,7 +129,7 @@ class Tuner(BaseTuner):
         check_group_trials(self.group_trials, self.workers)
         self._groups: Groups | None = None  # while it runs trials in groups
         sparse = check_flag("sparse_inputs", kwargs.pop("sparse_inputs", True))
-        self._trainer = training.Trainer(self.training, training.Engine(sparse=sparse))
+        self._trainer = training.TrainerChooser(self.training, training.Engine(sparse=sparse))
         oracle.narrow_every = stage_length(kwargs.pop("narrow", None), oracle)
         unknown: Any = kwargs  # what is left is no option
         super().__init__(
@@ -408,7 +409,7 @@ class Tuner(BaseTuner):
             account.path = f"fit: {reason}"
         trial.notes.update(account.notes())
         told = account.path
-        if told.startswith("fit: ") and self.training == "auto":
+        if told.startswith("fit: ") and self.training not in ("fit", "fused"):
             self._show_once(f"Trained by plain {told}.")
         if (why := self._why_anew(trial.hyperparameters)) is not None:
             parent = trial.hyperparameters.values["tuner/trial_id"]

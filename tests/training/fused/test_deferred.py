@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from afina.training import fresh_session
-from afina.training.fused import Engine, Seconds, deferred, sparse
+from afina.training import Account, fresh_session
+from afina.training.fused import Engine, FusedTrainer, deferred, sparse
 from afina.training.fused.data import DataCache
 from afina.training.fused.deferred import Idling, can_wait
 from afina.training.fused.plan import Plan
@@ -311,14 +311,14 @@ def test_layers_frozen_without_compiling_anew_fail_as_in_fit() -> None:
         return network(layers.Dense(3))
 
     with pytest.raises(ValueError, match="optimizer"):
-        train(Engine().fit, make, X, Y, callbacks=lambda: [Freezing()], **TRAINING)
+        train(FusedTrainer().fit, make, X, Y, callbacks=lambda: [Freezing()], **TRAINING)
 
 
 def test_nothing_is_kept_of_what_a_training_touched() -> None:
     engine = Engine()
     fresh_session()
     model = network()
-    training = engine.training(model, (X, Y), {**TRAINING, "verbose": 0}, Seconds())
+    training = FusedTrainer(engine).training(model, (X, Y), {**TRAINING, "verbose": 0}, Account())
     training.run()
     assert training._touches is None
 

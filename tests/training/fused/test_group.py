@@ -13,7 +13,7 @@ import pytest
 
 from afina.errors import ArgumentError
 from afina.training import fresh_session
-from afina.training.fused import CannotFuseError, Engine
+from afina.training.fused import CannotFuseError, Engine, FusedTrainer
 from afina.training.fused.group import Group, alike
 from afina.training.fused.member import Member
 
@@ -70,7 +70,7 @@ def trained(member: Member) -> Trained:
 
 
 def alone(cases: Sequence[Case], data: Sequence[Any] = (X, Y)) -> list[Trained]:
-    fit = Engine().fit
+    fit = FusedTrainer().fit
     return [
         train(fit, case.make, *data, seed=seed, callbacks=case.callbacks, **case.arguments())
         for seed, case in enumerate(cases)
@@ -352,6 +352,6 @@ def test_a_group_of_one_is_trained_alone() -> None:
 def test_the_time_is_parted_among_members() -> None:
     group = Group(Engine(), members_of([Case(small()), Case(small())]))
     group.run()
-    one, two = (member.seconds for member in group.members)
+    one, two = (member.account for member in group.members)
     assert one == two
     assert min(vars(one).values()) > 0

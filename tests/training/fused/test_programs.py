@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import pytest
 
-from afina.training import keras_parts
-from afina.training.fused import Engine, Seconds, memory
+from afina.training import Account, keras_parts
+from afina.training.fused import Engine, FusedTrainer, memory
 from afina.training.fused.data import DataCache, Samples
 from afina.training.fused.engine import ProgramCache
 from afina.training.fused.plan import Plan, is_mergeable
@@ -99,10 +99,12 @@ def test_threads_that_need_the_same_program_wait_for_the_first_one_off_the_stage
 
 
 def test_a_second_training_of_the_same_kind_spends_no_time_on_compiling() -> None:
-    engine, seconds = Engine(), [Seconds(), Seconds()]
+    engine, seconds = Engine(), [Account(), Account()]
     for each in seconds:
         train(
-            lambda model, args, kwargs, each=each: engine.fit(model, args, kwargs, each),
+            lambda model, args, kwargs, each=each: FusedTrainer(engine).fit(
+                model, args, kwargs, each
+            ),
             dense,
             X,
             Y,

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from afina.training.fused import Engine
+from afina.training.fused import Engine, FusedTrainer
 from afina.training.fused.data import DataCache
 from afina.training.fused.partial import can_be_filled
 from afina.training.fused.plan import Plan
@@ -177,7 +177,13 @@ def test_half_precision_adds_up_the_words_in_full() -> None:
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         ways = [
-            train(Engine(sparse=sparse).fit, network, COUNTS, Y, **{**TRAINING, "epochs": 1})
+            train(
+                FusedTrainer(Engine(sparse=sparse)).fit,
+                network,
+                COUNTS,
+                Y,
+                **{**TRAINING, "epochs": 1},
+            )
             for sparse in (True, False)
         ]
     finally:

@@ -1,17 +1,14 @@
-"""`Engine`: trains the models of one search by fused epochs, with programs and data shared."""
+"""`Engine`: the compiled programs and the placed data that the trainings of one search share."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
-from afina.training.fused import reasons
 from afina.training.fused.data import DataCache, Samples
 from afina.training.fused.key import program_key
 from afina.training.fused.packing import Packer, packer_of
@@ -19,36 +16,15 @@ from afina.training.fused.plan import Plan
 from afina.training.fused.program import Functions, Program, State, compile_both, lower, trace
 from afina.training.fused.sparse import first_dense
 from afina.training.stage import stage
+from afina.training.trainer import Account, CannotTrainError
 from afina.trials import first_line
-
-if TYPE_CHECKING:
-    from afina.training.fused.loop import Training
 
 PROGRAMS = 32
 """Compiled programs that are kept, the most recently used ones: about a megabyte each."""
 
 
-@dataclass
-class Seconds:
-    """Where the time of one training went, in seconds of its thread."""
-
-    trace: float = 0.0
-    compile: float = 0.0
-    train: float = 0.0
-    validate: float = 0.0
-
-    @contextlib.contextmanager
-    def counted(self, name: str) -> Iterator[None]:
-        """Adds the time that the block takes."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            setattr(self, name, getattr(self, name) + time.perf_counter() - began)
-
-
-class CannotFuseError(Exception):
-    """The training cannot be fused; the message says why. The model is as it was."""
+class CannotFuseError(CannotTrainError):
+    """The training cannot be fused; the message says why."""
 
 
 @dataclass
@@ -95,7 +71,7 @@ class ProgramCache:
 
 
 class Engine:
-    """Trains models of one search, many of them alike, on JAX.
+    """What the trainings of one search share on JAX: many of their models are alike.
 
     Args:
         one_thread: Whether each program is to run in one thread of the CPU, so that several
@@ -116,70 +92,6 @@ class Engine:
         self.gains: dict[Any, float] = {}
         """What training together was found to gain, by group: see `Group.gain`."""
 
-    def why_not(
-        self, model: keras.Model, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> str | None:
-        """Why `model.fit(*args, **kwargs)` cannot be fused; None if it can be tried."""
-        reason = reasons.why_not_here() or reasons.why_not_model(model)
-        if reason is not None:
-            return reason
-        given = reasons.fit_arguments(args, kwargs)
-        if isinstance(given, str):
-            return given
-        return reasons.why_not_arguments(given) or reasons.why_not_callbacks(
-            reasons.flat(given["callbacks"])
-        )
-
-    def fit(
-        self,
-        model: keras.Model,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-        seconds: Seconds | None = None,
-    ) -> Any:
-        """Does what `model.fit(*args, **kwargs)` does.
-
-        Args:
-            model: Compiled.
-            args: As `fit` takes them.
-            kwargs: Likewise.
-            seconds: Is told where the time went.
-
-        Returns:
-            The History.
-
-        Raises:
-            CannotFuseError: `why_not` names a reason, or the train step cannot be traced as one
-                program. No epoch has been trained, no callback called.
-        """
-        return self.training(model, args, kwargs or {}, seconds or Seconds()).run()
-
-    def training(
-        self,
-        model: keras.Model,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        seconds: Seconds,
-    ) -> Training:
-        """What `fit` runs: the training, its model built, before its first epoch.
-
-        Raises:
-            CannotFuseError: `why_not` names a reason.
-        """
-        reason = self.why_not(model, args, kwargs)
-        if reason is not None:
-            raise CannotFuseError(reason)
-        given = reasons.fit_arguments(args, kwargs)
-        assert isinstance(given, dict), "why_not has looked"
-        from afina.training.fused.loop import Training
-
-        try:
-            return Training(self, model, given, seconds)
-        except (AttributeError, ImportError, TypeError) as error:
-            # A Keras with other parts, or code of the user's: `fit` will do, or raise it again.
-            message = f"the training cannot be prepared: {first_line(error)}"
-            raise CannotFuseError(message) from error
-
     def program(
         self,
         model: keras.Model,
@@ -189,7 +101,7 @@ class Engine:
         *,
         rows: int,
         device: Any,
-        seconds: Seconds,
+        account: Account,
     ) -> Program:
         """The program for a built model; compiled unless one of an equal key is there.
 
@@ -202,7 +114,7 @@ class Engine:
         def make() -> Program:
             alone = self.one_thread and device.platform == "cpu"
             try:
-                with seconds.counted("trace"):
+                with account.counted("trace"):
                     packer = _packer(model, plan, rows) if device.platform == "cpu" else None
                     functions = Functions(model, train, validation, plan, packer)
                     try:
@@ -216,7 +128,7 @@ class Engine:
             except Exception as error:
                 message = f"the train step cannot become one program: {first_line(error)}"
                 raise CannotFuseError(message) from error
-            with seconds.counted("compile"), stage.left():
+            with account.counted("compile"), stage.left():
                 return compile_both(lowered, one_thread=alone, packer=packer)
 
         return self.programs.get(key, make)

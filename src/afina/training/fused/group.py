@@ -19,12 +19,13 @@ import numpy as np
 from afina.errors import ArgumentError, wrong
 from afina.training.fused.batched import trace_batched
 from afina.training.fused.data import Samples
-from afina.training.fused.engine import CannotFuseError, Engine, Seconds
+from afina.training.fused.engine import CannotFuseError, Engine
 from afina.training.fused.loop import Training
 from afina.training.fused.member import Member, Seat
 from afina.training.fused.plan import Plan
 from afina.training.fused.program import Functions, Program, State, compile_both, lower
 from afina.training.stage import stage
+from afina.training.trainer import Account
 from afina.trials import first_line
 
 LEAST = 1.3
@@ -45,7 +46,7 @@ def alike(engine: Engine, members: Sequence[Member]) -> list[list[Member]]:
         members: In any order, which they keep.
 
     Raises:
-        CannotFuseError: As for `Engine.fit`.
+        CannotFuseError: As for `FusedTrainer.fit`.
     """
     sorts: dict[Any, list[Member]] = {}
     for member in members:
@@ -68,7 +69,7 @@ class Group:
 
     Raises:
         ArgumentError: The members are not alike, or there are none.
-        CannotFuseError: As for `Engine.fit`. No epoch has been trained, no callback called.
+        CannotFuseError: As for `FusedTrainer.fit`. No epoch has been trained, no callback called.
     """
 
     def __init__(self, engine: Engine, members: Sequence[Member], *, worth: int = WORTH) -> None:
@@ -141,7 +142,7 @@ class Group:
             first.plan,
             rows=rows,
             device=first.device,
-            seconds=first.seconds,
+            account=first.account,
         )
         ones, manys = [], []
         try:
@@ -163,8 +164,8 @@ class Group:
         """Trains all members to their ends.
 
         Args:
-            together: False, for where it does not pay, trains one after another as `Engine.fit`
-                does.
+            together: False trains one after another, as `FusedTrainer.fit` does: for groups that do
+                not pay.
 
         Returns:
             In the members' order: the History of each, or the Exception that ended it.
@@ -227,7 +228,7 @@ class Group:
         inputs: list[Any] = [[w.arrays for w in works], [w.metrics for w in works], works[0].leaves]
         if kind == "train":
             inputs.append(np.stack([work.places for work in works]))
-        spent = Seconds()
+        spent = Account()
         with spent.counted(kind), stage.left():
             after, metrics, logs = function(*inputs)
             jax.block_until_ready(after)
@@ -251,7 +252,7 @@ class Group:
         known = self._programs.get((width, plan, rows))
         if known is not None:
             return known
-        own, spent = member.training(self.engine), Seconds()
+        own, spent = member.training(self.engine), Account()
         train, device, state = own.train, own.device, State.of(member.model)
 
         def make() -> Program:
@@ -321,8 +322,7 @@ def _timed(function: Callable[..., Any], *inputs: Any) -> float:
         return time.perf_counter() - began
 
 
-def _share(spent: Seconds, members: Sequence[Member]) -> None:
+def _share(spent: Account, members: Sequence[Member]) -> None:
     """Adds to each member's account an equal part of what was spent."""
     for member in members:
-        for name, value in vars(spent).items():
-            setattr(member.seconds, name, getattr(member.seconds, name) + value / len(members))
+        member.account.add(spent, 1 / len(members))

@@ -6,22 +6,21 @@ import functools
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
 from afina.training import keras_parts
 from afina.training.fused import memory
+from afina.training.fused.engine import CannotFuseError, Engine
 from afina.training.fused.initializers import quick_initializers
 from afina.training.fused.plan import Plan
 from afina.training.fused.program import Program, State
 from afina.training.fused.sparse import Rows
 from afina.training.fused.touches import Touches, touches
 from afina.training.stage import stage
-
-if TYPE_CHECKING:
-    from afina.training.fused.engine import Engine, Seconds
+from afina.training.trainer import Account
 
 
 @dataclass(frozen=True)
@@ -55,16 +54,16 @@ class Training:
         engine: Has the data and the programs.
         model: Compiled.
         given: The arguments of `fit`, all of them by name.
-        seconds: Is told where the time went.
+        account: Where to add the seconds that each part took.
     """
 
     def __init__(
-        self, engine: Engine, model: keras.Model, given: Mapping[str, Any], seconds: Seconds
+        self, engine: Engine, model: keras.Model, given: Mapping[str, Any], account: Account
     ) -> None:
         self.engine = engine
         self.model = model
         self.given = given
-        self.seconds = seconds
+        self.account = account
         self.device = memory.device()
         self.train, self.validation = engine.data.parts(given)
         self.is_changed = False
@@ -103,8 +102,6 @@ class Training:
 
     def _prepare_anew(self) -> None:
         """In the middle of a training, where there is no way back to plain `fit`."""
-        from afina.training.fused.engine import CannotFuseError
-
         self.is_changed = True
         try:
             self._look()
@@ -122,7 +119,7 @@ class Training:
                 self.plan,
                 rows=rows,
                 device=self.device,
-                seconds=self.seconds,
+                account=self.account,
             )
         return known
 
@@ -248,7 +245,7 @@ class Training:
         if work.kind == "train":
             function = functools.partial(program.epoch, self.device)
         assert function is not None
-        with self.seconds.counted(work.kind), stage.left():
+        with self.account.counted(work.kind), stage.left():
             result = function(*inputs)
             jax.block_until_ready(result)
         return result
@@ -261,7 +258,7 @@ class Training:
         if not self.plan.row_room:
             return None
         rows, order = self.train.arrays.leaves[0], self.plan.filled(order)
-        with self.seconds.counted("train"), stage.left():
+        with self.account.counted("train"), stage.left():
             while True:
                 plan = self.plan
                 sizes = plan.batch_size, plan.room, plan.row_room

@@ -11,10 +11,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from afina.training.fused.engine import Engine, Seconds
+from afina.training.fused.engine import Engine
 from afina.training.fused.loop import Training, Work
 from afina.training.fused.program import State
+from afina.training.fused.trainer import FusedTrainer
 from afina.training.session import read_session, write_session
+from afina.training.trainer import Account
 
 
 @dataclass
@@ -61,7 +63,7 @@ class Member:
     """Where its random draws begin: as the process' streams were when the member was made.
     Afterwards as its training left them."""
 
-    seconds: Seconds = field(default_factory=Seconds)
+    account: Account = field(default_factory=Account)
     """Where the time went; of what members do together, each has an equal part."""
 
     _training: Training | None = field(default=None, init=False, repr=False)
@@ -70,11 +72,12 @@ class Member:
         """The training, its model built; made once.
 
         Raises:
-            CannotFuseError: As for `Engine.fit`.
+            CannotFuseError: As for `FusedTrainer.fit`.
         """
         if self._training is None:
             with self.streams.inside():
-                self._training = engine.training(self.model, self.args, self.kwargs, self.seconds)
+                trainer = FusedTrainer(engine)
+                self._training = trainer.training(self.model, self.args, self.kwargs, self.account)
         return self._training
 
     def key(self, engine: Engine) -> Any:
@@ -82,7 +85,7 @@ class Member:
         tells, or where the data do not fit on the device.
 
         Raises:
-            CannotFuseError: As for `Engine.fit`.
+            CannotFuseError: As for `FusedTrainer.fit`.
         """
         own = self.training(engine)
         train, validation = own.train, own.validation
@@ -95,7 +98,7 @@ class Member:
         return None if key is None else (key, *data)
 
     def run(self, engine: Engine) -> Any:
-        """Trains it alone, as `Engine.fit` does; the History, or the Exception that ended it."""
+        """Trains it alone by fused epochs; returns the History, or the Exception that ended it."""
         training = self.training(engine)
         with self.streams.inside():
             try:

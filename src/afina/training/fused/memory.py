@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from afina.training.fused.data import Samples
+from afina.training.fused.data import Samples
 
 SHARE = 0.5
 """Part of the free memory that data may take; models and programs need the rest."""

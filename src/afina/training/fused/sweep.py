@@ -16,6 +16,7 @@ from afina.training.fused.engine import CannotFuseError, Engine
 from afina.training.fused.plan import Plan
 from afina.training.fused.program import Functions, State
 from afina.training.fused.sparse import Rows
+from afina.training.fused.trainer import FusedTrainer
 from afina.training.stage import stage
 from afina.trials import first_line
 
@@ -74,7 +75,7 @@ def sweep_losses(
 def _samples(model: keras.Model, given: Mapping[str, Any], size: int) -> Samples:
     engine = Engine(one_thread=False)
     arguments = {**given, "batch_size": size, "shuffle": False}
-    reason = engine.why_not(model, (), arguments)
+    reason = FusedTrainer(engine).why_not(model, (), arguments)
     if reason is not None:
         raise CannotFuseError(reason)
     every = reasons.fit_arguments((), arguments)
