@@ -14,17 +14,16 @@ from afina.training.checkpoint import (
 from afina.training.choice import Mode, TrainerChooser, building, why_not_fused
 from afina.training.compile_cache import compile_cache
 from afina.training.copying import copy_callbacks
-from afina.training.data import check_data
+from afina.training.data import check_data, check_reusable
 from afina.training.fit import Fit, plain_fit, run_execution, watch_execution
 from afina.training.fused import Engine, FusedTrainer
 from afina.training.guards import DivergenceGuard, ObjectiveGuard, missing_objective, scalars
-from afina.training.iterators import check_reusable
 from afina.training.memory import release, resident_bytes
 from afina.training.plain import PlainTrainer, without_progress_bar
+from afina.training.python_turn import python_turn
 from afina.training.seeds import seeded, trial_seed
 from afina.training.session import fresh_session
 from afina.training.snapshot import Snapshot, apply_snapshot, take_snapshot
-from afina.training.stage import stage
 from afina.training.trainer import Account, CannotTrainError, Trainer
 
 __all__ = [
@@ -40,7 +39,7 @@ __all__ = [
     "compile_cache",
     "why_not_fused",
     "without_progress_bar",
-    "stage",
+    "python_turn",
     "build_model",
     "parameter_count",
     "run_execution",

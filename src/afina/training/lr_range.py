@@ -25,10 +25,10 @@ from afina.training.data import check_data
 from afina.training.fused import CannotFuseError
 from afina.training.lr_curve import LearningRateCurve
 from afina.training.lr_rules import RULES, Floats, Rule, smooth, suggestions
+from afina.training.python_turn import python_turn
 from afina.training.seeds import seeded
 from afina.training.session import fresh_session, read_session, write_session
 from afina.training.snapshot import apply_snapshot, assign, copies, take_snapshot
-from afina.training.stage import stage
 
 STEPS_PER_DECADE = 20
 """Steps, if none are asked for, in which the rate grows tenfold."""
@@ -106,7 +106,7 @@ def lr_range_test(
     size = min(batch_size, samples)
     rows, places = _batches(samples, len(rates), size, seed)
     data = {name: _rows_of(part, rows) for name, part in data.items()}
-    with stage.held(), _model(model_or_builder, hp, seed) as model:
+    with python_turn.held(), _model(model_or_builder, hp, seed) as model:
         _check_model(model)
         with _unchanged(model, data), seeded(seed):
             path, losses, smoothed = _sweep(model, data, places, rates)

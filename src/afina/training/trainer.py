@@ -42,7 +42,7 @@ class Account:
     """Computing train steps, where the trainer can tell them from the rest of `fit`."""
 
     validate: float = 0.0
-    """Computing validation steps, likewise."""
+    """Computing validation steps, where the trainer can tell them from the rest of `fit`."""
 
     fit: float = 0.0
     """All of `fit`, the four parts above included."""

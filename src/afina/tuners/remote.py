@@ -85,9 +85,9 @@ class RemoteTrials:
         """
         packed = self._pack(trial)
         try:
-            with training.stage.left():
+            with training.python_turn.released():
                 after = self._pool.run(
-                    worker_index(), packed, serve=self._serve, guard=training.stage.held
+                    worker_index(), packed, serve=self._serve, guard=training.python_turn.held
                 )
         except LostWorkerError as error:
             trial.failure = Failure(FailureKind.LOST_WORKER, str(error))

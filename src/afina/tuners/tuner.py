@@ -237,11 +237,11 @@ class Tuner(BaseTuner):
         take_settings = settings_here()
 
         def next_trial() -> Trial | Signal:
-            with training.stage.held():
+            with training.python_turn.held():
                 return self._next_trial()
 
         def work(trial: Trial) -> None:
-            with training.stage.held():
+            with training.python_turn.held():
                 take_settings()
                 if remote is None:
                     self._run_one(trial, args, kwargs)

@@ -12,12 +12,12 @@ import pytest
 
 from afina.training import Account, fresh_session
 from afina.training.fused import Engine, FusedTrainer, deferred, sparse
+from afina.training.fused.active_rows import find_active_rows
 from afina.training.fused.data import DataCache
-from afina.training.fused.deferred import Idling, can_wait
+from afina.training.fused.deferred import PendingSteps, can_wait
 from afina.training.fused.plan import Plan
 from afina.training.fused.reasons import fit_arguments
-from afina.training.fused.sparse import as_rows
-from afina.training.fused.touches import touches
+from afina.training.fused.sparse import as_sparse_rows
 
 from .conftest import both, layers, sequential, train
 from .test_sparse import COUNTS, WIDE, Crowding, X, Y
@@ -53,46 +53,46 @@ def plan_of(make: Callable[[], keras.Model], x: Any = X, **kwargs: Any) -> Plan:
 def test_each_step_is_told_its_rows_its_non_zeros_and_when_the_rows_were_last_touched(
     matrix: Any, size: int
 ) -> None:
-    rows = as_rows(matrix)
+    rows = as_sparse_rows(matrix)
     assert rows is not None
     order = np.random.default_rng(1).permutation(len(matrix)).astype(np.int32)
-    found = touches(rows, order, size, 400, 400)
+    found = find_active_rows(rows, order, size, 400, 400)
     assert found is not None
     last = np.zeros(WIDE, int)
     for step, begin in enumerate(range(0, len(order), size)):
         batch = matrix[order[begin : begin + size]]
         named = np.flatnonzero(batch.any(axis=0))
         mine, count = (array[step] for array in found.steps[:4]), int((batch != 0).sum())
-        touched, since, entries, places = mine
-        np.testing.assert_array_equal(touched[: len(named)], named)
-        assert (touched[len(named) :] == WIDE).all()
+        active_rows, since, entries, places = mine
+        np.testing.assert_array_equal(active_rows[: len(named)], named)
+        assert (active_rows[len(named) :] == WIDE).all()
         np.testing.assert_array_equal(since[: len(named)], last[named])
         last[named] = step + 1
         values = np.ones(400) if found.steps.values is None else found.steps.values[step]
         again = np.zeros_like(batch)
-        again[places[:count], touched[entries[:count]]] = values[:count]
+        again[places[:count], active_rows[entries[:count]]] = values[:count]
         np.testing.assert_array_equal(again, batch)
         assert (places[count:] == size).all()
     np.testing.assert_array_equal(found.last, last)
 
 
 def test_arrays_of_another_epoch_are_taken_again_if_they_fit() -> None:
-    rows = as_rows(COUNTS)
+    rows = as_sparse_rows(COUNTS)
     assert rows is not None
     orders = [np.random.default_rng(seed).permutation(60).astype(np.int32) for seed in (0, 1)]
-    first = touches(rows, orders[0], 16, 400, 256)
-    anew = touches(rows, orders[1], 16, 400, 256)
-    again = touches(rows, orders[1], 16, 400, 256, first)
+    first = find_active_rows(rows, orders[0], 16, 400, 256)
+    anew = find_active_rows(rows, orders[1], 16, 400, 256)
+    again = find_active_rows(rows, orders[1], 16, 400, 256, first)
     assert first is not None
     assert again is not None
     assert anew is not None
     assert again.steps.rows is first.steps.rows
     for mine, its in zip((*again.steps, again.last), (*anew.steps, anew.last), strict=True):
         np.testing.assert_array_equal(mine, its)
-    wider = touches(rows, orders[1], 16, 400, 320, first)
+    wider = find_active_rows(rows, orders[1], 16, 400, 320, first)
     assert wider is not None
     assert wider.steps.rows.shape == (4, 320)
-    assert touches(rows, orders[1], 16, 400, 20) is None  # a batch names more
+    assert find_active_rows(rows, orders[1], 16, 400, 20) is None  # a batch names more
 
 
 # -- what is made up for --------------------------------------------------------------------------
@@ -105,8 +105,8 @@ def test_missed_steps_are_made_up_for_as_if_each_had_been_taken(
     betas: tuple[float, float], epsilon: float, done: int
 ) -> None:
     """Beside Adam itself, step by step in double precision, with a rate that changes."""
-    idling = Idling(*betas, epsilon, 300)
-    terms = idling._terms.astype(np.float64)
+    pending = PendingSteps(*betas, epsilon, 300)
+    terms = pending._terms.astype(np.float64)
     rng = np.random.default_rng(0)
     since = np.array([0, done // 2, done - 1, done])
     kernel, momentum = (rng.normal(size=(4, 6)).astype("float32") for _ in range(2))
@@ -123,7 +123,7 @@ def test_missed_steps_are_made_up_for_as_if_each_had_been_taken(
         moved = rate * expected[1] / (np.sqrt(expected[2]) + epsilon)
         expected[0][waiting] -= moved[waiting]
     before = [jax.numpy.asarray(part) for part in (kernel, momentum, velocity)]
-    parts = idling.make_up(before, jax.numpy.asarray(np.float32(sums)), since, done)
+    parts = pending.make_up(before, jax.numpy.asarray(np.float32(sums)), since, done)
     for mine, its in zip(parts[1:], expected[1:], strict=True):
         np.testing.assert_allclose(mine, its, rtol=2e-6, atol=1e-37)
     moved = np.abs(expected[0] - kernel)
@@ -320,7 +320,7 @@ def test_nothing_is_kept_of_what_a_training_touched() -> None:
     model = network()
     training = FusedTrainer(engine).training(model, (X, Y), {**TRAINING, "verbose": 0}, Account())
     training.run()
-    assert training._touches is None
+    assert training._active_epoch is None
 
 
 def test_small_kernels_and_batches_that_name_most_rows_do_not_wait(

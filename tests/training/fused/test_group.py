@@ -15,7 +15,7 @@ from afina.errors import ArgumentError
 from afina.training import fresh_session
 from afina.training.fused import CannotFuseError, Engine, FusedTrainer
 from afina.training.fused.group import Group, alike
-from afina.training.fused.member import Member
+from afina.training.fused.member import GroupMember
 
 from .conftest import Make, Trained, arrays, assert_same, layers, sequential, train
 
@@ -53,17 +53,19 @@ class Case:
         return {**common, **self.kwargs}
 
 
-def members_of(cases: Sequence[Case], data: Sequence[Any] = (X, Y)) -> list[Member]:
+def members_of(cases: Sequence[Case], data: Sequence[Any] = (X, Y)) -> list[GroupMember]:
     members = []
     for seed, case in enumerate(cases):
         fresh_session()
         keras.utils.set_random_seed(seed)
         model = case.make()
-        members.append(Member(model, data, {**case.arguments(), "callbacks": case.callbacks()}))
+        members.append(
+            GroupMember(model, data, {**case.arguments(), "callbacks": case.callbacks()})
+        )
     return members
 
 
-def trained(member: Member) -> Trained:
+def trained(member: GroupMember) -> Trained:
     with member.streams.inside():
         draw = float(np.random.rand())
     return Trained(member.model, member.model.history, draw, member.kwargs["callbacks"])

@@ -19,7 +19,7 @@ from afina.training.fused.engine import ProgramCache
 from afina.training.fused.plan import Plan, is_mergeable
 from afina.training.fused.program import Program
 from afina.training.fused.reasons import fit_arguments
-from afina.training.stage import stage
+from afina.training.python_turn import python_turn
 
 from .conftest import arrays, both, dense, layers, sequential, train
 
@@ -68,23 +68,23 @@ def test_threads_that_need_the_same_program_wait_for_the_first_one_off_the_stage
     compiling, waiting = threading.Event(), threading.Event()
 
     def make() -> Program:
-        with stage.left():
+        with python_turn.released():
             compiling.set()
             assert waiting.wait(10)
         return program()
 
     def first() -> None:
-        with stage.held():
+        with python_turn.held():
             results.append(cache.get("a", make))
 
     def second() -> None:
         assert compiling.wait(10)
-        with stage.held():
+        with python_turn.held():
             results.append(cache.get("a", lambda: pytest.fail("compiled twice")))
 
     def third() -> None:
         assert compiling.wait(10)
-        with stage.held():  # nobody holds it while a program is compiled
+        with python_turn.held():  # nobody holds it while a program is compiled
             on_stage.set()
         waiting.set()
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afina.training import keras_parts
-from afina.training.fused.sparse import Rows, as_rows
+from afina.training.fused.sparse import SparseRows, as_sparse_rows
 
 LOOKS = 64
 """Rows, and numbers in each, that are looked at to see whether an array was changed in place."""
@@ -30,7 +30,7 @@ class Arrays:
     """`(x,)`, `(x, y)` or `(x, y, sample_weight)`, each leaf an index into `leaves`."""
 
     leaves: tuple[Any, ...]
-    """NumPy arrays, or `Rows` for inputs that are nearly all zero."""
+    """NumPy arrays, or `SparseRows` for inputs that are nearly all zero."""
 
     placed: dict[Any, tuple[Any, ...]] = field(default_factory=dict, compare=False)
     """The leaves on devices, by device."""
@@ -51,13 +51,13 @@ class Arrays:
 
         structure = keras.tree.map_structure(place, arrays, none_is_leaf=True)
         if sparse and isinstance(arrays[0], np.ndarray):
-            leaves[0] = as_rows(leaves[0]) or leaves[0]
+            leaves[0] = as_sparse_rows(leaves[0]) or leaves[0]
         return cls(structure, tuple(leaves))
 
     @property
     def is_sparse(self) -> bool:
         """Whether the inputs are kept by their non-zeros."""
-        return isinstance(self.leaves[0], Rows)
+        return isinstance(self.leaves[0], SparseRows)
 
     @property
     def nbytes(self) -> int:
@@ -72,7 +72,7 @@ class Arrays:
             self.placed[device] = tuple(
                 # Not the user's own memory, which may change.
                 leaf.on(device)
-                if isinstance(leaf, Rows)
+                if isinstance(leaf, SparseRows)
                 else jax.device_put(leaf, device, may_alias=False)
                 for leaf in self.leaves
             )
@@ -89,7 +89,7 @@ class Arrays:
     def signature(self) -> tuple[Any, ...]:
         """What a program must know: structure, shapes and types."""
         return str(self.structure), tuple(
-            leaf.signature() if isinstance(leaf, Rows) else (leaf.shape, str(leaf.dtype))
+            leaf.signature() if isinstance(leaf, SparseRows) else (leaf.shape, str(leaf.dtype))
             for leaf in self.leaves
         )
 
@@ -117,7 +117,7 @@ class DataCache:
     """Remembers the arrays of recent arguments of `fit`, told by their identity.
 
     Args:
-        sparse: Whether inputs that are nearly all zero may be kept as `Rows`.
+        sparse: Whether inputs that are nearly all zero may be kept as `SparseRows`.
         most: How many different arguments are remembered; a search has one or two.
     """
 

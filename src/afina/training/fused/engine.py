@@ -13,9 +13,16 @@ from afina.training.fused.data import DataCache, Samples
 from afina.training.fused.key import program_key
 from afina.training.fused.packing import Packer, packer_of
 from afina.training.fused.plan import Plan
-from afina.training.fused.program import Functions, Program, State, compile_both, lower, trace
+from afina.training.fused.program import (
+    ModelState,
+    Program,
+    ProgramFunctions,
+    compile_both,
+    lower,
+    trace,
+)
 from afina.training.fused.sparse import first_dense
-from afina.training.stage import stage
+from afina.training.python_turn import python_turn
 from afina.training.trainer import Account, CannotTrainError
 from afina.trials import first_line
 
@@ -59,7 +66,7 @@ class ProgramCache:
             self._slots[key] = slot  # the newest is last
             while len(self._slots) > self.most:
                 del self._slots[next(iter(self._slots))]
-        with stage.left():
+        with python_turn.released():
             slot.lock.acquire()
         try:
             if slot.program is None:
@@ -108,7 +115,7 @@ class Engine:
         Raises:
             CannotFuseError: The train step cannot be traced.
         """
-        state = State.of(model)
+        state = ModelState.of(model)
         key = self.key(model, state, train, validation, plan, rows, device)
 
         def make() -> Program:
@@ -116,19 +123,19 @@ class Engine:
             try:
                 with account.counted("trace"):
                     packer = _packer(model, plan, rows) if device.platform == "cpu" else None
-                    functions = Functions(model, train, validation, plan, packer)
+                    functions = ProgramFunctions(model, train, validation, plan, packer)
                     try:
                         traced = trace(
                             functions, state, train, validation, rows=rows, device=device
                         )
                     finally:
                         functions.forget()
-                    with stage.left():
+                    with python_turn.released():
                         lowered = lower(traced)
             except Exception as error:
                 message = f"the train step cannot become one program: {first_line(error)}"
                 raise CannotFuseError(message) from error
-            with account.counted("compile"), stage.left():
+            with account.counted("compile"), python_turn.released():
                 return compile_both(lowered, one_thread=alone, packer=packer)
 
         return self.programs.get(key, make)
@@ -136,7 +143,7 @@ class Engine:
     def key(
         self,
         model: keras.Model,
-        state: State,
+        state: ModelState,
         train: Samples,
         validation: Samples | None,
         plan: Plan,
@@ -153,7 +160,7 @@ class Engine:
         )
         return (configuration, state.signature(), data, plan, rows, device, self.one_thread)
 
-    def takes_rows(self, model: keras.Model, *parts: Samples | None) -> bool:
+    def can_read(self, model: keras.Model, *parts: Samples | None) -> bool:
         """Whether the model can do with the data as they are, by their non-zeros perhaps."""
         sparse = any(part is not None and part.arrays.is_sparse for part in parts)
         return not sparse or first_dense(model) is not None

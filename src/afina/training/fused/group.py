@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 
 from afina.errors import ArgumentError, wrong
-from afina.training.fused.batched import trace_batched
+from afina.training.fused.convolutions import traced_for
 from afina.training.fused.data import Samples
 from afina.training.fused.engine import CannotFuseError, Engine
 from afina.training.fused.loop import Training
-from afina.training.fused.member import Member, Seat
+from afina.training.fused.member import GroupMember, MemberRun
 from afina.training.fused.plan import Plan
-from afina.training.fused.program import Functions, Program, State, compile_both, lower
-from afina.training.stage import stage
+from afina.training.fused.program import ModelState, Program, ProgramFunctions, compile_both, lower
+from afina.training.python_turn import python_turn
 from afina.training.trainer import Account
 from afina.trials import first_line
 
@@ -38,7 +38,7 @@ WORTH = 10_000
 """Steps that must be left for a smaller program to be worth compiling."""
 
 
-def alike(engine: Engine, members: Sequence[Member]) -> list[list[Member]]:
+def alike(engine: Engine, members: Sequence[GroupMember]) -> list[list[GroupMember]]:
     """Sorts members by what they can be grouped with; those of which nothing tells stand alone.
 
     Args:
@@ -48,7 +48,7 @@ def alike(engine: Engine, members: Sequence[Member]) -> list[list[Member]]:
     Raises:
         CannotFuseError: As for `FusedTrainer.fit`.
     """
-    sorts: dict[Any, list[Member]] = {}
+    sorts: dict[Any, list[GroupMember]] = {}
     for member in members:
         key = member.key(engine)
         sorts.setdefault(id(member) if key is None else key, []).append(member)
@@ -72,7 +72,9 @@ class Group:
         CannotFuseError: As for `FusedTrainer.fit`. No epoch has been trained, no callback called.
     """
 
-    def __init__(self, engine: Engine, members: Sequence[Member], *, worth: int = WORTH) -> None:
+    def __init__(
+        self, engine: Engine, members: Sequence[GroupMember], *, worth: int = WORTH
+    ) -> None:
         if not members:
             raise ArgumentError(wrong("members", "there must be at least one", members))
         self.engine = engine
@@ -128,13 +130,13 @@ class Group:
         rows = first.train.size if whole else steps * first.plan.batch_size
         validation = first.validation if whole else None
         leaves = _leaves(first, rows)
-        states = [State.of(member.model) for member in self.members]
+        states = [ModelState.of(member.model) for member in self.members]
         arrays = [(state.trainable, state.non_trainable, state.optimizer) for state in states]
         metrics = [state.metrics for state in states]
         draws = np.random.default_rng(0)
         orders = np.stack([draws.permutation(rows).astype(np.int32) for _ in states])
-        first.make_room(orders[0])  # which may change the plan, as `touches` may
-        touches = first.touches(orders[0])
+        first.make_room(orders[0])  # which may change the plan, as `active_epoch` may
+        active_epoch = first.active_epoch(orders[0])
         alone = self.engine.program(
             first.model,
             first.train,
@@ -150,12 +152,12 @@ class Group:
             for _ in range(3):
                 own = jax.tree.map(jax.numpy.copy, arrays[0])  # the program uses them up
                 single = functools.partial(alone.epoch, first.device)
-                ones.append(_timed(single, own, metrics[0], leaves, orders[0], touches))
+                ones.append(_timed(single, own, metrics[0], leaves, orders[0], active_epoch))
                 manys.append(_timed(together, arrays, metrics, leaves, orders))
         except Exception:  # no batched form, or no memory for so many
             return 0.0
         finally:
-            first.forget_touches()
+            first.forget_active_rows()
         return len(states) * min(ones) / min(manys)
 
     # -- the epochs -----------------------------------------------------------------------------
@@ -178,7 +180,7 @@ class Group:
             return [member.run(self.engine) for member in self.members]
         first = self.members[0].training(self.engine)
         self._program(self.members[0], first.plan, first.rows, first.validation)
-        seats = [Seat(member, self.engine) for member in self.members]
+        seats = [MemberRun(member, self.engine) for member in self.members]
         try:
             for seat in seats:
                 seat.go_on()
@@ -191,7 +193,7 @@ class Group:
                 seat.close()
         return [seat.result for seat in seats]
 
-    def _serve(self, seats: Sequence[Seat]) -> None:
+    def _serve(self, seats: Sequence[MemberRun]) -> None:
         """Does what these wait for, all the same kind of work, and takes each to its next wait."""
         grouped = [seat for seat in seats if not seat.training.is_changed]
         if grouped and grouped[0].kind == "train":
@@ -208,13 +210,13 @@ class Group:
             else:
                 seat.go_on_alone()
 
-    def _narrow(self, seats: Sequence[Seat]) -> None:
+    def _narrow(self, seats: Sequence[MemberRun]) -> None:
         """Takes a smaller program where half of the members or more are through."""
         steps = seats[0].training.train.batches.steps * max(seat.left for seat in seats)
         if 2 * len(seats) <= self.width and steps >= self.worth:
             self.width = len(seats)
 
-    def _together(self, seats: Sequence[Seat]) -> list[Any]:
+    def _together(self, seats: Sequence[MemberRun]) -> list[Any]:
         """What each one's own program would return, by one call."""
         import jax
 
@@ -229,7 +231,7 @@ class Group:
         if kind == "train":
             inputs.append(np.stack([work.places for work in works]))
         spent = Account()
-        with spent.counted(kind), stage.left():
+        with spent.counted(kind), python_turn.released():
             after, metrics, logs = function(*inputs)
             jax.block_until_ready(after)
             logs = jax.device_get(logs)
@@ -240,7 +242,7 @@ class Group:
         ]
 
     def _program(
-        self, member: Member, plan: Plan, rows: int, validation: Samples | None
+        self, member: GroupMember, plan: Plan, rows: int, validation: Samples | None
     ) -> Program:
         """The program for as many models like the member's as the group now takes.
 
@@ -253,10 +255,10 @@ class Group:
         if known is not None:
             return known
         own, spent = member.training(self.engine), Account()
-        train, device, state = own.train, own.device, State.of(member.model)
+        train, device, state = own.train, own.device, ModelState.of(member.model)
 
         def make() -> Program:
-            functions = Functions(member.model, train, validation, plan)
+            functions = ProgramFunctions(member.model, train, validation, plan)
             try:
                 with spent.counted("trace"):
                     leaves = _leaves(own, rows)
@@ -264,14 +266,14 @@ class Group:
                     traced = trace_batched(
                         functions, state, leaves, tested, width=width, rows=rows, device=device
                     )
-                    with stage.left():
+                    with python_turn.released():
                         lowered = lower(traced)
             except Exception as error:
                 message = f"the train step cannot become one program for {width} models"
                 raise CannotFuseError(f"{message}: {first_line(error)}") from error
             finally:
                 functions.forget()
-            with spent.counted("compile"), stage.left():
+            with spent.counted("compile"), python_turn.released():
                 return compile_both(lowered, one_thread=one_thread and device.platform == "cpu")
 
         with member.streams.inside():
@@ -282,7 +284,7 @@ class Group:
         return program
 
 
-def _check_alike(engine: Engine, members: Sequence[Member]) -> None:
+def _check_alike(engine: Engine, members: Sequence[GroupMember]) -> None:
     """Raises ArgumentError where members cannot be grouped."""
     first, advice = members[0].key(engine), "Train it alone."
     for number, member in enumerate(members):
@@ -316,13 +318,83 @@ def _timed(function: Callable[..., Any], *inputs: Any) -> float:
     import jax
 
     jax.block_until_ready(inputs)
-    with stage.left():
+    with python_turn.released():
         began = time.perf_counter()
         jax.block_until_ready(function(*inputs))
         return time.perf_counter() - began
 
 
-def _share(spent: Account, members: Sequence[Member]) -> None:
+def _share(spent: Account, members: Sequence[GroupMember]) -> None:
     """Adds to each member's account an equal part of what was spent."""
     for member in members:
         member.account.add(spent, 1 / len(members))
+
+
+# -- programs for several models ------------------------------------------------------------------
+
+
+def trace_batched(
+    functions: ProgramFunctions,
+    state: ModelState,
+    leaves: Any,
+    tested: Any,
+    *,
+    width: int,
+    rows: int,
+    device: Any,
+) -> tuple[Any, Any]:
+    """Traces both functions for several models; what it returns `lower` puts into XLA's words.
+
+    The programs take a list of states and one of metrics, the data, and (to train) an array of
+    orders, (width, rows). They return a list of each, and the logs with a leading axis. Unlike a
+    single model's they leave their inputs whole: those are copied anyway, and after a failure the
+    models can still be trained one by one.
+
+    Args:
+        functions: For one of the models.
+        state: Its.
+        leaves: What is trained on, on the device.
+        tested: What is validated on; None for nothing.
+        width: How many models.
+        rows: How many samples one call of the training program takes of each.
+        device: For which device.
+    """
+    import jax
+
+    sharding = jax.sharding.SingleDeviceSharding(device)
+
+    def abstract(tree: Any) -> Any:
+        return jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), tree
+        )
+
+    arrays = abstract((state.trainable, state.non_trainable, state.optimizer))
+    models = [arrays] * width, [abstract(state.metrics)] * width
+    orders = jax.ShapeDtypeStruct((width, rows), "int32", sharding=sharding)
+    trained = traced_for(device, batched(functions.train), *models, abstract(leaves), orders)
+    if tested is None:
+        return trained, None
+    return trained, traced_for(device, batched(functions.validate), *models, abstract(tested))
+
+
+def batched(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of `ProgramFunctions` for several models: see `trace_batched`."""
+    import jax
+
+    def stacked(parts: Sequence[Any]) -> Any:
+        return jax.tree.map(lambda *arrays: jax.numpy.stack(arrays), *parts)
+
+    def call(states: Sequence[Any], metrics: Sequence[Any], leaves: Any, *orders: Any) -> Any:
+        axes = (0, 0, None, *[0] * len(orders))
+        given = (stacked(states), stacked(metrics), leaves, *orders)
+        after, counted, logs = jax.vmap(function, in_axes=axes)(*given)
+        return unstacked(after, len(states)), unstacked(counted, len(states)), logs
+
+    return call
+
+
+def unstacked(tree: Any, width: int) -> list[Any]:
+    """The trees that a tree of stacked arrays was made of."""
+    import jax
+
+    return [jax.tree.map(lambda array, i=i: array[i], tree) for i in range(width)]

@@ -13,13 +13,13 @@ import numpy as np
 
 from afina.training import keras_parts
 from afina.training.fused import memory
+from afina.training.fused.active_rows import ActiveEpoch, find_active_rows
 from afina.training.fused.engine import CannotFuseError, Engine
 from afina.training.fused.initializers import quick_initializers
 from afina.training.fused.plan import Plan
-from afina.training.fused.program import Program, State
-from afina.training.fused.sparse import Rows
-from afina.training.fused.touches import Touches, touches
-from afina.training.stage import stage
+from afina.training.fused.program import ModelState, Program
+from afina.training.fused.sparse import SparseRows
+from afina.training.python_turn import python_turn
 from afina.training.trainer import Account
 
 
@@ -76,7 +76,7 @@ class Training:
         engine, model = self.engine, self.model
         with quick_initializers():
             self.train.batches.build(model)
-        if not engine.takes_rows(model, self.train, self.validation):
+        if not engine.can_read(model, self.train, self.validation):
             self.train = self.train.dense()
             self.validation = None if self.validation is None else self.validation.dense()
         defers = self.device.platform == "cpu"
@@ -84,7 +84,7 @@ class Training:
         self.rows = memory.rows_at_once(
             self.train, self.validation, self.plan.batch_size, self.device, engine.memory
         )
-        self._touches: Touches | None = None  # of the last epoch
+        self._active_epoch: ActiveEpoch | None = None  # of the last epoch
         model.reset_metrics()
         self._zeros = [np.array(v.value) for v in model.metrics_variables]
         self._programs: dict[tuple[int, Plan], Program] = {}
@@ -177,7 +177,7 @@ class Training:
                     break
             finished = True
         finally:
-            self.forget_touches()
+            self.forget_active_rows()
             if given["epochs"] > 0:
                 model.optimizer.finalize_variable_values(model.trainable_weights)
             if finished:
@@ -215,22 +215,22 @@ class Training:
             self._prepare_anew()
         order = self.train.batches.order()
         self.make_room(order)
-        state = State.of(self.model)
+        state = ModelState.of(self.model)
         arrays: Any = (state.trainable, state.non_trainable, state.optimizer)
         metrics: Any = state.metrics
         logs: Any = {}
         for leaves, places in self._chunks(order):
             arrays, metrics, logs = yield Work("train", arrays, metrics, leaves, places)
-        State(arrays[0], arrays[1], arrays[2], metrics).write(self.model)
+        ModelState(arrays[0], arrays[1], arrays[2], metrics).write(self.model)
         return _numbers(logs)
 
     def _validate(self) -> Generator[Work, Any, dict[str, Any]]:
         assert self.validation is not None
-        state = State.of(self.model)
+        state = ModelState.of(self.model)
         arrays = (state.trainable, state.non_trainable, state.optimizer)
         leaves = self.validation.arrays.on(self.device)
         non_trainable, metrics, logs = yield Work("validate", arrays, self._zeros, leaves)
-        State(state.trainable, non_trainable, state.optimizer, metrics).write(self.model)
+        ModelState(state.trainable, non_trainable, state.optimizer, metrics).write(self.model)
         return _numbers(logs)
 
     def compute(self, work: Work) -> Any:
@@ -239,18 +239,18 @@ class Training:
 
         inputs = work.inputs
         if work.kind == "train":
-            inputs = *inputs, self.touches(work.places)
+            inputs = *inputs, self.active_epoch(work.places)
         program = self._program(self.rows if work.places is None else len(work.places))
         function = program.validate
         if work.kind == "train":
             function = functools.partial(program.epoch, self.device)
         assert function is not None
-        with self.account.counted(work.kind), stage.left():
+        with self.account.counted(work.kind), python_turn.released():
             result = function(*inputs)
             jax.block_until_ready(result)
         return result
 
-    def touches(self, order: np.ndarray[Any, Any]) -> Touches | None:
+    def active_epoch(self, order: np.ndarray[Any, Any]) -> ActiveEpoch | None:
         """Which rows of a kernel each step touches, if its updates are deferred.
 
         A batch that touches more than were allowed for gets a program that has room for it.
@@ -258,19 +258,19 @@ class Training:
         if not self.plan.row_room:
             return None
         rows, order = self.train.arrays.leaves[0], self.plan.filled(order)
-        with self.account.counted("train"), stage.left():
+        with self.account.counted("train"), python_turn.released():
             while True:
                 plan = self.plan
                 sizes = plan.batch_size, plan.room, plan.row_room
-                found = touches(rows, order, *sizes, self._touches)
+                found = find_active_rows(rows, order, *sizes, self._active_epoch)
                 if found is not None:
-                    self._touches = found
+                    self._active_epoch = found
                     return found
                 self.plan = plan.roomier_rows()
 
-    def forget_touches(self) -> None:
-        """Lets go of what `touches` has made, which the next call would write over."""
-        self._touches = None
+    def forget_active_rows(self) -> None:
+        """Lets go of what `active_epoch` has made, which the next call would write over."""
+        self._active_epoch = None
 
     def _chunks(self, order: np.ndarray[Any, Any]) -> Iterator[tuple[Any, Any]]:
         """The data and the row numbers of each call of the training program."""
@@ -290,7 +290,9 @@ class Training:
         """A batch of more non-zeros than were allowed for, which chance all but excludes, gets a
         program that has room for it."""
         rows, order = self.train.arrays.leaves[0], self.plan.filled(order)
-        while isinstance(rows, Rows) and not rows.fits(order, self.plan.batch_size, self.plan.room):
+        while isinstance(rows, SparseRows) and not rows.fits(
+            order, self.plan.batch_size, self.plan.room
+        ):
             self.plan = self.plan.roomier()
 
 

@@ -1,4 +1,4 @@
-"""`Member`: one training of a group, with random streams of its own, taken from wait to wait."""
+"""One training of a group: its own random streams, and the way through its epochs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from afina.training.fused.engine import Engine
 from afina.training.fused.loop import Training, Work
-from afina.training.fused.program import State
+from afina.training.fused.program import ModelState
 from afina.training.fused.trainer import FusedTrainer
 from afina.training.session import read_session, write_session
 from afina.training.trainer import Account
@@ -51,7 +51,7 @@ class Streams:
 
 
 @dataclass
-class Member:
+class GroupMember:
     """What `model.fit(*args, **kwargs)` would do, as one training of several."""
 
     model: keras.Model
@@ -92,7 +92,7 @@ class Member:
         if own.rows != train.size:
             return None
         with self.streams.inside():
-            state = State.of(self.model)
+            state = ModelState.of(self.model)
             key = engine.key(self.model, state, train, validation, own.plan, own.rows, own.device)
         data = id(train.arrays), None if validation is None else id(validation.arrays)
         return None if key is None else (key, *data)
@@ -107,7 +107,7 @@ class Member:
                 return error
 
 
-class Seat:
+class MemberRun:
     """A member on its way through its epochs.
 
     Args:
@@ -115,7 +115,7 @@ class Seat:
         engine: That trains it.
     """
 
-    def __init__(self, member: Member, engine: Engine) -> None:
+    def __init__(self, member: GroupMember, engine: Engine) -> None:
         self.member = member
         self.training = member.training(engine)
         self.work: Work | None = None

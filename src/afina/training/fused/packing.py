@@ -20,10 +20,15 @@ import keras
 import numpy as np
 
 from afina.training import keras_parts
-from afina.training.fused.deferred import Deferral, Ending, Idling, Places
+from afina.training.fused.active_rows import ActiveRows
+from afina.training.fused.deferred import (
+    CatchUp,
+    Deferral,
+    KernelPlaces,
+    PendingSteps,
+    is_numberwise,
+)
 from afina.training.fused.initializers import quick_initializers
-from afina.training.fused.numberwise import is_numberwise
-from afina.training.fused.touches import Touched
 
 LARGEST = 2**14
 """Numbers in a variable up to which it is put together with others. The program copies it out of
@@ -191,9 +196,9 @@ class Packer:
         if at is not None:
             moments = [each[at] for each in keras_parts.moments_of(self._optimizer)]
             ids = [id(each) for each in self._optimizer.variables]
-            places = Places(at, *(ids.index(id(each)) for each in moments))
-            ending = Ending(Idling.of(self._optimizer, steps), places)
-            self.deferral = Deferral(self._optimizer, ending)
+            places = KernelPlaces(at, *(ids.index(id(each)) for each in moments))
+            catch_up = CatchUp(PendingSteps.of(self._optimizer, steps), places)
+            self.deferral = Deferral(self._optimizer, catch_up)
 
     def train_step(self, state: Any, data: Any) -> tuple[Any, tuple[Any, ...]]:
         """The model's `train_step` on a packed state."""
@@ -223,12 +228,12 @@ class Packer:
         return logs, (after[0], others, after[1], metrics)
 
     @property
-    def ending(self) -> Ending | None:
+    def catch_up(self) -> CatchUp | None:
         """What an epoch of deferred updates ends with; None if none are."""
-        return None if self.deferral is None else self.deferral.ending
+        return None if self.deferral is None else self.deferral.catch_up
 
-    def touching_step(
-        self, state: Any, sums: Any, data: Any, touched: Touched, number: Any
+    def step_on_active_rows(
+        self, state: Any, sums: Any, data: Any, active_rows: ActiveRows, number: Any
     ) -> tuple[Any, tuple[Any, ...], Any]:
         """The model's `train_step` on a packed state whose kernel is not up to date.
 
@@ -243,10 +248,10 @@ class Packer:
             The logs, and state and sums after the step.
         """
         assert self.deferral is not None
-        before = self.deferral.fetch(state, sums, touched, number)
+        before = self.deferral.fetch(state, sums, active_rows, number)
         logs, after = self.train_step(before, data)
         sums = self.deferral.add(sums, before[2], number)
-        return logs, self.deferral.store(state, after, touched), sums
+        return logs, self.deferral.store(state, after, active_rows), sums
 
 
 def packer_of(

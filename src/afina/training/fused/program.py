@@ -16,20 +16,20 @@ import keras
 
 from afina.training import keras_parts
 from afina.training.fused import sparse
+from afina.training.fused.active_rows import ActiveEpoch, ActiveRows, blank_active_rows
 from afina.training.fused.convolutions import traced_for
 from afina.training.fused.data import Samples
-from afina.training.fused.deferred import Deferral, Ending
+from afina.training.fused.deferred import CatchUp, Deferral
 from afina.training.fused.packing import Packer, Packing
 from afina.training.fused.partial import filled
 from afina.training.fused.plan import Plan
-from afina.training.fused.sparse import Rows
-from afina.training.fused.touches import Touched, Touches, blank_touches
+from afina.training.fused.sparse import SparseRows
 
 Logs = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class State:
+class ModelState:
     """A model's state as lists of arrays, in the order of the model's own lists."""
 
     trainable: list[Any]
@@ -38,7 +38,7 @@ class State:
     metrics: list[Any]
 
     @classmethod
-    def of(cls, model: keras.Model) -> State:
+    def of(cls, model: keras.Model) -> ModelState:
         """The arrays that the model holds now."""
         return cls(
             [variable.value for variable in model.trainable_variables],
@@ -65,7 +65,7 @@ class State:
         return tuple(tuple((a.shape, str(a.dtype)) for a in part) for part in parts)
 
 
-class Functions:
+class ProgramFunctions:
     """The two functions that programs are made of, for one model.
 
     Args:
@@ -107,10 +107,10 @@ class Functions:
         metrics: Any,
         leaves: Sequence[Any],
         order: Any,
-        touches: Touches | None = None,
+        active_epoch: ActiveEpoch | None = None,
     ) -> tuple[Any, ...]:
         """One epoch: the state after it, the metrics' variables, and what is logged; with deferred
-        updates also the sums that `Ending` wants.
+        updates also the sums that `CatchUp` wants.
 
         Args:
             state: Trainable, non-trainable and the optimizer's arrays.
@@ -128,7 +128,7 @@ class Functions:
             steps = -(-rows // size)
             order = jax.numpy.pad(order, (0, steps * size - rows), constant_values=filler)
             real = jax.numpy.minimum(rows - jax.numpy.arange(steps) * size, size)
-        touched = None if touches is None else touches.steps
+        active_rows = None if active_epoch is None else active_epoch.steps
         steps, rest = divmod(order.shape[0], size)
 
         def step(carry: Any, each: Any) -> tuple[Any, Any]:
@@ -139,11 +139,11 @@ class Functions:
         logs: Any = None
         if steps:
             places = order[: steps * size].reshape(-1, size)
-            each = places, real, jax.tree.map(lambda array: array[:steps], touched)
+            each = places, real, jax.tree.map(lambda array: array[:steps], active_rows)
             carry, all_logs = jax.lax.scan(step, carry, each)
             logs = jax.tree.map(lambda log: log[-1], all_logs)
         if rest:
-            last = jax.tree.map(lambda array: array[-1], touched)
+            last = jax.tree.map(lambda array: array[-1], active_rows)
             carry, logs = step(carry, (order[steps * size :], None, last))
         (*after, metrics), progress = carry
         sums = () if progress is None else progress[:1]
@@ -161,19 +161,26 @@ class Functions:
         return (self._deferral.begin(), 0) if self.plan.row_room else None
 
     def _step(
-        self, carry: Any, leaves: Sequence[Any], places: Any, real: Any, touched: Touched | None
+        self,
+        carry: Any,
+        leaves: Sequence[Any],
+        places: Any,
+        real: Any,
+        active_rows: ActiveRows | None,
     ) -> tuple[Logs, Any]:
         """One step of an epoch, on the state and `_progress`."""
         state, progress = carry
-        if touched is None:
+        if active_rows is None:
             logs, state = self.train_step(state, leaves, places, real)
             return logs, (state, progress)
         assert self.packer is not None
-        batch = touched.batch(places.shape[0])
+        batch = active_rows.batch(places.shape[0])
         data = self._data(self._train, leaves, places)
         sums, done = progress
         with self._feeding(batch), self._filling(real):
-            logs, state, sums = self.packer.touching_step(state, sums, data, touched, done + 1)
+            logs, state, sums = self.packer.step_on_active_rows(
+                state, sums, data, active_rows, done + 1
+            )
         return logs, (_as_tuple(state), (sums, done + 1))
 
     def train_step(
@@ -234,7 +241,7 @@ class Functions:
         ones, which nobody reads."""
         taken = [
             leaf.blank(places.shape[0])
-            if isinstance(leaf, Rows)
+            if isinstance(leaf, SparseRows)
             else arrays.at[places].get(mode="promise_in_bounds")
             for leaf, arrays in zip(samples.arrays.leaves, leaves, strict=True)
         ]
@@ -281,7 +288,7 @@ def _as_tuple(state: Any) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class Program:
-    """Compiled functions; see `Functions` for what they take and return."""
+    """Compiled functions; see `ProgramFunctions` for what they take and return."""
 
     train: Callable[..., Any]
     validate: Callable[..., Any] | None
@@ -289,7 +296,7 @@ class Program:
     packing: Packing | None = None
     """How `train` takes and returns the state."""
 
-    ending: Ending | None = None
+    catch_up: CatchUp | None = None
     """What comes after `train` where updates are deferred."""
 
     def epoch(
@@ -299,21 +306,21 @@ class Program:
         metrics: Any,
         leaves: Any,
         order: Any,
-        touches: Touches | None = None,
+        active_epoch: ActiveEpoch | None = None,
     ) -> tuple[Any, Any, Logs]:
         """What `train` does, of a state that is not packed, and leaves one that is up to date."""
         before = arrays if self.packing is None else self.packing.pack(arrays, device)
-        after, metrics, logs, *sums = self.train(before, metrics, leaves, order, touches)
-        if self.ending is not None and touches is not None:
-            after = self.ending(after, sums[0], touches.last)
+        after, metrics, logs, *sums = self.train(before, metrics, leaves, order, active_epoch)
+        if self.catch_up is not None and active_epoch is not None:
+            after = self.catch_up(after, sums[0], active_epoch.last)
         if self.packing is not None:
             after = self.packing.unpack(after, device)
         return after, metrics, logs
 
 
 def trace(
-    functions: Functions,
-    state: State,
+    functions: ProgramFunctions,
+    state: ModelState,
     train: Samples,
     validation: Samples | None,
     *,
@@ -345,11 +352,13 @@ def trace(
     begin = inputs[0]
     if functions.packer is not None:
         begin = abstract(jax.eval_shape(functions.packer.packing.traced, arrays))
-    touches, plan = None, functions.plan
+    active_epoch, plan = None, functions.plan
     if plan.row_room:
         sparse_rows = train.arrays.leaves[0]
-        touches = blank_touches(sparse_rows, rows, plan.batch_size, plan.room, plan.row_room)
-    data = abstract(_sized(train, rows, device)), order, abstract(touches)
+        active_epoch = blank_active_rows(
+            sparse_rows, rows, plan.batch_size, plan.room, plan.row_room
+        )
+    data = abstract(_sized(train, rows, device)), order, abstract(active_epoch)
     trained = traced_for(device, functions.train, begin, inputs[1], *data, donate=(0,))
     if validation is None:
         return trained, None
@@ -396,5 +405,5 @@ def compile_both(
         train.compile(compiler_options=options),
         None if validate is None else validate.compile(compiler_options=options),
         None if packer is None else packer.packing,
-        None if packer is None else packer.ending,
+        None if packer is None else packer.catch_up,
     )

@@ -51,7 +51,7 @@ BATCHES = 200
 
 
 @dataclass(frozen=True)
-class Rows:
+class SparseRows:
     """A matrix by its non-zeros, row after row."""
 
     columns: NDArray[np.int32]
@@ -177,7 +177,7 @@ def _seldom_exceeded(counts: NDArray[np.int32], draws: int) -> float:
     return float(((generated - math.log(RAREST)) / t).min())
 
 
-def as_rows(matrix: NDArray[Any]) -> Rows | None:
+def as_sparse_rows(matrix: NDArray[Any]) -> SparseRows | None:
     """A matrix by its non-zeros; None for one that is too dense, too narrow or no matrix."""
     if matrix.ndim != 2 or matrix.shape[1] < NARROWEST or not len(matrix):
         return None
@@ -192,7 +192,7 @@ def as_rows(matrix: NDArray[Any]) -> Rows | None:
     rows = np.repeat(np.arange(len(matrix)), counts)
     values = matrix[rows, columns]
     ones = bool((values == 1).all())
-    return Rows(columns, starts, None if ones else values, matrix.shape[1], str(matrix.dtype))
+    return SparseRows(columns, starts, None if ones else values, matrix.shape[1], str(matrix.dtype))
 
 
 def _is_thin(matrix: NDArray[Any]) -> bool:
@@ -219,8 +219,8 @@ def first_dense(model: keras.Model) -> Any | None:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Some rows of a `Rows`, flat: what `take` makes inside a program."""
+class SparseBatch:
+    """Some rows of a `SparseRows`, flat: what `take` makes inside a program."""
 
     columns: Any
     """Column of each entry, padded to a fixed length; an int array."""
@@ -234,13 +234,13 @@ class Batch:
     size: int
 
 
-def take(arrays: Sequence[Any], rows: Any, room: int) -> Batch:
+def take(arrays: Sequence[Any], rows: Any, room: int) -> SparseBatch:
     """The rows of these numbers, inside a program.
 
     Args:
-        arrays: As `Rows.on` places them.
+        arrays: As `SparseRows.on` places them.
         rows: Row numbers, an int array of the batch's size.
-        room: Length of the flat array; entries beyond it would be lost, see `Rows.fits`.
+        room: Length of the flat array; entries beyond it would be lost, see `SparseRows.fits`.
     """
     from jax import numpy as jnp
 
@@ -261,17 +261,17 @@ def take(arrays: Sequence[Any], rows: Any, room: int) -> Batch:
     near = jnp.minimum(places, size - 1)
     entries = begins[near] + flat - (ends - counts)[near]
     entries = jnp.clip(entries, 0, columns.shape[0] - 1)
-    return Batch(columns[entries], places, values[0][entries] if values else None, size)
+    return SparseBatch(columns[entries], places, values[0][entries] if values else None, size)
 
 
-def take_all(arrays: Sequence[Any], size: int) -> Batch:
+def take_all(arrays: Sequence[Any], size: int) -> SparseBatch:
     """All rows, inside a program: they lie there as a batch does."""
     columns, _, rows, *values = arrays
-    return Batch(columns, rows, values[0] if values else None, size)
+    return SparseBatch(columns, rows, values[0] if values else None, size)
 
 
 @contextmanager
-def fed(layer: Any, batch: Batch) -> Iterator[None]:
+def fed(layer: Any, batch: SparseBatch) -> Iterator[None]:
     """Within, calling the Dense layer computes with the batch's rows, whatever it is given."""
     import jax
 
