@@ -1,4 +1,26 @@
-"""How a model is trained: build, plain fit, checkpoints, guards, memory. Imports Keras."""
+"""How a model is trained: build, train, watch, keep the best state, give memory back.
+
+One execution of a trial, from top to bottom:
+
+    watch_execution       fresh Keras session, seeds, callbacks that watch the epochs     fit
+      build_model         hypermodel + hyperparameters -> a checked, compiled model       build
+      load_state          a promoted model takes over its parent's state                  checkpoint
+      TrainerChooser.fit  asks each trainer `why_not`, trains with the first that can     choice
+        |- your Trainer   if one was passed as training=                                  trainer
+        |- FusedTrainer   an epoch is one compiled program, on JAX                        fused/
+        `- PlainTrainer   model.fit, on any backend                                       plain
+      BestEpoch.save      the state of the best epoch -> a checkpoint file                callbacks
+    release               gives back the memory of the finished trial                     memory
+
+`Trainer` is the seam: any object with a `name`, `why_not(model, args, kwargs)` and
+`fit(model, args, kwargs, account)`. `Account` collects which trainer trained a trial, why others
+could not, and where the time went; the trial's notes keep it.
+
+Where trials run side by side in threads, each holds the `python_turn` while Python of Keras or of
+the user runs, and releases it while a compiled program is made or runs. `keras_parts` is the one
+file that uses what Keras does not document. `lr_range_test` (in `lr_range`) finds learning rates by
+a short training of its own. This room imports Keras.
+"""
 
 from afina.training.build import build_model, parameter_count
 from afina.training.callbacks import NO_VARIABLES, BestEpoch, EpochReporter, OnEpoch

@@ -54,11 +54,11 @@ NUMBERWISE = (
     keras.optimizers.Ftrl,
     keras.optimizers.Lion,
 )
-"""Keras' optimizers that treat each number of a variable by itself, with no regard for others.
-Nadam would be one, but it keeps a variable that is not among its variables."""
+"""Keras' optimizers that update each weight by itself, whatever the others are. Nadam would be one,
+but it keeps a variable that is not among its variables."""
 
 MEETING = ("clipnorm", "global_clipnorm", "use_ema", "gradient_accumulation_steps")
-"""Settings under which numbers meet, or which keep more than the numbers of one step."""
+"""Settings under which an update depends on other weights, or on more than one step."""
 
 LEAST = 2**17
 """Weights in the smallest kernel whose updates are deferred."""
@@ -129,14 +129,16 @@ def can_wait(model: keras.Model) -> bool:
 
 
 def is_numberwise(model: keras.Model) -> bool:
-    """Whether a compiled and built model is nothing but its layers, and its optimizer updates each
-    number by itself."""
+    """Whether the optimizer updates each weight by itself, so that variables may be cut or joined.
+
+    The model must be compiled, built, and nothing but its layers.
+    """
     optimizer = model.optimizer
     if not keras_parts.is_stock_model(model) or type(optimizer) not in NUMBERWISE:
         return False
     rate = keras_parts.rate_of(optimizer)
     if callable(rate) and not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        return False  # a function of the user's, of which nothing can be built once more
+        return False  # a function of the user's: the optimizer cannot be built once more
     own = vars(optimizer).keys() & {"update_step", "apply", "stateless_apply"}
     # Looked up, not asked for: asking leaves a trace in the optimizer, which would change its key.
     return not own and not any(
@@ -307,11 +309,11 @@ def _make_up_all() -> Any:
 
 
 class Deferral:
-    """The updates of one kernel, within a program.
+    """Defers the updates of one kernel, within a program.
 
     Args:
-        optimizer: Adam as `can_wait` accepts it, built on a kernel of the rows touched in a step.
-        ending: What its epochs end with.
+        optimizer: Adam as `can_wait` accepts it, built on a kernel of the active rows of a step.
+        catch_up: What each epoch ends with.
     """
 
     def __init__(self, optimizer: Any, catch_up: CatchUp) -> None:

@@ -27,7 +27,7 @@ from afina.training.trainer import Account, CannotTrainError
 from afina.trials import first_line
 
 PROGRAMS = 32
-"""Compiled programs that are kept, the most recently used ones: about a megabyte each."""
+"""How many compiled programs are kept, the most recently used ones; each takes about a megabyte."""
 
 
 class CannotFuseError(CannotTrainError):
@@ -36,14 +36,14 @@ class CannotFuseError(CannotTrainError):
 
 @dataclass
 class _Slot:
-    """A place for a program that somebody compiles or has compiled."""
+    """The place of a program that a thread compiles or has compiled."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     program: Program | None = None
 
 
 class ProgramCache:
-    """Compiled programs by key; each is compiled once, whoever needs it first.
+    """Compiled programs by key; each is compiled once, by the first thread that needs it.
 
     Args:
         most: How many are kept.
@@ -57,7 +57,7 @@ class ProgramCache:
         self._slots: dict[Any, _Slot] = {}
 
     def get(self, key: Any, make: Callable[[], Program]) -> Program:
-        """The program of this key. `make` is called on the stage, and only if there is none."""
+        """The program of this key; calls `make`, under the python turn, if there is none yet."""
         if key is None:
             self.compiled += 1
             return make()
@@ -81,12 +81,11 @@ class Engine:
     """What the trainings of one search share on JAX: many of their models are alike.
 
     Args:
-        one_thread: Whether each program is to run in one thread of the CPU, so that several
-            trainings side by side do not get into each other's way, and give the same numbers
-            however many there are.
+        one_thread: Whether each program runs in one thread of the CPU. Trainings side by side then
+            do not slow each other down, and their numbers do not depend on how many there are.
         sparse: Whether inputs that are nearly all zero may be multiplied by their non-zeros only.
-        memory: Bytes of data that may be put on the device at once; larger data are fed in chunks.
-            None asks the device, or the system where it does not tell.
+        memory: Bytes of data that may be on the device at once; larger data are fed in chunks.
+            None asks the device, or else the system.
     """
 
     def __init__(
@@ -97,7 +96,7 @@ class Engine:
         self.data = DataCache(sparse=sparse)
         self.programs = ProgramCache()
         self.gains: dict[Any, float] = {}
-        """What training together was found to gain, by group: see `Group.gain`."""
+        """The measured gain of training together, by group; see `Group.gain`."""
 
     def program(
         self,
@@ -110,7 +109,7 @@ class Engine:
         device: Any,
         account: Account,
     ) -> Program:
-        """The program for a built model; compiled unless one of an equal key is there.
+        """The program for a built model; compiles it unless one of an equal key is there.
 
         Raises:
             CannotFuseError: The train step cannot be traced.
@@ -150,7 +149,7 @@ class Engine:
         rows: int,
         device: Any,
     ) -> Any:
-        """What tells the program that `program` would give from others; None if nothing can."""
+        """The key of the program for these; None if the program cannot be shared."""
         configuration = program_key(model)
         if configuration is None:
             return None
@@ -161,13 +160,13 @@ class Engine:
         return (configuration, state.signature(), data, plan, rows, device, self.one_thread)
 
     def can_read(self, model: keras.Model, *parts: Samples | None) -> bool:
-        """Whether the model can do with the data as they are, by their non-zeros perhaps."""
+        """Whether the model can read the data as they are kept, perhaps as `SparseRows`."""
         sparse = any(part is not None and part.arrays.is_sparse for part in parts)
         return not sparse or first_dense(model) is not None
 
 
 def _packer(model: keras.Model, plan: Plan, rows: int) -> Packer | None:
-    """For a program that takes so many samples at a time."""
+    """The packer for a program that takes `rows` samples at a time; None if nothing is packed."""
     dense = first_dense(model) if plan.row_room else None
     kernel, steps = None if dense is None else dense.kernel, -(-rows // plan.batch_size)
     return packer_of(model, kernel, row_room=plan.row_room, steps=steps)

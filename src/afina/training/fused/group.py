@@ -1,9 +1,9 @@
 """Grouped trials: models of one program trained together, all their epochs in one program.
 
-On an accelerator a step of a small model takes as long as starting its kernels does, and the same
-step of several models at once hardly longer. On a CPU next to nothing is gained, so `Group` can
-measure whether it pays. No arithmetic is shared: each model has its own weights, moments, learning
-rate, seeds and order of samples, and gets the numbers that it would have got alone, to rounding.
+On an accelerator a step of a small model takes about as long as starting its kernels, and the same
+step of several models at once takes hardly longer. On a CPU almost nothing is gained, so `Group`
+can measure whether it pays. No arithmetic is shared: each model has its own weights, moments,
+learning rate, seeds and order of samples, and the same results as alone, to rounding.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from afina.training.trainer import Account
 from afina.trials import first_line
 
 LEAST = 1.3
-"""How many times as fast a group must train for it to pay."""
+"""A group pays if it trains at least this many times as fast."""
 
 STEPS = 50
-"""Most steps that are measured to tell."""
+"""Most steps that are measured to find out."""
 
 WORTH = 10_000
-"""Steps that must be left for a smaller program to be worth compiling."""
+"""Fewest remaining steps for which a smaller program is worth compiling."""
 
 
 def alike(engine: Engine, members: Sequence[GroupMember]) -> list[list[GroupMember]]:
-    """Sorts members by what they can be grouped with; those of which nothing tells stand alone.
+    """Sorts members into those that can be grouped; a member without a key stands alone.
 
     Args:
-        engine: That is to train them.
-        members: In any order, which they keep.
+        engine: The data and programs that trainings share.
+        members: In any order; each sort keeps it.
 
     Raises:
         CannotFuseError: As for `FusedTrainer.fit`.
@@ -58,14 +58,14 @@ def alike(engine: Engine, members: Sequence[GroupMember]) -> list[list[GroupMemb
 class Group:
     """Trainings that go through their epochs together.
 
-    Each has its own callbacks, History, number of epochs and random streams. One that stops, ends
-    or raises takes no more part; the others go on. One whose model or data a callback changes goes
-    on by programs of its own.
+    Each has its own callbacks, History, number of epochs and random streams. When one stops, ends
+    or raises, the others go on. When a callback changes a member's model or data, that member goes
+    on with programs of its own.
 
     Args:
-        engine: Has the data and the programs.
+        engine: The data and programs that trainings share.
         members: Models of one architecture and optimizer, with the same data and batch size.
-        worth: Steps that must be left for half a group to get a smaller program.
+        worth: Fewest remaining steps for which half a group gets a smaller program.
 
     Raises:
         ArgumentError: The members are not alike, or there are none.
@@ -81,10 +81,10 @@ class Group:
         self.members = list(members)
         self.worth = worth
         self.width = len(self.members)
-        """How many models the program takes."""
+        """How many models the program trains at once."""
 
         self.failure: str | None = None
-        """Why the program for all failed, so that the members went on alone; None if it did not."""
+        """Why the program for all failed and the members went on alone; None if it did not."""
 
         self._programs: dict[Any, Program] = {}
         if len(self.members) > 1:
@@ -93,26 +93,26 @@ class Group:
     # -- does it pay? ---------------------------------------------------------------------------
 
     def pays(self, *, least: float = LEAST, steps: int = STEPS) -> bool:
-        """Whether the group trains at least so many times as fast as its members one by one.
+        """Whether the group trains enough faster than its members one by one.
 
         Args:
-            least: How many times.
-            steps: As for `gain`.
+            least: How many times as fast is enough.
+            steps: Most steps that are measured; see `gain`.
         """
         return len(self.members) > 1 and self.gain(steps=steps) >= least
 
     def gain(self, *, steps: int = STEPS) -> float:
         """How many times as fast the group trains as its members one by one.
 
-        Measured on copies of the state; once for each program and number of members.
+        It is measured on copies of the state, once for each program and number of members.
 
         Args:
-            steps: Most that are measured. If an epoch has more, two programs are compiled for the
-                measurement alone; if not, those are measured that train it.
+            steps: Most steps that are measured. If an epoch has more, two programs are compiled
+                for the measurement alone; otherwise the programs of the epoch are measured.
 
         Returns:
-            Samples a second together over samples a second one by one; 0 if the group's program
-            cannot be made or fails.
+            Samples a second together, divided by samples a second one by one; 0 if the group's
+            program cannot be made or fails.
         """
         width = len(self.members)
         if width == 1:
@@ -135,7 +135,7 @@ class Group:
         metrics = [state.metrics for state in states]
         draws = np.random.default_rng(0)
         orders = np.stack([draws.permutation(rows).astype(np.int32) for _ in states])
-        first.make_room(orders[0])  # which may change the plan, as `active_epoch` may
+        first.make_room(orders[0])  # this may change the plan, and so may `active_epoch`
         active_epoch = first.active_epoch(orders[0])
         alone = self.engine.program(
             first.model,
@@ -185,7 +185,7 @@ class Group:
             for seat in seats:
                 seat.go_on()
             while waiting := [seat for seat in seats if seat.work is not None]:
-                # Who validates first catches up, so that all train the next epoch together.
+                # Validations come first, so that all train the next epoch together.
                 behind = [seat for seat in waiting if seat.kind == "validate"]
                 self._serve(behind or waiting)
         finally:
@@ -194,7 +194,7 @@ class Group:
         return [seat.result for seat in seats]
 
     def _serve(self, seats: Sequence[MemberRun]) -> None:
-        """Does what these wait for, all the same kind of work, and takes each to its next wait."""
+        """Calls the program that these wait for, all the same kind, and takes each to its next."""
         grouped = [seat for seat in seats if not seat.training.is_changed]
         if grouped and grouped[0].kind == "train":
             self._narrow(grouped)
@@ -202,7 +202,7 @@ class Group:
         if grouped and self.width > 1:
             try:
                 answers = dict(zip(map(id, grouped), self._together(grouped), strict=True))
-            except Exception as error:  # memory, most likely: alone they may do
+            except Exception as error:  # out of memory, most likely: alone they may fit
                 self.failure, self.width = first_line(error), 1
         for seat in seats:
             if id(seat) in answers:
@@ -211,13 +211,13 @@ class Group:
                 seat.go_on_alone()
 
     def _narrow(self, seats: Sequence[MemberRun]) -> None:
-        """Takes a smaller program where half of the members or more are through."""
+        """Takes a smaller program when at least half of the members have ended."""
         steps = seats[0].training.train.batches.steps * max(seat.left for seat in seats)
         if 2 * len(seats) <= self.width and steps >= self.worth:
             self.width = len(seats)
 
     def _together(self, seats: Sequence[MemberRun]) -> list[Any]:
-        """What each one's own program would return, by one call."""
+        """What the program of each would return, computed by one call."""
         import jax
 
         first, works = seats[0].training, [seat.work for seat in seats if seat.work is not None]
@@ -226,7 +226,7 @@ class Group:
         program = self._program(seats[0].member, plan, first.rows, first.validation)
         function = program.train if kind == "train" else program.validate
         assert function is not None
-        works += [works[0]] * (self.width - len(works))  # in the places of those who are through
+        works += [works[0]] * (self.width - len(works))  # in the places of those that have ended
         inputs: list[Any] = [[w.arrays for w in works], [w.metrics for w in works], works[0].leaves]
         if kind == "train":
             inputs.append(np.stack([work.places for work in works]))
@@ -244,7 +244,7 @@ class Group:
     def _program(
         self, member: GroupMember, plan: Plan, rows: int, validation: Samples | None
     ) -> Program:
-        """The program for as many models like the member's as the group now takes.
+        """The program for `width` models like the member's.
 
         Raises:
             CannotFuseError: It cannot be traced.
@@ -343,21 +343,21 @@ def trace_batched(
     rows: int,
     device: Any,
 ) -> tuple[Any, Any]:
-    """Traces both functions for several models; what it returns `lower` puts into XLA's words.
+    """Traces both functions for several models, for `lower` to translate.
 
-    The programs take a list of states and one of metrics, the data, and (to train) an array of
-    orders, (width, rows). They return a list of each, and the logs with a leading axis. Unlike a
-    single model's they leave their inputs whole: those are copied anyway, and after a failure the
-    models can still be trained one by one.
+    The programs take a list of states, a list of metrics, the data, and (to train) an array of
+    orders, (width, rows). They return a list of each, and the logs with a leading axis. Unlike the
+    programs for one model they do not use up their inputs: these are copied anyway, and after a
+    failure the models can still be trained one by one.
 
     Args:
-        functions: For one of the models.
-        state: Its.
-        leaves: What is trained on, on the device.
-        tested: What is validated on; None for nothing.
-        width: How many models.
-        rows: How many samples one call of the training program takes of each.
-        device: For which device.
+        functions: The functions of one of the models.
+        state: The state of that model.
+        leaves: The training data, on the device.
+        tested: The validation data; None for none.
+        width: How many models the programs train.
+        rows: How many samples of each model's order one call of the training program takes.
+        device: The device that the programs will run on.
     """
     import jax
 
@@ -378,7 +378,7 @@ def trace_batched(
 
 
 def batched(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of `ProgramFunctions` for several models: see `trace_batched`."""
+    """A function of `ProgramFunctions` for several models; see `trace_batched`."""
     import jax
 
     def stacked(parts: Sequence[Any]) -> Any:
@@ -394,7 +394,7 @@ def batched(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def unstacked(tree: Any, width: int) -> list[Any]:
-    """The trees that a tree of stacked arrays was made of."""
+    """Takes a tree of stacked arrays apart again."""
     import jax
 
     return [jax.tree.map(lambda array, i=i: array[i], tree) for i in range(width)]

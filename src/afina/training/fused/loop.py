@@ -1,4 +1,4 @@
-"""The epochs of one fused training: what `fit` does around its steps, at the ends of epochs."""
+"""`Training`: the loop over the epochs of one model, with all that `fit` does around its steps."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from afina.training.trainer import Account
 
 @dataclass(frozen=True)
 class Work:
-    """A call of a compiled program that a training waits for."""
+    """A call of a compiled program whose result a training waits for."""
 
     kind: Literal["train", "validate"]
     arrays: Any
-    """The state: trainable, non-trainable and the optimizer's arrays."""
+    """The model's state: trainable, non-trainable and the optimizer's arrays."""
 
     metrics: Any
-    """What the metrics' variables begin with."""
+    """The metrics' variables before the call."""
 
     leaves: Any
     """The data, on the device."""
 
     places: Any = None
-    """Row numbers in the order of training; None for a validation."""
+    """Sample numbers in the order of training; None for a validation."""
 
     @property
     def inputs(self) -> tuple[Any, ...]:
-        """What the program is called with."""
+        """The arguments of the program."""
         given = (self.arrays, self.metrics, self.leaves)
         return given if self.places is None else (*given, self.places)
 
@@ -51,9 +51,9 @@ class Training:
     """One `fit` of one model.
 
     Args:
-        engine: Has the data and the programs.
+        engine: The data and programs that trainings share.
         model: Compiled.
-        given: The arguments of `fit`, all of them by name.
+        given: All arguments of `fit` by name.
         account: Where to add the seconds that each part took.
     """
 
@@ -67,12 +67,12 @@ class Training:
         self.device = memory.device()
         self.train, self.validation = engine.data.parts(given)
         self.is_changed = False
-        """Whether a callback has changed the model's structure, or the data, since."""
+        """Whether a callback has changed the model's structure or the data during the training."""
 
         self._look()
 
     def _look(self) -> None:
-        """Builds what is not built, and notes what the model and the data are now."""
+        """Builds what is not built yet, and records what the model and the data are now."""
         engine, model = self.engine, self.model
         with quick_initializers():
             self.train.batches.build(model)
@@ -92,7 +92,7 @@ class Training:
         self._looked = engine.data.look(self.given)
 
     def prepare(self) -> None:
-        """Makes the programs.
+        """Compiles the programs, or finds them in the cache.
 
         Raises:
             CannotFuseError: The train step cannot be traced.
@@ -101,7 +101,7 @@ class Training:
             self._program(rows)
 
     def _prepare_anew(self) -> None:
-        """In the middle of a training, where there is no way back to plain `fit`."""
+        """Prepares again during a training, when it is too late to fall back to plain `fit`."""
         self.is_changed = True
         try:
             self._look()
@@ -146,12 +146,12 @@ class Training:
         return keras_parts.first_epoch(self.model) or self.given["initial_epoch"]
 
     def epochs(self) -> Generator[Work, Any, Any]:
-        """All epochs, as `fit` goes through them, but for the work of the programs.
+        """Goes through all epochs as `fit` does, and leaves the work of the programs to the caller.
 
-        That is left to the caller, so that several trainings can be taken through theirs together.
+        So several trainings can go through their epochs together.
 
         Yields:
-            Work; to be sent what the program returns.
+            Each call of a program; send back what it returns.
 
         Returns:
             The History.
@@ -234,7 +234,7 @@ class Training:
         return _numbers(logs)
 
     def compute(self, work: Work) -> Any:
-        """Does the work with the training's own program; returns what that returns."""
+        """Calls the training's own program for this work, and returns its result."""
         import jax
 
         inputs = work.inputs
@@ -251,9 +251,10 @@ class Training:
         return result
 
     def active_epoch(self, order: np.ndarray[Any, Any]) -> ActiveEpoch | None:
-        """Which rows of a kernel each step touches, if its updates are deferred.
+        """The active rows of each step, if the updates of a kernel are deferred; else None.
 
-        A batch that touches more than were allowed for gets a program that has room for it.
+        If a batch has more of them than the plan has room for, the plan changes: a program with
+        more room is made.
         """
         if not self.plan.row_room:
             return None
@@ -269,11 +270,11 @@ class Training:
                 self.plan = plan.roomier_rows()
 
     def forget_active_rows(self) -> None:
-        """Lets go of what `active_epoch` has made, which the next call would write over."""
+        """Frees the arrays of the last `active_epoch`, which its next call would overwrite."""
         self._active_epoch = None
 
     def _chunks(self, order: np.ndarray[Any, Any]) -> Iterator[tuple[Any, Any]]:
-        """The data and the row numbers of each call of the training program."""
+        """The data and the sample numbers of each call of the training program."""
         if self.rows == self.train.size:
             yield self.train.arrays.on(self.device), order
             return
@@ -287,8 +288,8 @@ class Training:
             yield leaves, np.arange(len(places), dtype=np.int32)
 
     def make_room(self, order: np.ndarray[Any, Any]) -> None:
-        """A batch of more non-zeros than were allowed for, which chance all but excludes, gets a
-        program that has room for it."""
+        """Changes the plan, and with it the program, if a batch has more non-zeros than it has room
+        for; that is very rare."""
         rows, order = self.train.arrays.leaves[0], self.plan.filled(order)
         while isinstance(rows, SparseRows) and not rows.fits(
             order, self.plan.batch_size, self.plan.room
@@ -297,8 +298,8 @@ class Training:
 
 
 def _structure(model: keras.Model) -> tuple[Any, ...]:
-    """What a callback may change by freezing layers or compiling anew, so that programs no longer
-    fit: told cheaply."""
+    """What a callback changes by freezing layers or compiling again, after which programs no longer
+    fit the model; cheap to compare."""
     variables = (model.trainable_variables, model.non_trainable_variables, model.metrics_variables)
     shapes = [[(tuple(v.shape), v.dtype) for v in each] for each in variables]
     return model.optimizer, keras_parts.loss_of(model), keras_parts.metrics_of(model), shapes

@@ -1,7 +1,7 @@
 """An epoch of training, and a validation, as one compiled program each.
 
-The program is Keras' own `train_step`, traced once and repeated by `lax.scan` over the batches.
-What it is traced from, a model, is forgotten afterwards: arrays go in and arrays come out, so one
+The program is Keras' own `train_step`, traced once and repeated by `lax.scan` over the batches. The
+model that it is traced from is forgotten afterwards. Arrays go in and arrays come out, so one
 program serves every model of the same key.
 """
 
@@ -39,7 +39,7 @@ class ModelState:
 
     @classmethod
     def of(cls, model: keras.Model) -> ModelState:
-        """The arrays that the model holds now."""
+        """The state that the model is in."""
         return cls(
             [variable.value for variable in model.trainable_variables],
             [variable.value for variable in model.non_trainable_variables],
@@ -60,7 +60,7 @@ class ModelState:
                 variable.assign(array)
 
     def signature(self) -> tuple[Any, ...]:
-        """Shapes and types, of which a program is made."""
+        """The shapes and types that a program is compiled for."""
         parts = (self.trainable, self.non_trainable, self.optimizer, self.metrics)
         return tuple(tuple((a.shape, str(a.dtype)) for a in part) for part in parts)
 
@@ -69,11 +69,11 @@ class ProgramFunctions:
     """The two functions that programs are made of, for one model.
 
     Args:
-        model: Compiled and built; only its structure enters.
-        train: The samples that it will be trained with; only structure and types enter.
-        validation: Likewise; None for none.
-        plan: How they are cut into batches.
-        packer: Takes the model's train step on packed states; None for states as they are.
+        model: Compiled and built; only its structure matters.
+        train: The training samples; only their structure and types matter.
+        validation: The validation samples, likewise only structure and types; None for none.
+        plan: How the samples are cut into batches.
+        packer: Runs the model's train step on packed states; None for states that are not packed.
     """
 
     def __init__(
@@ -90,15 +90,15 @@ class ProgramFunctions:
         self._train = train
         self._validation = validation
         self._dense = sparse.first_dense(model)
-        # Logs of a step matter only where they may be something else than the metrics' results.
+        # The logs of a step matter only if they may differ from the metrics' results.
         metrics = keras_parts.overrides(model, "compute_metrics")
         self._logs_own = tuple(
             metrics or keras_parts.overrides(model, name) for name in ("train_step", "test_step")
         )
 
     def forget(self) -> None:
-        """Lets go of the model and the data once both functions are traced: JAX remembers the
-        functions that it has traced, and what they hold would stay in memory with them."""
+        """Forgets the model and the data once both functions are traced: JAX keeps the functions
+        that it has traced, and all that they hold."""
         vars(self).clear()
 
     def train(
@@ -156,8 +156,7 @@ class ProgramFunctions:
         return self.packer.deferral
 
     def _progress(self) -> Any:
-        """What tells how far rows not up to date would have come, and the number of steps done;
-        None if all rows always are."""
+        """The sums for pending steps, and how many steps are done; None if none is deferred."""
         return (self._deferral.begin(), 0) if self.plan.row_room else None
 
     def _step(
@@ -186,8 +185,8 @@ class ProgramFunctions:
     def train_step(
         self, state: Any, leaves: Sequence[Any], places: Any, real: Any = None
     ) -> tuple[Logs, tuple[Any, ...]]:
-        """One step on the samples at these places, as the model's `train_step` takes it: the logs,
-        and the state with the metrics' variables."""
+        """The model's `train_step` on the samples at these places: the logs, and the state with the
+        metrics' variables."""
         data, batch = self._batch(self._train, leaves, places, self.plan.room)
         with self._feeding(batch), self._filling(real):
             logs, state = (self.packer or self.model).train_step(state, data)
@@ -196,7 +195,7 @@ class ProgramFunctions:
     def validate(
         self, state: Sequence[Any], metrics: Any, leaves: Sequence[Any]
     ) -> tuple[Any, Any, Logs]:
-        """One validation: non-trainable state and metrics' variables after it, and the logs."""
+        """One validation: the non-trainable state and metrics' variables after it, and the logs."""
         import jax
 
         assert self._validation is not None
@@ -222,7 +221,7 @@ class ProgramFunctions:
         return carry[1], carry[2], self._logs(carry[2], logs)
 
     def _logs(self, metrics: Any, logs: Any) -> Logs:
-        """As Keras makes them of the metrics' variables at the end of an epoch."""
+        """The logs that Keras makes of the metrics' variables at the end of an epoch."""
         mapping = list(zip(self.model.metrics_variables, metrics, strict=True))
         with keras.StatelessScope(state_mapping=mapping):
             if logs is None:
@@ -230,15 +229,15 @@ class ProgramFunctions:
             return dict(keras_parts.epoch_logs(self.model, logs))
 
     def _batch(self, samples: Samples, leaves: Any, places: Any, room: int) -> tuple[Any, Any]:
-        """The rows at these places, as `train_step` takes them, and a sparse batch or None."""
+        """The samples at these places for `train_step`, and a sparse batch or None."""
         batch = None
         if samples.arrays.is_sparse:
             batch = sparse.take(leaves[0], places, room)
         return self._data(samples, leaves, places), batch
 
     def _data(self, samples: Samples, leaves: Any, places: Any) -> Any:
-        """The rows at these places, as `train_step` takes them; nothing in the place of sparse
-        ones, which nobody reads."""
+        """The samples at these places for `train_step`, with blanks for sparse inputs: the first
+        layer reads the sparse batch instead."""
         taken = [
             leaf.blank(places.shape[0])
             if isinstance(leaf, SparseRows)
@@ -282,7 +281,7 @@ class ProgramFunctions:
 
 
 def _as_tuple(state: Any) -> tuple[Any, ...]:
-    """A step may return lists or tuples; a scan wants what it was given."""
+    """The state as a tuple of lists: a step may return either, but a scan needs one structure."""
     return tuple(list(part) for part in state)
 
 
@@ -297,7 +296,7 @@ class Program:
     """How `train` takes and returns the state."""
 
     catch_up: CatchUp | None = None
-    """What comes after `train` where updates are deferred."""
+    """Runs after `train` if updates are deferred."""
 
     def epoch(
         self,
@@ -308,7 +307,7 @@ class Program:
         order: Any,
         active_epoch: ActiveEpoch | None = None,
     ) -> tuple[Any, Any, Logs]:
-        """What `train` does, of a state that is not packed, and leaves one that is up to date."""
+        """Trains one epoch, from a state that is not packed to one without pending steps."""
         before = arrays if self.packing is None else self.packing.pack(arrays, device)
         after, metrics, logs, *sums = self.train(before, metrics, leaves, order, active_epoch)
         if self.catch_up is not None and active_epoch is not None:
@@ -327,15 +326,15 @@ def trace(
     rows: int,
     device: Any,
 ) -> tuple[Any, Any]:
-    """Traces both functions; what it returns `lower` puts into XLA's words.
+    """Traces both functions, for `lower` to translate.
 
     Args:
-        functions: For the model.
-        state: The model's.
+        functions: The functions of the model.
+        state: The state of the model.
         train: Samples of an epoch.
         validation: Samples of a validation, if there is one.
         rows: How many samples one call of the training program takes.
-        device: For which device.
+        device: The device that the programs will run on.
     """
     import jax
 
@@ -367,18 +366,19 @@ def trace(
 
 
 def lower(traced: tuple[Any, Any]) -> tuple[Any, Any]:
-    """What `compile_both` makes programs of. No code of Keras' or the user's runs here, so that
-    another thread may have the stage.
+    """Translates traced functions for XLA, for `compile_both` to compile.
+
+    No code of Keras or of the user runs here, so another thread may have the python turn.
 
     Args:
-        traced: Both functions, of which the second may be None.
+        traced: Both functions; the second may be None.
     """
     trained, tested = traced
     return trained.lower(), None if tested is None else tested.lower()
 
 
 def _sized(samples: Samples, rows: int, device: Any) -> Any:
-    """The leaves, or abstract ones of as many rows as are fed at a time."""
+    """The leaves, or abstract ones of `rows` samples if they are fed in chunks."""
     import jax
 
     if rows == samples.size:
@@ -392,12 +392,12 @@ def _sized(samples: Samples, rows: int, device: Any) -> Any:
 def compile_both(
     lowered: tuple[Any, Any], *, one_thread: bool, packer: Packer | None = None
 ) -> Program:
-    """Compiles what `lower` traced; takes the time that a new architecture costs.
+    """Compiles what `lower` returned; most of the time that a new architecture costs is spent here.
 
     Args:
         lowered: The two functions, as `lower` returns them.
-        one_thread: Whether each program is to run in one thread, on a CPU that others share.
-        packer: That the training program was traced with.
+        one_thread: Whether each program runs in one thread, on a CPU that others share.
+        packer: The packer that the training program was traced with.
     """
     options = {"xla_cpu_multi_thread_eigen": False} if one_thread else None
     train, validate = lowered
