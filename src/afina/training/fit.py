@@ -1,7 +1,7 @@
 """One execution: a fresh model, trained once, watched, and its best state kept.
 
-How the epochs are trained is an argument (`Fit`): plain `model.fit` is one way, and any other
-that calls the callbacks as `model.fit` does at the ends of epochs and of the training serves too.
+How the model is trained is an argument (`Fit`). It calls the callbacks as `model.fit` does at the
+ends of epochs and of the training.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Fit = Callable[[keras.Model, list[Any]], Any]
 
 
 def plain_fit(*args: Any, **kwargs: Any) -> Fit:
-    """The way of Keras: `model.fit` with these arguments."""
+    """A `Fit` that calls `model.fit` with these arguments."""
 
     def fit(model: keras.Model, callbacks: list[Any]) -> Any:
         return model.fit(*args, callbacks=callbacks, **kwargs)
@@ -48,14 +48,14 @@ def run_execution(
 
     Args:
         build: Returns a new compiled model each time.
-        fit: How it is trained.
-        objective: What the search looks at.
-        callbacks: The user's; they get copied.
+        fit: Trains it.
+        objective: The objective of the search.
+        callbacks: The user's callbacks, which are copied.
         best: Collects the best state; one object for all executions of a trial.
-        on_epoch: Told each epoch's numbers.
+        on_epoch: Called with the numbers of each epoch.
         execution: Which of the trial's repeated trainings this is, from 0.
-        seed: Of this execution (`trial_seed`); None leaves the global streams alone.
-        from_logs: Whether the objective must be among the logged metrics; not so for a `fit` of
+        seed: The seed of this execution (`trial_seed`); None leaves the global streams alone.
+        from_logs: Whether the objective must be among the logged metrics. False for a `fit` of
             the user's own, which may return the score.
 
     Returns:
@@ -63,7 +63,7 @@ def run_execution(
 
     Raises:
         DivergedError: The loss or the objective became NaN.
-        FatalValueError: No metric bears the objective's name.
+        FatalValueError: No metric has the objective's name.
     """
 
     def train(watched: list[Any]) -> Any:
@@ -95,23 +95,23 @@ def watch_execution(
     """Runs one training that builds its model itself, seeded and watched.
 
     Args:
-        train: Builds, trains with the callbacks that it is given, and returns the result.
-        objective: As in `run_execution`, which says it for the other arguments too.
-        callbacks: The user's, this execution's own already.
-        best: Collects the best state.
-        on_epoch: Told each epoch's numbers.
-        execution: From 0.
-        seed: None leaves the global streams alone.
-        from_logs: Whether the score is read from the logs of one `fit`, so that the objective must
-            be among them, and a loss that is NaN there fails the trial. Not so where code of the
-            user's trains: it may return a score of its own.
+        train: Builds a model, trains it with the callbacks that it is given, returns the result.
+        objective: The objective of the search.
+        callbacks: The user's callbacks, already copied for this execution.
+        best: Collects the best state; one object for all executions of a trial.
+        on_epoch: Called with the numbers of each epoch.
+        execution: Which of the trial's repeated trainings this is, from 0.
+        seed: The seed of this execution; None leaves the global streams alone.
+        from_logs: Whether the score is read from the logs of one `fit`. The objective must then be
+            among them, and a NaN loss fails the trial. False where code of the user's trains,
+            which may return a score of its own.
     """
     diverged = DivergenceGuard(objective.names, one_fit=from_logs)
     found = ObjectiveGuard(objective.names) if from_logs else None
     reporter = EpochReporter(on_epoch, execution) if on_epoch is not None else None
     if best is not None:
         best.begin(execution)
-    # The user's first: they may add to the logs that the others read.
+    # The user's callbacks come first: they may add to the logs that the others read.
     own = [each for each in (found, diverged, best, reporter) if each is not None]
     fresh_session()
     with seeded(seed):
@@ -128,7 +128,7 @@ def _guarded(
     *,
     from_logs: bool,
 ) -> Any:
-    """Trains; a divergence outranks what it made the user's code raise afterwards."""
+    """Trains; a divergence is raised rather than what the user's code raises because of it."""
     try:
         result = train(callbacks)
     except Exception as error:

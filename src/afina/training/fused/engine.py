@@ -52,7 +52,7 @@ class ProgramCache:
     def __init__(self, most: int = PROGRAMS) -> None:
         self.most = most
         self.compiled = 0
-        """How many programs were compiled so far."""
+        """How many programs have been compiled."""
         self._lock = threading.Lock()
         self._slots: dict[Any, _Slot] = {}
 

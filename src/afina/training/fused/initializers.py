@@ -1,9 +1,9 @@
 """Weights of new shapes without compiling a program for each shape, equal to the bit.
 
-On JAX every initializer runs as a small program that is compiled anew for each shape: a model of a
-new width costs half a second before its first step. JAX's counter-based generator gives the n-th
-number of a draw whatever the draw's length is (`jax_threefry_partitionable`), so a draw may be made
-longer, to one of few lengths, and cut. Zeros, ones and constants come from NumPy.
+On JAX every initializer runs as a small program that is compiled again for each shape: a model of a
+new width costs half a second before its first step. With JAX's counter-based generator the n-th
+number of a draw does not depend on the draw's length (`jax_threefry_partitionable`). So draws are
+made in a few lengths, and cut. Zeros, ones and constants come from NumPy.
 
 Source: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
 """

@@ -180,7 +180,7 @@ class Packer:
         self._shape = () if kernel is None else (row_room, *kernel.shape[1:])
         at = next((i for i, each in enumerate(self._stand_ins) if each is kernel), None)
         if at is not None:
-            self._stand_ins[at] = keras.Variable(np.zeros(self._shape, "float32"), name="touched")
+            self._stand_ins[at] = keras.Variable(np.zeros(self._shape, "float32"), name="active")
         optimizer = model.optimizer
         self._optimizer = type(optimizer).from_config(optimizer.get_config())
         with quick_initializers():
@@ -237,14 +237,14 @@ class Packer:
     def step_on_active_rows(
         self, state: Any, sums: Any, data: Any, active_rows: ActiveRows, number: Any
     ) -> tuple[Any, tuple[Any, ...], Any]:
-        """The model's `train_step` on a packed state whose kernel is not up to date.
+        """The model's `train_step` on a packed state with pending steps.
 
         Args:
-            state: The packed one.
-            sums: The deferral's.
-            data: As `train_step` takes them.
-            touched: What the step touches.
-            number: The step's within the epoch, from 1.
+            state: The packed state.
+            sums: The sums of the deferral.
+            data: The batch for `train_step`.
+            active_rows: The active rows of the step.
+            number: The step's number within the epoch, from 1.
 
         Returns:
             The logs, and state and sums after the step.

@@ -109,15 +109,15 @@ class ProgramFunctions:
         order: Any,
         active_epoch: ActiveEpoch | None = None,
     ) -> tuple[Any, ...]:
-        """One epoch: the state after it, the metrics' variables, and what is logged; with deferred
-        updates also the sums that `CatchUp` wants.
+        """One epoch: the state after it, the metrics' variables, and the logs; with deferred
+        updates also the sums that `CatchUp` needs.
 
         Args:
             state: Trainable, non-trainable and the optimizer's arrays.
             metrics: The metrics' variables.
             leaves: The data.
-            order: Row numbers in the order of training.
-            touches: Of the kernel whose updates are deferred; None for none.
+            order: Sample numbers in the order of training.
+            active_epoch: The active rows of each step, if updates are deferred; else None.
         """
         import jax
 
