@@ -22,7 +22,7 @@ def keeper(sizes: list[int | None], clears: list[int]) -> Keeper:
         growth=10,
         resident=lambda: next(readings),
         clear=lambda: clears.append(1),
-        tells=lambda: False,
+        shows=lambda: False,
     )
 
 

@@ -106,7 +106,7 @@ def _save(model: keras.Model, path: Path, *, epochs: int | None, with_optimizer:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _part(path)
     try:
-        with _trouble_of_the_model(model):
+        with _errors_of_the_model(model):
             _save_build_config(model, path.parent / BUILD_CONFIG)
             with warnings.catch_warnings():
                 # Keras hands its variables to NumPy in a way that NumPy 2 deprecates.
@@ -119,7 +119,7 @@ def _save(model: keras.Model, path: Path, *, epochs: int | None, with_optimizer:
 
 
 @contextmanager
-def _trouble_of_the_model(model: keras.Model) -> Iterator[None]:
+def _errors_of_the_model(model: keras.Model) -> Iterator[None]:
     """Turns what saving a model raises into a CheckpointError, as its layers may run code of the
     user's. Errors of the disk and of the memory are raised as they are."""
     try:

@@ -192,7 +192,7 @@ def check_reusable(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
             raise DataError(
                 f"{name}: must be readable again in every trial, but got "
                 f"{type(given[name]).__name__!r}, which the first epoch uses up. Give a "
-                "keras.utils.PyDataset or arrays, or a function that makes it anew: "
+                "keras.utils.PyDataset or arrays, or a function that makes new data: "
                 f'HyperModel.fit_arguments(hp) that returns {{"{name}": make_data()}}; or build it '
                 f"in HyperModel.fit. For an endless one give {steps}=."
             )

@@ -78,14 +78,14 @@ class Keeper:
         garbage: Bytes to grow by before garbage is collected.
         resident: Reads the process' size.
         clear: Throws programs away.
-        tells: Says whether the process' size shows what models take.
+        shows: Says whether the process' size shows what models take.
     """
 
     growth: int = GROWTH
     garbage: int = GARBAGE
     resident: Callable[[], int | None] = resident_bytes
     clear: Callable[[], None] = clear_programs
-    tells: Callable[[], bool] = lives_in_ram
+    shows: Callable[[], bool] = lives_in_ram
     baseline: int | None = field(default=None, init=False)
     """Bytes after programs were last thrown away, or less if the process has shrunk since."""
     collected: int | None = field(default=None, init=False)
@@ -103,7 +103,7 @@ class Keeper:
             return False
         gc.collect()
         if not self._is_due(self.growth if programs else PATIENCE * self.growth):
-            self.collected = self.resident() if self.tells() else None
+            self.collected = self.resident() if self.shows() else None
             return False
         self.clear()
         gc.collect()
@@ -114,7 +114,7 @@ class Keeper:
 
     def _collects(self) -> bool:
         """Whether there may be garbage worth a collection; always, if that is unknown."""
-        now = self.resident() if self.tells() else None
+        now = self.resident() if self.shows() else None
         if now is None or self.collected is None:
             return True
         self.collected = min(self.collected, now)

@@ -39,10 +39,10 @@ class Account:
     """Compiling train steps."""
 
     train: float = 0.0
-    """Computing train steps, where the trainer can tell them from the rest of `fit`."""
+    """Computing train steps, for trainers that time them."""
 
     validate: float = 0.0
-    """Computing validation steps, where the trainer can tell them from the rest of `fit`."""
+    """Computing validation steps, for trainers that time them."""
 
     fit: float = 0.0
     """All of `fit`, the four parts above included."""

@@ -185,7 +185,7 @@ class PendingSteps:
 
     @classmethod
     def of(cls, optimizer: Any, steps: int) -> PendingSteps:
-        """Those of an optimizer that `can_wait` accepts."""
+        """The pending steps of an optimizer that `can_wait` accepts."""
         betas = float(optimizer.beta_1), float(optimizer.beta_2)
         return cls(*betas, float(optimizer.epsilon), steps)
 

@@ -46,7 +46,7 @@ def alike(engine: Engine, members: Sequence[GroupMember]) -> list[list[GroupMemb
         members: In any order; each sort keeps it.
 
     Raises:
-        CannotFuseError: As for `FusedTrainer.fit`.
+        CannotFuseError: A training cannot be fused.
     """
     sorts: dict[Any, list[GroupMember]] = {}
     for member in members:
@@ -69,7 +69,8 @@ class Group:
 
     Raises:
         ArgumentError: The members are not alike, or there are none.
-        CannotFuseError: As for `FusedTrainer.fit`. No epoch has been trained, no callback called.
+        CannotFuseError: A training cannot be fused. No epoch has been trained, and no callback has
+            been called.
     """
 
     def __init__(

@@ -100,7 +100,7 @@ class Training:
         for rows in {self.rows, self.train.size % self.rows or self.rows}:
             self._program(rows)
 
-    def _prepare_anew(self) -> None:
+    def _prepare_again(self) -> None:
         """Prepares again during a training, when it is too late to fall back to plain `fit`."""
         self.is_changed = True
         try:
@@ -212,7 +212,7 @@ class Training:
             self.train, self.validation = self.engine.data.parts(self.given)
             self.train.batches.go_on_from(before)
         if changed or not _equal(_structure(self.model), self._made_of):
-            self._prepare_anew()
+            self._prepare_again()
         order = self.train.batches.order()
         self.make_room(order)
         state = ModelState.of(self.model)

@@ -71,7 +71,7 @@ class GroupMember:
         """The member's training, with its model built; made at the first call.
 
         Raises:
-            CannotFuseError: As for `FusedTrainer.fit`.
+            CannotFuseError: The training cannot be fused.
         """
         if self._training is None:
             with self.streams.inside():
@@ -85,7 +85,7 @@ class GroupMember:
         None if the program cannot be shared, or if the data do not fit on the device.
 
         Raises:
-            CannotFuseError: As for `FusedTrainer.fit`.
+            CannotFuseError: The training cannot be fused.
         """
         own = self.training(engine)
         train, validation = own.train, own.validation

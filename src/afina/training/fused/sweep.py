@@ -108,7 +108,7 @@ def _compiled(model: keras.Model, samples: Samples, plan: Plan, *inputs: Any) ->
             trainable, non_trainable, optimizer = state
             optimizer = [*optimizer]
             optimizer[number] = each[1].astype(optimizer[number].dtype)
-            # Metrics begin anew with each batch: the loss that is logged is this batch's own.
+            # Metrics are reset for each batch, so the logged loss is this batch's own.
             begin = (trainable, non_trainable, optimizer, metrics)
             logs, after = functions.train_step(begin, leaves, each[0])
             return after[:3], logs["loss"]
