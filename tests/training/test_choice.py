@@ -17,7 +17,7 @@ from afina.training.plain import STEPS_AT_ONCE, hasten
 from .conftest import Data, MakeModel
 
 
-def test_auto_fuses_what_it_can_and_tells_how_long_each_part_took(
+def test_auto_fuses_what_it_can_and_notes_how_long_each_part_took(
     data: Data, make_model: MakeModel
 ) -> None:
     account = Account()
@@ -31,7 +31,7 @@ def test_auto_fuses_what_it_can_and_tells_how_long_each_part_took(
     assert float(told["train"]) > 0
 
 
-def test_auto_falls_back_to_fit_and_tells_why(data: Data, make_model: MakeModel) -> None:
+def test_auto_falls_back_to_fit_and_notes_why(data: Data, make_model: MakeModel) -> None:
     account, model = Account(), make_model()
     trainer = TrainerChooser("auto", Engine())
     history = trainer.fit(model, data, {"steps_per_epoch": 1, "verbose": 0}, account)
@@ -77,11 +77,11 @@ def test_other_modes_are_refused(mode: Any) -> None:
         TrainerChooser(mode, Engine())
 
 
-def test_nothing_is_told_of_a_trial_that_was_not_trained() -> None:
+def test_nothing_is_noted_of_a_trial_that_was_not_trained() -> None:
     assert Account().notes() == {}
 
 
-def test_seconds_are_told_also_of_what_was_broken_off() -> None:
+def test_seconds_are_counted_also_of_what_an_error_ended() -> None:
     account = Account()
     with pytest.raises(ZeroDivisionError), account.counted("fit"):
         raise ZeroDivisionError

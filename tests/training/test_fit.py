@@ -91,7 +91,7 @@ def test_the_best_epoch_is_kept_and_can_be_saved_and_restored(
     assert loaded.evaluate(*data, verbose=0)[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-def test_the_best_of_all_executions_is_kept_and_each_epoch_is_told(
+def test_the_best_of_all_executions_is_kept_and_each_epoch_is_reported(
     data: Data, make_model: MakeModel
 ) -> None:
     best = BestEpoch(MultiObjective([LOSS, Objective("mae", "min")]))

@@ -169,7 +169,7 @@ def test_without_an_attribute_of_data_adapters_models_train(
     assert_close(found, expected)
 
 
-def test_a_search_tells_once_that_the_fast_path_is_off(
+def test_a_search_says_once_that_the_fast_path_is_off(
     tmp_path: Path, hide: Hide, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hide("keras.src.trainers.epoch_iterator")

@@ -142,7 +142,7 @@ def test_data_that_were_changed_in_place_are_read_again() -> None:
     both(lambda: dense(columns=7), frame, y, engine=engine, validation_split=0.2)
 
 
-def test_large_arrays_are_told_by_a_look_at_some_of_their_numbers() -> None:
+def test_large_arrays_are_recognised_by_a_look_at_some_of_their_numbers() -> None:
     cache = DataCache()
     x, y = np.zeros((5000, 300), "float32"), np.zeros(9000)
     for strided in (x, x[::2, ::3], np.asfortranarray(x)):

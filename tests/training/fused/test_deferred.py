@@ -1,4 +1,4 @@
-"""Rows of a sparse first layer's kernel wait for their updates, and end where they would have."""
+"""Updates of a sparse first layer's kernel are deferred, and end where they would have."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def plan_of(make: Callable[[], keras.Model], x: Any = X, **kwargs: Any) -> Plan:
 
 @pytest.mark.parametrize("matrix", [X, COUNTS])
 @pytest.mark.parametrize("size", [16, 7, 60, 100])
-def test_each_step_is_told_its_rows_its_non_zeros_and_when_the_rows_were_last_touched(
+def test_each_step_is_given_its_active_rows_its_non_zeros_and_when_the_rows_were_last_active(
     matrix: Any, size: int
 ) -> None:
     rows = as_sparse_rows(matrix)
@@ -150,7 +150,7 @@ NOT_WAITING: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", [*WAITING, *NOT_WAITING])
-def test_only_adam_of_a_memory_that_few_terms_describe_waits(name: str) -> None:
+def test_only_the_updates_of_an_adam_that_few_terms_describe_are_deferred(name: str) -> None:
     model = network(optimizer={**WAITING, **NOT_WAITING}[name]())
     model.optimizer.build(model.trainable_variables)
     assert can_wait(model) == (name in WAITING)
@@ -183,7 +183,7 @@ WAYS: dict[str, tuple[Callable[[], keras.Model], Any, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_a_kernel_whose_rows_wait_is_trained_as_in_fit(name: str) -> None:
+def test_a_kernel_with_deferred_updates_is_trained_as_in_fit(name: str) -> None:
     make, x, kwargs = WAYS[name]
     sizes = {key: value for key, value in kwargs.items() if key == "batch_size"}
     assert plan_of(make, x, **sizes).row_room
@@ -209,7 +209,7 @@ def test_callbacks_find_every_row_up_to_date() -> None:
         np.testing.assert_allclose(mine, its, rtol=2e-5, atol=2e-6)
 
 
-def test_a_batch_that_touches_more_rows_than_were_allowed_for_gets_another_program(
+def test_a_batch_with_more_active_rows_than_there_is_room_for_gets_another_program(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sparse, "COLUMN_SPREADS", -4.0)
@@ -276,7 +276,7 @@ TOUCHING_ALL: dict[str, Callable[[], keras.Model]] = {
 
 
 @pytest.mark.parametrize("name", TOUCHING_ALL)
-def test_kernels_with_rows_that_move_by_themselves_do_not_wait(name: str) -> None:
+def test_updates_of_kernels_whose_rows_move_by_themselves_are_not_deferred(name: str) -> None:
     assert not plan_of(TOUCHING_ALL[name]).row_room
     both(TOUCHING_ALL[name], X, Y, engine=Engine(), tolerance=2e-6, **TRAINING)
 
@@ -314,7 +314,7 @@ def test_layers_frozen_without_compiling_anew_fail_as_in_fit() -> None:
         train(FusedTrainer().fit, make, X, Y, callbacks=lambda: [Freezing()], **TRAINING)
 
 
-def test_nothing_is_kept_of_what_a_training_touched() -> None:
+def test_no_active_rows_are_kept_after_a_training() -> None:
     engine = Engine()
     fresh_session()
     model = network()
@@ -323,7 +323,7 @@ def test_nothing_is_kept_of_what_a_training_touched() -> None:
     assert training._active_epoch is None
 
 
-def test_small_kernels_and_batches_that_name_most_rows_do_not_wait(
+def test_updates_of_small_kernels_and_of_mostly_active_rows_are_not_deferred(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert plan_of(network).row_room

@@ -142,7 +142,7 @@ def test_members_get_the_numbers_that_they_get_alone() -> None:
     assert_as_alone([Case(rich(1e-2)), Case(rich(1e-3)), Case(rich(1e-1))])
 
 
-def test_each_takes_as_many_epochs_as_it_is_told_and_as_its_callbacks_allow() -> None:
+def test_each_trains_as_many_epochs_as_it_is_given_and_as_its_callbacks_allow() -> None:
     kinds = keras.callbacks
     stopping = Case(
         small(0.5),

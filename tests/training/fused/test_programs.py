@@ -63,7 +63,7 @@ def test_a_program_that_could_not_be_made_is_tried_again() -> None:
     assert cache.compiled == 1
 
 
-def test_threads_that_need_the_same_program_wait_for_the_first_one_off_the_stage() -> None:
+def test_threads_that_need_the_same_program_wait_for_the_first_one_without_the_turn() -> None:
     cache, results, on_stage = ProgramCache(), [], threading.Event()
     compiling, waiting = threading.Event(), threading.Event()
 

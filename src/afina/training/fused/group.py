@@ -181,22 +181,22 @@ class Group:
             return [member.run(self.engine) for member in self.members]
         first = self.members[0].training(self.engine)
         self._program(self.members[0], first.plan, first.rows, first.validation)
-        seats = [MemberRun(member, self.engine) for member in self.members]
+        runs = [MemberRun(member, self.engine) for member in self.members]
         try:
-            for seat in seats:
-                seat.go_on()
-            while waiting := [seat for seat in seats if seat.work is not None]:
+            for run in runs:
+                run.go_on()
+            while waiting := [run for run in runs if run.work is not None]:
                 # Validations come first, so that all train the next epoch together.
-                behind = [seat for seat in waiting if seat.kind == "validate"]
+                behind = [run for run in waiting if run.kind == "validate"]
                 self._serve(behind or waiting)
         finally:
-            for seat in seats:
-                seat.close()
-        return [seat.result for seat in seats]
+            for run in runs:
+                run.close()
+        return [run.result for run in runs]
 
-    def _serve(self, seats: Sequence[MemberRun]) -> None:
+    def _serve(self, runs: Sequence[MemberRun]) -> None:
         """Calls the program that these wait for, all the same kind, and takes each to its next."""
-        grouped = [seat for seat in seats if not seat.training.is_changed]
+        grouped = [run for run in runs if not run.training.is_changed]
         if grouped and grouped[0].kind == "train":
             self._narrow(grouped)
         answers: dict[int, Any] = {}
@@ -205,26 +205,26 @@ class Group:
                 answers = dict(zip(map(id, grouped), self._together(grouped), strict=True))
             except Exception as error:  # out of memory, most likely: alone they may fit
                 self.failure, self.width = first_line(error), 1
-        for seat in seats:
-            if id(seat) in answers:
-                seat.go_on(answers[id(seat)])
+        for run in runs:
+            if id(run) in answers:
+                run.go_on(answers[id(run)])
             else:
-                seat.go_on_alone()
+                run.go_on_alone()
 
-    def _narrow(self, seats: Sequence[MemberRun]) -> None:
+    def _narrow(self, runs: Sequence[MemberRun]) -> None:
         """Takes a smaller program when at least half of the members have ended."""
-        steps = seats[0].training.train.batches.steps * max(seat.left for seat in seats)
-        if 2 * len(seats) <= self.width and steps >= self.worth:
-            self.width = len(seats)
+        steps = runs[0].training.train.batches.steps * max(run.left for run in runs)
+        if 2 * len(runs) <= self.width and steps >= self.worth:
+            self.width = len(runs)
 
-    def _together(self, seats: Sequence[MemberRun]) -> list[Any]:
+    def _together(self, runs: Sequence[MemberRun]) -> list[Any]:
         """What the program of each would return, computed by one call."""
         import jax
 
-        first, works = seats[0].training, [seat.work for seat in seats if seat.work is not None]
+        first, works = runs[0].training, [run.work for run in runs if run.work is not None]
         kind = works[0].kind
-        plan = replace(first.plan, room=max(seat.training.plan.room for seat in seats))
-        program = self._program(seats[0].member, plan, first.rows, first.validation)
+        plan = replace(first.plan, room=max(run.training.plan.room for run in runs))
+        program = self._program(runs[0].member, plan, first.rows, first.validation)
         function = program.train if kind == "train" else program.validate
         assert function is not None
         works += [works[0]] * (self.width - len(works))  # in the places of those that have ended
@@ -236,10 +236,10 @@ class Group:
             after, metrics, logs = function(*inputs)
             jax.block_until_ready(after)
             logs = jax.device_get(logs)
-        _share(spent, [seat.member for seat in seats])
+        _share(spent, [run.member for run in runs])
         return [
             (after[i], metrics[i], jax.tree.map(lambda log, i=i: log[i], logs))
-            for i in range(len(seats))
+            for i in range(len(runs))
         ]
 
     def _program(
