@@ -387,3 +387,11 @@ class NamedLikeOurs(Small):
 def test_what_is_no_trainer_is_refused(bad, place):
     with pytest.raises(ArgumentError, match="training: must"):
         kt.RandomSearch(models.build, "val_loss", training=bad, **place)
+
+
+def test_trials_with_a_trainer_of_ones_own_are_not_trained_together(place):
+    tuner = grid_of(Small(), place, group_trials=2)
+    tuner.search(**ARRAYS, epochs=1, verbose=0)
+    notes = {trial.notes["group"] for trial in tuner.oracle.trials.values()}
+    assert notes == {"alone: the trainer small is asked first"}
+    assert notes_of(tuner)[:2] == ["small", "small"]

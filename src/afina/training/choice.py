@@ -114,12 +114,15 @@ def _cannot_fuse(reason: str) -> FatalValueError:
 
 
 def building() -> contextlib.AbstractContextManager[None]:
-    """Put around building a model: initializers that cost no compilation for each new shape."""
+    """Within the block, models are built by initializers that compile nothing for a new shape."""
     return quick_initializers()
 
 
 def why_not_fused(training: Mode | Trainer) -> str | None:
-    """Why no training of this process can be fused, as far as that is known before any model."""
+    """Why not all trainings of this process can be fused, as far as that is known before any model.
+
+    If they can, trials may train in threads: they release the python turn while programs run.
+    """
     if isinstance(training, Trainer):
-        return f"trainings are asked of {training.name} first"
+        return f"the trainer {training.name} is asked first"
     return "as asked for" if training == "fit" else reasons.why_not_here()

@@ -1,4 +1,19 @@
-"""The seam between a search and the ways to train a model: what a trainer is asked and reports."""
+"""The seam between a search and the ways to train a model: what a trainer is asked and reports.
+
+    class Mine:
+        name = "mine"
+
+        def why_not(self, model, args, kwargs):
+            return None if model.count_params() < 1e6 else "the model is too large"
+
+        def fit(self, model, args, kwargs, account):
+            with account.counted("train"):
+                return my_own_fit(model, *args, **kwargs)
+
+    tuner = afina.RandomSearch(build, "val_loss", training=Mine())
+
+`choice` asks the trainers in turn; a trial's note "training" says which one trained it.
+"""
 
 from __future__ import annotations
 
