@@ -53,7 +53,6 @@ HEAVY = {
 
 STILL_IN_CIRCLES = {
     frozenset({"afina.advice.advise", "afina.advice.sentences"}),
-    frozenset({"afina.training.fused.engine", "afina.training.fused.loop"}),
 }
 """Modules that still import each other; the list only gets shorter."""
 

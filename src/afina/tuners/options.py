@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
+from afina.training import Trainer
+
 
 class IdentityOptions(TypedDict, total=False):
     """What `BaseTuner` takes besides its parameters."""
@@ -44,8 +46,9 @@ class TrainingOptions(TypedDict, total=False):
     keep_checkpoints: int | None
     """Of how many trials, best first, the models stay on disk; None keeps all. Default 10."""
 
-    training: Literal["auto", "fit", "fused"]
-    """Whether an epoch is trained as one compiled program. Default "auto"."""
+    training: Literal["auto", "fit", "fused"] | Trainer
+    """Whether an epoch is trained as one compiled program, or a trainer to ask first. Default
+    "auto"."""
 
     workers: int | Literal["auto"]
     """How many trials are trained side by side. Default "auto"."""

@@ -85,9 +85,9 @@ class RemoteTrials:
         """
         packed = self._pack(trial)
         try:
-            with training.stage.left():
+            with training.python_turn.released():
                 after = self._pool.run(
-                    worker_index(), packed, serve=self._serve, guard=training.stage.held
+                    worker_index(), packed, serve=self._serve, guard=training.python_turn.held
                 )
         except LostWorkerError as error:
             trial.failure = Failure(FailureKind.LOST_WORKER, str(error))
@@ -130,7 +130,7 @@ class RemoteTrials:
             stand_ins.append((tuner._display, RemoteDisplay()))
         trainer = getattr(tuner, "_trainer", None)
         if trainer is not None:
-            stand_ins.append((trainer, TrainerThere(trainer.mode, trainer.engine.data.sparse)))
+            stand_ins.append((trainer, TrainerThere(trainer.training, trainer.engine.data.sparse)))
         return self._pool.pack(
             run_here,
             stand_ins=stand_ins,

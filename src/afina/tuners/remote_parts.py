@@ -49,19 +49,23 @@ def run_here(
 class TrainerThere:
     """Stands for the tuner's trainer, whose compiled programs and data belong to its process.
 
-    Unpacked it is the one trainer of that process, with what it has compiled there so far.
+    Unpacked it trains with what that process has compiled so far.
     """
 
-    mode: training.Mode
+    mode: training.Mode | training.Trainer
     sparse: bool
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _trainer_here, (self.mode, self.sparse)
 
 
+def _trainer_here(mode: training.Mode | training.Trainer, sparse: bool) -> training.TrainerChooser:
+    return training.TrainerChooser(mode, _engine_here(sparse))
+
+
 @functools.cache
-def _trainer_here(mode: training.Mode, sparse: bool) -> training.Trainer:
-    return training.Trainer(mode, training.Engine(sparse=sparse))
+def _engine_here(sparse: bool) -> training.Engine:
+    return training.Engine(sparse=sparse)
 
 
 class RemotePart:

@@ -67,8 +67,9 @@ class Tuner(BaseTuner):
         keep_checkpoints: Of how many trials, best first, the models stay on disk, beside those
             that the search still needs; None keeps all.
         training: "auto" trains an epoch as one compiled program wherever that gives what `fit`
-            gives, and says in the trial's notes where it does not; "fit" always calls `model.fit`;
-            "fused" raises FatalValueError where it cannot.
+            gives; where it does not, the trial's notes say why. "fit" always calls `model.fit`.
+            "fused" raises FatalValueError where it cannot. A `Trainer` of your own is asked first;
+            what it refuses is trained as with "auto".
         workers: How many trials are trained side by side. "auto": one for each processor, or each
             GPU, where trainings are fused, the search does not learn from the order in which
             trials end, and no method around a training is overridden; else one. A number of them
@@ -124,7 +125,7 @@ class Tuner(BaseTuner):
         check_group_trials(self.group_trials, self.workers)
         self._groups: Groups | None = None  # while it runs trials in groups
         sparse = check_flag("sparse_inputs", kwargs.pop("sparse_inputs", True))
-        self._trainer = training.Trainer(self.training, training.Engine(sparse=sparse))
+        self._trainer = training.TrainerChooser(self.training, training.Engine(sparse=sparse))
         oracle.narrow_every = stage_length(kwargs.pop("narrow", None), oracle)
         unknown: Any = kwargs  # what is left is no option
         super().__init__(
@@ -232,11 +233,11 @@ class Tuner(BaseTuner):
         take_settings = settings_here()
 
         def next_trial() -> Trial | Signal:
-            with training.stage.held():
+            with training.python_turn.held():
                 return self._next_trial()
 
         def work(trial: Trial) -> None:
-            with training.stage.held():
+            with training.python_turn.held():
                 take_settings()
                 if remote is None:
                     self._run_one(trial, args, kwargs)
@@ -369,8 +370,9 @@ class Tuner(BaseTuner):
         if not account.path and (reason := self._whose_training()) is not None:
             account.path = f"fit: {reason}"
         trial.notes.update(account.notes())
-        if account.path.startswith("fit: ") and self.training == "auto":
-            self._show_once(f"Trained by plain {account.path}.")
+        told = account.path
+        if told.startswith("fit: ") and self.training not in ("fit", "fused"):
+            self._show_once(f"Trained by plain {told}.")
         if trial.segment is not None and (why := self._why_from_scratch(trial)) is not None:
             reason = f"from scratch: trial {trial.segment.parent} has left no model: {why}"
             trial.notes[checkpoints.PROMOTION] = reason
