@@ -1,9 +1,9 @@
 """Each check must catch an executor that breaks its promise, and pass those that keep all."""
 
 import threading
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 import pytest
+from tests.plugins import Pool, ReversedPairs
 
 from afina.run import Executor, Processes, Serial, Signal, Threads
 from afina.testing import EXECUTOR_CHECKS, check_executor
@@ -21,35 +21,6 @@ OURS = {
 @pytest.mark.parametrize("check", EXECUTOR_CHECKS, ids=lambda check: check.__name__)
 def test_an_executor_keeps_its_promises(check, make):
     check(make())
-
-
-class ReversedPairs:
-    """Takes two jobs and runs the second first."""
-
-    def run(self, next_job, work):
-        answer = None
-        while answer is not Signal.STOP:
-            taken = []
-            while len(taken) < 2 and not isinstance(answer := next_job(), Signal):
-                taken.append(answer)
-            for job in reversed(taken):
-                work(job)
-
-
-class Pool:
-    """The standard library's threads."""
-
-    def run(self, next_job, work):
-        with ThreadPoolExecutor(2) as pool:
-            running, answer = set(), None
-            while answer is not Signal.STOP or running:
-                while answer is not Signal.STOP and len(running) < 2:
-                    if isinstance(answer := next_job(), Signal):
-                        break
-                    running.add(pool.submit(work, answer))
-                done, running = wait(running, timeout=0.01, return_when=FIRST_COMPLETED)
-                for each in done:
-                    each.result()
 
 
 @pytest.mark.parametrize("make", [ReversedPairs, Pool])
