@@ -17,7 +17,7 @@ worker process of its thread. Below it, `WorkerProcesses` starts the processes a
 process at the other end, and `orphans` sees to it that nothing outlives a parent that was killed.
 """
 
-from afina.run.base import Executor, Handout, Signal
+from afina.run.base import Executor, Handout, JobExecutor, Signal
 from afina.run.create import ExecutorLike, check_executor_like, create_executor
 from afina.run.processes import Processes, WorkerProcesses, call, processors
 from afina.run.serial import Serial
@@ -27,6 +27,7 @@ __all__ = [
     "Executor",
     "ExecutorLike",
     "Handout",
+    "JobExecutor",
     "Processes",
     "Serial",
     "Signal",

@@ -40,6 +40,14 @@ class Executor(Protocol):
         ...
 
 
+class JobExecutor(Protocol[Job]):
+    """An `Executor`, or one that runs a single kind of job."""
+
+    def run(self, next_job: Callable[[], Job | Signal], work: Callable[[Job], None], /) -> None:
+        """See `Executor.run`."""
+        ...
+
+
 class Handout(Generic[Job]):
     """Stands between a search and its executor, and keeps count of the open jobs.
 
@@ -67,7 +75,7 @@ class Handout(Generic[Job]):
         self._places: dict[int, int] = {}  # of the open jobs, by identity
         self._over = False
 
-    def run(self, executor: Executor) -> None:
+    def run(self, executor: JobExecutor[Job]) -> None:
         """Returns when all jobs have ended."""
         try:
             executor.run(self.take, self.work)

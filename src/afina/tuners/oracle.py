@@ -11,7 +11,6 @@ from afina.errors import ArgumentError, FatalRuntimeError, ObjectiveError, wrong
 from afina.search import Algorithm, Done, Suggestion, Wait
 from afina.space import HyperParameters
 from afina.store import (
-    MemoryStore,
     TrialStore,
     delete_project,
     open_store,
@@ -66,6 +65,8 @@ class Oracle:
     """What limits the search beside `max_trials`; set it before the project is opened."""
     known: tuple[StoredTrial, ...] = ()
     """Trials of an earlier search that teach this one."""
+    given_store: TrialStore | None = None
+    """Keeps the trials, in place of the project's folder; set it before the project is opened."""
     narrow_every: int | None = None
     """Trials after which the space is narrowed to the advised one; None never."""
     directory: Any = None
@@ -256,7 +257,11 @@ class Oracle:
     @synchronized
     def _begin(self) -> None:
         if self._study is None:  # no other thread has begun it meanwhile
-            self.open(open_store(self._folder))
+            self.open(self.make_store())
+
+    def make_store(self) -> TrialStore:
+        """The store of the search: the one given, else that of the project's folder."""
+        return open_store(self._folder) if self.given_store is None else self.given_store
 
     @synchronized
     def open(self, store: TrialStore) -> None:
@@ -312,7 +317,7 @@ class Oracle:
             max_trials: How many trials; None for as many as this one.
         """
         other = copy.copy(self)
-        other._study, other._folder = None, None
+        other._study, other._folder, other.given_store = None, None, None
         other.trials, other.ongoing_trials, other.tuner_ids = {}, {}, set()
         other._with_curves, other._tried, other._own_seed_state = set(), None, None
         other._seed, other.known = other._asked_seed, known
@@ -582,7 +587,7 @@ class Oracle:
             return
         self.seed = state["seed"]
         self.hyperparameters = HyperParameters.from_config(state["hyperparameters"])
-        self.open(MemoryStore() if self._folder is None else open_store(self._folder))
+        self.open(self.make_store())
         if self.trials:
             return
         self.study.begin()
@@ -597,7 +602,7 @@ class Oracle:
 
     def reload(self) -> None:
         """Reads the project again."""
-        self.open(open_store(self._folder) if self._folder else self.study.store)
+        self.open(self.make_store() if self._folder else self.study.store)
 
     def _save_custom_state(self) -> None:
         self._moving_state = True
