@@ -66,7 +66,8 @@ def check_executor_option(executor: Any, workers: Any = "auto", group_trials: An
     if group_trials not in ("auto", 1):
         rule = "must be None where group_trials is above 1"
         raise ArgumentError(wrong("executor", rule, executor, "One worker trains all groups."))
-    if workers != "auto" and executor not in ("threads", "processes"):
+    counted = executor in ("threads", "processes") or (executor == "serial" and workers == 1)
+    if workers != "auto" and not counted:
         rule = 'must be "auto" unless executor is None, "threads" or "processes"'
         raise ArgumentError(wrong("workers", rule, workers, "The executor decides how many."))
 
