@@ -94,19 +94,19 @@ class Groups:
         self._steps: Counter[Any] = Counter()  # seen so far, of each group's program
 
     def run(
-        self, next_trial: Callable[[int], Trial | Signal], run_one: Callable[[Trial], None]
+        self, next_trial: Callable[[], Trial | Signal], run_one: Callable[[Trial], None]
     ) -> None:
         """Returns when there are no more trials and all have ended.
 
         Args:
-            next_trial: Hands out a trial for a place in the batch, from 0.
+            next_trial: Hands out a trial.
             run_one: Runs a trial from its beginning to its end.
         """
 
         def next_batch() -> list[Trial] | Signal:
             trials: list[Trial] = []
             while len(trials) < self.most:
-                answer = next_trial(len(trials))
+                answer = next_trial()
                 if isinstance(answer, Signal):
                     return trials or answer
                 trials.append(answer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
@@ -25,13 +25,11 @@ from afina.tuners.remote_parts import (
     RemoteOracle,
     RemotePart,
     TrainerThere,
+    TravellingTuner,
     run_here,
 )
 from afina.tuners.settings import Settings
 from afina.tuners.trial import Trial, TrialStatus
-
-if TYPE_CHECKING:
-    from afina.tuners.base_tuner import BaseTuner
 
 
 class RemoteTrials:
@@ -54,7 +52,7 @@ class RemoteTrials:
 
     def __init__(
         self,
-        tuner: BaseTuner,
+        tuner: TravellingTuner,
         workers: int,
         fit_args: tuple[Any, ...] = (),
         fit_kwargs: Mapping[str, Any] | None = None,

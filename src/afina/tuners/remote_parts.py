@@ -5,22 +5,30 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from afina import training
 from afina.run.worker import remote
 from afina.tuners.settings import Settings
 from afina.tuners.trial import Trial
 
-if TYPE_CHECKING:
-    from afina.tuners.base_tuner import BaseTuner
-
 Path = tuple[str, ...]
 """Names of attributes, from the oracle on."""
 
 
+class TravellingTuner(Protocol):
+    """What a tuner needs so that a copy of it can run a trial in another process."""
+
+    oracle: Any
+    _display: Any
+
+    def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None: ...
+
+    def _show(self, event: Any) -> None: ...
+
+
 def run_here(
-    tuner: BaseTuner,
+    tuner: TravellingTuner,
     trial: Trial,
     fit_args: tuple[Any, ...],
     fit_kwargs: dict[str, Any],
