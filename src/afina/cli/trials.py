@@ -61,7 +61,7 @@ def recover(folder: Path) -> None:
     from afina.store import recover_project
 
     count = recover_project(folder)
-    click.echo(f"The search goes on from {count} finished trial{'s' * (count != 1)}.")
+    click.echo(f"The search can continue with {count} finished trial{'s' * (count != 1)}.")
 
 
 def _read(folder: Path) -> tuple[list[dict[str, Any]], Any, list[str]]:
