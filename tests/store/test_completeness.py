@@ -58,7 +58,7 @@ def test_a_project_of_a_killed_process_is_whole_with_its_log(crashed: Path) -> N
 
 def test_a_database_copied_without_its_log_is_noticed(crashed: Path) -> None:
     (crashed / "afina.sqlite3-wal").unlink()
-    refuses(crashed, r"5 trials are missing: .*holds 0 .* tells of 5.*afina recover")
+    refuses(crashed, r"5 trials are missing: .*holds 0 .* says 5.*afina recover")
 
 
 def test_a_database_copied_alone_is_noticed(crashed: Path, tmp_path: Path) -> None:

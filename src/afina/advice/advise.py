@@ -17,7 +17,7 @@ from afina.advice.resize import Limits
 from afina.errors import ArgumentError, wrong
 from afina.space import HyperParameter, HyperParameters, Parent, Space, serialize
 from afina.trials import MultiObjective, Objective, Trial
-from afina.trials.front import front_of
+from afina.trials.pareto import front_of
 from afina.trials.text import printable
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from afina.trials import MultiObjective, Objective, Trial, configurations
-from afina.trials.front import front_of
+from afina.trials.pareto import front_of
 
 Row = dict[str, Any]
 

@@ -27,8 +27,7 @@ from afina.trials import (
     Trial,
     configurations,
 )
-from afina.trials.front import front_of
-from afina.trials.pareto import hypervolume, pareto_front, pareto_order
+from afina.trials.pareto import front_of, hypervolume, pareto_front, pareto_order
 
 History = Mapping[str, tuple[float, ...]]
 

@@ -4,9 +4,8 @@ from afina.space.categorical import Boolean, Choice, Fixed
 from afina.space.conditions import Parent, Value
 from afina.space.encoding import Axis, Encoding
 from afina.space.hyperparameters import HyperParameters
-from afina.space.kinds import deserialize, serialize
 from afina.space.parameters import Float, HyperParameter, Int, SpaceWarning
-from afina.space.space import Space
+from afina.space.space import Space, deserialize, serialize
 
 __all__ = [
     "Axis",

@@ -11,9 +11,8 @@ from afina.errors import SpaceError, SpaceTypeError, wrong
 from afina.space.categorical import Boolean, Choice, Fixed
 from afina.space.conditions import Parent, plain, same_value
 from afina.space.definitions import Definitions, Place, place_of
-from afina.space.kinds import deserialize, serialize
 from afina.space.parameters import Float, HyperParameter, Int, warn
-from afina.space.space import Space, all_hold
+from afina.space.space import Space, all_hold, deserialize, serialize
 
 
 class HyperParameters:

@@ -7,7 +7,7 @@ import random
 import sys
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from afina.errors import SpaceError, SpaceTypeError, wrong
@@ -391,3 +391,19 @@ class Float(Numerical):
     def clip(self, value: Any) -> float:
         """The nearest value of the range; the default for what is no number."""
         return float(super().clip(value))
+
+
+def all_values(entry: HyperParameter) -> tuple[Value, ...]:
+    """Every value of a discrete entry, the default first.
+
+    `entry.values` is not enough: for an Int on a log scale it holds a sample of ten.
+    """
+    values: Iterable[Value] = entry.values
+    if isinstance(entry, Int) and entry.count != len(entry.values):
+        values = range(entry.min_value, entry.max_value + 1)
+    return default_first(entry.default, values)
+
+
+def default_first(default: Value, values: Iterable[Value]) -> tuple[Value, ...]:
+    """The values in their order, but the default before all others."""
+    return (default, *(value for value in values if not same_value(value, default)))

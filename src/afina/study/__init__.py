@@ -7,7 +7,7 @@ from afina.study.ledger import Ledger
 from afina.study.retries import ENDED_AS
 from afina.study.seeds import choose_seed
 from afina.study.study import Study, default_algorithm
-from afina.trials.front import front_of
+from afina.trials.pareto import front_of
 
 __all__ = [
     "ENDED_AS",

@@ -37,7 +37,7 @@ from afina.trials import (
     why_no_best,
 )
 from afina.trials.disk import disk_message, disk_trouble
-from afina.trials.front import front_of
+from afina.trials.pareto import front_of
 
 Builder = Callable[[HyperParameters], Any]
 

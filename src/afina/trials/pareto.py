@@ -9,11 +9,13 @@ compared as they are.
 from __future__ import annotations
 
 import bisect
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from afina.errors import ArgumentError, wrong
+from afina.trials.trial import Status, Trial
 
 Array = NDArray[np.float64]
 Ranks = NDArray[np.intp]
@@ -91,6 +93,25 @@ def pareto_front(losses: Array) -> Ranks:
         return real
     rows, inverse = np.unique(losses[real], axis=0, return_inverse=True)
     return real[_undominated(rows)[inverse.reshape(-1)]]
+
+
+def front_of(trials: Iterable[Trial]) -> list[Trial]:
+    """The completed trials that no other one dominates, by number.
+
+    With one objective those of the best score. Where trainings go on, each part counts by itself.
+
+    Args:
+        trials: Of a search.
+    """
+    completed = [trial for trial in trials if trial.status is Status.COMPLETED]
+    if not completed:
+        return []
+    width = max(len(trial.losses) for trial in completed)
+    rows = [trial.losses if width else (trial.loss,) for trial in completed]
+    known = [place for place, row in enumerate(rows) if len(row) == max(width, 1)]
+    losses = np.array([rows[place] for place in known], dtype=float)
+    front = [completed[known[place]] for place in pareto_front(losses).tolist()]
+    return sorted(front, key=lambda trial: trial.number)
 
 
 def _undominated(rows: Array) -> NDArray[np.bool_]:
