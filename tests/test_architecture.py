@@ -52,7 +52,6 @@ HEAVY = {
 }
 
 STILL_IN_CIRCLES = {
-    frozenset({"afina.advice.advise", "afina.advice.sentences"}),
     frozenset({"afina.training.fused.engine", "afina.training.fused.loop"}),
     frozenset({"afina.tuners.again", "afina.tuners.base_tuner"}),
     frozenset({"afina.tuners.oracle", "afina.tuners.surroundings"}),
