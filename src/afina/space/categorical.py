@@ -46,7 +46,7 @@ class Choice(HyperParameter):
         given = [plain(value) for value in values]
         kinds = {_kind(name, value, given) for value in given} - {None}
         if not given:
-            raise SpaceError(wrong(name, "values must not be empty", given))
+            raise SpaceError(wrong(name, "values must contain at least one", given))
         if len(kinds) > 1:
             rule = "values must be of one kind: all numbers, all texts or all booleans"
             advice = f"Write them all as text: {[str(value) for value in given]!r}."

@@ -155,8 +155,8 @@ class Definitions:
             return
         self._warned.add(place)
         warn(
-            f"{first.name}: a name must be defined only once in a build, but got {first!r} and "
-            f"then {second!r}. The first one is used. Rename one of them, or define them under "
+            f"{first.name}: a name must be defined once in a build, but got {first!r} and then "
+            f"{second!r}. The first one is used. Rename one of them, or define them under "
             "conditions that exclude each other."
         )
 
