@@ -53,9 +53,6 @@ HEAVY = {
 
 STILL_IN_CIRCLES = {
     frozenset({"afina.training.fused.engine", "afina.training.fused.loop"}),
-    frozenset({"afina.tuners.again", "afina.tuners.base_tuner"}),
-    frozenset({"afina.tuners.oracle", "afina.tuners.surroundings"}),
-    frozenset({"afina.tuners.tuner", "afina.tuners.winner"}),
 }
 """Modules that still import each other; the list only gets shorter."""
 

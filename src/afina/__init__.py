@@ -28,8 +28,8 @@ if TYPE_CHECKING:
         SklearnTuner,
         Tuner,
     )
+    from afina.tuners.custom_oracles import synchronized
     from afina.tuners.hypermodel import HyperModel
-    from afina.tuners.locking import synchronized
     from afina.tuners.oracle import Oracle
 
 __version__ = "0.1.0"
@@ -50,7 +50,7 @@ _HOME = {
     "Study": "afina.study",
     "Tuner": "afina.tuners.tuner",
     "lr_range_test": "afina.training.lr_range",
-    "synchronized": "afina.tuners.locking",
+    "synchronized": "afina.tuners.custom_oracles",
 }
 _ELSEWHERE = {"utils": "afina.tuners.copied_files"}  # Keras Tuner's name of a module
 _MODULES = ("applications", "engine", "errors", "oracles", "search", "spaces", "src", "tuners")

@@ -80,7 +80,7 @@ def test_all_trials_are_written_as_json(project: Path) -> None:
     assert [record["score"] for record in records] == [trial.score for trial in trials]
     assert {record["status"] for record in records} == {"completed", "failed"}
     failed = next(record for record in records if record["status"] == "failed")
-    assert (failed["score"], failed["failure_kind"]) == (None, "error")
+    assert (failed["score"], failed["failure_kind"]) == (None, "refused")
     assert "too wide" in failed["failure"]
     assert all(r["metrics"]["cost"] is None for r in records if r["status"] == "completed")
 

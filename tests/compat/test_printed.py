@@ -179,6 +179,7 @@ def test_the_results_summary_shows_ten_trials_unless_told(
     assert len(re.findall(r"^Trial \d\d summary$", out, re.M)) == 10
 
 
+@pytest.mark.filterwarnings("ignore:search. No trial has completed:UserWarning")
 def test_the_results_summary_shows_why_a_trial_failed(project: dict[str, Any], capsys: Any) -> None:
     class Broken(kt.RandomSearch):
         def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> float:

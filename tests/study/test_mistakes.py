@@ -157,7 +157,7 @@ def test_only_open_trials_are_reported_and_told(tmp_path):
     search.close()
     again = study(tmp_path, max_total_epochs=4)
     assert again.trials[0].curve == search.trials[0].curve == (0.5,)
-    assert again.spending.epochs == search.spending.epochs == 1
+    assert again.stop_rules.epochs == search.stop_rules.epochs == 1
 
 
 def test_a_tell_that_the_store_refuses_may_be_made_again(tmp_path):

@@ -6,7 +6,7 @@ from afina.errors import ProjectMismatchError
 from afina.search import Grid, Random, Suggestion
 from afina.space import HyperParameters
 from afina.store import MemoryStore, open_store
-from afina.study import Ledger
+from afina.study import SearchState
 from afina.trials import Objective
 
 
@@ -21,8 +21,8 @@ def begun(hp):
     hp.Int("n", 1, 4)
 
 
-def open_ledger(store, define, *, algorithm=None, **kwargs):
-    return Ledger(
+def open_search(store, define, *, algorithm=None, **kwargs):
+    return SearchState(
         algorithm=algorithm or Random(seed=0),
         objective=Objective("loss", "min"),
         hp=space(define),
@@ -35,18 +35,18 @@ def open_ledger(store, define, *, algorithm=None, **kwargs):
 def project_with(*values, define=begun):
     """A store with a finished trial for each of these values."""
     store = MemoryStore()
-    ledger = open_ledger(store, define)
+    search = open_search(store, define)
     for each in values:
-        ledger.complete(ledger.take(each, {}), {"loss": 1.0})
+        search.complete(search.take(each, {}), {"loss": 1.0})
     return store
 
 
-def names(ledger):
-    return [entry.name for entry in ledger.space]
+def names(search):
+    return [entry.name for entry in search.space]
 
 
-def entry(ledger, name):
-    return next(entry for entry in ledger.space if entry.name == name)
+def entry(search, name):
+    return next(entry for entry in search.space if entry.name == name)
 
 
 ADDED = {
@@ -70,17 +70,17 @@ ADDED = {
 @pytest.mark.parametrize("algorithm", [Random(seed=0), Grid()], ids=["random", "grid"])
 def test_a_search_goes_on_after(change, algorithm):
     store = MemoryStore()
-    first = open_ledger(store, begun, algorithm=algorithm)
+    first = open_search(store, begun, algorithm=algorithm)
     first.complete(first.take({"kind": "a", "n": 2}, {}), {"loss": 1.0})
-    ledger = open_ledger(store, ADDED[change], algorithm=algorithm)
-    assert set(names(ledger)) == {entry.name for entry in space(ADDED[change]).space}
-    assert entry(ledger, "n") == next(e for e in space(ADDED[change]).space if e.name == "n")
+    search = open_search(store, ADDED[change], algorithm=algorithm)
+    assert set(names(search)) == {entry.name for entry in space(ADDED[change]).space}
+    assert entry(search, "n") == next(e for e in space(ADDED[change]).space if e.name == "n")
     for _ in range(2):
-        trial = ledger.next()
-        assert set(trial.values) <= set(names(ledger))
-        ledger.complete(trial, {"loss": 0.5})
-    again = open_ledger(store, ADDED[change], algorithm=algorithm)
-    assert again.space == ledger.space
+        trial = search.next()
+        assert set(trial.values) <= set(names(search))
+        search.complete(trial, {"loss": 0.5})
+    again = open_search(store, ADDED[change], algorithm=algorithm)
+    assert again.space == search.space
     assert len(again.trials) == 3
 
 
@@ -107,65 +107,65 @@ def test_a_search_in_which_a_trial_has_lost_its_meaning_is_refused(message):
     # Trial 0 is within all of these spaces but the one without `n`.
     store = project_with({"kind": "a"}, {"kind": "b", "n": 4})
     with pytest.raises(ProjectMismatchError, match=message):
-        open_ledger(store, REFUSED[message])
+        open_search(store, REFUSED[message])
 
 
 def test_an_entry_that_no_trial_was_made_with_may_go(tmp_path):
     store = open_store(tmp_path / "p")
-    open_ledger(store, begun).begin()
+    open_search(store, begun).begin()
     store.close()
-    ledger = open_ledger(open_store(tmp_path / "p"), lambda hp: hp.Int("n", 1, 4))
-    assert names(ledger) == ["n"]
-    assert set(ledger.next().values) == {"n"}
+    search = open_search(open_store(tmp_path / "p"), lambda hp: hp.Int("n", 1, 4))
+    assert names(search) == ["n"]
+    assert set(search.next().values) == {"n"}
 
 
 def test_what_trials_discovered_stays_known_when_the_project_is_opened_again():
     store = MemoryStore()
-    ledger = open_ledger(store, begun)
-    trial = ledger.next()
-    hp = HyperParameters.for_trial(ledger.hp, trial.values)
+    search = open_search(store, begun)
+    trial = search.next()
+    hp = HyperParameters.for_trial(search.hp, trial.values)
     hp.Boolean("met")
-    ledger.complete(trial, {"loss": 1.0}, hp=hp)
-    again = open_ledger(store, begun)
+    search.complete(trial, {"loss": 1.0}, hp=hp)
+    again = open_search(store, begun)
     assert names(again) == ["kind", "n", "met"]
     # The same space, as one who hands the grown one over would give it.
-    assert names(open_ledger(store, lambda hp: (begun(hp), hp.Boolean("met")))) == names(again)
+    assert names(open_search(store, lambda hp: (begun(hp), hp.Boolean("met")))) == names(again)
 
 
 def test_a_kind_that_contradicts_what_a_trial_discovered_is_refused():
     store = MemoryStore()
-    ledger = open_ledger(store, begun)
-    trial = ledger.next()
-    hp = HyperParameters.for_trial(ledger.hp, trial.values)
+    search = open_search(store, begun)
+    trial = search.next()
+    hp = HyperParameters.for_trial(search.hp, trial.values)
     hp.Boolean("met")
-    ledger.complete(trial, {"loss": 1.0}, hp=hp)
+    search.complete(trial, {"loss": 1.0}, hp=hp)
     with pytest.raises(ProjectMismatchError, match=r"'met'.*but trial 0 has False"):
-        open_ledger(store, lambda hp: (begun(hp), hp.Float("met", 5.0, 9.0)))
+        open_search(store, lambda hp: (begun(hp), hp.Float("met", 5.0, 9.0)))
 
 
 def test_what_was_added_before_the_first_trial_is_kept_with_the_project(tmp_path):
-    first = open_ledger(open_store(tmp_path / "p"), begun)
+    first = open_search(open_store(tmp_path / "p"), begun)
     first.add_space(space(lambda hp: hp.Boolean("extra")))
-    assert isinstance(first.algorithm.ask(first.state, first.situation()), Suggestion)
+    assert isinstance(first.algorithm.ask(first.algorithm_state, first.situation()), Suggestion)
     first.complete(first.next(), {"loss": 1.0})
     first.close()
-    again = open_ledger(open_store(tmp_path / "p"), begun)
+    again = open_search(open_store(tmp_path / "p"), begun)
     assert names(again) == ["kind", "n", "extra"]
 
 
 def test_a_closed_space_leaves_out_what_earlier_trials_tuned():
     store = project_with({"kind": "a", "n": 2})
-    only_n = open_ledger(store, lambda hp: hp.Int("n", 1, 4), may_grow=False)
+    only_n = open_search(store, lambda hp: hp.Int("n", 1, 4), may_grow=False)
     assert names(only_n) == ["n"]
     assert set(only_n.next().values) == {"n"}
-    assert set(names(open_ledger(store, begun))) == {"kind", "n"}
+    assert set(names(open_search(store, begun))) == {"kind", "n"}
 
 
 def test_changes_one_after_the_other_are_each_held_against_the_trials():
     store = project_with({"kind": "a", "n": 2})
-    wide = open_ledger(store, ADDED["a wider range"])
+    wide = open_search(store, ADDED["a wider range"])
     wide.complete(wide.take({"kind": "a", "n": 40}, {}), {"loss": 0.1})
-    back = open_ledger(store, begun)
+    back = open_search(store, begun)
     assert entry(back, "n").contains(40), "trial 1 must stay within the space"
     with pytest.raises(ProjectMismatchError, match="but trial 1 has 40"):
-        open_ledger(store, lambda hp: (hp.Choice("kind", ["a", "b"]), hp.Int("n", 1, 5)))
+        open_search(store, lambda hp: (hp.Choice("kind", ["a", "b"]), hp.Int("n", 1, 5)))

@@ -60,7 +60,7 @@ def test_epochs_go_on_where_the_parent_stopped_and_are_counted_once():
         assert len(ended.curve) == trial.end_epoch - trial.start_epoch
         assert ended.loss == min(ended.curve) == ended.curve[-1]
         assert ended.best_step == trial.end_epoch - 1
-    assert study.spending.epochs == sum(len(trial.curve) for trial in study.trials.values())
+    assert study.stop_rules.epochs == sum(len(trial.curve) for trial in study.trials.values())
     assert study.stop_reason == "all 3 brackets are finished"
 
 
@@ -185,7 +185,7 @@ def test_epochs_in_all_end_a_search_and_do_not_count_parents_twice():
         for epoch in range(trial.start_epoch, trial.end_epoch):
             study.report(trial, {"val_loss": loss_of(trial.values)}, step=epoch)
         study.tell(trial)
-    assert 15 <= study.spending.epochs < 15 + 9
+    assert 15 <= study.stop_rules.epochs < 15 + 9
     assert study.stop_reason == "max_total_epochs=15 epochs have been trained"
 
 
@@ -195,7 +195,7 @@ def test_when_the_time_is_over_running_trainings_are_stopped():
     assert study.stop_reason == "time_budget=1e-09 seconds are over"
     study = afina.Study(space(), objective=LOSS, algorithm=Random(seed=0), time_budget=1e6)
     trial = study.ask()
-    study.spending._began -= 1e6
+    study.stop_rules._began -= 1e6
     assert study.report(trial, {"val_loss": 0.4}, step=0) is afina.Decision.STOP
     assert study.tell(trial).score == 0.4
 

@@ -200,3 +200,9 @@ def test_the_learning_rate_is_found_where_a_keras_keeps_it_elsewhere() -> None:
         learning_rate = "public"
 
     assert keras_parts.rate_of(Elsewhere()) == "public"
+
+
+def test_no_other_file_reaches_into_keras() -> None:
+    package = Path(keras_parts.__file__).parents[1]
+    found = [file.name for file in package.rglob("*.py") if "keras.src" in file.read_text("utf-8")]
+    assert found == ["keras_parts.py"]

@@ -39,7 +39,7 @@ def test_it_searches_within_its_epochs_and_says_why_it_stopped(tmp_path):
     tuner = search(tuner_at(tmp_path, max_total_epochs=60, stop_when_unlikely=False))
     study = tuner.oracle.study
     assert tuner.oracle.stop_reason == "max_total_epochs=60 epochs have been trained"
-    assert 60 <= study.spending.epochs < 60 + 9
+    assert 60 <= study.stop_rules.epochs < 60 + 9
     assert max(trial.end_epoch or 9 for trial in study.trials.values()) <= 9
     for trial in study.trials.values():
         parent = study.trials.get(trial.parent)
@@ -110,7 +110,7 @@ def test_several_workers_share_one_search(tmp_path):
     limits = {"max_total_epochs": 40, "stop_when_unlikely": False}
     tuner = search(tuner_at(tmp_path, workers=3, keep_checkpoints=1, **limits))
     study = tuner.oracle.study
-    assert 40 <= study.spending.epochs < 40 + 3 * 9
+    assert 40 <= study.stop_rules.epochs < 40 + 3 * 9
     assert {trial.status for trial in study.trials.values()} == {Status.COMPLETED}
     parents = [trial.parent for trial in study.trials.values() if trial.parent is not None]
     assert parents
@@ -138,7 +138,7 @@ def test_wrong_arguments_are_refused_with_a_sentence(tmp_path, wrong, message):
 
 
 def test_a_search_in_which_nothing_can_be_trained_ends_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("afina.study.budget.MOST_UNSPENT", 5)
+    monkeypatch.setattr("afina.study.stopping.MOST_UNSPENT", 5)
 
     def build(hp):
         if hp.Float("x", 0.0, 1.0) is not None:
@@ -149,6 +149,7 @@ def test_a_search_in_which_nothing_can_be_trained_ends_and_says_so(tmp_path, mon
             self.oracle.get_space()
 
     tuner = Late(build, "val_loss", max_epochs=4, seed=0, directory=tmp_path)
-    tuner.search(np.zeros((8, 2)), np.zeros(8), validation_split=0.5, verbose=0)
+    with pytest.warns(UserWarning, match="nothing is good enough"):
+        tuner.search(np.zeros((8, 2)), np.zeros(8), validation_split=0.5, verbose=0)
     assert len(tuner.oracle.trials) == 5
     assert "5 trials in a row have not trained a single epoch" in tuner.oracle.stop_reason

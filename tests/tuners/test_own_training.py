@@ -149,7 +149,7 @@ def test_keras_draws_no_bar_beside_the_display_unless_it_is_asked_for(given, pla
             },
         )
         printed = capsys.readouterr().out
-        assert ("/2 - " in printed or "loss: " in printed.split("Trial 1 Complete")[0]) == (
+        assert ("/2 - " in printed or "loss: " in printed.split("Trial 0 Complete")[0]) == (
             given.get("verbose") == 2
         )
 
@@ -401,7 +401,7 @@ def test_promotions_of_models_that_cannot_be_saved_start_from_scratch(workers, p
     for trial in promoted:
         assert trial.notes["promotion"].startswith("from scratch: ")
         assert "no way to save me" in trial.notes["promotion"]
-        steps = [report.step for report in tuner.oracle.study_history(int(trial.trial_id))]
+        steps = [report.step for report in tuner.oracle.study.history(int(trial.trial_id))]
         assert steps == [0, 1]  # all its epochs, not only those after the promotion
 
 

@@ -75,7 +75,7 @@ def picture(tuner):
         before = tuner.oracle.trials[parent].score if parent else None
         curves = [
             (report.execution, report.step, sorted(report.metrics.items()))
-            for report in tuner.oracle.study_history(int(trial.trial_id))
+            for report in tuner.oracle.study.history(int(trial.trial_id))
         ]
         found.append((trial.status, str(values), before, trial.score, trial.best_step, curves))
     return sorted(found, key=str)
@@ -167,7 +167,7 @@ def test_the_oracle_is_asked_at_home(pool, place):
         for number in range(3)
     ]
     assert tuner.oracle.mark == "2"
-    assert tuner.oracle.study_history(0)[0].metrics == {"score": 0.75}
+    assert tuner.oracle.study.history(0)[0].metrics == {"score": 0.75}
 
 
 def test_metrics_reported_by_hand_are_seen_on_both_sides(pool, place):
@@ -181,7 +181,7 @@ def test_metrics_reported_by_hand_are_seen_on_both_sides(pool, place):
     for trial in tuner.oracle.trials.values():
         assert (trial.status, trial.score, trial.best_step) == ("COMPLETED", 0.75, 2)
         assert [report.metrics["score"] for report in trial.history] == []
-        reports = tuner.oracle.study_history(int(trial.trial_id))
+        reports = tuner.oracle.study.history(int(trial.trial_id))
         assert [report.metrics["score"] for report in reports] == [0.5, 0.25, 0.75]
 
 

@@ -2,7 +2,7 @@
 
 from afina.trials import Objective
 from afina.tuners.copied_code import Display
-from afina.tuners.locking import synchronized
+from afina.tuners.custom_oracles import synchronized
 from afina.tuners.oracle import Oracle
 
 __all__ = ["Display", "Objective", "Oracle", "synchronized"]

@@ -3,6 +3,7 @@
 from afina.tuners.copied_code import (
     Display,
     SaveBestEpoch,
+    TunerCallback,
     TunerStats,
     average_histories,
     average_metrics_dicts,
@@ -12,7 +13,6 @@ from afina.tuners.copied_code import (
     get_max_epochs_and_steps,
     validate_trial_results,
 )
-from afina.tuners.hooks import TunerCallback
 
 __all__ = [
     "Display",

@@ -1,11 +1,28 @@
-"""The loop that joins search, store and run: budget, retries, replay."""
+"""The search loop: joins algorithm, store and trials; budget, retries, stopping, resuming.
 
-from afina.study.budget import Budget
+    ask for a trial                                 end it
+          │                                            │
+          ▼                                            ▼
+    SearchState.next ─▶ StopRules: any limit?     SearchState.complete, fail
+          │                                            │  retries: run it again?
+          ▼                                            ▼
+    Algorithm.ask(state, situation)               store.finish: one transaction
+          │                                            │
+          ▼                                            ▼
+    store.put ─▶ Trial, to whoever trains it      Algorithm.tell, StopRules.learn
+
+`Study` is a `SearchState` for people who run their own loop; a tuner's oracle has one inside. A
+state that opens a store with trials observes them again (`resume` checks that they fit), so there
+is nothing else to save. `deaths` decides about trials whose process died, `growth` and `discovery`
+find the search space that a builder draws from.
+"""
+
 from afina.study.curves import Curves
 from afina.study.discovery import discover
-from afina.study.ledger import Ledger
 from afina.study.retries import ENDED_AS
 from afina.study.seeds import choose_seed
+from afina.study.state import SearchState
+from afina.study.stopping import Budget
 from afina.study.study import Study, default_algorithm
 from afina.trials.pareto import front_of
 
@@ -13,7 +30,7 @@ __all__ = [
     "ENDED_AS",
     "Budget",
     "Curves",
-    "Ledger",
+    "SearchState",
     "Study",
     "choose_seed",
     "default_algorithm",

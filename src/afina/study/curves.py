@@ -17,7 +17,7 @@ class Curves:
     """What trainings have reported, epoch by epoch, of the last attempt of each trial.
 
     Args:
-        objective: Whose values a curve is made of.
+        objective: A curve is made of its values.
     """
 
     def __init__(self, objective: Objective) -> None:
@@ -37,7 +37,7 @@ class Curves:
         """The loss after each epoch from the trial's first on, to the last that was reported.
 
         Args:
-            trial: Whose.
+            trial: The trial.
             execution: One training's; None for the mean over all of them.
 
         Returns:

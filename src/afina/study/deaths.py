@@ -29,7 +29,7 @@ def must_run_alone(trial: Trial) -> bool:
 
 
 def kept_notes(trial: Trial) -> dict[str, str]:
-    """What a trial goes on noting, whatever comes of it."""
+    """The notes that a trial keeps, however it ends."""
     return {NOTE: trial.notes[NOTE]} if NOTE in trial.notes else {}
 
 
@@ -60,7 +60,7 @@ def failure_of(trial: Trial, trials: Iterable[Trial], max_retries: int) -> Failu
 
 
 def news_of(again: Sequence[Trial], given_up: Sequence[Trial]) -> str:
-    """What the user is told at the next start."""
+    """The warning at the next start."""
     sentences = ["The process that searched here before died while it ran"]
     sentences[0] += f" {_named([*again, *given_up])}."
     if given_up:

@@ -66,5 +66,5 @@ def read_number(what: str, name: str, value: Any) -> float:
             raise TypeError
         return float(value)
     except (TypeError, ValueError, OverflowError):
-        advice = "Keep what is no number in `notes`." if what == "tell" else ""
+        advice = "Put non-numeric values in `notes`." if what == "tell" else ""
         raise ArgumentError(wrong(what, f"{name!r} must be a number", value, advice)) from None

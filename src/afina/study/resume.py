@@ -1,4 +1,4 @@
-"""May a search go on in the project that it finds? Says what differs, changes nothing."""
+"""Whether a search may continue a project: says what differs, changes nothing."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check_same_search(
     trials: Sequence[Trial] = (),
     may_grow: bool = True,
 ) -> None:
-    """Compares the project's header with the search that wants to go on in it.
+    """Compares the project's header with the search that wants to continue it.
 
     The space may have grown or changed since, as long as the project's trials keep their meaning:
     each of their values must still be one of the hyperparameter's values.
@@ -96,7 +96,7 @@ def space_differences(
 
     Args:
         old: The config of the project's `HyperParameters` when it began.
-        new: That of the search that wants to go on.
+        new: That of the search that wants to continue it.
         grown: See `check_same_search`.
         trials: See `check_same_search`.
         may_grow: See `check_same_search`.
@@ -138,7 +138,7 @@ def _first(trials: Sequence[Trial], name: str, allowed: Sequence[HyperParameter]
 def still_wanted(
     grown: Mapping[str, Any], old: Mapping[str, Any], new: HyperParameters, *, may_grow: bool
 ) -> HyperParameters:
-    """What a project's space adds to that of the search that goes on in it.
+    """What a project's space adds to that of the search that continues it.
 
     Definitions that the project began with count no longer: the search gives its own.
 

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from afina.advice import Advice, advice
-from afina.advice.resize import Limits
 from afina.errors import (
     ArgumentError,
     FatalError,
@@ -17,16 +15,16 @@ from afina.errors import (
     StoreError,
     wrong,
 )
-from afina.search import Algorithm, Auto, Done, ParetoSearch, StartFrom
+from afina.search import Algorithm, Auto, ParetoSearch, StartFrom
 from afina.search.base import check_algorithm
 from afina.search.wrappers import check_points, reseeded
 from afina.space import HyperParameters, Value
 from afina.store import TrialStore, open_store
-from afina.study.budget import Budget
 from afina.study.discovery import discover
 from afina.study.given import read_metrics, read_number
-from afina.study.ledger import Ledger
 from afina.study.seeds import choose_seed
+from afina.study.state import SearchState
+from afina.study.stopping import Budget
 from afina.trials import (
     MultiObjective,
     Objective,
@@ -37,16 +35,15 @@ from afina.trials import (
     why_no_best,
 )
 from afina.trials.disk import disk_message, disk_trouble
-from afina.trials.pareto import front_of
 
 Builder = Callable[[HyperParameters], Any]
 
 
-class Study(Ledger):
+class Study(SearchState):
     """A search that its user drives: `ask` for a trial, `report` its epochs, `tell` its end.
 
     Several trials may be open at once, in as many threads as you like. With `storage` everything
-    is on disk when `tell` returns, and a study opened on the same folder goes on where the last
+    is on disk when `tell` returns, and a study opened on the same folder continues where the last
     one stopped: trials that were open then are handed out again.
 
     Args:
@@ -102,8 +99,6 @@ class Study(Ledger):
         check_points(start_from, space.to_space())
         store = open_store(storage)
         chosen = _seeded(algorithm or default_algorithm(goal), seed, store)
-        self.stop_reason: str | None = None
-        """Why `ask` had nothing more to hand out; None before."""
         self._built: dict[int, HyperParameters] = {}  # of the open trials
         super().__init__(
             algorithm=StartFrom(chosen, tuple(start_from)) if start_from else chosen,
@@ -123,12 +118,12 @@ class Study(Ledger):
 
         Returns:
             What to try: `values`, and where the algorithm plans epochs, `start_epoch` and
-            `end_epoch` with the `parent` whose model to go on training. None where there is
+            `end_epoch` with the `parent` whose model to continue. None where there is
             nothing to hand out: for good once `stop_reason` is set, else until an open trial ends.
             A trial whose values the builder refuses, by raising, has failed, and the next comes.
 
         Raises:
-            SearchFailedError: The builder, or whoever tells, has failed three trials in a row.
+            SearchFailedError: Three trials in a row have failed.
         """
         with self._lock:
             while isinstance(answer := self.next(), Trial):
@@ -139,15 +134,14 @@ class Study(Ledger):
                     self._build(hp)
                 except Exception as error:
                     if (reason := disk_trouble(error)) is not None:
-                        told = disk_message(reason, trial=answer.number, folder=None)
-                        raise StoreError(told) from error
+                        message = disk_message(reason, trial=answer.number, folder=None)
+                        raise StoreError(message) from error
                     self._fail_build(answer, hp, error)
                     continue
                 self._built[answer.number] = hp
                 resolved = dataclasses.replace(answer, values=dict(hp.values))
                 self._keep(resolved)
                 return resolved
-            self.stop_reason = answer.reason if isinstance(answer, Done) else None
             return None
 
     def _fail_build(self, trial: Trial, hp: HyperParameters, error: Exception) -> None:
@@ -192,12 +186,12 @@ class Study(Ledger):
             hp = self._built.get(trial.number)
             if failed is not None:
                 retry = not isinstance(failed, BaseException) or is_retried(failed)
-                told = self.fail(now, failure_of(failed), retry=retry, hp=hp, notes=notes)
+                ended = self.fail(now, failure_of(failed), retry=retry, hp=hp, notes=notes)
             else:
                 step, numbers = self._result(now, metrics)
-                told = self.complete(now, numbers, best_step=step, hp=hp, notes=notes)
+                ended = self.complete(now, numbers, best_step=step, hp=hp, notes=notes)
             self._built.pop(trial.number, None)
-            return told
+            return ended
 
     def _result(
         self, trial: Trial, metrics: Mapping[str, float] | float | None
@@ -224,19 +218,6 @@ class Study(Ledger):
         return None, {self.objective.name: read_number("tell", self.objective.name, metrics)}
 
     # -- results ------------------------------------------------------------------------------
-
-    def get_pareto_front(self) -> list[Trial]:
-        """The completed trials that no other one beats in every objective, by number."""
-        return front_of(self._trials.values())
-
-    def advice(self, *, limits: Mapping[str, Limits] | None = None) -> Advice:
-        """Says which hyperparameters matter, and what to search next; see `afina.advice.advice`.
-
-        Args:
-            limits: The least and largest value that a hyperparameter may ever have, by name.
-        """
-        trials = self._trials.values()
-        return advice(trials, self.space, objective=self.objective, limits=limits, seed=self.seed)
 
     @property
     def best_trial(self) -> Trial:

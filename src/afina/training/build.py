@@ -105,7 +105,7 @@ def recompile(
 
 def compiled_parts(model: keras.Model) -> dict[str, Any]:
     """The arguments that `model.compile` was called with; empty if it never was."""
-    if not model.compiled:
+    if not getattr(model, "compiled", False):  # what stands in for a model may not have it
         return {}
     arguments = compile_arguments(model)
     if arguments is not None:

@@ -6,6 +6,8 @@ import errno
 import re
 from collections.abc import Iterator
 
+from afina.trials.failures import attempt
+
 _NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 
 # HDF5, NumPy, TensorFlow and SQLite report it only in the text of the error.
@@ -24,10 +26,7 @@ def disk_trouble(error: BaseException) -> str | None:
         "[Errno 28] No space left on device: 'a.h5'"
         >>> disk_trouble(ValueError("no"))
     """
-    try:
-        return next(filter(None, map(_refusal, _origins(error))), None)
-    except Exception:  # an error's own methods may raise; then it is no disk error
-        return None
+    return attempt(lambda: next(filter(None, map(_refusal, _origins(error))), None), None)
 
 
 def _origins(error: BaseException) -> Iterator[BaseException]:

@@ -163,7 +163,7 @@ def failure_of(reason: object) -> Failure:
         'I stopped it'
     """
     if not isinstance(reason, BaseException):
-        return Failure(FailureKind.ERROR, _text_of(reason) or _attempt(lambda: repr(reason), ""))
+        return Failure(FailureKind.ERROR, _text_of(reason) or attempt(lambda: repr(reason), ""))
     return Failure(classify_failure(reason), failure_message(reason))
 
 
@@ -202,7 +202,7 @@ def add_note(error: BaseException, text: str) -> None:
     except KeyboardInterrupt:
         raise
     except BaseException:  # `__notes__` is not a list, or is a property
-        _attempt(lambda: setattr(error, "__notes__", [text]), None)
+        attempt(lambda: setattr(error, "__notes__", [text]), None)
 
 
 # -- the kind -------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def classify_failure(error: BaseException) -> FailureKind:
     """
     for cause in _chain(error):
         for each in (cause, *_members(cause)):
-            kind = _attempt(lambda one=each: _kind_of(one), None)  # type: ignore[misc]
+            kind = attempt(lambda one=each: _kind_of(one), None)  # type: ignore[misc]
             if kind is not None:
                 return kind
     return FailureKind.ERROR
@@ -263,7 +263,7 @@ def failure_message(error: BaseException) -> str:
     Returns:
         A text of at most `LONGEST` characters.
     """
-    return _attempt(lambda: _message(error), f"{_name_of(error)}: <it cannot be described>\n")
+    return attempt(lambda: _message(error), f"{_name_of(error)}: <it cannot be described>\n")
 
 
 def _message(error: BaseException) -> str:
@@ -295,7 +295,7 @@ def _block(error: BaseException, limit: int) -> str:
 
 def _single(error: BaseException, limit: int) -> str:
     """The user's frames, the error's own line and its notes."""
-    frames = _attempt(lambda: _frames(error), "")
+    frames = attempt(lambda: _frames(error), "")
     notes = _notes(error)
     room = limit * 2 // 3 if frames else limit
     line = _clipped(_line(error), room // 2 if notes else room)
@@ -307,7 +307,7 @@ def _line(error: BaseException) -> str:
     """The error's name and text; Python's own text if that says more, as for a SyntaxError."""
     kind = type(error)
     if issubclass(kind, SyntaxError | NameError | AttributeError | ImportError):
-        line = _attempt(lambda: _pythons_words(error), "")
+        line = attempt(lambda: _pythons_words(error), "")
         if line:
             return line
     text = _text_of(error)
@@ -321,7 +321,7 @@ def _pythons_words(error: BaseException) -> str:
 
 
 def _notes(error: BaseException) -> list[str]:
-    notes = _attempt(lambda: getattr(error, "__notes__", None), None)
+    notes = attempt(lambda: getattr(error, "__notes__", None), None)
     if notes is None:
         return []
     if not isinstance(notes, list | tuple):
@@ -362,7 +362,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while isinstance(each, BaseException) and id(each) not in seen and len(seen) < _FARTHEST:
         yield each
         seen.add(id(each))
-        each = _attempt(lambda one=each: one.__cause__, None)  # type: ignore[misc]
+        each = attempt(lambda one=each: one.__cause__, None)  # type: ignore[misc]
 
 
 def _members(error: BaseException) -> list[BaseException]:
@@ -375,7 +375,7 @@ def _members(error: BaseException) -> list[BaseException]:
             if each is not error:
                 found.append(each)
             continue
-        inner = _attempt(lambda one=each: list(one.exceptions), [])  # type: ignore
+        inner = attempt(lambda one=each: list(one.exceptions), [])  # type: ignore
         for member in reversed(inner):
             if id(member) not in seen:
                 seen.add(id(member))
@@ -383,7 +383,8 @@ def _members(error: BaseException) -> list[BaseException]:
     return found
 
 
-def _attempt(read: Callable[[], T], otherwise: T) -> T:
+def attempt(read: Callable[[], T], otherwise: T) -> T:
+    """What `read` returns; `otherwise` where an object's own code raises anything but Ctrl-C."""
     try:
         return read()
     except KeyboardInterrupt:  # the user's Ctrl-C
@@ -394,8 +395,8 @@ def _attempt(read: Callable[[], T], otherwise: T) -> T:
 
 def _name_of(value: object) -> str:
     kind = type(value)
-    name = _attempt(lambda: f"{kind.__qualname__}", "an error without a name")
-    module = _attempt(lambda: f"{kind.__module__}", "builtins")
+    name = attempt(lambda: f"{kind.__qualname__}", "an error without a name")
+    module = attempt(lambda: f"{kind.__module__}", "builtins")
     return name if module in ("builtins", "__main__") else f"{module}.{name}"
 
 

@@ -1,4 +1,25 @@
-"""The face: tuners and oracles as Keras Tuner's users know them. Translation only."""
+"""The face: tuners and oracles as Keras Tuner's users know them. Translation only.
+
+One trial, from `search` to the store:
+
+    Tuner.search ──▶ Oracle.create_trial ──▶ SearchState.next ──▶ algorithm, store
+         │                                   (populated: the way to the algorithm)
+         ▼
+    executor (afina.run) runs it: one by one, in groups, in threads, in processes (remote)
+         │
+         ▼
+    Tuner.run_trial ── reads trial.segment: from which epoch to which
+         │ _try_build ── builds; checkpoints.continue_parent loads a promoted trial's weights
+         │ _fit ──────── afina.training trains, and reports each epoch
+         │ results ───── reads what came back
+         ▼
+    Oracle.end_trial ──▶ face_trials.end ──▶ SearchState.complete or fail ──▶ store, algorithm
+
+`BaseTuner` is the loop around any oracle; `Tuner` trains Keras models; the other tuners add an
+oracle with an algorithm. `face_trials` translates between stored trials and the `Trial` of users,
+`reserved_keys` between `Schedule` and the names `tuner/...`; `winner` trains and judges the final
+model. `custom_oracles` and `copied_code` hold what only code written for Keras Tuner calls.
+"""
 
 from afina.tuners.auto_tuner import AutoTuner
 from afina.tuners.base_tuner import BaseTuner

@@ -1,4 +1,4 @@
-"""`AutoTuner`: the tuner to take when nothing speaks for another one."""
+"""`AutoTuner`: use it unless you have a reason not to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from afina.tuners.trial import Trial
 from afina.tuners.tuner import Tuner
 
 TRAININGS = 30
-"""Full trainings' worth of epochs that a search may take where nobody sets a limit."""
+"""Full trainings' worth of epochs that a search may take if you set no limit."""
 
 
 class AutoOracle(Oracle):
@@ -91,13 +91,16 @@ class AutoOracle(Oracle):
     def create_trial(self, tuner_id: str) -> Trial:
         """See `Oracle.create_trial`; refuses `start_from` that is not of the space."""
         if not self.trials:
-            check_points(self.start_from, self.study.space)
+            check_points(self.start_from, self.search_state.space)
         return super().create_trial(tuner_id)
 
     def needed_trials(self) -> set[int]:
-        """Those whose training may be gone on with: by themselves, until they have, and before by
-        others of their population, which have a bracket number of their own."""
-        trials = self.study.trials.values()
+        """Numbers of the trials whose models may still be promoted.
+
+        A trial is promoted once within its own bracket. Members of a population may copy its model
+        before that; each of them has a bracket number of its own.
+        """
+        trials = self.search_state.trials.values()
         brackets = {trial.number: trial.schedule and trial.schedule.bracket for trial in trials}
         continued = {
             trial.parent

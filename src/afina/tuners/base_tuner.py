@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from afina import report as reports
+from afina.advice import Advice
+from afina.advice.judgement import Judgement
+from afina.advice.resize import Limits
 from afina.errors import (
     ArgumentError,
     CheckpointError,
     FatalError,
     FatalTypeError,
+    NoTrialError,
     StoreError,
     check_flag,
     check_whole,
@@ -35,21 +42,21 @@ from afina.study import discover
 from afina.training.compile_cache import compile_cache
 from afina.training.memory import cheap_collections
 from afina.trials import Decision, Status, failure_of, is_retried, why_no_best
+from afina.trials import Trial as StoredTrial
 from afina.trials.disk import disk_message, disk_trouble
 from afina.trials.pareto import front_of
-from afina.tuners import again
+from afina.trials.text import printable
 from afina.tuners.best_first import best_first
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
 from afina.tuners.options import IdentityOptions, unrecognized
 from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import is_overridden
 from afina.tuners.results import read_result
-from afina.tuners.summaries import results_summary, search_space_summary
 from afina.tuners.trial import Trial, TrialStatus
 
 
 def check_oracle(oracle: Any) -> None:
-    """Raises ArgumentError for what is no `Oracle`."""
+    """Raises ArgumentError unless it gets an `Oracle`."""
     if isinstance(oracle, Oracle):
         return
     advice = "Give one of afina.oracles, such as RandomSearchOracle(objective=...)."
@@ -67,7 +74,7 @@ class BaseTuner:
             overridden.
         directory: The folder in which projects lie; None is the working directory.
         project_name: The project's own folder in it; None is "untitled_project".
-        overwrite: True deletes the project that is there and starts anew; False goes on with it.
+        overwrite: True deletes the existing project and starts anew; False continues it.
         tuner_id: Kept for Keras Tuner's users: the name under which this tuner asks the oracle.
         logger: Kept for Keras Tuner's users; ignored with a DeprecationWarning.
 
@@ -75,9 +82,6 @@ class BaseTuner:
         ArgumentError: An argument is not known, or there is nothing to build or run.
         ProjectMismatchError: The project there was made by another search.
     """
-
-    _display: Display | None
-    _searched: tuple[tuple[Any, ...], dict[str, Any]]  # what the last `search` was given
 
     def __init__(
         self,
@@ -101,18 +105,28 @@ class BaseTuner:
         self.hypermodel: Any = as_hypermodel(hypermodel)
         self.directory = directory or "."
         self.project_name = project_name or "untitled_project"
-        self._forget_search()
-        self._epochs: int | None = None
+        self._begin_anew()
         folder = Path(self.project_dir)
         if overwrite is not None and check_flag("overwrite", overwrite):
             delete_project(folder)
         folder.mkdir(parents=True, exist_ok=True)  # others keep files of their own in it
         self._populate_initial_space()
-        self.oracle._set_project_dir(self.directory, self.project_name)
-        self.oracle.open(open_store(folder))
+        self._open_project()
         if self.oracle.trials:
             print(f"Reloading Tuner from {folder}")
             self._restore_state()
+
+    def _begin_anew(self) -> None:
+        """Makes this a tuner that has not searched yet; subclasses add to it."""
+        self._display: Display | None = None
+        self._epochs: int | None = None
+        self._searched: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})  # by the last `search`
+        self._judgement: Judgement | None = None  # of the last `evaluate_best`
+
+    def _open_project(self) -> None:
+        """Begins the search in the project's folder, or continues the one that is there."""
+        self.oracle._set_project_dir(self.directory, self.project_name)
+        self.oracle.open(open_store(Path(self.project_dir)))
 
     # -- the space --------------------------------------------------------------------------------
 
@@ -137,7 +151,7 @@ class BaseTuner:
     # -- the search -------------------------------------------------------------------------------
 
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
-        """Runs trials until the oracle has no more, going on where an earlier call stopped.
+        """Runs trials until the oracle has no more; it continues where an earlier call stopped.
 
         Args:
             fit_args: Passed to `run_trial`, and from there to `HyperModel.fit`, as they are.
@@ -158,28 +172,28 @@ class BaseTuner:
         self._searched = (fit_args, dict(fit_kwargs))
         self._check_search(fit_args, fit_kwargs)
         self._begin_display(verbose if self.oracle.verbose else 0, fit_kwargs)
-        before = len(self.oracle.study.ended)
+        before = len(self.oracle.search_state.ended)
         try:
             self.on_search_begin()
             with cheap_collections(), compile_cache():
                 self._run_all(fit_args, fit_kwargs)
             self.on_search_end()
             self._show(SearchEnded(self.oracle.stop_reason, self._best_score()))
-            if self.oracle.study.ended and self._best_score() is None:
-                ran = len(self.oracle.study.ended) > before
+            if self.oracle.search_state.ended and self._best_score() is None:
+                ran = len(self.oracle.search_state.ended) > before
                 left = "" if ran else f"nothing was left to run ({self.oracle.stop_reason}). "
-                why = why_no_best(self.oracle.study.trials.values())
+                why = why_no_best(self.oracle.search_state.trials.values())
                 warnings.warn(f"search: {left}{why}", stacklevel=2)
         finally:
             if self._display is not None:
                 self._display.close()
                 self._display = None
-            self.oracle.study.spending.end()  # the next search gets the whole time again
-            self.oracle.study.close()
+            self.oracle.search_state.stop_rules.end()  # the next search gets the whole time again
+            self.oracle.search_state.close()
 
     def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Refuses what cannot be searched before the first trial begins; subclasses add to it."""
-        if type(self).run_trial is BaseTuner.run_trial:
+        if not is_overridden(self, "run_trial"):
             raise ArgumentError(
                 f"{type(self).__name__}.search: needs a run_trial that trains and scores a trial, "
                 "but got none. Override run_trial, or use a Tuner to train Keras models."
@@ -213,8 +227,8 @@ class BaseTuner:
                 raise
             if (reason := disk_trouble(error)) is not None:
                 number = self.oracle.number_of(trial.trial_id)
-                told = disk_message(reason, trial=number, folder=self.project_dir)
-                raise StoreError(told) from error
+                message = disk_message(reason, trial=number, folder=self.project_dir)
+                raise StoreError(message) from error
             trial.failure = failure_of(error)
             trial.message = trial.failure.message
             trial.status = TrialStatus.INVALID if is_retried(error) else TrialStatus.FAILED
@@ -261,12 +275,12 @@ class BaseTuner:
         """Called before a trial runs."""
         if self._display is None:
             return
-        best = self.oracle.study.best_trials(1)
+        best = self.oracle.search_state.best_trials(1)
         number = self.oracle.number_of(trial.trial_id)
         self._show(
             TrialStarted(
-                trial=self.oracle.study.trials[number],
-                label=self.oracle.label_of(number),
+                trial=self.oracle.search_state.trials[number],
+                label=self.oracle.ids.label_of(number),
                 total=self.oracle.max_trials,
                 values=dict(trial.hyperparameters.values),
                 best_values=dict(best[0].values) if best else None,
@@ -279,10 +293,10 @@ class BaseTuner:
         self.oracle.end_trial(trial)
         self._keep_state()
         number = self.oracle.number_of(trial.trial_id)
-        ended = self.oracle.study.trials[number]
+        ended = self.oracle.search_state.trials[number]
         waiting = ended.status is Status.WAITING
         left = self.oracle.max_retries_per_trial - ended.retries + waiting
-        label = self.oracle.label_of(number)
+        label = self.oracle.ids.label_of(number)
         self._show(TrialEnded(ended, label=label, retries_left=left))
 
     # -- display ----------------------------------------------------------------------------------
@@ -297,16 +311,17 @@ class BaseTuner:
                 objective=str(self.oracle.objective.name),
                 best=self._best_score(),
                 folder=self.project_dir,
-                front=tuple(front_of(self.oracle.study.trials.values())),
+                front=tuple(front_of(self.oracle.search_state.trials.values())),
             )
         )
 
     def _epochs_of(self, trial: Trial) -> int | None:
-        epochs = trial.hyperparameters.values.get("tuner/epochs", self._epochs)
+        planned = trial.segment and trial.segment.end_epoch
+        epochs = self._epochs if planned is None else planned
         return epochs if isinstance(epochs, int) else None
 
     def _best_score(self) -> float | None:
-        best = self.oracle.study.best_trials(1)
+        best = self.oracle.search_state.best_trials(1)
         return best[0].score if best else None
 
     def _show(self, event: Any) -> None:
@@ -316,7 +331,7 @@ class BaseTuner:
     def _epoch_ended(
         self, trial: Trial, execution: int, epoch: int, metrics: dict[str, float]
     ) -> Decision:
-        """Keeps and shows one epoch's metrics; whether the training is to go on."""
+        """Keeps and shows one epoch's metrics; says whether the training continues."""
         if stopping():
             raise KeyboardInterrupt
         decision = self.oracle.report_epoch(trial.trial_id, execution, epoch, metrics)
@@ -333,15 +348,87 @@ class BaseTuner:
 
     # -- results ----------------------------------------------------------------------------------
 
-    advice = again.advice
-    report = again.report
-    search_again = again.search_again
-    get_pareto_front = again.get_pareto_front
+    def advice(self, *, limits: Mapping[str, Limits] | None = None) -> Advice:
+        """Says which hyperparameters matter, and what to search next.
 
-    def _forget_search(self) -> None:
-        """For the copy that `search_again` makes: it has not searched yet."""
-        self._display = None
-        self._searched = ((), {})
+        Args:
+            limits: The least and largest value that a hyperparameter may ever have, by name.
+
+        Returns:
+            Facts; printed, sentences. `search_again` takes them.
+        """
+        return self.oracle.search_state.advice(limits=limits)
+
+    def search_again(
+        self,
+        advice: Advice | None = None,
+        *fit_args: Any,
+        max_trials: int | None = None,
+        project_name: str | None = None,
+        **fit_kwargs: Any,
+    ) -> Any:
+        """Searches anew in the advised space, knowing what the trials of this search taught.
+
+        Args:
+            advice: None takes `advice()`.
+            fit_args: As for `search`; without any, those of the last `search`.
+            max_trials: Of the new search; None takes as many as this one had.
+            project_name: Of the new search; None adds "-again" to this one's.
+            fit_kwargs: As for `search`, instead of or beside those of the last one.
+
+        Returns:
+            A tuner of the same kind with the new search done; this one stays as it is.
+
+        Raises:
+            ArgumentError: There is nothing to train with.
+            NoTrialError: There is no completed trial to learn from.
+        """
+        args, kwargs = self._searched
+        if not fit_args and not kwargs and not fit_kwargs and not args:
+            rule = "needs the data, as search does, where this tuner has not searched itself"
+            raise ArgumentError(wrong("search_again", rule, "none"))
+        trials = self.oracle.search_state.trials.values()
+        if advice is None and not any(trial.status is Status.COMPLETED for trial in trials):
+            raise NoTrialError(f"search_again: {why_no_best(trials)}")
+        found = self.advice() if advice is None else advice
+        known = _fully_trained(found.carry_over(trials))
+        again = copy.copy(self)
+        again.oracle = self.oracle.anew(found.next_space(), known, max_trials)
+        again.project_name = project_name or f"{self.project_name}-again"
+        again._begin_anew()
+        again._open_project()
+        again.search(*(fit_args or args), **{**kwargs, **fit_kwargs})
+        return again
+
+    def report(self, file: str | Path = "report.html") -> Path:
+        """Writes the report of the search: one HTML file that needs nothing else.
+
+        Args:
+            file: Where to; its folder is made if need be.
+
+        Returns:
+            The file. The final model is in it where `evaluate_best` has judged it.
+
+        Raises:
+            ArgumentError: Plotly is not installed.
+        """
+        state = self.oracle.search_state
+        state.begin()
+        facts = reports.facts_of(state.store, self.project_name, judgement=self._judgement)
+        return reports.write_report(facts, file, seed=state.seed)
+
+    def get_pareto_front(self) -> list[Any]:
+        """The completed trials that no other one beats in every objective, by number.
+
+        Returns:
+            Trials as `oracle.get_best_trials` gives them; their `metrics` hold the objectives. The
+            front is of the search's single objectives, whatever its score is.
+        """
+        oracle = self.oracle
+        front = [
+            oracle.trials[oracle.id_of(t.number)] for t in oracle.search_state.get_pareto_front()
+        ]
+        return self._best_first(front, len(front) + 1, "get_pareto_front")
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[HyperParameters]:
         """The hyperparameters of the best trials, best first; build with them at will.
@@ -356,14 +443,21 @@ class BaseTuner:
     def get_best_models(self, num_models: int = 1) -> list[Any]:
         """The models of the best trials as they were at their best epoch, best first.
 
-        Fewer where fewer trials have completed, as with `get_best_hyperparameters`.
+        For the final model, build anew with `get_best_hyperparameters` and train on all data.
+
+        Args:
+            num_models: How many; fewer where fewer trials have completed, as with
+                `get_best_hyperparameters`.
+
+        Raises:
+            CheckpointError: A trial has left no model; `keep_checkpoints` says how many are kept.
         """
         count = check_whole("num_models", num_models, least=0)
         found = [self.load_model(trial) for trial in self.oracle.get_completed_trials(count)]
         return self._best_first(found, count, "get_best_models")
 
     def _best_first(self, found: list[Any], asked: int, what: str) -> list[Any]:
-        return best_first(found, asked, what, self.oracle.study.trials.values())
+        return best_first(found, asked, what, self.oracle.search_state.trials.values())
 
     def load_model(self, trial: Trial) -> Any:
         """Loads a trial's model: override it together with `save_model`."""
@@ -374,14 +468,29 @@ class BaseTuner:
         raise NotImplementedError
 
     def search_space_summary(self, extended: bool = False) -> None:
-        """Prints the search space."""
+        """Prints each hyperparameter with its arguments."""
         del extended
-        search_space_summary(self.oracle.hyperparameters)
+        space = self.oracle.hyperparameters.space
+        print("Search space summary")
+        print(f"Default search space size: {len(space)}")
+        for entry in space:
+            config = entry.get_config()
+            name = config.pop("name")
+            print(f"{printable(name)} ({type(entry).__name__})")
+            print(printable(str(config)))
 
     def results_summary(self, num_trials: int = 10) -> None:
-        """Prints the best trials."""
+        """Prints the best trials with their hyperparameters and scores."""
         count = check_whole("num_trials", num_trials, least=0)
-        results_summary(self.project_dir, self.oracle, count)
+        print("Results summary")
+        print(f"Results in {self.project_dir}")
+        print(f"Showing {count} best trials")
+        print(self.oracle.objective)
+        if not self.oracle.search_state.best_trials(1):
+            print(why_no_best(self.oracle.search_state.trials.values()))
+        for trial in self.oracle.get_best_trials(count):
+            print()
+            trial.summary()
 
     @property
     def remaining_trials(self) -> int | None:
@@ -411,7 +520,7 @@ class BaseTuner:
 
     def _keep_state(self) -> None:
         if is_overridden(self, "get_state"):
-            self.oracle.study.store.set_note("tuner_state", self.get_state())
+            self.oracle.search_state.store.set_note("tuner_state", self.get_state())
 
     def save(self) -> None:
         """Keeps the tuner's own state; trials are on disk already."""
@@ -424,7 +533,7 @@ class BaseTuner:
         self._restore_state()
 
     def _restore_state(self) -> None:
-        state = self.oracle.study.store.note("tuner_state")
+        state = self.oracle.search_state.store.note("tuner_state")
         if state is not None:
             self.set_state(state)
 
@@ -441,3 +550,10 @@ def _ends_the_search(error: Exception) -> bool:
     """Whether what a trial raised is more than this trial's trouble."""
     kind = type(error)  # `isinstance` would ask the error for its `__class__`, which may raise
     return issubclass(kind, FatalError | StoreError) and not issubclass(kind, CheckpointError)
+
+
+def _fully_trained(trials: list[StoredTrial]) -> tuple[StoredTrial, ...]:
+    """Those that were trained to the most epochs, without their place in the old plan."""
+    longest = max((trial.end_epoch or 0 for trial in trials), default=0)
+    full = [trial for trial in trials if trial.end_epoch in (None, longest)]
+    return tuple(replace(trial, schedule=None) for trial in full)

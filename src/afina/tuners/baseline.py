@@ -13,11 +13,11 @@ from afina.tuners.tuner import Tuner
 def random_baseline(tuner: Tuner, *fit_args: Any, epochs: int, **fit_kwargs: Any) -> float:
     """Searches at random for as many epochs as a search has trained.
 
-    The trials are kept in a project of their own within the tuner's, so that a second call, or one
-    after an interruption, goes on with them.
+    The trials have a project of their own within the tuner's, so a second call, or one after an
+    interruption, continues them.
 
     Args:
-        tuner: Whose search is over.
+        tuner: Its search is over.
         fit_args: As given to its `search`.
         epochs: Of a full training; every trial gets them.
         fit_kwargs: As given to its `search`.
@@ -28,7 +28,7 @@ def random_baseline(tuner: Tuner, *fit_args: Any, epochs: int, **fit_kwargs: Any
     Raises:
         ArgumentError: The search has trained fewer epochs than one full training.
     """
-    spent = tuner.oracle.study.spending.epochs
+    spent = tuner.oracle.search_state.stop_rules.epochs
     if not 1 <= epochs <= spent:
         rule = f"must be from 1 to {spent}, the epochs that the search has trained"
         raise ArgumentError(wrong("epochs", rule, epochs))
@@ -51,4 +51,4 @@ def random_baseline(tuner: Tuner, *fit_args: Any, epochs: int, **fit_kwargs: Any
     )
     baseline.oracle.verbose = 0
     baseline.search(*fit_args, epochs=epochs, **fit_kwargs)
-    return float(baseline.oracle.study.best_trials(1)[0].score or 0.0)
+    return float(baseline.oracle.search_state.best_trials(1)[0].score or 0.0)

@@ -1,18 +1,18 @@
 """Names that code copied out of Keras Tuner calls: bodies of `run_trial` from 1.0 to 1.4.
 
-Each is thin: it does by Afina's means what the name did, so that such a body trains, saves and
-scores. The functions whose first argument is `tuner` are methods of `Tuner` under the names of
-Keras Tuner; the others are imported from `afina.engine.tuner_utils`.
+Each does by Afina's means what the name did, so that such a body trains, saves and scores. The
+methods of `Tuner` that such code calls use the first part; `afina.engine.tuner_utils` offers the
+second under Keras Tuner's path.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import itertools
 import math
-import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,76 +22,66 @@ import numpy as np
 from afina import training
 from afina.progress import wording
 from afina.space import Boolean, Choice, Fixed, Float, HyperParameters, Int
-from afina.training.build import recompile
 from afina.trials import Objective
-from afina.tuners.distribution import maybe_distribute
 from afina.tuners.results import read_result
 from afina.tuners.trial import Trial
 
-# -- methods of Tuner -----------------------------------------------------------------------------
+# -- parts of Tuner -------------------------------------------------------------------------------
 
 
-def build_hypermodel(tuner: Any, hp: HyperParameters) -> Any:
-    """Builds the model, and compiles it with the optimizer, loss and metrics of the tuner."""
-    with tuner._building(hp) as hypermodel, maybe_distribute(tuner.distribution_strategy):
-        model = hypermodel.build(hp)
-        tuner._override_compile_args(model)
-        return model
+@contextlib.contextmanager
+def maybe_distribute(distribution_strategy: Any) -> Iterator[None]:
+    """Runs the block in the scope of TensorFlow's strategy; without one, just runs it."""
+    if distribution_strategy is None:
+        yield
+    else:
+        with distribution_strategy.scope():
+            yield
 
 
-def override_compile_args(tuner: Any, model: Any) -> None:
-    """Compiles the model anew where the tuner has an optimizer, a loss or metrics of its own."""
-    given = {"optimizer": tuner.optimizer, "loss": tuner.loss, "metrics": tuner.metrics}
-    if any(part is not None for part in given.values()):
-        with maybe_distribute(tuner.distribution_strategy):
-            recompile(model, **given)
+class TunerCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """Calls `tuner.on_epoch_begin`, `on_epoch_end`, `on_batch_begin` and `on_batch_end`.
+
+    Args:
+        tuner: Has the hooks.
+        trial: Passed to each hook.
+    """
+
+    def __init__(self, tuner: Any, trial: Trial) -> None:
+        super().__init__()
+        self.tuner = tuner
+        self.trial = trial
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Calls the tuner's hook."""
+        self.tuner.on_epoch_begin(self.trial, self.model, epoch, logs=logs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Calls the tuner's hook."""
+        self.tuner.on_epoch_end(self.trial, self.model, epoch, logs=logs)
+
+    def on_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Calls the tuner's hook."""
+        self.tuner.on_batch_begin(self.trial, self.model, batch, logs)
+
+    def on_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Calls the tuner's hook."""
+        self.tuner.on_batch_end(self.trial, self.model, batch, logs)
 
 
-def filter_metrics(tuner: Any, metrics: Iterable[Any] | None) -> list[Any] | None:
+class EpochHooks(TunerCallback):
+    """Calls the hooks of epochs alone: a hook at every batch keeps Keras from running ahead."""
+
+    # Keras' own, which it knows to skip.
+    on_batch_begin = keras.callbacks.Callback.on_batch_begin
+    on_batch_end = keras.callbacks.Callback.on_batch_end
+
+
+def filter_metrics(metrics: Iterable[Any] | None) -> list[Any] | None:
     """The metrics without those that Keras adds itself."""
-    del tuner
     if metrics is None:
         return None
     return [metric for metric in metrics if metric.name not in ("loss", "compile_metrics")]
-
-
-def configure_tensorboard_dir(
-    tuner: Any, callbacks: list[Any], trial: Trial | str, execution: int = 0
-) -> list[Any]:
-    """Lets each execution log into a folder of its own.
-
-    Args:
-        tuner: Names the folder.
-        callbacks: Those named `TensorBoard` are changed.
-        trial: The trial, or its id as in Keras Tuner 1.0.
-        execution: From 0.
-    """
-    trial_id = trial if isinstance(trial, str) else trial.trial_id
-    for callback in callbacks:
-        if type(callback).__name__ == "TensorBoard":
-            callback.log_dir = tuner._get_tensorboard_dir(callback.log_dir, trial_id, execution)
-    return callbacks
-
-
-def get_tensorboard_dir(tuner: Any, logdir: Any, trial_id: Any, execution: Any) -> str:
-    """The folder of one execution of one trial."""
-    del tuner
-    return os.path.join(str(logdir), str(trial_id), f"execution{execution}")
-
-
-def get_checkpoint_dir(tuner: Any, trial_id: str, epoch: int = 0) -> str:
-    """The folder of a trial's checkpoint; there is one for all epochs."""
-    del epoch
-    return str(tuner.get_trial_dir(trial_id))
-
-
-def get_build_config_fname(tuner: Any, trial_id: str) -> str:
-    """The file that holds the input shapes of a trial's model."""
-    return str(Path(tuner.get_trial_dir(trial_id)) / training.BUILD_CONFIG)
-
-
-def on_train_begin(tuner: Any, model: Any, hp: Any, *args: Any, **kwargs: Any) -> None:
-    """Called before `fit` by bodies copied from Keras Tuner 1.0; for overrides."""
 
 
 class BuiltByTuner:
@@ -260,7 +250,7 @@ class Display:
     """Prints trials as they begin and end; the tuners of Afina have displays of their own.
 
     Args:
-        oracle: Whose best trial is shown beside each.
+        oracle: Has the best trial, which is shown beside each.
         verbose: Below 1 prints nothing.
     """
 

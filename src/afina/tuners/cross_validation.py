@@ -64,7 +64,7 @@ def cross_validate(
     Args:
         build: Returns an unfitted estimator, a new one each time.
         x: Samples, (n, ...): array, DataFrame, Series, list or sparse matrix.
-        y: Targets, (n,) or (n, outputs): likewise.
+        y: Targets, (n,) or (n, outputs), of the same kinds.
         sample_weight: (n,); goes to `fit` where the estimator takes it and is no Pipeline, and to
             the scores and metrics.
         groups: (n,), for splitters that keep groups together.
@@ -112,9 +112,9 @@ def check_samples(x: Any, y: Any, sample_weight: Any = None, groups: Any = None)
 
     Args:
         x: As for `cross_validate`.
-        y: Likewise.
-        sample_weight: Likewise.
-        groups: Likewise.
+        y: As for `cross_validate`.
+        sample_weight: As for `cross_validate`.
+        groups: As for `cross_validate`.
 
     Raises:
         DataError: There are no rows, or not equally many everywhere.

@@ -1,13 +1,13 @@
 """Writes a project in the files of Keras Tuner 1.4, for scripts that read those.
 
     oracle.json                   the state of the search
-    tuner0.json                   tells Keras Tuner to go on with what is there
+    tuner0.json                   tells Keras Tuner to continue the project
     trial_<id>/trial.json         one for each trial; checkpoints lie beside it already
 
-Keras Tuner opens the folder with all trials and models. Its random and Bayesian search go on where
-this one stood; its Hyperband begins new brackets; its grid search ends, as after each reload. What
-it cannot hold is written as what comes nearest: None in a choice as the text "None" and the other
-values as texts, whole numbers among floats as floats.
+Keras Tuner opens the folder with all trials and models. Its random and Bayesian search continue
+where this one stood; its Hyperband begins new brackets; its grid search ends, as after each reload.
+What it cannot hold is written as the nearest thing: None in a choice as the text "None" and the
+other values as texts, whole numbers among floats as floats.
 """
 
 from __future__ import annotations

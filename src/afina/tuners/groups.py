@@ -56,7 +56,7 @@ def count_together(group_trials: Any, workers: Any, *, why_one: Callable[[], str
 
     Args:
         group_trials: As the user gave it.
-        workers: Likewise.
+        workers: As the user gave it.
         why_one: Says why "auto" means one here; None if there is no reason.
     """
     if group_trials != "auto":

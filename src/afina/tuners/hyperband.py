@@ -1,4 +1,4 @@
-"""`Hyperband`: many short trainings, of which the best go on."""
+"""`Hyperband`: many short trainings, of which the best continue."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ class HyperbandOracle(Oracle):
         )
 
     def needed_trials(self) -> set[int]:
-        """Those of the open brackets: any of them may be promoted yet."""
-        brackets = self.study.state.brackets
+        """Numbers of the trials in open brackets: each of them may still be promoted."""
+        brackets = self.search_state.algorithm_state.brackets
         return {trial.number for rungs in brackets for rung in rungs for trial in rung}
 
 
 class Hyperband(Tuner):
-    """Searches with many short trainings, of which the best go on with weights and optimizer.
+    """Searches with many short trainings, of which the best continue with weights and optimizer.
 
     Args:
         hypermodel: A `HyperModel`, or a function `build(hp)` that returns a compiled model.

@@ -112,5 +112,5 @@ def note_of_directions(model: Any) -> dict[str, str]:
 
 def maximized(logged: Iterable[str], notes: Mapping[str, str]) -> list[str]:
     """Those of the logged names that the notes say are to be maximized."""
-    told: dict[str, Direction] = dict.fromkeys(notes.get(MAXIMIZED, "").split(", "), "max")
-    return [name for name in logged if _look_up(name, told) is not None]
+    noted: dict[str, Direction] = dict.fromkeys(notes.get(MAXIMIZED, "").split(", "), "max")
+    return [name for name in logged if _look_up(name, noted) is not None]

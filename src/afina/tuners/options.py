@@ -35,7 +35,7 @@ class ProjectOptions(IdentityOptions, total=False):
     """The project's own folder in it; None is "untitled_project"."""
 
     overwrite: bool
-    """True deletes the project that is there and starts anew; False goes on with it."""
+    """True deletes the existing project and starts anew; False continues it."""
 
 
 class TrainingOptions(TypedDict, total=False):

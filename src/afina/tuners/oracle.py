@@ -1,48 +1,48 @@
-"""Keras Tuner's `Oracle`: the search as its users drive it by hand, over a `Ledger`."""
+"""Keras Tuner's `Oracle`: a search as its users drive it by hand."""
 
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from afina.errors import ArgumentError, FatalRuntimeError, ObjectiveError, wrong
+from afina.errors import ArgumentError, wrong
 from afina.search import Algorithm, Done, Suggestion, Wait
 from afina.space import HyperParameters
-from afina.store import (
-    MemoryStore,
-    TrialStore,
-    delete_project,
-    open_store,
-    row_to_trial,
-)
-from afina.study import Budget, Ledger, choose_seed
-from afina.trials import (
-    Decision,
-    MultiObjective,
-    Report,
-    create_objective,
-)
+from afina.store import MemoryStore, TrialStore, delete_project, open_store
+from afina.store.codec import row_to_trial
+from afina.study import Budget, SearchState, choose_seed
+from afina.trials import Decision, create_objective
 from afina.trials import Trial as StoredTrial
-from afina.tuners import oracle_names, own_state
-from afina.tuners.adoption import TrialIds, adopt
+from afina.tuners import face_trials
 from afina.tuners.best_first import best_first
-from afina.tuners.ending import end
-from afina.tuners.face_trials import add_step, refresh, track
-from afina.tuners.locking import synchronized
-from afina.tuners.oracle_arguments import check_arguments, check_space, draw_seed
-from afina.tuners.populated import Draws, PopulatedByOracle
+from afina.tuners.custom_oracles import (
+    OwnState,
+    Picture,
+    Tried,
+    made_folder,
+    synchronized,
+    values_hash,
+    whole_state,
+)
+from afina.tuners.oracle_arguments import (
+    check_arguments,
+    check_no_new_entries,
+    check_space,
+    draw_seed,
+)
+from afina.tuners.overrides import is_overridden
+from afina.tuners.populated import PopulatedByOracle, door_of, surrounded
 from afina.tuners.reserved_keys import with_schedule
-from afina.tuners.surroundings import surrounded
 from afina.tuners.trial import Trial, TrialStatus
 
 
 class Oracle:
     """Chooses what to try and keeps what came of it.
 
-    Subclass it and override `populate_space` to search in your own way; `score_trial` to score
-    in your own way.
+    To search in your own way, override `populate_space`; to score in your own way, `score_trial`.
 
     Args:
         objective: A metric's name, an `Objective`, a list of either, or None for the number that
@@ -61,7 +61,6 @@ class Oracle:
         ObjectiveError: The objective is not known.
     """
 
-    stop_reason: ClassVar[str] = "the oracle has nothing more to propose"
     budget: Budget | None = None
     """What limits the search beside `max_trials`; set it before the project is opened."""
     known: tuple[StoredTrial, ...] = ()
@@ -97,27 +96,36 @@ class Oracle:
         self.max_trials = max_trials
         self.allow_new_entries = allow_new_entries
         self.tune_new_entries = tune_new_entries
-        self._asked_seed = self._seed = None if seed is None else int(seed)
-        self._own_seed_state: int | None = None
+        self._asked_seed: int | None = None if seed is None else int(seed)
         self.max_retries_per_trial = max_retries_per_trial
         self.max_consecutive_failed_trials = max_consecutive_failed_trials
         self._hyperparameters = HyperParameters()
         if hyperparameters is not None:
             self._hyperparameters = hyperparameters.copy()
             self._hyperparameters.bind()
+        self.verbose = "auto"
+        self._max_collisions = 20
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Makes this an oracle that has not searched yet."""
         self.trials: dict[str, Trial] = {}
         self.ongoing_trials: dict[str, Trial] = {}
         self.tuner_ids: set[str] = set()
-        self.verbose = "auto"
+        self._seed = self._asked_seed
+        self._own_seed_state: int | None = None
+        self._why_done = "the oracle has nothing more to propose"
         self._folder: Path | None = None
-        self._study: Ledger | None = None
-        self._ids = TrialIds()
+        self._search_state: SearchState | None = None
+        self._ids = face_trials.TrialIds()
         self._with_curves: set[str] = set()
-        self._tried: oracle_names.Tried | None = None
-        self._draws: Draws | None = None
-        self._max_collisions = 20
-        self._moving_state = False  # while the search itself calls `get_state` or `set_state`
-        self._kept_state: Mapping[str, str] = {}
+        self._tried: Tried | None = None
+        self._own_state = OwnState()
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the search has stopped, or why it would: the words of `Study.stop_reason`."""
+        return (self._search_state and self._search_state.stop_reason) or self._why_done
 
     @property
     def verbose(self) -> Any:
@@ -140,7 +148,7 @@ class Oracle:
     def seed(self, value: int | None) -> None:
         """After the search has begun it changes no draw but those of a subclass's own."""
         self._seed = value
-        if self._study is None:
+        if self._search_state is None:
             self._asked_seed = value
 
     @property
@@ -154,8 +162,8 @@ class Oracle:
         check_space(hp)
         hp.bind()
         self._hyperparameters = hp
-        if self._study is not None:
-            self._study.replace_space(hp)
+        if self._search_state is not None:
+            self._search_state.replace_space(hp)
 
     # -- the algorithm ------------------------------------------------------------------------
 
@@ -174,65 +182,80 @@ class Oracle:
             `{"status": "RUNNING", "values": {name: value}}`, or `{"status": "IDLE"}` when it must
             wait for running trials, or `{"status": "STOPPED"}` when the search is over.
         """
-        adopt(self)
-        study = self.study
-        door = study.algorithm
-        assert isinstance(door, PopulatedByOracle)
-        answer = door.inner.ask(study.state, study.situation())
+        face_trials.adopt(self)
+        answer = door_of(self.search_state).propose()
         if isinstance(answer, Suggestion):
             values = with_schedule(answer.values, answer.schedule, self.id_of)
             return {"status": TrialStatus.RUNNING, "values": values}
         if isinstance(answer, Wait):
             return {"status": TrialStatus.IDLE, "values": None}
-        self.stop_reason = answer.reason  # type: ignore[misc]
+        self._why_done = answer.reason
         return {"status": TrialStatus.STOPPED, "values": None}
 
     def needed_trials(self) -> set[int]:
-        """Numbers of finished trials whose models a later trial may go on training."""
+        """Numbers of finished trials whose models a later trial may continue."""
         return set()
 
     def score_trial(self, trial: Trial) -> None:
-        """Sets `trial.score` and `trial.best_step` from its metrics: override it at will."""
+        """Sets `trial.score` and `trial.best_step` from its metrics; override it at will."""
         trial.score = trial.metrics.get_best_value(self.objective.name)
         trial.best_step = trial.metrics.get_best_step(self.objective.name)
 
     def _random_values(self) -> dict[str, Any] | None:
         """Random values that were not tried before, for custom oracles; None if there are none."""
-        return self.draws.draw()
-
-    @property
-    def draws(self) -> Draws:
-        """Where `_random_values` come from."""
-        if self._draws is None or self._draws.study is not self.study:
-            self._draws = Draws(self.study)
-        return self._draws
+        return door_of(self.search_state).draws.draw()
 
     # -- names of Keras Tuner's own oracles -----------------------------------------------------
 
     multi_worker: ClassVar[bool] = False
     should_report: ClassVar[bool] = True
-    _compute_values_hash = oracle_names.compute_values_hash
-    _duplicate = oracle_names.duplicate
-    _record_values = oracle_names.record_values
-    _populate_space = oracle_names.populate_space
-    _score_trial = oracle_names.score_trial
-    _project_dir = property(oracle_names.get_project_dir)
-    _get_trial_dir = oracle_names.get_trial_dir
-    _save_trial = oracle_names.save_trial
-    _run_times = property(oracle_names.get_run_times)
 
     @property
-    def tried(self) -> oracle_names.Tried:
-        """The hashes of all values tried, for `_tried_so_far`; made when first asked for."""
+    def tried(self) -> Tried:
+        """The hashes of all values tried; made when first asked for."""
         if self._tried is None:
-            self._tried = oracle_names.Tried()
-            for trial in self.trials.values():
-                self._tried.record(trial)
+            self._tried = Tried(self.trials.values())
         return self._tried
 
     @property
     def _tried_so_far(self) -> set[str]:
         return self.tried.hashes
+
+    def _compute_values_hash(self, values: Mapping[str, Any]) -> str:
+        return values_hash(values)
+
+    def _duplicate(self, values: Mapping[str, Any]) -> bool:
+        return values_hash(values) in self._tried_so_far
+
+    def _record_values(self, trial: Trial) -> None:
+        self.tried.record(trial)
+
+    def _populate_space(self, trial_id: str) -> dict[str, Any]:
+        self._warn_renamed("_populate_space", "populate_space")
+        return self.populate_space(trial_id)
+
+    def _score_trial(self, trial: Trial) -> None:
+        self._warn_renamed("_score_trial", "score_trial")
+        self.score_trial(trial)
+
+    def _warn_renamed(self, old: str, new: str) -> None:
+        warnings.warn(f"{old} is deprecated: call {new}.", DeprecationWarning, stacklevel=3)
+
+    @property
+    def _project_dir(self) -> str:
+        return made_folder(self.directory or ".", self.project_name or "untitled_project")
+
+    def _get_trial_dir(self, trial_id: str) -> str:
+        return made_folder(self._project_dir, f"trial_{trial_id}")
+
+    def _save_trial(self, trial: Trial) -> None:
+        """Does nothing: every change of a trial is kept when it happens."""
+
+    @property
+    def _run_times(self) -> dict[str, int]:
+        """How often each trial has been run to an end, by its id."""
+        trials = self.search_state.trials.values()
+        return {self.id_of(t.number): t.attempt + (t.failure is not None) for t in trials}
 
     @property
     def _seed_state(self) -> int:
@@ -243,29 +266,40 @@ class Oracle:
     def _seed_state(self, value: int) -> None:
         self._own_seed_state = value
 
-    # -- the study behind -----------------------------------------------------------------------
+    # -- the search behind ----------------------------------------------------------------------
 
     @property
-    def study(self) -> Ledger:
+    def search_state(self) -> SearchState:
         """The search itself; begun in memory where no project folder was set."""
-        if self._study is None:
+        if self._search_state is None:
             self._begin()
-        assert self._study is not None
-        return self._study
+        assert self._search_state is not None
+        return self._search_state
+
+    @property
+    def study(self) -> SearchState:
+        """Another name of `search_state`."""
+        return self.search_state
 
     @synchronized
     def _begin(self) -> None:
-        if self._study is None:  # no other thread has begun it meanwhile
+        if self._search_state is None:  # no other thread has begun it meanwhile
             self.open(open_store(self._folder))
 
     @synchronized
     def open(self, store: TrialStore) -> None:
-        """Begins a search in `store`, or goes on with the one that it holds."""
-        # A seed that was drawn before is no wish: a project goes on with its own.
+        """Begins a search in `store`, or continues the one that it holds."""
+        # A seed that was drawn before is no wish: a project keeps its own.
         seed = choose_seed(store, self._asked_seed if store.header() else self._seed)
-        algorithm = PopulatedByOracle(self, surrounded(self, self.make_algorithm(seed), seed))
-        self._study = Ledger(
-            algorithm=algorithm,
+        inner = surrounded(
+            self.make_algorithm(seed),
+            narrow_every=self.narrow_every,
+            known=self.known,
+            space=self.hyperparameters.to_space(),
+            seed=seed,
+        )
+        state = self._search_state = SearchState(
+            algorithm=PopulatedByOracle(self, inner),
             objective=self.objective,
             hp=self.hyperparameters,
             store=store,
@@ -278,26 +312,26 @@ class Oracle:
         )
         self._asked_seed = self._seed = seed
         entered = {each: self.trials[each] for each in self._ids.strangers(self.trials)}
-        self._ids, self._tried = TrialIds(), None
-        self._ids.width = store.note("trial_id_width")
-        for stored in self._study.trials.values():
-            self._ids.learn(stored)
+        self._ids = face_trials.TrialIds(store.note("trial_id_width"), state.trials.values())
+        self._tried = None
         self.ongoing_trials.clear()
         self.trials.clear()
-        self.trials.update({self.id_of(n): self.face_of(t) for n, t in self._study.trials.items()})
+        self.trials.update({self.id_of(n): self.face_of(t) for n, t in state.trials.items()})
         self.trials.update(entered)  # somebody put them in; `adopt` gives them numbers
-        self._kept_state = own_state.kept_at_first(self)
-        self._moving_state = True
-        try:
-            own_state.restore(self, store)
-        finally:
-            self._moving_state = False
+        self._own_state = OwnState(self._seeds())
+        with self._own_state.move():
+            seeds, added = self._own_state.read(store)
+            if seeds is not None:
+                self.seed, self._seed_state = seeds["seed"], seeds["seed_state"]
+            if added is not None:
+                self.set_state({**self._whole_state(), **added})
 
     def _set_project_dir(
         self, directory: Any, project_name: str | None, overwrite: bool = False
     ) -> None:
         self.directory, self.project_name = directory, project_name
-        self._folder, self._study = Path(directory or ".", project_name or "untitled_project"), None
+        self._folder = Path(directory or ".", project_name or "untitled_project")
+        self._search_state = None
         if overwrite:
             delete_project(self._folder)
 
@@ -312,16 +346,14 @@ class Oracle:
             max_trials: How many trials; None for as many as this one.
         """
         other = copy.copy(self)
-        other._study, other._folder = None, None
-        other.trials, other.ongoing_trials, other.tuner_ids = {}, {}, set()
-        other._with_curves, other._tried, other._own_seed_state = set(), None, None
-        other._seed, other.known = other._asked_seed, known
+        other._begin_anew()
+        other.known = known
         other.max_trials = self.max_trials if max_trials is None else max_trials
         other.hyperparameters = hp
         return other
 
     @property
-    def ids(self) -> TrialIds:
+    def ids(self) -> face_trials.TrialIds:
         """The ids of all trials that the search knows."""
         if self._ids.width is None:
             self._ids.width = len(str(self.max_trials)) if self.max_trials else 4
@@ -338,27 +370,12 @@ class Oracle:
             ArgumentError: There is none.
         """
         if trial_id not in self.ids:
-            adopt(self)
+            face_trials.adopt(self)
         return self.ids.number_of(trial_id)
-
-    def label_of(self, number: int) -> str:
-        """What people call a trial: its number, without leading zeros, or the id somebody chose."""
-        return self.ids.label_of(number)
 
     def face_of(self, trial: StoredTrial) -> Trial:
         """The trial as users see it."""
-        hp = HyperParameters.for_trial(self.hyperparameters, trial.values, trial.ranges)
-        hp.values = with_schedule(hp.values, trial.schedule, self.id_of)
-        face = Trial(hp, trial_id=self.id_of(trial.number))
-        if trial.notes.get("curves") == "tracked":
-            track(face, self.study_history(trial.number))
-        refresh(face, trial, self.objective)
-        return face
-
-    def study_history(self, number: int) -> list[Report]:
-        """Every epoch of every execution of a trial's last attempt."""
-        attempt = self.study.trials[number].attempt
-        return [each for each in self.study.store.history(number) if each.attempt == attempt]
+        return face_trials.face_of(self, trial)
 
     # -- trials ---------------------------------------------------------------------------------
 
@@ -374,32 +391,28 @@ class Oracle:
         """
         if tuner_id in self.ongoing_trials:
             return self.ongoing_trials[tuner_id]
-        adopt(self)
+        face_trials.adopt(self)
         self.tuner_ids.add(tuner_id)
-        self.study.max_trials = self.max_trials  # users raise it between searches
-        answer = self.study.next()
+        self.search_state.max_trials = self.max_trials  # users raise it between searches
+        answer = self.search_state.next()
         if not isinstance(answer, StoredTrial):
-            waiting = isinstance(answer, Wait)
+            status = TrialStatus.IDLE
             if isinstance(answer, Done):
-                self.stop_reason = answer.reason  # type: ignore[misc]
                 self.tuner_ids.discard(tuner_id)
-            status = TrialStatus.IDLE if waiting else TrialStatus.STOPPED
+                status = TrialStatus.STOPPED
             return Trial(HyperParameters(), self.id_of(len(self.trials)), status)
-        if self.study.store.note("trial_id_width") is None:
-            self.study.store.set_note("trial_id_width", self.ids.width)
+        if self.search_state.store.note("trial_id_width") is None:
+            self.search_state.store.set_note("trial_id_width", self.ids.width)
         self.ids.learn(answer)
         trial = self.face_of(answer)
         if trial.trial_id in self.trials:  # it is run again: who has the object sees it change
             vars(self.trials[trial.trial_id]).update(vars(trial))
             trial = self.trials[trial.trial_id]
         self.trials[trial.trial_id] = self.ongoing_trials[tuner_id] = trial
-        self._record(trial)
-        self._save_custom_state()
-        return trial
-
-    def _record(self, trial: Trial) -> None:
         if self._tried is not None:
             self._tried.record(trial)
+        self._save_custom_state()
+        return trial
 
     @synchronized
     def update_trial(self, trial_id: str, metrics: Mapping[str, Any], step: int = 0) -> Trial:
@@ -416,25 +429,17 @@ class Oracle:
         Raises:
             ObjectiveError: The objective is not among the metrics.
         """
-        adopt(self)
+        face_trials.adopt(self)
         trial = self.trials[trial_id]
-        numbers = {name: float(value) for name, value in metrics.items()}
-        if not self.objective.has_value(numbers):
-            expected, found = list(self.objective.names), sorted(numbers)
-            raise ObjectiveError(
-                "Objective value missing in metrics reported to the Oracle, "
-                f"expected: {expected}, found: {found}."
-            )
-        if isinstance(self.objective, MultiObjective):
-            numbers.setdefault(self.objective.name, self.objective.get_value(numbers))
-        add_step(trial, numbers, step, self.objective)
+        numbers = face_trials.read_reported(metrics, self.objective)
+        face_trials.add_step(trial, numbers, step, self.objective)
         if trial_id not in self._with_curves:
             trial.notes["curves"] = "tracked"
             first = next(iter(numbers))
             seen = {o.step: len(o.value) for o in trial.metrics.get_history(first)}
-            stored = self.study.trials[self.ids.number_of(trial_id)]
+            stored = self.search_state.trials[self.ids.number_of(trial_id)]
             if not stored.status.finished:
-                self.study.report(stored, numbers, step=step, execution=seen[step] - 1)
+                self.search_state.report(stored, numbers, step=step, execution=seen[step] - 1)
         return trial
 
     @synchronized
@@ -444,11 +449,11 @@ class Oracle:
         """Keeps the metrics of one epoch of one execution, beside the tracked best ones.
 
         Returns:
-            Whether the training is to go on.
+            Whether the training continues.
         """
         self._with_curves.add(trial_id)
-        stored = self.study.trials[self.number_of(trial_id)]
-        return self.study.report(stored, metrics, epoch, execution)
+        stored = self.search_state.trials[self.number_of(trial_id)]
+        return self.search_state.report(stored, metrics, epoch, execution)
 
     @synchronized
     def end_trial(
@@ -472,22 +477,23 @@ class Oracle:
         if trial is None or isinstance(trial, str):
             trial = self.trials[str(trial_id if trial is None else trial)]
             trial.status = status or TrialStatus.COMPLETED
-        adopt(self)
+        face_trials.adopt(self)
         mine = self.trials.get(trial.trial_id)
         if mine is None:
             raise ArgumentError(wrong("end_trial", "must get a trial of this oracle", trial))
         if mine is not trial:  # a copy that travelled
             vars(mine).update({**vars(trial), "metrics": mine.metrics})
             trial = mine
-        end(self, trial)
+        face_trials.end(self, trial)
         self._with_curves.discard(trial.trial_id)
-        self._record(trial)
+        if self._tried is not None:
+            self._tried.record(trial)
         for tuner_id, ongoing in list(self.ongoing_trials.items()):
             if ongoing.trial_id == trial.trial_id:
                 del self.ongoing_trials[tuner_id]
         self._save_custom_state()
         if trial.status == TrialStatus.FAILED:
-            self.study.check_failures()
+            self.search_state.check_failures()
 
     @synchronized
     def get_space(self) -> HyperParameters:
@@ -502,61 +508,46 @@ class Oracle:
             FatalRuntimeError: There are new ones and `allow_new_entries` is False.
         """
         self.check_entries(hyperparameters)
-        if not self.tune_new_entries:
-            return
-        if self._study is not None:
-            self._study.add_space(hyperparameters)
-        else:
+        if self.tune_new_entries and self._search_state is not None:
+            self._search_state.add_space(hyperparameters)
+        elif self.tune_new_entries:
             self.hyperparameters.absorb(hyperparameters)
 
     def check_entries(self, hp: HyperParameters) -> None:
         """Raises FatalRuntimeError for new hyperparameters where none are allowed."""
-        if self.allow_new_entries:
-            return
-        known = {(entry.name, entry.conditions) for entry in self.hyperparameters.space}
-        new = [e for e in hp.space if (e.name, e.conditions) not in known]
-        if new:
-            raise FatalRuntimeError(
-                "`allow_new_entries` is `False`, but found new entries in the search space: "
-                f"{[entry.name for entry in new]}. Add them to hyperparameters=..., or allow them."
-            )
+        if not self.allow_new_entries:
+            check_no_new_entries(hp, self.hyperparameters)
 
     @property
     def start_order(self) -> list[str]:
         """Ids of all trials in the order in which they were begun."""
-        return [self.id_of(number) for number in sorted(self.study.trials)]
+        return [self.id_of(number) for number in sorted(self.search_state.trials)]
 
     @property
     def end_order(self) -> list[str]:
         """Ids of the finished trials in the order in which they ended."""
-        return [self.id_of(number) for number in self.study.ended]
+        return [self.id_of(number) for number in self.search_state.ended]
 
     def get_trial(self, trial_id: str) -> Trial:
-        """The trial with this id; KeyError where there is none."""
+        """The trial with this id; KeyError if there is none."""
         return self.trials[trial_id]
 
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
         """The completed trials, best first, and behind them the others in their own order."""
-        adopt(self)
-        scored: list[Trial] = []
-        others: list[Trial] = []
-        for trial in self.trials.values():
-            completed = trial.status == TrialStatus.COMPLETED and trial.score is not None
-            (scored if completed else others).append(trial)
-        # By the score of the object that people see: it may be theirs.
-        scored.sort(key=lambda trial: self.objective.loss(float(trial.score or 0.0)))
-        found = [*scored, *others][:num_trials]
+        face_trials.adopt(self)
+        found = face_trials.ranked(self.trials.values(), self.objective)[:num_trials]
         for trial in found:
             if not trial.history:
-                trial.history = self.study_history(self.ids.number_of(trial.trial_id))
-        return best_first(found, num_trials, "get_best_trials", self.study.trials.values())
+                trial.history = self.search_state.history(self.ids.number_of(trial.trial_id))
+        return best_first(found, num_trials, "get_best_trials", self.search_state.trials.values())
 
     def get_completed_trials(self, num_trials: int = 1) -> list[Trial]:
         """The completed trials, best first; fewer where there are not so many."""
         found = self.get_best_trials(num_trials)
         completed = [trial for trial in found if trial.status == TrialStatus.COMPLETED]
-        stored = self.study.trials.values()
-        return best_first(completed, num_trials, "get_completed_trials", stored)
+        return best_first(
+            completed, num_trials, "get_completed_trials", self.search_state.trials.values()
+        )
 
     def remaining_trials(self) -> int | None:
         """How many trials are left to begin; None without `max_trials`."""
@@ -565,43 +556,45 @@ class Oracle:
     # -- state of custom oracles ------------------------------------------------------------------
 
     def get_state(self) -> dict[str, Any]:
-        """A picture of the search, as JSON values; a subclass's own comes back by `set_state`."""
-        return own_state.Picture(self) if self._moving_state else own_state.whole(self)
+        """The search as JSON values; a subclass gets its additions back by `set_state`."""
+        return Picture(self._whole_state) if self._own_state.moving else self._whole_state()
 
-    def overrides_state(self) -> bool:
-        """Whether a subclass adds to the state."""
-        return type(self).get_state is not Oracle.get_state
+    def _whole_state(self) -> dict[str, Any]:
+        """The state without what a subclass adds."""
+        return {**whole_state(self), **self._seeds(), "tried_so_far": sorted(self._tried_so_far)}
+
+    def _seeds(self) -> dict[str, Any]:
+        """The numbers that a subclass may draw with and count up."""
+        return {"seed": self.seed, "seed_state": self._seed_state}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Takes over what `get_state` of another oracle of the same kind returned.
+        """Takes the state over that `get_state` of another oracle of the same kind returned.
 
-        An oracle that has trials of its own keeps them, and this does nothing. A subclass that
-        overrides `get_state` overrides this as well, for what it added.
+        It does nothing if this oracle has trials already. A subclass that overrides `get_state`
+        overrides this too, for what it added.
         """
-        if self.trials or self._moving_state:
+        if self.trials or self._own_state.moving:
             return
         self.seed = state["seed"]
         self.hyperparameters = HyperParameters.from_config(state["hyperparameters"])
         self.open(MemoryStore() if self._folder is None else open_store(self._folder))
         if self.trials:
             return
-        self.study.begin()
+        self.search_state.begin()
         for row in state["trials"]:
-            self.study.store.put(row_to_trial(row))
-        self.open(self.study.store)
+            self.search_state.store.put(row_to_trial(row))
+        self.open(self.search_state.store)
 
     def save(self) -> None:
         """Keeps a subclass's own state; every change of a trial is on disk already."""
-        adopt(self)
+        face_trials.adopt(self)
         self._save_custom_state()
 
     def reload(self) -> None:
         """Reads the project again."""
-        self.open(open_store(self._folder) if self._folder else self.study.store)
+        self.open(open_store(self._folder) if self._folder else self.search_state.store)
 
     def _save_custom_state(self) -> None:
-        self._moving_state = True
-        try:
-            self._kept_state = own_state.keep(self, self._kept_state)
-        finally:
-            self._moving_state = False
+        with self._own_state.move():
+            added = dict(self.get_state()) if is_overridden(self, "get_state") else None
+            self._own_state.keep(self.search_state, self._seeds(), added)

@@ -1,11 +1,18 @@
-"""What an oracle refuses when it is made."""
+"""What an oracle refuses: arguments, and hyperparameters that it did not allow."""
 
 from __future__ import annotations
 
 import random
 from typing import Any
 
-from afina.errors import ArgumentError, check_count, check_flag, check_whole, wrong
+from afina.errors import (
+    ArgumentError,
+    FatalRuntimeError,
+    check_count,
+    check_flag,
+    check_whole,
+    wrong,
+)
 from afina.space import HyperParameters
 
 
@@ -47,3 +54,14 @@ def check_space(hyperparameters: Any) -> None:
 def draw_seed() -> int:
     """A seed from Python's own stream, as a search draws it for which none was given."""
     return random.randrange(2**31)
+
+
+def check_no_new_entries(hp: HyperParameters, known: HyperParameters) -> None:
+    """Raises FatalRuntimeError where `hp` holds hyperparameters that `known` does not."""
+    places = {(entry.name, entry.conditions) for entry in known.space}
+    new = [e for e in hp.space if (e.name, e.conditions) not in places]
+    if new:
+        raise FatalRuntimeError(
+            "`allow_new_entries` is `False`, but found new entries in the search space: "
+            f"{[entry.name for entry in new]}. Add them to hyperparameters=..., or allow them."
+        )

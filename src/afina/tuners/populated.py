@@ -1,26 +1,81 @@
-"""The door between `Ledger` and `Oracle.populate_space`, which users override."""
+"""From an oracle to the algorithm that the search asks.
+
+    Oracle.make_algorithm ──▶ Narrowing ──▶ Informed ──▶ PopulatedByOracle ──▶ search
+                              (narrow=)     (known)      (asks Oracle.populate_space)
+
+Users override `populate_space`, so every proposal passes through it.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from afina.errors import FatalRuntimeError, wrong
-from afina.search import Algorithm, Done, Situation, Suggestion, Wait, Wrapper
+from afina.advice import Narrowing
+from afina.errors import ArgumentError, FatalRuntimeError, check_whole, wrong
+from afina.search import Algorithm, Done, Informed, Situation, Suggestion, Wait, Wrapper
 from afina.search.untried import NOTHING_TRIED, Tried, first_new, key_of, keys_of
-from afina.space import Value
-from afina.study import Ledger
+from afina.space import Space, Value
+from afina.study import SearchState
 from afina.trials import Trial as StoredTrial
 from afina.tuners.overrides import is_overridden
 from afina.tuners.reserved_keys import split_schedule
 from afina.tuners.trial import TrialStatus
 
+LEAST, USUAL = 10, 20
+"""Trials of a stage: the fewest that allow advice, and the number without `max_trials`."""
+
+
+def surrounded(
+    algorithm: Algorithm[Any] | None,
+    *,
+    narrow_every: int | None,
+    known: Sequence[StoredTrial],
+    space: Space,
+    seed: int,
+) -> Algorithm[Any] | None:
+    """The algorithm with narrowing and with knowledge of an earlier search; None stays None.
+
+    Args:
+        algorithm: What an oracle makes.
+        narrow_every: Trials after which the space is narrowed; None never.
+        known: Trials of the earlier search.
+        space: Where the search begins.
+        seed: Of the search.
+    """
+    if algorithm is None:
+        return None
+    if narrow_every is not None:
+        algorithm = Narrowing(algorithm, narrow_every, seed)
+    return Informed(algorithm, tuple(known), space) if known else algorithm
+
+
+def stage_length(narrow: Any, oracle: Any) -> int | None:
+    """How many trials a stage has before the space is narrowed; None for never.
+
+    Raises:
+        ArgumentError: `narrow` is neither None nor "auto" nor a whole number from 10 up, or the
+            oracle has no algorithm to narrow.
+    """
+    if narrow is None:
+        return None
+    if oracle.make_algorithm(0) is None:
+        rule = "must be None with an oracle that chooses by its own populate_space"
+        advice = "Only the algorithms of Afina can be narrowed; leave narrow= out."
+        raise ArgumentError(wrong("narrow", rule, narrow, advice))
+    if narrow == "auto":
+        return max(LEAST, oracle.max_trials // 3) if oracle.max_trials else USUAL
+    rule = f'must be None, "auto" or a whole number from {LEAST} up'
+    advice = "Fewer trials say too little."
+    return check_whole("narrow", narrow, least=LEAST, rule=rule, advice=advice)
+
 
 class NoAlgorithm(Algorithm[None]):
-    """Stands behind an oracle that chooses by itself."""
+    """Takes the place of an algorithm in an oracle that chooses by itself."""
 
     def __init__(self, oracle: Any) -> None:
         self.oracle = oracle
@@ -58,10 +113,20 @@ class PopulatedByOracle(Wrapper[Any]):
         chooses_itself = is_overridden(self.oracle, "populate_space")
         return self.inner.order_independent and not chooses_itself
 
+    @functools.cached_property
+    def draws(self) -> Draws:
+        """Random values for an oracle that chooses by itself."""
+        return Draws(self.oracle.search_state)
+
+    def propose(self) -> Suggestion | Wait | Done:
+        """What the algorithm proposes, before `populate_space` has its say."""
+        search: SearchState = self.oracle.search_state
+        return self.inner.ask(search.algorithm_state, search.situation())
+
     def ask(self, state: Any, situation: Situation) -> Suggestion | Wait | Done:
         """Asks the oracle and reads its dict."""
-        del state  # the oracle reads it from the study
-        with self.oracle.draws.asking():
+        del state  # `propose` reads it
+        with self.draws.asking():
             answer = self.oracle.populate_space(self.oracle.id_of(situation.number))
         status = answer.get("status") if isinstance(answer, Mapping) else None
         if status == TrialStatus.IDLE:
@@ -77,7 +142,7 @@ class PopulatedByOracle(Wrapper[Any]):
                 )
             )
         values, schedule = split_schedule(answer.get("values") or {}, self.oracle.number_of)
-        rng = np.random.default_rng([self.oracle.study.seed, situation.number])
+        rng = np.random.default_rng([self.oracle.search_state.seed, situation.number])
         draw = situation.space.complete(values, lambda e: e.prob_to_value(float(rng.random())))
         return Suggestion(values={**draw, **values}, schedule=schedule)
 
@@ -89,12 +154,12 @@ class Draws:
     draws came before it within the choice; so a search that is resumed draws the same.
 
     Args:
-        study: The search; values that its trials have are not drawn again.
+        search: The search; values that its trials have are not drawn again.
     """
 
-    def __init__(self, study: Ledger) -> None:
-        self.study = study
-        self._tried, self._told = NOTHING_TRIED, 0
+    def __init__(self, search: SearchState) -> None:
+        self.search = search
+        self._tried, self._seen = NOTHING_TRIED, 0
         self._drawn: Tried = NOTHING_TRIED  # since the choice began
         self._count = 0
         self._asking = False
@@ -115,12 +180,12 @@ class Draws:
         Returns:
             None where trials have all values that there are.
         """
-        situation = self.study.situation()
+        situation = self.search.situation()
         self._learn(situation)
         # The first draw of a choice is the one that random search would make.
         place = [self._count] if self._count else []
         rng = np.random.default_rng(
-            [self.study.seed, situation.number, *(place if self._asking else [self._count, 1])]
+            [self.search.seed, situation.number, *(place if self._asking else [self._count, 1])]
         )
         self._count += 1
         unlike = Tried((*self._tried.parts, *self._drawn.parts))
@@ -135,7 +200,14 @@ class Draws:
         if situation.number != self._number and not self._asking:
             self._drawn, self._count = NOTHING_TRIED, 0
         self._number = situation.number
-        ended = self.study.ended
-        for number in ended[self._told :]:
-            self._tried = self._tried.add(keys_of(self.study.trials[number], situation.space))
-        self._told = len(ended)
+        ended = self.search.ended
+        for number in ended[self._seen :]:
+            self._tried = self._tried.add(keys_of(self.search.trials[number], situation.space))
+        self._seen = len(ended)
+
+
+def door_of(search: SearchState) -> PopulatedByOracle:
+    """What stands between an oracle's search and its algorithm."""
+    door = search.algorithm
+    assert isinstance(door, PopulatedByOracle)
+    return door

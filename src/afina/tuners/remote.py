@@ -17,7 +17,7 @@ from afina import training
 from afina.errors import LostWorkerError
 from afina.progress import Message
 from afina.run import WorkerProcesses, worker_index
-from afina.study import Ledger
+from afina.study import SearchState
 from afina.trials import Failure, FailureKind
 from afina.tuners.remote_parts import (
     Path,
@@ -39,7 +39,7 @@ class RemoteTrials:
 
     What a trial changes about the tuner in its process is lost with the copy, except for the trial
     itself: its hyperparameters, its metrics, its status and its notes come back. A process that
-    dies fails its trial, which `Ledger.fail` lets run once more.
+    dies fails its trial, which `SearchState.fail` lets run once more.
 
     Args:
         tuner: Whose trials; made when its search begins, with the display that it then has.
@@ -119,12 +119,12 @@ class RemoteTrials:
 
     def _pack(self, trial: Trial | None) -> bytes:
         tuner = self._tuner
-        study = tuner.oracle.study
+        state = tuner.oracle.search_state
         stand_ins: list[tuple[object, object]] = [
             (self, None),
             (tuner.oracle, RemoteOracle(())),
-            (study, RemotePart(("study",))),
-            (study.store, RemotePart(("study", "store"))),
+            (state, RemotePart(("search_state",))),
+            (state.store, RemotePart(("search_state", "store"))),
         ]
         if tuner._display is not None:
             stand_ins.append((tuner._display, RemoteDisplay()))
@@ -150,7 +150,7 @@ class RemoteTrials:
     def _serve_get(self, path: Path) -> tuple[str, Any]:
         """What an attribute is to a process: a "part", a "method", or a "value" and which."""
         value = self._at(path)
-        if isinstance(value, Ledger) or path == ("study", "store"):
+        if isinstance(value, SearchState) or path[1:] == ("store",):
             return "part", None
         if callable(value) and not isinstance(value, type):
             return "method", None

@@ -1,11 +1,17 @@
-"""Keras Tuner keeps a Hyperband trial's place among its values, under reserved names.
+"""Keras Tuner keeps a Hyperband trial's place among its values, under the names `tuner/...`.
 
-Only at this door: inside, `Schedule` says the same as data.
+This module alone knows these names. The search has a `Schedule` in each stored trial:
+
+    Schedule ── with_schedule ──▶ hyperparameters.values ── segment_of ──▶ Segment ──▶ Tuner
+    Schedule ◀── split_schedule ── values that people wrote, as by `populate_space`
+
+Users read and set the names in `hyperparameters.values`, so a trial's `Segment` follows from them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from afina.errors import ArgumentError
@@ -14,6 +20,44 @@ from afina.trials import Schedule
 
 PREFIX = "tuner/"
 _NEEDED = ("tuner/epochs", "tuner/initial_epoch", "tuner/bracket", "tuner/round")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The part of a training that a trial does: what to train, and from where."""
+
+    start_epoch: int
+    """Epochs that `parent` has trained already."""
+
+    end_epoch: int | None
+    """Train until this many epochs are done in all; None for the epochs that `search` was given."""
+
+    parent: str | None
+    """Id of the trial whose weights and optimizer this one continues; None for a new model."""
+
+
+def segment_of(values: Mapping[str, Any]) -> Segment | None:
+    """The part of a training that the values of a trial ask for; None for all of it.
+
+    Example:
+        >>> segment_of({"units": 8, "tuner/epochs": 9, "tuner/initial_epoch": 3})
+        Segment(start_epoch=3, end_epoch=9, parent=None)
+    """
+    end, parent = values.get("tuner/epochs"), values.get("tuner/trial_id")
+    if end is None and parent is None:
+        return None
+    start = values.get("tuner/initial_epoch", 0)
+    return Segment(start, end, None if parent is None else str(parent))
+
+
+def own_values(values: Mapping[str, Value]) -> dict[str, Value]:
+    """The values of the hyperparameters alone, without the reserved names."""
+    return {name: value for name, value in values.items() if not name.startswith(PREFIX)}
+
+
+def without_parent(values: Mapping[str, Value]) -> dict[str, Value]:
+    """The values of a trial whose model is not to be continued from another's."""
+    return {name: value for name, value in values.items() if name != "tuner/trial_id"}
 
 
 def with_schedule(
@@ -66,4 +110,4 @@ def split_schedule(
         parent=parent,
         iteration=int(values.get("tuner/iteration", 0)),
     )
-    return {k: v for k, v in values.items() if not k.startswith(PREFIX)}, schedule
+    return own_values(values), schedule

@@ -12,6 +12,7 @@ from afina.space import HyperParameters
 from afina.trials import Failure, Report
 from afina.trials.text import printable
 from afina.tuners.metrics_tracking import MetricObservation, MetricsTracker
+from afina.tuners.reserved_keys import Segment, segment_of
 
 
 class TrialStatus:
@@ -60,6 +61,11 @@ class Trial:
         self.history: list[Report] = []
         self.notes: dict[str, str] = {}
         self.failure: Failure | None = None
+
+    @property
+    def segment(self) -> Segment | None:
+        """What to train, and from where, if the search trains models in parts; else None."""
+        return segment_of(self.hyperparameters.values)
 
     def summary(self) -> None:
         """Prints the hyperparameters, the score, and why it failed."""

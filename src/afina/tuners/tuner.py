@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
 from afina import training
-from afina.advice.judgement import Judgement
+from afina.advice.judgement import Comparison, Judgement
 from afina.errors import (
     ArgumentError,
     CheckpointError,
@@ -17,25 +19,25 @@ from afina.errors import (
     check_flag,
     check_number,
     check_whole,
-    wrong,
 )
 from afina.progress import Message
 from afina.run import Signal, Threads
 from afina.space import HyperParameters
-from afina.tuners import copied_code, winner
+from afina.training.build import recompile
+from afina.tuners import checkpoints, copied_code
 from afina.tuners.base_tuner import BaseTuner, check_oracle
-from afina.tuners.distribution import maybe_distribute
+from afina.tuners.copied_code import EpochHooks, TunerCallback, maybe_distribute
 from afina.tuners.groups import Groups, check_group_trials, count_together
-from afina.tuners.hooks import EpochHooks, TunerCallback
 from afina.tuners.hypermodel import join_arguments
 from afina.tuners.model_objective import note_of_directions
 from afina.tuners.options import TrainingOptions
 from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import AROUND, TRAINING, first_overridden, is_overridden
+from afina.tuners.populated import stage_length
 from afina.tuners.remote import RemoteTrials
-from afina.tuners.reserved_keys import PREFIX
-from afina.tuners.surroundings import stage_length
+from afina.tuners.reserved_keys import segment_of, without_parent
 from afina.tuners.trial import Trial
+from afina.tuners.winner import Final, Winner
 from afina.tuners.workers import (
     check_workers,
     count_workers,
@@ -43,12 +45,6 @@ from afina.tuners.workers import (
     streams_and_session_kept,
     surroundings,
 )
-
-NO_CHECKPOINT = "checkpoint"
-"""Where the notes of a trial tell why its model was not saved."""
-
-PROMOTION = "promotion"
-"""Where the notes of a promoted trial tell why it starts from scratch."""
 
 
 class Tuner(BaseTuner):
@@ -59,8 +55,8 @@ class Tuner(BaseTuner):
         hypermodel: A `HyperModel`, or a function `build(hp)` that returns a compiled model.
         max_model_size: Trials whose model has more trainable parameters fail without training.
         optimizer: Replaces the one that the model was compiled with.
-        loss: Likewise.
-        metrics: Likewise.
+        loss: Replaces the one that the model was compiled with.
+        metrics: Replace those that the model was compiled with.
         distribution_strategy: TensorFlow's; each trial runs in its scope.
         directory: See `BaseTuner`.
         project_name: See `BaseTuner`.
@@ -71,7 +67,7 @@ class Tuner(BaseTuner):
         keep_checkpoints: Of how many trials, best first, the models stay on disk, beside those
             that the search still needs; None keeps all.
         training: "auto" trains an epoch as one compiled program wherever that gives what `fit`
-            gives, and tells in the trial's notes where it does not; "fit" always calls `model.fit`;
+            gives, and says in the trial's notes where it does not; "fit" always calls `model.fit`;
             "fused" raises FatalValueError where it cannot.
         workers: How many trials are trained side by side. "auto": one for each processor, or each
             GPU, where trainings are fused, the search does not learn from the order in which
@@ -82,7 +78,7 @@ class Tuner(BaseTuner):
             same epochs, an epoch of all in one call. "auto": up to eight on a single GPU, where the
             search does not learn from the order in which trials end and a short measurement says
             that it pays; else one. A number above 1 groups in any case what can be grouped, by one
-            worker, and tells in the trial's notes where it cannot; a search that learns from each
+            worker, and says in the trial's notes where it cannot; a search that learns from each
             trial then asks for so many at once.
         narrow: "auto" narrows the space to what the trials so far advise, each time that a third
             of `max_trials` has ended (20 trials where that is not given); a number of trials
@@ -147,28 +143,35 @@ class Tuner(BaseTuner):
                 "override run_trial in a subclass."
             )
 
-    def _forget_search(self) -> None:
-        super()._forget_search()
+    def _begin_anew(self) -> None:
+        super()._begin_anew()
         self._accounts: dict[str, training.Account] = {}  # of the trials that are training
-        self._final: winner.Final | None = None  # of the last `retrain_best`
-        self._judgement: Judgement | None = None  # of the last `evaluate_best`
-        self._told: set[str] = set()  # what was shown, and is not to be shown again
-        self._anew: dict[str, str] = {}  # trials whose promotion could load nothing, and why
+        self._final: Final | None = None  # of the last `retrain_best`
+        self._shown: set[str] = set()  # messages and warnings that are shown once
+        self._from_scratch: dict[str, str] = {}  # parents that left no model, and why
         self._has_built = False  # since memory was last given back
-        self._kept: set[int] = set()  # numbers of trials whose checkpoint may be there
-        self._looked_at = 0  # how many of the finished trials have been considered
+        self._cleaner = checkpoints.Cleaner()
 
     # -- building ---------------------------------------------------------------------------------
 
     def _try_build(self, hp: HyperParameters) -> Any:
-        """Builds and checks the model of one configuration, in the state of the trial that it goes
-        on from if there is one."""
+        """Builds and checks a model; that of a promoted trial continues its parent's training."""
         model = self._build_fresh(hp)
-        parent = hp.values.get("tuner/trial_id")
-        return model if parent is None else self._go_on_from(str(parent), model, hp)
+        segment = segment_of(hp.values)
+        if segment is None or segment.parent is None:
+            return model
+        parent = self.oracle.get_trial(segment.parent)
+        path = Path(self._get_checkpoint_fname(segment.parent))
+        self._from_scratch.pop(segment.parent, None)
+        try:
+            checkpoints.continue_parent(model, hp, parent, path, left_out=self._warn_once)
+        except CheckpointError as error:
+            self._from_scratch[segment.parent] = str(error)
+            return self._build_fresh(hp)
+        return model
 
     def _build_fresh(self, hp: HyperParameters) -> Any:
-        """Builds and checks the model of one configuration."""
+        """Builds and checks a new model."""
         self._has_built = True
         with (
             self._building(hp) as hypermodel,
@@ -195,19 +198,12 @@ class Tuner(BaseTuner):
     # -- training ---------------------------------------------------------------------------------
 
     def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._whose_training() is None:
-            training.check_data(args, kwargs, self.oracle.objective.names)
-        if self._trains_itself():
+        if self._whose_training() is not None:
+            return
+        training.check_data(args, kwargs, self.oracle.objective.names)
+        # With `fit_arguments` of the user's, Keras' `fit` gets more than `search` is given.
+        if self.hypermodel is not None and not is_overridden(self.hypermodel, "fit_arguments"):
             training.check_reusable(args, kwargs)
-
-    def _trains_itself(self) -> bool:
-        """Whether `search` is given exactly what Keras' `fit` gets: nobody has overridden a part of
-        the way to it."""
-        return (
-            self.hypermodel is not None
-            and self._whose_training() is None
-            and not is_overridden(self.hypermodel, "fit_arguments")
-        )
 
     def _whose_training(self) -> str | None:
         """Which method of the user's trains, so that the arguments of `search` and the results mean
@@ -270,7 +266,7 @@ class Tuner(BaseTuner):
     def _why_one_worker(self) -> str | None:
         """Why "auto" trains one trial at a time; None where several side by side are as good."""
         reason = self._why_not_threads() or first_overridden(self, AROUND)
-        if reason is None and not self.oracle.study.algorithm.order_independent:
+        if reason is None and not self.oracle.search_state.algorithm.order_independent:
             return "each trial is chosen by what came of those before it"
         return reason
 
@@ -292,16 +288,15 @@ class Tuner(BaseTuner):
         Returns:
             What `HyperModel.fit` returned, one for each execution.
         """
-        planned = trial.hyperparameters.values
-        if "tuner/epochs" in planned:
-            kwargs["epochs"] = planned["tuner/epochs"]
-            kwargs["initial_epoch"] = planned["tuner/initial_epoch"]
+        segment = trial.segment
+        if segment is not None and segment.end_epoch is not None:
+            kwargs["epochs"], kwargs["initial_epoch"] = segment.end_epoch, segment.start_epoch
         callbacks = kwargs.pop("callbacks", None) or []
         best = training.BestEpoch(self.oracle.objective)
-        seed = self.oracle.study.seed
+        seed = self.oracle.search_state.seed
         number = self.oracle.number_of(trial.trial_id)
-        stream = self.oracle.study.stream(number)
-        retries = self.oracle.study.trials[number].retries
+        stream = self.oracle.search_state.stream(number)
+        retries = self.oracle.search_state.trials[number].retries
         account = training.Account()
         self._accounts[trial.trial_id] = account
         results = []
@@ -323,30 +318,19 @@ class Tuner(BaseTuner):
                 )
             )
         with account.counted("save"):
-            self._save_best(trial, best)
+            checkpoints.save_best(trial, best, Path(self._get_checkpoint_fname(trial.trial_id)))
         self._tell_path(trial, account)
         return results
 
-    def _save_best(self, trial: Trial, best: training.BestEpoch) -> None:
-        """Keeps the model of the best epoch; without one the trial keeps its score all the same."""
-        trial.notes.pop(NO_CHECKPOINT, None)
-        try:
-            saved = best.save(Path(self._get_checkpoint_fname(trial.trial_id)))
-            why = best.trouble or "the callbacks of the search were told of no epoch"
-        except CheckpointError as error:
-            saved, why = False, str(error)
-        if not saved:
-            trial.notes[NO_CHECKPOINT] = f"none: {why}"
-
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
-        """Builds one model, goes on from its parent's state if it has one, and trains it."""
+        """Builds one model, in its parent's state if it is promoted, and trains it."""
         args, kwargs = copied_code.spread_arguments(args, kwargs)
         hp = trial.hyperparameters
         account = self._accounts.setdefault(trial.trial_id, training.Account())
         with account.counted("build"), training.building():
             model = self._try_build(hp)
         trial.notes.update(note_of_directions(model))
-        if self._why_anew(hp) is not None and "initial_epoch" in kwargs:
+        if self._why_from_scratch(trial) is not None and "initial_epoch" in kwargs:
             kwargs["initial_epoch"] = 0  # all epochs are still to come
         with account.counted("fit"):
             return self._fit(hp, model, args, kwargs, account)
@@ -369,36 +353,14 @@ class Tuner(BaseTuner):
         kwargs = training.without_progress_bar(model, args, kwargs)
         return (self._groups or self._trainer).fit(model, args, kwargs, account)
 
-    def _go_on_from(self, parent: str, model: Any, hp: HyperParameters) -> Any:
-        """The model in its parent's state; where the search has changed values since, their rate
-        stays. A new model where the parent left nothing that can be loaded."""
-        changed = self.oracle.trials[parent].hyperparameters.values
-        rate = None
-        if any(hp.values.get(n) != v for n, v in changed.items() if not n.startswith(PREFIX)):
-            rate = training.learning_rate(model)
-        self._anew.pop(parent, None)
-        try:
-            path = Path(self._get_checkpoint_fname(parent))
-            training.load_state(model, path, left_out=self._warn_once)
-        except CheckpointError as error:
-            self._anew[parent] = self._why_no_checkpoint(self.oracle.trials[parent]) or str(error)
-            return self._build_fresh(hp)
-        if rate is not None:
-            model.optimizer.learning_rate = rate
-        return model
-
-    def _why_anew(self, hp: HyperParameters) -> str | None:
-        """Why a promoted model starts from scratch; None for one that goes on, and for others."""
-        return self._anew.get(str(hp.values.get("tuner/trial_id")))
-
-    def _why_no_checkpoint(self, trial: Trial) -> str | None:
-        """Why a trial has left no model; None where nothing is known of it."""
-        note = str(trial.notes.get(NO_CHECKPOINT, ""))
-        return note.removeprefix("none: ") or None
+    def _why_from_scratch(self, trial: Trial) -> str | None:
+        """Why a promoted model starts from scratch; None for one that does not, and for others."""
+        segment = trial.segment
+        return self._from_scratch.get(segment.parent or "") if segment else None
 
     def _warn_once(self, message: str) -> None:
-        if message not in self._told:
-            self._told.add(message)
+        if message not in self._shown:
+            self._shown.add(message)
             warnings.warn(message, stacklevel=2)
 
     def _tell_path(self, trial: Trial, account: training.Account) -> None:
@@ -407,25 +369,22 @@ class Tuner(BaseTuner):
         if not account.path and (reason := self._whose_training()) is not None:
             account.path = f"fit: {reason}"
         trial.notes.update(account.notes())
-        told = account.path
-        if told.startswith("fit: ") and self.training == "auto":
-            self._show_once(f"Trained by plain {told}.")
-        if (why := self._why_anew(trial.hyperparameters)) is not None:
-            parent = trial.hyperparameters.values["tuner/trial_id"]
-            trial.notes[PROMOTION] = f"from scratch: trial {parent} has left no model: {why}"
+        if account.path.startswith("fit: ") and self.training == "auto":
+            self._show_once(f"Trained by plain {account.path}.")
+        if trial.segment is not None and (why := self._why_from_scratch(trial)) is not None:
+            reason = f"from scratch: trial {trial.segment.parent} has left no model: {why}"
+            trial.notes[checkpoints.PROMOTION] = reason
             self._show_once(f"A promoted trial starts from scratch. Its model is not there: {why}")
 
     def _show_once(self, message: str) -> None:
-        if message not in self._told:
-            self._told.add(message)
+        if message not in self._shown:
+            self._shown.add(message)
             self._show(Message(message))
 
     def _hooks(self, trial: Trial) -> TunerCallback:
         """Passes epochs on to `on_epoch_begin` and `on_epoch_end`; batches only if asked for."""
-        return (TunerCallback if self._overrides_batch_hooks() else EpochHooks)(self, trial)
-
-    def _overrides_batch_hooks(self) -> bool:
-        return first_overridden(self, ("on_batch_begin", "on_batch_end")) is not None
+        batches = first_overridden(self, ("on_batch_begin", "on_batch_end")) is not None
+        return (TunerCallback if batches else EpochHooks)(self, trial)
 
     def _deepcopy_callbacks(self, callbacks: list[Any]) -> list[Any]:
         """Each execution gets callbacks of its own."""
@@ -434,33 +393,140 @@ class Tuner(BaseTuner):
     # -- hooks ------------------------------------------------------------------------------------
 
     def on_epoch_begin(self, trial: Trial, model: Any, epoch: int, logs: Any = None) -> None:
-        """Called at the beginning of an epoch: override it at will."""
+        """Called at the beginning of an epoch; does nothing unless you override it."""
 
     def on_epoch_end(self, trial: Trial, model: Any, epoch: int, logs: Any = None) -> None:
-        """Called at the end of an epoch: override it at will."""
+        """Called at the end of an epoch; does nothing unless you override it."""
 
     def on_batch_begin(self, trial: Trial, model: Any, batch: int, logs: Any) -> None:
-        """Called at the beginning of a batch: override it at will."""
+        """Called at the beginning of a batch; does nothing unless you override it."""
 
     def on_batch_end(self, trial: Trial, model: Any, batch: int, logs: Any = None) -> None:
-        """Called at the end of a batch: override it at will."""
+        """Called at the end of a batch; does nothing unless you override it."""
 
     def on_trial_end(self, trial: Trial) -> None:
         """Ends the trial, and gives back its memory and the checkpoints that nobody needs."""
         account = self._accounts.get(trial.trial_id)
-        if account is not None and not type(self).run_trial.__module__.startswith("afina."):
+        if account is not None and is_overridden(self, "run_trial"):
             self._tell_path(trial, account)
         super().on_trial_end(trial)
         if self._has_built:
             training.release(programs=trial.notes.get("training") != "fused")
             self._has_built = False
-        self._remove_checkpoints()
+        self._cleaner.clean(
+            self.keep_checkpoints,
+            self.oracle.search_state,
+            self.oracle.needed_trials(),
+            lambda number: self._trial_folder(self.oracle.id_of(number)),
+        )
 
     # -- models -----------------------------------------------------------------------------------
 
-    retrain_best = winner.retrain_best
-    evaluate_best = winner.evaluate_best
-    compare_best = winner.compare_best
+    @property
+    def _winner(self) -> Winner:
+        return Winner(
+            state=self.oracle.search_state,
+            hypermodel=self.hypermodel,
+            build=self._try_build,
+            fit=self._fit,
+            seed=self.oracle.seed,
+        )
+
+    def retrain_best(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        validation_data: Any = None,
+        validation_split: float = 0.0,
+        on_all: bool = False,
+        epochs: int | None = None,
+        rank: int = 0,
+        seed: int | None = None,
+        **fit_kwargs: Any,
+    ) -> Final:
+        """Trains the final model anew with the best hyperparameters.
+
+        Args:
+            x: Training data.
+            y: Their targets.
+            validation_data: As for `fit`: to draw curves, not to choose by.
+            validation_split: As for `fit`.
+            on_all: Trains on training and validation data together, for the epochs that were best
+                apart; then there are no validation curves. With `validation_data`, which must be
+                arrays as x and y are, or with `validation_split`, which is then not split off.
+            epochs: None takes as many as were best in the search.
+            rank: 0 for the best configuration, 1 for the second.
+            seed: Of the training; None takes the search's.
+            fit_kwargs: Passed to `fit`.
+
+        Returns:
+            The model with its curves; `evaluate_best` judges it.
+
+        Raises:
+            ArgumentError: There is no such completed trial, or nothing to train on all of.
+        """
+        fit_kwargs |= {"validation_data": validation_data, "validation_split": validation_split}
+        self._final = self._winner.retrain(
+            x, y, fit_kwargs, on_all=on_all, epochs=epochs, rank=rank, seed=seed
+        )
+        return self._final
+
+    def evaluate_best(
+        self,
+        x_test: Any,
+        y_test: Any = None,
+        *,
+        model: Any = None,
+        class_names: Sequence[str] | None = None,
+        baselines: Mapping[str, float] | None = None,
+        batch_size: int = 256,
+    ) -> Judgement:
+        """Judges the final model on data that played no part in choosing it.
+
+        Args:
+            x_test: Test data.
+            y_test: Their targets; class numbers or one-hot rows for a table of the classes.
+            model: What to judge; None takes the model of the last `retrain_best`, else the best
+                trial's own.
+            class_names: For the table.
+            baselines: The metric of whatever else you know, by name. The score of the default
+                configuration is added if the search tried it.
+            batch_size: Of the evaluation.
+
+        Returns:
+            Facts; printed, sentences.
+        """
+        final = self._final if model is None else None
+        if model is None:
+            model = self.get_best_models()[0] if final is None else final.model
+        self._judgement = self._winner.evaluate(
+            model,
+            None if final is None else final.learning,
+            x_test,
+            y_test,
+            class_names=class_names,
+            baselines=baselines,
+            batch_size=batch_size,
+        )
+        return self._judgement
+
+    def compare_best(
+        self, x: Any, y: Any = None, *, count: int = 3, seeds: int = 3, **fit_kwargs: Any
+    ) -> Comparison:
+        """Trains the best configurations anew with several seeds: is the first really the best?
+
+        Args:
+            x: Training data.
+            y: Their targets.
+            count: How many configurations.
+            seeds: How often each is trained.
+            fit_kwargs: Passed to `fit`; validation data must be among them, as in the search.
+
+        Raises:
+            ArgumentError: A number is below 1, or the trainings do not measure the objective.
+        """
+        return self._winner.compare(x, y, fit_kwargs, count=count, seeds=seeds)
 
     def _get_checkpoint_fname(self, trial_id: str, epoch: int = 0) -> str:
         """The file of a trial's checkpoint; there is one for all epochs."""
@@ -470,19 +536,10 @@ class Tuner(BaseTuner):
     def load_model(self, trial: Trial) -> Any:
         """The trial's model as it was at its best epoch, compiled."""
         hp = trial.hyperparameters.copy()
-        hp.values = {n: v for n, v in hp.values.items() if n != "tuner/trial_id"}  # its own state
+        hp.values = without_parent(hp.values)
         model = self._try_build(hp)
         path = Path(self._get_checkpoint_fname(trial.trial_id))
-        why = None if path.is_file() else self._why_no_checkpoint(trial)
-        if why == training.NO_VARIABLES:
-            return model
-        if why is not None:
-            rule, advice = "must have left a model to load", "Train it anew by retrain_best()."
-            raise CheckpointError(wrong(f"trial {trial.trial_id}", rule, f"none: {why}", advice))
-        # A model that only `HyperModel.fit` compiles has no optimizer yet to restore.
-        training.load_state(
-            model, path, optimizer=getattr(model, "compiled", False), left_out=self._warn_once
-        )
+        checkpoints.load_best(model, trial, path, left_out=self._warn_once)
         return model
 
     def save_model(self, trial_id: str, model: Any, step: int = 0) -> None:
@@ -490,41 +547,48 @@ class Tuner(BaseTuner):
         del step
         training.save_state(model, Path(self._get_checkpoint_fname(trial_id)))
 
-    def get_best_models(self, num_models: int = 1) -> list[Any]:
-        """The models of the best trials as they were at their best epoch, best first.
-
-        For the final model, build anew with `get_best_hyperparameters` and train on all data.
-
-        Args:
-            num_models: How many; fewer where there are not so many completed trials.
-
-        Raises:
-            ArgumentError: More than `keep_checkpoints` are asked for.
-        """
-        return super().get_best_models(num_models)
-
-    def _remove_checkpoints(self) -> None:
-        if self.keep_checkpoints is None:
-            return
-        study = self.oracle.study
-        keep = {trial.number for trial in study.best_trials(self.keep_checkpoints)}
-        keep |= self.oracle.needed_trials()
-        self._kept |= set(study.ended[self._looked_at :])
-        self._looked_at = len(study.ended)
-        for number in self._kept - keep:
-            folder = self._trial_folder(self.oracle.id_of(number))
-            training.remove_checkpoint(folder / training.CHECKPOINT)
-        self._kept &= keep
-
     # -- names that copied code calls -------------------------------------------------------------
 
-    _build_hypermodel = copied_code.build_hypermodel
-    _override_compile_args = copied_code.override_compile_args
-    _filter_metrics = copied_code.filter_metrics
-    _configure_tensorboard_dir = copied_code.configure_tensorboard_dir
-    _get_tensorboard_dir = copied_code.get_tensorboard_dir
-    _get_checkpoint_dir = copied_code.get_checkpoint_dir
-    _get_build_config_fname = copied_code.get_build_config_fname
-    _on_train_begin = copied_code.on_train_begin
     _reported_step = 0
     _save_n_checkpoints = 10
+
+    def _build_hypermodel(self, hp: HyperParameters) -> Any:
+        """Builds the model, and compiles it with the optimizer, loss and metrics of the tuner."""
+        with self._building(hp) as hypermodel, maybe_distribute(self.distribution_strategy):
+            model = hypermodel.build(hp)
+            self._override_compile_args(model)
+            return model
+
+    def _override_compile_args(self, model: Any) -> None:
+        """Compiles the model anew where the tuner has an optimizer, loss or metrics of its own."""
+        given = {"optimizer": self.optimizer, "loss": self.loss, "metrics": self.metrics}
+        if any(part is not None for part in given.values()):
+            with maybe_distribute(self.distribution_strategy):
+                recompile(model, **given)
+
+    def _filter_metrics(self, metrics: Iterable[Any] | None) -> list[Any] | None:
+        return copied_code.filter_metrics(metrics)
+
+    def _configure_tensorboard_dir(
+        self, callbacks: list[Any], trial: Trial | str, execution: int = 0
+    ) -> list[Any]:
+        """Lets each execution log into a folder of its own; `trial` may be an id, as in 1.0."""
+        trial_id = trial if isinstance(trial, str) else trial.trial_id
+        for callback in callbacks:
+            if type(callback).__name__ == "TensorBoard":
+                callback.log_dir = self._get_tensorboard_dir(callback.log_dir, trial_id, execution)
+        return callbacks
+
+    def _get_tensorboard_dir(self, logdir: Any, trial_id: Any, execution: Any) -> str:
+        return os.path.join(str(logdir), str(trial_id), f"execution{execution}")
+
+    def _get_checkpoint_dir(self, trial_id: str, epoch: int = 0) -> str:
+        """The folder of a trial's checkpoint; there is one for all epochs."""
+        del epoch
+        return str(self.get_trial_dir(trial_id))
+
+    def _get_build_config_fname(self, trial_id: str) -> str:
+        return str(Path(self.get_trial_dir(trial_id)) / training.BUILD_CONFIG)
+
+    def _on_train_begin(self, model: Any, hp: Any, *args: Any, **kwargs: Any) -> None:
+        """Called before `fit` by bodies copied from Keras Tuner 1.0; for overrides."""

@@ -65,7 +65,12 @@ def test_a_step_on_packed_variables_is_the_step_on_each_to_the_bit(optimizer: An
     assert float(logs["loss"]) == float(packed_logs["loss"])
     found = packer.packing.unpack(after[:3], device)
     for one, other in zip(jax.tree.leaves(plain[:3]), jax.tree.leaves(found), strict=True):
-        np.testing.assert_array_equal(one, other)
+        if isinstance(optimizer, optimizers.Ftrl):
+            # It takes powers. Some processors compute those of a full vector and those of the
+            # rest of an array in two ways, which differ in the last digit.
+            np.testing.assert_allclose(one, other, rtol=3e-7, atol=1e-9)
+        else:
+            np.testing.assert_array_equal(one, other)
 
 
 def constrained() -> keras.Model:

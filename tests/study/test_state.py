@@ -8,7 +8,7 @@ from afina.errors import ArgumentError, ProjectMismatchError, SearchFailedError
 from afina.search import Done, Grid, Random, Wait
 from afina.space import HyperParameters
 from afina.store import open_store
-from afina.study import Ledger, choose_seed
+from afina.study import SearchState, choose_seed
 from afina.trials import Failure, FailureKind, Objective, Status
 
 BROKEN = Failure(FailureKind.ERROR, "it broke")
@@ -22,7 +22,7 @@ def make_space():
 
 
 def make(folder, *, algorithm=None, hp=None, seed=0, **kwargs):
-    return Ledger(
+    return SearchState(
         algorithm=algorithm or Random(seed=seed),
         objective=kwargs.pop("objective", Objective("loss", "min")),
         hp=hp or make_space(),
@@ -150,7 +150,7 @@ def test_what_a_build_discovers_joins_the_space_in_a_replay_too(tmp_path):
         if hp.Int("n", 1, 4) == 2:
             hp.Choice("kind", ["a", "b"])
         study.complete(trial, {"loss": 0.5}, hp=hp)
-    expected = study.algorithm.ask(study.state, study.situation()).values
+    expected = study.algorithm.ask(study.algorithm_state, study.situation()).values
     study.close()
     again = make(tmp_path / "p", algorithm=Grid(), max_trials=200)
     assert again.space == study.space

@@ -1,9 +1,9 @@
-"""The ledger of a search: joins an algorithm, a store and the trials.
+"""The state of a search: joins an algorithm, a store and the trials.
 
-Nothing here trains, prints or chooses. `next` hands out the next trial, `report` keeps an epoch's
-metrics, `complete` and `fail` end a trial. Every change of a trial's state is one transaction of
-the store. A ledger opened on a store that holds trials already tells them to its algorithm again,
-in the order in which they ended, and goes on as if it had never stopped.
+It does not train, print or choose. `next` hands out the next trial, `report` keeps an epoch's
+metrics, `complete` and `fail` end a trial. Every change of a trial is one transaction of the store.
+If the store holds trials already, the algorithm observes them again, in the order in which they
+ended, and the search continues as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from afina.errors import ArgumentError, SearchFailedError, check_count, check_whole, wrong
+from afina.advice import Advice, advice
+from afina.advice.resize import Limits
+from afina.errors import ArgumentError, check_whole, wrong
 from afina.search import Algorithm, Done, Situation, Suggestion, Wait
 from afina.space import HyperParameters, Space
 from afina.store import Header, TrialStore, check_trials
 from afina.study import deaths
-from afina.study.budget import Budget, Spending
 from afina.study.curves import Curves
 from afina.study.given import read_metrics, read_step
 from afina.study.growth import found_by, ranges_of
 from afina.study.resume import check_same_search, still_wanted
-from afina.study.retries import counts_as_failure, next_chance
+from afina.study.retries import next_chance
+from afina.study.stopping import Budget, StopRules
 from afina.trials import (
     Decision,
     Failure,
@@ -37,12 +39,12 @@ from afina.trials import (
     Schedule,
     Status,
     Trial,
-    reasons_in_words,
     stream_of,
 )
+from afina.trials.pareto import front_of
 
 
-class Ledger:
+class SearchState:
     """One search from its first trial to its last, over any number of processes' lives.
 
     Args:
@@ -77,29 +79,28 @@ class Ledger:
         may_grow: bool = True,
         budget: Budget | None = None,
     ) -> None:
-        check_count("max_trials", max_trials)
         check_whole("max_retries_per_trial", max_retries, least=0)
-        check_whole("max_consecutive_failed_trials", max_consecutive_failed)
+        self.stop_rules = StopRules(
+            max_trials=max_trials,
+            max_consecutive_failed=max_consecutive_failed,
+            budget=budget or Budget(),
+        )
         self.algorithm = algorithm
         self.objective = objective
         self.hp = hp
         self.store = store
-        self.max_trials = max_trials
         self.max_retries = max_retries
-        self.max_consecutive_failed = max_consecutive_failed
         self.may_grow = may_grow
         self._lock = threading.RLock()
         self._trials: dict[int, Trial] = {}
         self._open: dict[int, Trial] = {}
         self._ended: list[int] = []
         self._ranked: list[tuple[float, int]] = []  # loss and number, best first
-        self._failed_in_a_row = 0
         self._retry: list[int] = []  # last in, first out
         self._interrupted: list[int] = []  # running still when the store was opened
         self._continued = False
         self._started: dict[int, float] = {}
         self._curves = Curves(objective)  # of the open trials
-        self.spending = Spending(budget or Budget())
         self._space: Space | None = None
         self._header_to_write: Header | None = None
         self._begun = False
@@ -107,7 +108,7 @@ class Ledger:
         check_trials(stored, getattr(store, "folder", None))
         self._header = self._open_header(seed, stored)
         self.seed = self._header.seed
-        self._state = algorithm.init()
+        self._algorithm_state = algorithm.init()
         self._resume(stored)
 
     # -- opening ------------------------------------------------------------------------------
@@ -174,11 +175,8 @@ class Ledger:
         self._ended.append(trial.number)
         if trial.loss is not None:
             bisect.insort(self._ranked, (trial.loss, trial.number))
-        self.spending.add(trial)
-        if trial.failure is None or not trial.failure.is_refusal:  # those are neither good nor bad
-            failed = counts_as_failure(trial)
-            self._failed_in_a_row = self._failed_in_a_row + 1 if failed else 0
-        self._state = self.algorithm.tell(self._state, trial, self.space)
+        self.stop_rules.learn(trial)
+        self._algorithm_state = self.algorithm.tell(self._algorithm_state, trial, self.space)
 
     def _absorb(self, hp: HyperParameters) -> bool:
         changed = self.hp.absorb(hp)
@@ -191,16 +189,31 @@ class Ledger:
     @property
     def space(self) -> Space:
         """The search space as known now."""
-        # `hp` may be somebody's own object, in which he goes on defining hyperparameters.
+        # `hp` may be somebody's own object, in which they define more hyperparameters.
         entries = self.hp.space
         if self._space is None or list(self._space.entries) != entries:
             self._space = self.hp.to_space()
         return self._space
 
     @property
-    def state(self) -> Any:
+    def algorithm_state(self) -> Any:
         """The algorithm's state after all finished trials."""
-        return self._state
+        return self._algorithm_state
+
+    @property
+    def max_trials(self) -> int | None:
+        """How many trials in all; None for as many as the algorithm has."""
+        return self.stop_rules.max_trials
+
+    @max_trials.setter
+    def max_trials(self, most: int | None) -> None:
+        """People raise it between searches."""
+        self.stop_rules.max_trials = most
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why there are no more trials to hand out; None before."""
+        return self.stop_rules.reason
 
     @property
     def trials(self) -> Mapping[int, Trial]:
@@ -220,6 +233,24 @@ class Ledger:
     def best_trials(self, count: int = 1) -> list[Trial]:
         """The completed trials, best first; fewer than `count` where there are no more."""
         return [self._trials[number] for _, number in self._ranked[:count]]
+
+    def get_pareto_front(self) -> list[Trial]:
+        """The completed trials that no other one beats in every objective, by number."""
+        return front_of(self._trials.values())
+
+    def advice(self, *, limits: Mapping[str, Limits] | None = None) -> Advice:
+        """Says which hyperparameters matter, and what to search next; see `afina.advice.advice`.
+
+        Args:
+            limits: The least and largest value that a hyperparameter may ever have, by name.
+        """
+        trials = self._trials.values()
+        return advice(trials, self.space, objective=self.objective, limits=limits, seed=self.seed)
+
+    def history(self, number: int) -> list[Report]:
+        """Every epoch of every execution of a trial's last attempt."""
+        attempt = self._trials[number].attempt
+        return [each for each in self.store.history(number) if each.attempt == attempt]
 
     def stream(self, number: int) -> tuple[int, int]:
         """What seeds the training of a trial that was handed out; see `stream_of`."""
@@ -253,27 +284,32 @@ class Ledger:
         with self._lock:
             self.begin()
             self._continue()
-            if self._must_wait():
-                return Wait()
-            if self._retry:
-                waiting = self._trials[self._retry.pop()]
-                return self._start(
-                    replace(waiting, status=Status.RUNNING, attempt=waiting.attempt + 1)
-                )
-            over = self._why_over()
-            if over is not None:
-                return Wait() if self._open else Done(over)
-            answer = self.algorithm.ask(self._state, self.situation())
-            if not isinstance(answer, Suggestion):
-                return answer
-            return self._start(
-                Trial(
-                    number=len(self._trials),
-                    values=dict(answer.values),
-                    schedule=answer.schedule,
-                    known=len(self._ended),
-                )
+            self.stop_rules.reason = None
+            answer = self._next()
+            if isinstance(answer, Done):
+                self.stop_rules.reason = answer.reason
+            return answer
+
+    def _next(self) -> Trial | Wait | Done:
+        if self._must_wait():
+            return Wait()
+        if self._retry:
+            waiting = self._trials[self._retry.pop()]
+            return self._start(replace(waiting, status=Status.RUNNING, attempt=waiting.attempt + 1))
+        over = self.stop_rules.why_over(len(self._trials), self.running)
+        if over is not None:
+            return Wait() if self._open else Done(over)
+        answer = self.algorithm.ask(self._algorithm_state, self.situation())
+        if not isinstance(answer, Suggestion):
+            return answer
+        return self._start(
+            Trial(
+                number=len(self._trials),
+                values=dict(answer.values),
+                schedule=answer.schedule,
+                known=len(self._ended),
             )
+        )
 
     def _continue(self) -> None:
         """Settles what becomes of the trials that another process, now gone, was running."""
@@ -333,11 +369,6 @@ class Ledger:
                 )
             )
 
-    def _why_over(self) -> str | None:
-        if self.max_trials is not None and len(self._trials) >= self.max_trials:
-            return f"max_trials={self.max_trials} trials have been run"
-        return self.spending.why_over(self.running)
-
     def _start(self, trial: Trial) -> Trial:
         self._keep(trial)
         self._started[trial.number] = time.monotonic()
@@ -359,8 +390,8 @@ class Ledger:
             execution: Which of several trainings of the same values.
 
         Returns:
-            Whether this training is to go on: the algorithm may stop it, and so does the end of
-            the time.
+            Whether this training continues: the algorithm may stop it, and so does the end of the
+            time.
 
         Raises:
             ArgumentError: The trial is not open, or the step or a metric is no number.
@@ -377,24 +408,26 @@ class Ledger:
             )
             self.store.report(report)
             self._curves.add(report)
-            if self.spending.out_of_time():
+            if self.stop_rules.out_of_time():
                 return Decision.STOP
             curve = self._curves.curve(now, execution)
             if not curve:
                 return Decision.CONTINUE
-            return self.algorithm.stop_early(self._state, now, curve)
+            return self.algorithm.stop_early(self._algorithm_state, now, curve)
 
     def open_trial(self, what: str, trial: Trial) -> Trial:
-        """How a trial that was handed out stands now; ArgumentError where it has ended, or is none.
+        """The trial as it stands now; ArgumentError if it was not handed out or has ended.
 
-        `what` was given it, for the message.
+        Args:
+            what: The method that got it, for the message.
+            trial: As `next` handed it out.
         """
         rule = "must get a trial that was handed out and has not ended"
         if not isinstance(trial, Trial):
             raise ArgumentError(wrong(what, rule, trial))
         if trial.number not in self._open:
-            told = trial.number in self._trials
-            got = f"trial {trial.number}, which has been told already" if told else trial
+            known = trial.number in self._trials
+            got = f"trial {trial.number}, which has been told already" if known else trial
             raise ArgumentError(wrong(what, rule, got))
         return self._open[trial.number]
 
@@ -479,23 +512,9 @@ class Ledger:
         """Ends a search whose trials keep failing.
 
         Raises:
-            SearchFailedError: The last `max_consecutive_failed` trials all failed.
+            SearchFailedError: Too many trials in a row have failed.
         """
-        if self._failed_in_a_row < self.max_consecutive_failed:
-            return
-        finished = [self._trials[number] for number in self._ended]
-        if finished and (last := finished[-1].failure) is not None and last.is_refusal:
-            return
-        counted = [trial.failure for trial in finished if counts_as_failure(trial)]
-        in_a_row = counted[-self._failed_in_a_row :]
-        failures = [failure for failure in in_a_row if failure is not None]
-        raise SearchFailedError(
-            f"Number of consecutive failures exceeded the limit of {self.max_consecutive_failed}: "
-            "mend the cause and search again. The trials made so far are kept, and those that "
-            "failed count towards max_trials: raise it, or begin anew with overwrite=True. The "
-            f"reasons:\n{reasons_in_words(failures)}\n\nThe last failure:\n"
-            + (failures[-1].message if failures else "")
-        )
+        self.stop_rules.check_failures()
 
     def add_space(self, hp: HyperParameters) -> None:
         """Takes hyperparameters that were found outside of a trial into the space."""
@@ -546,7 +565,7 @@ class Ledger:
             preview = self.hp.copy()
             if preview.absorb(found):
                 grown = preview.get_config()
-        self.store.finish(ended, grown)  # what it refuses, or has no room for, may be told again
+        self.store.finish(ended, grown)  # after an error here, as of a full disk, try again
         self._forget(ended)
         self._learn(ended)
         return ended

@@ -1,0 +1,150 @@
+"""Why a search stops: its limits, how much of them is used, and the one reason.
+
+max_trials                          ─┐
+epochs and wall time (`Budget`)     ─┤
+trials that fail one after another  ─┼─▶ StopRules.reason ─▶ Study.stop_reason, displays
+the algorithm's own end (`Done`)    ─┘
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from afina.errors import ArgumentError, SearchFailedError, check_count, check_whole, wrong
+from afina.study.retries import counts_as_failure
+from afina.trials import Trial, reasons_in_words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Limits of a search; each may be None.
+
+    Raises:
+        ArgumentError: A limit is not above 0.
+    """
+
+    epochs: float | None = None
+    """Epochs trained in all; those that a promoted trial continues count once."""
+
+    seconds: float | None = None
+    """Wall time from the first trial that this process asks for. A training that runs when it ends
+    is stopped after its epoch and keeps its score."""
+
+    def __post_init__(self) -> None:
+        for name, limit in (("max_total_epochs", self.epochs), ("time_budget", self.seconds)):
+            if limit is None:
+                continue
+            number = isinstance(limit, int | float) and not isinstance(limit, bool)
+            if not number or not 0 < limit < math.inf:
+                raise ArgumentError(wrong(name, "must be above 0 and finite, or None", limit))
+
+
+MOST_UNSPENT = 500
+"""Trials in a row without an epoch after which a budget of epochs alone will never be spent, most
+likely: all models are too large, or all configurations are refused."""
+
+
+class StopRules:
+    """Decides when no more trials begin, and remembers why.
+
+    Args:
+        max_trials: How many trials in all; None for as many as the algorithm has.
+        max_consecutive_failed: The search stops when so many trials in a row have failed.
+        budget: The other limits.
+
+    Raises:
+        ArgumentError: A number is out of range.
+    """
+
+    def __init__(
+        self, *, max_trials: int | None, max_consecutive_failed: int, budget: Budget
+    ) -> None:
+        check_count("max_trials", max_trials)
+        check_whole("max_consecutive_failed_trials", max_consecutive_failed)
+        self.max_trials = max_trials
+        self.max_consecutive_failed = max_consecutive_failed
+        self.budget = budget
+        self.reason: str | None = None
+        """Why the search has stopped, as a sentence's end; None while it runs."""
+        self.epochs = 0
+        """Trained by the trials that have finished."""
+        self.unspent = 0
+        """Trials since the last one that has a score or has trained an epoch."""
+        self._failed: list[Trial] = []  # one after another, without the refused ones
+        self._last: Trial | None = None
+        self._began: float | None = None
+
+    def begin(self) -> None:
+        """Starts the clock; does nothing where it runs."""
+        if self._began is None:
+            self._began = time.monotonic()
+
+    def end(self) -> None:
+        """Stops the clock: the next `begin` starts it from 0."""
+        self._began = None
+
+    def learn(self, trial: Trial) -> None:
+        """Counts a finished trial: its epochs, and whether it has failed."""
+        planned = 0 if trial.end_epoch is None else trial.end_epoch - trial.start_epoch
+        # Who reports no epochs has trained what was asked for, unless it failed.
+        trained = len(trial.curve) or (planned if trial.loss is not None else 0)
+        self.epochs += trained
+        self.unspent = 0 if trained or trial.loss is not None else self.unspent + 1
+        self._last = trial
+        if trial.failure is not None and trial.failure.is_refusal:
+            return  # neither good nor bad
+        if counts_as_failure(trial):
+            self._failed.append(trial)
+        else:
+            self._failed.clear()
+
+    def out_of_time(self) -> bool:
+        """Whether the time is over."""
+        limit = self.budget.seconds
+        if limit is None or self._began is None:
+            return False
+        return time.monotonic() - self._began >= limit
+
+    def why_over(self, begun: int, running: Sequence[Trial]) -> str | None:
+        """Which limit lets no more trials begin, as a sentence's end; None where they may.
+
+        Args:
+            begun: How many trials have begun.
+            running: Trials whose epochs are still to come; they count as if done.
+        """
+        if self.max_trials is not None and begun >= self.max_trials:
+            return f"max_trials={self.max_trials} trials have been run"
+        self.begin()
+        if self.out_of_time():
+            return f"time_budget={self.budget.seconds:g} seconds are over"
+        limit = self.budget.epochs
+        if limit is not None:
+            planned = sum((t.end_epoch or t.start_epoch) - t.start_epoch for t in running)
+            if self.epochs + planned >= limit:
+                return f"max_total_epochs={limit:g} epochs have been trained"
+            if self.unspent >= MOST_UNSPENT and self.budget.seconds is None:
+                return f"{self.unspent} trials in a row have not trained a single epoch"
+        return None
+
+    def check_failures(self) -> None:
+        """Ends a search whose trials keep failing.
+
+        Raises:
+            SearchFailedError: The last `max_consecutive_failed` trials all failed.
+        """
+        if len(self._failed) < self.max_consecutive_failed:
+            return
+        if self._last is not None and self._last.failure and self._last.failure.is_refusal:
+            return
+        self.reason = f"{len(self._failed)} trials in a row have failed"
+        failures = [trial.failure for trial in self._failed if trial.failure is not None]
+        raise SearchFailedError(
+            f"Number of consecutive failures exceeded the limit of {self.max_consecutive_failed}: "
+            "mend the cause and search again. The trials made so far are kept, and those that "
+            "failed count towards max_trials: raise it, or begin anew with overwrite=True. The "
+            f"reasons:\n{reasons_in_words(failures)}\n\nThe last failure:\n"
+            + (failures[-1].message if failures else "")
+        )
