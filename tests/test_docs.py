@@ -85,3 +85,16 @@ def test_the_python_of_a_page_runs_as_printed(page, tmp_path, monkeypatch, capsy
         code = compile(block, f"{page.name}, block {place + 1}", "exec")
         if place >= TOO_LONG.get(page.name, 0):
             exec(code, known)
+
+
+def test_every_path_and_name_in_the_architecture_page_exists() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    package = ROOT / "src" / "afina"
+    paths = set(re.findall(r"[\w/]+\.py", page))
+    assert len(paths) > 30
+    assert not sorted(p for p in paths if not any((at / p).is_file() for at in (ROOT, package)))
+    named = re.findall(r"`(?:\w+\.)?(\w+)`\s\(`([\w/]+\.py)`", page)
+    assert len(named) > 10
+    for name, path in named:
+        text = (package / path).read_text(encoding="utf-8")
+        assert re.search(rf"(class|def) {name}\b", text), f"{path} has no {name}"

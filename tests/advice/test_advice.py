@@ -63,12 +63,12 @@ def assert_useful(told, words):
 
 
 def test_no_trials_at_all():
-    assert_useful(advice([], SPACE), "takes at least 10 configurations, and there are 0")
+    assert_useful(advice([], SPACE), "There are 0 configurations; at least 10 are needed")
 
 
 def test_two_trials_only():
     trials = list(run(Random(0), lambda values: values["rate"], SPACE, 2).trials)
-    assert_useful(advice(trials, SPACE), "takes at least 10 configurations, and there are 2")
+    assert_useful(advice(trials, SPACE), "There are 2 configurations; at least 10 are needed")
 
 
 def test_all_failed():

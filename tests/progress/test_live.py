@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from afina.progress.board import Board
 from afina.progress.drawing import draw
 from afina.progress.live import LiveDisplay
+from afina.progress.search_progress import SearchProgress
 from afina.trials import Objective
 
 from .recorded import ACCURACY, SEARCH, Clock, epoch, started
@@ -128,11 +128,11 @@ def test_closing_twice_is_closing_once() -> None:
 
 
 def drawing(events: Any, now: float, width: int = 60, height: int = 40) -> list[str]:
-    board = Board(ACCURACY)
+    progress = SearchProgress(ACCURACY)
     for at, event in events:
-        board = board.after(event, at)
+        progress = progress.after(event, at)
     console = Console(file=io.StringIO(), width=width, record=True, force_terminal=True)
-    console.print(draw(board, now, width, height))
+    console.print(draw(progress, now, width, height))
     return [line.rstrip() for line in console.export_text().splitlines()]
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from afina.progress import Board, SearchEnded, SearchStarted, TrialEnded, TrialStarted
+from afina.progress import SearchEnded, SearchProgress, SearchStarted, TrialEnded, TrialStarted
 from afina.progress.drawing import draw, farewell, news
-from afina.progress.fronts import front_line
 from afina.progress.notebook import draw_html
 from afina.progress.plain import PlainDisplay
+from afina.progress.wording import front_line
 from afina.trials import MultiObjective, Objective, Status, Trial
-from afina.trials.front import front_of
+from afina.trials.pareto import front_of
 
 BOTH = MultiObjective([Objective("accuracy", "max"), Objective("seconds", "min")])
 RESULTS = [(0.5, 9.0), (0.75, 4.0), (0.25, 8.0), (0.875, 6.0)]  # the first and third are beaten
@@ -45,11 +45,11 @@ def events(*, resumed: int = 0) -> list[Any]:
     return [*told, SearchEnded("all is done", 3.25)]
 
 
-def after(told: list[Any]) -> Board:
-    board = Board(BOTH)
+def after(told: list[Any]) -> SearchProgress:
+    progress = SearchProgress(BOTH)
     for event in told:
-        board = board.after(event, 0.0)
-    return board
+        progress = progress.after(event, 0.0)
+    return progress
 
 
 def drawn(what: Any) -> str:
@@ -71,16 +71,16 @@ def test_a_search_without_results_has_no_front_yet() -> None:
 
 
 def test_no_display_shows_the_sum() -> None:
-    board = after(events())
+    progress = after(events())
     stream = io.StringIO()
     plain = PlainDisplay(BOTH, clock=lambda: 0.0, stream=stream)
     for event in events():
         plain.handle(event)
     texts = [
         stream.getvalue(),
-        drawn(draw(board, 0.0, 120, 40)),
-        drawn(farewell(board, 0.0)),
-        draw_html(board, [], 0.0),
+        drawn(draw(progress, 0.0, 120, 40)),
+        drawn(farewell(progress, 0.0)),
+        draw_html(progress, [], 0.0),
     ]
     for text in texts:
         assert "rial 1" in text
@@ -91,9 +91,9 @@ def test_no_display_shows_the_sum() -> None:
 
 
 def test_a_trial_that_joins_the_front_is_news_with_its_objectives() -> None:
-    board = after(events()[:3])
-    assert board.last is not None
-    line = news(board, board.last)
+    progress = after(events()[:3])
+    assert progress.last is not None
+    line = news(progress, progress.last)
     assert line is not None
     assert "on the Pareto front: accuracy 0.5, seconds 9" in line.plain
     beaten = after(events()[:7])

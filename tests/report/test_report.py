@@ -86,9 +86,9 @@ def test_the_page_stands_alone_and_tells_everything(folder, tmp_path):
     assert found.open == []
     assert found.links == []  # nothing is fetched from anywhere
     assert found.headings == [
-        "What came of it",
+        "Summary",
         "The best configuration",
-        "What was searched",
+        "Search space",
         "How the search went",
         "Learning curves",
         "Which hyperparameters matter",
@@ -124,7 +124,7 @@ def test_a_search_that_has_hardly_begun_has_a_report_too(trials, tmp_path):
         study.begin()
         study.close()
     page = write_report(tmp_path / "few", tmp_path / "r.html").read_text(encoding="utf-8")
-    assert "What came of it" in page
+    assert "Summary" in page
     assert ("no best configuration" in page) == (trials == 0)
 
 
@@ -177,7 +177,7 @@ def test_bad_searches_are_reported_with_a_sentence(told, tmp_path):
     page = tmp_path / "page.html"
     done = runner.invoke(main, ["report", str(tmp_path / "it"), "--output", str(page)])
     assert done.exit_code == 0, done.output
-    assert "What came of it" in page.read_text(encoding="utf-8")
+    assert "Summary" in page.read_text(encoding="utf-8")
 
 
 def test_unknown_pictures_and_folders_are_refused_with_a_sentence(folder, tmp_path):

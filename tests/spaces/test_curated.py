@@ -118,7 +118,7 @@ def test_the_task_can_be_said_where_numbers_mislead():
         (cnn, TABLE, CLASSES, "must be images"),
         (text, BAGS, CLASSES, "use mlp"),
         (text, TABLE, CLASSES, "whole numbers"),
-        (text, WORDS - 5, CLASSES, "word numbers from 0"),
+        (text, WORDS - 5, CLASSES, "word indices from 0"),
     ],
 )
 def test_data_that_do_not_fit_are_told(make, x, y, message):
@@ -137,7 +137,7 @@ def test_arguments_out_of_range_are_told():
     ):
         with pytest.raises(ArgumentError, match=next(iter(arguments))):
             mlp(TABLE, CLASSES, **arguments)
-    with pytest.raises(ArgumentError, match="largest word number, 39"):
+    with pytest.raises(ArgumentError, match="largest word index, 39"):
         text(WORDS, CLASSES, vocabulary=10)
 
 

@@ -58,7 +58,7 @@ def test_a_project_of_a_killed_process_is_whole_with_its_log(crashed: Path) -> N
 
 def test_a_database_copied_without_its_log_is_noticed(crashed: Path) -> None:
     (crashed / "afina.sqlite3-wal").unlink()
-    refuses(crashed, r"5 trials are missing: .*holds 0 .* tells of 5.*afina recover")
+    refuses(crashed, r"5 trials are missing: .*holds 0 .* says 5.*afina recover")
 
 
 def test_a_database_copied_alone_is_noticed(crashed: Path, tmp_path: Path) -> None:
@@ -91,13 +91,13 @@ def test_an_older_copy_of_the_database_is_noticed(tmp_path: Path) -> None:
     finish(store, range(2, 5))
     store.close()
     store.file.write_bytes(old)
-    refuses(tmp_path / "p", "3 trials are missing: .*holds 2 .*tells of 5")
+    refuses(tmp_path / "p", "3 trials are missing: .*holds 2 .*says 5")
 
 
 def test_recover_goes_on_with_the_trials_that_are_there(tmp_path: Path) -> None:
     test_an_older_copy_of_the_database_is_noticed(tmp_path)
     result = CliRunner().invoke(main, ["recover", str(tmp_path / "p")])
-    assert result.output == "The search goes on from 2 finished trials.\n"
+    assert result.output == "The search can continue with 2 finished trials.\n"
     store = SqliteStore(tmp_path / "p")
     finish(store, range(2, 4))
     store.close()
@@ -113,7 +113,7 @@ def test_recover_and_overwrite_make_a_cut_project_usable(left: str, crashed: Pat
         (crashed / "afina.sqlite3").unlink()
     again = Path(shutil.copytree(crashed, crashed.with_name("again")))
     result = CliRunner().invoke(main, ["recover", str(crashed)])
-    assert result.output == "The search goes on from 0 finished trials.\n"
+    assert result.output == "The search can continue with 0 finished trials.\n"
     delete_project(again)
     for folder in (crashed, again):
         store = SqliteStore(folder)
@@ -145,4 +145,4 @@ def test_a_long_log_is_moved_into_the_file_and_a_cut_is_noticed_still(
     (tmp_path / "alone").mkdir()
     shutil.copy(store.file, tmp_path / "alone")
     store.close()
-    refuses(tmp_path / "alone", r"holds [1-3]?\d that have finished, but was copied")
+    refuses(tmp_path / "alone", r"holds [1-3]?\d finished trials, but was copied")

@@ -124,13 +124,13 @@ def test_a_failed_trials_reason_of_a_wrong_kind_is_damage(copy: Path) -> None:
 
 def test_a_changed_digit_is_noticed(copy: Path) -> None:
     change(copy, "UPDATE trials SET score = score + 0.001 WHERE number = 3")
-    assert "trial 3: its checksum does not fit" in go_on(copy)
+    assert "trial 3: its checksum does not match" in go_on(copy)
     assert "Trial 3 cannot be read" in listed(copy).stderr
 
 
 def test_a_changed_header_is_noticed(copy: Path) -> None:
     change(copy, "UPDATE meta SET header = replace(header, '\"seed\": 0', '\"seed\": 1')")
-    assert "header: its checksum does not fit" in go_on(copy)
+    assert "header: its checksum does not match" in go_on(copy)
     assert len(json.loads(listed(copy).stdout)) == TRIALS
 
 

@@ -88,16 +88,16 @@ def test_the_newest_store_of_a_process_takes_over(tmp_path: Path) -> None:
     second.put(Trial(number=1, values={}))
 
     for write in (first.put, first.finish):
-        with pytest.raises(StoreError, match="A newer tuner of this process"):
+        with pytest.raises(StoreError, match="A newer tuner in this process"):
             write(Trial(number=2, values={}, status=Status.FAILED, ended=0))
-    with pytest.raises(StoreError, match="A newer tuner of this process"):
+    with pytest.raises(StoreError, match="A newer tuner in this process"):
         first.report(Report(trial=0, step=1, metrics={}))
     first.close()
     assert len(first.history(0)) == 1, "what the first had buffered must be written"
     second.put(Trial(number=2, values={}))
     second.close()
     # What it does not know has happened: even now it must not write.
-    with pytest.raises(StoreError, match="A newer tuner of this process"):
+    with pytest.raises(StoreError, match="A newer tuner in this process"):
         first.put(Trial(number=3, values={}))
     assert [trial.number for trial in second.trials()] == [0, 1, 2]
 

@@ -57,7 +57,7 @@ FULL = {
 @pytest.mark.parametrize("error", FULL.values(), ids=FULL.keys())
 def test_a_full_disk_stops_the_search_at_once_and_it_goes_on_with_room(error, tmp_path):
     tuner = toy(tmp_path, error)
-    with pytest.raises(StoreError, match=r"disk cannot be written: .*Trial 2 met it.*Make room"):
+    with pytest.raises(StoreError, match=r"cannot be written: .*stopped at trial 2.*Make room"):
         tuner.search(verbose=0)
     assert [trial.status for trial in tuner.oracle.trials.values()].count("COMPLETED") == 2
     again = toy(tmp_path)

@@ -143,7 +143,7 @@ def test_a_study_says_it_too():
     with pytest.raises(NoTrialError, match="best_trial: No trial has been run yet"):
         study.best_trial  # noqa: B018
     trial = study.ask()
-    with pytest.raises(NoTrialError, match="No trial has completed: 1 still to end"):
+    with pytest.raises(NoTrialError, match="No trial has completed: 1 not finished yet"):
         study.best_trial  # noqa: B018
     study.tell(trial, failed=ValueError("no good"))
     study.tell(study.ask(), failed=ValueError("no good"))

@@ -5,13 +5,15 @@
                                   +--> belief --> box --> ranges       what to search next
                                        (kernels, functions)
 
-`advice` runs all of it and returns facts as plain data; `sentences.py` and `code.py` draw them as
-text and as Python. `Narrowing` applies the advice during a search, `carry_over` takes old trials
-into the next one. `learning.py`, `judgement.py` and `classification.py` describe the final model.
+`advice` (advise.py) runs all of it and returns `Findings`: plain data. `sentences.py` and `code.py`
+draw them as text and as Python. `Narrowing` applies the advice during a search, and `carry_over`
+takes old trials into the next one. `learning.py`, `judgement.py` and `classification.py` describe
+the final model.
 """
 
-from afina.advice.advise import Advice, Aim, advice
+from afina.advice.advise import Advice, advice
 from afina.advice.carry import carry_over
+from afina.advice.findings import Aim
 from afina.advice.importance import Importances, Share, importance
 from afina.advice.narrowing import Narrowing
 from afina.advice.ranges import RangeAdvice, Verdict

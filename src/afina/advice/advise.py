@@ -1,4 +1,4 @@
-"""From the trials of a search to advice on the next one."""
+"""Turns the trials of a search into advice for the next one."""
 
 from __future__ import annotations
 
@@ -10,111 +10,55 @@ from typing import Any, Literal
 from afina.advice import sentences
 from afina.advice.carry import carry_over
 from afina.advice.code import as_code
-from afina.advice.evidence import Counts, Row, gather
+from afina.advice.evidence import gather
+from afina.advice.findings import Aim, Findings
 from afina.advice.importance import Importances, Method, importance_of
 from afina.advice.ranges import RangeAdvice, Verdict, ranges_of
 from afina.advice.resize import Limits
 from afina.errors import ArgumentError, wrong
 from afina.space import HyperParameter, HyperParameters, Parent, Space, serialize
 from afina.trials import MultiObjective, Objective, Trial
-from afina.trials.front import front_of
+from afina.trials.pareto import front_of
 from afina.trials.text import printable
 
 
 @dataclass(frozen=True)
-class Aim:
-    """What a search with several objectives has taught about one of them."""
-
-    name: str
-    """Of the objective."""
-
-    direction: Literal["min", "max"]
-    """Of the objective; losses are lower-is-better all the same."""
-
-    top: Row | None
-    """The best result in this objective; None where no trial has one."""
-
-    importances: Importances
-    """Which hyperparameters matter for it."""
-
-
-@dataclass(frozen=True)
-class Advice:
-    """What a search has taught, as data. `str` draws it as sentences.
+class Advice(Findings):
+    """What a search taught, as data. `str` writes it as sentences.
 
     Example:
         >>> from afina.space import Float, Space
-        >>> told = advice([], Space((Float("rate", 0.0, 1.0),)))
-        >>> told.importances.shortage
+        >>> found = advice([], Space((Float("rate", 0.0, 1.0),)))
+        >>> found.importances.shortage
         'few-trials'
-        >>> print(told.as_code(), end="")
+        >>> print(found.as_code(), end="")
         hp.Float("rate", min_value=0.0, max_value=1.0)
     """
 
-    counts: Counts
-    """Of the trials."""
-
-    best: Row | None
-    """The best configuration among the longest trainings, whose values become the defaults; None
-    where no trial has a loss, and where there are several objectives."""
-
-    direction: Literal["min", "max"]
-    """Of the objective; losses are lower-is-better all the same."""
-
-    importances: Importances
-    """Which hyperparameters matter; empty where there are several objectives, which have their
-    own in `aims`."""
-
-    ranges: tuple[RangeAdvice, ...]
-    """What to do about each hyperparameter that varies, in the order of the space. Empty where
-    there are several objectives: what is good for one may be bad for another."""
-
-    before: Space
-    """The space that was searched."""
-
-    after: Space
-    """The space to search next. Each default is the best known value. Entries that can never be
-    active any more are not in it."""
-
-    top: Row | None = None
-    """The best result of all, as the search itself ranks them, after however many epochs."""
-
-    aims: tuple[Aim, ...] = ()
-    """Of a search with several objectives: what is known about each, in their order."""
-
-    front: tuple[int, ...] = ()
-    """Of a search with several objectives: numbers of the trials that no other trial beats in
-    every objective."""
-
-    @property
-    def changes(self) -> bool:
-        """Whether the space to search next has other values than the one that was searched."""
-        return any(each.verdict is not Verdict.KEEP for each in self.ranges)
-
     def next_space(self) -> HyperParameters:
-        """The space to search next, for a tuner or a study; conditions are kept."""
+        """The space to search next, with its conditions, for a tuner or a study."""
         hp = HyperParameters()
         hp.merge(list(self.after))
         return hp
 
     def as_code(self, hp: str = "hp") -> str:
-        """The Python that defines the space to search next.
+        """The Python code that defines the space to search next.
 
         Args:
-            hp: What the `HyperParameters` is called in it.
+            hp: The name of the `HyperParameters` in the code.
         """
         return as_code(self.after, hp)
 
     def carry_over(self, trials: Iterable[Trial]) -> list[Trial]:
-        """The trials that lie in the space to search next too; see `afina.advice.carry_over`.
+        """The trials that also lie in the space to search next; see `afina.advice.carry_over`.
 
-        Frozen hyperparameters had no effect, so their values do not matter.
+        Values of frozen hyperparameters are ignored, since they had no effect.
         """
         frozen = {each.name for each in self.ranges if each.verdict is Verdict.FREEZE}
         return carry_over(trials, self.before, self.after, frozen)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """The findings as JSON values."""
         plain: dict[str, Any] = _plain(self)
         return plain
 
@@ -132,21 +76,21 @@ def advice(
     method: Literal["auto"] | Method = "auto",
     seed: int = 0,
 ) -> Advice:
-    """Says what a search has taught, and what to search next.
+    """Says what a search taught, and what to search next.
 
-    Never raises because of what the trials are: where they are too few, have failed or are all
-    alike, the advice says so and leaves the space as it is.
+    If the trials are too few, have failed or are all equal, the advice says so and leaves the
+    space unchanged. It never raises because of the trials.
 
     Args:
-        trials: Of the search; those that have not finished are counted only.
-        space: What was searched.
-        direction: Whether the objective was made small or large; for the sentences only.
-        objective: Of the search; it names the objectives where there are several. Its direction
-            is taken instead of `direction`.
-        limits: The least and the largest value that a hyperparameter may ever have, by name, each
-            None where there is none: `{"units": (None, 1024)}`. No range is widened beyond.
-        method: How importance is measured: see `afina.advice.importance`.
-        seed: Fixes every draw.
+        trials: The trials of the search. Unfinished ones are only counted.
+        space: The space that was searched.
+        direction: Whether the objective was minimized or maximized; only the sentences use it.
+        objective: The objective of the search. It replaces `direction`, and names several
+            objectives.
+        limits: For each hyperparameter, by name, the lowest and the highest value that advice may
+            widen its range to. None means no limit: `{"units": (None, 1024)}`.
+        method: How to measure importance; see `afina.advice.importance`.
+        seed: Fixes all random draws.
 
     Raises:
         ArgumentError: The direction or the method is unknown.
@@ -176,7 +120,7 @@ def advice(
 
 
 def _objectives(trials: Sequence[Trial], objective: Objective | None) -> list[Objective]:
-    """Each objective by itself; where nobody has named them, as many as the trials have."""
+    """Each objective; without an `objective`, as many unnamed ones as the trials have."""
     if isinstance(objective, MultiObjective):
         return list(objective.objectives)
     if objective is not None:
@@ -192,7 +136,7 @@ def _of_several(
     method: Literal["auto"] | Method,
     seed: int,
 ) -> Advice:
-    """Advice by objective. The sum of several measures nothing, so nothing here goes by it."""
+    """Advice for each objective. Their sum measures nothing, so it is not used."""
     aims = []
     for place, part in enumerate(parts):
         evidence = gather([_by_one(trial, place) for trial in trials], space)
@@ -223,13 +167,13 @@ def _of_several(
 
 
 def _by_one(trial: Trial, place: int) -> Trial:
-    """The trial with one objective's loss for its own; None where it was not reported."""
+    """The trial with one objective's loss as its own; None if that was not reported."""
     loss = trial.losses[place] if place < len(trial.losses) else None
     return replace(trial, loss=loss, curve=())
 
 
 def _after(space: Space, ranges: Iterable[RangeAdvice]) -> Space:
-    """The space with its new definitions, without those that can never be active any more."""
+    """The space with its new definitions, without those that can no longer be active."""
     changed = {id(each.before): each.after for each in ranges}
     kept: list[HyperParameter] = []
     for entry in space:
@@ -245,7 +189,7 @@ def _can_hold(condition: Parent, entries: Iterable[HyperParameter]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON values."""
+    """The value as JSON values."""
     if isinstance(value, HyperParameter):
         return serialize(value)
     if isinstance(value, Space):

@@ -1,4 +1,4 @@
-"""A search space as the Python that defines it, to paste into a build."""
+"""Writes a search space as Python code, to paste into `build(hp)`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ INDENT = "    "
 
 
 def as_code(entries: Iterable[HyperParameter], hp: str = "hp") -> str:
-    """Calls that define these entries, in their order, under their conditions.
+    """The calls that define these entries, in order, within their conditional scopes.
 
     Args:
-        entries: A parent before its children.
-        hp: What the `HyperParameters` is called.
+        entries: The entries; a parent comes before its children.
+        hp: The name of the `HyperParameters` in the code.
 
     Example:
         >>> from afina.space import Int
@@ -44,7 +44,7 @@ def as_code(entries: Iterable[HyperParameter], hp: str = "hp") -> str:
 
 
 def _call(entry: HyperParameter, hp: str) -> str:
-    """The call of one entry; what the call would assume anyway is left out."""
+    """The call that defines one entry, without arguments that equal the defaults."""
     arguments: dict[str, Any] = {}
     if isinstance(entry, Numerical):
         arguments.update(min_value=entry.min_value, max_value=entry.max_value)
@@ -74,10 +74,10 @@ def _call(entry: HyperParameter, hp: str) -> str:
 
 
 def literal(value: Any) -> str:
-    """A value as Python code, with texts in double quotes where that is as plain.
+    """A value as Python code, with texts in double quotes where possible.
 
     Args:
-        value: A number, text, truth value, None, or a list of these.
+        value: A number, text, boolean, None, or a list of these.
 
     Example:
         >>> print(literal(["a", "b's", None, 0.1, float("inf")]))
@@ -86,7 +86,7 @@ def literal(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(literal, value))}]"
     if isinstance(value, float) and not math.isfinite(value):
-        return f'float("{value}")'  # its repr is a name that Python does not know
+        return f'float("{value}")'  # its repr (nan, inf) is not Python code
     text = repr(value)
     if isinstance(value, str) and text.startswith("'") and '"' not in text and "\\" not in text:
         return f'"{text[1:-1]}"'

@@ -1,10 +1,10 @@
-"""What trials can be compared with each other, as one table.
+"""Makes the trials of a search comparable: one row for each configuration.
 
 Trials of a multi-fidelity search stop after different numbers of epochs, and some are parts of one
-training. Here each configuration counts once, with its longest training. Losses after fewer epochs
-are shifted by what training on to the longest rung gained in the middle of those configurations
-that were trained on. So a bad configuration that was dropped early stays in the picture: the
-survivors alone would say that the learning rate does not matter, for no bad one is among them.
+training. Here each configuration counts once, with its longest training. A loss after fewer epochs
+is shifted by the median gain of the configurations that were trained on to the longest rung. So
+bad configurations that were dropped early still count. The survivors alone would suggest that the
+learning rate does not matter, because no bad rate survived.
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ class Counts:
     """How many trials there were, and what became of them."""
 
     trials: int
-    """All that were given, running ones too."""
+    """All trials, including running ones."""
 
     completed: int
     """Configurations with a loss; the parts of one training count once."""
 
     failed: int
-    """Configurations without one: the training failed, or its loss is no finite number."""
+    """Configurations without a loss: the training failed, or its loss is not finite."""
 
     outside: int
-    """Configurations whose values the space no longer holds; left out."""
+    """Configurations whose values are no longer in the space; they are left out."""
 
     shorter: int
     """Completed configurations that were trained for fewer epochs than the longest."""
 
     epochs: int | None
-    """Length of the longest trainings; None where the search leaves that to the user."""
+    """Epochs of the longest trainings; None if the search leaves that to the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One configuration and what came of it."""
+    """One configuration and its result."""
 
     number: int
-    """Of the trial that trained it longest."""
+    """Number of the trial that trained it longest."""
 
     values: Mapping[str, Value]
-    """Active entries of the space, and no other."""
+    """The values of the active entries of the space."""
 
     loss: float | None
-    """Lower is better; None where the training failed."""
+    """Lower is better; None if the training failed."""
 
     epochs: int | None
-    """How many it was trained; None where no schedule says."""
+    """Epochs that it was trained; None without a schedule."""
 
     @property
     def failed(self) -> bool:
@@ -69,22 +69,22 @@ class Row:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The configurations that were tried, once each, with losses that can be compared."""
+    """The configurations that were tried, once each, with comparable losses."""
 
     space: Space
 
     rows: tuple[Row, ...]
-    """In the order of their trials' numbers."""
+    """One row for each configuration, in the order of their trials' numbers."""
 
     counts: Counts
 
     top: Row | None = None
-    """The best result that was measured, of all lengths of training: that is what the search calls
-    its best. Its loss is as measured."""
+    """The best result that was measured, after any number of epochs: the search's own best. Its
+    loss is as measured."""
 
     @property
     def losses(self) -> list[float | None]:
-        """One for each row."""
+        """The loss of each row."""
         return [row.loss for row in self.rows]
 
     @property
@@ -102,12 +102,12 @@ class Evidence:
 
 
 def gather(trials: Iterable[Trial], space: Space) -> Evidence:
-    """The evidence in the finished trials.
+    """Gathers the evidence in the finished trials.
 
     Args:
-        trials: All of a search, in any order; those that have not finished are counted only.
-        space: The search space. Entries that a trial has no value for are taken at their default,
-            as trials may be older than the entry.
+        trials: All trials of a search, in any order. Unfinished ones are only counted.
+        space: The search space. If a trial has no value for an entry, its default counts: the
+            trial may be older than the entry.
     """
     known = sorted(trials, key=lambda trial: trial.number)
     chains = _chains(known)
@@ -138,7 +138,7 @@ def gather(trials: Iterable[Trial], space: Space) -> Evidence:
 
 
 def loss_of(trial: Trial) -> float | None:
-    """The loss of a completed trial if it is a finite number."""
+    """The loss of a completed trial, if it is finite; otherwise None."""
     loss = trial.loss
     if trial.status is not Status.COMPLETED or loss is None or not math.isfinite(loss):
         return None
@@ -146,7 +146,7 @@ def loss_of(trial: Trial) -> float | None:
 
 
 def settled(values: Mapping[str, Value], space: Space) -> dict[str, Value] | None:
-    """The configuration of the space that these values stand for; None if they lie outside.
+    """The configuration of the space with these values; None if they lie outside of the space.
 
     Example:
         >>> from afina.space import Int, Space
@@ -166,7 +166,7 @@ def settled(values: Mapping[str, Value], space: Space) -> dict[str, Value] | Non
 
 
 def _chains(trials: Sequence[Trial]) -> list[list[Trial]]:
-    """Finished trials, those that train one model in parts together, in order."""
+    """Finished trials in order; the parts of one training form a chain."""
     chains: dict[int, list[Trial]] = {}
     home: dict[int, int] = {}
     for trial in trials:
@@ -180,13 +180,13 @@ def _chains(trials: Sequence[Trial]) -> list[list[Trial]]:
 
 
 def _last(chain: Sequence[Trial]) -> Trial:
-    """The part that speaks for all: the longest training that has a loss, else the first."""
+    """The part that represents the chain: the longest with a loss, otherwise the first."""
     done = [trial for trial in chain if loss_of(trial) is not None]
     return max(done, key=lambda trial: trial.end_epoch or 0) if done else chain[0]
 
 
 def _top(chain: Sequence[Trial], values: Mapping[str, Value]) -> Row | None:
-    """The best result of a training, after whichever part."""
+    """The best result among the parts of a training."""
     done = [(loss, trial) for trial in chain if (loss := loss_of(trial)) is not None]
     if not done:
         return None
@@ -205,9 +205,9 @@ def _ends(chain: Sequence[Trial]) -> list[int]:
 
 
 def _shifts(chains: Sequence[Sequence[Trial]]) -> dict[int, float]:
-    """What to add to a loss after so many epochs to compare it with those after the most.
+    """What to add to a loss after some epochs to compare it with losses after the most epochs.
 
-    From one rung to the next: the median change among the configurations that have both.
+    From one rung to the next, it is the median change of the configurations that have both.
     """
     seen: list[dict[int, float]] = []
     for chain in chains:

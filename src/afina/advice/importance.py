@@ -1,4 +1,4 @@
-"""Which hyperparameters matter: shares of the results' variance, with intervals."""
+"""Which hyperparameters matter: their shares of the results' variance, with intervals."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ Method = Literal["fanova", "ped_anova"]
 Shortage = Literal["few-trials", "all-failed", "constant", "nothing-varies", "several-objectives"]
 
 RESAMPLES = 20
-TREES = 6  # of each resample: enough that the spread is the data's, not the trees'
-BEST = 0.1  # the part of the trials that PED-ANOVA calls the best
+TREES = 6  # for each resample: enough that the spread comes from the data, not from the trees
+BEST = 0.1  # the share of the trials that PED-ANOVA takes as the best
 LEAST_BEST = 4
 LEVEL = (0.05, 0.95)
-MOST_IN_PAIRS = 8  # pairs are taken among so many of the most important
+MOST_IN_PAIRS = 8  # interactions are computed among this many of the most important entries
 NOISE_COLUMNS = 2
-FOREST_LIMIT = 1000  # rows; more settle nothing and cost time
+FOREST_LIMIT = 1000  # rows; more take time and change little
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How much of the variance of the results is due to a hyperparameter, or to two of them."""
+    """How much of the variance of the results is due to one hyperparameter, or to two together."""
 
     names: tuple[str, ...]
-    """One name, or two: then what both together do beyond what each does alone."""
+    """One name; or two, for the effect of both beyond the effect of each alone."""
 
     conditions: tuple[str, ...]
-    """When the hyperparameter is active, for people; empty where always."""
+    """When the hyperparameter is active, in words; empty if it always is."""
 
     share: float
-    """From 0 to 1, mean over the resamples."""
+    """Mean over the resamples, from 0 to 1."""
 
     low: float
     """5 % quantile over the resamples of the trials."""
@@ -51,40 +51,40 @@ class Share:
     """95 % quantile."""
 
     active: int
-    """In how many of the configurations it (or both) was active."""
+    """Number of configurations in which it was active; both, for a pair."""
 
     clear: bool
-    """Whether even the low end is above what a hyperparameter without effect gets by chance."""
+    """Whether even `low` is above the share that a hyperparameter without effect gets by chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Importances:
-    """Which hyperparameters matter, as far as the trials can say."""
+    """Which hyperparameters matter, as far as the trials can tell."""
 
     method: Method
     """"fanova": share of the variance over the whole space. "ped_anova": how much the best tenth
-    of the trials differ from all, normalised to a sum of 1."""
+    of the trials differs from all trials, normalized to a sum of 1."""
 
     configurations: int
-    """That it was computed from; failed ones count as the worst."""
+    """Number of configurations used; failed ones count as the worst."""
 
     needed: int
-    """How many are needed to say anything."""
+    """Number of configurations needed for a result."""
 
     shortage: Shortage | None
-    """Why nothing can be said; None where something can."""
+    """Why there is no result; None if there is one."""
 
     single: tuple[Share, ...]
-    """The most important first; empty where nothing can be said."""
+    """One share for each hyperparameter, the most important first; empty without a result."""
 
     pairs: tuple[Share, ...]
-    """Interactions, the strongest first; by "fanova" only."""
+    """Interactions, the strongest first; only "fanova" computes them."""
 
     chance: float
-    """The share that a hyperparameter without any effect gets in these data (95 % quantile)."""
+    """The share that a hyperparameter without effect gets in these data (95 % quantile)."""
 
     def of(self, name: str) -> Share | None:
-        """The share of a hyperparameter; of several with one name, the largest."""
+        """The share of a hyperparameter; the largest one if several have this name."""
         return next((share for share in self.single if share.names == (name,)), None)
 
 
@@ -96,15 +96,16 @@ def importance(
 ) -> Importances:
     """Says which hyperparameters matter.
 
-    Failed trials count as the worst. Trials of a multi-fidelity search count once a configuration,
-    see `afina.advice.evidence`. A conditional hyperparameter is at the middle of its range where it
-    is inactive, so it counts as far as it is active.
+    Failed trials count as the worst. In a multi-fidelity search each configuration counts once,
+    see `afina.advice.evidence`. An inactive hyperparameter is placed at the middle of its range,
+    so that only its active values can explain a difference.
 
     Args:
-        trials: Of a search.
-        space: Its space.
-        method: "fanova" needs scikit-learn; "auto" takes it where that is installed.
-        seed: Fixes every draw.
+        trials: The trials of a search.
+        space: The space of the search.
+        method: "fanova" needs scikit-learn. "auto" uses it if scikit-learn is installed, otherwise
+            "ped_anova".
+        seed: Fixes all random draws.
 
     Raises:
         ArgumentError: The method is unknown, or scikit-learn is missing.
@@ -120,7 +121,7 @@ def importance(
 def importance_of(
     evidence: Evidence, method: Literal["auto"] | Method = "auto", seed: int = 0
 ) -> Importances:
-    """`importance` of evidence that has been gathered."""
+    """`importance` for evidence that has been gathered already."""
     chosen = _method(method)
     sample = sample_of(evidence)
     entries = sample.entries
@@ -153,19 +154,19 @@ def importance_of(
 
 
 def trials_needed(entries: int) -> int:
-    """How many configurations it takes to say anything about so many hyperparameters."""
+    """How many configurations are needed to compare this many hyperparameters."""
     return max(10, 2 * entries + 2)
 
 
 def shortage_of(evidence: Evidence, entries: int) -> Shortage | None:
-    """Why the evidence says nothing about the hyperparameters; None where it may."""
+    """Why the evidence says nothing about the hyperparameters; None if it may."""
     if not entries:
         return "nothing-varies"
     if evidence.rows and not evidence.counts.completed:
         return "all-failed"
     if len(evidence.rows) < trials_needed(entries) or evidence.counts.completed < 4:
         return "few-trials"
-    # Where some failed and the others are all equal, what made them fail can still be learnt.
+    # If some failed and the others are all equal, the cause of the failures can still be found.
     return "constant" if evidence.constant and not evidence.counts.failed else None
 
 
@@ -205,7 +206,7 @@ class _Found:
     """(resamples, entries)."""
 
     chance: float
-    """What a single entry without effect gets."""
+    """The share of a single entry without effect."""
 
     joint: Array
     """(resamples, pairs)."""
@@ -213,11 +214,11 @@ class _Found:
     pairs: list[tuple[int, int]]
 
     joint_chance: float
-    """What two entries that do not interact get."""
+    """The share of two entries that do not interact."""
 
 
 def _by_fanova(sample: Sample, seed: int) -> _Found:
-    """Two columns of pure noise join each forest: what they explain is chance."""
+    """Each forest also gets two columns of noise: what they explain is chance."""
     rng = np.random.default_rng([seed, 0])
     if len(sample.targets) > FOREST_LIMIT:
         sample = sample.take(np.sort(rng.choice(len(sample.targets), FOREST_LIMIT, replace=False)))
@@ -246,7 +247,7 @@ def _by_fanova(sample: Sample, seed: int) -> _Found:
 
 
 def _mean_shares(forest: list[fanova.Leaves], pairs: fanova.Pairs) -> tuple[Array, Array]:
-    """Shares of the variance, mean over the trees that vary at all."""
+    """Shares of the variance, averaged over the trees whose predictions vary."""
     parts = [fanova.decompose(leaves, pairs) for leaves in forest]
     parts = [part for part in parts if part.total > 0]
     columns = forest[0].low.shape[1]
@@ -258,7 +259,7 @@ def _mean_shares(forest: list[fanova.Leaves], pairs: fanova.Pairs) -> tuple[Arra
 
 
 def _by_ped_anova(sample: Sample, seed: int) -> _Found:
-    """Normalised divergences; chance is what remains of them when the results are shuffled."""
+    """Normalized divergences; chance is their size when the results are shuffled."""
     rng = np.random.default_rng([seed, 1])
     count = len(sample.targets)
     found, shuffled = [], []

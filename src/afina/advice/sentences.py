@@ -1,59 +1,56 @@
-"""Advice as sentences, with the numbers behind them."""
+"""Writes findings as sentences, with the numbers behind them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from afina.advice.evidence import Counts, Row
+from afina.advice.findings import Aim, Findings
 from afina.advice.importance import Importances, Share
 from afina.advice.ranges import RangeAdvice, Verdict
 from afina.space import Choice, Fixed, HyperParameter, Value
 from afina.space.parameters import Numerical
 
-if TYPE_CHECKING:
-    from afina.advice.advise import Advice, Aim
-
 MOST_PAIRS = 3
 
 MOST_NUMBERS = 12
-"""Trials of a front that are named one by one."""
+"""At most this many trials of a front are listed."""
 
 
-def of_advice(advice: Advice) -> str:
-    """All of it, in three parts: what there is, what matters, what to search next."""
-    if advice.aims:
-        return _of_several(advice)
-    parts = [_of_counts(advice), *of_importances(advice.importances, advice.counts)]
-    if advice.importances.shortage is None:
-        parts += ["", "What to search next:", *(f"  {of_range(each)}" for each in advice.ranges)]
-        gone = _gone(advice)
+def of_advice(found: Findings) -> str:
+    """Three parts: what was tried, what matters, what to search next."""
+    if found.aims:
+        return _of_several(found)
+    parts = [_of_counts(found), *of_importances(found.importances, found.counts)]
+    if found.importances.shortage is None:
+        parts += ["", "What to search next:", *(f"  {of_range(each)}" for each in found.ranges)]
+        gone = _gone(found)
         if gone:
             parts.append(
-                f"  {', '.join(gone)}: left out, as no value that is kept makes it active."
+                f"  {', '.join(gone)}: left out, because none of the remaining values makes it "
+                "active."
             )
-        if not advice.changes:
-            parts.append("  Nothing speaks for a change: search on in the same space.")
+        if not found.changes:
+            parts.append("  There is no reason for a change: continue in the same space.")
     return "\n".join(parts)
 
 
-def _of_several(advice: Advice) -> str:
-    """What is known about each objective by itself, and about their front."""
-    parts = [_counted(advice.counts)]
-    if advice.front:
-        numbers = ", ".join(map(str, advice.front[:MOST_NUMBERS]))
-        more = len(advice.front) - MOST_NUMBERS
+def _of_several(found: Findings) -> str:
+    """What is known about each objective, and about the front."""
+    parts = [_counted(found.counts)]
+    if found.front:
+        numbers = ", ".join(map(str, found.front[:MOST_NUMBERS]))
+        more = len(found.front) - MOST_NUMBERS
         numbers += f" and {more} more" if more > 0 else ""
-        parts.append(f"{of_front(len(advice.front))}: {numbers}.")
-    parts += [of_top(aim) for aim in advice.aims]
-    for aim in advice.aims:
-        lines = of_importances(aim.importances, advice.counts, f" for {aim.name}")
+        parts.append(f"{of_front(len(found.front))}: {numbers}.")
+    parts += [of_top(aim) for aim in found.aims]
+    for aim in found.aims:
+        lines = of_importances(aim.importances, found.counts, f" for {aim.name}")
         parts += lines if len(lines) > 1 else ["", f"{aim.name}: {lines[0]}"]
     return "\n".join([*parts, "", NO_RANGES])
 
 
 NO_RANGES = (
-    "What to search next: no range is advised for several objectives, because a range that is "
-    "good for one may be bad for another. Choose a trial of the front."
+    "What to search next: with several objectives there is no advice on ranges, because a range "
+    "that is good for one may be bad for another. Choose a trial of the front."
 )
 
 
@@ -69,7 +66,7 @@ def of_front(count: int) -> str:
 
 
 def of_top(aim: Aim) -> str:
-    """The best that was reached in one objective."""
+    """The best result in one objective."""
     if aim.top is None or aim.top.loss is None:
         return f"No trial has a result for {aim.name}."
     score = -aim.top.loss if aim.direction == "max" else aim.top.loss
@@ -84,44 +81,43 @@ def _counted(counts: Counts) -> str:
     if counts.shorter:
         said.append(f"{counts.shorter} trained for fewer than {counts.epochs} epochs")
     if counts.outside:
-        said.append(f"{counts.outside} more lie outside of the space and are left out")
+        said.append(f"{counts.outside} more are outside of the space and left out")
     return ", ".join(said) + "."
 
 
-def _of_counts(advice: Advice) -> str:
-    """The counts, and the best: the one that the search itself calls so, then the one whose values
-    are given below, where that is another."""
-    text = _counted(advice.counts)
-    top, best = advice.top, advice.best
+def _of_counts(found: Findings) -> str:
+    """The counts, the search's best trial, and the trial of the values below if it is another."""
+    text = _counted(found.counts)
+    top, best = found.top, found.best
     if top is None or best is None:
         return text
     if top.number == best.number:
-        return f"{text} Best: {_score(advice, top)} (trial {top.number})."
+        return f"{text} Best: {_score(found, top)} (trial {top.number})."
     after = "" if top.epochs is None else f" after {_many(top.epochs, 'epoch')}"
     whole = "" if best.epochs is None else f" after {_many(best.epochs, 'epoch')}"
     return (
-        f"{text} Best: {_score(advice, top)}{after} (trial {top.number}). Best{whole}: "
-        f"{_score(advice, best)} (trial {best.number}); the values below are of that one."
+        f"{text} Best: {_score(found, top)}{after} (trial {top.number}). Best{whole}: "
+        f"{_score(found, best)} (trial {best.number}); the values below are from this trial."
     )
 
 
-def _score(advice: Advice, row: Row) -> str:
+def _score(found: Findings, row: Row) -> str:
     loss = 0.0 if row.loss is None else row.loss
-    return f"{-loss if advice.direction == 'max' else loss:.6g}"
+    return f"{-loss if found.direction == 'max' else loss:.6g}"
 
 
 def of_importances(found: Importances, counts: Counts, what: str = "") -> list[str]:
-    """What matters, line by line; why nothing can be said, one line.
+    """A line for each hyperparameter; if there is no result, one line that says why.
 
     Args:
-        found: Of one objective.
-        counts: Of the trials.
-        what: Said after "What matters", e.g. " for val_loss".
+        found: The importances for one objective.
+        counts: The counts of the trials.
+        what: Text to insert after "What matters", such as " for val_loss".
     """
     if found.shortage is not None:
         return [_of_shortage(found, counts)]
     if found.method == "fanova":
-        head = f"What matters{what} (part of the variance of the results, 90 % interval):"
+        head = f"What matters{what} (share of the variance of the results, 90 % interval):"
     else:
         head = f"What matters{what} (how far the best tenth differs from all, 90 % interval):"
     width = max(len(share.names[0]) for share in found.single)
@@ -147,8 +143,8 @@ def _of_shortage(found: Importances, counts: Counts) -> str:
         return "No hyperparameter has more than one value: there is nothing to advise on."
     if found.shortage == "all-failed":
         return (
-            "No trial has a result, so nothing can be said about the space. Read why the trials "
-            "failed, and mend that first."
+            "No trial has a result, so nothing can be said about the space. Find out why the "
+            "trials failed, and fix that first."
         )
     if found.shortage == "constant":
         return (
@@ -159,8 +155,8 @@ def _of_shortage(found: Importances, counts: Counts) -> str:
         has = "has" if counts.completed == 1 else "have"
         return f"Only {counts.completed} {has} a result: too few to say what matters."
     return (
-        f"To say what matters takes at least {found.needed} configurations, and there are "
-        f"{found.configurations}. The space is left as it is."
+        f"There are {found.configurations} configurations; at least {found.needed} are needed to "
+        "say what matters. The space stays as it is."
     )
 
 
@@ -191,14 +187,14 @@ def _verdict(each: RangeAdvice) -> str:
     if each.verdict is Verdict.NARROW:
         return f"narrow to {_range(each.after)} {was}. {expects}"
     if each.verdict is Verdict.DROP:
-        return f"keep {_range(each.after)} {was}: the others do not win. {expects}"
+        return f"keep {_range(each.after)} {was}: the other values do not win. {expects}"
     if each.verdict is Verdict.FREEZE:
         return f"freeze at {_range(each.after)} {was}: its value makes no difference."
     if each.verdict is Verdict.WIDEN:
         end = "upper" if each.widen == "high" else "lower"
         return (
             f"widen to {_range(each.after)} {was}. {each.pressed} of the best {each.pressing} "
-            f"trials press against the {end} bound{best}."
+            f"trials are near the {end} bound{best}."
         )
     return f"keep {_range(each.before)}{best}."
 
@@ -207,11 +203,11 @@ def _remarks(each: RangeAdvice) -> list[str]:
     said = []
     if each.partners and each.verdict in (Verdict.NARROW, Verdict.DROP):
         others = " and ".join(each.partners)
-        said.append(f"It acts together with {others}: cut only what is poor whatever that is.")
-    elif each.partners:
         said.append(
-            f"It acts together with {' and '.join(each.partners)}: do not narrow one alone."
+            f"It interacts with {others}; the cut removes only values that are poor in any case."
         )
+    elif each.partners:
+        said.append(f"It interacts with {' and '.join(each.partners)}: do not narrow one alone.")
     if each.gap is not None:
         low, high = sorted(each.gap)  # type: ignore[type-var]
         said.append(f"No trial lies between {_text(low)} and {_text(high)}.")
@@ -220,9 +216,9 @@ def _remarks(each: RangeAdvice) -> list[str]:
     return said
 
 
-def _gone(advice: Advice) -> list[str]:
-    left = {(entry.name, entry.conditions) for entry in advice.after}
-    return [e.name for e in advice.before if (e.name, e.conditions) not in left]
+def _gone(found: Findings) -> list[str]:
+    left = {(entry.name, entry.conditions) for entry in found.after}
+    return [e.name for e in found.before if (e.name, e.conditions) not in left]
 
 
 def _range(entry: HyperParameter) -> str:

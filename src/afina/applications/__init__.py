@@ -1,4 +1,8 @@
-"""Ready-made hypermodels for images: networks of well-known families, and augmentation."""
+"""Ready-made hypermodels for images: networks of well-known families, and augmentation.
+
+HyperResNet  HyperXception  HyperEfficientNet ──may start with──> HyperImageAugment
+       └──────── ends.py: input and classifier          random_augment.py: its Keras layer
+"""
 
 from afina.applications.augment import HyperImageAugment
 from afina.applications.efficientnet import HyperEfficientNet

@@ -16,27 +16,26 @@ Range = tuple[float, float]
 
 
 class HyperImageAugment(HyperModel):
-    """A model that augments images while training, and passes them on unchanged otherwise.
+    """A model that augments images during training, and otherwise returns them unchanged.
 
-    `transforms` lists those that are on, as pairs of the name and its bounds. Hyperparameters:
-    `factor_<name>` for each transformation that is on; where `augment_layers` is
-    not 0 also `augment_layers`, how many randomly drawn transformations each image gets. Where it
-    is 0 all transformations are applied in the order of the arguments.
+    Hyperparameters: `augment_layers`, the number of random transformations for each image, and
+    `factor_<name>` for each transformation in `transforms` (pairs of name and bounds). If the
+    argument `augment_layers` is 0, all transformations are applied in the order of the arguments.
 
     Args:
         input_shape: (height, width, channels).
-        input_tensor: Where to begin instead.
-        rotate: Largest rotation, in turns: a number for 0 up to it, a pair (least, largest) for
-            the bounds of the hyperparameter, None, False or 0 for no such transformation.
-        translate_x: Likewise, as a share of the width.
-        translate_y: Likewise, as a share of the height.
-        contrast: Likewise, as a share of the contrast.
-        augment_layers: Most transformations an image gets, from 1; a pair for both bounds; 0 for
-            all in a fixed order.
+        input_tensor: A symbolic tensor to start from, instead of `input_shape`.
+        rotate: Largest rotation, in turns. A number tunes it from 0 up to that number; a pair sets
+            both bounds; None, False or 0 turns the transformation off.
+        translate_x: Largest horizontal shift, as a share of the width; same forms as `rotate`.
+        translate_y: Largest vertical shift, as a share of the height; same forms as `rotate`.
+        contrast: Largest change, as a share of the contrast; same forms as `rotate`.
+        augment_layers: The most transformations for an image, from 1; a pair sets both bounds; 0
+            applies all of them in a fixed order.
         kwargs: `name` and `tunable`, see `HyperModel`.
 
     Raises:
-        ArgumentError: There is no input, or a range is none.
+        ArgumentError: There is no input, or a range is wrong.
     """
 
     def __init__(

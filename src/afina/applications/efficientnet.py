@@ -1,4 +1,4 @@
-"""`HyperEfficientNet`: fine-tunes EfficientNets that have seen ImageNet."""
+"""`HyperEfficientNet`: fine-tunes EfficientNets that were trained on ImageNet."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ SIZES = {
 class HyperEfficientNet(HyperModel):
     """An EfficientNet of Keras whose size, pooling, dropout and learning rate are tuned.
 
-    Hyperparameters: `version` (B0 to B7), `pooling`, `top_dropout_rate`, `learning_rate`, behind
-    those of the augmentation. Images (0 to 255) are resized to the version's own size. Override
-    `_compile(model, hp)` to train it otherwise.
+    Hyperparameters: those of the augmentation, then `version` (B0 to B7), `pooling`,
+    `top_dropout_rate` and `learning_rate`. Images (0 to 255) are resized to the size of the
+    version. To compile it differently, override `_compile(model, hp)`.
 
-    The ImageNet weights are downloaded once and kept by Keras. Where that fails the version
-    starts from random weights, with a RuntimeWarning. Set `weights = None` on a subclass to start
-    from random weights on purpose.
+    Keras downloads the ImageNet weights once and keeps them. If that fails, the version starts from
+    random weights and issues a RuntimeWarning. To start from random weights on purpose, set
+    `weights = None` on a subclass.
 
     Args:
-        input_shape: (height, width, channels); three channels for the ImageNet weights.
-        input_tensor: Where to begin instead.
-        classes: How many.
-        augmentation_model: A Keras Model or a HyperModel that images pass first, such as
-            `HyperImageAugment`; None for none.
+        input_shape: (height, width, channels); the ImageNet weights need three channels.
+        input_tensor: A symbolic tensor to start from, instead of `input_shape`.
+        classes: The number of classes.
+        augmentation_model: A Keras Model or a HyperModel to apply to the images first, such as
+            `HyperImageAugment`; None for no augmentation.
         kwargs: `name` and `tunable`, see `HyperModel`.
 
     Raises:
-        ArgumentError: Classes or input are missing, or the augmentation is no model.
+        ArgumentError: Classes or input are missing, or the augmentation is not a model.
     """
 
     weights: ClassVar[str | None] = "imagenet"
@@ -104,7 +104,7 @@ class HyperEfficientNet(HyperModel):
         return model
 
     def _compile(self, model: Any, hp: HyperParameters) -> None:
-        """Compiles the model with SGD for one-hot labels: override it at will."""
+        """Compiles the model with SGD for one-hot labels; you may override it."""
         rate = hp.Choice("learning_rate", [0.1, 0.01, 0.001], default=0.01)
         compile_classifier(model, keras.optimizers.SGD(momentum=0.1, learning_rate=rate))
 
@@ -130,7 +130,7 @@ class HyperEfficientNet(HyperModel):
                 self._unreachable.add(version)
                 warnings.warn(
                     f"EfficientNet{version}: its ImageNet weights could not be downloaded "
-                    f"({error}); it starts from random weights, so its scores say little about "
+                    f"({error}). It starts from random weights, so its scores say little about "
                     "fine-tuning. Search again with access to the network.",
                     RuntimeWarning,
                     stacklevel=2,
@@ -139,6 +139,6 @@ class HyperEfficientNet(HyperModel):
 
 
 def _is_download_failure(error: Exception) -> bool:
-    # Keras raises a bare Exception that begins so; a broken connection passes through as it is.
-    told = type(error) is Exception and "fetch failure" in str(error)
-    return told or isinstance(error, OSError | http.client.HTTPException)
+    # Keras raises a bare Exception with this text, but lets errors of the connection through.
+    bare = type(error) is Exception and "fetch failure" in str(error)
+    return bare or isinstance(error, OSError | http.client.HTTPException)

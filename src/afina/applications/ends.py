@@ -1,4 +1,4 @@
-"""Both ends of a network, which all families share: its input, and its classifier."""
+"""The input and the classifier, which the networks of all families share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from afina.errors import ArgumentError
 def check_ends(
     who: str, *, classes: int | None, needs_classes: bool, input_shape: Any, input_tensor: Any
 ) -> None:
-    """Refuses a hypermodel that nobody could build.
+    """Checks that a hypermodel has an input and, if it needs them, classes.
 
     Raises:
         ArgumentError: `classes` is missing, or both `input_shape` and `input_tensor` are.
@@ -30,11 +30,11 @@ def check_ends(
 
 
 def open_input(input_shape: Any, input_tensor: Any) -> tuple[Any, Any]:
-    """Where a model begins, and the tensor to go on from.
+    """The model's inputs, and the tensor to continue from.
 
     Args:
-        input_shape: (height, width, channels); used where there is no tensor.
-        input_tensor: A symbolic tensor, possibly behind layers of the user's own.
+        input_shape: (height, width, channels); used if there is no tensor.
+        input_tensor: A symbolic tensor; the user's own layers may come before it.
     """
     if input_tensor is None:
         inputs = keras.Input(shape=input_shape)
@@ -43,12 +43,12 @@ def open_input(input_shape: Any, input_tensor: Any) -> tuple[Any, Any]:
 
 
 def pool(x: Any, kind: str, name: str) -> Any:
-    """Feature maps (n, height, width, channels) to one vector a sample.
+    """Pools feature maps (n, height, width, channels) to one vector for each sample.
 
     Args:
-        x: The maps.
+        x: The feature maps.
         kind: "avg", "max" or "flatten".
-        name: Of the layer.
+        name: The layer's name.
     """
     if kind == "flatten":
         return keras.layers.Flatten(name=name)(x)
@@ -59,5 +59,5 @@ def pool(x: Any, kind: str, name: str) -> Any:
 
 
 def compile_classifier(model: Any, optimizer: Any) -> None:
-    """Compiles for one-hot labels."""
+    """Compiles a model for one-hot labels."""
     model.compile(optimizer=optimizer, loss="categorical_crossentropy", metrics=["accuracy"])

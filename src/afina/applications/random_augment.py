@@ -12,7 +12,7 @@ from afina.errors import ArgumentError, wrong
 
 
 def make_transform(name: str, factor: float) -> Any:
-    """The layer that transforms a batch of images, each by its own random amount.
+    """A layer that transforms each image of a batch by its own random amount.
 
     Args:
         name: "rotate", "translate_x", "translate_y" or "contrast".
@@ -29,24 +29,24 @@ def make_transform(name: str, factor: float) -> Any:
     else:
         raise ArgumentError(wrong("transformation", "must be a known one", name))
     if keras.backend.backend() == "jax":
-        # Keras marks the geometric ones as not compilable, which is true of TensorFlow's kernels
-        # only; one such layer would keep the training of the whole model from being compiled.
+        # Keras marks the geometric layers as not compilable, which is true only of TensorFlow's
+        # kernels. One such layer would prevent compilation of the whole model's training.
         layer.supports_jit = True
     return layer
 
 
 @keras.saving.register_keras_serializable(package="afina")
 class RandomAugment(layers.Layer):  # type: ignore[misc]
-    """In each of some rounds, every image goes through one transformation drawn at random.
+    """Applies a random transformation to each image, once in each round, only during training.
 
-    Works while training only. All transformations are applied to the whole batch and each image
-    picks its result, so that shapes stay fixed and the layer compiles on every backend.
+    Each transformation is applied to the whole batch, and each image picks its result. So shapes
+    stay fixed, and the layer compiles on every backend.
 
     Args:
-        factors: Transformation to its largest amount; 0 is the identity, and may be drawn too.
-        rounds: How many transformations an image gets.
-        seed: Of the draws; None for a random one.
-        kwargs: Those of a Keras layer.
+        factors: Transformation to its largest amount; 0 is the identity, which may be drawn too.
+        rounds: The number of transformations for each image.
+        seed: The seed of the draws; None for a random one.
+        kwargs: The arguments of a Keras layer.
 
     Source:
         Cubuk et al., arXiv:1909.13719. Unlike there, each transformation has an amount of its own
@@ -61,7 +61,7 @@ class RandomAugment(layers.Layer):  # type: ignore[misc]
         self.rounds = rounds
         self.seed = seed
         self.generator = keras.random.SeedGenerator(seed)
-        # Made here: a layer that is made in `call` would make its random state within a trace.
+        # Created here: in `call`, a layer would create its random state during a trace.
         self.transforms = [
             [
                 make_transform(name, factor) if factor > 0 else None
@@ -99,10 +99,10 @@ class RandomAugment(layers.Layer):  # type: ignore[misc]
         return result
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """As it came."""
+        """The shape of the images, unchanged."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """The arguments of the layer, as `from_config` needs them."""
         config = {"factors": self.factors, "rounds": self.rounds, "seed": self.seed}
         return {**super().get_config(), **config}

@@ -30,8 +30,8 @@ class HyperResNet(HyperModel):
         include_top: True adds the softmax and compiles for one-hot labels; False ends with the
             pooled features and does not compile.
         input_shape: (height, width, channels).
-        input_tensor: Where to begin instead.
-        classes: How many; needed with the top.
+        input_tensor: A symbolic tensor to start from, instead of `input_shape`.
+        classes: The number of classes; needed with the top.
         kwargs: `name` and `tunable`, see `HyperModel`.
 
     Raises:
@@ -65,7 +65,7 @@ class HyperResNet(HyperModel):
         self.classes = classes
 
     def build(self, hp: HyperParameters) -> Any:
-        """Builds the network; compiled if it has its top."""
+        """Builds the network, and compiles it if it has its top."""
         version = hp.Choice("version", ["v1", "v2", "next"], default="v2")
         depths = (
             3,
@@ -103,7 +103,7 @@ def _activated(x: Any, name: str) -> Any:
 
 
 def _conv(x: Any, width: int, kernel: int, name: str, *, stride: int = 1, groups: int = 1) -> Any:
-    """A convolution without bias: a normalization follows each, sooner or later."""
+    """A convolution without bias, because a normalization follows it."""
     return layers.Conv2D(
         width,
         kernel,
@@ -127,7 +127,7 @@ def _stages(x: Any, depths: tuple[int, ...], block: Block) -> Any:
     for stage, (width, depth) in enumerate(zip(WIDTHS, depths, strict=True), start=2):
         for index in range(depth):
             opens = index == 0
-            stride = 2 if opens and stage > 2 else 1  # the pooling has halved for the first stage
+            stride = 2 if opens and stage > 2 else 1  # the stem has already halved the first stage
             x = block(x, width, stride, opens, f"conv{stage}_block{index + 1}")
     return x
 
@@ -144,7 +144,7 @@ def _block_next(x: Any, width: int, stride: int, opens: bool, name: str) -> Any:
 def _post_activated(
     x: Any, widths: tuple[int, int, int], stride: int, opens: bool, name: str, *, groups: int
 ) -> Any:
-    """Narrow, convolve, widen; the sum is activated."""
+    """A block that narrows, convolves and widens, and activates the sum."""
     shortcut = x
     if opens:
         shortcut = _conv(x, widths[2], 1, f"{name}_0", stride=stride)
@@ -158,7 +158,7 @@ def _post_activated(
 
 
 def _block_v2(x: Any, width: int, stride: int, opens: bool, name: str) -> Any:
-    """Activation comes first, so that the sum stays a clean path."""
+    """A block that activates first, so that the sum is a direct path through the network."""
     before = _activated(x, f"{name}_0")
     shortcut = _conv(before, 4 * width, 1, f"{name}_0", stride=stride) if opens else x
     x = _activated(_conv(before, width, 1, f"{name}_1"), f"{name}_1")

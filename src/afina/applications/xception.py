@@ -25,8 +25,8 @@ class HyperXception(HyperModel):
         include_top: True adds dense layers with a softmax, and compiles for one-hot labels; False
             ends with the pooled features and does not compile.
         input_shape: (height, width, channels).
-        input_tensor: Where to begin instead.
-        classes: How many; needed with the top.
+        input_tensor: A symbolic tensor to start from, instead of `input_shape`.
+        classes: The number of classes; needed with the top.
         kwargs: `name` and `tunable`, see `HyperModel`.
 
     Raises:
@@ -59,7 +59,7 @@ class HyperXception(HyperModel):
         self.classes = classes
 
     def build(self, hp: HyperParameters) -> Any:
-        """Builds the network; compiled if it has its top."""
+        """Builds the network, and compiles it if it has its top."""
         activation = hp.Choice("activation", ["relu", "selu"])
         filters = hp.Choice("conv2d_num_filters", [32, 64, 128], default=64)
         bricks = Bricks(activation, hp.Choice("kernel_size", [3, 5]))

@@ -1,6 +1,11 @@
-"""The command `afina`: parse, call one function, print.
+"""The command `afina`: each command parses its arguments, calls one function and prints.
 
-What a command needs is imported when it runs, so that `afina --help` answers at once.
+    demo               demo.py      runs a case study
+    best trials recover  trials.py  reads a project folder, with rows.py for what it shows
+    advice report      report.py    advice as sentences, a report as a page
+    export             export.py    trials as files for other programs
+
+A command imports what it needs when it runs, so that `afina --help` answers at once.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ __all__ = ["main"]
 
 
 class _Afina(click.Group):
-    """Turns what Afina raises on purpose into one line and exit code 1; a bug keeps its trace."""
+    """Prints Afina's own errors as one message with exit code 1; other errors keep their trace."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -33,7 +38,7 @@ class _Afina(click.Group):
 @click.group(cls=_Afina, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="afina")
 def main() -> None:
-    """Afina finds good hyperparameters for Keras models."""
+    """Find good hyperparameters for Keras models, and look at finished searches."""
 
 
 for command in (demo, best, trials, advice, report, export, recover):

@@ -16,18 +16,18 @@ NAMES = ("reuters", "fashion-mnist")
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the search and everything it leaves.  [default: demo-output/NAME]",
+    help="Folder for the search and its results.  [default: demo-output/NAME]",
 )
 @click.option(
     "--max-epochs",
     default=10,
     show_default=True,
     type=click.IntRange(min=1),
-    help="The most epochs that one trial is trained.",
+    help="Train each trial for at most this many epochs.",
 )
-@click.option("--seed", default=0, show_default=True, help="Fixes the search and the trainings.")
-@click.option("--overwrite", is_flag=True, help="Start anew instead of going on with the search.")
-@click.option("--quiet", is_flag=True, help="Print the result only.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the search and the trainings.")
+@click.option("--overwrite", is_flag=True, help="Start a new search instead of resuming.")
+@click.option("--quiet", is_flag=True, help="Print only the result.")
 @click.option("--limit", type=click.IntRange(min=10), hidden=True)
 def demo(
     name: str,
@@ -38,11 +38,11 @@ def demo(
     quiet: bool,
     limit: int | None,
 ) -> None:
-    """Run the case study NAME: search, final training, evaluation.
+    """Run the case study NAME: search, train the final model, evaluate it.
 
-    The data are looked for in the folder that the environment variable AFINA_DATA names, then in
-    Keras's cache, then Keras downloads them; without a network other data stand in for them.
-    Called again after an interruption, the search goes on where it stopped.
+    The data come from the folder in the environment variable AFINA_DATA, or from Keras's cache, or
+    Keras downloads them. Without a network, the case study uses other data instead. If the search
+    was interrupted, run the command again: it continues where it stopped.
     """
     if not any(map(is_installed, BACKENDS)):
         raise click.ClickException(NONE)

@@ -1,4 +1,4 @@
-"""`afina export`: the trials of a search for other programs."""
+"""`afina export`: writes the trials of a search for other programs."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     type=click.Choice(["json", "csv", "keras-tuner"]),
     default="json",
     show_default=True,
-    help="json: a list of all trials. csv: a table, one row a trial. keras-tuner: the files "
-    "oracle.json, tuner0.json and trial_*/trial.json of Keras Tuner 1.4, which it can open.",
+    help="json: a list of all trials. csv: a table with one row for each trial. keras-tuner: the "
+    "files oracle.json, tuner0.json and trial_*/trial.json, which Keras Tuner 1.4 can open.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="The file to write (the terminal if it is left out); for keras-tuner the folder (FOLDER "
-    "itself, beside its own files, if it is left out).",
+    help="The file to write. Without it, the trials are printed. For keras-tuner: the folder to "
+    "write to. Without it, FOLDER itself.",
 )
 def export(folder: Path, form: str, output: Path | None) -> None:
     """Write the trials of the search in FOLDER for other programs.
 
-    FOLDER is a tuner's `directory/project_name`. The search may be running meanwhile.
+    FOLDER is a tuner's `directory/project_name`. The search may still be running.
 
     \b
     Examples:

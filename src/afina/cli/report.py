@@ -1,4 +1,4 @@
-"""`afina report` and `afina advice`: what a search has taught, as a page and as sentences."""
+"""`afina report` and `afina advice`: what a search taught, as a page and as sentences."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     help="The file to write.",
 )
 def report(folder: Path, output: Path) -> None:
-    """Write the report of the search in FOLDER: one HTML file that needs no network.
+    """Write a report of the search in FOLDER: one HTML file that works offline.
 
-    FOLDER is a tuner's `directory/project_name`. The search may be running meanwhile.
+    FOLDER is a tuner's `directory/project_name`. The search may still be running.
     """
     from afina.report import write_report
 
@@ -31,12 +31,12 @@ def report(folder: Path, output: Path) -> None:
 
 @click.command()
 @click.argument("folder", type=FOLDER)
-@click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
-@click.option("--code", "as_code", is_flag=True, help="Print the next search space as Python.")
+@click.option("--json", "as_json", is_flag=True, help="Print the advice as JSON.")
+@click.option("--code", "as_code", is_flag=True, help="Print the next search space as Python code.")
 def advice(folder: Path, as_json: bool, as_code: bool) -> None:
-    """Say what the search in FOLDER has taught: what matters, and what to search next.
+    """Print which hyperparameters matter in the search in FOLDER, and what to search next.
 
-    FOLDER is a tuner's `directory/project_name`. The search may be running meanwhile.
+    FOLDER is a tuner's `directory/project_name`. The search may still be running.
     """
     from afina.advice import advice as advise
     from afina.report import read_facts

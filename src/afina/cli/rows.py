@@ -1,4 +1,4 @@
-"""What `afina best` and `afina trials` show of each trial beyond its own facts."""
+"""The rows that `afina best` and `afina trials` print."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 from afina.trials import MultiObjective, Objective, Trial, configurations
-from afina.trials.front import front_of
+from afina.trials.pareto import front_of
 
 Row = dict[str, Any]
 
 
 def completed_rows(rows: Sequence[Row], trials: Sequence[Trial], described: Any) -> list[Row]:
-    """The rows with what only all trials together tell.
+    """Adds what depends on all trials together.
 
-    Each row gets the number of its configuration's first trial. With several objectives `score`
-    and `loss`, which are sums of numbers that do not add up, give way to `objectives`, each by its
-    name, and to `front`: whether no other trial is better in every objective.
+    Each row gets the number of its configuration's first trial. With several objectives, `score`
+    and `loss` are meaningless sums. Then `objectives` (name to value) and `front` (whether the
+    trial is on the Pareto front) replace them.
 
     Args:
-        rows: One for each trial.
-        trials: The same ones, in the same order.
-        described: The objective as the store's header has it.
+        rows: One row for each trial.
+        trials: The trials, in the same order.
+        described: The objective as in the store's header.
     """
     groups = configurations(trials)
     home = {part.number: each.parts[0].number for each in groups for part in each.parts}
@@ -37,7 +37,7 @@ def completed_rows(rows: Sequence[Row], trials: Sequence[Trial], described: Any)
         del row["score"], row["loss"]
         losses = trial.losses or (None,) * len(whole.objectives)
         row["objectives"] = {
-            part.name: None if loss is None else part.loss(loss)  # the sign twice is none
+            part.name: None if loss is None else part.loss(loss)  # its own inverse
             for part, loss in zip(whole.objectives, losses, strict=True)
         }
         row["front"] = trial.number in front
@@ -45,11 +45,10 @@ def completed_rows(rows: Sequence[Row], trials: Sequence[Trial], described: Any)
 
 
 def best_rows(rows: Sequence[Row], described: Any) -> list[Row]:
-    """The best configurations, best first; with several objectives the Pareto front, sorted by the
-    first objective.
+    """The configurations, best first; with several objectives, the front by the first objective.
 
-    A model that was trained on in several trials is one configuration: the row of its best trial,
-    with the epochs and seconds of all, and the numbers of these trials as `parts`.
+    If several trials trained one model further and further, they are one configuration. Its row is
+    that of its best trial, with the epochs and seconds of all, and their numbers as `parts`.
     """
     if not isinstance(described, Mapping):
         first = Objective(described[0]["name"], described[0]["direction"])
@@ -76,6 +75,6 @@ def _rank(row: Row) -> tuple[float, int]:
 
 
 def measured(row: Mapping[str, Any]) -> dict[str, float | None]:
-    """What the trial reached, under the name of the column."""
+    """The trial's results by column: its score, or its value in each objective."""
     found: dict[str, float | None] = row.get("objectives") or {"score": row.get("score")}
     return found

@@ -1,4 +1,4 @@
-"""`afina best` and `afina trials`: what the search in a project folder has come to so far."""
+"""`afina best`, `afina trials` and `afina recover`: the trials in a project folder."""
 
 from __future__ import annotations
 
@@ -19,14 +19,20 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @click.command()
 @click.argument("folder", type=FOLDER)
-@click.option("--count", default=10, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--count",
+    default=10,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Show at most this many.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def best(folder: Path, count: int, as_json: bool) -> None:
     """Show the best configurations of the search in FOLDER, best first.
 
-    A model that was trained on in several trials is one configuration. With several objectives
+    Trials that train the same model further count as one configuration. With several objectives
     you see the Pareto front, sorted by the first objective. FOLDER is a tuner's
-    `directory/project_name`. The search may be running meanwhile.
+    `directory/project_name`. The search may still be running.
     """
     known, objective, faults = _read(folder)
     found = best_rows(known, objective)
@@ -41,9 +47,9 @@ def best(folder: Path, count: int, as_json: bool) -> None:
 @click.argument("folder", type=FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def trials(folder: Path, as_json: bool) -> None:
-    """List all trials of the search in FOLDER, in the order in which they began.
+    """List all trials of the search in FOLDER, in the order in which they started.
 
-    FOLDER is a tuner's `directory/project_name`. The search may be running meanwhile.
+    FOLDER is a tuner's `directory/project_name`. The search may still be running.
     """
     known, _, faults = _read(folder)
     _print(known, as_json)
@@ -53,19 +59,19 @@ def trials(folder: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("folder", type=FOLDER)
 def recover(folder: Path) -> None:
-    """Give up the trials that are missing in FOLDER, so that its search can go on without them.
+    """Let the search in FOLDER continue without its missing trials.
 
-    FOLDER is a tuner's `directory/project_name`, of which Afina says that trials are missing. If
-    you can, put the lost files back instead.
+    FOLDER is a tuner's `directory/project_name` in which trials are missing, as an error says. If
+    you have the lost files, restore them instead.
     """
     from afina.store import recover_project
 
     count = recover_project(folder)
-    click.echo(f"The search goes on from {count} finished trial{'s' * (count != 1)}.")
+    click.echo(f"The search can continue with {count} finished trial{'s' * (count != 1)}.")
 
 
 def _read(folder: Path) -> tuple[list[dict[str, Any]], Any, list[str]]:
-    """The trials of a project as plain facts, its objective, and what cannot be read.
+    """The trials of a project as rows, its objective, and sentences on what cannot be read.
 
     Raises:
         StoreError: There is no search in `folder`, or nothing in it can be read.
@@ -94,19 +100,19 @@ def _read(folder: Path) -> tuple[list[dict[str, Any]], Any, list[str]]:
 
 
 def _complain(faults: Sequence[str]) -> None:
-    """Ends the command with an error where something could not be shown."""
+    """Ends the command with an error if something could not be shown."""
     if faults:
-        raise StoreError("Not all can be shown. " + " ".join(faults))
+        raise StoreError("Some trials cannot be shown. " + " ".join(faults))
 
 
 def _why_none(trials: Sequence[Mapping[str, Any]]) -> str:
     failed = [trial["failure"] for trial in trials if trial["status"] == Status.FAILED.value]
-    failures = [Failure(FailureKind.ERROR, told or "") for told in failed]
+    failures = [Failure(FailureKind.ERROR, message or "") for message in failed]
     return why_none_completed(failures, unfinished=len(trials) - len(failed))
 
 
 def _advice(folder: Path) -> str:
-    """Names a folder below that does hold a search, the likely slip."""
+    """Names a folder below that contains a search: users often forget the project_name."""
     from afina.store import open_store
 
     for below in sorted(path for path in folder.iterdir() if path.is_dir()):
@@ -133,8 +139,8 @@ def _row(trial: Mapping[str, Any]) -> tuple[str, ...]:
     values = ", ".join(
         f"{printable(name)}={_short(value)}" for name, value in trial["values"].items()
     )
-    told = trial["failure"]
-    reason = Failure(FailureKind.ERROR, told).headline if told else ""
+    message = trial["failure"]
+    reason = Failure(FailureKind.ERROR, message).headline if message else ""
     return (
         str(trial["number"]),
         trial["status"],

@@ -1,4 +1,4 @@
-"""The course that both case studies take: search, choose the epochs, train, evaluate, keep."""
+"""The steps of both case studies: search, choose the epochs, train, evaluate, save."""
 
 from __future__ import annotations
 
@@ -31,35 +31,35 @@ from afina.store import open_store
 from afina.tuners import Hyperband
 
 Data = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""Inputs and one-hot answers, a row each."""
+"""Inputs and one-hot targets; a row for each example."""
 
 
 SEARCH_PATIENCE, CURVE_PATIENCE = 3, 5
-"""Epochs without a lower validation loss after which a training ends: in the search, and in the
-final training, whose curves are to show what happens past the best epoch."""
+"""A training ends after this many epochs without a lower validation loss: in the search, and in
+the final training, whose curves also show some epochs after the best one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a caller may choose."""
+    """The options of a case study."""
 
     output: Path
-    """The folder for everything that the case study leaves; made if need be."""
+    """The folder for all results; created if it does not exist."""
 
     max_epochs: int = 10
-    """The most epochs that one trial of the search is trained."""
+    """The most epochs of one trial of the search."""
 
     seed: int = 0
-    """Fixes the search and the trainings."""
+    """The seed of the search and the trainings."""
 
     overwrite: bool = False
-    """Whether to start the search anew rather than go on with the one in `output`."""
+    """Whether to start a new search instead of resuming the one in `output`."""
 
     quiet: bool = False
-    """Whether to print the result only."""
+    """Whether to print only the result."""
 
     limit: int | None = None
-    """Use only so many rows of each part of the data: to try things out."""
+    """Use only this many rows of each part of the data, to try things out."""
 
     sources: Sequence[str] = SOURCES
     """Which sources the data may come from; see `afina.demos.data`."""
@@ -73,19 +73,19 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What one case study gives to the common course."""
+    """What differs between the case studies."""
 
     name: str
-    """As the command calls it."""
+    """The name in the command."""
 
     source: str
-    """Where the data come from, for people."""
+    """Where the data come from, in words."""
 
     stand_in: bool
-    """Whether other data take the place of the real ones."""
+    """Whether these are other data instead of the real ones."""
 
     build: Callable[[Any], Any]
-    """`build(hp)`: the compiled model for hyperparameters."""
+    """`build(hp)` returns the compiled model."""
 
     train: Data
     validation: Data
@@ -98,11 +98,11 @@ class Case:
 
 
 def run_case(case: Case, options: Options) -> dict[str, Any]:
-    """Runs a case study and returns what it also leaves as `result.json`.
+    """Runs a case study, and returns the content of `result.json`.
 
     Raises:
         ArgumentError: matplotlib is not installed.
-        ProjectMismatchError: `output` holds the search of other options.
+        ProjectMismatchError: `output` contains a search with other options.
     """
     check_plotting()
     began = time.perf_counter()
@@ -110,8 +110,8 @@ def run_case(case: Case, options: Options) -> dict[str, Any]:
     console = Console(quiet=options.quiet, highlight=False)
     _announce(case)
     console.print(
-        f"[bold]{case.name}[/]: {len(case.train[0])} examples to train on, "
-        f"{len(case.validation[0])} to choose by, {len(case.test[0])} to test on, "
+        f"[bold]{case.name}[/]: {len(case.train[0])} examples for training, "
+        f"{len(case.validation[0])} for validation, {len(case.test[0])} for testing, "
         f"{len(case.classes)} classes\nData: {case.source}"
     )
     tuner = search(case, options)
@@ -152,7 +152,7 @@ def run_case(case: Case, options: Options) -> dict[str, Any]:
 
 
 def search(case: Case, options: Options) -> Hyperband:
-    """Searches with Hyperband, going on where an earlier call with the same options stopped."""
+    """Searches with Hyperband; resumes an earlier search with the same options."""
     import keras
 
     tuner = Hyperband(
@@ -179,10 +179,10 @@ def search(case: Case, options: Options) -> Hyperband:
 
 
 def train_final(case: Case, best: Any, options: Options) -> tuple[Any, dict[str, list[float]], int]:
-    """Trains the best network past its best epoch, then anew just up to it.
+    """Trains the best network beyond its best epoch, then a new one just up to that epoch.
 
-    Past the epoch of the lowest validation loss, validation accuracy wavers without getting better:
-    waiting for long would choose an epoch by luck.
+    After the epoch with the lowest validation loss, validation accuracy only fluctuates: a longer
+    training would choose an epoch by luck.
 
     Returns:
         The final model, the curves of the long training, and the chosen number of epochs.
@@ -216,7 +216,7 @@ def evaluate(
     epochs: int,
     output: Path,
 ) -> tuple[list[ClassScore], float]:
-    """Leaves the table and the pictures; returns the table and the share of right answers."""
+    """Writes the scores and the pictures; returns the scores and the accuracy."""
     true = np.argmax(case.test[1], axis=1)
     confusion = confusion_matrix(true, predicted, len(case.classes))
     scores = class_scores(confusion, case.classes)
@@ -224,19 +224,19 @@ def evaluate(
     write_scores(scores, output / "classes.csv")
     plot_curves(history, epochs, f"{case.name}: test accuracy {share:.1%}", output / "curves.png")
     plot_confusion(
-        confusion, case.classes, f"{case.name}: what is taken for what", output / "confusion.png"
+        confusion, case.classes, f"{case.name}: confusion matrix", output / "confusion.png"
     )
     return scores, share
 
 
 def _announce(case: Case) -> None:
-    """Says loudly, even when quiet, that the figures are not those of the real data."""
+    """Warns that the results are not those of the real data, even when quiet."""
     if case.stand_in:
         Console(stderr=True).print(
             Panel(
-                f"[bold]STAND-IN DATA[/]: {case.name} was neither in the folder of AFINA_DATA nor "
-                f"in Keras's cache nor to be downloaded. In its place: {case.source}. The figures "
-                "below are NOT those of the case study.",
+                f"[bold]STAND-IN DATA[/]: the data of {case.name} are not in the folder of "
+                "AFINA_DATA or in Keras's cache, and cannot be downloaded. This run uses: "
+                f"{case.source}. The results below are NOT those of the case study.",
                 border_style="bold red",
             )
         )
@@ -269,7 +269,7 @@ def _table(scores: Sequence[ClassScore]) -> Table:
 
 
 def _count(project: str) -> tuple[int, int]:
-    """Trials of a search, and the epochs that they were trained."""
+    """The number of trials of a search, and of their epochs."""
     store = open_store(project)
     try:
         trials = store.trials()

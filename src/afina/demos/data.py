@@ -1,15 +1,15 @@
-"""The data of the case studies: what they are, and where they are looked for.
+"""The data of the case studies, and where they come from.
 
 Sources, in this order:
 
-1. `folder`: the folder that the environment variable `AFINA_DATA` names;
-2. `cache`: what Keras has downloaded before (`KERAS_HOME`, or `.keras` in the home folder);
-3. `download`: Keras's own download, which gives up quickly where there is no network;
-4. `stand-in`: data that every installation has. `stand_in` is then True, so that nobody
-   mistakes the figures for those of the real data.
+1. `folder`: the folder in the environment variable `AFINA_DATA`;
+2. `cache`: earlier downloads of Keras (in `KERAS_HOME`, or `.keras` in the home folder);
+3. `download`: Keras's own download, which gives up quickly without a network;
+4. `stand-in`: data that every installation has. Then `stand_in` is True, so that nobody
+   mistakes the results for those of the real data.
 
-Files are read here with NumPy, never by Keras from the caller's folder: Keras deletes a file whose
-checksum is not the one it expects, and would then have neither that file nor its download.
+NumPy reads the files. Keras must not read from the user's folder: it deletes a file with an
+unexpected checksum, even if it cannot download another one.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from afina.errors import DataError, wrong
 SOURCES = ("folder", "cache", "download", "stand-in")
 
 FIRST_WORD = 3
-"""Keras's convention: 1 starts a text, 2 is a word left out, the word of rank r is r + 3."""
+"""Keras's convention: 1 starts a text, 2 replaces a rare word, r + 3 is the word of rank r."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Newswires:
-    """Texts as lists of word numbers, and their topics."""
+    """Texts as lists of word indices, and their topics."""
 
     source: str
-    """Where they come from, for people."""
+    """Where they come from, in words."""
 
     stand_in: bool
-    """Whether this is other data in place of the real newswires."""
+    """Whether these are other data instead of the real newswires."""
 
     x_train: tuple[NDArray[np.int64], ...]
-    """Word numbers of each text, after Keras's convention (see `FIRST_WORD`)."""
+    """Word indices of each text, in Keras's convention (see `FIRST_WORD`)."""
 
     y_train: NDArray[np.int64]
-    """Topic of each text, a place in `topics`."""
+    """Topic of each text: an index of `topics`."""
 
     x_test: tuple[NDArray[np.int64], ...]
     y_test: NDArray[np.int64]
@@ -53,10 +53,10 @@ class Newswires:
     """Names of the topics."""
 
     words: tuple[str, ...]
-    """Known words by rank; `words[0]` is the most frequent one, number `FIRST_WORD + 1`."""
+    """Known words by rank; `words[0]` is the most frequent one and has index `FIRST_WORD + 1`."""
 
     def decode(self, text: Iterable[int]) -> str:
-        """The words of a text; `?` for those that were left out as too rare.
+        """The words of a text; `?` for words that are too rare.
 
         Example:
             >>> few = Newswires(source="", stand_in=True, x_train=(), y_train=np.zeros(0, int),
@@ -74,32 +74,32 @@ class Newswires:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pictures:
-    """Grey pictures and what they show."""
+    """Grey images and their classes."""
 
     source: str
-    """Where they come from, for people."""
+    """Where they come from, in words."""
 
     stand_in: bool
-    """Whether this is other data in place of the real pictures."""
+    """Whether these are other data instead of the real images."""
 
     x_train: NDArray[np.float32]
-    """(n, height, width), 0 is black and 1 is white."""
+    """(n, height, width); 0 is black and 1 is white."""
 
     y_train: NDArray[np.int64]
-    """What each shows, a place in `classes`."""
+    """Class of each image: an index of `classes`."""
 
     x_test: NDArray[np.float32]
     y_test: NDArray[np.int64]
     classes: tuple[str, ...]
-    """Names of what the pictures show."""
+    """Names of the classes."""
 
 
 def load_reuters(num_words: int = 10_000, sources: Sequence[str] = SOURCES) -> Newswires:
     """Loads the Reuters newswires, split as Keras splits them.
 
     Args:
-        num_words: Word numbers below this are kept, rarer words become number 2.
-        sources: Which sources may be used (see the module's text).
+        num_words: Word indices below this are kept; rarer words become 2.
+        sources: The sources to try; see the module's text.
 
     Raises:
         DataError: None of `sources` has them.
@@ -120,7 +120,7 @@ def load_fashion_mnist(sources: Sequence[str] = SOURCES) -> Pictures:
     """Loads the Fashion-MNIST pictures, in their canonical order and split.
 
     Args:
-        sources: Which sources may be used (see the module's text).
+        sources: The sources to try; see the module's text.
 
     Raises:
         DataError: None of `sources` has them.
@@ -147,7 +147,7 @@ def load_fashion_mnist(sources: Sequence[str] = SOURCES) -> Pictures:
 
 
 def multi_hot(texts: Sequence[NDArray[np.int64]], num_words: int = 10_000) -> NDArray[np.float32]:
-    """Rows with a one for each word that the text holds, however often: (texts, num_words).
+    """Rows with a 1 for each word that occurs in the text, (texts, num_words).
 
     Example:
         >>> multi_hot([np.array([1, 3, 3]), np.array([0])], num_words=4).tolist()
@@ -160,12 +160,12 @@ def multi_hot(texts: Sequence[NDArray[np.int64]], num_words: int = 10_000) -> ND
 
 
 def one_hot(labels: NDArray[np.int64], count: int) -> NDArray[np.float32]:
-    """Rows with a one at each label's place: (labels, count)."""
+    """Rows with a 1 at the label's index, (labels, count)."""
     return np.eye(count, dtype=np.float32)[labels]
 
 
 def thinned(news: Newswires, limit: int) -> Newswires:
-    """At most the first `limit` texts of both parts, to try a thing out."""
+    """At most the first `limit` texts of both parts, to try things out."""
     return replace(
         news,
         x_train=news.x_train[:limit],
@@ -181,7 +181,7 @@ T = TypeVar("T")
 def _first(
     sources: Sequence[str], finders: dict[str, Callable[[], tuple[T, str] | None]]
 ) -> tuple[T, str, bool]:
-    """What the first source that has the data gives, its description, and whether it is real."""
+    """The data of the first source that has them, its description, and whether it is a stand-in."""
     for unknown in set(sources) - set(finders):
         raise DataError(wrong("sources", f"each must be one of {SOURCES}", unknown))
     for name, find in finders.items():
@@ -199,8 +199,8 @@ def _first(
 
 
 def _newswires(corpus: Corpus, num_words: int, source: str, stand_in: bool) -> Newswires:
-    """Brings ranked texts into the form and the split that Keras gives them."""
-    # Keras shuffles with this very generator, so the split is the one that others report on.
+    """Converts ranked texts to Keras's form and split."""
+    # Keras shuffles with this generator, so others report results for the same split.
     order = np.arange(len(corpus.texts))
     np.random.RandomState(113).shuffle(order)
     texts = [_numbered(corpus.texts[place], num_words) for place in order]

@@ -1,4 +1,4 @@
-"""Case study: which of ten kinds of clothing a picture shows (dense network on its pixels)."""
+"""Case study: which of ten kinds of clothing an image shows (dense network on its pixels)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from afina.demos.case import Case, Options, run_case
 from afina.demos.data import Pictures, load_fashion_mnist, one_hot
 
 SHOWN = 10
-"""Pictures whose predicted class is shown."""
+"""How many images are shown with their predicted class."""
 
 
 def run_fashion_mnist(options: Options) -> dict[str, Any]:
-    """Tunes the network for the pictures; see `afina.demos.case.run_case`."""
+    """Runs the case study on the images; see `afina.demos.case.run_case`."""
     return run_case(fashion_mnist_case(load_fashion_mnist(options.sources), options.limit), options)
 
 
 def fashion_mnist_case(pictures: Pictures, limit: int | None = None) -> Case:
-    """The last fifth of the training pictures chooses between networks."""
+    """The case study: the last fifth of the training images are the validation data."""
     classes = len(pictures.classes)
     x, y = pictures.x_train[:limit], one_hot(pictures.y_train[:limit], classes)
     cut = int(len(x) * 0.8)  # where Keras's validation_split=0.2 cuts
@@ -47,7 +47,7 @@ def fashion_mnist_case(pictures: Pictures, limit: int | None = None) -> Case:
 
 
 def build(hp: Any, shape: tuple[int, ...], classes: int) -> Any:
-    """One network of the search space."""
+    """The search space: builds one network."""
     import keras
 
     layers = keras.layers

@@ -1,4 +1,4 @@
-"""Reading the files of the case studies: from a folder, from Keras's cache, by Keras's download."""
+"""Reads the files of the case studies: from a folder, Keras's cache, or Keras's download."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ TOPICS = (
 )
 CLOTHES = "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
 DOWNLOAD_SECONDS = 60
-"""After this long a download is given up."""
+"""A download is aborted after this time."""
 
 SILENCE_SECONDS = 5
-"""After this long without an answer a connection is given up."""
+"""A connection is aborted after this time without an answer."""
 
-# What reading a damaged or half-written file raises.
+# Errors from reading a damaged or incomplete file.
 _UNREADABLE = (
     OSError,
     EOFError,
@@ -48,7 +48,7 @@ _UNREADABLE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
-    """Texts as lists of word ranks (1 is the most frequent word), not split yet."""
+    """Texts as lists of word ranks, before the split; the most frequent word has rank 1."""
 
     texts: tuple[NDArray[np.int64], ...]
     labels: NDArray[np.int64]
@@ -59,48 +59,48 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Album:
-    """Pictures as they lie on disk, split."""
+    """Images as they are stored, split into training and test data."""
 
     x_train: NDArray[Any]
     y_train: NDArray[Any]
     x_test: NDArray[Any]
     y_test: NDArray[Any]
     white: int
-    """The brightest value that a pixel can have."""
+    """The highest value of a pixel."""
 
     classes: tuple[str, ...]
 
 
 def newswires_in_folder() -> tuple[Corpus, str] | None:
-    """The newswires of the folder in `AFINA_DATA`, if it has them."""
+    """The newswires from the folder in `AFINA_DATA`; None if it does not have them."""
     return _in_folder("reuters", ("reuters_flat.npz", "reuters.npz"), read_newswires)
 
 
 def pictures_in_folder() -> tuple[Album, str] | None:
-    """The pictures of the folder in `AFINA_DATA`, if it has them."""
+    """The images from the folder in `AFINA_DATA`; None if it does not have them."""
     return _in_folder("fashion_mnist", ("fashion_mnist.npz",), read_pictures)
 
 
 def newswires_in_cache() -> tuple[Corpus, str] | None:
-    """The newswires that Keras downloaded before, if it did."""
+    """The newswires from Keras's cache; None if it does not have them."""
     file = _keras_cache() / "reuters.npz"
     return _unless_unreadable(read_newswires, file, "Reuters newswires from Keras's cache")
 
 
 def pictures_in_cache() -> tuple[Album, str] | None:
-    """The pictures that Keras downloaded before, if it did."""
+    """The images from Keras's cache; None if it does not have them."""
     folder = _keras_cache() / "fashion-mnist"
     return _unless_unreadable(read_idx_pictures, folder, "Fashion-MNIST from Keras's cache")
 
 
 def newswires_downloaded() -> tuple[Corpus, str] | None:
-    """The newswires after Keras downloaded them into its cache, or None without a network."""
+    """Lets Keras download the newswires into its cache; None without a network."""
     load = "d = keras.datasets.reuters; d.load_data(); d.get_word_index()"
     return newswires_in_cache() if _keras_downloads(load) else None
 
 
 def pictures_downloaded() -> tuple[Album, str] | None:
-    """The pictures after Keras downloaded them into its cache, or None without a network."""
+    """Lets Keras download the images into its cache; None without a network."""
     return (
         pictures_in_cache()
         if _keras_downloads("keras.datasets.fashion_mnist.load_data()")
@@ -109,13 +109,13 @@ def pictures_downloaded() -> tuple[Album, str] | None:
 
 
 def read_newswires(file: Path) -> Corpus:
-    """Reads `reuters.npz` as Keras publishes it, or its twin without pickled lists."""
+    """Reads Keras's `reuters.npz`, or `reuters_flat.npz`, which has no pickled lists."""
     if file.name == "reuters_flat.npz":
         with file.open("rb") as opened, np.load(opened) as arrays:
             tokens, offsets, labels = arrays["tokens"], arrays["offsets"], arrays["y"]
         texts = np.split(tokens.astype(np.int64), offsets[1:-1])
     else:
-        # Pickled lists: only ever opened from the user's own folder or Keras's own cache.
+        # Pickled lists are only opened from the user's own folder or from Keras's cache.
         with file.open("rb") as opened, np.load(opened, allow_pickle=True) as arrays:
             texts, labels = [np.asarray(ranks, np.int64) for ranks in arrays["x"]], arrays["y"]
     rank_of = json.loads((file.parent / "reuters_word_index.json").read_text(encoding="utf-8"))
@@ -135,7 +135,7 @@ def read_pictures(file: Path) -> Album:
 
 
 def read_idx_pictures(folder: Path) -> Album:
-    """Reads the four gzipped idx files of Fashion-MNIST, the form in which it is published."""
+    """Reads the four gzipped idx files in which Fashion-MNIST is published."""
 
     def unpacked(name: str, head: int) -> NDArray[np.uint8]:
         with gzip.open(folder / f"{name}-ubyte.gz") as file:
@@ -168,13 +168,13 @@ def _in_folder(
             try:
                 return read(file), f"{file.name} in the folder that AFINA_DATA names"
             except _UNREADABLE as error:
-                # The user named this folder: to pass over its damage would hide it.
+                # The user chose this folder, so its damage must be reported.
                 raise DataError(wrong(file.name, "must be readable", str(error))) from error
     return None
 
 
 def _unless_unreadable(read: Callable[[Path], T], place: Path, source: str) -> tuple[T, str] | None:
-    """What `read` finds, or None where it is missing, or half-written by a killed download."""
+    """What `read` returns; None if the file is missing, or incomplete after a killed download."""
     try:
         return read(place), source
     except _UNREADABLE:
@@ -187,7 +187,7 @@ def _keras_cache() -> Path:
 
 
 def _keras_downloads(load: str) -> bool:
-    """Lets Keras download in a process of its own, which can be given up without a trace."""
+    """Lets Keras download in a separate process, which can be aborted cleanly."""
     script = f"import socket; socket.setdefaulttimeout({SILENCE_SECONDS}); import keras; {load}"
     try:
         done = subprocess.run(

@@ -18,7 +18,7 @@ TRAINING, VALIDATION, CHOSEN = "#9aa5b1", "#1f6feb", "#d1495b"
 
 
 def check_plotting() -> None:
-    """Refuses early what would fail only after minutes of training.
+    """Checks for matplotlib now, rather than after minutes of training.
 
     Raises:
         ArgumentError: matplotlib is not installed.
@@ -27,19 +27,19 @@ def check_plotting() -> None:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise ArgumentError(
-            "The case studies draw their curves with matplotlib, which is not installed. "
-            "Install it, or afina[plot]."
+            "The case studies need Matplotlib for their figures: pip install 'afina[plot]', or "
+            "pip install matplotlib."
         ) from error
 
 
 def plot_curves(history: Mapping[str, Sequence[float]], epoch: int, title: str, file: Path) -> None:
-    """Draws loss and accuracy over the epochs, of training and of validation data.
+    """Draws loss and accuracy over the epochs, for training and validation data.
 
     Args:
-        history: Accuracy and loss for each epoch, both also with `val_` in front.
-        epoch: The epoch (from 1) that was chosen; marked.
-        title: Stands above both.
-        file: Where the PNG goes.
+        history: Accuracy and loss for each epoch, and the same with the prefix `val_`.
+        epoch: The chosen epoch (from 1), which is marked.
+        title: The title of the figure.
+        file: The PNG file to write.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -61,13 +61,13 @@ def plot_curves(history: Mapping[str, Sequence[float]], epoch: int, title: str, 
 def plot_confusion(
     confusion: NDArray[np.int64], names: Sequence[str], title: str, file: Path
 ) -> None:
-    """Draws which class was taken for which, as shares of each row.
+    """Draws a confusion matrix, as shares of each row.
 
     Args:
         confusion: Counts, true class by predicted class.
         names: Names of the classes.
-        title: Stands above.
-        file: Where the PNG goes.
+        title: The title of the figure.
+        file: The PNG file to write.
     """
     side = 3 + 0.19 * len(names)
     figure = _figure(side + 0.6, side)
@@ -85,7 +85,7 @@ def plot_confusion(
 
 
 def _figure(width: float, height: float) -> Figure:
-    """A figure in inches that draws into files alone: no window, no global state of pyplot."""
+    """A figure, size in inches, that only draws into files: no window, no state of pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""Case study: which of 46 topics a newswire is about (dense network on the words it holds)."""
+"""Case study: which of 46 topics a newswire is about (dense network on its words)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from afina.demos.case import Case, Options, run_case
 from afina.demos.data import Newswires, load_reuters, multi_hot, one_hot, thinned
 
 WORDS = 10_000
-"""The most frequent words, each an input of the network."""
+"""The number of most frequent words; each is an input of the network."""
 
 SHOWN = 5
-"""Newswires that are shown with their predicted topic."""
+"""How many newswires are shown with their predicted topic."""
 
 
 def run_reuters(options: Options) -> dict[str, Any]:
-    """Tunes the network for the newswires; see `afina.demos.case.run_case`."""
+    """Runs the case study on the newswires; see `afina.demos.case.run_case`."""
     news = load_reuters(WORDS, options.sources)
     if options.limit is not None:
         news = thinned(news, options.limit)
@@ -27,7 +27,7 @@ def run_reuters(options: Options) -> dict[str, Any]:
 
 
 def reuters_case(news: Newswires) -> Case:
-    """Half of Keras's test part chooses between networks, the other half tests the chosen one."""
+    """The case study: half of Keras's test data are for validation, the other half for testing."""
     topics = len(news.topics)
     order = np.random.default_rng(0).permutation(len(news.x_test))
     chooses, tests = np.array_split(order, 2)
@@ -58,7 +58,7 @@ def reuters_case(news: Newswires) -> Case:
 
 
 def build(hp: Any, topics: int) -> Any:
-    """One network of the search space."""
+    """The search space: builds one network."""
     import keras
 
     layers = keras.layers

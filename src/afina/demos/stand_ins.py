@@ -1,4 +1,4 @@
-"""Real data that every installation has, for where the case studies' own are out of reach."""
+"""Real data that every installation has, if those of the case studies cannot be loaded."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ MODULES = (
     "xml, xmlrpc, zipfile"
 )
 TOPIC_COUNT = 46
-"""As many as Reuters has."""
+"""The same number of topics as Reuters."""
 
 MOST_PER_TOPIC = 400
-"""So that one big package does not make up half of the texts."""
+"""Most texts of a topic, so that one big package does not supply half of the texts."""
 
 SHORTEST, LONGEST = 10, 400
-"""Words of a text: with fewer it says nothing about where it stands, further ones are cut off."""
+"""Words of a text: shorter texts are left out, longer ones are cut."""
 
 
 def standard_library_functions() -> tuple[Corpus, str]:
-    """The functions of Python's standard library as texts, their modules as topics.
+    """The functions of Python's standard library as texts, with their modules as topics.
 
-    Real text of known origin, on which guessing the topic is neither trivial nor hopeless.
+    These are real texts, and predicting their topic is neither trivial nor hopeless.
     """
     library = Path(sysconfig.get_path("stdlib"))
     found = {name: list(_functions(library, name)) for name in MODULES.split(", ")}
@@ -55,7 +55,7 @@ def standard_library_functions() -> tuple[Corpus, str]:
 
 
 def handwritten_digits() -> tuple[Album, str]:
-    """The 1,797 pictures of 8 x 8 pixels that scikit-learn brings along, every fifth for testing.
+    """The 1,797 images of 8 x 8 pixels in scikit-learn; every fifth one is for testing.
 
     Raises:
         DataError: scikit-learn is not installed.
@@ -66,9 +66,9 @@ def handwritten_digits() -> tuple[Album, str]:
         raise DataError(
             wrong(
                 "Fashion-MNIST",
-                "the pictures must be in AFINA_DATA, in Keras's cache or within reach to download",
+                "the images must be in AFINA_DATA or in Keras's cache, or Keras must download them",
                 "none of these",
-                "Or install scikit-learn, which brings pictures of digits: afina[sklearn].",
+                "Or install scikit-learn for images of digits: pip install 'afina[sklearn]'.",
             )
         ) from error
     digits = load_digits()
@@ -103,14 +103,14 @@ def _spans(tree: ast.AST) -> Iterator[tuple[int, int]]:
     """First and last line of each function and method."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            # Not the functions within it: their text would stand in two places, perhaps one
-            # for training and one for testing.
+            # Without the functions in it: their text would occur twice, perhaps once in the
+            # training data and once in the test data.
             yield node.lineno, node.end_lineno or node.lineno
         elif isinstance(node, ast.ClassDef | ast.If | ast.Try):
             yield from _spans(node)
 
 
 def _words(source: str) -> list[str]:
-    """The words of names and comments in lower case; `aName` and `a_name` are taken apart."""
+    """The words of names and comments in lower case; `aName` and `a_name` are split."""
     apart = re.sub(r"([a-z])([A-Z])", r"\1 \2", source)
     return re.findall(r"[a-z]{2,}", apart.lower())

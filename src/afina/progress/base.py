@@ -1,4 +1,4 @@
-"""What every display is, and the one that shows nothing."""
+"""What every display promises, and the display that shows nothing."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from afina.progress.events import Event
 class Display(Protocol):
     """Shows a search to a person while it runs.
 
-    `handle` is cheap and may be called from any thread. `close` gives the terminal back; it may be
-    called twice, and must be called when the search raises, too: use `with`, or `finally`.
+    `handle` is cheap, and any thread may call it. `close` gives the terminal back. Call it even if
+    the search raises: use `with` or `finally`. A second call does nothing.
     """
 
     def handle(self, event: Event) -> None:
-        """Takes one event in."""
+        """Shows one event."""
         ...
 
     def close(self) -> None:
-        """Ends the display, and leaves what should stay."""
+        """Ends the display, and prints what should stay."""
         ...
 
     def __enter__(self) -> Display: ...
@@ -37,7 +37,7 @@ class SilentDisplay:
     """Shows nothing."""
 
     def handle(self, event: Event) -> None:
-        """Takes one event in."""
+        """Shows one event."""
 
     def close(self) -> None:
         """Ends the display."""

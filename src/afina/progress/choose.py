@@ -1,4 +1,4 @@
-"""Chooses the display that fits where the process runs."""
+"""Chooses the display: for a terminal, a notebook, or a log file."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def create_display(
     """The display for this process and this verbosity.
 
     Args:
-        verbose: As `model.fit` takes it. 0 shows nothing. "auto" shows a live display on a
-            terminal, one block that is drawn in place in a notebook, and lines elsewhere. 1 and 2
-            give lines everywhere, because Keras' own progress bar then needs the terminal.
+        verbose: The same values as for `model.fit`. "auto" shows a live display on a terminal, one
+            block that is redrawn in place in a notebook, and lines elsewhere. 1 and 2 print lines
+            everywhere, because Keras' own progress bar then needs the terminal. 0 shows nothing.
         objective: What the scores measure; None for a number to minimize.
-        clock: Seconds that only grow; tests pass their own.
+        clock: Returns seconds, such as `time.monotonic`; tests pass their own.
     """
     goal = objective if objective is not None else Objective("default_objective", "min")
     if verbose in (0, None, "0"):
@@ -49,7 +49,7 @@ def create_display(
 
 
 def on_terminal() -> bool:
-    """Whether `sys.stdout` is a terminal that can move its cursor and write all characters."""
+    """Whether `sys.stdout` is a terminal that can move its cursor and print Unicode."""
     stream = sys.stdout
     if stream is None or not stream.isatty():
         return False

@@ -1,4 +1,4 @@
-"""Draws a board for a terminal, with Rich."""
+"""Draws the progress of a search for a terminal, with Rich."""
 
 from __future__ import annotations
 
@@ -10,55 +10,63 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from afina.progress.board import Board, Ended, Running
-from afina.progress.fronts import front_line, reached
-from afina.progress.wording import duration, number, plural, reason, running_trials, time_left
+from afina.progress.search_progress import Ended, Running, SearchProgress
+from afina.progress.wording import (
+    duration,
+    front_line,
+    number,
+    plural,
+    reached,
+    reason,
+    running_trials,
+    time_left,
+)
 from afina.space import Value
 from afina.trials import Status
 from afina.trials.text import printable
 
-WIDEST = 84  # columns; beyond it the eye loses the row
+WIDEST = 84  # columns; wider rows are hard to read
 BAR = 24  # columns of an epoch's bar
-OTHER_ROWS = 11  # lines of the drawing that are no hyperparameters
-LEAST_ROWS = 3  # of the hyperparameters
-VALUE = 14  # columns that a trial's values take where several trials are shown
+OTHER_ROWS = 11  # lines of the drawing besides the hyperparameters
+LEAST_ROWS = 3  # lines for hyperparameters, at least
+VALUE = 14  # columns of a trial's values, if several trials are shown
 
 
-def draw(board: Board, now: float, width: int, height: int) -> RenderableType:
-    """The whole live region.
+def draw(progress: SearchProgress, now: float, width: int, height: int) -> RenderableType:
+    """Draws the live region.
 
     Args:
-        board: What to draw.
-        now: On the board's clock, in seconds.
-        width: Of the terminal, in columns.
-        height: Of the terminal, in lines; a long table is cut to it.
+        progress: What to draw.
+        now: Seconds on the display's clock.
+        width: Width of the terminal, in columns.
+        height: Height of the terminal, in lines; a longer table is cut.
     """
     wide = min(width, WIDEST)
-    parts: list[RenderableType] = [_head(board, now, wide)]
-    if board.total:
-        parts.append(_bar(board.done, board.total, wide))
-    parts.append(_standing(board))
+    parts: list[RenderableType] = [_head(progress, now, wide)]
+    if progress.total:
+        parts.append(_bar(progress.done, progress.total, wide))
+    parts.append(_standing(progress))
     room = height - OTHER_ROWS
-    shown = board.newest(max(room - LEAST_ROWS, 1))
+    shown = progress.newest(max(room - LEAST_ROWS, 1))
     if shown:
-        columns = board.newest(max((wide - wide // 3) // VALUE - 1, 1))
-        lines = len(shown) + (len(shown) < len(board.running)) if len(shown) > 1 else 2
+        columns = progress.newest(max((wide - wide // 3) // VALUE - 1, 1))
+        lines = len(shown) + (len(shown) < len(progress.running)) if len(shown) > 1 else 2
         rows = max(room + 2 - lines, LEAST_ROWS)
-        parts += [Text(), _table(board, columns, rows, wide), Text()]
-    if len(shown) == 1 == len(board.running):
-        parts += [_epochs(shown[0]), _metrics(board, shown[0])]
+        parts += [Text(), _table(progress, columns, rows, wide), Text()]
+    if len(shown) == 1 == len(progress.running):
+        parts += [_epochs(shown[0]), _metrics(progress, shown[0])]
     elif shown:
-        parts.append(_side_by_side(board, shown, wide))
+        parts.append(_side_by_side(progress, shown, wide))
     return Padding(Group(*parts), (1, 0, 0, 0))
 
 
-def _head(board: Board, now: float, width: int) -> RenderableType:
+def _head(progress: SearchProgress, now: float, width: int) -> RenderableType:
     left = Text().append("Search", style="bold cyan")
-    labels = [running.start.label for running in board.running.values()]
+    labels = [running.start.label for running in progress.running.values()]
     if labels:
-        left.append(f"  {running_trials(labels, board.done, board.total)}", style="bold")
-    right = Text(duration(board.elapsed(now)) if now - board.began >= 1 else "", style="dim")
-    remaining = board.seconds_left(now)
+        left.append(f"  {running_trials(labels, progress.done, progress.total)}", style="bold")
+    right = Text(duration(progress.elapsed(now)) if now - progress.began >= 1 else "", style="dim")
+    remaining = progress.seconds_left(now)
     if remaining is not None:
         right.append(f" · {time_left(remaining)}")
     row = Table.grid(expand=True)
@@ -87,24 +95,24 @@ def _bar(done: int, total: int, width: int) -> RenderableType:
     return _fixed(bar, width)  # alone, a bar does not end its line
 
 
-def _standing(board: Board) -> Text:
+def _standing(progress: SearchProgress) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
-    if board.several:
-        line.append(front_line(board), style="bold green" if board.front else "dim")
-    elif board.best is None:
-        line.append(f"{board.objective.name}  no score yet", style="dim")
+    if progress.several:
+        line.append(front_line(progress), style="bold green" if progress.front else "dim")
+    elif progress.best is None:
+        line.append(f"{progress.objective.name}  no score yet", style="dim")
     else:
-        line.append(f"{board.objective.name}  ", style="dim")
-        line.append(f"best {number(board.best)}", style="bold green")
-        if board.best_label is not None:
-            line.append(f"  trial {board.best_label}", style="dim")
-    if board.failed:
-        line.append(f"  ·  {board.failed} failed", style="red")
+        line.append(f"{progress.objective.name}  ", style="dim")
+        line.append(f"best {number(progress.best)}", style="bold green")
+        if progress.best_label is not None:
+            line.append(f"  trial {progress.best_label}", style="dim")
+    if progress.failed:
+        line.append(f"  ·  {progress.failed} failed", style="red")
     return line
 
 
-def _table(board: Board, shown: list[Running], rows: int, width: int) -> RenderableType:
-    best = board.best_values or {}
+def _table(progress: SearchProgress, shown: list[Running], rows: int, width: int) -> RenderableType:
+    best = progress.best_values or {}
     alone = len(shown) == 1
     table = Table(
         box=None,
@@ -117,13 +125,13 @@ def _table(board: Board, shown: list[Running], rows: int, width: int) -> Rendera
     widest = width // 4 if alone else VALUE - 2
     table.add_column("hyperparameter", no_wrap=True, max_width=width // (2 if alone else 3))
     for running in shown:
-        head = "now" if len(board.running) == 1 else f"trial {running.start.label}"
+        head = "now" if len(progress.running) == 1 else f"trial {running.start.label}"
         table.add_column(head, no_wrap=True, max_width=widest)
     table.add_column("best so far", no_wrap=True, max_width=widest, style="green")
     names = list(dict.fromkeys(name for running in shown for name in running.values))
     cut = names if len(names) <= rows else names[: rows - 1]
     for name in cut:
-        # Texts, not strings: a name such as "[red]" is no markup.
+        # Texts, not strings: Rich would read a name such as "[red]" as markup.
         cells = [_cell(name, values) for values in (*(r.values for r in shown), best)]
         table.add_row(Text(printable(name)), *cells)
     if len(cut) < len(names):
@@ -137,15 +145,15 @@ def _cell(name: str, values: Mapping[str, Value]) -> Text:
     return Text(number(values[name])) if name in values else Text("-", style="dim")
 
 
-def _side_by_side(board: Board, shown: list[Running], width: int) -> RenderableType:
-    """A line for each of several trials."""
+def _side_by_side(progress: SearchProgress, shown: list[Running], width: int) -> RenderableType:
+    """One line for each trial."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     for running in shown:
         first = Text(f"trial {running.start.label}", style="bold")
-        table.add_row(first, _epochs(running, BAR // 2), _metrics(board, running))
-    hidden = len(board.running) - len(shown)
+        table.add_row(first, _epochs(running, BAR // 2), _metrics(progress, running))
+    hidden = len(progress.running) - len(shown)
     note = [Text(f"and {hidden} more", style="dim")] if hidden else []
     return Group(_fixed(table, width), *note)
 
@@ -169,12 +177,12 @@ def _epochs(running: Running, bar: int = BAR) -> RenderableType:
     return row
 
 
-def _metrics(board: Board, running: Running) -> Text:
+def _metrics(progress: SearchProgress, running: Running) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
     if running.epoch is None:
         return line
     metrics = running.epoch.metrics
-    wanted = [name for name in board.objective.names if name in metrics]
+    wanted = [name for name in progress.objective.names if name in metrics]
     for name in [*wanted, *(name for name in metrics if name not in wanted)]:
         line.append(f"{name} ", style="dim")
         line.append(number(metrics[name], 4), style="bold" if name in wanted else "")
@@ -182,16 +190,16 @@ def _metrics(board: Board, running: Running) -> Text:
     return line
 
 
-def news(board: Board, ended: Ended) -> Text | None:
-    """The line that a finished trial leaves behind: for a new best score and for a failure."""
+def news(progress: SearchProgress, ended: Ended) -> Text | None:
+    """The line to print for a new best score or a failure; None for any other trial."""
     trial = ended.trial
-    if ended.is_best and board.several:
-        told = ", ".join(f"{name} {number(v)}" for name, v in reached(board.objective, trial))
+    if ended.is_best and progress.several:
+        scores = ", ".join(f"{name} {number(v)}" for name, v in reached(progress.objective, trial))
         line = Text().append("★ ", style="green").append(f"trial {ended.label}  ")
-        line.append(f"on the Pareto front: {told}", style="bold")
+        line.append(f"on the Pareto front: {scores}", style="bold")
     elif ended.is_best and trial.score is not None:
         line = Text().append("★ ", style="green").append(f"trial {ended.label}  ")
-        line.append(f"{board.objective.name} {number(trial.score)}", style="bold")
+        line.append(f"{progress.objective.name} {number(trial.score)}", style="bold")
     elif trial.status in (Status.FAILED, Status.WAITING):
         line = Text().append("✗ ", style="red").append(f"trial {ended.label}  ")
         kind = trial.failure.kind.value if trial.failure else "error"
@@ -203,25 +211,25 @@ def news(board: Board, ended: Ended) -> Text | None:
     return line
 
 
-def farewell(board: Board, now: float) -> Text:
-    """What stays on the terminal when the search is over, or was broken off."""
-    spent = duration(board.elapsed(now))
-    done = plural(board.done, "trial")
-    if board.reason is None:
-        of = f" of {board.total}" if board.total else ""
-        text = Text(f"Search stopped after {spent}: {board.done}{of} trials finished")
+def farewell(progress: SearchProgress, now: float) -> Text:
+    """The summary that stays on the terminal after the search has ended or was interrupted."""
+    spent = duration(progress.elapsed(now))
+    done = plural(progress.done, "trial")
+    if progress.reason is None:
+        of = f" of {progress.total}" if progress.total else ""
+        text = Text(f"Search stopped after {spent}: {progress.done}{of} trials finished")
     else:
-        text = Text(f"Search ended after {spent}: {board.reason}, {done} finished")
-    text.append(f", {board.failed} failed." if board.failed else ".")
-    if board.front:
-        line = front_line(board)
+        text = Text(f"Search ended after {spent}: {progress.reason}, {done} finished")
+    text.append(f", {progress.failed} failed." if progress.failed else ".")
+    if progress.front:
+        line = front_line(progress)
         text.append(f"\n{line[0].upper()}{line[1:]}", style="bold")
-    if board.best is None:
+    if progress.best is None:
         return text
-    text.append(f"\nBest {board.objective.name} {number(board.best, 6)}", style="bold")
-    if board.best_label is not None:
-        text.append(f" in trial {board.best_label}")
-    if board.best_values:
-        pairs = (f"{name}={number(value)}" for name, value in board.best_values.items())
+    text.append(f"\nBest {progress.objective.name} {number(progress.best, 6)}", style="bold")
+    if progress.best_label is not None:
+        text.append(f" in trial {progress.best_label}")
+    if progress.best_values:
+        pairs = (f"{name}={number(value)}" for name, value in progress.best_values.items())
         text.append(": " + ", ".join(pairs))
     return text

@@ -1,4 +1,4 @@
-"""What happens in a search, as news that a display can draw: plain facts, frozen."""
+"""What happens in a search: frozen facts that displays draw."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from afina.trials import Trial
 
 @dataclass(frozen=True, slots=True)
 class SearchStarted:
-    """A call of `search` begins."""
+    """A call of `search` starts."""
 
     total: int | None
-    """Trials in all, those of earlier calls included; None where nobody knows."""
+    """The number of trials, including those of earlier calls; None if unknown."""
 
     done: int
-    """Trials that earlier calls finished, failed ones included."""
+    """Trials that earlier calls finished, including failed ones."""
 
     objective: str
     """The metric's name."""
@@ -34,51 +34,51 @@ class SearchStarted:
     """Seconds that earlier calls took."""
 
     front: tuple[Trial, ...] = ()
-    """With several objectives, the trials that are on the Pareto front so far."""
+    """The Pareto front so far, if there are several objectives."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialStarted:
-    """A trial begins to run, for the first time or again."""
+    """A trial starts, for the first time or again."""
 
     trial: Trial
 
     label: str
-    """What people call it: its number, or an id that somebody chose."""
+    """The name that users see: its number, or an id that they chose."""
 
     total: int | None
-    """Trials in all; None where nobody knows."""
+    """The number of trials; None if unknown."""
 
     values: Mapping[str, Value]
-    """Hyperparameter name to value, as the trial's owner shows them."""
+    """Hyperparameter name to value, as users see them."""
 
     best_values: Mapping[str, Value] | None
-    """Those of the best trial so far; None before one has completed."""
+    """The values of the best trial so far; None before one has completed."""
 
     epochs: int | None = None
-    """Epochs that one execution trains at most; None where nobody knows."""
+    """The most epochs of one execution; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class EpochEnded:
-    """One epoch of one execution of a trial has been trained."""
+    """One epoch of one execution of a trial has ended."""
 
     number: int
-    """Of the trial, from 0."""
+    """The trial's number, from 0."""
 
     execution: int
     """Which of the repeated trainings of the same values, from 0."""
 
     epoch: int
-    """From 0."""
+    """The epoch's number, from 0."""
 
     epochs: int | None
-    """Epochs that the execution trains at most; None where nobody knows."""
+    """The most epochs of the execution; None if unknown."""
 
     metrics: Mapping[str, float]
 
     executions: int | None = None
-    """How many trainings the trial has; None where nobody says."""
+    """The number of trainings of the trial; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +86,13 @@ class TrialEnded:
     """A trial has a score, or failed, or waits to be run again."""
 
     trial: Trial
-    """As it stands now; its status tells which."""
+    """The trial as it is now; its status says which of these applies."""
 
     label: str | None = None
-    """What people call it; None for its number."""
+    """The name that users see; None for its number."""
 
     retries_left: int | None = None
-    """How often it may be run again, where it waits for that."""
+    """How often it may be run again, if it waits for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class SearchEnded:
     """A call of `search` has run its last trial."""
 
     reason: str
-    """A sentence without capital and full stop: 'all 18 combinations have been tried'."""
+    """A clause without capital and full stop: 'all 18 combinations have been tried'."""
 
     best: float | None = None
     """The best score of all calls."""
@@ -108,7 +108,7 @@ class SearchEnded:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something that people should read, once."""
+    """A message for the user, shown once."""
 
     text: str = field(default="")
 

@@ -1,4 +1,4 @@
-"""Lets other people's prints pass above a live display, line by line."""
+"""Prints the output of user code above a live display, line by line."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ LONG = 4096  # characters of an unfinished line
 
 
 class LineGate(io.TextIOBase):
-    """Stands for `sys.stdout` or `sys.stderr` while a live display owns the terminal.
+    """Replaces `sys.stdout` or `sys.stderr` while a live display owns the terminal.
 
-    Whole lines pass to `show`. A line that rewrites itself, as progress bars do by a carriage
-    return or backspaces, is passed once, in its last form; what is flushed without an end of
-    line passes as a line, so that the question of `input` can be read.
+    It passes whole lines to `show`. A line that rewrites itself by carriage returns or backspaces,
+    as progress bars do, is passed once, in its last form. A flush passes an unfinished line, so
+    that the prompt of `input` can be read.
 
     Args:
-        file: The stream that this one stands for.
+        file: The stream to replace.
         show: Prints one or more whole lines above the display.
     """
 
@@ -41,41 +41,41 @@ class LineGate(io.TextIOBase):
         with self._lock:
             *whole, last = (self._pending + text).split("\n")
             self._rewrites = "\r" in last or "\b" in last
-            # Kept as it came, for a backspace may yet follow; but a bar may rewrite for hours.
+            # Kept unchanged: a backspace may follow. Shortened if long: a bar may run for hours.
             self._pending = last if len(last) < LONG else "\r" + rewritten(last)
         if whole:
             self._show("\n".join(rewritten(line) for line in whole))
         return len(text)
 
     def flush(self) -> None:
-        """Shows an unfinished line unless it is one that rewrites itself."""
+        """Shows an unfinished line, unless the line rewrites itself."""
         if os.getpid() != self._owner:
             self.file.flush()
         elif not self._rewrites:
             self.finish()
 
     def finish(self) -> None:
-        """Shows what is left."""
+        """Shows the last, unfinished line."""
         with self._lock:
             rest, self._pending, self._rewrites = self._pending, "", False
         if rest.strip():
             self._show(rewritten(rest))
 
     def isatty(self) -> bool:
-        """As the stream behind says."""
+        """Whether the replaced stream is a terminal."""
         return self.file.isatty()
 
     def fileno(self) -> int:
-        """As the stream behind says."""
+        """The file descriptor of the replaced stream."""
         return self.file.fileno()
 
     def writable(self) -> bool:
-        """Always."""
+        """True."""
         return True
 
 
 def rewritten(line: str) -> str:
-    r"""A line as it stands after its carriage returns and backspaces.
+    r"""A line as it looks after its carriage returns and backspaces.
 
     Example:
         >>> rewritten(" 10 %\r 90 %\r"), rewritten("loss 10\b\b25")

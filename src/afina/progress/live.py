@@ -13,26 +13,26 @@ from rich.live import Live
 from rich.text import Text
 
 from afina.progress.base import SilentDisplay
-from afina.progress.board import Board
 from afina.progress.drawing import draw, farewell, news
 from afina.progress.events import Event, Message, SearchStarted, TrialEnded
 from afina.progress.lines import LineGate
+from afina.progress.search_progress import SearchProgress
 from afina.trials import Objective
 from afina.trials.text import printable
 
 
 class LiveDisplay(SilentDisplay):
-    """Redraws a few lines at the terminal's bottom a few times a second.
+    """Redraws a few lines at the bottom of the terminal, a few times a second.
 
-    Events only replace the board; a thread draws it, so that a fast search is not slowed down.
-    What the user's code prints, and a line for each new best score and each failure, pass above.
-    At the end the live lines vanish and a summary stays.
+    Events only replace the progress, and a thread draws it: so a fast search is not slowed down.
+    Output of user code appears above, as does a line for each new best score and each failure.
+    At the end the live lines disappear and a summary stays.
 
     Args:
         objective: What the scores measure.
-        clock: Seconds, as `time.monotonic`.
-        console: Where to draw; None is the terminal behind `sys.stdout`.
-        frequency: Drawings a second.
+        clock: Returns seconds, such as `time.monotonic`.
+        console: Where to draw; None for the terminal behind `sys.stdout`.
+        frequency: Drawings per second.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class LiveDisplay(SilentDisplay):
         frequency: float = 4.0,
     ) -> None:
         self._clock = clock
-        self._board = Board(objective, began=clock())
+        self._progress = SearchProgress(objective, began=clock())
         self._lock = threading.Lock()
         self._console = console or Console(file=sys.stdout, highlight=False)
         self._live = Live(
@@ -59,20 +59,20 @@ class LiveDisplay(SilentDisplay):
         self._open = False
 
     def handle(self, event: Event) -> None:
-        """Replaces the board; shows the few events that leave a line behind."""
+        """Updates the progress; prints a line for a best score, a failure or a message."""
         with self._lock:
-            board = self._board = self._board.after(event, self._clock())
+            progress = self._progress = self._progress.after(event, self._clock())
         if isinstance(event, SearchStarted):
             self._begin()
-        elif isinstance(event, TrialEnded) and board.last is not None:
-            line = news(board, board.last)
+        elif isinstance(event, TrialEnded) and progress.last is not None:
+            line = news(progress, progress.last)
             if line is not None:
                 self._console.print(line, soft_wrap=True)
         elif isinstance(event, Message):
             self._console.print(Text(printable(event.text, lines=True)), soft_wrap=True)
 
     def close(self) -> None:
-        """Clears the live lines, gives the streams and the cursor back, leaves the summary."""
+        """Clears the live lines, restores the streams and the cursor, and prints the summary."""
         if not self._open:
             return
         self._open = False
@@ -83,31 +83,31 @@ class LiveDisplay(SilentDisplay):
             self._live.stop()
         finally:
             self._give_streams_back()
-        self._console.print(farewell(self._board, self._clock()))
+        self._console.print(farewell(self._progress, self._clock()))
 
     def _begin(self) -> None:
         if self._open:
             return
         self._open = True
-        atexit.register(self.close)  # a cursor that stays hidden would outlive the process
+        atexit.register(self.close)  # otherwise the cursor would stay hidden after the process
         self._take_streams()
         self._live.start(refresh=True)
 
     def _draw(self) -> RenderableType:
         size = self._console.size
-        return draw(self._board, self._clock(), size.width, size.height)
+        return draw(self._progress, self._clock(), size.width, size.height)
 
     def _take_streams(self) -> None:
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
-            # What goes into a file goes on doing so.
+            # A stream that goes into a file stays as it is.
             if stream is not None and stream.isatty():
                 self._gates[name] = LineGate(cast("IO[str]", stream), self._print_foreign)
                 setattr(sys, name, cast("Any", self._gates[name]))
 
     def _give_streams_back(self) -> None:
         for name, gate in self._gates.items():
-            if getattr(sys, name) is gate:  # else somebody has put another one there since
+            if getattr(sys, name) is gate:  # unless other code has replaced it since
                 setattr(sys, name, gate.file)
         self._gates = {}
 

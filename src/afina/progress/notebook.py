@@ -1,4 +1,4 @@
-"""The display of a notebook: one output, drawn again in place."""
+"""The display of a notebook: one output that is redrawn in place."""
 
 from __future__ import annotations
 
@@ -10,19 +10,26 @@ from collections.abc import Callable
 from typing import Any
 
 from afina.progress.base import SilentDisplay
-from afina.progress.board import Board, Running
 from afina.progress.events import Event, Message, SearchEnded, SearchStarted, TrialEnded
-from afina.progress.fronts import front_line
-from afina.progress.wording import duration, number, plural, reason, running_trials, time_left
+from afina.progress.search_progress import Running, SearchProgress
+from afina.progress.wording import (
+    duration,
+    front_line,
+    number,
+    plural,
+    reason,
+    running_trials,
+    time_left,
+)
 from afina.trials import Objective
 
 FAILURES_SHOWN = 5
-COLUMNS = 4  # trials side by side whose hyperparameters are shown
+COLUMNS = 4  # running trials whose hyperparameters are shown side by side
 
 
 def running_in_notebook() -> bool:
     """Whether the process is a kernel that shows rich output: Jupyter, VS Code, Colab, Kaggle."""
-    ipython = sys.modules.get("IPython")  # a kernel has loaded it; nobody else needs to
+    ipython = sys.modules.get("IPython")  # a kernel has loaded it already
     get_shell = getattr(ipython, "get_ipython", None)
     shell = get_shell() if get_shell is not None else None
     kind = type(shell)
@@ -30,17 +37,17 @@ def running_in_notebook() -> bool:
 
 
 def clear_notebook_output() -> None:
-    """Empties the cell's output as soon as something new comes."""
+    """Clears the cell's output when the next output comes."""
     importlib.import_module("IPython.display").clear_output(wait=True)
 
 
 class NotebookDisplay(SilentDisplay):
-    """Shows one block of HTML and replaces it as the search goes on.
+    """Shows one block of HTML and replaces it as the search runs.
 
     Args:
         objective: What the scores measure.
-        clock: Seconds, as `time.monotonic`.
-        pause: Seconds between two drawings; every drawing is a message to the browser.
+        clock: Returns seconds, such as `time.monotonic`.
+        pause: Seconds between two drawings; each drawing is a message to the browser.
     """
 
     def __init__(
@@ -48,7 +55,7 @@ class NotebookDisplay(SilentDisplay):
     ) -> None:
         self._clock = clock
         self._pause = pause
-        self._board = Board(objective, began=clock())
+        self._progress = SearchProgress(objective, began=clock())
         self._lock = threading.Lock()
         self._notes: list[str] = []
         self._handle: Any = None
@@ -56,22 +63,22 @@ class NotebookDisplay(SilentDisplay):
         self._stale = False
 
     def handle(self, event: Event) -> None:
-        """Replaces the board, and the drawing where the last one is old enough."""
+        """Updates the progress, and redraws it if the last drawing is old enough."""
         now = self._clock()
         with self._lock:
-            board = self._board = self._board.after(event, now)
+            progress = self._progress = self._progress.after(event, now)
             self._stale = True
             if isinstance(event, Message):
                 self._notes.append(event.text)
             elif isinstance(event, TrialEnded) and event.trial.failure is not None:
-                label = board.last.label if board.last else str(event.trial.number)
+                label = progress.last.label if progress.last else str(event.trial.number)
                 self._notes.append(f"trial {label} failed: {reason(event.trial.failure)}")
             at_once = isinstance(event, SearchStarted | SearchEnded)
             if at_once or now - self._drawn >= self._pause:
                 self._show(now)
 
     def close(self) -> None:
-        """Draws for the last time."""
+        """Draws the block for the last time."""
         with self._lock:
             if self._stale:
                 self._show(self._clock())
@@ -79,27 +86,27 @@ class NotebookDisplay(SilentDisplay):
     def _show(self, now: float) -> None:
         self._drawn, self._stale = now, False
         ipython = importlib.import_module("IPython.display")
-        drawing = ipython.HTML(draw_html(self._board, self._notes, now))
+        drawing = ipython.HTML(draw_html(self._progress, self._notes, now))
         if self._handle is None:
             self._handle = ipython.display(drawing, display_id=True)
         else:
             self._handle.update(drawing)
 
 
-def draw_html(board: Board, notes: list[str], now: float) -> str:
-    """The whole block. Colours are left to the page, light or dark.
+def draw_html(progress: SearchProgress, notes: list[str], now: float) -> str:
+    """Draws the block as HTML. The page chooses the colours, light or dark.
 
     Args:
-        board: What to draw.
-        notes: Lines to show below, the newest last; a few of them are shown.
-        now: On the board's clock, in seconds.
+        progress: What to draw.
+        notes: Lines for below the drawing, the newest last; only the newest few are shown.
+        now: Seconds on the display's clock.
     """
-    parts = [_head(board, now)]
-    if board.total:
-        parts.append(_bar(board.done, board.total, "100%"))
-    parts.append(_standing(board))
-    parts.append(_table(board))
-    parts += [_epochs(board, running) for running in board.running.values()]
+    parts = [_head(progress, now)]
+    if progress.total:
+        parts.append(_bar(progress.done, progress.total, "100%"))
+    parts.append(_standing(progress))
+    parts.append(_table(progress))
+    parts += [_epochs(progress, running) for running in progress.running.values()]
     parts += [
         f'<div style="opacity:.7">{html.escape(note)}</div>' for note in notes[-FAILURES_SHOWN:]
     ]
@@ -110,16 +117,16 @@ def draw_html(board: Board, notes: list[str], now: float) -> str:
     )
 
 
-def _head(board: Board, now: float) -> str:
-    labels = [running.start.label for running in board.running.values()]
-    if board.reason is not None:
-        left = f"Search ended: {board.reason}, {plural(board.done, 'trial')} finished"
+def _head(progress: SearchProgress, now: float) -> str:
+    labels = [running.start.label for running in progress.running.values()]
+    if progress.reason is not None:
+        left = f"Search ended: {progress.reason}, {plural(progress.done, 'trial')} finished"
     elif labels:
-        left = f"Search: {running_trials(labels, board.done, board.total)}"
+        left = f"Search: {running_trials(labels, progress.done, progress.total)}"
     else:
         left = "Search"
-    right = duration(board.elapsed(now))
-    remaining = board.seconds_left(now) if board.reason is None else None
+    right = duration(progress.elapsed(now))
+    remaining = progress.seconds_left(now) if progress.reason is None else None
     if remaining is not None:
         right += f" · {time_left(remaining)}"
     return (
@@ -132,21 +139,22 @@ def _bar(done: int, total: int, width: str) -> str:
     return f'<progress value="{min(done, total)}" max="{total}" style="width:{width}"></progress>'
 
 
-def _standing(board: Board) -> str:
-    if board.several:
-        failed = f" · {board.failed} failed" if board.failed else ""
-        return f"<div>{html.escape(front_line(board))}{failed}</div>"
-    name = html.escape(board.objective.name)
-    best = "no score yet" if board.best is None else f"best <b>{number(board.best)}</b>"
-    where = f" in trial {html.escape(board.best_label)}" if board.best_label is not None else ""
-    failed = f" · {board.failed} failed" if board.failed else ""
+def _standing(progress: SearchProgress) -> str:
+    if progress.several:
+        failed = f" · {progress.failed} failed" if progress.failed else ""
+        return f"<div>{html.escape(front_line(progress))}{failed}</div>"
+    name = html.escape(progress.objective.name)
+    best = "no score yet" if progress.best is None else f"best <b>{number(progress.best)}</b>"
+    label = progress.best_label
+    where = f" in trial {html.escape(label)}" if label is not None else ""
+    failed = f" · {progress.failed} failed" if progress.failed else ""
     return f"<div>{name}: {best}{where}{failed}</div>"
 
 
-def _table(board: Board) -> str:
-    """The hyperparameters of the trials that run, else of the best one."""
-    best = dict(board.best_values or {})
-    shown = board.newest(COLUMNS)
+def _table(progress: SearchProgress) -> str:
+    """The hyperparameters of the running trials; of the best trial if none is running."""
+    best = dict(progress.best_values or {})
+    shown = progress.newest(COLUMNS)
     columns = [f"trial {running.start.label}" for running in shown] if len(shown) > 1 else ["now"]
     heads = ["hyperparameter", *columns, "best so far"] if shown else ["hyperparameter", "best"]
     names = dict.fromkeys(name for running in shown for name in running.values) if shown else best
@@ -162,8 +170,8 @@ def _table(board: Board) -> str:
     return f'<table style="margin:.4em 0"><tr>{head}</tr>{"".join(rows)}</table>'
 
 
-def _epochs(board: Board, running: Running) -> str:
-    several = len(board.running) > 1
+def _epochs(progress: SearchProgress, running: Running) -> str:
+    several = len(progress.running) > 1
     label = html.escape(f"trial {running.start.label}, ") if several else ""
     if running.epoch is None:
         return f"<div>{label}begins</div>" if several else ""

@@ -1,4 +1,4 @@
-"""Plain lines, for logs and pipes: the text that Keras Tuner's users and their scripts know."""
+"""Plain lines for logs and pipes: the text that Keras Tuner prints, which scripts may parse."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import IO
 
 from afina.progress.base import SilentDisplay
-from afina.progress.board import Board, Ended
 from afina.progress.events import (
     EpochEnded,
     Event,
@@ -18,8 +17,8 @@ from afina.progress.events import (
     TrialEnded,
     TrialStarted,
 )
-from afina.progress.fronts import front_line, reached
-from afina.progress.wording import clock_time, number, reason
+from afina.progress.search_progress import Ended, SearchProgress
+from afina.progress.wording import clock_time, front_line, number, reached, reason
 from afina.trials import Objective, Status
 from afina.trials.text import printable
 
@@ -27,17 +26,17 @@ WIDTH = 18  # of a column, in characters
 
 
 class PlainDisplay(SilentDisplay):
-    """Prints a table when a trial begins and its score when it ends.
+    """Prints a table when a trial starts and its score when it ends.
 
-    Beyond Keras Tuner's text it says why a trial failed, why a search ended before its last
-    trial, and, for trials that train long and silently, an epoch's metrics now and then.
+    It prints more than Keras Tuner: why a trial failed, why a search ended before its last trial,
+    and, during a long training, an epoch's metrics now and then.
 
     Args:
         objective: What the scores measure.
-        clock: Seconds, as `time.monotonic`.
-        stream: Where to print; None is `sys.stdout` as it is at the time of each line.
-        silence: Seconds without a line after which an epoch is worth one.
-        clear: Called before a trial's end is printed: empties a notebook's output.
+        clock: Returns seconds, such as `time.monotonic`.
+        stream: Where to print; None for the current `sys.stdout` at the time of each line.
+        silence: After this many seconds without output, the next epoch prints a line.
+        clear: Called before the end of a trial is printed, to clear a notebook's output.
     """
 
     def __init__(
@@ -54,15 +53,15 @@ class PlainDisplay(SilentDisplay):
         self._silence = silence
         self._clear = clear
         self._lock = threading.Lock()
-        self._board = Board(objective, began=clock())
+        self._progress = SearchProgress(objective, began=clock())
         self._last_line = clock()
 
     def handle(self, event: Event) -> None:
-        """Prints what the event is worth."""
+        """Prints the lines for the event, if it has any."""
         now = self._clock()
         with self._lock:
-            board = self._board = self._board.after(event, now)
-            lines = self._lines(event, board, now)
+            progress = self._progress = self._progress.after(event, now)
+            lines = self._lines(event, progress, now)
             if not lines:
                 return
             self._last_line = now
@@ -74,18 +73,18 @@ class PlainDisplay(SilentDisplay):
                 flush=True,
             )
 
-    def _lines(self, event: Event, board: Board, now: float) -> list[str]:
+    def _lines(self, event: Event, progress: SearchProgress, now: float) -> list[str]:
         match event:
             case TrialStarted():
-                return start_lines(replace(event, best_values=None) if board.several else event)
-            case TrialEnded() if board.last is not None:
+                return start_lines(replace(event, best_values=None) if progress.several else event)
+            case TrialEnded() if progress.last is not None:
                 if event.trial.status is Status.WAITING:
                     return retry_lines(event)
-                return end_lines(board, board.last, now)
+                return end_lines(progress, progress.last, now)
             case EpochEnded() if now - self._last_line >= self._silence:
-                mine = board.running.get(event.number) if len(board.running) > 1 else None
+                mine = progress.running.get(event.number) if len(progress.running) > 1 else None
                 return [epoch_line(event, None if mine is None else mine.start.label)]
-            case SearchEnded() if board.total is None or board.done < board.total:
+            case SearchEnded() if progress.total is None or progress.done < progress.total:
                 return ["", f"Search ended: {event.reason}."]
             case Message():
                 return [event.text]
@@ -94,7 +93,7 @@ class PlainDisplay(SilentDisplay):
 
 
 def start_lines(event: TrialStarted) -> list[str]:
-    """The head and the table of a trial that begins."""
+    """The heading and the table of a trial that starts."""
     lines = ["", f"Search: Running Trial #{event.label}", ""]
     if not event.values:
         return [*lines, "default configuration", ""]
@@ -115,7 +114,7 @@ def _cell(text: str) -> str:
 
 
 def retry_lines(event: TrialEnded) -> list[str]:
-    """The reason of a failure, and what is left to try."""
+    """The reason for a failure, and how many retries are left."""
     trial = event.trial
     name = trial.number if event.label is None else event.label
     announced = f"Trial {name} failed {trial.attempt + 1} times."
@@ -124,12 +123,12 @@ def retry_lines(event: TrialEnded) -> list[str]:
     return [trial.failure.message.rstrip(), announced] if trial.failure else [announced]
 
 
-def end_lines(board: Board, ended: Ended, now: float) -> list[str]:
-    """The score of a trial, or why it has none, and where the search stands."""
-    trial, name = ended.trial, board.objective.name
+def end_lines(progress: SearchProgress, ended: Ended, now: float) -> list[str]:
+    """The trial's score, or why it has none, and where the search stands."""
+    trial, name = ended.trial, progress.objective.name
     lines = ["", f"Trial {ended.label} Complete [{clock_time(ended.seconds)}]"]
-    if trial.status is Status.COMPLETED and board.several:
-        lines += [f"{each}: {value}" for each, value in reached(board.objective, trial)]
+    if trial.status is Status.COMPLETED and progress.several:
+        lines += [f"{each}: {value}" for each, value in reached(progress.objective, trial)]
     elif trial.status is Status.COMPLETED:
         lines.append(f"{name}: {trial.score}")
     else:
@@ -137,16 +136,16 @@ def end_lines(board: Board, ended: Ended, now: float) -> list[str]:
         lines.append(f"failed ({kind}): {reason(trial.failure)}")
         if trial.failure and "\n" in trial.failure.message.strip():
             lines.insert(0, trial.failure.message.rstrip())
-    best = f"Best {name} So Far: {board.best}"
-    if board.several:
-        best = front_line(board)
+    best = f"Best {name} So Far: {progress.best}"
+    if progress.several:
+        best = front_line(progress)
         best = best[0].upper() + best[1:]
     lines += ["", best]
-    return [*lines, f"Total elapsed time: {clock_time(board.elapsed(now))}"]
+    return [*lines, f"Total elapsed time: {clock_time(progress.elapsed(now))}"]
 
 
 def epoch_line(event: EpochEnded, label: str | None = None) -> str:
-    """One epoch's metrics; the trial's label is told where several trials run."""
+    """One epoch's metrics; with the trial's label, if one is given."""
     of = f"/{event.epochs}" if event.epochs else ""
     metrics = " - ".join(f"{name}: {value:.4g}" for name, value in event.metrics.items())
     whose = "" if label is None else f"Trial {label}: "

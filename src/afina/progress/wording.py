@@ -1,18 +1,19 @@
-"""How numbers, times and reasons are written for people."""
+"""How numbers, times, reasons and fronts are written for people."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from afina.trials import Failure
+from afina.progress.search_progress import SearchProgress
+from afina.trials import Failure, MultiObjective, Objective, Trial
 from afina.trials.text import printable
 
-LISTED = 4  # trials side by side that are named one by one
+LISTED = 4  # more trials than this, and only their number is written
 
 
 def number(value: object, digits: int = 5) -> str:
-    """A value with few digits; whole numbers, texts and truth values as they are.
+    """Writes a float with few digits; whole numbers, texts and booleans unchanged.
 
     Example:
         >>> number(0.123456789), number(100000), number(True)
@@ -22,7 +23,7 @@ def number(value: object, digits: int = 5) -> str:
 
 
 def clock_time(seconds: float) -> str:
-    """A time as Keras Tuner prints it.
+    """Writes a time as Keras Tuner prints it.
 
     Example:
         >>> clock_time(3725.9)
@@ -37,7 +38,7 @@ def clock_time(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in its two leading units.
+    """Writes a time in its two largest units.
 
     Example:
         >>> duration(0.42), duration(72), duration(7500)
@@ -54,7 +55,7 @@ def duration(seconds: float) -> str:
 
 
 def time_left(seconds: float) -> str:
-    """An estimate, as roughly as it is known, so that it does not flicker.
+    """Writes an estimated time, coarsely enough that it does not flicker.
 
     Example:
         >>> time_left(20), time_left(200), time_left(7300)
@@ -70,7 +71,7 @@ def time_left(seconds: float) -> str:
 
 
 def reason(failure: Failure | None) -> str:
-    """The one line of a failure that says most.
+    """The most informative line of a failure.
 
     Example:
         >>> from afina.trials import FailureKind
@@ -83,7 +84,7 @@ def reason(failure: Failure | None) -> str:
 
 
 def running_trials(labels: Sequence[str], done: int, total: int | None) -> str:
-    """Which trials run now, and how many have finished.
+    """Writes which trials are running, and how many have finished.
 
     Example:
         >>> running_trials(["2"], 2, 30), running_trials(["3", "5"], 4, None)
@@ -103,10 +104,30 @@ def running_trials(labels: Sequence[str], done: int, total: int | None) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """A count with its noun.
+    """Writes a count with its noun.
 
     Example:
         >>> plural(1, "trial"), plural(2, "trial")
         ('1 trial', '2 trials')
     """
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def reached(objective: Objective, trial: Trial) -> list[tuple[str, float]]:
+    """A completed trial's value in each of several objectives; empty if one is missing."""
+    if not isinstance(objective, MultiObjective) or not objective.losses(trial.metrics):
+        return []
+    return [(part.name, part.get_value(trial.metrics)) for part in objective.objectives]
+
+
+def front_line(progress: SearchProgress) -> str:
+    """Writes the front in one line: how many trials, and the best value in each objective."""
+    if not isinstance(progress.objective, MultiObjective) or not progress.front:
+        return "no trial on the Pareto front yet"
+    count = len(progress.front)
+    said = [f"{count} {'trial' if count == 1 else 'trials'} on the Pareto front"]
+    for part in progress.objective.objectives:
+        rows = [(part.get_value(each.trial.metrics), each.label) for each in progress.front]
+        value, label = min(rows, key=lambda row, part=part: part.loss(row[0]))  # type: ignore[misc]
+        said.append(f"best {part.name} {number(value)} (trial {label})")
+    return ", ".join(said)

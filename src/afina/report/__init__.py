@@ -1,4 +1,13 @@
-"""The self-contained HTML report of a search, and its drawings."""
+"""The report of a search: facts, drawn as a self-contained HTML page, pictures or records.
+
+    project folder ──read_facts──> Facts ──┬──> page.py      one HTML file: text (words.py), tables
+                                           │                 and figures (figures.py, slices.py)
+                                           ├──> pictures.py  single figures as files, by Matplotlib
+                                           └──> records.py   all trials as JSON or CSV
+
+`canvas.py` and `style.py` hold what all figures share, `look.py` the page's CSS and script, and
+`reproduce.py` the code that builds the best model again. A figure is a function from `Facts`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the drawings of a report have in common: an empty figure, its first view, what varies."""
+"""What the figures of a report share: an empty figure, its initial view, and what varies."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from afina.trials import Objective
 
 
 def empty(y: str, *, small: bool = False) -> Any:
-    """A figure of Plotly's without drawings.
+    """An empty Plotly figure.
 
     Args:
         y: Title of the vertical axis.
-        small: One of many that stand side by side, without a legend of its own.
+        small: Whether it is one of many side by side: smaller, and without a legend.
     """
     import plotly.graph_objects as go
 
@@ -41,7 +41,7 @@ def empty(y: str, *, small: bool = False) -> Any:
 
 
 def zoomed(drawn: Any, scores: Sequence[float | None], objective: Objective) -> None:
-    """Leaves the worst out of the first view where they would press the rest together."""
+    """Leaves the worst scores out of the initial view if they would squeeze the rest."""
     found = sorted(s for s in scores if s is not None and math.isfinite(s))
     if len(found) < 8:
         return
@@ -73,7 +73,7 @@ def zoomed(drawn: Any, scores: Sequence[float | None], objective: Objective) -> 
 
 
 def entries_of(facts: Facts) -> list[HyperParameter]:
-    """The hyperparameters that vary, one entry a name: the first of several."""
+    """The hyperparameters that vary: the first entry of each name."""
     entries: dict[str, HyperParameter] = {}
     for entry in facts.space:
         if entry.count != 1:

@@ -1,4 +1,4 @@
-"""What a report tells of a search, gathered from its project folder: data, not drawings."""
+"""The facts that a report shows, gathered from a project folder: data, not drawings."""
 
 from __future__ import annotations
 
@@ -27,89 +27,87 @@ from afina.trials import (
     Trial,
     configurations,
 )
-from afina.trials.front import front_of
-from afina.trials.pareto import hypervolume, pareto_front, pareto_order
+from afina.trials.pareto import front_of, hypervolume, pareto_front, pareto_order
 
 History = Mapping[str, tuple[float, ...]]
 
 MOST_IN_VOLUME = 3
-"""Objectives up to which a hypervolume is measured again and again: it takes long for more."""
+"""No hypervolume is computed for more objectives than this: it would take too long."""
 
 MOST_VOLUMES = 100
-"""Points of time at which it is measured."""
+"""The hypervolume is computed at this many points in time, at most."""
 
 LONGEST = 10_000
-"""Epochs; who reports steps beyond it counts something else."""
+"""Epochs. A report with a higher step counts something other than epochs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """The search after one more trial had ended."""
+    """The search right after a trial ended."""
 
     trial: int
-    """Its number."""
+    """The trial's number."""
 
     epochs: int
-    """Trained so far by all trials that had ended."""
+    """Epochs that all trials that had ended by then trained together."""
 
     seconds: float
-    """Summed over these trials; with several workers more than the wall time."""
+    """Seconds of these trials together; with several workers, more than the wall time."""
 
     score: float | None
-    """Of this trial; None where there are several objectives."""
+    """The trial's score; None if there are several objectives."""
 
     best: float | None
-    """The best score so far; None before the first, and where there are several objectives."""
+    """The best score so far; None before the first, and if there are several objectives."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """A search as its report shows it."""
+    """Everything that a report shows of a search."""
 
     name: str
-    """Of the project."""
+    """The project's name."""
 
     header: Header
     objective: Objective
     space: Space
     hp: HyperParameters
     trials: tuple[Trial, ...]
-    """By number, finished or not, with their curves."""
+    """All trials with their curves, by number, finished or not."""
 
     history: History
-    """All metrics of the best trial, epoch by epoch, with those of the trials that it goes on
-    from; mean over the executions. Empty where there are several objectives."""
+    """All metrics of the best trial, epoch by epoch, after those of the trials that it continues;
+    averaged over the executions. Empty if there are several objectives."""
 
     parts: Mapping[str, Mapping[int, tuple[float, ...]]] = field(default_factory=dict)
-    """Name of an objective to the curves of the trials in it, by number, as `Trial.curve`."""
+    """For each objective, by name: trial number to curve, like `Trial.curve`."""
 
     judgement: Judgement | None = None
-    """Of the final model, where there is one."""
+    """The judgement of the final model, if there is one."""
 
     @property
     def several(self) -> bool:
-        """Whether there are several objectives, so that trials have no single score."""
+        """Whether there are several objectives: then trials have no single score."""
         return isinstance(self.objective, MultiObjective)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """Each objective by itself, in the order in which they were given."""
+        """The objectives, in the order in which they were given; often just one."""
         whole = self.objective
         return whole.objectives if isinstance(whole, MultiObjective) else (whole,)
 
     def values_of(self, trial: Trial) -> tuple[float | None, ...]:
-        """What a trial measured in each objective, as the user measures it; None where nothing."""
+        """A trial's value in each objective, as the user measures it; None if it has none."""
         if not self.several:
             return (trial.score,)
         if len(trial.losses) != len(self.objectives):
             return (None,) * len(self.objectives)
         pairs = zip(self.objectives, trial.losses, strict=True)
-        return tuple(objective.loss(loss) for objective, loss in pairs)  # the sign twice is none
+        return tuple(objective.loss(loss) for objective, loss in pairs)  # its own inverse
 
     @functools.cached_property
     def front(self) -> list[Trial]:
-        """The trials that no other one beats in every objective, by number; with one objective
-        those of the best score."""
+        """The Pareto front, by number; with one objective, the trials with the best score."""
         known = self.trials
         if self.several:
             known = tuple(trial for trial in self.trials if trial.losses)
@@ -117,7 +115,7 @@ class Facts:
 
     @functools.cached_property
     def configurations(self) -> list[Configuration]:
-        """Those that have a score, best first; of several objectives front by front."""
+        """The configurations with a score, best first; with several objectives, front by front."""
         found = configurations(t for t in self.trials if t.status is Status.COMPLETED)
         if not self.several:
             return sorted(found, key=lambda each: (each.best.loss or 0.0, each.best.number))
@@ -126,8 +124,10 @@ class Facts:
         return [whole[place] for place in pareto_order(losses).tolist()] if whole else []
 
     def shown(self, configuration: Configuration) -> Trial:
-        """The part of a configuration whose results speak for it: the best; of several objectives
-        one on the front, else the one that was trained longest."""
+        """The trial that represents a configuration: its best one.
+
+        With several objectives: one on the front, otherwise the one that was trained longest.
+        """
         if not self.several:
             return configuration.best
         front = {trial.number for trial in self.front}
@@ -136,12 +136,12 @@ class Facts:
 
     @property
     def finished(self) -> list[Trial]:
-        """In the order in which they ended."""
+        """The finished trials, in the order in which they finished."""
         return sorted((t for t in self.trials if t.ended is not None), key=lambda t: t.ended or 0)
 
     @property
     def completed(self) -> list[Trial]:
-        """Those with a score, best first; by number where there are several objectives."""
+        """The completed trials, best first; by number if there are several objectives."""
         scored = [trial for trial in self.trials if trial.status is Status.COMPLETED]
         if self.several:
             return scored
@@ -149,18 +149,17 @@ class Facts:
 
     @property
     def failed(self) -> list[Trial]:
-        """Those without."""
+        """The failed trials, by number."""
         return [trial for trial in self.trials if trial.status is Status.FAILED]
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the best score; None where there is none, and where there are several
-        objectives: then there is a front."""
+        """The trial with the best score; None without one, or with several objectives."""
         return None if self.several else next(iter(self.completed), None)
 
     @functools.cached_property
     def course(self) -> tuple[Point, ...]:
-        """The search trial by trial, in the order in which they ended."""
+        """The course of the search: one point for each finished trial, in that order."""
         points, epochs, seconds = [], 0, 0.0
         best: Trial | None = None
         for trial in self.finished:
@@ -182,11 +181,10 @@ class Facts:
 
     @functools.cached_property
     def volumes(self) -> tuple[float, ...]:
-        """How good the front was after each finished trial, as a part of what it is in the end.
+        """The hypervolume of the front after each finished trial, as a share of the final one.
 
-        The hypervolume up to the worst value that was measured in each objective. Empty where
-        there is one objective, where there are more than three (it takes long), and where a front
-        has no volume yet.
+        The reference point is the worst value that was measured in each objective. Empty with one
+        objective, with more than three (it would take too long), and if the volume is zero.
         """
         found = [trial for trial in self.finished if trial.losses]
         rows = np.array([trial.losses for trial in found], dtype=float)
@@ -199,7 +197,7 @@ class Facts:
         whole = hypervolume(real[pareto_front(real)], reference)
         if not whole:
             return ()
-        # At most so many are measured; between them the front counts as before.
+        # Computed at only some places; between them, the last value counts.
         places = set(evenly(len(self.finished), MOST_VOLUMES))
         volumes, last, front = [], 0.0, np.empty((0, len(reference)))
         for place, trial in enumerate(self.finished):
@@ -213,12 +211,12 @@ class Facts:
 
     @property
     def longest(self) -> int:
-        """The most epochs that any trial's model has behind it; 0 where none were counted."""
+        """The most epochs that any model was trained; 0 if none were counted."""
         return max((t.start_epoch + len(t.curve) for t in self.trials if t.curve), default=0)
 
     @property
     def reasons(self) -> list[tuple[str, str, list[int]]]:
-        """Why trials failed: kind, the headline of the reason, and the numbers of the trials."""
+        """Why trials failed: the kind, the first line of the reason, and the trials' numbers."""
         groups: dict[tuple[str, str], list[int]] = {}
         for trial in self.failed:
             failure = trial.failure
@@ -229,7 +227,7 @@ class Facts:
 
     @functools.cached_property
     def seconds(self) -> Mapping[str, float]:
-        """Where the trials' time went, in seconds: as far as they noted it, and the rest."""
+        """Where the trials' time went, in seconds: the parts that trials noted, and the rest."""
         parts: dict[str, float] = {}
         whole = math.fsum(trial.seconds for trial in self.trials)
         for trial in self.trials:
@@ -241,26 +239,26 @@ class Facts:
 
     @property
     def training(self) -> Mapping[str, int]:
-        """How many trials were trained in which way."""
-        ways: dict[str, int] = {}
+        """How many trials each trainer trained."""
+        trainers: dict[str, int] = {}
         for trial in self.trials:
             if "training" in trial.notes:
-                way = trial.notes["training"]
-                ways[way] = ways.get(way, 0) + 1
-        return ways
+                trainer = trial.notes["training"]
+                trainers[trainer] = trainers.get(trainer, 0) + 1
+        return trainers
 
     @property
     def names(self) -> list[str]:
-        """Of the hyperparameters that vary, in the order of their definition."""
+        """Names of the hyperparameters that vary, in the order of their definition."""
         return list(dict.fromkeys(entry.name for entry in self.space if entry.count != 1))
 
 
 def read_facts(folder: Path | str, *, judgement: Judgement | None = None) -> Facts:
-    """Gathers the facts about the search in a project folder; it may be running meanwhile.
+    """Gathers the facts about the search in a project folder; it may still be running.
 
     Args:
         folder: A tuner's `directory/project_name`, or a study's `storage`.
-        judgement: Of the final model.
+        judgement: The judgement of the final model.
 
     Raises:
         StoreError: There is no search in the folder, or it cannot be read.
@@ -294,7 +292,7 @@ def facts_of(store: TrialStore, name: str, *, judgement: Judgement | None = None
         for name, curves in all_curves.items()
     }
     trials = tuple(
-        # A trial that is still running shows what it has reported so far.
+        # A running trial shows what it has reported so far.
         _with(trial, drawn[objective.name][trial.number], objective)
         for trial in stored
     )
@@ -324,7 +322,7 @@ def _objective(described: Any) -> Objective:
 
 
 def _history(trials: Sequence[Trial], reports: Sequence[Report]) -> History:
-    """The best trial's metrics by epoch, those of the trials that it goes on from in front."""
+    """The best trial's metrics by epoch, after those of the trials that it continues."""
     scored = [trial for trial in trials if trial.loss is not None]
     if not scored:
         return {}

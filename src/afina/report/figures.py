@@ -1,4 +1,4 @@
-"""The drawings of a report, by Plotly: each takes facts and returns a figure, or None."""
+"""The figures of a report, by Plotly. Each function takes facts; None means nothing to draw."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ from afina.trials import Trial
 Figure = Any
 
 MOST_TICKS = 8
-"""Values of a hyperparameter that are all written at its axis."""
+"""At most this many values of a hyperparameter are all written at its axis."""
 
 MOST_PAIRS = 6
-"""Pairs of objectives that are drawn."""
+"""At most this many pairs of objectives are drawn."""
 
 NOTHING = "(none)"
-"""What stands where a trial has no value of a hyperparameter."""
+"""The label for trials without a value of the hyperparameter."""
 
 BETTER = {"min": "smaller is better", "max": "larger is better"}
 
 _STEP = {"min": "hv", "max": "vh"}
-"""What a front reaches between two of its points: no more than the worse of both."""
+"""Plotly's line shape: between two of its points, a front reaches only the worse of both."""
 
 
 def course(facts: Facts) -> Figure | None:
-    """Best score so far and every trial's score, against trials, epochs or time.
+    """The best score so far and each trial's score, over trials, epochs or time.
 
-    With several objectives the hypervolume of the front so far.
+    With several objectives: the hypervolume of the front so far.
     """
     points = facts.course
     axes: dict[str, list[float]] = {
@@ -114,7 +114,7 @@ def _volumes(facts: Facts, axes: dict[str, list[float]]) -> Figure | None:
 def _let_choose(
     drawn: Figure, axes: dict[str, list[float]], parts: Sequence[Sequence[int]]
 ) -> None:
-    """Buttons that say what the horizontal axis counts, where there is a choice."""
+    """Adds buttons that choose what the horizontal axis counts, if there is a choice."""
     counted = [name for name, axis in axes.items() if name == "trials" or (axis and axis[-1] > 0)]
     if axes["epochs"] == axes["trials"] and "epochs" in counted:
         counted.remove("epochs")
@@ -151,7 +151,7 @@ def _let_choose(
 
 
 def fronts(facts: Facts) -> list[Figure]:
-    """The trials in each pair of objectives, those of the Pareto front marked."""
+    """The trials in each pair of objectives, with the Pareto front marked."""
     if not facts.several:
         return []
     measured = [(t, v) for t in facts.completed if None not in (v := facts.values_of(t))]
@@ -172,7 +172,7 @@ def _front(
     best = sorted((each for each in measured if each[0].number in front), key=lambda e: e[1][a])
     for name, rows, mode, look in (
         (named("other trials", len(kept), len(others)), kept, "markers", {"size": 7, "color": DIM}),
-        # With two objectives the front is a staircase; with more, its points show no line.
+        # With two objectives, the front is a staircase; with more, its points form no line.
         (
             "Pareto front",
             best,
@@ -197,11 +197,11 @@ def _front(
 
 
 def curves(facts: Facts, place: int = 0) -> Figure | None:
-    """An objective epoch by epoch: all trials dim, the best one bold.
+    """The learning curves in one objective: all trials dimmed, the best one bold.
 
     Args:
-        facts: Of the search.
-        place: Of the objective, where there are several.
+        facts: The search.
+        place: The objective's place among several.
     """
     objective = facts.objectives[place]
     known = facts.parts.get(objective.name, {})
@@ -252,7 +252,7 @@ def curves(facts: Facts, place: int = 0) -> Figure | None:
 def _last_before(
     trial: Trial, parent: Trial | None, known: Mapping[int, tuple[float, ...]]
 ) -> tuple[float, ...]:
-    """The last result of the training that this one continues, so that the line has no gap."""
+    """The last result of the trial that this one continues, so that the line has no gap."""
     if parent is None:
         return ()
     at = trial.start_epoch - parent.start_epoch - 1
@@ -261,7 +261,7 @@ def _last_before(
 
 
 def learning(facts: Facts) -> list[Figure]:
-    """Loss and validation loss, and each metric with its own, of the best trial."""
+    """Training and validation curves of the best trial: one figure for each metric."""
     figures = []
     for name in [name for name in facts.history if not name.startswith("val_")]:
         beside = facts.history.get(f"val_{name}")
@@ -286,7 +286,7 @@ def learning(facts: Facts) -> list[Figure]:
 
 
 def importances(found: Importances) -> Figure | None:
-    """Bars with intervals, the most important at the top."""
+    """Bars with intervals, the most important one at the top."""
     if not found.single:
         return None
     shares = [*reversed(found.single[:15])]
@@ -321,12 +321,12 @@ def importances(found: Importances) -> Figure | None:
 
 
 def _named(share: Share) -> str:
-    """The name; with its conditions where another bar has the same."""
+    """The hyperparameter's name, with its conditions if it has any."""
     return share.names[0] + (f" ({' and '.join(share.conditions)})" if share.conditions else "")
 
 
 def parallel(facts: Facts) -> Figure | None:
-    """Parallel coordinates: a line each configuration through its values to its scores."""
+    """Parallel coordinates: one line for each configuration, through its values to its scores."""
     entries = entries_of(facts)
     trials = [facts.shown(each) for each in facts.configurations]
     if len(trials) < 2 or not entries:
@@ -359,7 +359,7 @@ def parallel(facts: Facts) -> Figure | None:
 
 
 def seconds(facts: Facts) -> Figure | None:
-    """Where the time went, one bar."""
+    """Where the time went, as one bar."""
     parts = {name: value for name, value in facts.seconds.items() if value > 0}
     if not parts or set(parts) == {"rest"}:
         return None
@@ -380,7 +380,7 @@ def seconds(facts: Facts) -> Figure | None:
 
 
 def confusion(facts: Facts) -> Figure | None:
-    """What the final model takes for what."""
+    """The confusion matrix of the final model."""
     verdict = facts.judgement
     if verdict is None or verdict.confusion is None:
         return None
@@ -388,14 +388,14 @@ def confusion(facts: Facts) -> Figure | None:
     names = [label(each.name) for each in verdict.classes]
     drawn = empty("true")
     drawn.add_heatmap(z=rows, x=names, y=names, colorscale="Blues", zmin=0, zmax=1)
-    drawn.update_layout(xaxis_title="taken for", height=HEIGHT + 120)
+    drawn.update_layout(xaxis_title="predicted", height=HEIGHT + 120)
     drawn.update_xaxes(type="category")
     drawn.update_yaxes(type="category", autorange="reversed")
     return drawn
 
 
 def _axis(entry: HyperParameter, trials: Sequence[Trial]) -> dict[str, Any]:
-    """One axis of the parallel coordinates; trials without the entry stand below it."""
+    """One axis of the parallel coordinates; trials without a value are drawn below it."""
     values = [trial.values.get(entry.name) for trial in trials]
     known = [value for value in values if value is not None]
     if known and isinstance(entry, Int | Float):
@@ -406,7 +406,7 @@ def _axis(entry: HyperParameter, trials: Sequence[Trial]) -> dict[str, Any]:
         missing = any(p is None for p in placed)
         ticks = sorted({p for p in placed if p is not None})
         if len(ticks) > MOST_TICKS and entry.count is not None:
-            # Only values that exist are written: those of the trials.
+            # Only existing values are written: those of the trials.
             ticks = [ticks[place] for place in evenly(len(ticks), MOST_TICKS - 2)]
         elif len(ticks) > MOST_TICKS:
             ticks = [low + share * (high - low) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]

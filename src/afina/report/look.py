@@ -1,4 +1,4 @@
-"""How the page of a report looks, on light and on dark screens, and the script that draws on it."""
+"""The CSS of the page, for light and dark screens, and the script that draws its figures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SIDES = {
     "code": ("#eff2f5", "#0f151c"),
     "head": ("#12324a", "#0b2538"),
 }
-"""Names of the page's colours: on a light screen, on a dark one."""
+"""The page's colours by name: on a light screen, on a dark screen."""
 
 
 def _colours(side: int) -> str:
@@ -78,5 +78,5 @@ dark.addEventListener('change',draw);addEventListener('load',draw);
 
 
 def script() -> str:
-    """Draws each figure when the page has been laid out, and again where its colours change."""
+    """The script that draws each figure, and redraws it when the colour scheme changes."""
     return f"const DARK={json.dumps(DARK)};{_SCRIPT}"

@@ -1,4 +1,4 @@
-"""The report of a search: one HTML file that needs nothing else, not even a network."""
+"""The report of a search: one self-contained HTML file that works offline."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from afina.report.words import advised_ranges, objective_of, range_of, summary
 from afina.trials import Configuration, Trial, epochs_of
 
 MOST_ROWS = 20
-"""Configurations in the table of the best ones, and trials of a front that are listed."""
+"""Most rows in the table of the best configurations, and in the list of a front."""
 
-BARS = "The lines are 90 % intervals; grey bars are not above what chance alone would give."
+BARS = "The lines are 90 % intervals. Grey bars are no longer than chance alone would make them."
 
 
 def write_report(
@@ -34,11 +34,11 @@ def write_report(
 
     Args:
         source: Facts, or the project folder to read them from.
-        file: The HTML file; its folder is made if need be.
-        seed: Of the importance's draws.
+        file: The HTML file; its folder is created if it does not exist.
+        seed: Seed of the random draws for importances.
 
     Returns:
-        The file.
+        The path of the file.
 
     Raises:
         ArgumentError: Plotly is not installed.
@@ -62,7 +62,7 @@ def render(facts: Facts, *, seed: int = 0) -> str:
         ) from error
     found = advice(facts.finished, facts.space, objective=facts.objective, seed=seed)
     parts = [
-        _section("What came of it", summary(facts)),
+        _section("Summary", summary(facts)),
         _front(facts) if facts.several else _best(facts),
         _searched(facts),
         _drawn("How the search went", figures.course(facts), _course_words(facts)),
@@ -100,7 +100,7 @@ def _drawn(title: str, figure: Any, sentences: Iterable[str] = (), *, wide: bool
 
 
 def _div(figure: Any, *, wide: bool = False) -> str:
-    """The place of a drawing and its data; the page's script draws them in the page's colours."""
+    """The element for a figure, and its data; the page's script draws it."""
     data = figure.to_json().replace("<", "\\u003c")
     height = int(figure.layout.height or HEIGHT)
     return (
@@ -116,7 +116,7 @@ def _grid(drawn: Iterable[Any], kind: str) -> str:
 
 
 def _rows(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table. A cell that is a `_Fold` is shown folded."""
+    """A table; cells that are a `_Fold` are shown folded."""
 
     def cells(tag: str, row: Sequence[Any]) -> str:
         return "".join(f"<{tag}>{_cell(cell)}</{tag}>" for cell in row)
@@ -129,7 +129,7 @@ def _rows(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 class _Fold:
-    """Lines behind a word that opens them."""
+    """Lines that are hidden behind a clickable word."""
 
     def __init__(self, word: str, lines: Sequence[str]) -> None:
         self.word, self.lines = word, lines
@@ -147,12 +147,12 @@ def _best(facts: Facts) -> str:
     if best is None:
         return ""
     rows = [(name, value) for name, value in best.values.items()]
-    told = [f"Trial {best.number}, {facts.objectives[0].name} {short(best.score)}."]
-    return _section("The best configuration", told, _rows(("hyperparameter", "value"), rows))
+    text = [f"Trial {best.number}, {facts.objectives[0].name} {short(best.score)}."]
+    return _section("The best configuration", text, _rows(("hyperparameter", "value"), rows))
 
 
 def _front(facts: Facts) -> str:
-    """The trials to choose from, where there are several objectives."""
+    """The trials to choose from, if there are several objectives."""
     if not facts.front:
         return ""
     head = ("trial", *(each.name for each in facts.objectives), "values")
@@ -160,12 +160,12 @@ def _front(facts: Facts) -> str:
         (trial.number, *facts.values_of(trial), _spelled(trial))
         for trial in sorted(facts.front, key=lambda trial: trial.losses)
     ]
-    told = [f"Sorted by {facts.objectives[0].name}, the best first."]
+    text = [f"Sorted by {facts.objectives[0].name}, the best first."]
     if len(rows) > MOST_ROWS:
-        told.append(f"{MOST_ROWS} of {len(rows)} are listed, spread evenly.")
+        text.append(f"{MOST_ROWS} of {len(rows)} are listed, spread evenly.")
         rows = [rows[place] for place in evenly(len(rows), MOST_ROWS)]
     drawn = _grid(figures.fronts(facts), "pairs")
-    return _section("The Pareto front", told, drawn + _rows(head, rows))
+    return _section("The Pareto front", text, drawn + _rows(head, rows))
 
 
 def _spelled(trial: Trial) -> str:
@@ -194,12 +194,12 @@ def _searched(facts: Facts) -> str:
         )
         rows.append((entry.name, type(entry).__name__, range_of(entry), when or "always"))
     settings = ", ".join(f"{k} {short(v)}" for k, v in facts.header.settings.items())
-    told = [
+    text = [
         f"Algorithm: {facts.header.algorithm} ({settings}).",
         f"Objective: {objective_of(facts)}.",
     ]
     return _section(
-        "What was searched", told, _rows(("hyperparameter", "kind", "range", "active"), rows)
+        "Search space", text, _rows(("hyperparameter", "kind", "range", "active"), rows)
     )
 
 
@@ -273,8 +273,8 @@ def _failures(facts: Facts) -> str:
 
 def _time(facts: Facts) -> str:
     figure = figures.seconds(facts)
-    told = [f"{count} trials: {way}." for way, count in facts.training.items()]
-    return _section("Where the time went", told, _div(figure) if figure else "")
+    text = [f"{count} trials: {trainer}." for trainer, count in facts.training.items()]
+    return _section("Where the time went", text, _div(figure) if figure else "")
 
 
 def _final(facts: Facts) -> str:
@@ -307,14 +307,14 @@ def _table(facts: Facts) -> str:
     names = [each.name for each in facts.objectives]
     spent = "seconds" if "seconds" not in names else "wall seconds"
     head = ("trial", *names, "epochs", spent, "values")
-    told = ["* is on the Pareto front; the others follow front by front."] if facts.several else []
+    text = ["* is on the Pareto front; the others follow front by front."] if facts.several else []
     if len(facts.configurations) > MOST_ROWS:
-        told.append(f"{MOST_ROWS} of {len(facts.configurations)} configurations are listed.")
-    return _section("The best configurations", told, _rows(head, rows))
+        text.append(f"{MOST_ROWS} of {len(facts.configurations)} configurations are listed.")
+    return _section("The best configurations", text, _rows(head, rows))
 
 
 def _parts(facts: Facts, configuration: Configuration) -> list[str]:
-    """What each part of a training trained and reached."""
+    """For each part of a training: its epochs and its results."""
     lines = []
     for part in configuration.parts:
         end = epochs_of(part)
@@ -333,9 +333,9 @@ def _reproduce(facts: Facts) -> str:
             continue
     trials = facts.front if facts.several else [facts.best] if facts.best else []
     trials = [trials[place] for place in evenly(len(trials), MOST_ROWS)]
-    told = [
+    text = [
         f"Seed {facts.header.seed}: the same code, data and versions give the same trials.",
         "This report was written with " + ", ".join(versions) + ".",
     ]
     code = f"<pre>{html.escape(reproduction(trials))}</pre>"
-    return _section("How to reproduce it", told, code)
+    return _section("How to reproduce it", text, code)

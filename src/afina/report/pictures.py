@@ -1,4 +1,4 @@
-"""The same drawings as pictures in files, by Matplotlib: for papers, slides and terminals."""
+"""Single figures as files, by Matplotlib, for papers and slides."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from afina.report.style import BLUE, GREY, MOST_CURVES, ORANGE, RED, spread
 
 
 def draw(facts: Facts, what: str, file: Path | str) -> Path:
-    """Draws one picture into a file; its ending says the format (.png, .svg, .pdf).
+    """Draws one picture into a file; its suffix sets the format (.png, .svg, .pdf).
 
     Args:
-        facts: Of a search; `read_facts` gathers them.
+        facts: The facts of a search, from `read_facts`.
         what: "course" (best score so far), "curves" (of all trials), "learning" (training and
-            validation loss of the best), "importance" or "front" (the trials in the first two of
-            several objectives).
-        file: Its folder is made if need be.
+            validation loss of the best trial), "importance", or "front" (the trials in the first
+            two of several objectives).
+        file: Where to write it; its folder is created if it does not exist.
 
     Returns:
-        The file.
+        The path of the file.
 
     Raises:
-        ArgumentError: There is no such picture, nothing to draw yet, or no Matplotlib.
+        ArgumentError: `what` is unknown, there is nothing to draw yet, or Matplotlib is missing.
     """
     if what not in _PICTURES:
         raise ArgumentError(wrong("what", f"must be one of {', '.join(_PICTURES)}", what))
@@ -38,7 +38,7 @@ def draw(facts: Facts, what: str, file: Path | str) -> Path:
     picture = Figure(figsize=(7, 4.2), layout="constrained")
     axes = picture.subplots()
     if not _PICTURES[what](facts, axes):
-        raise ArgumentError(f"{what}: needs trials that say something about it, but got none yet.")
+        raise ArgumentError(f"{what}: needs trials with results for it, but got none yet.")
     path = Path(file)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.savefig(path, dpi=150)
@@ -49,7 +49,7 @@ def _course(facts: Facts, axes: Any) -> bool:
     if facts.several:
         volumes = facts.volumes
         axes.step(range(1, len(volumes) + 1), volumes, where="post", color=BLUE, lw=2)
-        axes.set(xlabel="trials", ylabel="hypervolume, as a part of that at the end")
+        axes.set(xlabel="trials", ylabel="hypervolume, as a share of the final one")
         return bool(volumes)
     points = [(n, p) for n, p in enumerate(facts.course, start=1) if p.best is not None]
     axes.scatter(

@@ -1,4 +1,4 @@
-"""All trials of a project as plain records: for programs, as JSON or as a table."""
+"""All trials of a project as JSON or CSV, for other programs."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from afina.report.facts import read_facts
 from afina.trials import Trial
 
 LEADING = ("number", "status", "score", "best_step", "epochs", "seconds", "failure")
-"""The columns of a table before those of the values and metrics."""
+"""The first columns of a table; those of the values and metrics follow."""
 
 
 def read_records(folder: str | Path) -> list[dict[str, Any]]:
-    """Every trial of the search in a project folder, by number, as JSON values.
+    """All trials of the search in a project folder, by number, as JSON values.
 
     Args:
-        folder: A tuner's `directory/project_name`. The search may be running meanwhile.
+        folder: A tuner's `directory/project_name`. The search may still be running.
 
     Raises:
-        StoreError: There is no search in it, or it cannot be read.
+        StoreError: There is no search in the folder, or it cannot be read.
     """
     return [_record(trial) for trial in read_facts(folder).trials]
 
@@ -52,7 +52,7 @@ def _record(trial: Trial) -> dict[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    """JSON has no NaN and no infinities: they become None."""
+    """Replaces NaN and infinities by None: JSON has neither."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -62,7 +62,7 @@ def as_json(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def as_csv(records: Sequence[Mapping[str, Any]]) -> str:
-    """The records as a table: one column for each value ("values.units") and each metric.
+    """The records as CSV: one column for each value ("values.units") and each metric.
 
     Example:
         >>> record = dict.fromkeys(LEADING) | {"number": 0, "values": {"units": 8}, "metrics": {}}

@@ -1,4 +1,4 @@
-"""The Python that builds the best model of a search again."""
+"""Writes the Python code that builds the best model of a search again."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ INDENT = "    "
 
 
 def reproduction(trials: Sequence[Trial]) -> str:
-    """Code that builds the model of a trial; it needs `build` and nothing else.
+    """Code that builds the model of a trial; it needs only the user's `build`.
 
     Args:
-        trials: One, or those of a front to choose from; with none, the code builds the defaults.
+        trials: One trial, or those of a front to choose from. Without any, the code builds the
+            default configuration.
 
     Example:
         >>> print(reproduction([Trial(number=3, values={"units": 64, "bias": False})]), end="")
@@ -48,7 +49,7 @@ def reproduction(trials: Sequence[Trial]) -> str:
 
 
 def _dict(values: Mapping[str, Any], indent: str) -> str:
-    """A dict over several lines, its first one without the indent."""
+    """A dict over several lines; the first line is not indented."""
     if not values:
         return "{}"
     inside = [f"{indent}{INDENT}{literal(name)}: {literal(v)},\n" for name, v in values.items()]

@@ -1,4 +1,4 @@
-"""Each hyperparameter by itself: its values against the scores."""
+"""Figures of single hyperparameters: their values against the scores."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ from afina.trials import Configuration, Trial
 Figure = Any
 
 MOST_TICKS = 8
-"""Values that are written at an axis."""
+"""At most this many values are written at an axis."""
 
 MOST_GRID = 1000
-"""Values up to which the ticks of a range are chosen among all of them."""
+"""If a range has at most this many values, ticks are chosen among all of them."""
 
 ROOM = 0.04
-"""Beside the outermost points, as a part of the axis."""
+"""Space beside the outermost points, as a share of the axis."""
 
 EDGE = 0.015
-"""How far the advised range reaches beyond its ends where a range is continuous, likewise: a point
-at the end then stands in it, not across its edge."""
+"""How far the band of a continuous range extends beyond its ends, as a share of the axis. So a
+point at the end lies inside the band, not across its edge."""
 
 FAINTEST = 0.35
-"""Opacity of the first trial; the last one's is 1."""
+"""Opacity of the first trial; the last trial has 1."""
 
 
 def slices(
     facts: Facts, advised: Mapping[str, Any] | None = None, *, place: int = 0
 ) -> list[tuple[str, Figure]]:
-    """For each hyperparameter its values against the scores, with the advised range drawn in.
+    """One figure for each hyperparameter: its values against the scores, and the advised range.
 
-    A point is a configuration, after its best training, and stands exactly at its value.
+    A point is a configuration with its best result, drawn exactly at its value.
 
     Args:
-        facts: Of the search.
-        advised: Name to (low, high) of a number, or to the choices that are kept.
-        place: Of the objective, where there are several.
+        facts: The search.
+        advised: Name to (low, high) for a number, or to the choices to keep.
+        place: The objective's place among several.
     """
     objective = facts.objectives[place]
     every = facts.configurations
@@ -63,7 +63,7 @@ def slices(
     found = []
     for entry in entries_of(facts):
         points = [
-            _Point(trial, score, _is_short(each, facts))
+            _Dot(trial, score, _is_short(each, facts))
             for each in kept
             if entry.name in (trial := facts.shown(each)).values
             and (score := facts.values_of(trial)[place]) is not None
@@ -72,7 +72,7 @@ def slices(
             continue
         drawn = empty(objective.name, small=True)
         band = (advised or {}).get(entry.name)
-        axis = _Axis(entry, [point.trial for point in points], band)
+        axis = _ValueAxis(entry, [point.trial for point in points], band)
         shade = axis.band(band)
         for low, high in shade:
             drawn.add_vrect(x0=low, x1=high, fillcolor=BAND, line_width=0, layer="below")
@@ -85,7 +85,7 @@ def slices(
     return found
 
 
-class _Point:
+class _Dot:
     """A configuration in one objective."""
 
     def __init__(self, trial: Trial, score: float, short: bool) -> None:
@@ -93,7 +93,7 @@ class _Point:
 
 
 def _draw_points(
-    drawn: Figure, points: Sequence[_Point], axis: _Axis, facts: Facts, every: str
+    drawn: Figure, points: Sequence[_Dot], axis: _ValueAxis, facts: Facts, every: str
 ) -> None:
     count = max(len(facts.trials) - 1, 1)
     for name, short in (("fewer epochs", True), (every, False)):
@@ -111,15 +111,15 @@ def _draw_points(
             y=[point.score for point in mine],
             mode="markers",
             marker={"size": 6, "color": DIM} if short else whole,
-            text=[axis.told(point.trial) for point in mine],
+            text=[axis.text(point.trial) for point in mine],
             hovertemplate="%{text}<br>%{y}<extra></extra>",
             name=name,
             cliponaxis=False,
         )
 
 
-def _draw_best(drawn: Figure, best: Sequence[_Point], axis: _Axis, facts: Facts) -> None:
-    """The best trial, or those of the front: none where they do not have this hyperparameter."""
+def _draw_best(drawn: Figure, best: Sequence[_Dot], axis: _ValueAxis, facts: Facts) -> None:
+    """Draws the best trial, or those of the front, if they have this hyperparameter."""
     if not best:
         return
     look = {"size": 14, "symbol": "star", "color": RED, "line": {"width": 1, "color": INK}}
@@ -129,14 +129,14 @@ def _draw_best(drawn: Figure, best: Sequence[_Point], axis: _Axis, facts: Facts)
         mode="markers",
         name="the front" if facts.several else "the best",
         marker={**look, "size": 10} if facts.several else look,
-        text=[axis.told(point.trial) for point in best],
+        text=[axis.text(point.trial) for point in best],
         hovertemplate="%{text}<br>%{y}<extra></extra>",
         cliponaxis=False,
     )
 
 
-class _Axis:
-    """Where the values of one hyperparameter stand: numbers at themselves, names side by side."""
+class _ValueAxis:
+    """The axis of one hyperparameter: numbers at their value, other choices side by side."""
 
     def __init__(self, entry: HyperParameter, trials: Sequence[Trial], band: Any) -> None:
         self.name = entry.name
@@ -150,7 +150,7 @@ class _Axis:
         self.ticks = self._ticks(seen)
 
     def place(self, value: Value) -> float:
-        """Of a value; of a name that is none of the labels, the next place after them."""
+        """The position of a value; an unknown name comes after all labels."""
         if self.is_number:
             return float(value)  # type: ignore[arg-type]
         text = label(value)
@@ -160,12 +160,12 @@ class _Axis:
         place = self.place(value)
         return math.log10(place) if self.is_log else place
 
-    def told(self, trial: Trial) -> str:
-        """What is read at a trial's point."""
+    def text(self, trial: Trial) -> str:
+        """The text shown when the pointer is over a trial's point."""
         return f"trial {trial.number}: {label(trial.values[self.name])}"
 
     def _ticks(self, seen: Sequence[Value]) -> list[float]:
-        """Values that exist, for whole numbers and steps; empty where any number may be."""
+        """Ticks at existing values, for whole numbers and steps; empty for a continuous range."""
         if not self.is_number or self._entry.count is None:
             return []
         values = sorted({float(value) for value in seen})  # type: ignore[arg-type]
@@ -182,7 +182,7 @@ class _Axis:
         return values[::every]
 
     def band(self, advised: Any) -> list[tuple[float, float]]:
-        """From where to where the advised values are shaded, in values of the axis."""
+        """The intervals to shade for the advised values, in values of the axis."""
         if advised is None:
             return []
         if not self.is_number:
@@ -196,14 +196,14 @@ class _Axis:
         return [(10**low, 10**high) if self.is_log else (low, high)]
 
     def _steps(self) -> int:
-        """How many values the axis shows."""
+        """The number of values on the axis; -1 if there are too many."""
         count = self._entry.count
         if count is None or count > MOST_GRID:
             return -1
         return sum(self.low <= self._line(value) <= self.high for value in self._entry.values)
 
     def draw(self, drawn: Figure) -> None:
-        """Title, scale, labels, and room for the outermost points."""
+        """Sets title, scale, labels, and space beside the outermost points."""
         drawn.update_xaxes(title={"text": label(self.name)})
         if not self.is_number:
             texts = [cut(text) for text in self.labels]
@@ -228,7 +228,7 @@ class _Axis:
 
 
 def _thinned(values: Sequence[float], line: Any) -> list[float]:
-    """About as many as fit, spread evenly over a log axis."""
+    """About as many values as fit, spread evenly over a log axis."""
     low, high = line(values[0]), line(values[-1])
     kept = [values[0]]
     for value in values[1:]:
@@ -250,7 +250,7 @@ def _labels(values: Sequence[Value]) -> list[str]:
 
 
 def _is_short(configuration: Configuration, facts: Facts) -> bool:
-    """Whether others were trained for more epochs, as those of a multi-fidelity search are."""
+    """Whether other configurations of a multi-fidelity search were trained for more epochs."""
     epochs = configuration.epochs
     return any(part.end_epoch is not None for part in configuration.parts) and (
         epochs is not None and epochs < facts.longest

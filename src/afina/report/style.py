@@ -1,11 +1,11 @@
-"""Colours, sizes and words that all drawings of a report share."""
+"""Colours, sizes and number formats that all figures of a report share."""
 
 from __future__ import annotations
 
 import html
 from typing import Any
 
-# Told apart by people who see few colours: Okabe & Ito, "Color Universal Design" (2008).
+# Colours that colour-blind people can distinguish: Okabe & Ito, "Color Universal Design" (2008).
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8a8f98"
 PINK, SKY, YELLOW = "#CC79A7", "#56B4E9", "#C9BC1F"
 DIM = "rgba(84,96,114,0.45)"
@@ -28,24 +28,24 @@ DARK = {
 """What each colour becomes on a dark page."""
 
 HEIGHT, SMALL = 360, 250
-"""Pixels of a drawing, and of one among many."""
+"""Height of a figure in pixels, and of one among many."""
 
 LONGEST_TICK = 16
-"""Characters of a value at an axis."""
+"""Most characters of a value at an axis."""
 
 MOST_CURVES = 400
-"""Learning curves that are drawn: the best ones, and the rest evenly. More are a grey cloud, and
-make the file slow to open on a phone."""
+"""Most learning curves in a figure: the best ones, and some of the rest. More become a grey cloud,
+and make the file slow to open on a phone."""
 
 MOST_POINTS = 1000
-"""Points in one drawing, chosen likewise; there are as many drawings as hyperparameters."""
+"""Most points in a figure, chosen likewise; there is one figure for each hyperparameter."""
 
 MOST_LINES = 600
-"""Lines of the parallel coordinates: more cover each other."""
+"""Most lines in the parallel coordinates: more would cover each other."""
 
 
 def short(value: Any) -> str:
-    """A value for people: four digits of a real number; a whole one with all its digits.
+    """Writes a value: a real number with four digits, a whole one with all its digits.
 
     Example:
         >>> short(0.123456), short(96000.0), short(64)
@@ -57,7 +57,7 @@ def short(value: Any) -> str:
 
 
 def label(value: Any) -> str:
-    """A value as text in a drawing: Plotly takes tags in it for layout.
+    """A value as text in a figure. It is escaped, since Plotly interprets tags.
 
     Example:
         >>> label("<b>")
@@ -67,7 +67,7 @@ def label(value: Any) -> str:
 
 
 def cut(text: str) -> str:
-    """A text that fits below an axis.
+    """Shortens a text so that it fits below an axis.
 
     Example:
         >>> cut("a rather long name of a value")
@@ -77,12 +77,12 @@ def cut(text: str) -> str:
 
 
 def log_scaled(sampling: str | None) -> bool:
-    """Whether an axis of values drawn in this way is best read on a log scale."""
+    """Whether values with this sampling are best drawn on a log scale."""
     return sampling in ("log", "reverse_log")
 
 
 def spread(count: int, most: int) -> list[int]:
-    """At most `most` places out of `count`, the first third of them all, the others evenly.
+    """At most `most` places out of `count`: the first third from the start, the others evenly.
 
     Example:
         >>> spread(10, 4)
@@ -109,5 +109,5 @@ def evenly(count: int, most: int) -> list[int]:
 
 
 def named(name: str, drawn: int, count: int) -> str:
-    """The name of a drawing's part, which says so where not all trials are drawn."""
+    """The legend for trials; it says so if not all of them are drawn."""
     return name if drawn == count else f"{name.removeprefix('all ')}: {drawn} of {count}"

@@ -14,7 +14,7 @@ from afina.trials import Trial, configurations
 
 
 def summary(facts: Facts) -> list[str]:
-    """What somebody needs to know who reads nothing else."""
+    """The summary: what to know if you read nothing else."""
     found = [_counted(facts)]
     if facts.several:
         return found + _of_front(facts)
@@ -25,7 +25,7 @@ def summary(facts: Facts) -> list[str]:
     found += _gain(facts, best)
     late = [place for place, point in enumerate(facts.course) if point.trial == best.number]
     if late and len(facts.course) >= 10 and late[0] >= 0.9 * len(facts.course):
-        found.append("It came near the end of the search: a longer one may find a better one.")
+        found.append("It came near the end of the search: a longer search may find a better one.")
     return found
 
 
@@ -38,7 +38,7 @@ def _counted(facts: Facts) -> str:
     if facts.failed:
         counted += f", {len(facts.failed)} failed"
     if running:
-        counted += f", {running} {'is' if running == 1 else 'are'} still open"
+        counted += f", {running} {'is' if running == 1 else 'are'} not finished yet"
     if facts.course:
         last = facts.course[-1]
         counted += f"; {last.epochs} epochs in {_time(last.seconds)} of training"
@@ -46,7 +46,7 @@ def _counted(facts: Facts) -> str:
 
 
 def _of_front(facts: Facts) -> list[str]:
-    """The front, and the best that was reached in each objective."""
+    """The front, and the best result in each objective."""
     if not facts.front:
         return ["No trial has a result in every objective yet, so there is no Pareto front."]
     found = [f"{of_front(len(facts.front))}."]
@@ -59,8 +59,10 @@ def _of_front(facts: Facts) -> list[str]:
 
 
 def _gain(facts: Facts, best: Trial) -> list[str]:
-    """What was gained over the first configuration that was trained for as many epochs as the
-    best: nothing is said where there is no such one."""
+    """The gain over the first configuration that was trained for as many epochs as the best one.
+
+    Empty if there is no such configuration.
+    """
     rows = [each for each in configurations(facts.completed) if each.best.score is not None]
     mine = next(each for each in rows if best in each.parts)
     equal = [each for each in rows if each.epochs == mine.epochs]
@@ -80,7 +82,7 @@ def _gain(facts: Facts, best: Trial) -> list[str]:
 
 
 def _is_default(facts: Facts, trial: Trial) -> bool:
-    """Whether a trial had the default of every hyperparameter that was active in it."""
+    """Whether all active hyperparameters of a trial had their defaults."""
     active = facts.space.active(trial.values)
     return all(
         entry.name in trial.values and same_value(trial.values[entry.name], entry.default)
@@ -97,7 +99,7 @@ def _time(seconds: float) -> str:
 
 
 def objective_of(facts: Facts) -> str:
-    """What was made large or small."""
+    """The objectives and their directions."""
     return "; ".join(f"{each.name}, {_WISHED[each.direction]}" for each in facts.objectives)
 
 
@@ -105,7 +107,7 @@ _WISHED = {"min": "the smaller the better", "max": "the larger the better"}
 
 
 def range_of(entry: HyperParameter) -> str:
-    """What a hyperparameter may be, in few words."""
+    """The range of a hyperparameter, in few words."""
     if isinstance(entry, Int | Float):
         text = f"{short(entry.min_value)} to {short(entry.max_value)}"
         step = entry.step if entry.step not in (None, 1) else None
@@ -117,7 +119,7 @@ def range_of(entry: HyperParameter) -> str:
 
 
 def advised_ranges(found: Advice) -> dict[str, Any]:
-    """Of each hyperparameter whose range should change: (low, high), or the choices to keep."""
+    """The new range of each hyperparameter that should change: (low, high), or the choices."""
     ranges: dict[str, Any] = {}
     for each in found.ranges:
         if each.verdict is Verdict.KEEP:

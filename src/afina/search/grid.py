@@ -29,7 +29,7 @@ from afina.search.untried import (
 )
 from afina.space import HyperParameter, Space, Value
 from afina.space.conditions import same_value
-from afina.space.listing import default_first
+from afina.space.parameters import default_first
 from afina.trials import Trial
 
 

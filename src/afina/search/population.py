@@ -15,7 +15,7 @@ from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.untried import check_seed, draw_untried, key_of, keys_of
 from afina.space import Boolean, Choice, Float, HyperParameter, Int, Space, Value
 from afina.space.conditions import same_value
-from afina.space.listing import all_values
+from afina.space.parameters import all_values
 from afina.surrogates.geometry import geometry_of
 from afina.trials import Schedule, Status, Trial
 

@@ -14,7 +14,7 @@ from afina.errors import check_whole
 from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.space import HyperParameter, Space, Value, deserialize
 from afina.space.conditions import same_value
-from afina.space.listing import all_values
+from afina.space.parameters import all_values
 from afina.trials import Trial
 
 Key = Hashable

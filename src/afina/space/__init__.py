@@ -1,12 +1,21 @@
-"""What can be tuned: hyperparameters, their conditions, and the unit cube they map to."""
+"""What can be tuned: hyperparameters, their conditions, and the unit cube they map to.
+
+    build(hp) ──> HyperParameters ──to_space──> Space ──> Encoding ──> points of the unit cube
+                        │                         │
+                  Definitions: which of      entries: Int, Float (parameters.py),
+                  several definitions        Choice, Boolean, Fixed (categorical.py),
+                  of a name counts           active while their Parents hold (conditions.py)
+
+Users write to `HyperParameters`; algorithms see the frozen `Space`. `sampling.py` scales numbers to
+[0, 1] and back, and `size.py` counts configurations.
+"""
 
 from afina.space.categorical import Boolean, Choice, Fixed
 from afina.space.conditions import Parent, Value
 from afina.space.encoding import Axis, Encoding
 from afina.space.hyperparameters import HyperParameters
-from afina.space.kinds import deserialize, serialize
 from afina.space.parameters import Float, HyperParameter, Int, SpaceWarning
-from afina.space.space import Space
+from afina.space.space import Space, deserialize, serialize
 
 __all__ = [
     "Axis",

@@ -15,13 +15,12 @@ from afina.space.parameters import HyperParameter
 
 
 class Choice(HyperParameter):
-    """One of some values: numbers, texts or booleans, and None among any of these.
+    """One of several values: all numbers, all texts or all booleans; None may be among them.
 
     Args:
-        name: How trials call it.
+        name: Its name in trials.
         values: The values, of one kind; integers and floats are both numbers.
-        ordered: Whether neighbours are alike; None for numbers, which are, and others, which are
-            not.
+        ordered: Whether neighbouring values are similar. None means yes for numbers, no otherwise.
         default: None for the first value.
         **kwargs: `conditions`, see `HyperParameter`.
 
@@ -47,7 +46,7 @@ class Choice(HyperParameter):
         given = [plain(value) for value in values]
         kinds = {_kind(name, value, given) for value in given} - {None}
         if not given:
-            raise SpaceError(wrong(name, "values must hold at least one", given))
+            raise SpaceError(wrong(name, "values must contain at least one", given))
         if len(kinds) > 1:
             rule = "values must be of one kind: all numbers, all texts or all booleans"
             advice = f"Write them all as text: {[str(value) for value in given]!r}."
@@ -76,14 +75,14 @@ class Choice(HyperParameter):
         return len(self._values)
 
     def index_of(self, value: Any) -> int:
-        """The place of a value; that of the default for one that is not there."""
+        """The place of a value; the default's place if the value is not a choice."""
         place = self._find(value)
         return self._index[tag(self._default)] if place is None else place
 
     def _find(self, value: Any) -> int | None:
         try:
             return self._index.get(tag(plain(value)))
-        except TypeError:  # A list, say, has no hash, and is no value of a choice.
+        except TypeError:  # A list, say, has no hash, and cannot be a choice.
             return None
 
     def prob_to_value(self, prob: float) -> Any:
@@ -99,12 +98,12 @@ class Choice(HyperParameter):
         return self._find(value) is not None
 
     def clip(self, value: Any) -> Any:
-        """The value itself, or the default."""
+        """The value itself if it is a choice, otherwise the default."""
         place = self._find(value)
         return self._default if place is None else self._values[place]
 
     def fold(self, value: Any) -> Any:
-        """The value itself, or one picked by a hash of it."""
+        """The value itself if it is a choice, otherwise one picked by a hash of it."""
         place = self._find(value)
         return self._values[_hash(value) % self.count if place is None else place]
 
@@ -113,8 +112,8 @@ class Boolean(HyperParameter):
     """True or False.
 
     Args:
-        name: How trials call it.
-        default: False if not given.
+        name: Its name in trials.
+        default: False by default.
         **kwargs: `conditions`, see `HyperParameter`.
 
     Example:
@@ -154,14 +153,14 @@ class Boolean(HyperParameter):
         return isinstance(plain(value), bool)
 
     def clip(self, value: Any) -> bool:
-        """The value as a boolean; the default for what is none, nor 0 or 1."""
+        """The value as a boolean; the default if it is neither a boolean nor 0 or 1."""
         value = plain(value)
         if isinstance(value, int | float) and value in (0, 1):
             return bool(value)
         return bool(self._default)
 
     def fold(self, value: Any) -> bool:
-        """The value as a boolean; for what is none, one picked by a hash of it."""
+        """The value as a boolean; if it is not one, a boolean picked by a hash of it."""
         value = plain(value)
         if isinstance(value, int | float) and value in (0, 1):
             return bool(value)
@@ -172,7 +171,7 @@ class Fixed(HyperParameter):
     """One value that is not tuned.
 
     Args:
-        name: How trials call it.
+        name: Its name in trials.
         value: A number, text or boolean.
         **kwargs: `conditions`, see `HyperParameter`.
     """
@@ -180,7 +179,7 @@ class Fixed(HyperParameter):
     fields = ("value",)
 
     def __init__(self, name: str, value: Any, **kwargs: Any) -> None:
-        kwargs.pop("default", None)  # Keras Tuner's callers may give it: the value is the default.
+        kwargs.pop("default", None)  # Keras Tuner's users may pass it: the value is the default.
         super().__init__(name, None, **kwargs)
         self.value = plain(value)
         if _kind(name, self.value) is None:
@@ -190,7 +189,7 @@ class Fixed(HyperParameter):
 
     @property
     def values(self) -> tuple[Any]:
-        """The value alone."""
+        """The one value."""
         return (self.value,)
 
     @property
@@ -204,12 +203,12 @@ class Fixed(HyperParameter):
         return self.value
 
     def value_to_prob(self, value: Any) -> float:
-        """The middle."""
+        """0.5, the middle of the range."""
         del value
         return 0.5
 
     def contains(self, value: Any) -> bool:
-        """Whether it is the value."""
+        """Whether it equals the fixed value."""
         return same_value(self.value, plain(value))
 
     def clip(self, value: Any) -> Any:
@@ -224,30 +223,30 @@ class Fixed(HyperParameter):
 
 
 def _hash(value: Any) -> int:
-    """Python's own hash of a text differs from run to run; this one does not."""
+    """A hash that is the same in every run, unlike Python's own hash of a text."""
     return zlib.crc32(repr(plain(value)).encode())
 
 
 def _kind(name: str, value: Any, among: Sequence[Any] | None = None) -> str | None:
-    """ "boolean", "number" or "text"; None for None.
+    """The kind of a value: "boolean", "number" or "text"; None for None.
 
     Args:
-        name: The entry's, for messages.
+        name: The entry's name, for messages.
         value: One value.
         among: All values of a choice; None for the value of a `Fixed`.
 
     Raises:
-        SpaceTypeError: It is of another kind.
-        SpaceError: It is NaN.
+        SpaceTypeError: The value is of another kind.
+        SpaceError: The value is NaN.
     """
     if value is None:
         return None
     for kind, types in (("boolean", bool), ("number", int | float), ("text", str)):
         if isinstance(value, types):
             if isinstance(value, float) and math.isnan(value):
-                raise SpaceError(wrong(name, "values must equal themselves", value))
+                raise SpaceError(wrong(name, "values must not be NaN", value))
             return kind
-    advice = "Write it as text, or use the object itself in build(hp): it is not tuned."
+    advice = "Pass it as text, or use the object itself in build(hp) without a hyperparameter."
     if among is not None:
         advice = _how_to_choose(name, among)
     raise SpaceTypeError(
@@ -256,7 +255,7 @@ def _kind(name: str, value: Any, among: Sequence[Any] | None = None) -> str | No
 
 
 def _how_to_choose(name: str, values: Sequence[Any]) -> str:
-    """How to choose among objects of other kinds."""
+    """Advice on how to choose among objects of other kinds."""
     options = re.sub(r"\W|^(?=\d)", "_", name.rpartition("/")[2]) or "options"
     choice = f'hp.Choice("{name}", {{}})'
     if all(isinstance(value, os.PathLike) for value in values):
@@ -267,6 +266,6 @@ def _how_to_choose(name: str, values: Sequence[Any]) -> str:
 
 
 def _shortened(values: Any, most: int = 120) -> str:
-    """The repr of values, cut where it is long."""
+    """The repr of values, shortened if it is long."""
     text = repr(values)
     return text if len(text) <= most else text[: most - 4] + "...]"

@@ -1,4 +1,4 @@
-"""Values, and the conditions under which a hyperparameter is active."""
+"""Values of hyperparameters, and the conditions under which one is active."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 Value = float | int | str | bool | None
-"""What a hyperparameter may be."""
+"""The types that a hyperparameter's value may have."""
 
 _PLAIN = frozenset({float, int, str, bool, type(None)})
 
 
 def plain(value: Any) -> Any:
-    """NumPy scalars and 0-d arrays as Python values; anything else as it is."""
+    """Turns NumPy scalars and 0-d arrays into Python values; returns anything else unchanged."""
     if type(value) in _PLAIN:
         return value
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
@@ -22,7 +22,7 @@ def plain(value: Any) -> Any:
 
 
 def tag(value: Any) -> tuple[bool, Any]:
-    """A stand-in that is equal for equal values, but tells True from 1 (which Python does not).
+    """A key that is equal for equal values, but distinguishes True from 1, unlike Python.
 
     Example:
         >>> tag(1) == tag(1.0), tag(1) == tag(True)
@@ -32,20 +32,20 @@ def tag(value: Any) -> tuple[bool, Any]:
 
 
 def same_value(a: Any, b: Any) -> bool:
-    """Equality that tells True from 1; 1 equals 1.0."""
+    """Whether two values are equal. True differs from 1, and 1 equals 1.0."""
     return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
 
 def tagged(values: Iterable[Any]) -> frozenset[tuple[bool, Any]]:
-    """The values as a set in which True is not 1."""
+    """The values as a set that distinguishes True from 1."""
     return frozenset(map(tag, values))
 
 
 @dataclass(frozen=True, eq=False)
 class Parent:
-    """Holds while another hyperparameter has one of some values.
+    """A condition: it holds while another hyperparameter has one of some values.
 
-    Two are equal when they hold for the same values, in whatever order these were given.
+    Two conditions are equal if they hold for the same values, in any order.
 
     Args:
         name: The other hyperparameter's full name.
@@ -70,11 +70,11 @@ class Parent:
     _allowed = frozenset[tuple[bool, Any]]()
 
     def is_active(self, values: Mapping[str, Any]) -> bool:
-        """Whether it holds among these values."""
+        """Whether the condition holds for these values of all hyperparameters."""
         return self.name in values and self.allows(values[self.name])
 
     def allows(self, value: Any) -> bool:
-        """Whether it holds for this value of the other hyperparameter."""
+        """Whether the condition holds for this value of the other hyperparameter."""
         return tag(plain(value)) in self._allowed
 
     def __eq__(self, other: object) -> bool:
@@ -86,7 +86,7 @@ class Parent:
         return hash((self.name, self._allowed))
 
     def get_config(self) -> dict[str, Any]:
-        """What makes it again, as JSON values."""
+        """The arguments of the condition, as JSON values."""
         return {
             "class_name": "Parent",
             "config": {"name": self.name, "values": list(self.values)},
@@ -100,5 +100,5 @@ class Parent:
 
 
 def conditions_from(conditions: Sequence[Any] | None) -> tuple[Parent, ...]:
-    """Conditions, or configs of conditions, as a tuple of conditions."""
+    """Turns conditions, or their configs, into a tuple of conditions."""
     return tuple(c if isinstance(c, Parent) else Parent.from_config(c) for c in conditions or ())

@@ -1,4 +1,4 @@
-"""What builds have asked for: the definitions, and which of several that disagree counts."""
+"""The definitions that builds have made, and which one counts if several disagree."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from afina.space.parameters import HyperParameter, Numerical, warn
 from afina.space.space import all_hold
 
 Place = tuple[str, tuple[Parent, ...]]
-"""What a definition is known by: its full name and its conditions."""
+"""What identifies a definition: its full name and its conditions."""
 
 
 def place_of(entry: HyperParameter) -> Place:
-    """What a definition is known by."""
+    """The full name and the conditions of a definition, which identify it."""
     return (entry.name, entry.conditions)
 
 
 class Definitions:
-    """The entries of a search space while builds are filling it.
+    """The entries of a search space, while builds add to them.
 
-    Within one build the first definition of a place counts, and the first one active under a name
-    owns the name's value. The next build may define a place otherwise, as where a bound depends on
+    Within one build, the first definition of a place counts, and the first active one of a name
+    owns the name's value. The next build may define a place differently: a bound may depend on
     another value. A *binding* definition overrides all later ones.
     """
 
@@ -47,11 +47,11 @@ class Definitions:
         return len(self._entries)
 
     def at(self, place: Place) -> HyperParameter | None:
-        """The definition of a place."""
+        """The definition of a place; None if there is none."""
         return self._entries.get(place)
 
     def named(self, name: str) -> list[HyperParameter]:
-        """The definitions that share a name, in the order of their coming."""
+        """The definitions that share a name, oldest first."""
         return [self._entries[place] for place in self._places.get(name, ())]
 
     def put(self, entry: HyperParameter) -> None:
@@ -62,7 +62,7 @@ class Definitions:
         self._entries[place] = entry
 
     def copy(self) -> Definitions:
-        """A copy that shares nothing, with no build begun."""
+        """An independent copy, before its first build."""
         other = Definitions()
         other._entries = dict(self._entries)
         other._places = {name: list(places) for name, places in self._places.items()}
@@ -71,9 +71,9 @@ class Definitions:
         return other
 
     def start_build(self) -> None:
-        """A new build begins: it may define every place anew.
+        """Starts a new build, which may redefine every place.
 
-        What was defined by hand before the first build is a preset: it binds.
+        Definitions that the user made before the first build are presets: they become binding.
         """
         if self._asked and not self._built:
             self.bind([e for e in self if self.is_binding(e) or place_of(e) in self._asked])
@@ -84,14 +84,14 @@ class Definitions:
     # -- binding ------------------------------------------------------------------------------
 
     def bind(self, entries: Iterable[HyperParameter]) -> None:
-        """Lets definitions that are here override later ones."""
+        """Makes these definitions override later ones."""
         self._binding = {}
         for entry in entries:
             self._binding.setdefault(entry.name, []).append(place_of(entry))
 
     @property
     def binding(self) -> list[int]:
-        """The numbers of the binding definitions, in order."""
+        """The places of the binding definitions in the order of all definitions."""
         return [n for n, entry in enumerate(self) if self.is_binding(entry)]
 
     def is_binding(self, entry: HyperParameter) -> bool:
@@ -99,10 +99,10 @@ class Definitions:
         return place_of(entry) in self._binding.get(entry.name, ())
 
     def _bound(self, asked: HyperParameter, values: Mapping[str, Any]) -> HyperParameter | None:
-        """The binding definition that a call comes under, if any.
+        """The binding definition that applies to a call, if any.
 
-        It must be active whenever the call is: because its conditions are among the call's, or
-        because both are active now.
+        It must be active whenever the call is: its conditions are among those of the call, or both
+        are active now.
         """
         for place in self._binding[asked.name]:
             conditions = place[1]
@@ -115,14 +115,14 @@ class Definitions:
     # -- what builds ask for ------------------------------------------------------------------
 
     def settle(self, asked: HyperParameter, values: Mapping[str, Any]) -> HyperParameter | None:
-        """The definition that counts for a call of a build; it is entered where it is new.
+        """The definition that counts for a call in a build; a new one is added.
 
         Args:
-            asked: The definition that the call gives.
-            values: The current ones, which tell what is active.
+            asked: The definition in the call.
+            values: The current values, which decide what is active.
 
         Returns:
-            None where the call is inactive.
+            None if the call is inactive.
         """
         active = all_hold(asked.conditions, values)
         if asked.name in self._binding:
@@ -142,7 +142,7 @@ class Definitions:
         return self._owner(known, values) if active else None
 
     def _owner(self, entry: HyperParameter, values: Mapping[str, Any]) -> HyperParameter:
-        """The definition that a name's value belongs to: the first one active in this build."""
+        """The definition that owns a name's value: the first active one in this build."""
         owner = self._owners.get(entry.name)
         if owner is None or not all_hold(owner.conditions, values):
             owner = self._owners[entry.name] = entry
@@ -156,12 +156,12 @@ class Definitions:
         self._warned.add(place)
         warn(
             f"{first.name}: a name must be defined once in a build, but got {first!r} and then "
-            f"{second!r}. The first one is used; rename one, or put them under conditions that "
-            "exclude each other."
+            f"{second!r}. The first one is used. Rename one of them, or define them under "
+            "conditions that exclude each other."
         )
 
     def absorb(self, other: Definitions) -> bool:
-        """Adds unknown definitions, and widens known ones to hold the others' values too.
+        """Adds unknown definitions, and widens known ones to include the values of the others.
 
         Returns:
             Whether anything changed.
@@ -181,10 +181,10 @@ class Definitions:
 
 
 def hull(a: HyperParameter, b: HyperParameter) -> HyperParameter:
-    """The definition like `a` that holds the values of both.
+    """A definition like `a` that includes the values of both.
 
-    `a` itself where it does already, or where no one definition can: one that has become another
-    kind, or a bound that a logarithmic sampling does not allow.
+    Returns `a` itself if it includes them already, or if no single definition can: the kinds
+    differ, or a logarithmic sampling does not allow the bound.
 
     Example:
         >>> from afina.space import Int
@@ -208,7 +208,7 @@ def hull(a: HyperParameter, b: HyperParameter) -> HyperParameter:
 def _changed(entry: HyperParameter, **fields: Any) -> HyperParameter:
     config = {**entry.get_config(), **fields}
     if isinstance(entry, Numerical) and entry.step is not None:
-        # Steps count from another bound now, and the default may not lie on one any more.
+        # Steps now start at another bound, and the default may no longer lie on a step.
         moved = entry.from_config({**config, "default": None})
         config["default"] = moved.clip(entry.default)
     return entry.from_config(config)

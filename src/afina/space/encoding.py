@@ -1,4 +1,4 @@
-"""The unit cube that search algorithms work in: configurations as points, and back."""
+"""Maps configurations to points of the unit cube, in which search algorithms work, and back."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ class Axis:
     """One coordinate of the unit cube."""
 
     entry_index: int
-    """Place in the space of the hyperparameter that it belongs to."""
+    """Place of its hyperparameter in the space."""
 
     name: str
-    """Of that hyperparameter."""
+    """Name of its hyperparameter."""
 
     kind: Literal["real", "int", "category"]
     """"real": continuous; "int": ordered cells; "category": 1 for this category, 0 for others."""
 
     category: int | None = None
-    """For "category": which of the choice's values."""
+    """For "category": the index of the choice's value."""
 
     cells: int | None = None
-    """For "int": how many cells; a value lies at the middle of its cell."""
+    """For "int": the number of cells; a value lies at the middle of its cell."""
 
 
 class Encoding:
     """Maps configurations to points of the unit cube.
 
-    A number has one axis, on its sampling's scale. A choice of more than two values whose order
-    means nothing has one axis for each; a Boolean, a choice of two or an ordered one has a single
-    axis. What has one value only, as `Fixed`, has none. Axes of inactive hyperparameters hold NaN.
+    A number has one axis, on the scale of its sampling. An unordered choice of more than two values
+    has one axis for each value. An ordered choice, a choice of two and a Boolean have one axis. An
+    entry with only one value, such as `Fixed`, has none. Axes of inactive entries hold NaN.
 
     Args:
         space: The search space.
@@ -86,7 +86,7 @@ class Encoding:
         return point
 
     def encode_many(self, configurations: Sequence[Mapping[str, Any]]) -> Points:
-        """The points of n configurations, (n, dim); as `encode` does, but all at once."""
+        """The points of n configurations, (n, dim): the same as `encode`, but faster."""
         table = _Table(configurations)
         points = np.full((len(configurations), self.dim), math.nan)
         for entry, own in zip(self.space.entries, self._slices, strict=True):
@@ -115,7 +115,7 @@ class Encoding:
 
 
 class _Table:
-    """Configurations by column, and in which rows an entry of each name is active."""
+    """Configurations by column, and the rows in which each name is active."""
 
     def __init__(self, configurations: Sequence[Mapping[str, Any]]) -> None:
         self.configurations = configurations
@@ -123,13 +123,13 @@ class _Table:
         self._active: dict[str, Rows] = {}
 
     def column(self, name: str) -> list[Any]:
-        """The values of a name; `_MISSING` where there are none."""
+        """The values of a name; `_MISSING` in rows without one."""
         if name not in self._columns:
             self._columns[name] = [row.get(name, _MISSING) for row in self.configurations]
         return self._columns[name]
 
     def claim(self, entry: HyperParameter) -> Rows:
-        """The rows in which the entry, and none before it of the same name, is active."""
+        """The rows in which the entry is active, and no earlier entry of the same name."""
         column = self.column(entry.name)
         rows = np.fromiter((v is not _MISSING for v in column), dtype=np.bool_, count=len(column))
         for condition in entry.conditions:
@@ -183,7 +183,7 @@ def _units(entry: HyperParameter, values: Sequence[Any]) -> Points:
             numbers = np.array([math.nan])
         if np.isfinite(numbers).all():
             return _scaled(entry, numbers)
-    # Steps and choices; or some are no numbers, and count as the default, as in `encode`.
+    # Steps, choices, or values that are not numbers: those count as the default, as in `encode`.
     seen: dict[Any, float] = {}
     units = np.empty(len(values))
     for row, value in enumerate(values):

@@ -1,4 +1,4 @@
-"""The `hp` that users' builds draw from: it hands out values and writes down what was asked."""
+"""The `hp` that users' `build(hp)` gets: it returns values and records the search space."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from afina.errors import SpaceError, SpaceTypeError, wrong
 from afina.space.categorical import Boolean, Choice, Fixed
 from afina.space.conditions import Parent, plain, same_value
 from afina.space.definitions import Definitions, Place, place_of
-from afina.space.kinds import deserialize, serialize
 from afina.space.parameters import Float, HyperParameter, Int, warn
-from afina.space.space import Space, all_hold
+from afina.space.space import Space, all_hold, deserialize, serialize
 
 
 class HyperParameters:
     """A search space and the values of its active entries.
 
-    Each call such as `hp.Int("units", 8, 64)` adds an entry where it is new and returns its value:
-    the one that a search chose, else the default. An entry is known by its name and conditions. In
-    each build (`start_build`) an entry's arguments may differ from those of the last build, so that
-    bounds may depend on other values; a second call in the same build may not.
+    Each call such as `hp.Int("units", 8, 64)` returns a value: the one that the search chose, or
+    the default. If the entry is new, the call adds it. Name and conditions identify an entry. Each
+    build (`start_build`) may define an entry with other arguments, so that bounds may depend on
+    other values. Within one build, the arguments must not change.
 
     Attributes:
-        values: Values of the active entries by name.
+        values: The values of the active entries, by name.
 
     Example:
         >>> hp = HyperParameters()
@@ -52,7 +51,7 @@ class HyperParameters:
 
     @property
     def _hps(self) -> dict[str, list[HyperParameter]]:
-        """Keras Tuner's private view by name, which public code reads."""
+        """The entries by name: a private attribute of Keras Tuner that users' code reads."""
         return {entry.name: self._definitions.named(entry.name) for entry in self._definitions}
 
     def get(self, name: str) -> Any:
@@ -60,7 +59,7 @@ class HyperParameters:
 
         Raises:
             KeyError: There is no such entry.
-            SpaceError: It is inactive.
+            SpaceError: The entry is inactive.
         """
         name = self._full_name(name)
         known = self._definitions.named(name)
@@ -81,7 +80,7 @@ class HyperParameters:
         return True
 
     def is_active(self, hyperparameter: str | HyperParameter) -> bool:
-        """Whether an entry, or any entry of a name, is active among the current values."""
+        """Whether an entry, or any entry with a name, is active for the current values."""
         if isinstance(hyperparameter, HyperParameter):
             return all_hold(hyperparameter.conditions, self.values)
         return self._any_active(self._definitions.named(self._full_name(hyperparameter)))
@@ -105,17 +104,17 @@ class HyperParameters:
         """A whole number between two bounds, both included; see `afina.space.Int`.
 
         Args:
-            name: Unique under its conditions.
+            name: The name; it must be unique under its conditions.
             min_value: Smallest value.
             max_value: Largest value.
-            step: Distance of values, or their ratio with a log sampling.
+            step: Difference between values, or their ratio with a log sampling.
             sampling: "linear", "log" or "reverse_log".
             default: None for `min_value`.
-            parent_name: Active only while this hyperparameter ...
+            parent_name: The entry is active only while this hyperparameter ...
             parent_values: ... has one of these values.
 
         Returns:
-            The value; None while inactive.
+            The value; None if the entry is inactive.
         """
         full, conditions = self._place(name, parent_name, parent_values)
         return self._ask(
@@ -133,7 +132,7 @@ class HyperParameters:
         parent_name: str | None = None,
         parent_values: Any = None,
     ) -> Any:
-        """A real number between two bounds; arguments as for `Int`."""
+        """A real number between two bounds, both included; the arguments are those of `Int`."""
         full, conditions = self._place(name, parent_name, parent_values)
         return self._ask(
             Float(full, min_value, max_value, step, sampling, default, conditions=conditions)
@@ -148,7 +147,7 @@ class HyperParameters:
         parent_name: str | None = None,
         parent_values: Any = None,
     ) -> Any:
-        """One of some values of one kind; see `afina.space.Choice`."""
+        """One of several values of one kind; see `afina.space.Choice`."""
         full, conditions = self._place(name, parent_name, parent_values)
         return self._ask(Choice(full, values, ordered, default, conditions=conditions))
 
@@ -174,7 +173,7 @@ class HyperParameters:
         return "/".join([*self._name_scopes, name]) if self._name_scopes else name
 
     def _place(self, name: str, parent_name: str | None, parent_values: Any) -> Place:
-        """Full name and conditions of a call; a parent of its own is one more condition."""
+        """The full name and the conditions of a call; `parent_name` adds one condition."""
         if not isinstance(name, str) or not name:
             raise SpaceTypeError(wrong("hyperparameter", "name must be a text", name))
         full = self._full_name(name)
@@ -195,7 +194,7 @@ class HyperParameters:
         return value
 
     def _value_of(self, entry: HyperParameter, before: HyperParameter | None) -> Any:
-        """The value of an active entry, which an earlier build may have defined otherwise."""
+        """The value of an active entry, which an earlier build may have defined differently."""
         if entry.name not in self.values:
             return entry.default
         value = plain(self.values[entry.name])
@@ -205,13 +204,13 @@ class HyperParameters:
             self._set(entry.name, entry.fold(value))
             return self.values[entry.name]
         if before is not None and same_value(value, before.default):
-            return entry.default  # Nobody chose that value, so nobody need be told.
+            return entry.default  # Nobody chose that value, so no warning is needed.
         moved = entry.clip(value)
         warn(wrong(entry.name, "its value must fit its definition", value, f"{moved!r} is used."))
         return moved
 
     def _set(self, name: str, value: Any) -> None:
-        """Changes a value, and drops those that it makes inactive."""
+        """Changes a value, and drops the values of entries that become inactive."""
         self.values[name] = value
         space = self.to_space()
         known = {entry.name for entry in space}
@@ -223,7 +222,7 @@ class HyperParameters:
 
     @contextlib.contextmanager
     def name_scope(self, name: str) -> Iterator[None]:
-        """Within, every name is prefixed by `name` and a slash."""
+        """Prefixes every name in the `with` block by `name` and a slash."""
         self._name_scopes.append(name)
         try:
             yield
@@ -232,12 +231,12 @@ class HyperParameters:
 
     @contextlib.contextmanager
     def conditional_scope(self, parent_name: str, parent_values: Any) -> Iterator[None]:
-        """Within, entries are active only while the parent has one of the values.
+        """Entries in the `with` block are active only while the parent has one of the values.
 
-        The body always runs; where the scope is inactive, the calls in it return None.
+        The block always runs. If the scope is inactive, the calls in it return None.
 
         Args:
-            parent_name: An entry defined before.
+            parent_name: An entry that was defined before.
             parent_values: One value or several.
 
         Raises:
@@ -255,15 +254,15 @@ class HyperParameters:
         parents = self._definitions.named(full)
         if not parents:
             raise SpaceError(
-                f"`HyperParameter` named {full!r} is not defined: define it before it is the "
-                "parent of a condition."
+                f"`HyperParameter` named {full!r} is not defined. Define it before you use it as "
+                "the parent of a condition."
             )
         condition = Parent(full, parent_values)
         if not condition.values:
             rule = f"a scope below {full!r} needs at least one of its values"
             raise SpaceError(wrong("conditional_scope", rule, parent_values))
         if isinstance(parents[0], Boolean):
-            # Keras Tuner's builds may say 1 for True, which elsewhere is another value.
+            # Keras Tuner's users may write 1 for True; elsewhere these are different values.
             return Parent(full, [bool(v) if v in (0, 1) else v for v in condition.values])
         return condition
 
@@ -274,7 +273,7 @@ class HyperParameters:
     # -- copying and joining ----------------------------------------------------------------------
 
     def copy(self) -> Self:
-        """A copy that shares nothing, with no build begun."""
+        """An independent copy, before its first build."""
         other = type(self)()
         other.values = dict(self.values)
         other._definitions = self._definitions.copy()
@@ -289,8 +288,8 @@ class HyperParameters:
 
         Args:
             hps: What to add.
-            overwrite: True replaces entries of the same name and conditions, and resets their
-                values to the default; False keeps those that are here.
+            overwrite: True replaces entries with the same name and conditions, and resets their
+                values to the default; False keeps the existing ones.
         """
         for entry in hps.space if isinstance(hps, HyperParameters) else hps:
             if self._definitions.at(place_of(entry)) is not None and not overwrite:
@@ -311,11 +310,11 @@ class HyperParameters:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """The inverse of `get_config`; also reads what Keras Tuner's `get_config` returns.
+        """The inverse of `get_config`; it also reads what Keras Tuner's `get_config` returns.
 
         Args:
-            config: "space" and "values". Without "space" there are no entries; without "values"
-                the active entries have their defaults.
+            config: A mapping with "space" and "values". Without "space" there are no entries;
+                without "values" the active entries have their defaults.
 
         Raises:
             SpaceError: It is not such a mapping, or an entry in it is wrong.
@@ -345,11 +344,11 @@ class HyperParameters:
         return all(same_value(value, other.values[name]) for name, value in self.values.items())
 
     def __hash__(self) -> int:
-        # One for all, as they change: equal ones have the same, and each stays findable.
+        # The same for all: their content changes, but equal ones must have equal hashes.
         return hash(HyperParameters)
 
     def ensure_active_values(self) -> None:
-        """Drops values of inactive entries, and draws random ones where active ones lack."""
+        """Drops values of inactive entries, and draws random values for active ones without."""
         rng = random.Random()
         known = {entry.name for entry in self._definitions}
         others = {name: value for name, value in self.values.items() if name not in known}
@@ -366,11 +365,11 @@ class HyperParameters:
         return Space(tuple(self._definitions))
 
     def bind(self) -> None:
-        """Makes the entries here override later definitions of the same name."""
+        """Makes all current entries override later definitions of the same name."""
         self._definitions.bind(self._definitions)
 
     def start_build(self) -> None:
-        """A new build begins: what the last one asked for may be asked for otherwise."""
+        """Starts a new build, which may define entries with other arguments than the last one."""
         self._definitions.start_build()
 
     @classmethod
@@ -380,13 +379,13 @@ class HyperParameters:
         values: Mapping[str, Any],
         ranges: Sequence[Mapping[str, Any]] = (),
     ) -> HyperParameters:
-        """What a trial's build gets.
+        """The `hp` for a trial's build.
 
         Args:
             master: The search space.
-            values: As the search chose them; those outside of a range that the build gives are
-                folded back into it.
-            ranges: Definitions of the trial's own, where it has been built before.
+            values: The values that the search chose. If one is outside of the range in the build,
+                it is folded back into it.
+            ranges: The trial's own definitions, if it has been built before.
         """
         hp = master.copy()
         hp.values = dict(values)
@@ -396,10 +395,10 @@ class HyperParameters:
         return hp
 
     def absorb(self, other: HyperParameters) -> bool:
-        """Takes in what another build has discovered; whether any definition changed.
+        """Adds what another build has discovered, and returns whether any definition changed.
 
-        Entries that are not known yet are added. Where the other has wider bounds than the entry
-        here, the entry here becomes the hull of both, unless it is binding.
+        Unknown entries are added. If an entry of the other has wider bounds, the entry here becomes
+        the hull of both, unless it is binding.
         """
         unknown = [e for e in other._definitions if self._definitions.at(place_of(e)) is None]
         changed = self._definitions.absorb(other._definitions)
@@ -421,7 +420,7 @@ class HyperParameters:
         return [scope for scope, was_active in self._entered.items() if not was_active]
 
     def activate(self, scope: Sequence[Parent]) -> None:
-        """Sets values so that all conditions of a scope hold, parents of parents included."""
+        """Sets values so that all conditions of a scope hold, including those of its parents."""
         for condition in scope:
             parents = self._definitions.named(condition.name)
             if parents:

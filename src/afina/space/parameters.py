@@ -1,4 +1,4 @@
-"""Numbers that can be tuned, and what all hyperparameters have in common."""
+"""Numbers that can be tuned, and the base class of all hyperparameters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 import sys
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from afina.errors import SpaceError, SpaceTypeError, wrong
@@ -24,11 +24,11 @@ from afina.space.sampling import (
 
 
 class SpaceWarning(UserWarning):
-    """Something about a search space is likely not what its author meant."""
+    """A search space is probably not what its author meant."""
 
 
 def warn(message: str) -> None:
-    """A `SpaceWarning` that points at the nearest caller outside of this room."""
+    """Issues a `SpaceWarning` that points at the nearest caller outside of `afina.space`."""
     frame, level = sys._getframe(1), 2
     while frame.f_globals.get("__name__", "").startswith("afina.space") and frame.f_back:
         frame, level = frame.f_back, level + 1
@@ -36,15 +36,15 @@ def warn(message: str) -> None:
 
 
 class HyperParameter(ABC):  # noqa: B024 - `Numerical` below it has abstract methods
-    """One entry of a search space. Treat it as immutable; two are equal when their configs are.
+    """One entry of a search space. Treat it as immutable; entries with equal configs are equal.
 
-    `Int`, `Float`, `Choice`, `Boolean` and `Fixed` are the kinds that a search knows. A subclass of
-    your own says in `values` what it may be; the rest follows from that.
+    Searches know the kinds `Int`, `Float`, `Choice`, `Boolean` and `Fixed`. Your own subclass must
+    define `values`; everything else follows from that.
 
     Args:
-        name: How trials call it; unique under its conditions.
+        name: Its name in trials, unique under its conditions.
         default: The value before any search.
-        conditions: All must hold for the entry to be active.
+        conditions: The entry is active while all of them hold.
 
     Example:
         >>> HyperParameter("base", default=0).get_config()
@@ -52,7 +52,7 @@ class HyperParameter(ABC):  # noqa: B024 - `Numerical` below it has abstract met
     """
 
     fields: ClassVar[tuple[str, ...]] = ("default",)
-    """The arguments in its config, besides name and conditions."""
+    """The arguments in the config, besides name and conditions."""
 
     def __init__(
         self, name: str, default: Any = None, conditions: Sequence[Any] | None = None
@@ -71,10 +71,10 @@ class HyperParameter(ABC):  # noqa: B024 - `Numerical` below it has abstract met
 
     @property
     def values(self) -> Sequence[Any]:
-        """The distinct values; for a number without a step, 10 of them evenly spread.
+        """The distinct values; for a number without a step, 10 evenly spread ones.
 
         Raises:
-            NotImplementedError: The class does not say what they are.
+            NotImplementedError: The class does not define them.
         """
         raise NotImplementedError(
             f"{type(self).__name__} {self.name!r}: the values are not known. Override `values` in "
@@ -92,7 +92,7 @@ class HyperParameter(ABC):  # noqa: B024 - `Numerical` below it has abstract met
         return values[min(int(prob * len(values)), len(values) - 1)]
 
     def value_to_prob(self, value: Any) -> float:
-        """The point of [0, 1] that stands for a value; the middle of its cell."""
+        """The point of [0, 1] for a value: the middle of its cell."""
         values = list(self.values)
         return (values.index(self.clip(value)) + 0.5) / len(values)
 
@@ -101,23 +101,23 @@ class HyperParameter(ABC):  # noqa: B024 - `Numerical` below it has abstract met
         return any(same_value(value, each) for each in self.values)
 
     def clip(self, value: Any) -> Any:
-        """The nearest value of this entry, in the form that this entry gives it."""
+        """The nearest value of this entry, with this entry's type."""
         return value if self.contains(value) else self.default
 
     def fold(self, value: Any) -> Any:
-        """A value of this entry for any value, always the same one.
+        """Maps any value to a value of this entry, always to the same one.
 
-        Its own stay; others wrap around into it, so that what was spread evenly stays so. A search
-        proposes from the widest range known; a build that comes to a narrower one folds.
+        Its own values stay. Others wrap around, so that an even spread stays even. A search
+        proposes values from the widest known range; a build with a narrower range folds them.
         """
         return self.clip(value)
 
     def random_sample(self, seed: int | None = None) -> Any:
-        """A random value; the same seed gives the same."""
+        """A random value; the same seed gives the same value."""
         return self.prob_to_value(random.Random(seed).random())
 
     def get_config(self) -> dict[str, Any]:
-        """What makes it again, as JSON values."""
+        """The arguments of the entry, as JSON values."""
         config: dict[str, Any] = {"name": self.name}
         config.update({field: getattr(self, field) for field in self.fields})
         config["conditions"] = [condition.get_config() for condition in self.conditions]
@@ -129,7 +129,7 @@ class HyperParameter(ABC):  # noqa: B024 - `Numerical` below it has abstract met
         return cls(**config)
 
     def key(self) -> Hashable:
-        """What two definitions share exactly when they are equal."""
+        """A key that is equal for equal definitions only."""
         if self._key is None:
             fields = (_typed(getattr(self, field)) for field in self.fields)
             self._key = (type(self).__name__, self.name, self.conditions, *fields)
@@ -151,7 +151,7 @@ class HyperParameter(ABC):  # noqa: B024 - `Numerical` below it has abstract met
 
 
 def _typed(value: Any) -> Hashable:
-    """Equal for equal values of one type only: 1, 1.0 and True are three."""
+    """A key that is equal for equal values of one type only: 1, 1.0 and True differ."""
     if isinstance(value, list):
         return tuple(map(_typed, value))
     return (type(value).__name__, value)
@@ -197,16 +197,16 @@ class Numerical(HyperParameter):
 
     @abstractmethod
     def _number(self, value: Any, what: str) -> Any:
-        """The value as this entry's kind of number."""
+        """Checks a value and converts it to this entry's kind of number."""
 
     def _count_values(self) -> int | None:
-        """How many values a step gives; None without a step."""
+        """The number of stepped values; None without a step."""
         if self.step is None:
             return None
         return count_steps(self.min_value, self.max_value, self.step, self.sampling)
 
     def value_at(self, index: int) -> Any:
-        """The value of a step: ascending from 0; descending for "reverse_log"."""
+        """The value at a step: ascending from 0; descending for "reverse_log"."""
         return step_value(index, self.min_value, self.max_value, self.step, self.sampling)
 
     def index_of(self, value: Any) -> int:
@@ -215,7 +215,7 @@ class Numerical(HyperParameter):
         return min(max(self._step_of(value), 0), self._count - 1)
 
     def _step_of(self, value: Any) -> int:
-        """The step nearest to a value, as if steps went on beyond the bounds."""
+        """The step nearest to a value, as if steps continued beyond the bounds."""
         low, high = self.min_value, self.max_value
         return round(steps_between(value, low, high, self.step, self.sampling))
 
@@ -226,7 +226,7 @@ class Numerical(HyperParameter):
 
     @property
     def values(self) -> list[Any]:
-        """All values of a stepped range, else 10 evenly spread over the sampling's scale."""
+        """All values of a stepped range, otherwise 10 evenly spread on the sampling's scale."""
         if self._count is not None:
             return sorted(self.value_at(index) for index in range(self._count))
         return sorted({self.prob_to_value((index + 0.5) / 10) for index in range(10)})
@@ -239,17 +239,17 @@ class Numerical(HyperParameter):
         return min(max(raw, self.min_value), self.max_value)
 
     def value_to_prob(self, value: Any) -> float:
-        """The point of [0, 1] that stands for a value."""
+        """The point of [0, 1] for a value."""
         if self._count is not None:
             return (self.index_of(value) + 0.5) / self._count
         return self._unit_of(min(max(value, self.min_value), self.max_value))
 
     def _unit_of(self, value: Any) -> float:
-        """The place of a value on the scale, as if it went on beyond the bounds."""
+        """The position of a value on the scale, as if it continued beyond the bounds."""
         return unscale(value, self.min_value, self.max_value, self.sampling)
 
     def contains(self, value: Any) -> bool:
-        """Whether the value lies in the range, and on a step where there are steps."""
+        """Whether the value lies in the range and, if there are steps, on a step."""
         value = plain(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
@@ -261,7 +261,7 @@ class Numerical(HyperParameter):
         return near == value or math.isclose(near, value, rel_tol=1e-9, abs_tol=1e-9 * self.step)
 
     def clip(self, value: Any) -> Any:
-        """The nearest value of the range; the default for what is no number."""
+        """The nearest value of the range; the default if the value is not a number."""
         value = plain(value)
         if not _is_number(value):
             return self._default
@@ -269,7 +269,7 @@ class Numerical(HyperParameter):
         return inside if self._count is None else self.value_at(self.index_of(inside))
 
     def fold(self, value: Any) -> Any:
-        """Its own values stay; others wrap around, on the sampling's scale."""
+        """Keeps values of the range; others wrap around, on the sampling's scale."""
         value = plain(value)
         if not _is_number(value) or self.contains(value):
             return self.clip(value)
@@ -286,11 +286,11 @@ class Int(Numerical):
     """A whole number between two bounds, both included.
 
     Args:
-        name: How trials call it.
+        name: Its name in trials.
         min_value: Smallest value.
         max_value: Largest value.
-        step: Distance of values (linear), or their ratio (log, reverse_log); None for any.
-        sampling: "linear", "log" (small numbers finer) or "reverse_log" (large ones finer).
+        step: Difference between values (linear), or their ratio (log, reverse_log); None for any.
+        sampling: "linear", "log" (finer for small numbers) or "reverse_log" (finer for large ones).
         default: None for `min_value`.
         **kwargs: `conditions`, see `HyperParameter`.
 
@@ -313,10 +313,10 @@ class Int(Numerical):
             return int((self.max_value - self.min_value) // self.step + 1)
         return super()._count_values()
 
-    # Whole numbers are counted exactly: floats would blur those beyond 2**53.
+    # Whole numbers are counted exactly: floats cannot represent all of those beyond 2**53.
 
     def value_at(self, index: int) -> int:
-        """The value of a step: ascending from 0; descending for "reverse_log"."""
+        """The value at a step: ascending from 0; descending for "reverse_log"."""
         low, high = self.min_value, self.max_value
         if self.sampling == "linear":
             return int(low + index * self.step)
@@ -337,7 +337,7 @@ class Int(Numerical):
         """The value at a point of [0, 1]."""
         if self._count is not None:
             return int(super().prob_to_value(prob))
-        # Each number owns the part of the scale up to the next one; so does the last one.
+        # Each number has the part of the scale up to the next number, the last one too.
         raw = int(scale(prob, self.min_value, self.max_value + 1, self.sampling))
         return int(min(max(raw, self.min_value), self.max_value))
 
@@ -358,7 +358,7 @@ class Int(Numerical):
         return self.value_at(self.index_of(value)) == value
 
     def clip(self, value: Any) -> int:
-        """The nearest value of the range; the default for what is no number."""
+        """The nearest value of the range; the default if the value is not a number."""
         nearest: int = round(super().clip(value))
         return nearest
 
@@ -367,11 +367,11 @@ class Float(Numerical):
     """A real number between two bounds, both included.
 
     Args:
-        name: How trials call it.
+        name: Its name in trials.
         min_value: Smallest value.
         max_value: Largest value.
-        step: Distance of values (linear), or their ratio (log, reverse_log); None for any.
-        sampling: "linear", "log" (small numbers finer) or "reverse_log" (large ones finer).
+        step: Difference between values (linear), or their ratio (log, reverse_log); None for any.
+        sampling: "linear", "log" (finer for small numbers) or "reverse_log" (finer for large ones).
         default: None for `min_value`.
         **kwargs: `conditions`, see `HyperParameter`.
 
@@ -389,5 +389,21 @@ class Float(Numerical):
         return float(value)
 
     def clip(self, value: Any) -> float:
-        """The nearest value of the range; the default for what is no number."""
+        """The nearest value of the range; the default if the value is not a number."""
         return float(super().clip(value))
+
+
+def all_values(entry: HyperParameter) -> tuple[Value, ...]:
+    """Every value of a discrete entry, the default first.
+
+    `entry.values` is not enough: for an Int on a log scale it has only ten values.
+    """
+    values: Iterable[Value] = entry.values
+    if isinstance(entry, Int) and entry.count != len(entry.values):
+        values = range(entry.min_value, entry.max_value + 1)
+    return default_first(entry.default, values)
+
+
+def default_first(default: Value, values: Iterable[Value]) -> tuple[Value, ...]:
+    """The values in their order, but with the default first."""
+    return (default, *(value for value in values if not same_value(value, default)))

@@ -1,9 +1,9 @@
-"""Scales: how a point of the unit interval becomes a number between two bounds, and back.
+"""Scales: map a point of the unit interval to a number between two bounds, and back.
 
-Three samplings, as in Keras Tuner: "linear"; "log", where each factor gets the same share; and
-"reverse_log", its mirror image, finer near the upper bound. With a step, numbers of "linear" are
-`low + k * step`, those of "log" `low * step**k`, and those of "reverse_log" lie as far below `high`
-as those of "log" lie above `low`, so that step 0 is the upper bound.
+There are three samplings, as in Keras Tuner: "linear"; "log", where equal ratios have equal widths;
+and "reverse_log", its mirror image, finer near the upper bound. With a step, the numbers are
+`low + k * step` for "linear" and `low * step**k` for "log". For "reverse_log" they lie as far below
+`high` as those of "log" lie above `low`, so step 0 is the upper bound.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def check_sampling(name: str, sampling: Any, min_value: float) -> str:
     """The sampling in lower case; None means linear.
 
     Raises:
-        SpaceError: It is unknown, or logarithmic with a minimum that is not above 0.
+        SpaceError: It is unknown, or it is logarithmic and the minimum is not above 0.
     """
     if sampling is None:
         return "linear"
@@ -35,10 +35,10 @@ def check_sampling(name: str, sampling: Any, min_value: float) -> str:
 
 
 def check_width(name: str, sampling: str, min_value: Any, max_value: Any) -> None:
-    """Refuses a range on which no floating-point number says where a value lies.
+    """Checks that a float can represent the width of a range.
 
     Raises:
-        SpaceError: The distance of the bounds, of a logarithmic scale their ratio, is too large.
+        SpaceError: The difference of the bounds (linear) or their ratio (log) is too large.
     """
     try:
         low, high = float(min_value), float(max_value)
@@ -46,8 +46,8 @@ def check_width(name: str, sampling: str, min_value: Any, max_value: Any) -> Non
     except OverflowError:
         width = math.inf
     if not math.isfinite(width):
-        what = "distance" if sampling == "linear" else "ratio"
-        rule = f"the {what} of max_value and min_value must be one that a float can hold"
+        what = "difference" if sampling == "linear" else "ratio"
+        rule = f"the {what} of max_value and min_value must not overflow a float"
         raise SpaceError(wrong(name, rule, (min_value, max_value), "Narrow the range."))
 
 
@@ -66,16 +66,15 @@ def scale(unit: float, low: float, high: float, sampling: str) -> float:
 
 
 def mirrored(value: float, low: float, high: float) -> float:
-    """Where a number lies as seen from the upper bound; not below `low` for one in the range, as
-    it would be by rounding where `low` is next to nothing beside `high`."""
+    """Mirrors a number within the range. The result is never below `low`, despite rounding."""
     seen = high + low - value
     return max(seen, low) if value <= high else seen
 
 
 def unscale(value: float, low: float, high: float, sampling: str) -> float:
-    """The inverse of `scale`, also for numbers outside; 0.5 where the bounds are equal.
+    """The inverse of `scale`, also for numbers outside; 0.5 if the bounds are equal.
 
-    A number that a logarithmic scale cannot hold is placed on the linear one.
+    If a logarithmic scale does not include a number, the linear scale is used.
     """
     if high <= low:
         return 0.5
@@ -87,16 +86,16 @@ def unscale(value: float, low: float, high: float, sampling: str) -> float:
 
 
 def count_steps(low: float, high: float, step: float, sampling: str) -> int:
-    """How many steps, the first included, do not pass the end.
+    """The number of steps within the bounds, including the first.
 
-    One that hits the end but for rounding counts: (0, 1) in steps of 0.1 has 11.
+    A step that misses the end only by rounding counts: (0, 1) in steps of 0.1 has 11.
     """
     steps = steps_between(high, low, high, step, "linear" if sampling == "linear" else "log")
     return math.floor(steps * (1 + 1e-12) + 1e-8) + 1
 
 
 def steps_between(value: float, low: float, high: float, step: float, sampling: str) -> float:
-    """At which step a number lies, as a real number, also for numbers outside."""
+    """The step of a number, as a real number; also for numbers outside of the bounds."""
     if sampling == "log" and value > 0:
         return math.log(value / low) / math.log(step)
     if sampling == "reverse_log" and value < high + low:
@@ -105,7 +104,7 @@ def steps_between(value: float, low: float, high: float, step: float, sampling: 
 
 
 def step_value(index: int, low: float, high: float, step: float, sampling: str) -> float:
-    """The number at a step, rid of rounding noise and never outside of the bounds.
+    """The number at a step, without rounding noise and never outside of the bounds.
 
     Example:
         >>> 3 * 0.1, step_value(3, 0, 1, 0.1, "linear")
@@ -117,18 +116,18 @@ def step_value(index: int, low: float, high: float, step: float, sampling: str) 
         power = low * math.pow(step, index)
         value = tidy(power, power) if sampling == "log" else tidy(high + low - power, high)
     for bound in (low, high):
-        # At a bound but for rounding means at the bound, whatever digits that has.
+        # A number that misses a bound only by rounding is that bound.
         if abs(value - bound) <= 1e-9 * min(abs(step), abs(bound) or abs(step)):
             return bound
     return min(max(value, low), high)
 
 
 def tidy(value: float, size: float) -> float:
-    """The nearest number with few digits, where only rounding noise tells it from `value`.
+    """Removes rounding noise: the nearest number with few digits, if only noise separates them.
 
     Args:
-        value: What came out of a few additions and multiplications.
-        size: The magnitude of the numbers that went in; noise is relative to it.
+        value: The result of a few additions and multiplications.
+        size: The magnitude of their inputs; noise is relative to it.
 
     Example:
         >>> tidy(0.1 + 0.2, 1.0), tidy(2 / 3, 1.0)

@@ -1,4 +1,4 @@
-"""How many configurations a search space has, without listing them."""
+"""Counts the configurations of a search space without listing them."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any
 from afina.space.conditions import Parent, tag
 from afina.space.parameters import HyperParameter
 
-State = frozenset[tuple[str, tuple[bool, Any]]]
+ChosenParents = frozenset[tuple[str, tuple[bool, Any]]]
 """Names and tagged values of the parents chosen so far."""
 
 _OTHER = object()
-"""Stands for all the values of a parent that no condition names."""
+"""Represents all values of a parent that no condition names."""
 
 _NONE = object()
-"""Stands for the missing value of an inactive entry."""
+"""Represents the missing value of an inactive entry."""
 
 
 def count_configurations(entries: Sequence[HyperParameter], limit: int) -> int | None:
-    """The number of distinct configurations; None if it is endless or above the limit.
+    """The number of distinct configurations; None if it is infinite or above the limit.
 
-    Entries that share no condition multiply, so each group that does is counted by itself.
+    Entries that share conditions form a group. Groups are counted separately and multiplied.
 
     Args:
-        entries: A parent before its children.
-        limit: Bounds the work too.
+        entries: The entries; a parent comes before its children.
+        limit: The highest count; it also limits the time.
     """
     total = 1
     for group in _groups(entries):
@@ -37,7 +37,7 @@ def count_configurations(entries: Sequence[HyperParameter], limit: int) -> int |
 
 
 def _groups(entries: Sequence[HyperParameter]) -> list[list[HyperParameter]]:
-    """The entries parted so that none names another's condition, in order."""
+    """The entries in groups, in order; no condition refers to another group."""
     home: dict[str, set[str]] = {}
     for entry in entries:
         together: set[str] = set()
@@ -51,8 +51,10 @@ def _groups(entries: Sequence[HyperParameter]) -> list[list[HyperParameter]]:
 
 
 def _count(entries: Sequence[HyperParameter], limit: int) -> int | None:
-    """Walks the entries in order, keeping for each set of parents' values in how many ways it came
-    about. Values that no later entry asks for are forgotten, so that ways with equal futures join.
+    """Counts by dynamic programming over the entries.
+
+    For each combination of parents' values, it keeps the number of ways to reach it. It drops
+    values that no later condition needs, so that equal combinations merge.
     """
     asked: dict[str, list[Parent]] = {}
     last_use: dict[str, int] = {}
@@ -60,11 +62,11 @@ def _count(entries: Sequence[HyperParameter], limit: int) -> int | None:
         for condition in entry.conditions:
             asked.setdefault(condition.name, []).append(condition)
         last_use.update(dict.fromkeys([entry.name, *(c.name for c in entry.conditions)], index))
-    ways: dict[State, int] = {frozenset(): 1}
+    ways: dict[ChosenParents, int] = {frozenset(): 1}
     for index, entry in enumerate(entries):
-        after: dict[State, int] = {}
-        for state, times in ways.items():
-            chosen = {name: value for name, (_, value) in state}
+        after: dict[ChosenParents, int] = {}
+        for parents, times in ways.items():
+            chosen = {name: value for name, (_, value) in parents}
             branches: list[tuple[Any, int]] = [(chosen.get(entry.name), 1)]
             if entry.name not in chosen:
                 if not all(condition.is_active(chosen) for condition in entry.conditions):
@@ -90,7 +92,7 @@ def _count(entries: Sequence[HyperParameter], limit: int) -> int | None:
 def _kinds_of_value(
     entry: HyperParameter, count: int, asked: Sequence[Parent]
 ) -> list[tuple[Any, int]]:
-    """Values that conditions name, once each; all others as one, with their number."""
+    """The values that conditions name, once each, and all others together with their number."""
     named = {
         tag(value): value
         for condition in asked

@@ -1,4 +1,4 @@
-"""The search space as data: entries in order, of which the values decide which are active."""
+"""The search space as frozen data, and how its entries become JSON values and back."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from afina.errors import SpaceError, SpaceTypeError, wrong
+from afina.space.categorical import Boolean, Choice, Fixed
 from afina.space.conditions import Parent, Value, plain
-from afina.space.kinds import deserialize, serialize
-from afina.space.parameters import HyperParameter
+from afina.space.parameters import Float, HyperParameter, Int
 from afina.space.size import count_configurations
 
 
 @dataclass(frozen=True)
 class Space:
-    """What a search algorithm sees of the hyperparameters.
+    """The search space as search algorithms see it.
 
     A *configuration* is a dict with a value for each active entry, and no other.
 
     Args:
-        entries: In the order of definition; a parent comes before its children.
+        entries: The entries in the order of definition; a parent comes before its children.
 
     Example:
         >>> from afina.space import Boolean, Float, Parent
@@ -42,13 +43,13 @@ class Space:
         return len(self.entries)
 
     def is_active(self, entry: HyperParameter, values: Mapping[str, Any]) -> bool:
-        """Whether all conditions of the entry hold among the values."""
+        """Whether all conditions of the entry hold for these values."""
         return all_hold(entry.conditions, values)
 
     def active(self, values: Mapping[str, Any]) -> list[HyperParameter]:
-        """The entries that a configuration gives values to, in order.
+        """The active entries for these values, in order.
 
-        Values of entries that are inactive themselves make none of their children active.
+        The value of an inactive entry never activates its children.
         """
         chosen: dict[str, Any] = {}
         active = []
@@ -65,11 +66,11 @@ class Space:
     def complete(
         self, values: Mapping[str, Any], choose: Callable[[HyperParameter], Any]
     ) -> dict[str, Value]:
-        """A value for each active entry, and no other.
+        """A configuration with these values; `choose` supplies the others.
 
         Args:
-            values: Kept where they belong to an active entry and are one of its values.
-            choose: Gives the others.
+            values: The values to keep, if their entries are active and allow them.
+            choose: Returns the value of any other active entry.
         """
         kept = {name: plain(value) for name, value in values.items()}
 
@@ -81,10 +82,10 @@ class Space:
         return self.walk(value)
 
     def walk(self, choose: Callable[[int, HyperParameter], Value]) -> dict[str, Value]:
-        """The configuration that comes of choosing a value for each active entry in turn.
+        """The configuration from choosing a value for each active entry in turn.
 
         Args:
-            choose: Gets the place of the entry in the space, and the entry.
+            choose: Gets the entry's place in the space and the entry; returns its value.
         """
         chosen: dict[str, Value] = {}
         for index, entry in enumerate(self.entries):
@@ -104,9 +105,9 @@ class Space:
         return self.walk(lambda index, entry: entry.prob_to_value(draws[index]))
 
     def key(self, values: Mapping[str, Any]) -> Hashable:
-        """What two configurations share exactly when they are equal.
+        """A key that is equal for equal configurations only.
 
-        1, 1.0 and True are distinct; values of inactive entries do not count.
+        1, 1.0 and True differ; values of inactive entries do not matter.
         """
         return tuple(
             (entry.name, values[entry.name].__class__, values[entry.name])
@@ -115,11 +116,11 @@ class Space:
         )
 
     def size(self, limit: int = 1_000_000) -> int | None:
-        """How many configurations there are; None if endless, or more than `limit`."""
+        """The number of configurations; None if it is infinite or above `limit`."""
         return count_configurations(self.entries, limit)
 
     def get_config(self) -> list[dict[str, Any]]:
-        """What makes it again, as JSON values."""
+        """The entries as JSON values."""
         return [serialize(entry) for entry in self.entries]
 
     @classmethod
@@ -129,5 +130,40 @@ class Space:
 
 
 def all_hold(conditions: Sequence[Parent], values: Mapping[str, Any]) -> bool:
-    """Whether all conditions hold among the values."""
+    """Whether all conditions hold for these values."""
     return all(condition.is_active(values) for condition in conditions)
+
+
+KINDS: dict[str, type[HyperParameter]] = {
+    kind.__name__: kind for kind in (Int, Float, Choice, Boolean, Fixed)
+}
+
+
+def serialize(entry: HyperParameter) -> dict[str, Any]:
+    """The entry as JSON values: class name and config."""
+    return {"class_name": type(entry).__name__, "config": entry.get_config()}
+
+
+def deserialize(config: Mapping[str, Any] | HyperParameter) -> HyperParameter:
+    """The inverse of `serialize`.
+
+    Raises:
+        SpaceError: The class name is unknown, or the config is wrong.
+    """
+    if isinstance(config, HyperParameter):
+        return config
+    if not isinstance(config, Mapping) or not isinstance(config.get("config", {}), Mapping):
+        rule = 'must be a mapping with "class_name" and "config", as serialize() returns it'
+        raise SpaceTypeError(wrong("hyperparameter", rule, config))
+    kind = KINDS.get(config.get("class_name", ""))
+    if kind is None:
+        rule = f"class_name must be one of {sorted(KINDS)}"
+        raise SpaceError(wrong("hyperparameter", rule, config.get("class_name")))
+    try:
+        return kind.from_config(config.get("config", {}))
+    except TypeError as error:
+        if isinstance(error, SpaceError):
+            raise
+        rule = f"config must hold the arguments of {kind.__name__}"
+        got = dict(config.get("config", {}))
+        raise SpaceError(wrong("hyperparameter", rule, got, f"{error}.")) from error

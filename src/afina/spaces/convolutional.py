@@ -15,7 +15,7 @@ from afina.spaces.target import Task, look_at_targets
 from afina.spaces.training import dropout, training_space
 
 SMALLEST_SIDE = 4
-"""Pixels along the shorter side after the last block: what is smaller is no picture any more."""
+"""Least pixels along the shorter side after the last block."""
 
 
 def cnn(
@@ -30,13 +30,13 @@ def cnn(
 ) -> CuratedModel:
     """A search space of small convolutional networks for these images.
 
-    Each block is a convolution, its activation, and a pooling that halves the sides; pixels are
-    scaled within the model.
+    Each block is a convolution, an activation, and a pooling that halves the sides. The model
+    itself scales the pixels.
 
-    Hyperparameters: `blocks`, `filters` of the first, from 2 blocks on `shape` ("pyramid": each
-    block has twice the filters of the one before; "equal"), `kernel_size`,
-    `batch_normalization`, `pooling` of the last block's pictures ("flatten" or "average"),
-    `units` of the dense layer, `dropout`, `optimizer` and the learning rate of each, `batch_size`.
+    Hyperparameters: `blocks`; `filters` of the first block; with 2 or more blocks `shape`
+    ("pyramid": each block has twice the filters of the previous one; or "equal"); `kernel_size`;
+    `batch_normalization`; `pooling` after the last block ("flatten" or "average"); `units` of the
+    dense layer; `dropout`; `optimizer` and its learning rate; `batch_size`.
 
     Args:
         x: Images, (samples, height, width) or (samples, height, width, channels).
@@ -52,7 +52,7 @@ def cnn(
 
     Raises:
         ArgumentError: An argument is out of its range.
-        DataError: The data are not of these kinds.
+        DataError: The data do not have the form described above.
     """
     what = "images, (samples, height, width) or (samples, height, width, channels)"
     some = some_samples(x, (3, 4), what)
@@ -69,7 +69,7 @@ def cnn(
 
 
 def _blocks(side: int) -> int:
-    """How often a side can be halved; from 1 to 4."""
+    """How often a side can be halved: from 1 to 4 times."""
     blocks = 1
     while blocks < 4 and side // 2 ** (blocks + 1) >= SMALLEST_SIDE - 1:
         blocks += 1
@@ -81,16 +81,16 @@ class ConvolutionalBody:
     """Blocks of convolution and pooling, and a dense layer."""
 
     shape: tuple[int, ...]
-    """Of one image."""
+    """The shape of one image."""
 
     begin: Described
     """Layers that add a channel and scale."""
 
     most_blocks: int
-    """As many as leave a picture of some pixels."""
+    """The most blocks that leave some pixels."""
 
     def ask(self, hp: HyperParameters) -> Chosen:
-        """Filters and units in powers of two, for the reasons that `DenseBody.ask` gives."""
+        """Asks for filters and units in powers of two, for the reasons in `DenseBody.ask`."""
         blocks = hp.Int("blocks", 1, self.most_blocks, default=min(2, self.most_blocks))
         filters = hp.Int("filters", 8, 64, step=2, sampling="log", default=16)
         shape = None
@@ -109,7 +109,7 @@ class ConvolutionalBody:
         }
 
     def layers(self, chosen: Chosen, outputs: int) -> list[Any]:
-        """Dropout only before and after the dense layer, where most of the weights are."""
+        """Makes the layers. Dropout is only around the dense layer, which has most weights."""
         del outputs
         layers = keras.layers
         network = made(self.begin)

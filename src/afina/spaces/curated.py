@@ -17,7 +17,7 @@ from afina.training.lr_range import lr_range_test
 from afina.tuners.hypermodel import HyperModel
 
 Chosen = Mapping[str, Any]
-"""Values of hyperparameters by name; None for those that do not apply."""
+"""Values of hyperparameters by name; None for inactive ones."""
 
 
 class Body(Protocol):
@@ -25,7 +25,7 @@ class Body(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one sample."""
+        """The shape of one sample."""
 
     def ask(self, hp: HyperParameters) -> Chosen:
         """Asks for all hyperparameters of the layers."""
@@ -35,21 +35,21 @@ class Body(Protocol):
 
         Args:
             chosen: What `ask` returned.
-            outputs: Units of the last layer, which comes after these.
+            outputs: Units of the last layer, which follows them.
         """
 
 
 class CuratedModel(HyperModel):
-    """A hypermodel whose space was made for the data at hand: give it to any tuner.
+    """A hypermodel whose search space fits the given data; pass it to any tuner.
 
     Args:
         body: The layers and their hyperparameters.
-        target: What is predicted.
+        target: What to predict.
         training: Optimizers, learning rates, batch sizes.
-        name: For people.
+        name: The hypermodel's name.
 
     Attributes:
-        curves: What a learning-rate range test found, by optimizer; empty where there was none.
+        curves: Results of learning-rate range tests, by optimizer; empty without a test.
     """
 
     def __init__(self, body: Body, target: Target, training: TrainingSpace, name: str) -> None:
@@ -60,7 +60,7 @@ class CuratedModel(HyperModel):
         self.curves: dict[str, LearningRateCurve] = {}
 
     def declare_hyperparameters(self, hp: HyperParameters) -> None:
-        """All of them, so that a tuner need not build models to find them."""
+        """Asks for all hyperparameters, so that a tuner need not build models to find them."""
         self.body.ask(hp)
         self.training.optimizer(hp)
         self.training.batch_size(hp)
@@ -76,7 +76,7 @@ class CuratedModel(HyperModel):
         return model
 
     def fit_arguments(self, hp: HyperParameters) -> dict[str, Any]:
-        """Batch size and early stopping."""
+        """The arguments for `model.fit`: batch size and early stopping."""
         return self.training.fit_arguments(hp)
 
     def find_learning_rates(self, x: Any, y: Any, *, seed: int = 0) -> None:
@@ -85,7 +85,7 @@ class CuratedModel(HyperModel):
         Args:
             x: Inputs.
             y: Targets.
-            seed: See `afina.lr_range_test`.
+            seed: The seed of the range tests; see `afina.lr_range_test`.
         """
         rates = dict(self.training.rates)
         for optimizer in rates:
@@ -108,7 +108,7 @@ def curated(
     y: Any,
     learning_rate: Any,
 ) -> CuratedModel:
-    """The hypermodel; with `learning_rate="auto"` its bounds are measured first."""
+    """Makes the hypermodel; with `learning_rate="auto"` it measures the bounds first."""
     check_data((), {"x": x, "y": y})
     model = CuratedModel(body, target, training, name)
     if isinstance(learning_rate, str):

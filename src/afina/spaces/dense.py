@@ -22,7 +22,7 @@ from afina.spaces.target import Task, look_at_targets
 from afina.spaces.training import dropout, power_of_two, training_space
 
 ACTIVATIONS = ("relu", "swish", "tanh")
-"""relu first: cheap, and rarely beaten by much."""
+"""relu comes first: it is cheap, and others are rarely much better."""
 
 
 def mlp(
@@ -37,32 +37,32 @@ def mlp(
 ) -> CuratedModel:
     """A search space of dense networks for these data.
 
-    Inputs that need it are scaled within the model. Of the targets it is told whether this is a
-    regression or a classification, and how classes are written.
+    The model itself scales inputs that need it. The targets decide whether this is a regression or
+    a classification, and how classes are encoded.
 
-    Hyperparameters: `layers`, `units`, from 2 layers on `shape` ("equal": all of `units`;
-    "pyramid": each half of the one before), `activation`, `dropout`, `optimizer` and the learning
-    rate of each, `batch_size`.
+    Hyperparameters: `layers`; `units`; with 2 or more layers `shape` ("equal": all layers have
+    `units`; "pyramid": each layer has half the units of the previous one); `activation`;
+    `dropout`; `optimizer` and its learning rate; `batch_size`.
 
     Args:
-        x: Inputs, (samples, ...) numbers; those of more than two dimensions are flattened.
+        x: Inputs, numbers (samples, ...). More than two dimensions are flattened.
         y: Targets, (samples,) or (samples, outputs): classes counted from 0, one-hot rows, rows
             of labels 0 and 1, or numbers.
-        task: "classification" or "regression" where the targets may be taken for the other.
-        optimizers: Some of "adam", "sgd", "rmsprop", "adamw"; one is not tuned.
-        learning_rate: None for usual bounds of each optimizer; "auto" to find them by a range test
-            of each, which trains the default model for a few steps; a pair of bounds; a number,
-            which is not tuned; or a dict of these by optimizer.
-        batch_size: A number that is not tuned; None for powers of two from 16 to 128.
-        patience: Epochs without a smaller validation loss after which a training ends; None for
-            no end before the last epoch.
+        task: "classification" or "regression", if the targets alone could mean either.
+        optimizers: Some of "adam", "sgd", "rmsprop", "adamw". A single one is not tuned.
+        learning_rate: None for the usual bounds of each optimizer. "auto" measures them by a range
+            test, which trains the default model for a few steps. Or a pair of bounds, a number
+            (then it is not tuned), or a dict of these by optimizer.
+        batch_size: A fixed batch size; None to tune it in powers of two from 16 to 128.
+        patience: A training ends after this many epochs without a lower validation loss; None
+            never ends it early.
 
     Returns:
         A hypermodel for any tuner.
 
     Raises:
         ArgumentError: An argument is out of its range.
-        DataError: The data are not of these kinds.
+        DataError: The data do not have the form described above.
 
     Example:
         >>> import numpy as np
@@ -94,21 +94,24 @@ class DenseBody:
     """Hidden layers of one width, or each half as wide as the one before."""
 
     shape: tuple[int, ...]
-    """Of one sample."""
+    """The shape of one sample."""
 
     begin: Described
     """Layers that scale and flatten."""
 
     most_layers: int
-    """One layer bends a boundary, two or three are enough for tables and bags of words; more make
-    trainings harder and rarely better."""
+    """The most hidden layers. Two or three are enough for tables and bags of words; more make
+    training harder and results rarely better."""
 
     most_units: int
-    """Fewer for few samples, which wide layers would learn by heart."""
+    """The widest layer. It is narrower for few samples, which wide layers would memorize."""
 
     def ask(self, hp: HyperParameters) -> Chosen:
-        """Widths are powers of two: a factor matters, a difference hardly, and trials of equal
-        shapes share compiled programs."""
+        """Asks for all hyperparameters.
+
+        Widths are powers of two: small differences hardly matter, and trials with equal shapes
+        share compiled programs.
+        """
         layers = hp.Int("layers", 1, self.most_layers)
         default = min(128, self.most_units)
         units = hp.Int("units", 16, self.most_units, step=2, sampling="log", default=default)
@@ -124,7 +127,7 @@ class DenseBody:
         }
 
     def layers(self, chosen: Chosen, outputs: int) -> list[Any]:
-        """A pyramid ends no narrower than the last layer, or than 8 units."""
+        """Makes the layers. A pyramid's layers have at least 8 units, and at least `outputs`."""
         network = made(self.begin)
         units = chosen["units"]
         for _ in range(chosen["layers"]):

@@ -1,4 +1,4 @@
-"""What the inputs are, told from the array: shape, kind, and how they are to be scaled."""
+"""Looks at the inputs: their shape, their kind, and how to scale them."""
 
 from __future__ import annotations
 
@@ -13,64 +13,64 @@ from numpy.typing import NDArray
 from afina.errors import DataError, wrong
 
 LOOKED_AT = 20_000_000
-"""Most numbers that are looked at, in samples evenly spread over the data."""
+"""At most this many numbers are examined, in samples that are spread evenly over the data."""
 
 MOSTLY = 0.9
-"""Share of zeros from which on inputs are taken for counts or marks, of which 0 means "none"."""
+"""With at least this share of zeros, inputs count as sparse: as counts, where 0 means "none"."""
 
 LARGE = 5.0
-"""Largest size of an input that no scaling is needed for."""
+"""Inputs up to this magnitude need no scaling."""
 
 Array = NDArray[Any]
 
 Described = tuple[dict[str, Any], ...]
-"""Layers by their configurations, which can be copied and sent to other processes."""
+"""Configurations of layers, which can be copied and sent to other processes."""
 
 
 def described(layers: Sequence[Any]) -> Described:
-    """What `made` makes such layers of."""
+    """The configurations of layers; `made` is the inverse."""
     return tuple(keras.layers.serialize(layer) for layer in layers)
 
 
 def made(layers: Described) -> list[Any]:
-    """New layers for a model."""
+    """New layers from their configurations."""
     return [keras.layers.deserialize(layer) for layer in layers]
 
 
 def some_samples(x: Any, dimensions: tuple[int, ...], what: str) -> Array:
-    """Some samples of an array of numbers, to be looked at.
+    """Some samples of an array of numbers.
 
     Args:
         x: The array.
-        dimensions: How many it may have, the samples' included.
-        what: In words, for the message.
+        dimensions: The allowed numbers of dimensions, including that of the samples.
+        what: The expected form in words, for the message.
 
     Raises:
-        DataError: It is no such array, or holds NaN.
+        DataError: It is not such an array, or it contains NaN.
     """
     array = np.asarray(x)
     if array.dtype.kind not in "biuf":
-        advice = "Turn categories into numbers, and texts into word numbers, first."
+        advice = "First encode categories as numbers, and texts as word indices."
         raise DataError(wrong("x", "must be an array of numbers", str(array.dtype), advice))
     if array.ndim not in dimensions or 0 in array.shape:
         raise DataError(wrong("x", f"must be {what}", array.shape))
     most = max(100, LOOKED_AT // math.prod(array.shape[1:]))
     some = array[:: -(-len(array) // most)]
     if not np.isfinite(some).all():
-        advice = "Fill such places, or leave those samples out."
-        raise DataError(wrong("x", "must hold finite numbers", "NaN or infinity", advice))
+        advice = "Replace these values, or remove those samples."
+        raise DataError(wrong("x", "must contain only finite numbers", "NaN or infinity", advice))
     return some
 
 
 def is_sparse(some: Array) -> bool:
-    """Whether nearly all numbers are 0, as in counts of words."""
+    """Whether nearly all numbers are 0, as in word counts."""
     return bool(np.count_nonzero(some) <= (1.0 - MOSTLY) * some.size)
 
 
 def scaling_of_features(some: Array) -> list[Any]:
-    """The layer that brings a table's columns to mean 0 and variance 1, where they need it.
+    """The layer that normalizes a table's columns to mean 0 and variance 1, if they need it.
 
-    Columns that are mostly zero stay as they are: moving the zeros would fill them.
+    Sparse tables stay as they are: shifting their zeros would make them dense.
     """
     if some.dtype == np.uint8 and some.max() > 1:
         return scaling_of_images(some)
@@ -78,12 +78,12 @@ def scaling_of_features(some: Array) -> list[Any]:
     if is_sparse(some) or _is_moderate(some, float(low.min()), float(high.max())):
         return []
     mean, variance = some.mean(axis=0, dtype=float), some.var(axis=0, dtype=float)
-    variance[low == high] = 1.0  # a constant column tells nothing, and must not be divided by 0
+    variance[low == high] = 1.0  # avoids a division by 0 in constant columns
     return [keras.layers.Normalization(mean=mean.tolist(), variance=variance.tolist())]
 
 
 def scaling_of_images(some: Array) -> list[Any]:
-    """The layer that brings pixels to a range about 0 to 1, the same for all; none if they are."""
+    """The layer that scales all pixels to about 0 to 1; empty if they need no scaling."""
     low, high = float(some.min()), float(some.max())
     if _is_moderate(some, low, high):
         return []
@@ -94,5 +94,5 @@ def scaling_of_images(some: Array) -> list[Any]:
 
 
 def _is_moderate(some: Array, low: float, high: float) -> bool:
-    """Whether the numbers are about as large as a network likes them."""
+    """Whether a network can use the numbers without scaling."""
     return max(-low, high) <= LARGE and float(some.std(dtype=float)) >= 0.05

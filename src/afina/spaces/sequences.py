@@ -1,4 +1,4 @@
-"""Networks for texts as word numbers, and for series of measurements."""
+"""Networks for texts as word indices, and for series of measurements."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from afina.spaces.target import Task, look_at_targets
 from afina.spaces.training import dropout, training_space
 
 READERS = ("average", "convolution", "gru")
-"""Quickest first: the mean of all words, which is hard to beat where the topic is asked for; the
-strongest of short patterns; a recurrent network in both directions, for which order matters."""
+"""The fastest first: the mean of all words, which is hard to beat for topics; the strongest match
+of short patterns; a recurrent network in both directions, for which the order of words matters."""
 
 
 def text(
@@ -39,21 +39,21 @@ def text(
     batch_size: int | None = None,
     patience: int | None = 3,
 ) -> CuratedModel:
-    """A search space of networks that read these sequences from end to end.
+    """A search space of networks for these sequences.
 
-    Hyperparameters: of word numbers `embedding`, the length of a word's vector; `reader`
-    ("average", "convolution" or "gru"), `kernel_size` of a convolution, `units` of reader and
-    dense layer, `dropout`, the learning rate, `batch_size`.
+    Hyperparameters: for texts `embedding`, the length of a word's vector; `reader` ("average",
+    "convolution" or "gru"); `kernel_size` of a convolution; `units` of reader and dense layer;
+    `dropout`; the learning rate; `batch_size`.
 
     Args:
-        x: Texts as word numbers, (samples, length), whole and from 0, where 0 fills up shorter
-            texts; or series of measurements, (samples, length, features).
+        x: Texts as word indices, (samples, length): whole numbers from 0, where 0 pads shorter
+            texts. Or series of measurements, (samples, length, features).
         y: See `mlp`.
-        vocabulary: How many word numbers there may be, where later data hold larger ones than `x`;
-            None for the largest one in `x` + 1.
+        vocabulary: The number of word indices, if later data have larger ones than `x`; None for
+            the largest one in `x` + 1.
         task: See `mlp`.
-        optimizers: See `mlp`. Adam alone unless asked otherwise: most words are in few batches, and
-            SGD hardly moves the vectors of such.
+        optimizers: See `mlp`. The default is Adam alone: most words occur in few batches, and SGD
+            hardly moves their vectors.
         learning_rate: See `mlp`.
         batch_size: See `mlp`.
         patience: See `mlp`.
@@ -63,9 +63,9 @@ def text(
 
     Raises:
         ArgumentError: An argument is out of its range.
-        DataError: The data are not of these kinds.
+        DataError: The data do not have the form described above.
     """
-    what = "word numbers (samples, length), or series (samples, length, features)"
+    what = "word indices (samples, length), or series (samples, length, features)"
     some = some_samples(x, (2, 3), what)
     target = look_at_targets(y, task)
     training = training_space(len(x), optimizers, learning_rate, batch_size, patience)
@@ -80,31 +80,33 @@ def text(
 
 def _vocabulary(tokens: Array, given: int | None) -> int:
     if tokens.dtype.kind == "f" and bool((tokens % 1 != 0).any()):
-        advice = "Numbers that are no word numbers: use mlp(x, y), or a third axis for series."
+        advice = "For other numbers use mlp(x, y), or add a third axis for series."
         raise DataError(wrong("x", "must hold whole numbers", str(tokens.dtype), advice))
     low, high = int(tokens.min()), int(tokens.max())
     if low < 0:
-        raise DataError(wrong("x", "must hold word numbers from 0", low))
+        raise DataError(wrong("x", "must hold word indices from 0", low))
     if high <= 1:
-        advice = "That looks like marks of which words occur: use mlp(x, y)."
-        raise DataError(wrong("x", "must hold word numbers", "zeros and ones only", advice))
+        advice = "That looks like multi-hot rows, which say which words occur: use mlp(x, y)."
+        raise DataError(wrong("x", "must hold word indices", "zeros and ones only", advice))
     if given is None:
         return high + 1
     if isinstance(given, bool) or not isinstance(given, int) or given <= high:
-        rule = f"must be above the largest word number, {high}"
+        rule = f"must be above the largest word index, {high}"
         raise ArgumentError(wrong("vocabulary", rule, given))
     return given
 
 
 def _is_filled(tokens: Array) -> bool:
-    """Whether texts are filled up with 0, at either end. Not if one is nothing but zeros: there is
-    no mean of no words."""
+    """Whether 0 pads the texts, at either end.
+
+    False if one text is all zeros: the mean of no words is undefined.
+    """
     ends = bool((tokens[:, [0, -1]] == 0).any())
     return ends and bool(tokens.any(axis=1).all())
 
 
 def _scaling_of_series(some: Array) -> list[Any]:
-    """As for a table's columns: each feature is one, whatever the time."""
+    """Scales each feature like a table's column, over all times."""
     return scaling_of_features(some.reshape(-1, some.shape[-1]))
 
 
@@ -113,7 +115,7 @@ class SequenceBody:
     """A word's vector for each word, a reader, and a dense layer."""
 
     shape: tuple[int, ...]
-    """Of one sequence."""
+    """The shape of one sequence."""
 
     begin: Described = ()
     """Layers that scale a series."""
@@ -122,11 +124,10 @@ class SequenceBody:
     """Size of the vocabulary; 0 for series of measurements."""
 
     is_filled: bool = False
-    """Whether texts are filled up with 0, which is to be skipped."""
+    """Whether 0 pads the texts, so that it is masked."""
 
     def ask(self, hp: HyperParameters) -> Chosen:
-        """Lengths of vectors and units in powers of two, for the reasons that `DenseBody.ask`
-        gives."""
+        """Asks for vector lengths and units in powers of two; see `DenseBody.ask`."""
         embedding = None
         if self.words:
             embedding = hp.Int("embedding", 16, 128, step=2, sampling="log", default=32)
@@ -143,8 +144,7 @@ class SequenceBody:
         }
 
     def layers(self, chosen: Chosen, outputs: int) -> list[Any]:
-        """The maximum over the places of a convolution needs no mask: padding gives the same
-        number wherever it is."""
+        """Makes the layers. A convolution takes the maximum over places, so it needs no mask."""
         del outputs
         layers = keras.layers
         network = made(self.begin)

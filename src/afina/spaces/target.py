@@ -1,4 +1,4 @@
-"""What is to be predicted, told from the targets: the last layer, the loss and the metrics."""
+"""Looks at the targets, and chooses the last layer, the loss and the metrics."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ TASKS = ("auto", "classification", "regression")
 Kind = Literal["binary", "classes", "one-hot", "labels", "numbers"]
 
 GAPS = 2
-"""Whole numbers are taken for classes if they reach no further than this many times their
-number of different values: 0, 1, 5 may be classes, the years 1990 to 2010 are not."""
+"""Whole numbers count as classes if the largest is below this factor times the number of distinct
+values: 0, 1, 5 may be classes, the years 1990 to 2010 are not."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a model has to return."""
+    """What a model predicts."""
 
     kind: Kind
     """binary: 0 or 1; classes: whole numbers from 0; one-hot: a row of shares that sum to 1;
@@ -33,14 +33,17 @@ class Target:
     """Units of the last layer."""
 
     mean: float = 0.0
-    """Of `numbers`: the targets' mean."""
+    """For `numbers`: the mean of the targets."""
 
     spread: float = 1.0
-    """Of `numbers`: the targets' standard deviation."""
+    """For `numbers`: the standard deviation of the targets."""
 
     def layers(self) -> list[Any]:
-        """The last layers. Of a regression the outputs are stretched and moved to the targets'
-        spread and mean, so that the network itself works with numbers about 1."""
+        """The last layers.
+
+        A regression scales its outputs to the targets' spread and mean, so that the network itself
+        works with numbers of about 1.
+        """
         layers = keras.layers
         if self.kind == "numbers":
             scaled = layers.Rescaling(self.spread, self.mean)
@@ -51,9 +54,9 @@ class Target:
     def compiled(self) -> dict[str, Any]:
         """Loss and metrics, for `model.compile`.
 
-        Of a regression the loss is the mean squared error in units of the targets' variance, 1 for
-        a model that always says the mean, so that a good learning rate does not depend on the
-        targets' unit; the mean absolute error is in their unit.
+        The loss of a regression is the mean squared error divided by the targets' variance: 1 for
+        a model that always predicts the mean. So a good learning rate does not depend on the
+        targets' unit. The mean absolute error is in that unit.
         """
         if self.kind == "numbers":
             return {
@@ -67,21 +70,21 @@ class Target:
             "classes": "sparse_categorical_crossentropy",
             "one-hot": "categorical_crossentropy",
         }[self.kind]
-        if self.kind == "labels":  # Keras would take the largest of a row for its class
+        if self.kind == "labels":  # Keras would count only the largest number of a row as its class
             return {"loss": loss, "metrics": [keras.metrics.BinaryAccuracy(name="accuracy")]}
         return {"loss": loss, "metrics": ["accuracy"]}
 
 
 def look_at_targets(y: Any, task: Task = "auto") -> Target:
-    """Tells what kind of targets these are.
+    """Finds out what kind of targets these are.
 
     Args:
         y: (samples,) or (samples, outputs).
-        task: "classification" or "regression" where the numbers alone may mislead.
+        task: "classification" or "regression", if the numbers alone could mean either.
 
     Raises:
-        ArgumentError: `task` is none of these.
-        DataError: The targets are of no such kind; the message says why.
+        ArgumentError: `task` is unknown.
+        DataError: The targets do not fit the task; the message says why.
 
     Example:
         >>> look_at_targets(np.array([0, 2, 1, 2])).kind
@@ -99,14 +102,14 @@ def look_at_targets(y: Any, task: Task = "auto") -> Target:
         rule = "must be (samples,) or (samples, outputs)"
         raise DataError(wrong("y", rule, targets.shape))
     if not np.isfinite(targets).all():
-        raise DataError(wrong("y", "must hold finite numbers", "NaN or infinity"))
+        raise DataError(wrong("y", "must contain only finite numbers", "NaN or infinity"))
     columns = targets.shape[1] if targets.ndim == 2 else 1
     if task == "regression":
         return _numbers(targets, columns)
     if columns > 1:
         kind = _kind_of_rows(targets)
         if kind is None and task == "classification":
-            raise DataError(wrong("y", "must be classes", "rows of other numbers than 0 and 1"))
+            raise DataError(wrong("y", "must be classes", "rows of numbers other than 0 and 1"))
         return _numbers(targets, columns) if kind is None else Target(kind, columns)
     classes = _classes(targets, sure=task == "classification")
     if classes is None:
@@ -120,7 +123,7 @@ def _numbers(targets: NDArray[Any], columns: int) -> Target:
 
 
 def _kind_of_rows(targets: NDArray[Any]) -> Kind | None:
-    """What rows of several numbers are, if no plain numbers."""
+    """The kind of rows of several numbers; None for a regression."""
     if targets.min() < 0 or targets.max() > 1:
         return None
     if np.allclose(targets.sum(axis=1, dtype=float), 1.0, atol=1e-3):
@@ -129,7 +132,7 @@ def _kind_of_rows(targets: NDArray[Any]) -> Kind | None:
 
 
 def _classes(targets: NDArray[Any], *, sure: bool) -> int | None:
-    """How many classes; None for a regression."""
+    """The number of classes; None for a regression."""
     values = np.unique(targets)
     whole = bool((values == np.round(values)).all())
     if not sure and targets.dtype.kind == "f" and not set(values.tolist()) <= {0.0, 1.0}:

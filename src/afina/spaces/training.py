@@ -1,4 +1,4 @@
-"""What every ready-made space asks of how a model is trained: optimizer, rate, batches."""
+"""The hyperparameters of training in every ready-made space: optimizer, rate, batch size."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Rates:
     """Learning rates of one optimizer."""
 
     low: float
-    """The smallest that is searched, above 0."""
+    """The smallest rate to search, above 0."""
 
     high: float
-    """The largest."""
+    """The largest rate to search."""
 
     default: float
-    """Tried first."""
+    """The rate to try first."""
 
 
 OPTIMIZERS: dict[str, Rates] = {
@@ -32,18 +32,17 @@ OPTIMIZERS: dict[str, Rates] = {
     "rmsprop": Rates(1e-4, 1e-2, 1e-3),
     "adamw": Rates(1e-4, 1e-2, 1e-3),
 }
-"""Each has rates of its own: those of SGD are some thirty times those of Adam, so one range for
-both would be too wide for either."""
+"""Each optimizer has its own rates: those of SGD are about thirty times those of Adam, so one
+range for both would be too wide for either."""
 
 SMALLEST_BATCH, LARGEST_BATCH, DEFAULT_BATCH = 16, 128, 32
 
 FEWEST_BATCHES = 10
-"""In an epoch: larger batches would leave too few steps."""
+"""Least batches in an epoch: larger batches would leave too few steps."""
 
 
 def make_optimizer(name: str, rate: float) -> Any:
-    """The optimizer of a name in `OPTIMIZERS`. SGD has Nesterov's momentum 0.9, without which it
-    is hardly ever used."""
+    """An optimizer by its name in `OPTIMIZERS`; SGD has Nesterov momentum of 0.9, as is usual."""
     kinds = keras.optimizers
     if name == "sgd":
         return kinds.SGD(rate, momentum=0.9, nesterov=True)
@@ -51,11 +50,13 @@ def make_optimizer(name: str, rate: float) -> Any:
 
 
 class StopEarly(keras.callbacks.EarlyStopping):  # type: ignore[misc]
-    """Ends a training that has stopped getting better; does nothing where there is no validation,
-    as when the winner is trained again on all data."""
+    """Ends a training that no longer improves.
+
+    Without validation data it does nothing, as when the best model is retrained on all data.
+    """
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Looks at the epoch's numbers."""
+        """Checks the validation loss of the epoch, if there is one."""
         if self.monitor in (logs or {}):
             super().on_epoch_end(epoch, logs)
 
@@ -65,16 +66,16 @@ class TrainingSpace:
     """The part of a space that is the same for all kinds of models."""
 
     rates: Mapping[str, Rates]
-    """Of each optimizer that is tried, the first first."""
+    """The rates of each optimizer; the first optimizer is the default."""
 
     batch_sizes: tuple[int, int]
-    """Smallest and largest, powers of two; or the same number twice, which is not tuned."""
+    """The smallest and the largest batch size, powers of two. If equal, it is not tuned."""
 
     patience: int | None
-    """Epochs without a better validation loss after which a training ends; None for no end."""
+    """A training ends after this many epochs without a lower validation loss; None never."""
 
     def optimizer(self, hp: HyperParameters) -> tuple[str, float]:
-        """Its name and its learning rate; each optimizer's rate is a hyperparameter of its own."""
+        """An optimizer's name and learning rate; each optimizer has its own hyperparameter."""
         names = list(self.rates)
         if len(names) == 1:
             return names[0], _rate(hp, "learning_rate", self.rates[names[0]])
@@ -86,7 +87,7 @@ class TrainingSpace:
         return name, found[name]
 
     def batch_size(self, hp: HyperParameters) -> int:
-        """A power of two: few values, so that compiled programs are used again."""
+        """The batch size, a power of two: with few sizes, compiled programs are reused."""
         low, high = self.batch_sizes
         if low == high:
             return low
@@ -95,7 +96,7 @@ class TrainingSpace:
         return size
 
     def fit_arguments(self, hp: HyperParameters) -> dict[str, Any]:
-        """For `model.fit`."""
+        """The arguments for `model.fit`."""
         arguments: dict[str, Any] = {"batch_size": self.batch_size(hp)}
         if self.patience is not None:
             arguments["callbacks"] = [StopEarly("val_loss", patience=self.patience)]
@@ -110,8 +111,10 @@ def _rate(hp: HyperParameters, name: str, rates: Rates) -> float:
 
 
 def dropout(hp: HyperParameters, default: float = 0.2) -> float:
-    """In steps of 0.1: each rate is a compiled program of its own, and finer ones differ by less
-    than two trainings with different seeds do."""
+    """The dropout rate, in steps of 0.1.
+
+    Each rate needs its own compiled program, and finer steps matter less than the seed.
+    """
     rate: float = hp.Float("dropout", 0.0, 0.5, step=0.1, default=default)
     return rate
 
@@ -123,7 +126,7 @@ def training_space(
     batch_size: int | None,
     patience: int | None,
 ) -> TrainingSpace:
-    """Checks what the user gave and looks at how many samples there are; see `mlp`."""
+    """Checks the user's arguments, and chooses batch sizes for the number of samples; see `mlp`."""
     unknown = [name for name in optimizers if name not in OPTIMIZERS]
     if unknown or not optimizers or isinstance(optimizers, str):
         rule = f"must be some of {tuple(OPTIMIZERS)}"
@@ -152,13 +155,12 @@ def _rates(given: Any) -> Rates:
         low, high = 0.0, 0.0
     if not 0 < low <= high < float("inf"):
         rule = 'must be "auto", a number, or a pair of bounds above 0'
-        raise ArgumentError(wrong("learning_rate", rule, given, "Such as (1e-4, 1e-2)."))
+        raise ArgumentError(wrong("learning_rate", rule, given, "For example (1e-4, 1e-2)."))
     return Rates(low, high, (low * high) ** 0.5)
 
 
 def power_of_two(at_most: int, largest: int, least: int = SMALLEST_BATCH) -> int:
-    """The largest power of two that is neither above `at_most` nor above `largest`; at least
-    `least`.
+    """The largest power of two up to `at_most` and `largest`, but at least `least`.
 
     Example:
         >>> power_of_two(100, 512)

@@ -1,4 +1,15 @@
-"""Where trials are kept."""
+"""Where trials are kept. `base.py` states what every store promises; `rules.py` what all refuse.
+
+    open_store ──> MemoryStore
+              └──> SqliteStore ──reads──> SqliteReader
+                       │
+                       └─writes─> SqliteWriter, which needs the WriterLock (one store of this
+                                  process writes) and its ProjectLock (one process writes)
+
+`codec` turns trials and reports into rows and back, `tables` defines them in SQL that PostgreSQL
+understands too. `completeness` and `soundness` notice lost or changed trials, `sqlite_errors` says
+what to do about SQLite's errors, and `salvage` reads what is left of a damaged project.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +39,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # SQLAlchemy takes 0.2 s to import: only who uses this store pays that.
+    # SQLAlchemy takes 0.2 s to import: only users of this store pay for it.
     if name == "SqliteStore":
         from afina.store.sqlite import SqliteStore
 

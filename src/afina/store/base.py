@@ -11,55 +11,54 @@ from afina.trials import Report, Trial
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What identifies a search: written when it begins, compared when it goes on."""
+    """What identifies a search: written when the search starts, compared when it resumes."""
 
     algorithm: str
-    """`Algorithm.name`."""
+    """The algorithm's `name`."""
 
     settings: Mapping[str, Any]
-    """`Algorithm.settings()`, JSON values."""
+    """The algorithm's `settings()`, as JSON values."""
 
     objective: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     """Name and direction of the objective, or a list of them; JSON values."""
 
     seed: int
-    """Every draw of the search and of its trainings follows from it."""
+    """All random draws of the search and of its trainings follow from it."""
 
     space: Mapping[str, Any]
-    """`HyperParameters.get_config()` when the search began."""
+    """`HyperParameters.get_config()` when the search started."""
 
 
 @runtime_checkable
 class TrialStore(Protocol):
     """Keeps the trials of one search.
 
-    **All or nothing.** After a crash each call has happened whole or not at all.
-    **Finished is finished.** A COMPLETED or FAILED trial is never written again: StoreError.
-    No two trials have the same place in the order in which they `ended`: StoreError.
-    **One writer.** The first call that writes takes the project for this process until `close`,
-    until nobody refers to the store, or until the process dies; meanwhile another process's write
-    raises ProjectLockedError. Within a process the newest store that writes takes over, and the
-    next write of an older one raises StoreError. Reading is always allowed.
-    **Looking changes nothing.** A project is made by the first write.
-    **Cheap reports.** `report` may be buffered; reports reach the disk at the latest with the next
-    change of any trial's state, and at the latest a few seconds later while others come in. A
-    report of the same trial, attempt, execution and step replaces the earlier one. Whoever buffers
-    them shows them in `history` nevertheless.
-    **What goes in comes out.** NaN and infinite metrics come back as they were; NumPy's numbers
-    come back as Python's, tuples in JSON values as lists. A score is never NaN: StoreError.
-    What is given back shares nothing with what is kept. Many threads may use one store.
+    **All or nothing.** After a crash, each call has happened completely or not at all.
+    **Finished is finished.** Writing a COMPLETED or FAILED trial again raises StoreError. So does
+    a second trial with the same place in `ended`, the order in which trials finish.
+    **One writer.** The first write locks the project for this process. The lock ends with `close`,
+    with the last reference to the store, or with the process. Until then a write of another
+    process raises ProjectLockedError. Within a process, the newest store that writes takes over,
+    and the next write of an older one raises StoreError. Reading is always allowed.
+    **Reading changes nothing.** The first write creates the project.
+    **Cheap reports.** A store may buffer reports. It writes them with the next change of any
+    trial's state, or a few seconds later while other reports come in. A report of the same trial,
+    attempt, execution and step replaces the earlier one. `history` includes buffered reports.
+    **What goes in comes out.** NaN and infinite metrics come back unchanged, NumPy's numbers as
+    Python's, tuples in JSON values as lists. A score that is NaN raises StoreError.
+    Returned values share nothing with stored ones. Many threads may use one store.
     """
 
     def header(self) -> Header | None:
-        """What was written by `begin`, or None for an empty store."""
+        """The header of the search; None for an empty store."""
         ...
 
     def begin(self, header: Header) -> None:
-        """Starts a search in an empty store: StoreError if it has begun already."""
+        """Starts a search in an empty store; raises StoreError if one has started already."""
         ...
 
     def set_header(self, header: Header) -> None:
-        """Replaces the header of a search that goes on with settings that may change."""
+        """Replaces the header of a search that resumes with changed settings."""
         ...
 
     def space(self) -> Mapping[str, Any] | None:
@@ -73,13 +72,17 @@ class TrialStore(Protocol):
     def put(self, trial: Trial) -> None:
         """Adds a trial, or replaces an unfinished one, in one transaction.
 
-        The way for every change of state: new RUNNING, WAITING for a retry, COMPLETED, FAILED.
+        All changes of a trial's state use it: RUNNING, WAITING for a retry, COMPLETED, FAILED.
         """
         ...
 
     def finish(self, trial: Trial, space: Mapping[str, Any] | None = None) -> None:
-        """`put` of a finished trial together with its buffered reports and, where the trial
-        discovered new hyperparameters, the grown space: one transaction."""
+        """Writes a finished trial and its buffered reports in one transaction.
+
+        Args:
+            trial: COMPLETED or FAILED.
+            space: The grown search space, if the trial discovered new hyperparameters.
+        """
         ...
 
     def report(self, report: Report) -> None:
@@ -91,9 +94,10 @@ class TrialStore(Protocol):
         ...
 
     def history(self, number: int | None = None) -> list[Report]:
-        """The reports of one trial, all attempts, by attempt, execution and step.
+        """The reports of all attempts of one trial, sorted by attempt, execution and step.
 
-        Without a number: those of all trials at once, by trial first.
+        Args:
+            number: The trial; None for all trials, sorted by trial first.
         """
         ...
 
@@ -102,19 +106,19 @@ class TrialStore(Protocol):
         ...
 
     def set_note(self, key: str, value: Any) -> None:
-        """Keeps a JSON value under `key`: state of things outside the search's own trials."""
+        """Keeps a JSON value under `key`, for state that belongs to no trial."""
         ...
 
     def predecessor_died(self) -> bool:
-        """Takes the project for this process, and tells of the one that wrote it before.
+        """Locks the project, and says whether the process that wrote it before died.
 
         Returns:
-            True, at the first call only, where it died without warning: killed, out of memory, or
-            crashed in compiled code. False where it closed its store, was ended by an exception
-            or by Ctrl-C, or was asked to end (SIGTERM).
+            True, at the first call only, if it died without warning: killed, out of memory, or
+            crashed in compiled code. False if it closed its store, or was ended by an exception,
+            by Ctrl-C or by SIGTERM.
         """
         ...
 
     def close(self) -> None:
-        """Writes what is buffered and lets go of the project."""
+        """Writes what is buffered and unlocks the project."""
         ...

@@ -1,9 +1,9 @@
 """Trials, reports and headers as rows of plain columns and JSON texts, and back.
 
-JSON knows neither NaN nor infinity, and the `NaN` that Python writes for them is refused by every
-SQL database's JSON functions. So metrics, which are always floats, hold the texts "nan", "inf" and
-"-inf"; elsewhere, where a text may mean itself, such a float is `{"$float": "nan"}` (and somebody's
-own `{"$float": x}` is `{"$float": [x]}`).
+JSON has no NaN and no infinity, and the JSON functions of SQL databases refuse the `NaN` that
+Python writes. So metrics, which are always floats, use the texts "nan", "inf" and "-inf".
+Elsewhere a text may mean itself, so such a float is `{"$float": "nan"}`. A user's own
+`{"$float": x}` becomes `{"$float": [x]}`.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ UNREADABLE = (
     OverflowError,
     RecursionError,
 )
-"""What decoding raises where something else is kept than was written."""
+"""Errors that decoding raises if the stored value is not what was written."""
 
 Row = Mapping[Any, Any]
-"""Column name to value; also what SQLAlchemy gives, whose keys are wider than texts."""
+"""Column name to value. SQLAlchemy's rows match too, whose keys need not be texts."""
 
 _FLOAT = "$float"
 _SCHEDULE = ("bracket", "rung", "start_epoch", "end_epoch", "parent", "iteration")
 
 
 def why_unreadable(error: BaseException) -> str:
-    """The one line that tells why a row cannot be decoded."""
+    """Says in one line why a row cannot be decoded."""
     text = str(error) if isinstance(error, TypeError | ValueError) else ""
     return text or f"{type(error).__name__}: {error}"
 
@@ -46,14 +46,14 @@ def to_json(value: Any, what: str = "value") -> str:
     """The JSON text of a value made of mappings, lists, texts, numbers (NumPy's too) and None.
 
     Raises:
-        StoreError: Something in it is none of these; `what` says whose value it is.
+        StoreError: It contains something else; the message names the value by `what`.
 
     Example:
         >>> to_json({"rate": float("inf"), "units": (8, 16)})
         '{"rate": {"$float": "inf"}, "units": [8, 16]}'
     """
     try:
-        # ASCII only: a text with a lone surrogate (a file name, say) is no UTF-8 for SQLite.
+        # ASCII only: SQLite refuses a text with a lone surrogate (a file name, say) as UTF-8.
         return json.dumps(_plain(value))
     except TypeError as error:
         raise StoreError(
@@ -63,7 +63,7 @@ def to_json(value: Any, what: str = "value") -> str:
 
 def from_json(text: str) -> Any:
     """The value that `to_json` wrote."""
-    # The hook is called for every object, so only where it has something to do.
+    # The hook is slow: it is called for every object. Use it only if there is something to do.
     return json.loads(text, object_hook=_unwrap if _FLOAT in text else None)
 
 
@@ -81,7 +81,7 @@ def _plain(value: Any) -> Any:
         return [_plain(part) for part in value]
     if hasattr(value, "tolist"):  # scalars and arrays of NumPy and its relatives
         return _plain(value.tolist())
-    raise TypeError(f"{type(value).__name__} is no JSON value")
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
 
 
 def _unwrap(found: dict[str, Any]) -> Any:
@@ -101,23 +101,23 @@ def _metrics_from_json(text: str) -> dict[str, float]:
 
 
 def checksum(row: Row, names: Sequence[str]) -> int:
-    """What tells whether a row still holds what was written: of the values of these columns."""
-    # SQLite knows no negative zero.
+    """The checksum of the values in these columns, to detect changed rows."""
+    # SQLite stores negative zero as zero.
     plain = [row[n] + 0.0 if isinstance(row[n], float) else row[n] for n in names]
     return zlib.crc32(repr(plain).encode("utf-8", "backslashreplace"))
 
 
 def check_sum(row: Row, names: Sequence[str]) -> None:
-    """Raises ValueError where a row's `crc` is not its checksum; rows without one may pass."""
+    """Raises ValueError if a row's `crc` is not its checksum; rows without a `crc` pass."""
     if row["crc"] is not None and row["crc"] != checksum(row, names):
-        raise ValueError("its checksum does not fit: it was changed from outside, or is damaged")
+        raise ValueError("its checksum does not match: it was changed from outside, or is damaged")
 
 
 def trial_to_row(trial: Trial) -> dict[str, Any]:
     """The columns of the table `trials`.
 
     Raises:
-        StoreError: A value is no JSON value, or the score or loss is not a number.
+        StoreError: A value is not a JSON value, or the score or loss is NaN.
     """
     what = f"trial {trial.number}"
     schedule = trial.schedule
@@ -146,7 +146,7 @@ def row_to_trial(row: Row) -> Trial:
     """The trial that `trial_to_row` wrote.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: It is not what was written.
+        ValueError, TypeError, KeyError, AttributeError: The row is not what was written.
     """
     failed, scheduled = row["failure_kind"] is not None, row["bracket"] is not None
     planned = {
@@ -173,7 +173,7 @@ def row_to_trial(row: Row) -> Trial:
     )
 
 
-# SQLite keeps any value in any column, whatever the table says: a text as a score, say.
+# SQLite accepts any value in any column, whatever the table says: a text as a score, say.
 
 
 def _whole(row: Row, name: str, *, may_lack: bool = False) -> Any:
@@ -192,19 +192,19 @@ def _real(row: Row, name: str, *, may_lack: bool = False) -> Any:
 
 def _said(text: Any) -> str:
     if not isinstance(text, str):
-        raise TypeError(f"a text is needed, but there is {text!r:.60}")
+        raise TypeError(f"it must hold a text, but holds {text!r:.60}")
     return text
 
 
 def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise TypeError(f"a JSON object is needed, but there is {value!r:.60}")
+        raise TypeError(f"it must hold a JSON object, but holds {value!r:.60}")
     return value
 
 
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise TypeError(f"a JSON list is needed, but there is {value!r:.60}")
+        raise TypeError(f"it must hold a JSON list, but holds {value!r:.60}")
     return value
 
 
@@ -212,13 +212,13 @@ def _number(number: float | None, what: str) -> float | None:
     if number is None:
         return None
     number = float(number)
-    if math.isnan(number):  # SQL would make it NULL, and no order of trials could hold it
-        raise StoreError(wrong(what, "must be a number", number, "Such a trial has failed."))
+    if math.isnan(number):  # SQL would store NULL, and NaN cannot be sorted among other scores
+        raise StoreError(wrong(what, "must be a number", number, "Let such a trial fail."))
     return number
 
 
 def _text(text: str) -> str:
-    # A traceback may quote anything; what is no Unicode is for people to read only.
+    # A traceback may quote anything. Only people read it, so escape what is not Unicode.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

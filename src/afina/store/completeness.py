@@ -1,12 +1,12 @@
-"""Are all trials still there? What tells that a database was cut off from its log, or put back.
+"""Are all trials still there? Detects a database without its log, and an old copy of a database.
 
-SQLite appends what is committed to a log beside the database, and moves it in from time to time. A
-database whose log was not copied along is a whole database: of an earlier moment, or of none. Three
-things tell:
+SQLite appends committed changes to a log beside the database, and moves them in from time to time.
+A database that was copied without its log looks valid, but is older than it should be, or empty.
+Three signs reveal it:
 
-    afina.count             how many trials had finished; written after each, never before
-    the note LOG            "beside" in the database alone, "here" with the log that belongs to it
-    no tables, no bytes     never so by Afina's doing: the file is made under another name
+    afina.count             how many trials had finished; written after each one, never before
+    the note LOG            "beside" in the database alone, "here" if its log is there too
+    no tables, no bytes     Afina never leaves such a file: it creates it under another name
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from afina.trials import Status
 COUNT_FILE = "afina.count"
 
 LOG = "_log"
-"""The note that tells where the latest changes are."""
+"""The note that says where the latest changes are."""
 
 BESIDE, HERE = '"beside"', '"here"'
 
 _ADVICE = (
-    "Nothing was changed. Put the project's files back as they were, the log included; or run "
-    "`afina recover {folder}` to go on with the trials that are there; or pass overwrite=True to "
-    "begin anew."
+    "Nothing was changed. Restore the project's files, the log included. Or run "
+    "`afina recover {folder}` to continue with the trials that are left. Or pass overwrite=True "
+    "to start over."
 )
 
 _FINISHED = (
@@ -55,7 +55,7 @@ def count_finished(connection: Connection) -> int:
 
 
 def read_count(folder: Path) -> int | None:
-    """How many finished trials a project is known to have; None where nothing tells."""
+    """How many finished trials a project should have; None if that is not recorded."""
     try:
         return int(json.loads((folder / COUNT_FILE).read_text())["finished"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -63,16 +63,16 @@ def read_count(folder: Path) -> int | None:
 
 
 def write_count(folder: Path, finished: int) -> None:
-    """Writes it down; where that cannot be, a later loss may go unnoticed, and that is all."""
+    """Records the count. If that fails, a later loss of trials may go unnoticed; nothing worse."""
     with contextlib.suppress(OSError):
         (folder / COUNT_FILE).write_text(json.dumps({"finished": finished}))
 
 
 def check_file(file: Path) -> None:
-    """Before the database is opened; SQLite would throw away the log of an empty one.
+    """Checks the file before SQLite opens it: SQLite would delete the log of an empty database.
 
     Raises:
-        StoreError: It is gone or empty, though there was a search.
+        StoreError: The file is gone or empty, although there was a search.
     """
     if file.exists():
         if file.stat().st_size == 0:
@@ -86,13 +86,13 @@ def check_file(file: Path) -> None:
 
 
 def check_whole(file: Path, connection: Connection, *, log: bool, known: int | None) -> None:
-    """Compares the database with what is known of it.
+    """Compares the database with what is recorded about it.
 
     Args:
         file: The database.
-        connection: To it.
-        log: Whether its log was there before it was opened.
-        known: `read_count` before it was opened; a search that runs meanwhile only adds to it.
+        connection: An open connection to it.
+        log: Whether its log existed before it was opened.
+        known: `read_count` before it was opened; a running search can only increase it.
 
     Raises:
         StoreError: Trials are missing.
@@ -102,19 +102,19 @@ def check_whole(file: Path, connection: Connection, *, log: bool, known: int | N
     lost_log = where == BESIDE and not log
     if known is not None and known > there:
         raise StoreError(
-            f"{_missing(known - there)}: {str(file)!r} holds {there} that have finished,"
-            f" and {COUNT_FILE!r} beside it tells of {known}. The file is an old copy, or was "
+            f"{_missing(known - there)}: {str(file)!r} holds {there} finished trials, but "
+            f"{COUNT_FILE!r} beside it says {known}. The file is an old copy, or was "
             f"copied without its log {log_of(file).name!r}. " + _advice(file)
         )
     if lost_log and known is None:
         raise StoreError(
-            f"Trials may be missing: {str(file)!r} holds {there} that have finished, but was copied"
-            f" without its log {log_of(file).name!r}, which held the latest. " + _advice(file)
+            f"Trials may be missing: {str(file)!r} holds {there} finished trials, but was copied "
+            f"without its log {log_of(file).name!r}, which held the latest. " + _advice(file)
         )
 
 
 def is_empty(file: Path) -> bool:
-    """Whether there is no database, or one that holds nothing at all."""
+    """Whether there is no database, or one without any table."""
     if not file.exists() or file.stat().st_size == 0:
         return True
     with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as db:
@@ -122,10 +122,10 @@ def is_empty(file: Path) -> bool:
 
 
 def empty(file: Path) -> StoreError:
-    """The error for a file that holds nothing at all."""
+    """The error for a database without any table."""
     known = read_count(file.parent)
     return StoreError(
-        f"{_missing(known)}: {str(file)!r} is empty. It was cut short, or copied without its log "
+        f"{_missing(known)}: {str(file)!r} is empty. It was truncated, or copied without its log "
         f"{log_of(file).name!r}. " + _advice(file)
     )
 

@@ -1,9 +1,9 @@
-"""What a process that is asked to end writes before it does.
+"""Records that a signal ended this process, so that the next one does not blame a trial.
 
-SIGTERM and SIGHUP (a scheduler, a shutdown, a closed terminal) end a Python program without running
-any more of it. A search that is ended so has not died of a trial, and the next start must be able
-to tell. Python's own handlers wait until compiled code returns, which may take minutes; those of
-`faulthandler` write at once and then let the signal do what it would have done.
+SIGTERM and SIGHUP (from a scheduler, a shutdown, a closed terminal) end a Python program at once.
+No trial caused that, and the next start must know it. Python's own signal handlers wait until
+compiled code returns, which may take minutes. Those of `faulthandler` write at once, and then let
+the signal take its normal effect.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _registered: set[int] = set()
 
 
 def begin(file: int) -> None:
-    """From now on, a signal that ends this process is written into the open file."""
+    """From now on, `faulthandler` writes into this open file if a signal ends the process."""
     _files.append(file)
     _register()
 
 
 def end(file: int) -> None:
-    """The file is about to be closed; also in a fork, whose signals are no concern of the file."""
+    """Stops writing into a file that is about to be closed; forked children call it too."""
     if file in _files:
         _files.remove(file)
         _register()
@@ -34,12 +34,12 @@ def end(file: int) -> None:
 
 def _register() -> None:
     for number in _SIGNALS:
-        # Threads other than the main one may ask and register, but some systems refuse.
+        # Some systems refuse to register from threads other than the main one.
         with contextlib.suppress(OSError, ValueError, RuntimeError):
             if not _files:
                 if number in _registered:
                     faulthandler.unregister(number)
                     _registered.discard(number)
-            elif signal.getsignal(number) is signal.SIG_DFL:  # else somebody ends it in peace
+            elif signal.getsignal(number) is signal.SIG_DFL:  # else a handler ends it cleanly
                 faulthandler.register(number, file=_files[-1], all_threads=False, chain=True)
                 _registered.add(number)

@@ -1,4 +1,4 @@
-"""One process writes in a project: a lock of the operating system that dies with its process."""
+"""Lets only one process write a project: a system lock that ends with its process."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from afina.store import last_words
 
 LOCK_FILE = "afina.lock"
 
-# What file systems answer that know no locks (some network and cloud drives).
+# Errors of file systems without locks (some network and cloud drives).
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK})
 
 if sys.platform == "win32":  # pragma: no cover
     import msvcrt
 
-    # Windows locks bytes, and nobody else may read those: lock one far behind the text.
+    # Windows locks bytes, and other processes cannot read those: lock one far behind the text.
     _BYTE = 1 << 30
 
     def _try_lock(file: int) -> bool:
@@ -36,8 +36,8 @@ else:
     import fcntl
 
     def _try_lock(file: int) -> bool:
-        # flock and not lockf: the latter is lost as soon as this process closes any other
-        # descriptor of the same file, as whoever reads the lock file's text does.
+        # Not lockf: its lock ends when this process closes any other descriptor of the same file,
+        # as it does after reading the lock file's text.
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -46,8 +46,8 @@ else:
             if error.errno not in _NO_LOCKS:
                 raise
             warnings.warn(
-                "The project's folder is on a file system without locks: Afina cannot tell "
-                "whether another process searches there. Start only one search in it.",
+                "The project's folder is on a file system without locks, so Afina cannot detect "
+                "other processes that search in it. Start only one search in this folder.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -55,7 +55,7 @@ else:
 
 
 def _names_a_dead_process(file: int) -> bool:
-    """Whether the text is a holder's name and nothing else: see `ProjectLock`."""
+    """Whether the lock file contains a holder's name and nothing else; see `ProjectLock`."""
     try:
         text = os.pread(file, 4096, 0) if hasattr(os, "pread") else os.read(file, 4096)
         return bool(json.loads(text)["pid"])
@@ -64,12 +64,12 @@ def _names_a_dead_process(file: int) -> bool:
 
 
 class ProjectLock:
-    """Tells other processes that this one writes in a folder.
+    """Keeps other processes from writing in a folder while this one does.
 
-    The lock file stays in the folder; what locks is the system's lock on it, which ends with its
-    process however that dies. The file's text names the holder, for the message of the error. Who
-    lets go empties the file, and whom a signal asks to end leaves its last words behind the name:
-    a name alone is that of a process that died without warning.
+    The lock file stays in the folder. What locks is the system's lock on it, which ends with its
+    process, however that dies. The file's text names the holder, for the error message. Releasing
+    the lock empties the file, and a signal that ends the process leaves text behind the name. So a
+    name alone means that its process died without warning.
 
     Args:
         folder: The project's folder.
@@ -78,16 +78,16 @@ class ProjectLock:
     def __init__(self, folder: Path) -> None:
         self.path = folder / LOCK_FILE
         self.holder_died = False
-        """Whether, when this process took the lock, the last holder had died without warning."""
+        """Whether the previous holder had died without warning when this process took the lock."""
         self._file: int | None = None
 
     @property
     def held(self) -> bool:
-        """Whether this process holds the lock on the file that lies in the folder now."""
+        """Whether this process holds the lock on the file that is in the folder now."""
         return self._file is not None and self._is_in_place(self._file)
 
     def take(self) -> None:
-        """Takes the lock, and makes the folder where there is none.
+        """Takes the lock; creates the folder if it does not exist.
 
         Raises:
             ProjectLockedError: Another process holds it.
@@ -111,33 +111,33 @@ class ProjectLock:
                 self._file = file
                 last_words.begin(file)
                 return
-            # Whoever held it has deleted the project meanwhile: lock the file that is there now.
+            # The previous holder has deleted the project since: lock the file that is there now.
             os.close(file)
 
     def release(self) -> None:
-        """Lets go of the lock."""
+        """Releases the lock."""
         if self._file is None:
             return
         file, self._file = self._file, None
         last_words.end(file)
         try:
-            os.ftruncate(file, 0)  # nobody is named who does not hold it
+            os.ftruncate(file, 0)  # the text names only a current holder
         except OSError:
-            pass  # a full or vanished disk; the text alone means nothing
+            pass  # the disk is full or gone; the text alone does not lock
         finally:
             os.close(file)
 
     def remove(self) -> None:
-        """Deletes the lock file, then lets go of the lock."""
+        """Deletes the lock file, then releases the lock."""
         if sys.platform == "win32":  # pragma: no cover
             self.release()  # an open file cannot be deleted there
         self.path.unlink(missing_ok=True)
         self.release()
 
     def forget(self) -> None:
-        """In a forked child: closes its copy of the descriptor, which leaves the parent's lock.
+        """In a forked child: closes its copy of the descriptor; the parent keeps the lock.
 
-        Otherwise the lock would live until the last child has died, not only its owner.
+        Otherwise the lock would last until the last child has ended.
         """
         if self._file is not None:
             last_words.end(self._file)
@@ -161,8 +161,8 @@ class ProjectLock:
             holder = json.loads(self.path.read_text())
             who = f"process {holder['pid']} on {holder['host']}"
         except (OSError, ValueError, KeyError, TypeError):
-            who = "another process"  # it has not signed yet
+            who = "another process"  # it has not written its name yet
         return (
-            f"The project {str(self.path.parent)!r} is being written by {who}; nothing was "
+            f"The project {str(self.path.parent)!r} is being written by {who}. Nothing was "
             "changed. Wait for that search to end, stop it, or use another project_name."
         )

@@ -1,4 +1,4 @@
-"""Trials kept in memory: for searches without a project folder, and as the model in tests."""
+"""Trials in memory: for searches without a project folder, and as the reference in tests."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from afina.trials import Report, Trial
 
 
 class MemoryStore:
-    """A `TrialStore` that forgets everything with the process.
+    """A `TrialStore` that ends with the process.
 
-    It keeps the same rows and JSON texts as the SQL stores do, so what is read from it is equal to
-    what they would give, and shares no mutable part with what was put in.
+    It keeps the same rows and JSON texts as the SQL stores. So it returns equal values, and they
+    share no mutable part with what was put in.
 
     Example:
         >>> store = MemoryStore()
@@ -45,7 +45,7 @@ class MemoryStore:
         self._notes: dict[str, str] = {}
 
     def header(self) -> Header | None:
-        """What was written by `begin`, or None for an empty store."""
+        """The header of the search; None for an empty store."""
         with self._guard:
             return None if self._header is None else header_from_json(self._header)
 
@@ -57,7 +57,7 @@ class MemoryStore:
             self._header = text
 
     def set_header(self, header: Header) -> None:
-        """Replaces the header of a search that goes on."""
+        """Replaces the header of a search that resumes."""
         text = header_to_json(header)
         with self._guard:
             rules.check_begun(begun=self._header is not None)
@@ -83,7 +83,7 @@ class MemoryStore:
         self._put(trial_to_row(trial), None)
 
     def finish(self, trial: Trial, space: Mapping[str, Any] | None = None) -> None:
-        """`put` of a finished trial, and the grown space where there is one."""
+        """Writes a finished trial and, if given, the grown space."""
         rules.check_finished(trial)
         self._put(trial_to_row(trial), None if space is None else to_json(space, "space"))
 
@@ -128,8 +128,8 @@ class MemoryStore:
             self._notes[key] = text
 
     def predecessor_died(self) -> bool:
-        """There is no process before this one: False."""
+        """False: no other process can have written this store."""
         return False
 
     def close(self) -> None:
-        """Nothing is buffered and nobody else can write: does nothing."""
+        """Does nothing: nothing is buffered, and no other process can write."""

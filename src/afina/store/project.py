@@ -1,4 +1,4 @@
-"""Project folders: opening the store of one, deleting one."""
+"""Project folders: open a project's store, recover a project, delete it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from afina.errors import ArgumentError, StoreError, wrong
 from afina.store.base import TrialStore
 from afina.store.lock import LOCK_FILE
 from afina.store.memory import MemoryStore
-from afina.store.seat import seat_of
+from afina.store.writer_lock import writer_lock_of
 
 
 def open_store(where: TrialStore | Path | str | None) -> TrialStore:
     """Opens the store of a search.
 
-    Nothing is made or changed before the first write.
+    The first write creates the project; until then nothing changes on disk.
 
     Args:
         where: A project's folder, `<directory>/<project_name>`, which need not exist; or a URL:
@@ -70,31 +70,32 @@ def _folder_of(text: str) -> Path:
 
 
 def recover_project(folder: Path | str) -> int:
-    """Gives up the trials that are missing, so that the search can go on with those that are there.
+    """Accepts that trials are missing, so that the search can continue with the remaining ones.
 
     Args:
-        folder: `<directory>/<project_name>`, of which a StoreError says that trials are missing.
+        folder: `<directory>/<project_name>`: a project for which a StoreError reports missing
+            trials.
 
     Returns:
-        How many finished trials are there.
+        The number of finished trials that remain.
 
     Raises:
         StoreError: The database is damaged; nothing was changed.
-        ProjectLockedError: Another living process searches in it.
+        ProjectLockedError: Another running process writes the project.
     """
     from afina.store.completeness import COUNT_FILE, is_empty, log_of
     from afina.store.sqlite import STORE_FILE
-    from afina.store.trouble import told_of
+    from afina.store.sqlite_errors import readable_errors
     from afina.store.writer import SqliteWriter
 
     place = Path(os.path.realpath(folder))
-    file, seat = place / STORE_FILE, seat_of(place)
-    with told_of(file), seat.guard:
+    file, lock = place / STORE_FILE, writer_lock_of(place)
+    with readable_errors(file), lock.guard:
         if is_empty(file):
-            seat.clear(lambda: _delete(file, log_of(file), place / COUNT_FILE))
+            lock.clear(lambda: _delete(file, log_of(file), place / COUNT_FILE))
             return 0
-        finished = seat.take(seat.turn, lambda: SqliteWriter(file, forgive=True)).finished
-        seat.leave()
+        finished = lock.take(lock.turn, lambda: SqliteWriter(file, forgive=True)).finished
+        lock.release()
         return finished
 
 
@@ -104,13 +105,14 @@ def _delete(*files: Path) -> None:
 
 
 def delete_project(folder: Path | str) -> None:
-    """Deletes a project folder with all that it holds, Keras Tuner's files included.
+    """Deletes a project folder and everything in it, including Keras Tuner's files.
 
-    A store of this process that is open on it can write no more.
+    Stores of this process that are open on the project can no longer write.
 
     Raises:
-        ProjectLockedError: Another living process searches in it; nothing was deleted.
-        StoreError: It holds the working directory or the home directory, or cannot be deleted.
+        ProjectLockedError: Another running process writes the project; nothing was deleted.
+        StoreError: The folder contains the working directory or the home directory, or it
+            cannot be deleted.
     """
     place = Path(os.path.realpath(folder))
     if not place.exists():
@@ -118,25 +120,25 @@ def delete_project(folder: Path | str) -> None:
     for kept, name in ((Path.cwd(), "working"), (Path.home(), "home")):
         if kept.is_relative_to(place):
             raise StoreError(
-                f"{str(place)!r} holds your {name} directory and is not deleted for "
-                "overwrite=True. Give the project a name of its own: project_name=..."
+                f"{str(place)!r} contains your {name} directory, so overwrite=True does not delete "
+                "it. Give the project its own folder: project_name=..."
             )
     try:
-        seat_of(place).clear(lambda: _delete_contents(place))
-        # Somebody who began anew in it a moment ago may keep it.
+        writer_lock_of(place).clear(lambda: _delete_contents(place))
+        # Another process may have started a new project in it a moment ago.
         if not any(place.iterdir()):
             place.rmdir()
     except OSError as error:
         raise StoreError(
-            f"The project {str(place)!r} cannot be deleted: {error}. Nobody else may have its "
-            "files open, and its folder must be writable; or use another project_name."
+            f"The project {str(place)!r} cannot be deleted: {error}. Close other programs that "
+            "have its files open, make its folder writable, or use another project_name."
         ) from error
 
 
 def _delete_contents(folder: Path) -> None:
     for entry in folder.iterdir():
         if entry.name == LOCK_FILE:
-            continue  # the last to go: until then it keeps other processes out
+            continue  # deleted last: until then it keeps other processes out
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:

@@ -1,4 +1,4 @@
-"""What every store refuses, and in which words."""
+"""What every store refuses, and its messages."""
 
 from __future__ import annotations
 
@@ -7,45 +7,43 @@ from afina.trials import Status, Trial
 
 
 def check_begin(*, begun: bool) -> None:
-    """Raises StoreError where a search has begun already."""
+    """Raises StoreError if a search has started already."""
     if begun:
         raise StoreError(
-            "The project has begun already and begins only once; nothing was changed. Another "
-            "tuner began it after this one was made: make the tuner anew to go on with its trials."
+            "The project has already been started by another tuner. Nothing was changed. Create "
+            "the tuner again to continue with the trials of that one."
         )
 
 
 def check_begun(*, begun: bool) -> None:
-    """Raises StoreError where no search has begun."""
+    """Raises StoreError if no search has started."""
     if not begun:
-        raise StoreError("The project is empty: a header can be replaced only after `begin`.")
+        raise StoreError("The project is empty: call `begin` before you replace its header.")
 
 
 def check_finished(trial: Trial) -> None:
-    """Raises StoreError for a trial that may still change."""
+    """Raises StoreError if the trial may still change."""
     if not trial.status.finished:
         raise StoreError(
             wrong(
                 f"trial {trial.number}",
                 "finish needs a completed or failed trial",
                 trial.status.value,
-                "Use put for a trial that goes on.",
+                "Use put for an unfinished trial.",
             )
         )
 
 
 def check_replaceable(number: int, status: str | None) -> None:
-    """Raises StoreError where the stored trial (None: there is none) has finished."""
+    """Raises StoreError if the stored trial has finished; None means that none is stored."""
     if status is not None and Status(status).finished:
         raise StoreError(
-            f"Trial {number} is {status} and a finished trial is never written again; nothing was "
-            "changed. If another tuner wrote it after this one was made, make the tuner anew to "
-            "go on with its trials."
+            f"Trial {number} is {status}, and a finished trial is never written again. Nothing was "
+            "changed. If another tuner wrote it, create this tuner again to continue with the "
+            "trials of that one."
         )
 
 
 def same_end(number: int, ended: int) -> StoreError:
-    """The error for two trials at one place in the order in which trials finished."""
-    return StoreError(
-        wrong(f"trial {number}", "no two trials have the same place in `ended`", ended)
-    )
+    """The error for two trials with the same place in the order in which trials finished."""
+    return StoreError(wrong(f"trial {number}", "its place in `ended` must be free", ended))

@@ -1,7 +1,7 @@
-"""Reads what can be read of a project, in one pass, and says what cannot.
+"""Reads what can be read of a damaged project, and says what cannot.
 
-A store reads all or raises, since a search that went on with half of its trials would go another
-way. People who look at a project, or take its trials elsewhere, are better served by the half.
+A store reads everything or raises: a search that continued with half of its trials would propose
+different ones. People who inspect a project, or export its trials, prefer half of them to none.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from afina.store.completeness import check_file
 from afina.store.reader import SqliteReader, open_to_read
 from afina.store.soundness import faults_of, gaps_in
 from afina.store.sqlite import META_COLUMNS, STORE_FILE, TRIAL_COLUMNS
+from afina.store.sqlite_errors import readable_errors
 from afina.store.tables import META, REPORTS, TRIALS
-from afina.store.trouble import told_of
 from afina.trials import Report, Trial
 
 _MOST = 20  # faults that are named one by one
@@ -30,10 +30,10 @@ _MOST = 20  # faults that are named one by one
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """What can be read of a project."""
+    """The readable part of a project."""
 
     header: Header | None
-    """None where no search has begun, or where it cannot be read."""
+    """None if no search has started, or if it cannot be read."""
 
     trials: list[Trial]
     """By number."""
@@ -42,7 +42,7 @@ class Readable:
     """By trial, attempt, execution and step."""
 
     faults: list[str]
-    """What is missing or cannot be read, a sentence each; empty for a project that is whole."""
+    """A sentence for each thing that is missing or unreadable; empty for an intact project."""
 
     def epochs(self) -> Counter[int]:
         """How many epochs each trial has reported, by its number."""
@@ -50,14 +50,14 @@ class Readable:
 
 
 def read_project(folder: Path | str) -> Readable:
-    """Reads a project without a search, as far as it can be read; changes nothing.
+    """Reads as much of a project as possible; changes nothing.
 
     Args:
-        folder: `<directory>/<project_name>`; need not exist.
+        folder: `<directory>/<project_name>`; it need not exist.
 
     Raises:
         ProjectVersionError: Another version of Afina made it.
-        StoreError: Nothing in it can be read, or there is no permission to.
+        StoreError: Nothing in it can be read.
     """
     file = Path(folder).absolute() / STORE_FILE
     check_file(file)
@@ -71,11 +71,11 @@ def read_project(folder: Path | str) -> Readable:
         if type(error) is not StoreError:
             raise
         faults.append(str(error))
-    with told_of(file), contextlib.closing(open_to_read(file)) as connection:
-        # What is no Unicode shall spoil its own row alone.
+    with readable_errors(file), contextlib.closing(open_to_read(file)) as connection:
+        # A text that is not Unicode must spoil only its own row.
         connection.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
         connection.row_factory = sqlite3.Row
-        found = _Rows(connection, faults)
+        found = _Salvage(connection, faults)
         header = found.header()
         trials = found.trials()
         reports = found.reports()
@@ -88,8 +88,8 @@ def read_project(folder: Path | str) -> Readable:
     return Readable(header, trials, reports, faults)
 
 
-class _Rows:
-    """The rows of one database that can be read."""
+class _Salvage:
+    """Reads the rows of one database, and collects faults instead of raising."""
 
     def __init__(self, connection: sqlite3.Connection, faults: list[str]) -> None:
         self._connection = connection
@@ -136,7 +136,7 @@ class _Rows:
         return [found[place] for place in sorted(found)]
 
     def _all(self, table: str, key: str) -> Iterator[dict[str, Any]]:
-        """Each row once: up to the first damaged page from the front, then from the back."""
+        """Each row once: forwards to the first damaged page, then backwards from the end."""
         seen: set[Any] = set()
         for order in ("ASC", "DESC"):
             query = f'SELECT {key} AS "the key", * FROM {table} ORDER BY {key} {order}'
@@ -149,6 +149,6 @@ class _Rows:
                     yield cells
             except (sqlite3.Error, UnicodeError, OverflowError, MemoryError) as error:
                 if order == "ASC":
-                    self._faults.append(f"The table {table!r} cannot be read whole: {error}.")
+                    self._faults.append(f"Parts of the table {table!r} cannot be read: {error}.")
             else:
                 return

@@ -15,19 +15,19 @@ from sqlalchemy import Connection
 from afina.store import codec, rules
 from afina.store.base import Header
 from afina.store.reader import SqliteReader
-from afina.store.seat import Seat, seat_of
+from afina.store.sqlite_errors import damaged, readable_errors
 from afina.store.tables import META, NOTES, REPORTS, TRIALS
-from afina.store.trouble import damaged, told_of
 from afina.store.writer import SqliteWriter
+from afina.store.writer_lock import WriterLock, writer_lock_of
 from afina.trials import Report, Trial
 
 STORE_FILE = "afina.sqlite3"
 
 TRIAL_COLUMNS = [column.name for column in TRIALS.columns if column.name != "crc"]
 META_COLUMNS = ["header", "space"]
-"""What the checksums are of."""
+"""The columns that the checksums cover."""
 
-# Made once: SQLAlchemy takes longer to make these than SQLite to run them.
+# Built once: SQLAlchemy takes longer to build these than SQLite to run them.
 _THIS = TRIALS.c.number == sql.bindparam("its_number")
 _STATUS = sql.select(TRIALS.c.status).where(_THIS)
 _ADD = TRIALS.insert()
@@ -37,19 +37,19 @@ _META = sql.select(META)
 
 
 class SqliteStore:
-    """A `TrialStore` in `<folder>/afina.sqlite3`; see there for the promises.
+    """A `TrialStore` in the file `<folder>/afina.sqlite3`.
 
-    Folder and file are made at the first write. From then on the project belongs to this process
-    until `close`, until nobody refers to the store any more, or until the process dies. Within the
-    process the newest store that writes takes over from the others. It may be used by many
-    threads; a forked child is another process.
+    The first write creates folder and file, and locks the project for this process. The lock ends
+    with `close`, with the last reference to the store, or with the process. Within the process,
+    the newest store that writes takes over from the others. Many threads may use a store; a forked
+    child is another process.
 
     The file is plain SQL: `SELECT number, score, json_extract("values", '$.units') FROM trials`.
 
     Args:
-        folder: The project's folder; need not exist.
-        report_delay: Seconds that a report may wait for a change of a trial's state before it is
-            written by itself.
+        folder: The project's folder; it need not exist.
+        report_delay: How many seconds a report may wait for the next change of a trial's state.
+            Then it is written by itself.
     """
 
     def __init__(self, folder: Path, *, report_delay: float = 5.0) -> None:
@@ -58,15 +58,15 @@ class SqliteStore:
         self.file = self.folder / STORE_FILE
         self.report_delay = report_delay
         self._reader = SqliteReader(self.file)
-        self._seat = seat_of(self.folder)
+        self._lock = writer_lock_of(self.folder)
         self._turn: int | None = None
         self._writer: SqliteWriter | None = None
-        self._farewell: weakref.finalize[..., Any] | None = None
+        self._closing: weakref.finalize[..., Any] | None = None
 
     # -- reading ------------------------------------------------------------------------------
 
     def header(self) -> Header | None:
-        """What was written by `begin`, or None for an empty store."""
+        """The header of the search; None for an empty store."""
         text = self._meta("header")
         with self._decoding():
             return None if text is None else codec.header_from_json(text)
@@ -93,9 +93,9 @@ class SqliteStore:
     def history(self, number: int | None = None) -> list[Report]:
         """The reports of one trial, or of all; by trial, attempt, execution and step."""
         query = sql.select(REPORTS)
-        with self._seat.guard:
+        with self._lock.guard:
             rows = self._rows(query if number is None else query.where(REPORTS.c.trial == number))
-            mine = self._seated()
+            mine = self._current_writer()
             waiting = mine.waiting(number) if mine else []
         with self._decoding():
             reports = [codec.row_to_report(row) for row in rows]
@@ -125,8 +125,8 @@ class SqliteStore:
 
     @contextlib.contextmanager
     def _looking(self) -> Iterator[Connection | None]:
-        with self._seat.guard:
-            mine = self._seated()
+        with self._lock.guard:
+            mine = self._current_writer()
             if mine is not None:
                 with mine.look() as connection:
                     yield connection
@@ -144,14 +144,14 @@ class SqliteStore:
     # -- writing ------------------------------------------------------------------------------
 
     def begin(self, header: Header) -> None:
-        """Starts a search in an empty store: StoreError if it has begun already."""
+        """Starts a search in an empty store; raises StoreError if one has started already."""
         text = codec.header_to_json(header)
         with self._changing() as connection:
             rules.check_begin(begun=_has_begun(connection))
             _write_meta(connection, header=text)
 
     def set_header(self, header: Header) -> None:
-        """Replaces the header of a search that goes on with settings that may change."""
+        """Replaces the header of a search that resumes with changed settings."""
         text = codec.header_to_json(header)
         with self._changing() as connection:
             rules.check_begun(begun=_has_begun(connection))
@@ -170,7 +170,7 @@ class SqliteStore:
             _write_trial(connection, row)
 
     def finish(self, trial: Trial, space: Mapping[str, Any] | None = None) -> None:
-        """`put` of a finished trial, its reports and the grown space: one transaction."""
+        """Writes a finished trial, its reports and the grown space in one transaction."""
         rules.check_finished(trial)
         row = codec.trial_to_row(trial)
         text = None if space is None else codec.to_json(space, "space")
@@ -180,10 +180,10 @@ class SqliteStore:
                 _write_meta(connection, space=text)
 
     def report(self, report: Report) -> None:
-        """Keeps one epoch's metrics, written with the next change or some seconds later."""
+        """Keeps one epoch's metrics; they are written with the next change or seconds later."""
         plain = codec.row_to_report(codec.report_to_row(report))
-        with self._seat.guard:
-            self._sit().report(plain, self.report_delay)
+        with self._lock.guard:
+            self._acquire_writer().report(plain, self.report_delay)
 
     def set_note(self, key: str, value: Any) -> None:
         """Keeps a JSON value under `key`."""
@@ -193,55 +193,55 @@ class SqliteStore:
             connection.execute(NOTES.insert().values(key=key, value=text))
 
     def predecessor_died(self) -> bool:
-        """Whether the process that wrote before this one died without warning; said once."""
-        with self._seat.guard:
-            self._sit()
-            died, self._seat.predecessor_died = self._seat.predecessor_died, False
+        """Whether the process that wrote before died without warning; True at most once."""
+        with self._lock.guard:
+            self._acquire_writer()
+            died, self._lock.predecessor_died = self._lock.predecessor_died, False
             return died
 
     def close(self) -> None:
-        """Writes what is buffered and lets go of the project; a later write takes it again."""
-        with self._seat.guard:
-            if self._seated() is not None:
-                self._seat.leave()
-            self._rise()
+        """Writes what is buffered and unlocks the project; a later write locks it again."""
+        with self._lock.guard:
+            if self._current_writer() is not None:
+                self._lock.release()
+            self._forget_writer()
 
     @contextlib.contextmanager
     def _changing(self, *, finishes: bool = False) -> Iterator[Connection]:
-        with self._seat.guard, self._sit().change(finishes=finishes) as connection:
+        with self._lock.guard, self._acquire_writer().change(finishes=finishes) as connection:
             yield connection
 
-    def _seated(self) -> SqliteWriter | None:
-        """This store's writer, if no other store and no fork has taken its place."""
-        return self._writer if self._seat.writer is self._writer else None
+    def _current_writer(self) -> SqliteWriter | None:
+        """This store's writer, unless another store took over or this is a forked child."""
+        return self._writer if self._lock.writer is self._writer else None
 
-    def _sit(self) -> SqliteWriter:
-        writer = self._seated()
+    def _acquire_writer(self) -> SqliteWriter:
+        writer = self._current_writer()
         if writer is None:
-            self._rise()
-            with told_of(self.file):
-                writer = self._seat.take(self._turn, lambda: SqliteWriter(self.file))
-            self._writer, self._turn = writer, self._seat.turn
-            # Closed also when the store is forgotten and when the process ends in peace.
-            self._farewell = weakref.finalize(self, _leave, self._seat, writer)
+            self._forget_writer()
+            with readable_errors(self.file):
+                writer = self._lock.take(self._turn, lambda: SqliteWriter(self.file))
+            self._writer, self._turn = writer, self._lock.turn
+            # Closes the writer when the store is garbage-collected or the process exits normally.
+            self._closing = weakref.finalize(self, _release, self._lock, writer)
         return writer
 
-    def _rise(self) -> None:
+    def _forget_writer(self) -> None:
         self._writer = None
-        if self._farewell is not None:
-            self._farewell.detach()
-            self._farewell = None
+        if self._closing is not None:
+            self._closing.detach()
+            self._closing = None
 
 
-def _leave(seat: Seat, writer: SqliteWriter) -> None:
-    # Called at any moment and in any thread: never wait. Whoever holds the guard takes over or
-    # closes; failing that, the end of the process does.
-    if seat.guard.acquire(blocking=False):
+def _release(lock: WriterLock, writer: SqliteWriter) -> None:
+    # May be called at any moment in any thread, so it never waits. If the guard is taken, its
+    # holder replaces or closes the writer; otherwise the end of the process closes it.
+    if lock.guard.acquire(blocking=False):
         try:
-            if seat.writer is writer:
-                seat.leave()
+            if lock.writer is writer:
+                lock.release()
         finally:
-            seat.guard.release()
+            lock.guard.release()
 
 
 def _has_begun(connection: Connection) -> bool:

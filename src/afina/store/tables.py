@@ -1,7 +1,7 @@
 """The tables of a project, in SQL that every database understands.
 
-JSON is kept as text, so that one codec serves all databases; SQLite's `json_extract` and
-PostgreSQL's `::json` read it. Statements that one dialect alone knows have no place here.
+JSON is stored as text, so one codec serves all databases; SQLite's `json_extract` and
+PostgreSQL's `::json` read it. Keep statements of a single dialect out of this file.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text
 
 FORMAT = 1
-"""Version of everything below. Raise it whenever an older Afina could not read the tables."""
+"""Version of the tables below. Raise it when an older Afina could no longer read them."""
 
 METADATA = MetaData()
 
@@ -49,10 +49,10 @@ TRIALS = Table(
     Column("ended", Integer, unique=True),
     Column("seconds", Float(53), nullable=False),
     Column("notes", Text, nullable=False),
-    Column("crc", Integer),  # of all the others; None where an older Afina wrote the row
+    Column("crc", Integer),  # of all the others; None if an older Afina wrote the row
 )
 
-# Reports may come before their trial's row, so no foreign key.
+# No foreign key: reports may come before their trial's row.
 REPORTS = Table(
     "reports",
     METADATA,

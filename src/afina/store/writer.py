@@ -1,4 +1,4 @@
-"""The one open way into a project's SQLite file: its transactions, and the reports that wait."""
+"""Writes a project's SQLite file: transactions, and the buffer of reports."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from afina.store.completeness import (
     read_count,
     write_count,
 )
+from afina.store.sqlite_errors import damaged, readable_errors
 from afina.store.tables import FORMAT, META, METADATA, NOTES, REPORTS, TRIALS
-from afina.store.trouble import damaged, told_of
 from afina.trials import Report
 
-# How long to wait for another program (a database browser, a backup) that has locked the file.
+# How long to wait while another program (a database browser, a backup) has locked the file.
 _PATIENCE = 10.0  # seconds
 
-# So long grows the log before it is moved into the file: some hundred trials.
+# The log is moved into the file when it exceeds this size: after some hundred trials.
 _LONGEST_LOG = 4 * 2**20  # bytes
 
 _THIS_REPORT = sql.and_(
@@ -48,16 +48,16 @@ _THIS_REPORT = sql.and_(
 
 
 class SqliteWriter:
-    """Writes in a project's file, one transaction at a time, with the reports that came before.
+    """Writes to a project's file; each transaction includes the buffered reports.
 
-    It is used by one thread at a time: whoever holds the guard of the project's seat.
+    One thread uses it at a time: the one that holds the guard of the project's writer lock.
 
     Args:
-        file: The SQLite file; made with empty tables where there is none.
-        forgive: Whether trials that are missing are given up.
+        file: The SQLite file; created with empty tables if it does not exist.
+        forgive: Whether to accept that trials are missing.
 
     Raises:
-        StoreError: The file is damaged, or trials are missing, or it cannot be written.
+        StoreError: The file is damaged, trials are missing, or it cannot be written.
         ProjectVersionError: Another version of Afina made it.
     """
 
@@ -70,7 +70,7 @@ class SqliteWriter:
         self._identity: os.stat_result | None = None
         self._has_log = False
         self._checked = 0  # size of the log when it was last moved into the file
-        with told_of(file):
+        with readable_errors(file):
             known, log = read_count(file.parent), log_of(file).exists()
             if not forgive:
                 check_file(file)
@@ -95,27 +95,27 @@ class SqliteWriter:
 
     def _prepare(self) -> None:
         mode = "none"
-        # Where a file system cannot do it (no shared memory), SQLite keeps its rollback journal,
-        # which syncs more often and makes readers wait, but is as safe.
+        # On a file system without shared memory, SQLite keeps its rollback journal. That syncs
+        # more often and makes readers wait, but is as safe.
         with self.connection.begin(), contextlib.suppress(sql.exc.OperationalError):
             mode = self.connection.exec_driver_sql("PRAGMA journal_mode=WAL").scalar_one()
         self._has_log = mode == "wal"
         with self._transaction():
-            for name in missing_columns(self.connection):  # of a project made by an older Afina
+            for name in missing_columns(self.connection):  # an older Afina made the project
                 self.connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN crc INTEGER")
         self._empty_log()
 
     def _empty_log(self) -> None:
-        """Moves the log into the file, so that the file alone tells that there is more beside it.
+        """Moves the log into the file, so that the file alone says that there is more beside it.
 
-        What the file says is overruled by the log; whoever moves that one in, moves in that, too.
+        The log overrules the file: moving the log in also changes the note in the file.
         """
         if not self._has_log:
             return
         self._say_where(BESIDE)
         with self.connection.begin():
             pragma = self.connection.exec_driver_sql
-            pragma("PRAGMA busy_timeout=0")  # a reader keeps some of it in the log: never mind
+            pragma("PRAGMA busy_timeout=0")  # it does not matter if a reader keeps some in the log
             pragma("PRAGMA wal_checkpoint(TRUNCATE)").all()
             pragma(f"PRAGMA busy_timeout={int(_PATIENCE * 1000)}")
         self._say_where(HERE)
@@ -134,32 +134,32 @@ class SqliteWriter:
 
     @contextlib.contextmanager
     def look(self) -> Iterator[Connection]:
-        """The connection, to read what has been written."""
-        with told_of(self.file), self.connection.begin():
+        """The connection, for reading what has been written."""
+        with readable_errors(self.file), self.connection.begin():
             yield self.connection
 
     @contextlib.contextmanager
     def change(self, *, finishes: bool = False) -> Iterator[Connection]:
-        """One transaction: what is executed within, and the reports that wait.
+        """One transaction: what the caller executes in it, and the buffered reports.
 
         Args:
-            finishes: Whether a trial has finished with it.
+            finishes: Whether it finishes a trial.
         """
-        with told_of(self.file), self._transaction():
+        with readable_errors(self.file), self._transaction():
             yield self.connection
             self._write_reports()
-        # Only now, so that reports outlive a transaction that failed.
+        # Cleared only now, so that reports survive a transaction that fails.
         self._waiting.clear()
         if finishes:
             self.finished += 1
             write_count(self.file.parent, self.finished)
         if self._log_size() > self._checked + _LONGEST_LOG:
-            # The change is written; what is in the way of tidying up will be in that of the next.
+            # The change is written. What prevents the clean-up now will prevent the next change.
             with contextlib.suppress(sql.exc.DBAPIError):
                 self._empty_log()
 
     def report(self, report: Report, delay: float) -> None:
-        """Lets a report wait for the next change; writes all where one waits over `delay` s."""
+        """Buffers a report; writes all of them once one has waited for `delay` seconds."""
         now = time.monotonic()
         if not self._waiting:
             self._oldest = now
@@ -169,20 +169,20 @@ class SqliteWriter:
             self.flush()
 
     def waiting(self, trial: int | None) -> list[Report]:
-        """The reports of one trial, or of all, that are not written yet."""
+        """The buffered reports of one trial, or of all trials."""
         return [each for each in self._waiting.values() if trial is None or each.trial == trial]
 
     def flush(self) -> None:
-        """Writes the reports that wait."""
+        """Writes the buffered reports."""
         if self._waiting:
             with self.change():
                 pass
 
     def close(self) -> None:
-        """Writes the reports that wait, and closes the file."""
+        """Writes the buffered reports, and closes the file."""
         try:
             self.flush()
-            # SQLite does it at the last closing, which is not this one while somebody reads.
+            # SQLite moves the log in when the last connection closes; a reader may still be open.
             with contextlib.suppress(sql.exc.SQLAlchemyError), self.connection.begin():
                 self.connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").all()
         finally:
@@ -190,7 +190,7 @@ class SqliteWriter:
 
     def drop(self) -> None:
         """Closes the file without writing."""
-        # The log is moved into the file now; where that fails, the next opening does it.
+        # This moves the log into the file; if it fails, the next opening does it.
         with contextlib.suppress(sql.exc.DBAPIError):
             self.connection.close()
         self._engine.dispose()
@@ -199,22 +199,22 @@ class SqliteWriter:
     def _transaction(self) -> Iterator[None]:
         self._check_in_place()
         with self.connection.begin():
-            # IMMEDIATE: wait for other programs now, while nothing has been done.
+            # IMMEDIATE: wait for other programs now, before anything is changed.
             self.connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield
 
     def _check_in_place(self) -> None:
-        # A deleted file goes on taking writes until it is closed; nobody would ever read them.
+        # A deleted file still accepts writes until it is closed, and they would be lost.
         if self._identity is None:
-            return  # it is being made
+            return  # it is being created
         try:
             in_place = os.path.samestat(self._identity, self.file.stat())
         except FileNotFoundError:
             in_place = False
         if not in_place:
             raise StoreError(
-                f"{str(self.file)!r} was deleted or replaced while the search was running. Put it "
-                "back, or make the tuner anew to search on from what is there now."
+                f"{str(self.file)!r} was deleted or replaced while the search was running. Restore "
+                "it, or create the tuner again to continue with what is there now."
             )
 
     def _write_reports(self) -> None:
@@ -225,13 +225,13 @@ class SqliteWriter:
             {f"its_{name}": row[name] for name in ("trial", "attempt", "execution", "step")}
             for row in rows
         ]
-        # Delete and insert, as no two databases agree on how to say "replace".
+        # Delete and insert: every database spells "replace" differently.
         self.connection.execute(REPORTS.delete().where(_THIS_REPORT), keys)
         self.connection.execute(REPORTS.insert(), rows)
 
 
 def connect(path: str, *, uri: bool = False) -> sqlite3.Connection:
-    """Opens a SQLite file for use by any thread, transactions begun by hand."""
+    """Opens a SQLite file for use by any thread, with explicit transactions."""
     return sqlite3.connect(
         path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, uri=uri
     )
@@ -239,17 +239,17 @@ def connect(path: str, *, uri: bool = False) -> sqlite3.Connection:
 
 def _open_to_write(file: Path) -> sqlite3.Connection:
     connection = connect(str(file))
-    # A state change is one transaction, and must survive a power loss with one synced write.
-    # With a write-ahead log and synchronous=FULL a commit appends to the log and syncs it once;
-    # NORMAL would not sync before the log is moved into the file, and a rollback journal would
-    # sync three times. Readers see the last commit and never wait for the writer.
-    # Said here and not once, as SQLAlchemy opens anew after Ctrl-C within a statement.
+    # A change of state is one transaction, and must survive a power loss with one synced write.
+    # With a write-ahead log and synchronous=FULL, a commit appends to the log and syncs it once.
+    # NORMAL would sync only when the log is moved into the file; a rollback journal would sync
+    # three times. Readers see the last commit and never wait for the writer.
+    # Set for each connection: SQLAlchemy opens a new one after Ctrl-C within a statement.
     connection.execute("PRAGMA synchronous=FULL")
     return connection
 
 
 def _create(file: Path) -> None:
-    """Makes a database with empty tables; there is never one without them under its name."""
+    """Creates a database with empty tables; under its own name it never lacks them."""
     part = file.with_name(file.name + ".new")
     for old in (part, part.with_name(part.name + "-journal")):
         old.unlink(missing_ok=True)
@@ -260,18 +260,18 @@ def _create(file: Path) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         METADATA.create_all(connection)
         connection.execute(META.insert().values(id=0, format=FORMAT, afina=_afina_version()))
-    for left in (log_of(file), file.with_name(file.name + "-shm")):  # of one that was given up
+    for left in (log_of(file), file.with_name(file.name + "-shm")):  # of an abandoned database
         left.unlink(missing_ok=True)
     os.replace(part, file)
     _sync_folders(file.parent)
 
 
 def check_tables(connection: Connection, file: Path) -> None:
-    """Whether the tables are there, in the format that this version reads.
+    """Checks that all tables exist, in the format that this version reads.
 
     Raises:
         ProjectVersionError: They are in another format.
-        StoreError: They are not all there.
+        StoreError: One is missing.
     """
     query = "SELECT name FROM sqlite_master WHERE type = 'table'"
     there = set(connection.exec_driver_sql(query).scalars())
@@ -284,10 +284,10 @@ def check_tables(connection: Connection, file: Path) -> None:
         raise damaged(file, f"its table {META.name!r} must hold one row with a format")
     if found[0].format != FORMAT:
         raise ProjectVersionError(
-            f"{str(file)!r} is in format {found[0].format}, written by Afina {found[0].afina}; this"
+            f"{str(file)!r} is in format {found[0].format}, written by Afina {found[0].afina}. This"
             f" is Afina {_afina_version()}, which reads and writes format {FORMAT}. Nothing was "
             "changed. Use that version of Afina, another project_name, or pass overwrite=True to "
-            "delete the project and start anew."
+            "delete the project and start over."
         )
     for table in METADATA.tables:
         if table not in there:
@@ -295,7 +295,7 @@ def check_tables(connection: Connection, file: Path) -> None:
 
 
 def missing_columns(connection: Connection) -> list[str]:
-    """Names of the tables that have no checksums yet."""
+    """Names of the tables that have no checksums yet: an older Afina made them."""
     found = []
     for table in (META, TRIALS):
         columns = connection.exec_driver_sql(f"PRAGMA table_info({table.name})")
@@ -312,11 +312,11 @@ def _afina_version() -> str:
 
 
 def _sync_folders(folder: Path) -> None:
-    # A new file is safe only when the folder that names it is, and the folder's own name too.
+    # A new file survives a power loss only if its folder, and that folder's folder, are synced.
     if sys.platform == "win32":  # pragma: no cover
-        return  # it cannot, and need not, sync folders
+        return  # Windows cannot sync folders, and need not
     for place in (folder, folder.parent):
-        # Some network drives refuse; they promise nothing after a power loss anyway.
+        # Some network drives refuse; they guarantee nothing after a power loss anyway.
         with contextlib.suppress(OSError):
             handle = os.open(place, os.O_RDONLY)
             try:

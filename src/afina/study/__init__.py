@@ -24,7 +24,7 @@ from afina.study.seeds import choose_seed
 from afina.study.state import SearchState
 from afina.study.stopping import Budget
 from afina.study.study import Study, default_algorithm
-from afina.trials.front import front_of
+from afina.trials.pareto import front_of
 
 __all__ = [
     "ENDED_AS",

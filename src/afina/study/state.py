@@ -41,7 +41,7 @@ from afina.trials import (
     Trial,
     stream_of,
 )
-from afina.trials.front import front_of
+from afina.trials.pareto import front_of
 
 
 class SearchState:

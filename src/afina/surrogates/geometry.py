@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afina.space import Encoding, HyperParameter, Parent, Space, Value
-from afina.space.listing import all_values
+from afina.space.parameters import all_values
 from afina.surrogates.covariance import Groups
 
 Array = NDArray[np.float64]

@@ -1,4 +1,14 @@
-"""What was tried, and what came of it: frozen values."""
+"""What was tried, and what came of it: frozen values.
+
+    Trial ──┬── Status     waiting, running, completed, failed
+            ├── Schedule   which part of a training it runs, and from which trial's weights
+            └── Failure    why it has no score (failures.py; reasons.py sums up many)
+    Report                 the metrics of one epoch
+    Objective              which metric counts, and in which direction
+
+`configurations.py` groups the trials that train one model in parts. `pareto.py` ranks trials with
+several objectives. `stream.py` seeds a trial's training. `disk.py` recognizes a full disk.
+"""
 
 from afina.trials.configurations import Configuration, configurations, epochs_of
 from afina.trials.failures import (

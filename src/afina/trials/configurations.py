@@ -1,4 +1,4 @@
-"""One row for one configuration: the trials that train one model in parts, taken together."""
+"""Groups trials into configurations: the trials that train one model in parts are one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from afina.trials.trial import Trial
 
 @dataclass(frozen=True)
 class Configuration:
-    """A set of values and all trainings of its model, one after the other.
+    """A set of values, and the trials that trained its model one after the other.
 
-    A multi-fidelity search trains a model for a few epochs, and trains it on where it is promoted:
-    two trials, one configuration. Everywhere else a configuration is one trial.
+    A multi-fidelity search trains a model for a few epochs, and continues if it is promoted: two
+    trials, one configuration. In any other search, a configuration is one trial.
     """
 
     parts: tuple[Trial, ...]
@@ -22,23 +22,23 @@ class Configuration:
 
     @property
     def best(self) -> Trial:
-        """The part with the best score; the last one where none has a score."""
+        """The part with the best score; the last part if none has a score."""
         scored = [part for part in self.parts if part.loss is not None]
         return min(scored, key=lambda part: (part.loss, part.number), default=self.parts[-1])
 
     @property
     def epochs(self) -> int | None:
-        """Epochs that the model has behind it in the end; None where nobody has counted."""
+        """Epochs that the model was trained in all; None if they were not counted."""
         return max((n for part in self.parts if (n := epochs_of(part)) is not None), default=None)
 
     @property
     def seconds(self) -> float:
-        """Wall time of all parts together."""
+        """Wall time of all parts together, in seconds."""
         return sum(part.seconds for part in self.parts)
 
 
 def epochs_of(trial: Trial) -> int | None:
-    """Epochs that the model has behind it when this trial ended; None where nobody has counted.
+    """Epochs that the model was trained by the end of this trial; None if they were not counted.
 
     Example:
         >>> epochs_of(Trial(number=0, values={}, curve=(0.5, 0.4)))
@@ -52,11 +52,11 @@ def epochs_of(trial: Trial) -> int | None:
 def configurations(trials: Iterable[Trial]) -> list[Configuration]:
     """Trials grouped into configurations, in the order of their first trials.
 
-    A trial belongs to its parent's configuration where both have the same values. Population-based
-    training takes over weights and changes the values: that begins another configuration.
+    A trial belongs to its parent's configuration if both have the same values. Population-based
+    training keeps the weights and changes the values: that starts another configuration.
 
     Args:
-        trials: Of a search; a part whose parent is not among them begins a configuration.
+        trials: The trials of a search. A trial without its parent starts a configuration.
 
     Example:
         >>> from afina.trials import Schedule
@@ -85,5 +85,5 @@ def configurations(trials: Iterable[Trial]) -> list[Configuration]:
 
 
 def _same_values(a: Trial, b: Trial) -> bool:
-    """Of what both know: a later part may have met hyperparameters that the first did not."""
+    """Compares the common names: a later part may know hyperparameters that the first did not."""
     return all(same_value(a.values[name], b.values[name]) for name in a.values if name in b.values)

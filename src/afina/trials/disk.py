@@ -1,4 +1,4 @@
-"""Errors that tell of a full or read-only disk: no trial's fault, and the next fails as well."""
+"""Recognizes errors of a full or read-only disk: no trial caused them, and the next fails too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from afina.trials.failures import attempt
 
 _NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 
-# HDF5, NumPy, TensorFlow and SQLite tell of it in a text alone.
+# HDF5, NumPy, TensorFlow and SQLite report it only in the text of the error.
 _WORDS = re.compile(
     r"No space left on device|Disk quota exceeded|Read-only file system|File too large"
     r"|database or disk is full|\d+ requested and \d+ written"
@@ -19,7 +19,7 @@ _WORDS = re.compile(
 
 
 def disk_trouble(error: BaseException) -> str | None:
-    """What the disk refuses, if that is what an exception or one of its causes tells of.
+    """The text of a disk error, if an exception or one of its causes is one; otherwise None.
 
     Example:
         >>> disk_trouble(OSError(28, "No space left on device", "a.h5"))
@@ -41,7 +41,7 @@ def _origins(error: BaseException) -> Iterator[BaseException]:
 def _refusal(error: BaseException) -> str | None:
     kind = type(error)
     is_os_error = issubclass(kind, OSError)
-    # Not a ValueError, say: it may quote anything.
+    # Not any kind of error: a ValueError, say, may quote anything.
     framework = kind.__module__.partition(".")[0] in ("tensorflow", "jaxlib", "h5py")
     if not (framework or is_os_error or issubclass(kind, RuntimeError)):
         return None
@@ -52,16 +52,16 @@ def _refusal(error: BaseException) -> str | None:
 
 
 def disk_message(reason: str, *, trial: int, folder: str | None) -> str:
-    """What stops the search, and what to do.
+    """The message for a search that the disk has stopped.
 
     Args:
-        reason: By `disk_trouble`.
-        trial: Number of the trial that met it.
-        folder: The project's; None for a search in memory.
+        reason: The text from `disk_trouble`.
+        trial: Number of the trial that ran into it.
+        folder: The project's folder; None for a search in memory.
     """
-    where = f" (the project lies in {folder!r})" if folder else ""
+    where = f" (the project is in {folder!r})" if folder else ""
     return (
-        f"The disk cannot be written: {reason}. Trial {trial} met it, and the search has stopped. "
-        f"The trials finished so far are kept. Make room{where}, or make the place writable, and "
-        "search again: the search goes on where it stopped, with this trial."
+        f"The disk cannot be written: {reason}. The search has stopped at trial {trial}. "
+        f"The trials finished so far are kept. Make room{where}, or make the folder writable, and "
+        "search again: the search continues with this trial."
     )

@@ -4,9 +4,9 @@
                                             │
                         classify_failure ───┴─── failure_message
 
-Describing a failure never fails. An exception may raise in its own `__str__`, name itself as its
-cause, carry 50 MB of text or hold nothing that can be printed: it still becomes a `Failure`, whose
-message has at most `LONGEST` characters that every store, file and terminal accepts.
+Describing a failure never fails. An exception may raise in its own `__str__`, be its own cause,
+carry 50 MB of text, or contain only unprintable characters. It still becomes a `Failure`, and every
+store, file and terminal accepts its message of at most `LONGEST` characters.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ class FailureKind(enum.Enum):
     """The loss or the objective became NaN or infinite."""
 
     OUT_OF_MEMORY = "out-of-memory"
-    """The machine or the device had no memory left."""
+    """The machine or the device ran out of memory."""
 
     OVERSIZED = "oversized"
     """The model has more parameters than `max_model_size`."""
 
     REFUSED = "refused"
-    """The user's code raised `FailedTrialError`: it does not want this configuration."""
+    """The user's code raised `FailedTrialError`: it rejects this configuration."""
 
     LOST_WORKER = "lost-worker"
     """The process that trained it died."""
 
 
 REFUSALS = frozenset({FailureKind.OVERSIZED, FailureKind.REFUSED})
-"""Failures that were to be expected: the search was told to skip such configurations."""
+"""Expected failures: the user's settings or code reject such configurations."""
 
 KINDS: tuple[tuple[type[AfinaError], FailureKind], ...] = (
     (DivergedError, FailureKind.NOT_A_NUMBER),
@@ -64,10 +64,10 @@ KINDS: tuple[tuple[type[AfinaError], FailureKind], ...] = (
     (FailedTrialError, FailureKind.REFUSED),
     (LostWorkerError, FailureKind.LOST_WORKER),
 )
-"""What Afina's own errors stand for. Whether a trial is retried says `AfinaError.retried`."""
+"""The kinds of Afina's own errors. `AfinaError.retried` says whether the trial is retried."""
 
 OUT_OF_MEMORY_CLASSES = frozenset({"OutOfMemoryError", "ResourceExhaustedError"})
-"""Classes of PyTorch and TensorFlow, known by name: neither need be installed."""
+"""Classes of PyTorch and TensorFlow, by name: neither package needs to be installed."""
 
 OUT_OF_MEMORY_WORDS = (
     "RESOURCE_EXHAUSTED",
@@ -75,7 +75,7 @@ OUT_OF_MEMORY_WORDS = (
     "can't allocate memory",
     "not enough memory",
 )
-"""What XLA, CUDA and PyTorch's allocators write into a RuntimeError."""
+"""Texts of XLA, CUDA and PyTorch's allocators in a RuntimeError."""
 
 FRAMEWORKS = frozenset(
     {
@@ -91,23 +91,23 @@ FRAMEWORKS = frozenset(
         "h5py",
     }
 )
-"""Top-level packages whose frames do not help to find a mistake in one's own code."""
+"""Top-level packages whose frames do not help users to find a mistake in their own code."""
 
 JAX_NOTE = "JAX has removed its internal frames"
-"""Part of the note that JAX adds to whatever is raised within it; it says nothing of the error."""
+"""Part of a note that JAX adds to every exception; it says nothing about the error."""
 
 LONGEST = 4000
-"""Characters of a message; XLA likes to print whole programs."""
+"""Most characters of a message; XLA may print whole programs."""
 
 CAUSED = "which was the direct cause of:"
 """The line between the description of a cause and that of its effect."""
 
-_MOST_CAUSES = 5  # errors of one chain that are described: the last four, and the first
-_MOST_MEMBERS = 5  # errors of one group that are described
+_MOST_CAUSES = 5  # described errors of one chain: the last four, and the first
+_MOST_MEMBERS = 5  # described errors of one group
 _MOST_NOTES = 10
 _MOST_FRAMES = 1000  # at either end of a traceback
-_FARTHEST = 10_000  # errors of one chain, or of one group, that are looked at
-_MARKER = 60  # characters that suffice to say how many were left out
+_FARTHEST = 10_000  # errors examined in one chain, or in one group
+_MARKER = 60  # characters for the text that says how many were left out
 
 _COLOURS = re.compile("\x1b\\[[0-9;]*m")
 _UNREADABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -120,20 +120,20 @@ class Failure:
     kind: FailureKind
 
     message: str
-    """For people: the traceback, or a sentence. It is cut to `LONGEST` characters, and control
-    characters and lone surrogates are escaped."""
+    """The traceback, or a sentence. It has at most `LONGEST` characters; control characters and
+    lone surrogates are escaped."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", _readable(_text_of(self.message), LONGEST))
 
     @property
     def is_refusal(self) -> bool:
-        """Whether it says nothing against the search, only against this configuration."""
+        """Whether it was expected: the configuration was rejected, and nothing is broken."""
         return self.kind in REFUSALS
 
     @property
     def headline(self) -> str:
-        """The one line that says most: of a traceback the first of the error itself.
+        """The most informative line: in a traceback, the first line of the error itself.
 
         Example:
             >>> text = "Traceback ...\\n  File 'a.py', line 1\\nValueError: no\\nfor many reasons"
@@ -149,11 +149,11 @@ class Failure:
 
 
 def failure_of(reason: object) -> Failure:
-    """The failure that an exception, or any other reason, stands for. It never raises.
+    """Turns an exception, or any other reason, into a failure. It never raises.
 
     Args:
-        reason: An exception gives its kind and a short traceback, see `failure_message`. Anything
-            else gives its text, and the kind `FailureKind.ERROR`.
+        reason: An exception becomes its kind and a short traceback, see `failure_message`.
+            Anything else becomes its text, with the kind `FailureKind.ERROR`.
 
     Example:
         >>> found = failure_of(MemoryError("no room"))
@@ -168,7 +168,7 @@ def failure_of(reason: object) -> Failure:
 
 
 def is_retried(error: BaseException) -> bool:
-    """Whether a trial that raised this is run again, as long as it has retries left.
+    """Whether a trial that raised this error is run again, as long as it has retries left.
 
     Example:
         >>> from afina.errors import FailedTrialError
@@ -180,7 +180,7 @@ def is_retried(error: BaseException) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text; its class where it has none. It never raises.
+    """The first line of an error's text, or its class if the text is empty. It never raises.
 
     Example:
         >>> first_line(ValueError("shapes differ:\\n(2,)\\n(3,)"))
@@ -191,7 +191,7 @@ def first_line(error: BaseException) -> str:
 
 
 def add_note(error: BaseException, text: str) -> None:
-    """Adds a note to an exception, also to one whose `__notes__` cannot take it.
+    """Adds a note to an exception, even if its `__notes__` is not a list.
 
     Args:
         error: Any exception.
@@ -201,7 +201,7 @@ def add_note(error: BaseException, text: str) -> None:
         error.add_note(text)
     except KeyboardInterrupt:
         raise
-    except BaseException:  # `__notes__` is no list, or a property
+    except BaseException:  # `__notes__` is not a list, or is a property
         attempt(lambda: setattr(error, "__notes__", [text]), None)
 
 
@@ -209,10 +209,10 @@ def add_note(error: BaseException, text: str) -> None:
 
 
 def classify_failure(error: BaseException) -> FailureKind:
-    """The kind of failure that an exception of a training stands for. It never raises.
+    """The kind of failure that an exception means. It never raises.
 
-    An exception that was raised `from` another one counts as that other one, and a group as one
-    of its members, if that tells more.
+    The exception's causes (`raise ... from ...`) and the members of groups are examined too: the
+    first one with a specific kind decides.
 
     Example:
         >>> classify_failure(MemoryError())
@@ -227,7 +227,7 @@ def classify_failure(error: BaseException) -> FailureKind:
 
 
 def _kind_of(error: BaseException) -> FailureKind | None:
-    # By its type: `isinstance` would ask the error for its `__class__`.
+    # By type: `isinstance` would call the error's own `__class__`, which may raise.
     for errors, kind in KINDS:
         if issubclass(type(error), errors):
             return kind
@@ -240,7 +240,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
         return True
     if OUT_OF_MEMORY_CLASSES & {each.__name__ for each in kind.__mro__}:
         return True
-    # Only errors of the runtimes: a ValueError may speak of memory for any reason.
+    # Only runtime errors: a ValueError may mention memory for any reason.
     if not issubclass(kind, RuntimeError):
         return False
     text = _text_of(error)
@@ -253,15 +253,15 @@ def _is_out_of_memory(error: BaseException) -> bool:
 def failure_message(error: BaseException) -> str:
     """The traceback of the user's own frames, and the error itself. It never raises.
 
-    Frames of Afina and of the frameworks are left out; where there are no others, the last frame
-    stands alone. Causes (`raise ... from ...`) come first, as Python prints them; of a long chain
-    the last errors and the very first. Of a group the first members follow.
+    Frames of Afina and of the frameworks are left out. If there are no others, the last frame is
+    shown. Causes (`raise ... from ...`) come first, as Python prints them: the first and the last
+    ones of a long chain. The first members of a group follow it.
 
     Args:
         error: Any exception.
 
     Returns:
-        At most `LONGEST` characters.
+        A text of at most `LONGEST` characters.
     """
     return attempt(lambda: _message(error), f"{_name_of(error)}: <it cannot be described>\n")
 
@@ -279,14 +279,14 @@ def _message(error: BaseException) -> str:
 
 
 def _block(error: BaseException, limit: int) -> str:
-    """An error by itself; of a group its first members too."""
+    """One error; for a group, its first members too."""
     members = _members(error)
     if not members:
         return _single(error, limit)
     shown = members[:_MOST_MEMBERS]
     share = limit // (len(shown) + 1)
     parts = [_single(error, share)]
-    # Indented, so that the group's own line stays the one that says what happened.
+    # Indented, so that the headline stays the group's own line.
     parts += [textwrap.indent(_single(member, share), "  | ") for member in shown]
     if len(members) > len(shown):
         parts.append(f"  | ... and {len(members) - len(shown)} more\n")
@@ -294,30 +294,30 @@ def _block(error: BaseException, limit: int) -> str:
 
 
 def _single(error: BaseException, limit: int) -> str:
-    """The frames that are worth showing, the error's own line and its notes."""
+    """The user's frames, the error's own line and its notes."""
     frames = attempt(lambda: _frames(error), "")
     notes = _notes(error)
     room = limit * 2 // 3 if frames else limit
     line = _clipped(_line(error), room // 2 if notes else room)
-    told = _clipped("\n".join([line, *notes]), room - 1) + "\n"
-    return _clipped_lines(frames, limit - len(told)) + told
+    text = _clipped("\n".join([line, *notes]), room - 1) + "\n"
+    return _clipped_lines(frames, limit - len(text)) + text
 
 
 def _line(error: BaseException) -> str:
-    """The error's name and text; where Python adds more than these, as for a SyntaxError, that."""
+    """The error's name and text; Python's own text if that says more, as for a SyntaxError."""
     kind = type(error)
     if issubclass(kind, SyntaxError | NameError | AttributeError | ImportError):
-        told = attempt(lambda: _pythons_words(error), "")
-        if told:
-            return told
+        line = attempt(lambda: _pythons_words(error), "")
+        if line:
+            return line
     text = _text_of(error)
     return f"{_name_of(error)}: {text}" if text else _name_of(error)
 
 
 def _pythons_words(error: BaseException) -> str:
-    told = traceback.TracebackException(type(error), error, None, compact=True)
-    told.__notes__ = []
-    return "".join(told.format_exception_only()).rstrip("\n")
+    described = traceback.TracebackException(type(error), error, None, compact=True)
+    described.__notes__ = []
+    return "".join(described.format_exception_only()).rstrip("\n")
 
 
 def _notes(error: BaseException) -> list[str]:
@@ -326,10 +326,10 @@ def _notes(error: BaseException) -> list[str]:
         return []
     if not isinstance(notes, list | tuple):
         notes = [notes]
-    told = [_clipped(_text_of(note), LONGEST // 4) for note in islice(notes, _MOST_NOTES)]
+    texts = [_clipped(_text_of(note), LONGEST // 4) for note in islice(notes, _MOST_NOTES)]
     if len(notes) > _MOST_NOTES:
-        told.append(f"... ({len(notes) - _MOST_NOTES} notes left out) ...")
-    return [note for note in told if JAX_NOTE not in note]
+        texts.append(f"... ({len(notes) - _MOST_NOTES} notes left out) ...")
+    return [text for text in texts if JAX_NOTE not in text]
 
 
 def _frames(error: BaseException) -> str:
@@ -366,7 +366,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _members(error: BaseException) -> list[BaseException]:
-    """The errors in a group and in the groups within it; none of what is no group."""
+    """The errors in a group and in the groups within it; empty for a plain error."""
     found: list[BaseException] = []
     waiting, seen = [error], {id(error)}
     while waiting and len(seen) < _FARTHEST:
@@ -389,7 +389,7 @@ def attempt(read: Callable[[], T], otherwise: T) -> T:
         return read()
     except KeyboardInterrupt:  # the user's Ctrl-C
         raise
-    except BaseException:  # whatever a class of the user's has raised in a method of its own
+    except BaseException:  # a method of the user's own exception class may raise anything
         return otherwise
 
 
@@ -403,7 +403,7 @@ def _name_of(value: object) -> str:
 def _text_of(value: object) -> str:
     """The text of anything, as a plain `str`."""
     try:
-        return str.__str__(str(value))  # a subclass might have broken methods
+        return str.__str__(str(value))  # a subclass of str may have broken methods
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -411,7 +411,7 @@ def _text_of(value: object) -> str:
 
 
 def _readable(text: str, limit: int) -> str:
-    """A text that every file, database and terminal takes, of no more than so many characters."""
+    """A text of at most `limit` characters that every file, database and terminal accepts."""
     text = _COLOURS.sub("", _clipped(text, limit)).replace("\r\n", "\n")
     return _clipped(_UNREADABLE.sub(lambda found: repr(found[0])[1:-1], text), limit)
 
@@ -427,7 +427,7 @@ def _clipped(text: str, limit: int) -> str:
 
 
 def _clipped_lines(text: str, limit: int) -> str:
-    """Whole lines of a text, its first and its last."""
+    """The first and the last lines of a text, whole ones only."""
     if len(text) <= limit:
         return text
     half = max((limit - _MARKER) // 2, 0)

@@ -1,4 +1,4 @@
-"""What a search minimizes or maximizes, and the direction of the metrics that people name."""
+"""What a search minimizes or maximizes, and the direction of known metrics."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from afina.errors import ObjectiveError, ObjectiveTypeError, wrong
 
 Direction = Literal["min", "max"]
 
-# Metrics that grow with quality, written without case and underscores. Everything here is a
-# metric of Keras, or its usual short name.
+# Metrics of Keras, and their usual short names, that grow with quality: in lower case, without
+# underscores.
 _HIGHER_IS_BETTER_TEXT = """
     acc accuracy balancedaccuracy binaryaccuracy categoricalaccuracy
     sparsecategoricalaccuracy topkcategoricalaccuracy sparsetopkcategoricalaccuracy auc
@@ -36,10 +36,10 @@ _LOWER_IS_BETTER_TEXT = """
 """
 _LOWER_IS_BETTER = frozenset(_LOWER_IS_BETTER_TEXT.split())
 
-# A longer name that ends so need not be the metric: "reward_mean", "head_dice" may be maximized.
+# Not as the end of a longer name: "reward_mean" or "head_dice" may well be maximized.
 _ONLY_ALONE = frozenset(["mean", "sum", "meantensor", "meanmetricwrapper", "dice", "circle", "ctc"])
 
-# In front of a metric's name these turn it around, or make another quantity of it.
+# Before a metric's name, these reverse its direction or change what it measures.
 _TURNS_AROUND = frozenset(["neg", "negative", "negated", "minus", "inverse", "inverted", "val"])
 
 
@@ -47,12 +47,12 @@ def infer_metric_direction(metric: Any) -> Direction | None:
     """Whether a metric is better when it is smaller ("min") or larger ("max").
 
     Args:
-        metric: A name as Keras logs it (`val_`, `weighted_`, a trailing `_1` and the name of an
-            output in front are looked through), or a metric or loss of Keras: class, instance or
-            function, or a subclass of one.
+        metric: A name as Keras logs it; `val_`, `weighted_`, an output's name in front and a
+            trailing `_1` are ignored. Or a metric or loss of Keras, or of a subclass: the class,
+            an instance or a function.
 
     Returns:
-        "min", "max", or None where nothing is known about the metric.
+        "min", "max", or None if the metric is unknown.
 
     Example:
         >>> infer_metric_direction("val_f1_score"), infer_metric_direction("val_loss")
@@ -79,7 +79,7 @@ def infer_metric_direction(metric: Any) -> Direction | None:
 
 
 def _direction_of_bases(kind: type) -> Direction | None:
-    """What is known of the nearest base that says something: `class Gini(keras.metrics.AUC)`."""
+    """The direction of the nearest known base class, as for `class Gini(keras.metrics.AUC)`."""
     for base in kind.__mro__[1:]:
         key = base.__name__.lower()
         if base.__module__.startswith("keras") and key not in _ONLY_ALONE:
@@ -99,7 +99,7 @@ def _direction_of_name(name: str) -> Direction | None:
 
 
 def _direction_of_suffix(words: Sequence[str]) -> Direction | None:
-    """Of models with several outputs Keras logs `<output>_<metric>`: the longest end counts."""
+    """The direction of the longest known suffix: Keras logs `<output>_<metric>`."""
     for start in range(1, len(words)):
         key = "".join(words[start:])
         found = None if key in _ONLY_ALONE else _direction_of_key(key)
@@ -116,14 +116,14 @@ def _direction_of_key(key: str) -> Direction | None:
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """The metric that a search makes as small or as large as it can.
+    """The metric that a search minimizes or maximizes.
 
     Args:
-        name: As Keras logs it: "val_loss", "val_accuracy", "val_" + the name of your metric.
+        name: The metric's name in Keras' logs: "val_loss", "val_accuracy", "val_" + your metric.
         direction: "min" or "max".
 
     Raises:
-        ObjectiveError: The direction is neither, or the name is empty.
+        ObjectiveError: The direction is neither "min" nor "max", or the name is empty.
 
     Example:
         >>> Objective("val_loss", "min").better_than(0.3, 0.4)
@@ -145,7 +145,7 @@ class Objective:
                     f"Objective {self.name!r}",
                     'direction must be "min" or "max"',
                     self.direction,
-                    "Use max for what grows with quality, such as accuracy.",
+                    'Use "max" if higher is better, as for accuracy.',
                 )
             )
 
@@ -155,23 +155,23 @@ class Objective:
         return (self.name,)
 
     def has_value(self, logs: Mapping[str, Any]) -> bool:
-        """Whether `logs` hold what the objective needs."""
+        """Whether `logs` contain what the objective needs."""
         return self.name in logs
 
     def get_value(self, logs: Mapping[str, Any]) -> float:
-        """The objective's value in one epoch's logs; KeyError where it is missing."""
+        """The objective's value in one epoch's logs; raises KeyError if it is missing."""
         return float(logs[self.name])
 
     def better_than(self, a: float, b: float) -> bool:
-        """Whether value `a` beats value `b`."""
+        """Whether value `a` is better than value `b`."""
         return a > b if self.direction == "max" else a < b
 
     def loss(self, score: float) -> float:
-        """The score with its sign set so that lower is better."""
+        """The score as a loss: negated if the objective is maximized, so that lower is better."""
         return -score if self.direction == "max" else score
 
     def losses(self, logs: Mapping[str, Any]) -> tuple[float, ...]:
-        """What `Trial.losses` holds: nothing, as there is one objective."""
+        """The value of `Trial.losses`: empty, since there is only one objective."""
         del logs
         return ()
 
@@ -192,8 +192,10 @@ class Objective:
 
 
 class MultiObjective(Objective):
-    """Several objectives as one number to minimize: the sum of those to minimize minus the sum
-    of those to maximize, unweighted, as in Keras Tuner."""
+    """Several objectives as one number to minimize, as in Keras Tuner.
+
+    The number is the sum of the objectives to minimize minus the sum of those to maximize.
+    """
 
     objectives: tuple[Objective, ...]
 
@@ -211,18 +213,17 @@ class MultiObjective(Objective):
         return tuple(objective.name for objective in self.objectives)
 
     def has_value(self, logs: Mapping[str, Any]) -> bool:
-        """Whether `logs` hold every objective, or their sum under this objective's own name."""
+        """Whether `logs` contain every objective, or their sum under this objective's own name."""
         return self.name in logs or all(part.has_value(logs) for part in self.objectives)
 
     def get_value(self, logs: Mapping[str, Any]) -> float:
-        """The signed sum over the parts; KeyError where one is missing."""
+        """The signed sum of the objectives; raises KeyError if one is missing."""
         if self.name in logs:
             return float(logs[self.name])
         return float(sum(part.loss(part.get_value(logs)) for part in self.objectives))
 
     def losses(self, logs: Mapping[str, Any]) -> tuple[float, ...]:
-        """Each objective's value with its sign set so that lower is better; empty where one of
-        them is missing."""
+        """The loss in each objective, lower is better; empty if one of them is missing."""
         if not all(part.has_value(logs) for part in self.objectives):
             return ()
         return tuple(part.loss(part.get_value(logs)) for part in self.objectives)
@@ -232,7 +233,7 @@ class MultiObjective(Objective):
         return [part.describe() for part in self.objectives]
 
     def __eq__(self, other: object) -> bool:
-        """The same objectives in any order: their sum is the same."""
+        """Whether both have the same objectives in any order: their sum is the same."""
         if not isinstance(other, MultiObjective):
             return NotImplemented
         return Counter(self.objectives) == Counter(other.objectives)
@@ -246,21 +247,21 @@ class MultiObjective(Objective):
 
 
 class DefaultObjective(Objective):
-    """Stands where none was named: the number that a trial returns, to be minimized."""
+    """The objective if the user names none: minimize the number that a trial returns."""
 
     def __init__(self) -> None:
         super().__init__(name="default_objective", direction="min")
 
 
 def create_objective(objective: Any) -> Objective:
-    """Reads what users write for an objective.
+    """Turns the `objective` argument of users into an `Objective`.
 
     Args:
-        objective: An `Objective`, a metric's name whose direction is known, a list of either,
-            or None for the number that a trial returns, to be minimized.
+        objective: An `Objective`, the name of a metric with a known direction, or a list of these.
+            None minimizes the number that a trial returns.
 
     Raises:
-        ObjectiveError: The direction of a name is not known, or it is nothing of the above.
+        ObjectiveError: The direction of a name is unknown, or it is none of these.
 
     Example:
         >>> str(create_objective("val_accuracy"))
@@ -284,7 +285,7 @@ def create_objective(objective: Any) -> Objective:
     direction = infer_metric_direction(objective)
     if direction is None:
         raise ObjectiveError(
-            f"Could not infer optimization direction: objective {objective!r} is no metric of "
-            f'Keras. Say it: Objective("{objective}", "max") or Objective("{objective}", "min").'
+            f"Could not infer optimization direction: objective {objective!r} is not a metric of "
+            f'Keras. Pass Objective("{objective}", "max") or Objective("{objective}", "min").'
         )
     return Objective(objective, direction)

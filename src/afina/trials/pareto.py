@@ -1,19 +1,21 @@
-"""Which results are best where there are several objectives, and how good a set of them is.
+"""Which results are best if there are several objectives, and how good a set of them is.
 
-Everything here takes an array of losses, a row a trial, a column an objective, lower is better.
-A row *dominates* another one if it is nowhere worse and somewhere better. A row that holds a NaN is
-no result: it dominates nothing, ranks behind all others and is on no front. Infinite losses are
-compared as they are.
+The functions take an array of losses: a row for each trial, a column for each objective, lower is
+better. A row *dominates* another one if it is nowhere worse and somewhere better. A row with a NaN
+is no result: it dominates nothing, ranks behind all others and is on no front. Infinite losses are
+compared like other numbers.
 """
 
 from __future__ import annotations
 
 import bisect
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from afina.errors import ArgumentError, wrong
+from afina.trials.trial import Status, Trial
 
 Array = NDArray[np.float64]
 Ranks = NDArray[np.intp]
@@ -73,13 +75,13 @@ def _ranks_of_many(rows: Array) -> Ranks:
 
 
 def pareto_front(losses: Array) -> Ranks:
-    """The rows that no other row dominates, equal ones included.
+    """The rows that no other row dominates, including equal ones.
 
     Args:
         losses: (n, m).
 
     Returns:
-        Their sorted indices. None where every row holds a NaN.
+        Their sorted indices; empty if every row holds a NaN.
 
     Example:
         >>> pareto_front(np.array([[1.0, 2.0], [np.nan, 0.0], [2.0, 1.0], [2.0, 2.0]])).tolist()
@@ -91,6 +93,22 @@ def pareto_front(losses: Array) -> Ranks:
         return real
     rows, inverse = np.unique(losses[real], axis=0, return_inverse=True)
     return real[_undominated(rows)[inverse.reshape(-1)]]
+
+
+def front_of(trials: Iterable[Trial]) -> list[Trial]:
+    """The completed trials on the Pareto front, by number; with one objective, the best ones.
+
+    If several trials train one model further and further, each of them counts by itself.
+    """
+    completed = [trial for trial in trials if trial.status is Status.COMPLETED]
+    if not completed:
+        return []
+    width = max(len(trial.losses) for trial in completed)
+    rows = [trial.losses if width else (trial.loss,) for trial in completed]
+    known = [place for place, row in enumerate(rows) if len(row) == max(width, 1)]
+    losses = np.array([rows[place] for place in known], dtype=float)
+    front = [completed[known[place]] for place in pareto_front(losses).tolist()]
+    return sorted(front, key=lambda trial: trial.number)
 
 
 def _undominated(rows: Array) -> NDArray[np.bool_]:
@@ -107,7 +125,7 @@ def _undominated(rows: Array) -> NDArray[np.bool_]:
 
 
 def crowding_distances(losses: Array) -> Array:
-    """How lonely each row is among the others: the size of the gaps around it.
+    """The crowding distance of each row: the size of the gaps around it.
 
     Args:
         losses: (n, m) the rows of one front, without NaN.
@@ -171,13 +189,13 @@ def pareto_keys(losses: Array) -> Array:
 
 
 def pareto_order(losses: Array) -> Ranks:
-    """The rows from the best to the worst: by their front, and within it the loneliest first.
+    """The rows from the best to the worst: by front, then by crowding distance, largest first.
 
     Args:
         losses: (n, m).
 
     Returns:
-        Their indices; of equals the earlier one first, rows that hold a NaN last.
+        Their indices; among equals the earlier one comes first, and rows with a NaN come last.
 
     Example:
         >>> pareto_order(np.array([[5.0, 5.0], [1.0, 3.0], [2.0, 2.0], [4.0, 1.0]])).tolist()
@@ -194,15 +212,15 @@ def hypervolume(losses: Array, reference: Array) -> float:
 
     Args:
         losses: (n, m). Rows that are not below the reference in every objective add nothing.
-        reference: (m,) finite; what is just not worth having in each objective.
+        reference: (m,) finite; a loss in each objective that is just not acceptable.
 
     Returns:
-        From 0 up; infinite where a row that counts holds an infinite loss. Up to three objectives
-        take milliseconds for hundreds of rows, four a second; the time grows by about the number
-        of rows with each further one.
+        At least 0; infinite if a row below the reference holds an infinite loss. Hundreds of rows
+        take milliseconds with up to three objectives, and a second with four. Each further
+        objective multiplies the time by about the number of rows.
 
     Raises:
-        ArgumentError: The reference is not finite, or of another length.
+        ArgumentError: The reference is not finite, or has another length.
 
     Source:
         Zitzler & Thiele, "Multiobjective optimization using evolutionary algorithms", PPSN 1998
@@ -218,7 +236,7 @@ def hypervolume(losses: Array, reference: Array) -> float:
 
 
 def hypervolume_contributions(losses: Array, reference: Array) -> Array:
-    """What the hypervolume would lose without each row.
+    """How much hypervolume would be lost without each row.
 
     Args:
         losses: (n, m).
@@ -277,8 +295,8 @@ def _volume(gains: Array) -> float:
     base, heights = gains[:, :-1], gains[:, -1]
     total = 0.0
     for index, height in enumerate(heights):
-        # What this box alone has, of those from here on: all of them are as high as it is or
-        # higher, so it is a question of their bases.
+        # The part of this box that no later box covers. Later boxes are at least as high, so only
+        # their bases matter.
         shared = _volume(np.minimum(base[index + 1 :], base[index]))
         total += height * (float(base[index].prod()) - shared)
     return float(total)

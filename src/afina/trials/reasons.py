@@ -1,4 +1,4 @@
-"""Why trials failed, all of them together: each reason once, with how many trials it met."""
+"""Sums up why trials failed: each reason once, with its number of trials."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _LONGEST = 300  # characters of one
 
 
 def reasons_of(failures: Iterable[Failure]) -> list[tuple[Failure, int]]:
-    """The distinct reasons, most frequent first, and how many trials each has met.
+    """The distinct reasons and their number of trials, the most frequent first.
 
-    Two failures have one reason if kind and headline are the same; the first of them stands for it.
+    Failures with the same kind and headline have the same reason. The first of them represents it.
 
     Args:
-        failures: Of all trials, in any order; among equals the first stays first.
+        failures: The failures of all trials.
     """
     counts: dict[tuple[str, str], list[Failure]] = {}
     for failure in failures:
@@ -26,7 +26,7 @@ def reasons_of(failures: Iterable[Failure]) -> list[tuple[Failure, int]]:
 
 
 def reasons_in_words(failures: Iterable[Failure]) -> str:
-    """One line for each distinct reason, most frequent first; of many the first five.
+    """One line for each distinct reason, the most frequent first; at most five of them.
 
     Example:
         >>> from afina.trials import failure_of
@@ -49,8 +49,8 @@ def why_none_completed(failures: Sequence[Failure], *, unfinished: int = 0) -> s
     """Says why a search has no completed trial.
 
     Args:
-        failures: Of the trials that failed.
-        unfinished: How many trials run, or wait to be run again.
+        failures: The failures of the failed trials.
+        unfinished: The number of trials that are running, or waiting for a retry.
 
     Example:
         >>> why_none_completed([])
@@ -60,20 +60,16 @@ def why_none_completed(failures: Sequence[Failure], *, unfinished: int = 0) -> s
         failed = "1 has failed" if len(failures) == 1 else f"{len(failures)} have failed"
         return (
             f"No trial has completed: {failed}.\n{reasons_in_words(failures)}\n"
-            "Mend the cause and search again. Failed trials count towards max_trials: raise it, or "
-            "begin anew with overwrite=True."
+            "Fix the cause and search again. Failed trials count towards max_trials: raise it, or "
+            "start over with overwrite=True."
         )
     if unfinished:
-        return f"No trial has completed: {unfinished} still to end. Search on."
+        return f"No trial has completed: {unfinished} not finished yet. Continue the search."
     return "No trial has been run yet. Search first."
 
 
 def why_no_best(trials: Iterable[Trial]) -> str:
-    """`why_none_completed` of a search's trials.
-
-    Args:
-        trials: All of them.
-    """
+    """`why_none_completed` for all trials of a search."""
     trials = list(trials)
     failed = [trial.failure for trial in trials if trial.status is Status.FAILED and trial.failure]
     return why_none_completed(failed, unfinished=sum(not trial.status.finished for trial in trials))

@@ -1,4 +1,4 @@
-"""Where a trial's training draws from: the same place whatever the number of workers."""
+"""The random stream of a trial's training: the same for any number of workers."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from afina.trials.trial import Trial
 
 
 def stream_of(trial: Trial, trials: Mapping[int, Trial]) -> tuple[int, int]:
-    """What seeds the trial's training, beside the search's seed: numbers from 0 up.
+    """The numbers that seed a trial's training, together with the search's seed.
 
-    A trial's own number will not do: which configuration gets which number hangs on who ended
-    first as soon as several run at a time. What is trained does not: the values, and the part of
-    the training that a schedule asks for.
+    They depend on what is trained: the values, and the part of a training that a schedule asks
+    for. The trial's number would not do: with several workers, the order in which trials finish
+    decides which configuration gets which number.
 
     Args:
-        trial: As it was handed out, its values not yet those that its build came to.
-        trials: All trials of the search by number; those from this one's number on do not matter.
+        trial: The trial as the search proposed it, before `build` has changed its values.
+        trials: All trials of the search by number; only older ones matter.
 
     Returns:
-        A digest below 2**64 of what is trained, and how many older trials train the same.
+        A digest of what is trained, below 2**64, and how many older trials train the same.
 
     Example:
         >>> twins = {number: Trial(number=number, values={"units": 8}) for number in range(2)}
@@ -44,5 +44,5 @@ def _part(trial: Trial) -> tuple[int, ...]:
 
 
 def _plain(value: Any) -> Any:
-    """A NumPy scalar as the number that a store gives back for it."""
+    """A NumPy scalar as a Python number, as a store returns it."""
     return value.item()

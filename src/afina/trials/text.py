@@ -1,20 +1,20 @@
-"""Texts of unknown origin, made fit for a terminal."""
+"""Makes texts of unknown origin safe to print."""
 
 from __future__ import annotations
 
 import unicodedata
 
-# Control characters, marks that turn the direction of writing or show nothing, halves of pairs.
+# Control characters, marks that are invisible or change the writing direction, lone surrogates.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _JOINERS = "\u200c\u200d"  # parts of words and of emoji
 
 
 def printable(text: str, *, lines: bool = False) -> str:
-    r"""A text in which nothing moves the cursor, changes colours or hides: all that is escaped.
+    r"""Escapes characters that move the cursor, change colours or are invisible.
 
     Args:
-        text: A name, a value or a message, of whoever made the search.
-        lines: Whether new lines and tabs stay, as a message of several lines needs.
+        text: A name, a value or a message from the user's code.
+        lines: Whether to keep line breaks and tabs.
 
     Example:
         >>> printable("red\x1b[31m\nnext")

@@ -1,4 +1,4 @@
-"""What was tried and what came of it: frozen values, no behaviour that changes them."""
+"""A trial and its parts: frozen values."""
 
 from __future__ import annotations
 
@@ -12,54 +12,54 @@ from afina.trials.failures import Failure
 
 
 class Status(enum.Enum):
-    """Where a trial stands. The values are what a store keeps: add to them, never rename."""
+    """The state of a trial. A store keeps the values: you may add some, but never rename one."""
 
     WAITING = "waiting"
-    """Failed or was lost, and waits to be run again under the same number and values."""
+    """It failed or was lost, and waits for a retry with the same number and values."""
 
     RUNNING = "running"
-    """Somebody trains it now, or did when the process died."""
+    """It is being trained, or was when the process died."""
 
     COMPLETED = "completed"
     """It has a score."""
 
     FAILED = "failed"
-    """It has a `failure` and no score; it will not be run again."""
+    """It has a `failure` and no score, and will not be run again."""
 
     @property
     def finished(self) -> bool:
-        """Whether nothing about the trial will change any more."""
+        """Whether the trial will not change any more."""
         return self in (Status.COMPLETED, Status.FAILED)
 
 
 class Decision(enum.Enum):
-    """What to do with a training after one more epoch."""
+    """What an early stopper decides after each epoch of a trial."""
 
     CONTINUE = "continue"
-    """Train on, to the trial's `end_epoch`."""
+    """Train on until the trial's `end_epoch`."""
 
     STOP = "stop"
-    """End the trial here; it keeps the score that it has."""
+    """End the trial here; it keeps its score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """Which part of a training a multi-fidelity search asked of this trial."""
+    """Which part of a training this trial runs, in a multi-fidelity search."""
 
     bracket: int
-    """Bracket of Hyperband; the most aggressive one has the highest number, 0 does not halve."""
+    """Hyperband's bracket. The most aggressive one has the highest number; 0 does not halve."""
 
     rung: int
-    """Round within the bracket, from 0."""
+    """Rung within the bracket, from 0."""
 
     start_epoch: int
-    """Epochs that `parent` has already trained; 0 for a fresh model."""
+    """Epochs that `parent` has trained already; 0 for a new model."""
 
     end_epoch: int
-    """Train until this many epochs have been done in all."""
+    """The trial ends when the model has been trained for this many epochs in all."""
 
     parent: int | None = None
-    """Number of the trial whose model this one goes on training; None for a fresh model."""
+    """Number of the trial whose weights this one starts from; None for a new model."""
 
     iteration: int = 0
     """Which repetition of the whole set of brackets, from 0."""
@@ -67,89 +67,89 @@ class Schedule:
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
-            if value is not None:  # numbers of NumPy would be kept as bytes
+            if value is not None:  # a store would keep NumPy's numbers as bytes
                 object.__setattr__(self, each.name, int(value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One set of values and what came of it. Never changed: each step makes a new one."""
+    """One set of values and its result. It never changes: each step creates a new trial."""
 
     number: int
-    """Place in the study, from 0; it also seeds the trial's training."""
+    """Its place in the search, from 0."""
 
     values: Mapping[str, Value]
-    """Hyperparameter name to value, active ones only."""
+    """Hyperparameter name to value, for the active ones."""
 
     status: Status = Status.RUNNING
 
     schedule: Schedule | None = None
-    """Set by multi-fidelity algorithms only."""
+    """Only multi-fidelity algorithms set it."""
 
     ranges: tuple[Mapping[str, Any], ...] = ()
-    """Definitions (as `serialize` gives them) that this trial's own build made and the study's
-    space did not hold when the trial ended: bounds that depend on another value, and entries
-    that nobody had met before."""
+    """Definitions, from `serialize`, that only this trial's build made: bounds that depend on
+    another value, and entries that were not in the search space yet when the trial ended."""
 
     known: int = 0
-    """How many finished trials the algorithm had been told when it proposed this one."""
+    """How many finished trials the algorithm had observed when it proposed this one."""
 
     attempt: int = 0
-    """How often it was started anew after a failure or a crash, 0 for the first run."""
+    """How often it was restarted after a failure or a crash; 0 for the first run."""
 
     @property
     def retries(self) -> int:
-        """How often it was started anew after a failure; a crash of the process is none."""
+        """How often it was restarted after a failure; crashes of the process do not count."""
         return int(self.notes.get("retries", 0))
 
     score: float | None = None
     """The objective at the best step, as the user measures it; None until completed."""
 
     loss: float | None = None
-    """The score with its sign set so that lower is better; None until completed."""
+    """The score as a loss, lower is better; None until completed."""
 
     best_step: int | None = None
     """The epoch (from 0) at which the score was reached."""
 
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """All metrics at the best step, mean over the executions."""
+    """All metrics at the best step, averaged over the executions."""
 
     losses: tuple[float, ...] = ()
-    """Of a search with several objectives: each one's value at the best step with its sign set so
-    that lower is better, in the order of the objectives. Empty where there is one objective."""
+    """With several objectives: the loss in each at the best step, in the order of the objectives.
+    Empty with one objective."""
 
     curve: tuple[float, ...] = ()
-    """The objective after each epoch that this trial trained, from `start_epoch` on, its sign set
-    so that lower is better: mean over the executions, NaN where an epoch reported none. Empty
-    where no epoch was reported, and of a trial that has not finished."""
+    """The loss after each epoch of this trial, from `start_epoch` on, averaged over the executions.
+    NaN for an epoch without a report. Empty without reports, and until finished."""
 
     failure: Failure | None = None
-    """Set when, and only when, the status is FAILED or WAITING."""
+    """Set if and only if the status is FAILED or WAITING."""
 
     ended: int | None = None
-    """Place in the order in which trials finished, from 0; None until finished. Telling an
-    algorithm the finished trials in this order rebuilds its state."""
+    """Place in the order in which trials finished, from 0; None until finished. An algorithm that
+    observes the finished trials in this order has the same state as in the search."""
 
     seconds: float = 0.0
-    """Wall time from start to end, all attempts of this process."""
+    """Wall time from start to end, over all attempts of this process."""
 
     notes: Mapping[str, str] = field(default_factory=dict)
-    """Facts for people, e.g. which training path was taken and why."""
+    """Facts for people, such as which trainer trained it and why."""
 
     @property
     def start_epoch(self) -> int:
-        """Epochs that the model has behind it when this trial begins; 0 for a fresh model."""
+        """Epochs that the model was trained before this trial; 0 for a new model."""
         return 0 if self.schedule is None else self.schedule.start_epoch
 
     @property
     def end_epoch(self) -> int | None:
-        """Epochs that the model has behind it when this trial ends; None where the search leaves
-        the length of a training to the user."""
+        """Epochs that the model will have been trained when this trial ends.
+
+        None if the search leaves the length of a training to the user.
+        """
         return None if self.schedule is None else self.schedule.end_epoch
 
     @property
     def parent(self) -> int | None:
-        """Number of the trial whose model this one goes on training; None for a fresh model."""
+        """Number of the trial whose weights this one starts from; None for a new model."""
         return None if self.schedule is None else self.schedule.parent
 
 
@@ -161,7 +161,7 @@ class Report:
     """Number of the trial."""
 
     step: int
-    """Epoch, from 0, counted over all parts of a promoted training."""
+    """Epoch, from 0, counted over all parts of a training."""
 
     metrics: Mapping[str, float]
 
@@ -169,4 +169,4 @@ class Report:
     """Which of the repeated trainings of the same values, from 0."""
 
     attempt: int = 0
-    """The trial's attempt that this belongs to."""
+    """The attempt of the trial that it belongs to."""

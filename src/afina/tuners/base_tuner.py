@@ -44,7 +44,7 @@ from afina.training.memory import cheap_collections
 from afina.trials import Decision, Status, failure_of, is_retried, why_no_best
 from afina.trials import Trial as StoredTrial
 from afina.trials.disk import disk_message, disk_trouble
-from afina.trials.front import front_of
+from afina.trials.pareto import front_of
 from afina.trials.text import printable
 from afina.tuners.best_first import best_first
 from afina.tuners.execution import (

@@ -1,8 +1,9 @@
-"""Within this process, one store at a time writes a project; the newest one takes over.
+"""The right to write a project: within this process, one store at a time has it.
 
-People make a second tuner on the same project while the first still exists (that is how a search is
-reloaded), so within a process nothing is refused: the newer store takes the seat, and the older
-one's next write says so. The lock against other processes stays with the seat throughout.
+People make a second tuner on a project while the first still exists: that is how they reload a
+search. So within a process nothing is refused. The newer store takes the writer lock, and the next
+write of the older one raises an error. The lock against other processes (`ProjectLock`) is held
+throughout.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ from afina.store.lock import ProjectLock
 
 
 class Writer(Protocol):
-    """What sits on a seat: an open way into the project's files."""
+    """What holds the lock: an open connection to the project's files."""
 
     def close(self) -> None:
         """Writes what is buffered, and closes the files."""
         ...
 
     def drop(self) -> None:
-        """Closes the files without writing: the project is to be deleted."""
+        """Closes the files without writing: the project will be deleted."""
         ...
 
 
 W = TypeVar("W", bound=Writer)
 
 
-class Seat:
-    """The one place from which this process writes a project.
+class WriterLock:
+    """This process's right to write one project.
 
     Args:
         folder: The project's folder, its real path.
@@ -46,31 +47,31 @@ class Seat:
         """Hold it for every use of `writer`."""
         self.writer: Writer | None = None
         self.turn = 0
-        """Counts the takings, so that a store learns of those that it did not see."""
+        """Goes up with each new writer, so that a store notices that another one took over."""
         self.predecessor_died = False
         """Whether the process that wrote before this one died without warning; until asked for."""
         self._lock = ProjectLock(folder)
         self._orphans: list[Writer] = []
 
     def take(self, last: int | None, make: Callable[[], W]) -> W:
-        """Seats a new writer; one that sits there writes what it has buffered and leaves.
+        """Gives the lock to a new writer; the previous one writes its buffer and closes.
 
         Args:
-            last: The turn at which the caller's previous writer was seated, None for the first.
-            make: Opens the writer, when the lock is held.
+            last: The turn of the caller's previous writer; None for its first.
+            make: Opens the writer, once the lock is held.
 
         Raises:
-            StoreError: Another store has had the seat since `last`.
+            StoreError: Another store has taken the lock since `last`.
             ProjectLockedError: Another process writes the project.
         """
         with self.guard:
             if last is not None and last != self.turn:
                 raise StoreError(
-                    f"A newer tuner of this process has taken the project {str(self.folder)!r}; "
-                    "nothing was changed. Go on with the newer one, or make a tuner anew: it "
-                    "will know all trials."
+                    f"A newer tuner in this process now writes the project {str(self.folder)!r}. "
+                    "Nothing was changed. Use the newer tuner, or create another one: it will "
+                    "know all trials."
                 )
-            self._unseat()
+            self._close_writer()
             if not self._lock.held:
                 self._lock.take()
                 self.predecessor_died |= self._lock.holder_died
@@ -83,7 +84,7 @@ class Seat:
             self.turn += 1
             return writer
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Closes the writer, and lets other processes write."""
         with self.guard:
             writer, self.writer = self.writer, None
@@ -94,7 +95,7 @@ class Seat:
                 self._lock.release()
 
     def clear(self, delete: Callable[[], None]) -> None:
-        """Runs `delete` while nobody writes, removes the lock file, and frees the seat."""
+        """Runs `delete` while nobody writes, removes the lock file, and releases the lock."""
         with self.guard:
             writer, self.writer = self.writer, None
             if writer is not None:
@@ -102,7 +103,7 @@ class Seat:
             if not self._lock.held:
                 self._lock.take()
             self.turn += 1
-            self.predecessor_died = False  # with all that it has left
+            self.predecessor_died = False  # its project is deleted
             try:
                 delete()
             except BaseException:
@@ -110,40 +111,40 @@ class Seat:
                 raise
             self._lock.remove()
 
-    def _unseat(self) -> None:
+    def _close_writer(self) -> None:
         writer, self.writer = self.writer, None
         if writer is not None:
-            # Finished trials are written already. Where the last reports cannot be, the new
-            # writer is about to meet the same trouble and says so to those who can mend it.
+            # Finished trials are written already. If the last reports cannot be written, the new
+            # writer is about to meet the same error, and it reports it to the user.
             with contextlib.suppress(StoreError):
                 writer.close()
 
     def forget(self) -> None:
-        """In a forked child: the seat and its open files are the parent's, not ours."""
+        """In a forked child: the lock and its open files belong to the parent."""
         self.guard = threading.RLock()  # a thread that does not exist here may have held it
         self._lock.forget()
         if self.writer is not None:
-            # SQLite must not be told of a fork, not even by closing: keep it, never use it.
+            # SQLite must not notice the fork, not even by closing: keep it, never use it.
             self._orphans.append(self.writer)
             self.writer = None
 
 
-_SEATS: dict[str, Seat] = {}
-_SEATS_GUARD = threading.Lock()
+_LOCKS: dict[str, WriterLock] = {}
+_LOCKS_GUARD = threading.Lock()
 
 
-def seat_of(folder: Path) -> Seat:
-    """The seat of a project, the same one for every path that leads to its folder."""
+def writer_lock_of(folder: Path) -> WriterLock:
+    """The writer lock of a project: the same one for every path that leads to its folder."""
     path = os.path.realpath(folder)
-    with _SEATS_GUARD:
-        return _SEATS.setdefault(os.path.normcase(path), Seat(Path(path)))
+    with _LOCKS_GUARD:
+        return _LOCKS.setdefault(os.path.normcase(path), WriterLock(Path(path)))
 
 
 def _forget_all() -> None:
-    global _SEATS_GUARD
-    _SEATS_GUARD = threading.Lock()
-    for seat in _SEATS.values():
-        seat.forget()
+    global _LOCKS_GUARD
+    _LOCKS_GUARD = threading.Lock()
+    for lock in _LOCKS.values():
+        lock.forget()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,7 +1,6 @@
-"""What is known of a running search: a frozen picture, and the picture after one more event.
+"""Where a running search stands: a frozen value, replaced after each event.
 
-Displays draw boards. A board is replaced, never changed, so that a thread may draw one while
-another thread makes the next.
+Displays draw it. Because it never changes, one thread may draw it while another computes the next.
 """
 
 from __future__ import annotations
@@ -23,89 +22,90 @@ from afina.trials import MultiObjective, Objective, Status, Trial
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A trial that is trained now."""
+    """A trial that is being trained."""
 
     start: TrialStarted
 
     began: float
-    """On the board's clock, in seconds."""
+    """On the display's clock, in seconds."""
 
     epoch: EpochEnded | None = None
     """The last epoch that it reported."""
 
     epochs_seen: int = 0
-    """How many it reported, over all executions."""
+    """How many epochs it reported, over all executions."""
 
     @property
     def epochs(self) -> int | None:
-        """Epochs of one execution, where known."""
+        """Epochs of one execution; None if unknown."""
         said = self.epoch.epochs if self.epoch is not None else None
         return said if said is not None else self.start.epochs
 
     @property
     def values(self) -> Mapping[str, Value]:
-        """The hyperparameters alone, without the keys that an owner adds to them."""
+        """The hyperparameters, without the keys that Keras Tuner's users see among them."""
         return self.start.trial.values or self.start.values
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A trial that has just ended, with what it meant for the search."""
+    """A trial that has just ended."""
 
     trial: Trial
     label: str
     seconds: float
-    """From its start on the board's clock to its end."""
+    """Time from its start to its end, on the display's clock."""
 
     is_best: bool
-    """Whether it beat all before it."""
+    """Whether it beat all trials before it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
-    """All that displays show."""
+class SearchProgress:
+    """Everything that displays show."""
 
     objective: Objective
     began: float = 0.0
-    """When the search started, on the board's clock, in seconds."""
+    """When the search started, on the display's clock, in seconds."""
 
     before: float = 0.0
     """Seconds that earlier calls of `search` took."""
 
     total: int | None = None
+    """How many trials there will be; None if unknown."""
+
     done: int = 0
-    """Trials finished, by earlier calls too."""
+    """Finished trials, including those of earlier calls."""
 
     here: int = 0
-    """Trials finished by this call."""
+    """Finished trials of this call."""
 
     failed: int = 0
-    """Trials failed in this call."""
+    """Failed trials of this call."""
 
     trial_seconds: float = 0.0
-    """What the trials of this call took together."""
+    """Seconds that the trials of this call took together."""
 
     best: float | None = None
     best_label: str | None = None
-    """Of the trial that has the best score; None where an earlier call made it."""
+    """Label of the trial with the best score; None if an earlier call ran it."""
 
     best_values: Mapping[str, Value] | None = None
     front: tuple[Ended, ...] = ()
-    """With several objectives, the trials that no other one beats in every objective; there is no
-    best one then."""
+    """The Pareto front, if there are several objectives. Then there is no best trial."""
 
     running: Mapping[int, Running] = field(default_factory=dict)
-    """By the trial's number, in the order in which they began."""
+    """By the trial's number, in the order in which they started."""
 
     last: Ended | None = None
     reason: str | None = None
-    """Why the search ended; None while it goes on."""
+    """Why the search ended; None while it runs."""
 
-    def after(self, event: Event, now: float) -> Board:
-        """The board after one more event that happened at `now`."""
+    def after(self, event: Event, now: float) -> SearchProgress:
+        """The progress after an event that happens at `now`, on the display's clock."""
         match event:
             case SearchStarted():
-                return Board(
+                return SearchProgress(
                     front=self._front_of(event.front),
                     objective=self.objective,
                     began=now,
@@ -116,7 +116,7 @@ class Board:
                 )
             case TrialStarted():
                 running = dict(self.running)
-                running.pop(event.trial.number, None)  # a rerun begins anew, as the newest
+                running.pop(event.trial.number, None)  # a retry becomes the newest one
                 running[event.trial.number] = Running(event, now)
                 best = self.best_values if event.best_values is None else event.best_values
                 best = None if self.several else best
@@ -132,14 +132,14 @@ class Board:
             case _:
                 return self
 
-    def _after_epoch(self, event: EpochEnded) -> Board:
+    def _after_epoch(self, event: EpochEnded) -> SearchProgress:
         mine = self.running.get(event.number)
         if mine is None:
             return self
         mine = replace(mine, epoch=event, epochs_seen=mine.epochs_seen + 1)
         return replace(self, running={**self.running, event.number: mine})
 
-    def _after_trial(self, event: TrialEnded, now: float) -> Board:
+    def _after_trial(self, event: TrialEnded, now: float) -> SearchProgress:
         trial = event.trial
         mine = self.running.get(trial.number)
         seconds = trial.seconds if mine is None else now - mine.began
@@ -157,13 +157,13 @@ class Board:
             )
         rest = {number: other for number, other in self.running.items() if number != trial.number}
         last = Ended(trial, label, seconds, is_best)
-        board = replace(self, running=rest, last=last, front=front)
+        progress = replace(self, running=rest, last=last, front=front)
         if is_best and not self.several:
-            board = replace(board, best=score, best_label=label, best_values=trial.values)
+            progress = replace(progress, best=score, best_label=label, best_values=trial.values)
         if not trial.status.finished:
-            return board
+            return progress
         return replace(
-            board,
+            progress,
             done=self.done + 1,
             here=self.here + 1,
             failed=self.failed + (trial.status is Status.FAILED),
@@ -172,21 +172,21 @@ class Board:
 
     @property
     def several(self) -> bool:
-        """Whether there are several objectives: a front then, and no best trial."""
+        """Whether there are several objectives: then there is a front, and no best trial."""
         return isinstance(self.objective, MultiObjective)
 
     def losses_of(self, trial: Trial) -> tuple[float, ...]:
-        """What the trial reached in each of several objectives, lower is better."""
+        """The trial's loss in each of several objectives; lower is better."""
         done = trial.status is Status.COMPLETED
         return self.objective.losses(trial.metrics) if done else ()
 
     def _front_of(self, trials: tuple[Trial, ...]) -> tuple[Ended, ...]:
-        """Those that earlier calls left, under the numbers that they have in the store."""
+        """The front of earlier calls, labelled by the trials' numbers in the store."""
         known = [trial for trial in trials if self.several and self.losses_of(trial)]
         return tuple(Ended(trial, str(trial.number), trial.seconds, True) for trial in known)
 
     def _joined(self, ended: Ended) -> tuple[Ended, ...]:
-        """The front with one more trial; the very same where another trial beats it."""
+        """The front with one more trial; the same object if another trial dominates it."""
         mine = self.losses_of(ended.trial)
         if not mine:
             return self.front
@@ -196,12 +196,14 @@ class Board:
         return (*(each for each, losses in rows if not _dominates(mine, losses)), ended)
 
     def elapsed(self, now: float) -> float:
-        """Seconds since the search started, earlier calls included."""
+        """Seconds since the search started, including earlier calls."""
         return self.before + now - self.began
 
     def seconds_left(self, now: float) -> float | None:
-        """An estimate from the mean time of this call's trials; None before one has ended, or
-        where nobody knows how many there will be."""
+        """An estimate from the mean time of this call's trials.
+
+        None before the first trial has ended, or if the number of trials is unknown.
+        """
         if self.total is None or not self.here:
             return None
         mean = self.trial_seconds / self.here
@@ -210,10 +212,10 @@ class Board:
         return max(left, 0.0) / max(len(self.running), 1)
 
     def newest(self, count: int) -> list[Running]:
-        """The running trials that began last, up to `count`, in the order in which they began."""
+        """The `count` running trials that started last, in the order in which they started."""
         return list(self.running.values())[-count:] if count > 0 else []
 
 
 def _dominates(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-    """Whether losses are nowhere worse and somewhere better."""
+    """Whether the losses `a` are nowhere worse than `b`, and somewhere better."""
     return a != b and all(x <= y for x, y in zip(a, b, strict=True))

@@ -1,4 +1,4 @@
-"""What SQLite and the operating system complain of, said to the people who must mend it."""
+"""Errors of SQLite and the operating system, turned into messages that say what to do."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _SAFE = "Nothing was changed: the trials finished so far are kept."
 
 
 @contextlib.contextmanager
-def told_of(file: Path) -> Iterator[None]:
-    """Turns errors of the database and the file system into a StoreError with advice."""
+def readable_errors(file: Path) -> Iterator[None]:
+    """Turns errors of the database and the file system into StoreErrors with advice."""
     try:
         yield
     except DBAPIError as error:
@@ -27,12 +27,12 @@ def told_of(file: Path) -> Iterator[None]:
     except (sqlite3.Error, OSError) as error:
         raise store_error(file, error) from error
     except (SQLAlchemyError, UnicodeError, OverflowError, MemoryError) as error:
-        # A database that is damaged in its own parts makes SQLite tell things that cannot be.
+        # SQLite returns impossible values from a database that is damaged inside.
         raise damaged(file, f"{type(error).__name__}: {error}") from error
 
 
 def store_error(file: Path, error: sqlite3.Error | OSError) -> StoreError:
-    """The StoreError for an error that came while `file` was read or written."""
+    """The StoreError for an error that was raised while `file` was read or written."""
     where = repr(str(file))
     match _cause(error):
         case "damaged":
@@ -45,8 +45,8 @@ def store_error(file: Path, error: sqlite3.Error | OSError) -> StoreError:
         case "full":
             return StoreError(
                 f"The project in {where} cannot be written ({error}): the disk is full or broken, "
-                f"or a quota is used up. {_SAFE} Make room and search again: the search goes on "
-                "where it stopped."
+                f"or a quota is used up. {_SAFE} Make room and search again: the search "
+                "continues where it stopped."
             )
         case "busy":
             return StoreError(
@@ -58,12 +58,12 @@ def store_error(file: Path, error: sqlite3.Error | OSError) -> StoreError:
 
 
 def damaged(file: Path, reason: str) -> StoreError:
-    """The StoreError for a file that is not, or no longer, what Afina wrote."""
+    """The StoreError for a file that Afina did not write, or that was damaged since."""
     return StoreError(
-        f"{str(file)!r} is damaged or no project of Afina ({reason}). Nothing was changed. Restore "
-        f"the file from a backup; `afina trials {file.parent}` lists the trials that can still be "
-        "read. To search anew, use another project_name, or pass overwrite=True, which deletes "
-        "the project."
+        f"{str(file)!r} is damaged or is not an Afina project ({reason}). Nothing was changed. "
+        f"Restore the file from a backup; `afina trials {file.parent}` lists the trials that can "
+        "still be read. To start over, use another project_name, or pass overwrite=True, which "
+        "deletes the project."
     )
 
 
@@ -72,7 +72,7 @@ def _cause(error: sqlite3.Error | OSError) -> str:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
             return "full"
         return "readonly"
-    # The last byte is the family; the rest tells its members apart.
+    # The last byte is the family of the error; the rest is its kind within the family.
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
             return "damaged"
