@@ -181,6 +181,9 @@ def _check_methods(hypermodel: HyperModel) -> None:
 # -- what people give instead, and what to write ------------------------------------------------
 
 
+_EXAMPLE = "Write def build_model(hp): ... return model, and give build_model."
+
+
 def _refuse_value(hypermodel: Any) -> None:
     """Raises FatalValueError for what can be called, or not, but builds no model from `hp`."""
     rule = "must be a HyperModel or a function that takes hp"
@@ -195,7 +198,7 @@ def _refuse_value(hypermodel: Any) -> None:
     if isinstance(hypermodel, type):
         _refuse_class(hypermodel, rule)
     elif not callable(hypermodel):
-        advice = "Write def build_model(hp): ... return model, and give build_model."
+        advice = _EXAMPLE
         if callable(getattr(hypermodel, "build", None)):
             name = type(hypermodel).__name__
             advice = f"Let {name} be a subclass of HyperModel: class {name}(HyperModel)."
@@ -205,7 +208,7 @@ def _refuse_value(hypermodel: Any) -> None:
 def _refuse_class(kind: type, rule: str) -> None:
     if _is_a_subclass(kind, "Model"):
         if kind.__module__.partition(".")[0] == "keras":
-            raise FatalValueError(wrong("hypermodel", rule, kind, EXAMPLE))
+            raise FatalValueError(wrong("hypermodel", rule, kind, _EXAMPLE))
         return  # the constructor of a class of the user's may take hp
     if callable(getattr(kind, "build", None)):
         advice = f"Give an instance: {kind.__name__}(...)."
