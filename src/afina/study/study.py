@@ -22,7 +22,7 @@ from afina.space import HyperParameters, Value
 from afina.store import TrialStore, open_store
 from afina.study.discovery import discover
 from afina.study.given import read_metrics, read_number
-from afina.study.seeds import choose_seed
+from afina.study.resume import choose_seed
 from afina.study.state import SearchState
 from afina.study.stopping import Budget
 from afina.trials import (
