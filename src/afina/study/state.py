@@ -237,7 +237,7 @@ class SearchState:
         return tuple(self._open[number] for number in sorted(self._open))
 
     def best_trials(self, count: int = 1) -> list[Trial]:
-        """The completed trials, best first; fewer than `count` where there are no more."""
+        """The completed trials, best first; fewer than `count` if there are no more."""
         return [self._trials[number] for _, number in self._ranked[:count]]
 
     def get_pareto_front(self) -> list[Trial]:
