@@ -20,7 +20,7 @@ from afina.space import (
     SpaceWarning,
     deserialize,
 )
-from afina.study.growth import ranges_of
+from afina.study.discovery import ranges_of
 
 
 @pytest.fixture

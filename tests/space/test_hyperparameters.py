@@ -27,7 +27,7 @@ from afina.space import (
     Space,
     SpaceWarning,
 )
-from afina.study.growth import ranges_of
+from afina.study.discovery import ranges_of
 
 from .strategies import spaces
 

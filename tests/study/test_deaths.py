@@ -11,7 +11,7 @@ import pytest
 import afina
 from afina.search import Random
 from afina.store import open_store
-from afina.study.deaths import LIMIT
+from afina.study.retries import LIMIT
 from afina.trials import FailureKind, Status, Trial
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks and kills")

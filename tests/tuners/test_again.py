@@ -51,6 +51,21 @@ def test_advice_narrows_what_matters_and_the_next_search_is_better(tmp_path):
     assert again.oracle.known
 
 
+def test_the_next_search_shares_nothing_that_changes_with_the_first(tmp_path):
+    tuner = tuner_at(tmp_path)
+    tuner.search(1, verbose=0)
+    before = tuner.oracle.stop_reason
+    again = tuner.search_again(max_trials=2)
+    assert (len(tuner.oracle.trials), len(again.oracle.trials)) == (40, 2)
+    assert tuner.oracle.stop_reason == before == "max_trials=40 trials have been run"
+    assert again.oracle.stop_reason == "max_trials=2 trials have been run"
+    ours, theirs = vars(tuner.oracle), vars(again.oracle)
+    shared = {n for n in ours if isinstance(ours[n], dict | set) and ours[n] is theirs.get(n)}
+    assert not shared
+    assert tuner.oracle.ids is not again.oracle.ids
+    assert again.search_again(max_trials=1).project_dir.endswith("first-again-again")
+
+
 def test_knowledge_of_the_old_trials_is_used(tmp_path):
     oracle = kt.oracles.BayesianOptimization(
         objective=kt.Objective("val_loss", "min"), seed=0, max_trials=12

@@ -15,6 +15,12 @@ class Choosy(RandomSearchOracle):
         return super().populate_space(trial_id)
 
 
+class Locked(RandomSearchOracle):
+    @kt.synchronized
+    def populate_space(self, trial_id):
+        return super().populate_space(trial_id)
+
+
 class Own(kt.Oracle):
     def populate_space(self, trial_id):
         return {"status": "STOPPED"}
@@ -28,6 +34,7 @@ class Own(kt.Oracle):
         (HyperbandOracle(GOAL), True),
         (kt.oracles.BayesianOptimizationOracle(GOAL, max_trials=3), False),
         (Choosy(GOAL, max_trials=3), False),
+        (Locked(GOAL, max_trials=3), False),
         (Own(GOAL), False),
     ],
     ids=lambda value: type(value).__name__,

@@ -13,14 +13,14 @@
 
 `Study` is a `SearchState` for people who run their own loop; a tuner's oracle has one inside. A
 state that opens a store with trials observes them again (`resume` checks that they fit), so there
-is nothing else to save. `deaths` decides about trials whose process died, `growth` and `discovery`
-find the search space that a builder draws from.
+is nothing else to save. `retries` decides whether a trial that failed, or whose process died, is
+run again; `discovery` finds the search space that a builder draws from.
 """
 
 from afina.study.curves import Curves
 from afina.study.discovery import discover
+from afina.study.resume import choose_seed
 from afina.study.retries import ENDED_AS
-from afina.study.seeds import choose_seed
 from afina.study.state import SearchState
 from afina.study.stopping import Budget
 from afina.study.study import Study, default_algorithm

@@ -54,7 +54,7 @@ class Curves:
     def best(self, trial: Trial) -> tuple[int, dict[str, float]] | None:
         """The epoch of the lowest loss and all metrics there, mean over the executions.
 
-        The last epoch where no objective is a number; None where no epoch has reported one.
+        The last epoch if no objective is a number; None if no epoch has reported one.
         """
         losses = self._losses(trial)
         if not losses:

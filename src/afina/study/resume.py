@@ -1,14 +1,16 @@
-"""Whether a search may continue a project: says what differs, changes nothing."""
+"""Whether a search may continue a project, and what it takes from it; changes nothing."""
 
 from __future__ import annotations
 
+import random
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from afina.errors import AfinaError, ProjectMismatchError, StoreError
 from afina.space import HyperParameter, HyperParameters, deserialize
 from afina.space.definitions import hull
-from afina.store import Header
+from afina.store import Header, TrialStore
 from afina.trials import Trial
 
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, IndexError)
@@ -33,6 +35,29 @@ def read_space(config: Mapping[str, Any]) -> HyperParameters:
             "was changed. Restore the database from a backup. To search anew, use another "
             "project_name, or pass overwrite=True, which deletes the project."
         ) from error
+
+
+def choose_seed(store: TrialStore, seed: int | None) -> int:
+    """The project's own seed where it has begun, else the one given, else a drawn one.
+
+    Args:
+        store: Where the search is kept.
+        seed: As the user gave it; 0 is a seed.
+
+    Returns:
+        The seed to use. A drawn one comes from Python's own stream, so that a script that seeds
+        that stream gets the same search again.
+    """
+    header = store.header()
+    if header is None:
+        return random.randrange(2**31) if seed is None else seed
+    if seed is not None and seed != header.seed:
+        warnings.warn(
+            f"The project was begun with seed {header.seed} and keeps it; seed={seed} is "
+            "ignored. Pass overwrite=True to start anew.",
+            stacklevel=4,
+        )
+    return header.seed
 
 
 def check_same_search(

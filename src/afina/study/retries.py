@@ -1,15 +1,37 @@
-"""Whether a trial that has failed is run again."""
+"""Whether a trial that has failed, or whose process died, is run again.
+
+A failed trial has `max_retries` chances more; one whose worker process died has one besides.
+
+A configuration can kill the process that trains it: memory runs out, compiled code crashes. The
+next start finds its trial running, and no result. It is run again, for the process may have been
+killed from outside; with `LIMIT` deaths it has failed. Where several trials were running, none is
+blamed. Whatever has died is run again while no other trial runs, so that the next death tells more.
+
+    died with others  ->  again, alone  ->  died: 1  ->  again, alone  ->  died: 2  ->  ...  failed
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from afina.trials import Failure, FailureKind, Status, Trial
 
-# Notes of a trial that is run again.
-LOST = "lost_worker"  # once, for a worker that died
-RETRIES = "retries"  # how often for other reasons; `Trial.retries` reads it
+LOST = "lost_worker"
+"""The note of a trial that is run again because its worker process died; once only."""
+
+RETRIES = "retries"
+"""The note of a trial that says how often it was run again for other reasons."""
 
 ENDED_AS = "ended_as"
 """The note of a trial that its owner has ended without a score, under a status of his own."""
+
+DEATHS = "deaths"
+"""Note of a trial whose process died: how often while no other trial was running."""
+
+LIMIT = 3
+"""Deaths with which a trial has failed, where `max_retries` does not allow more."""
+
+_DOUBT = 3  # deaths more, at most, where it looks as if somebody kills the process from outside
 
 
 def counts_as_failure(trial: Trial) -> bool:
@@ -33,3 +55,68 @@ def next_chance(trial: Trial, failure: Failure, max_retries: int) -> dict[str, s
     if trial.retries < max_retries:
         return {**used, RETRIES: str(trial.retries + 1)}
     return {}
+
+
+# -- deaths of the process that searches ----------------------------------------------------------
+
+
+def must_run_alone(trial: Trial) -> bool:
+    """Whether no other trial may run while this one does."""
+    return DEATHS in trial.notes
+
+
+def kept_notes(trial: Trial) -> dict[str, str]:
+    """The notes that a trial keeps, however it ends."""
+    return {DEATHS: trial.notes[DEATHS]} if DEATHS in trial.notes else {}
+
+
+def count_death(trial: Trial, *, with_others: bool) -> dict[str, str]:
+    """The notes of a trial that has died once more."""
+    return {**trial.notes, DEATHS: str(_deaths(trial) + (not with_others))}
+
+
+def failure_of_deaths(trial: Trial, trials: Iterable[Trial], max_retries: int) -> Failure | None:
+    """Why a trial that has died is not run again; None if it is.
+
+    Args:
+        trial: Its death is counted already.
+        trials: All of the search. Those that died and have been completed since were not to
+            blame, so that somebody else must have killed them: a reason to be patient.
+        max_retries: How often a failed trial is run again.
+    """
+    deaths = _deaths(trial)
+    innocent = sum(_deaths(each) for each in trials if each.status is Status.COMPLETED)
+    if deaths < max(LIMIT, max_retries + 1) + min(innocent, _DOUBT):
+        return None
+    return Failure(
+        FailureKind.LOST_WORKER,
+        f"The process of the search died {deaths} times while it ran this trial alone: killed, as "
+        "the system does when memory runs out, or crashed in compiled code. Leave such "
+        "configurations out of the space, or make room for them.",
+    )
+
+
+def news_of(again: Sequence[Trial], given_up: Sequence[Trial]) -> str:
+    """The warning at the next start."""
+    sentences = ["The process that searched here before died while it ran"]
+    sentences[0] += f" {_named([*again, *given_up])}."
+    if given_up:
+        sentences.append(f"Given up, as it has died too often: {_named(given_up)}.")
+    if again:
+        sentences.append(
+            f"Run again, one at a time: {_named(again)}. A trial with which the process dies "
+            f"again and again has failed after {LIMIT} times, and the search goes on."
+        )
+    return " ".join(sentences)
+
+
+def _deaths(trial: Trial) -> int:
+    return int(trial.notes.get(DEATHS, 0))
+
+
+def _named(trials: Sequence[Trial]) -> str:
+    numbers = [str(trial.number) for trial in trials]
+    shown = numbers if len(numbers) <= 8 else [*numbers[:7], f"{len(numbers) - 7} more"]
+    return f"trial{'s' * (len(numbers) > 1)} " + " and ".join(
+        part for part in (", ".join(shown[:-1]), shown[-1]) if part
+    )

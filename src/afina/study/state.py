@@ -23,12 +23,18 @@ from afina.errors import ArgumentError, check_whole, wrong
 from afina.search import Algorithm, Done, Situation, Suggestion, Wait
 from afina.space import HyperParameters, Space
 from afina.store import Header, TrialStore, check_trials
-from afina.study import deaths
 from afina.study.curves import Curves
+from afina.study.discovery import found_by, ranges_of
 from afina.study.given import read_metrics, read_step
-from afina.study.growth import found_by, ranges_of
 from afina.study.resume import check_same_search, still_wanted
-from afina.study.retries import next_chance
+from afina.study.retries import (
+    count_death,
+    failure_of_deaths,
+    kept_notes,
+    must_run_alone,
+    news_of,
+    next_chance,
+)
 from afina.study.stopping import Budget, StopRules
 from afina.trials import (
     Decision,
@@ -231,7 +237,7 @@ class SearchState:
         return tuple(self._open[number] for number in sorted(self._open))
 
     def best_trials(self, count: int = 1) -> list[Trial]:
-        """The completed trials, best first; fewer than `count` where there are no more."""
+        """The completed trials, best first; fewer than `count` if there are no more."""
         return [self._trials[number] for _, number in self._ranked[:count]]
 
     def get_pareto_front(self) -> list[Trial]:
@@ -324,24 +330,24 @@ class SearchState:
             if not died:
                 self._keep(trial)  # it waits in the store too: who dies next had not begun it
                 continue
-            notes = deaths.count_death(trial, with_others=len(numbers) > 1)
+            notes = count_death(trial, with_others=len(numbers) > 1)
             trial = replace(trial, notes=notes)
-            failure = deaths.failure_of(trial, self._trials.values(), self.max_retries)
+            failure = failure_of_deaths(trial, self._trials.values(), self.max_retries)
             if failure is None:
                 self._keep(trial)
                 again.append(trial)
             else:
                 given_up.append(self._finish(replace(trial, status=Status.FAILED, failure=failure)))
         if died and numbers:
-            warnings.warn(deaths.news_of(again, given_up), stacklevel=2)
+            warnings.warn(news_of(again, given_up), stacklevel=2)
         if given_up:
             self.check_failures()
 
     def _must_wait(self) -> bool:
-        """Whether the next trial, or one that runs now, must run alone; see `study.deaths`."""
+        """Whether the next trial, or one that runs now, must run alone; see `study.retries`."""
         running = [trial for trial in self._open.values() if trial.status is Status.RUNNING]
         following = [self._trials[number] for number in self._retry[-1:]]
-        return bool(running) and any(map(deaths.must_run_alone, [*running, *following]))
+        return bool(running) and any(map(must_run_alone, [*running, *following]))
 
     def take(
         self,
@@ -472,7 +478,7 @@ class SearchState:
                     best_step=best_step,
                     metrics=dict(metrics),
                     failure=None,
-                    notes={**dict(notes or {}), **deaths.kept_notes(self._trials[trial.number])},
+                    notes={**dict(notes or {}), **kept_notes(self._trials[trial.number])},
                 )
             )
 
@@ -495,7 +501,7 @@ class SearchState:
             notes: As in `complete`.
         """
         with self._lock:
-            kept = {**dict(notes or {}), **deaths.kept_notes(self._trials[trial.number])}
+            kept = {**dict(notes or {}), **kept_notes(self._trials[trial.number])}
             resolved = replace(self._resolved(trial, hp), failure=failure, notes=kept)
             chance = next_chance(self._trials[trial.number], failure, self.max_retries)
             if retry and chance:

@@ -109,7 +109,7 @@ class StopRules:
         return time.monotonic() - self._began >= limit
 
     def why_over(self, begun: int, running: Sequence[Trial]) -> str | None:
-        """Which limit lets no more trials begin, as a sentence's end; None where they may.
+        """Which limit lets no more trials begin, as a sentence's end; None if they may.
 
         Args:
             begun: How many trials have begun.

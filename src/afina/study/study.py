@@ -31,7 +31,7 @@ from afina.space import HyperParameters, Value
 from afina.store import TrialStore, open_store
 from afina.study.discovery import discover
 from afina.study.given import read_metrics, read_number
-from afina.study.seeds import choose_seed
+from afina.study.resume import choose_seed
 from afina.study.state import SearchState
 from afina.study.stopping import Budget
 from afina.trials import (
@@ -328,11 +328,11 @@ def _space_of(hp: Any) -> tuple[Builder | None, HyperParameters]:
 def default_algorithm(
     objective: Objective, *, max_epochs: int | None = None, stop_when_unlikely: bool = False
 ) -> Algorithm[Any]:
-    """What searches where nobody has chosen an algorithm.
+    """The algorithm that searches if you choose none.
 
     Args:
         objective: With several parts the search is for the Pareto front.
-        max_epochs: Of a full training; None where the user plans the epochs.
+        max_epochs: Epochs of a full training; None if the user plans the epochs.
         stop_when_unlikely: Whether the search may end itself.
     """
     if isinstance(objective, MultiObjective):

@@ -77,7 +77,7 @@ class BaseTuner:
 
     Args:
         oracle: Chooses the trials and keeps them.
-        hypermodel: A `HyperModel` or a function `build(hp)`; may be None where `run_trial` is
+        hypermodel: A `HyperModel` or a function `build(hp)`; may be None if `run_trial` is
             overridden.
         directory: The folder in which projects lie; None is the working directory.
         project_name: The project's own folder in it; None is "untitled_project".
@@ -401,8 +401,8 @@ class BaseTuner:
         Args:
             advice: None takes `advice()`.
             fit_args: As for `search`; without any, those of the last `search`.
-            max_trials: Of the new search; None takes as many as this one had.
-            project_name: Of the new search; None adds "-again" to this one's.
+            max_trials: How many trials the new search has; None takes as many as this one had.
+            project_name: Name of the new search; None adds "-again" to this one's.
             fit_kwargs: As for `search`, instead of or beside those of the last one.
 
         Returns:
@@ -523,7 +523,7 @@ class BaseTuner:
 
     @property
     def remaining_trials(self) -> int | None:
-        """How many trials are left to begin; None where the oracle has no `max_trials`."""
+        """How many trials are left to begin; None if the oracle has no `max_trials`."""
         return self.oracle.remaining_trials()
 
     @property

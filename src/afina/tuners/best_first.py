@@ -1,4 +1,4 @@
-"""What a tuner's getters return where there are fewer trials than were asked for.
+"""What a tuner's getters return if there are fewer trials than were asked for.
 
 Keras Tuner's getters return a shorter list then, possibly an empty one, and code that people have
 takes `[0]` of it. So it stays a list; but an index that is not there raises a sentence.
@@ -19,7 +19,7 @@ class BestFirst(list[Any]):
     Args:
         found: The entries.
         what: The method that returns it, for the message.
-        why_empty: What to say where there is no completed trial; None where there is one.
+        why_empty: What to say if no trial has completed; None if one has.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ def best_first(found: list[Any], asked: int, what: str, trials: Iterable[Trial])
     """The entries as they are; where they are fewer than asked for, as a `BestFirst`.
 
     Args:
-        found: Of the best trials, best first.
+        found: What the best trials have, best first.
         asked: How many were asked for.
         what: The method that was called, for the message.
         trials: All trials of the search.

@@ -37,7 +37,7 @@ def save_best(trial: Trial, best: training.BestEpoch, path: Path) -> None:
 
 
 def why_none(trial: Trial) -> str | None:
-    """Why a trial has left no model; None where nothing is known of it."""
+    """Why a trial has left no model; None if nothing is known of it."""
     return trial.notes.get(NO_CHECKPOINT, "").removeprefix("none: ") or None
 
 

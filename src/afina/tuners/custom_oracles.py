@@ -140,7 +140,7 @@ class OwnState:
             self.moving = False
 
     def read(self, store: TrialStore) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-        """The seeds and the additions in a project; None where `keep` has written none."""
+        """The seeds and the additions in a project; None for what `keep` has not written."""
         return store.note(SEEDS), store.note(STATE)
 
     def keep(

@@ -105,7 +105,7 @@ def unrecognized(names: Iterable[str], tuner: type) -> str:
     """The message for keyword arguments that a tuner does not know.
 
     Args:
-        names: Of the arguments.
+        names: The names of the arguments.
         tuner: The class that got them.
 
     Example:

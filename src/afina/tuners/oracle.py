@@ -171,7 +171,7 @@ class Oracle:
     # -- the algorithm ------------------------------------------------------------------------
 
     def make_algorithm(self, seed: int) -> Algorithm[Any] | None:
-        """The algorithm behind `populate_space`; None where the subclass chooses by itself."""
+        """The algorithm behind `populate_space`; None if the subclass chooses by itself."""
         del seed
         return None
 
@@ -426,7 +426,7 @@ class Oracle:
         """Reports metrics of a running trial; a second report of one step is another execution's.
 
         Args:
-            trial_id: Of the trial.
+            trial_id: The trial's id.
             metrics: The objective must be among them.
             step: The epoch.
 
@@ -549,7 +549,7 @@ class Oracle:
         return best_first(found, num_trials, "get_best_trials", self.search_state.trials.values())
 
     def get_completed_trials(self, num_trials: int = 1) -> list[Trial]:
-        """The completed trials, best first; fewer where there are not so many."""
+        """The completed trials, best first; fewer if there are not so many."""
         found = self.get_best_trials(num_trials)
         completed = [trial for trial in found if trial.status == TrialStatus.COMPLETED]
         return best_first(

@@ -46,7 +46,7 @@ def check_arguments(
 
 
 def check_space(hyperparameters: Any) -> None:
-    """Raises ArgumentError for what is no `HyperParameters`."""
+    """Raises ArgumentError unless it gets a `HyperParameters`."""
     if not isinstance(hyperparameters, HyperParameters):
         raise ArgumentError(wrong("hyperparameters", "must be a HyperParameters", hyperparameters))
 

@@ -51,7 +51,7 @@ def is_overridden(owner: Any, name: str) -> bool:
 
     Args:
         owner: An object, or a class.
-        name: Of the method. It counts as not overridden if `owner` does not have it.
+        name: The method's name. It counts as not overridden if `owner` does not have it.
 
     Example:
         >>> from afina import GridSearch

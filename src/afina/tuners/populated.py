@@ -45,7 +45,7 @@ def surrounded(
         narrow_every: Trials after which the space is narrowed; None never.
         known: Trials of the earlier search.
         space: Where the search begins.
-        seed: Of the search.
+        seed: The search's seed.
     """
     if algorithm is None:
         return None
@@ -178,7 +178,7 @@ class Draws:
         """Values that no trial has, nor another draw of this choice as long as there are others.
 
         Returns:
-            None where trials have all values that there are.
+            None if the trials have all values that there are.
         """
         situation = self.search.situation()
         self._learn(situation)

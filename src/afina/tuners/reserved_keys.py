@@ -66,7 +66,7 @@ def with_schedule(
     """The values with the schedule written among them.
 
     Args:
-        values: Of the hyperparameters.
+        values: The values of the hyperparameters.
         schedule: None leaves the values as they are.
         trial_id: Turns a parent's number into its id.
     """
@@ -92,7 +92,7 @@ def split_schedule(
 
     Args:
         values: Those without all reserved keys, or of a parent that is no trial, stay untouched.
-        number_of: Turns a parent's id into its number; ArgumentError where there is no such trial.
+        number_of: Turns a parent's id into its number; ArgumentError if there is no such trial.
     """
     if any(key not in values for key in _NEEDED):
         return dict(values), None

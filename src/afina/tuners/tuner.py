@@ -219,7 +219,7 @@ class Tuner(BaseTuner):
 
     def _whose_training(self) -> str | None:
         """Which method of the user's trains, so that the arguments of `search` and the results mean
-        what that method says; None where Afina's own do."""
+        what that method says; None if Afina's own do."""
         own_fit = first_overridden(self.hypermodel, ("fit",))
         return first_overridden(self, TRAINING) or own_fit
 
@@ -252,7 +252,7 @@ class Tuner(BaseTuner):
         )
 
     def _why_one_worker(self) -> str | None:
-        """Why "auto" trains one trial at a time; None where several side by side are as good."""
+        """Why "auto" trains one trial at a time; None if several side by side are as good."""
         reason = self._why_not_threads() or first_overridden(self, AROUND)
         if reason is None and not self.oracle.search_state.algorithm.order_independent:
             return "each trial is chosen by what came of those before it"
@@ -446,7 +446,7 @@ class Tuner(BaseTuner):
                 arrays as x and y are, or with `validation_split`, which is then not split off.
             epochs: None takes as many as were best in the search.
             rank: 0 for the best configuration, 1 for the second.
-            seed: Of the training; None takes the search's.
+            seed: Seeds the training; None takes the search's seed.
             fit_kwargs: Passed to `fit`.
 
         Returns:
@@ -481,7 +481,7 @@ class Tuner(BaseTuner):
             class_names: For the table.
             baselines: The metric of whatever else you know, by name. The score of the default
                 configuration is added if the search tried it.
-            batch_size: Of the evaluation.
+            batch_size: Rows evaluated at once.
 
         Returns:
             Facts; printed, sentences.

@@ -39,7 +39,7 @@ class Final:
     """Each metric after each epoch."""
 
     score: float | None
-    """The search's objective at its best epoch; None where the training did not measure it."""
+    """The search's objective at its best epoch; None if the training did not measure it."""
 
     learning: Learning
     """What the curves say."""
@@ -250,7 +250,7 @@ def _together(x: Any, y: Any, validation_data: Any, split: float) -> tuple[Any, 
 
 
 def _classes(targets: Any, outputs: Any) -> tuple[Any, Any]:
-    """(n,) true and predicted classes; None where it is no classifier of single answers."""
+    """(n,) true and predicted classes; None unless the model gives one class a row."""
     if isinstance(outputs, Mapping | list | tuple) or np.ndim(outputs) != 2:
         return None, None
     count = outputs.shape[1]
