@@ -19,7 +19,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 import keras
 import numpy as np
 
-from afina.training import plain_fit, release, resident_bytes, run_execution
+from afina.training import release, resident_bytes, watch_execution
 from afina.training.memory import clear_programs, trim_heap
 from afina.training.session import fresh_session
 from afina.trials import Objective
@@ -70,9 +70,10 @@ def main() -> None:
     started = time.perf_counter()
     for number in range(options.trials):
         units = 128 if widths is None else int(widths[number])
-        run_execution(
-            build=lambda units=units: build(units),  # type: ignore[misc]
-            fit=plain_fit(x, y, epochs=3, validation_split=0.25, verbose=0),
+        watch_execution(
+            lambda callbacks, units=units: build(units).fit(  # type: ignore[misc]
+                x, y, epochs=3, validation_split=0.25, verbose=0, callbacks=callbacks
+            ),
             objective=Objective("val_loss", "min"),
             seed=number,
         )

@@ -20,7 +20,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from afina.training.fused import Engine, Seconds
+from afina.training import Account
+from afina.training.fused import FusedTrainer
 
 BATCH = 8
 
@@ -58,9 +59,9 @@ def main() -> None:
 
     plain = Clock()
     create_model().fit(*data, **settings, callbacks=[plain])
-    fused, seconds = Clock(), Seconds()
-    Engine().fit(create_model(), data, {**settings, "callbacks": [fused]}, seconds)
-    outside = sum(fused.epochs) - seconds.train
+    fused, account = Clock(), Account()
+    FusedTrainer().fit(create_model(), data, {**settings, "callbacks": [fused]}, account)
+    outside = sum(fused.epochs) - account.train
 
     table = Table("way", "µs a step", "of it Python, µs")
     per_step = 1e6 / options.steps

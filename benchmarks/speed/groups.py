@@ -24,7 +24,7 @@ import numpy as np
 from afina.training import fresh_session
 from afina.training.fused import Engine
 from afina.training.fused.group import Group
-from afina.training.fused.member import Member
+from afina.training.fused.member import GroupMember
 
 BATCH = 32
 layers = keras.layers
@@ -79,12 +79,12 @@ def measure(engine: Engine, width: int, data: tuple[np.ndarray, np.ndarray], row
         keras.utils.set_random_seed(seed)
         model = build(10 ** -(2 + seed / 8))
         options = {"epochs": 3, "batch_size": BATCH, "verbose": 0, "callbacks": [clock]}
-        members.append(Member(model, data, options))
+        members.append(GroupMember(model, data, options))
     group = Group(engine, members)
     group.run()
     assert group.failure is None, group.failure
     row.epoch = min(row.epoch, clocks[0].best())
-    row.compile = max(row.compile, sum(member.seconds.compile for member in members))
+    row.compile = max(row.compile, sum(member.account.compile for member in members))
 
 
 def main() -> None:

@@ -168,11 +168,11 @@ def by_fit(**options: Any) -> Way:
 
 
 def fused(kind: str, data: Any, batch: int, epochs: int) -> float:
-    from afina.training.fused import Engine
+    from afina.training.fused import Engine, FusedTrainer
 
     clock, model = Clock(), compiled(kind)
     settings = {"batch_size": batch, "epochs": epochs, "verbose": 0, "callbacks": [clock]}
-    Engine(one_thread=True).fit(model, data, settings)
+    FusedTrainer(Engine(one_thread=True)).fit(model, data, settings)
     return clock.step(len(data[0]) // batch)
 
 
@@ -187,7 +187,7 @@ def own_program(kind: str, data: Any, batch: int, epochs: int) -> float:
 
     from afina.training.fused.data import DataCache
     from afina.training.fused.plan import Plan
-    from afina.training.fused.program import Functions, State
+    from afina.training.fused.program import ModelState, ProgramFunctions
     from afina.training.fused.reasons import fit_arguments
 
     model = compiled(kind)
@@ -195,8 +195,8 @@ def own_program(kind: str, data: Any, batch: int, epochs: int) -> float:
     assert isinstance(given, dict)
     samples, _ = DataCache(sparse=False).parts(given)
     samples.batches.build(model)
-    functions = Functions(model, samples, None, Plan.of(model, samples, None))
-    state = State.of(model)
+    functions = ProgramFunctions(model, samples, None, Plan.of(model, samples, None))
+    state = ModelState.of(model)
     arrays: Any = (state.trainable, state.non_trainable, state.optimizer, state.metrics)
     leaves = samples.arrays.on(jax.devices()[0])
     step = jax.jit(lambda s, x, places: functions.train_step(s, x, places)[1], donate_argnums=0)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.plugins import Counting
 
 from afina.store import MemoryStore, SqliteStore, TrialStore, open_store
 from afina.testing import STORE_CHECKS, check_store
@@ -13,6 +14,7 @@ MAKERS: dict[str, Callable[[Path], TrialStore]] = {
     "sqlite": lambda folder: open_store(folder / "project"),
     # 0 s: every report is written at once, none waits.
     "sqlite-unbuffered": lambda folder: SqliteStore(folder / "project", report_delay=0.0),
+    "of-somebody-else": lambda folder: Counting(open_store(folder / "project")),
 }
 
 

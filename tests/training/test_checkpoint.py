@@ -116,7 +116,7 @@ def test_a_checkpoint_of_another_optimizer_or_shape_is_refused_with_the_likely_r
         load_state(model, tmp_path / CHECKPOINT)
 
 
-def test_an_unbuilt_model_without_a_build_config_is_told_what_to_do(
+def test_the_error_for_an_unbuilt_model_without_a_build_config_says_what_to_do(
     data: Data, make_model: MakeModel, tmp_path: Path
 ) -> None:
     with pytest.raises(StoreError, match=r"keras\.Input"):
@@ -303,7 +303,7 @@ def test_an_optimizer_state_that_fits_is_restored_without_a_notice_also_under_lo
     assert told == []
 
 
-def test_a_checkpoint_without_the_optimizers_state_is_told_of_too(
+def test_a_checkpoint_without_the_optimizers_state_is_reported_too(
     data: Data, make_model: MakeModel, tmp_path: Path
 ) -> None:
     model, other = make_model(), make_model()

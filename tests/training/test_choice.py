@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 
 from afina.errors import ArgumentError, FatalValueError
-from afina.training import choice, why_not_fused
-from afina.training.choice import Account, Trainer
-from afina.training.fused import Engine
+from afina.training import Account, choice, why_not_fused
+from afina.training.choice import TrainerChooser
+from afina.training.fused import Engine, FusedTrainer
 from afina.training.plain import STEPS_AT_ONCE, hasten
 
 from .conftest import Data, MakeModel
 
 
-def test_auto_fuses_what_it_can_and_tells_how_long_each_part_took(
+def test_auto_fuses_what_it_can_and_notes_how_long_each_part_took(
     data: Data, make_model: MakeModel
 ) -> None:
     account = Account()
     kwargs = {"epochs": 2, "verbose": 0, "validation_data": data}
-    history = Trainer("auto", Engine()).fit(make_model(), data, kwargs, account)
+    history = TrainerChooser("auto", Engine()).fit(make_model(), data, kwargs, account)
     assert history.epoch == [0, 1]
     notes = account.notes()
     assert notes["training"] == "fused"
@@ -31,9 +31,9 @@ def test_auto_fuses_what_it_can_and_tells_how_long_each_part_took(
     assert float(told["train"]) > 0
 
 
-def test_auto_falls_back_to_fit_and_tells_why(data: Data, make_model: MakeModel) -> None:
+def test_auto_falls_back_to_fit_and_notes_why(data: Data, make_model: MakeModel) -> None:
     account, model = Account(), make_model()
-    trainer = Trainer("auto", Engine())
+    trainer = TrainerChooser("auto", Engine())
     history = trainer.fit(model, data, {"steps_per_epoch": 1, "verbose": 0}, account)
     assert len(history.history["loss"]) == 1
     assert int(model.optimizer.iterations) == 1
@@ -43,10 +43,9 @@ def test_auto_falls_back_to_fit_and_tells_why(data: Data, make_model: MakeModel)
 def test_fit_never_fuses(
     data: Data, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = Engine()
-    monkeypatch.setattr(engine, "fit", lambda *args: pytest.fail("fused"))
+    monkeypatch.setattr(FusedTrainer, "fit", lambda *args: pytest.fail("fused"))
     account = Account()
-    Trainer("fit", engine).fit(make_model(), data, {"verbose": 0}, account)
+    TrainerChooser("fit", Engine()).fit(make_model(), data, {"verbose": 0}, account)
     assert account.path == "fit: as asked for"
 
 
@@ -55,7 +54,7 @@ def test_fused_refuses_what_it_cannot_and_names_the_reason(
 ) -> None:
     model = make_model()
     with pytest.raises(FatalValueError, match=r'steps_per_epoch is given.*training="auto"'):
-        Trainer("fused", Engine()).fit(model, data, {"steps_per_epoch": 1}, Account())
+        TrainerChooser("fused", Engine()).fit(model, data, {"steps_per_epoch": 1}, Account())
     assert int(model.optimizer.iterations) == 0
 
 
@@ -67,20 +66,22 @@ def test_what_the_training_raises_is_not_taken_for_a_reason(
 
     callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=fail)]
     with pytest.raises(ValueError, match="of the user's"):
-        Trainer("auto", Engine()).fit(make_model(), data, {"callbacks": callbacks}, Account())
+        TrainerChooser("auto", Engine()).fit(
+            make_model(), data, {"callbacks": callbacks}, Account()
+        )
 
 
 @pytest.mark.parametrize("mode", ["", "Fused", None, True])
 def test_other_modes_are_refused(mode: Any) -> None:
     with pytest.raises(ArgumentError, match="training: must be one of"):
-        Trainer(mode, Engine())
+        TrainerChooser(mode, Engine())
 
 
-def test_nothing_is_told_of_a_trial_that_was_not_trained() -> None:
+def test_nothing_is_noted_of_a_trial_that_was_not_trained() -> None:
     assert Account().notes() == {}
 
 
-def test_seconds_are_told_also_of_what_was_broken_off() -> None:
+def test_seconds_are_counted_also_of_what_an_error_ended() -> None:
     account = Account()
     with pytest.raises(ZeroDivisionError), account.counted("fit"):
         raise ZeroDivisionError

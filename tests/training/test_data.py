@@ -70,7 +70,7 @@ def test_keras_own_callbacks_log_no_validation_metrics_by_themselves() -> None:
         check_data((X, Y), {"callbacks": [stop]}, ["val_loss"])
 
 
-def test_nan_among_the_inputs_is_told_but_not_refused() -> None:
+def test_nan_among_the_inputs_is_warned_of_but_not_refused() -> None:
     bad = X.copy()
     bad[4, 1] = np.nan
     with pytest.warns(UserWarning, match="x holds NaN"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from afina.errors import DivergedError, FatalValueError
 from afina.training import (
     CHECKPOINT,
     BestEpoch,
+    copy_callbacks,
     load_state,
-    plain_fit,
-    run_execution,
     take_snapshot,
+    watch_execution,
 )
 from afina.trials import MultiObjective, Objective
 
@@ -22,6 +23,24 @@ from .conftest import Data, MakeModel
 
 VAL_LOSS = Objective("val_loss", "min")
 LOSS = Objective("loss", "min")
+
+
+def plain_fit(*args: Any, **kwargs: Any) -> Callable[[keras.Model, list[Any]], Any]:
+    """What trains a model by `model.fit` with these arguments."""
+    return lambda model, callbacks: model.fit(*args, callbacks=callbacks, **kwargs)
+
+
+def run_execution(
+    *,
+    build: Callable[[], keras.Model],
+    fit: Callable[[keras.Model, list[Any]], Any],
+    callbacks: Sequence[Any] = (),
+    **kwargs: Any,
+) -> Any:
+    """Builds and trains one model, watched as in a search."""
+    return watch_execution(
+        lambda watched: fit(build(), watched), callbacks=copy_callbacks(callbacks), **kwargs
+    )
 
 
 class NaNAfter(keras.callbacks.Callback):  # type: ignore[misc]
@@ -72,7 +91,7 @@ def test_the_best_epoch_is_kept_and_can_be_saved_and_restored(
     assert loaded.evaluate(*data, verbose=0)[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-def test_the_best_of_all_executions_is_kept_and_each_epoch_is_told(
+def test_the_best_of_all_executions_is_kept_and_each_epoch_is_reported(
     data: Data, make_model: MakeModel
 ) -> None:
     best = BestEpoch(MultiObjective([LOSS, Objective("mae", "min")]))

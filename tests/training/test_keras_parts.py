@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import afina as kt
-from afina.training import fresh_session, keras_parts, session
-from afina.training.choice import Account, Trainer, building
+from afina.training import Account, fresh_session, keras_parts, session
+from afina.training.choice import TrainerChooser, building
 from afina.training.fused import Engine
 from afina.training.plain import multiplications
 
@@ -60,7 +60,7 @@ def trained(data: Data, make_model: MakeModel, mode: Any) -> tuple[Account, Any]
     with building():
         model = make_model()
     account = Account()
-    history = Trainer(mode, Engine()).fit(
+    history = TrainerChooser(mode, Engine()).fit(
         model, data, {**SETTINGS, "validation_data": data}, account
     )
     return account, [*history.history.values(), *model.get_weights()]
@@ -169,7 +169,7 @@ def test_without_an_attribute_of_data_adapters_models_train(
     assert_close(found, expected)
 
 
-def test_a_search_tells_once_that_the_fast_path_is_off(
+def test_a_search_says_once_that_the_fast_path_is_off(
     tmp_path: Path, hide: Hide, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hide("keras.src.trainers.epoch_iterator")

@@ -257,12 +257,12 @@ def test_it_is_restored_where_the_training_raises(classes, monkeypatch):
         ({"rule": "best"}, "rule: must be one of"),
     ],
 )
-def test_arguments_out_of_range_are_told(classes, arguments, message):
+def test_arguments_out_of_range_are_refused(classes, arguments, message):
     with pytest.raises(ArgumentError, match=message):
         lr_range_test(make(), *classes, **arguments)
 
 
-def test_models_that_cannot_be_tested_are_told(classes):
+def test_models_that_cannot_be_tested_are_refused(classes):
     with pytest.raises(ArgumentError, match="must be compiled"):
         lr_range_test(keras.Sequential([keras.Input((4,)), layers.Dense(1)]), *classes)
     decay = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
@@ -272,7 +272,7 @@ def test_models_that_cannot_be_tested_are_told(classes):
         lr_range_test("model", *classes)
 
 
-def test_data_that_cannot_be_used_are_told(classes):
+def test_data_that_cannot_be_used_are_refused(classes):
     x, y = classes
     with pytest.raises(DataError, match="at least one sample"):
         lr_range_test(make(), x[:0], y[:0])
@@ -286,7 +286,7 @@ def test_data_that_cannot_be_used_are_told(classes):
         lr_range_test(make(), holes, y)
 
 
-def test_a_loss_that_is_no_number_and_one_that_blows_up_at_once_are_told(classes, line):
+def test_a_loss_that_is_not_finite_or_blows_up_at_once_is_an_error(classes, line):
     model = keras.Sequential([keras.Input((4,)), layers.Rescaling(np.inf), layers.Dense(3)])
     model.compile("sgd", "sparse_categorical_crossentropy")
     with pytest.raises(DivergedError, match="loss: must be a number at the first step"):
@@ -329,7 +329,7 @@ def curve_of(lrs, losses):
     return LearningRateCurve(lrs, losses, smoothed, "minimum", said, True, 32, "fused")
 
 
-def test_a_curve_tells_what_it_found_and_draws_it(tmp_path):
+def test_a_curve_says_what_it_found_and_draws_it(tmp_path):
     pytest.importorskip("matplotlib")
     lrs = np.geomspace(1e-5, 10, 60)
     curve = curve_of(lrs, 3.0 - np.sin(np.linspace(0, 3, 60)))

@@ -22,7 +22,7 @@ def keeper(sizes: list[int | None], clears: list[int]) -> Keeper:
         growth=10,
         resident=lambda: next(readings),
         clear=lambda: clears.append(1),
-        tells=lambda: False,
+        shows=lambda: False,
     )
 
 
@@ -85,7 +85,7 @@ def test_a_clearing_throws_compiled_programs_away_and_none_keeps_them() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the process' size from /proc")
-def test_the_size_of_the_process_is_told_in_bytes() -> None:
+def test_the_size_of_the_process_is_in_bytes() -> None:
     before = resident_bytes()
     block = bytearray(b"x" * (64 * MB))
     after = resident_bytes()

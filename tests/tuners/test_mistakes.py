@@ -96,6 +96,7 @@ def keyword_only(*, hp: Any) -> Any:
         (lambda: build(kt.HyperParameters()), "got the Keras model .*def build_model"),
         (lambda: Subclassed(), "got the Keras model .*def build_model"),
         (lambda: keras.layers.Dense(2), "got the Keras layer .*def build_model"),
+        (lambda: keras.Sequential, "def build_model"),
         (lambda: Good, r"Give an instance: Good\(\.\.\.\)"),
         (lambda: Plain, "subclass of HyperModel, and give an instance"),
         (lambda: Plain(), r"class Plain\(HyperModel\)"),

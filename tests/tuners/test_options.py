@@ -74,6 +74,8 @@ DEFAULTS: dict[str, Any] = {
     "executions_per_trial": 1,
     "project_name": None,
     "overwrite": False,
+    "store": None,
+    "executor": None,
     "tuner_id": None,
     "logger": None,
 }

@@ -43,14 +43,14 @@ def search(tuner, pool, *args, workers=2, **kwargs):
     kwargs = {"verbose": 0, **kwargs}
 
     def next_trial():
-        with training.stage.held():
+        with training.python_turn.held():
             trial = tuner.oracle.create_trial(f"tuner{worker_index()}")
         if trial.status == TrialStatus.STOPPED:
             return Signal.STOP
         return Signal.WAIT if trial.status == TrialStatus.IDLE else trial
 
     def work(trial):
-        with training.stage.held():
+        with training.python_turn.held():
             tuner.on_trial_begin(trial)
             remote.run(trial)
             tuner.on_trial_end(trial)

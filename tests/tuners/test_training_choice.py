@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import afina as kt
+from afina import training
 from afina.errors import ArgumentError, FatalValueError
 from tests.tuners import models
 
@@ -306,3 +307,91 @@ def test_sparse_inputs_may_be_switched_off(place):
 def test_other_ways_of_training_are_refused(bad, place):
     with pytest.raises(ArgumentError, match="training: must be one of"):
         kt.RandomSearch(models.build, "val_loss", **bad, **place)
+
+
+# -- a trainer of somebody else's -------------------------------------------------------------
+
+
+class Small:
+    """Trains models of few units by a loop of its own."""
+
+    name = "small"
+
+    def why_not(self, model, args, kwargs):
+        units = model.layers[0].units
+        return None if units < 12 else f"{units} units are too many"
+
+    def fit(self, model, args, kwargs, account):
+        with account.counted("train"):
+            history = model.fit(*args, **kwargs)
+        history.history["by_small"] = [1.0]
+        return history
+
+
+class Late(Small):
+    """Sees only at the last moment that it cannot."""
+
+    def fit(self, model, args, kwargs, account):
+        raise training.CannotTrainError("it rains")
+
+
+def grid_of(trainer, place, hypermodel=models.build, **kwargs):
+    hps = kt.HyperParameters()
+    hps.Fixed("learning_rate", 1e-2)
+    return kt.GridSearch(
+        hypermodel, "val_loss", training=trainer, seed=0, hyperparameters=hps, **place, **kwargs
+    )
+
+
+def test_a_trainer_of_ones_own_trains_what_it_can_and_notes_say_why_not_the_rest(place):
+    tuner = grid_of(Small(), place, workers=1)
+    tuner.search(**ARRAYS, epochs=1, verbose=0)
+    trials = {t.hyperparameters.get("units"): t for t in tuner.oracle.trials.values()}
+    assert {units: t.notes["training"] for units, t in trials.items()} == {
+        4: "small",
+        8: "small",
+        12: "fused: small: 12 units are too many",
+    }
+    assert not re.search(r"train 0\.000", trials[4].notes["seconds"])
+    assert all(t.status == "COMPLETED" for t in trials.values())
+
+
+def test_what_nobody_else_can_train_is_trained_by_fit_with_all_reasons(place, capsys):
+    tuner = grid_of(Late(), place, workers=1)
+    tuner.search(**ARRAYS, steps_per_epoch=1, epochs=1, verbose=2)
+    reason = "fit: small: it rains; fused: steps_per_epoch is given"
+    assert notes_of(tuner)[:2] == [reason, reason]
+    assert f"Trained by plain {reason}." in capsys.readouterr().out
+
+
+def test_a_trainer_of_ones_own_gives_the_trials_the_scores_of_fit(tmp_path):
+    scores = []
+    for number, trainer in enumerate((Small(), "fit")):
+        tuner = grid_of(trainer, {"directory": tmp_path, "project_name": str(number)}, workers=1)
+        tuner.search(**ARRAYS, epochs=1, verbose=0)
+        scores.append([t.score for t in tuner.oracle.trials.values()])
+    assert scores[0] == pytest.approx(scores[1], rel=1e-5)
+
+
+def test_a_trainer_of_ones_own_travels_to_worker_processes(place):
+    tuner = grid_of(Small(), place, workers=2)
+    tuner.search(**ARRAYS, epochs=1, verbose=0)
+    assert notes_of(tuner) == ["small", "small", "fused: small: 12 units are too many"]
+
+
+class NamedLikeOurs(Small):
+    name = "fit"
+
+
+@pytest.mark.parametrize("bad", [object(), Small, NamedLikeOurs()])
+def test_what_is_no_trainer_is_refused(bad, place):
+    with pytest.raises(ArgumentError, match="training: must"):
+        kt.RandomSearch(models.build, "val_loss", training=bad, **place)
+
+
+def test_trials_with_a_trainer_of_ones_own_are_not_trained_together(place):
+    tuner = grid_of(Small(), place, group_trials=2)
+    tuner.search(**ARRAYS, epochs=1, verbose=0)
+    notes = {trial.notes["group"] for trial in tuner.oracle.trials.values()}
+    assert notes == {"alone: the trainer small is asked first"}
+    assert notes_of(tuner)[:2] == ["small", "small"]

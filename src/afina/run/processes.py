@@ -9,6 +9,7 @@ and functions of the script or of a notebook travel by value (cloudpickle).
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import os
 import queue
 import signal
@@ -17,11 +18,13 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 from afina.errors import LostWorkerError, RemoteError, check_whole
 from afina.run.arrays import SharedArrays
+from afina.run.base import Signal
 from afina.run.orphans import start_child
 from afina.run.parcels import (
     Frame,
@@ -35,6 +38,9 @@ from afina.run.parcels import (
     unpack_error,
     write_frame,
 )
+from afina.run.threads import Threads, worker_index
+
+Job = TypeVar("Job")
 
 Serve = Callable[..., Any]
 """Called in the parent with what a child gives to `remote`: a name, and arguments."""
@@ -61,6 +67,62 @@ QUIET = {
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
 }
 """What a worker's environment holds where the user's says nothing."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Runs up to `workers` jobs side by side, each in a thread that has a worker process.
+
+    A job itself runs in the thread, as with `Threads`; what it passes to `call` runs in the
+    process. A process is started at the first call, and ends with the run. Ctrl-C ends them all.
+
+    Args:
+        workers: How many jobs run at a time, from 1 up.
+
+    Raises:
+        ArgumentError: There is not at least one worker.
+
+    Example:
+        >>> import os
+        >>> jobs, seen = iter([1, 2]), set()
+        >>> work = lambda job: seen.add(call(os.getpid))
+        >>> Processes(1).run(lambda: next(jobs, Signal.STOP), work)
+        >>> len(seen), os.getpid() in seen
+        (1, False)
+    """
+
+    workers: int
+
+    def __post_init__(self) -> None:
+        check_whole("workers", self.workers)
+
+    def run(self, next_job: Callable[[], Job | Signal], work: Callable[[Job], None]) -> None:
+        """Returns when `next_job` answers `Signal.STOP` and every job has ended."""
+        with WorkerProcesses(self.workers) as pool:
+            before = _pool.set(pool)
+            try:
+                Threads(self.workers, stop=pool.stop).run(next_job, work)
+            finally:
+                _pool.reset(before)
+
+
+def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Runs a function in the worker process of the calling thread; here if it has none.
+
+    Args:
+        function: What to run.
+        args: Its arguments, which must be able to travel like the function itself.
+        kwargs: Its other arguments.
+
+    Raises:
+        ArgumentError: The function or an argument cannot travel.
+        LostWorkerError: The process died.
+        Exception: The function raised it.
+    """
+    pool = _pool.get()
+    if pool is None:
+        return function(*args, **kwargs)
+    return pool.call(worker_index(), function, *args, **kwargs)
 
 
 class WorkerProcesses:
@@ -200,6 +262,11 @@ class WorkerProcesses:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+_pool: contextvars.ContextVar[WorkerProcesses | None] = contextvars.ContextVar(
+    "afina_processes", default=None
+)
 
 
 class _Worker:

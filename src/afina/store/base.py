@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from afina.trials import Report, Trial
 
@@ -29,6 +29,7 @@ class Header:
     """`HyperParameters.get_config()` when the search started."""
 
 
+@runtime_checkable
 class TrialStore(Protocol):
     """Keeps the trials of one search.
 

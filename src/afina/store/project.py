@@ -3,30 +3,70 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
-from afina.errors import StoreError
+from afina.errors import ArgumentError, StoreError, wrong
 from afina.store.base import TrialStore
 from afina.store.lock import LOCK_FILE
 from afina.store.memory import MemoryStore
 from afina.store.writer_lock import writer_lock_of
 
 
-def open_store(folder: Path | str | None) -> TrialStore:
-    """Opens the store of a project folder; with None, a store in memory.
+def open_store(where: TrialStore | Path | str | None) -> TrialStore:
+    """Opens the store of a search.
 
     The first write creates the project; until then nothing changes on disk.
 
     Args:
-        folder: `<directory>/<project_name>`; it need not exist yet.
-    """
-    if folder is None:
-        return MemoryStore()
-    # SQLAlchemy takes 0.2 s to import: only searches that keep trials on disk pay for it.
-    from afina.store.sqlite import SqliteStore
+        where: A project's folder, `<directory>/<project_name>`, which need not exist; or a URL:
+            "sqlite:///folder" means the same folder, and "memory:" keeps the trials in memory, as
+            None does. A `TrialStore` is returned as it is.
 
-    return SqliteStore(Path(folder))
+    Raises:
+        ArgumentError: It is none of these, or the URL has another scheme.
+
+    Example:
+        >>> open_store("memory:").trials()
+        []
+    """
+    if where is None or where in ("memory:", "memory://"):
+        return MemoryStore()
+    if isinstance(where, str):
+        where = _folder_of(where)
+    if isinstance(where, Path):
+        # SQLAlchemy takes 0.2 s to import: only who keeps trials on disk pays that.
+        from afina.store.sqlite import SqliteStore
+
+        return SqliteStore(where)
+    return check_store_like(where)
+
+
+def check_store_like(store: Any) -> TrialStore:
+    """The store; ArgumentError for an object that does not have what a `TrialStore` has."""
+    if isinstance(store, TrialStore) and not isinstance(store, type):
+        return store
+    rule = "must be a TrialStore, a folder, or a URL: " + _URLS
+    advice = "A store of your own has all methods of afina.store.TrialStore."
+    if isinstance(store, type):
+        advice = f"Pass an instance: {store.__name__}(...)."
+    raise ArgumentError(wrong("store", rule, store, advice))
+
+
+_URLS = '"memory:" or "sqlite:///folder"'
+
+
+def _folder_of(text: str) -> Path:
+    """The folder that a path or a URL names."""
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):(//|$)", text)  # "C:/folder" has none
+    if scheme is None:
+        return Path(text)
+    _, slashes, folder = text.partition(":///")
+    if scheme[1].lower() == "sqlite" and slashes and folder:
+        return Path(folder)
+    raise ArgumentError(wrong("store", f"must be a folder, or a URL: {_URLS}", text))
 
 
 def recover_project(folder: Path | str) -> int:

@@ -9,11 +9,20 @@ from typing import Any
 
 from afina.errors import (
     ArgumentError,
+    CheckpointError,
     FatalError,
     NoTrialError,
     ObjectiveError,
     StoreError,
     wrong,
+)
+from afina.run import (
+    ExecutorLike,
+    Handout,
+    Signal,
+    call,
+    check_executor_like,
+    create_executor,
 )
 from afina.search import Algorithm, Auto, ParetoSearch, StartFrom
 from afina.search.base import check_algorithm
@@ -28,6 +37,7 @@ from afina.study.stopping import Budget
 from afina.trials import (
     MultiObjective,
     Objective,
+    Status,
     Trial,
     create_objective,
     failure_of,
@@ -42,9 +52,10 @@ Builder = Callable[[HyperParameters], Any]
 class Study(SearchState):
     """A search that its user drives: `ask` for a trial, `report` its epochs, `tell` its end.
 
-    Several trials may be open at once, in as many threads as you like. With `storage` everything
-    is on disk when `tell` returns, and a study opened on the same folder continues where the last
-    one stopped: trials that were open then are handed out again.
+    `optimize` does all of this for a function. Several trials may be open at once, in as many
+    threads as you like. With a folder as `store`, everything is on disk when `tell` returns, and a
+    study opened on the same folder continues where the last one stopped: it hands out again the
+    trials that were open then.
 
     Args:
         hp: The search space: a `HyperParameters`, or a builder `build(hp)` that draws from one.
@@ -55,7 +66,12 @@ class Study(SearchState):
         algorithm: Chooses the trials; None takes `afina.search.Auto`, or `ParetoSearch` where
             there are several objectives.
         seed: Fixes every draw, in place of the algorithm's own seed; None keeps that.
-        storage: Folder of the project, or None to keep the trials in memory only.
+        store: Where the trials are kept: a folder, a URL ("sqlite:///folder", "memory:"), or any
+            `afina.store.TrialStore`. None keeps them in memory only.
+        storage: Another name of `store`, which Optuna's users know.
+        executor: Who runs the trials of `optimize`: "serial" (one at a time, the default),
+            "threads" or "processes" (one for each processor), or any `afina.run.Executor`, such as
+            `afina.run.Threads(4)`.
         max_trials: How many trials in all; None for as many as the algorithm has.
         max_total_epochs: How many epochs in all; see `Budget`.
         time_budget: Wall time in seconds; see `Budget`.
@@ -85,7 +101,9 @@ class Study(SearchState):
         objective: Any,
         algorithm: Algorithm[Any] | None = None,
         seed: int | None = None,
-        storage: str | Path | None = None,
+        store: TrialStore | str | Path | None = None,
+        storage: TrialStore | str | Path | None = None,
+        executor: ExecutorLike = "serial",
         max_trials: int | None = None,
         max_total_epochs: float | None = None,
         time_budget: float | None = None,
@@ -97,14 +115,19 @@ class Study(SearchState):
         if algorithm is not None:
             check_algorithm(algorithm)
         check_points(start_from, space.to_space())
-        store = open_store(storage)
-        chosen = _seeded(algorithm or default_algorithm(goal), seed, store)
+        if store is not None and storage is not None:
+            rule = "must be None where store is given: the two mean the same"
+            raise ArgumentError(wrong("storage", rule, storage))
+        check_executor_like(executor)
+        self._executor = executor
+        place = open_store(storage if store is None else store)
+        chosen = _seeded(algorithm or default_algorithm(goal), seed, place)
         self._built: dict[int, HyperParameters] = {}  # of the open trials
         super().__init__(
             algorithm=StartFrom(chosen, tuple(start_from)) if start_from else chosen,
             objective=goal,
             hp=space,
-            store=store,
+            store=place,
             seed=int(chosen.settings().get("seed", 0)),
             max_trials=max_trials,
             max_retries=max_retries,
@@ -133,9 +156,7 @@ class Study(SearchState):
                 try:
                     self._build(hp)
                 except Exception as error:
-                    if (reason := disk_trouble(error)) is not None:
-                        message = disk_message(reason, trial=answer.number, folder=None)
-                        raise StoreError(message) from error
+                    _raise_disk_trouble(answer, error)
                     self._fail_build(answer, hp, error)
                     continue
                 self._built[answer.number] = hp
@@ -217,6 +238,56 @@ class Study(SearchState):
             raise ObjectiveError(wrong("tell", rule, metrics))
         return None, {self.objective.name: read_number("tell", self.objective.name, metrics)}
 
+    # -- all trials ---------------------------------------------------------------------------
+
+    def optimize(
+        self, function: Callable[[Trial], Any], *, executor: ExecutorLike | None = None
+    ) -> None:
+        """Calls a function with one trial after the other until the search is over.
+
+        Args:
+            function: `function(trial)` returns what `tell` takes: the objective as a number, a
+                mapping of metrics, or None after it has reported epochs. What it raises fails the
+                trial; a `FatalError` or a `StoreError` ends the search. With "processes" it runs
+                in other processes: it must be able to travel there, and cannot report epochs.
+            executor: Who runs the trials this time; None takes the study's own.
+
+        Raises:
+            SearchFailedError: Three trials in a row have failed.
+
+        Example:
+            >>> import afina
+            >>> hp = afina.HyperParameters()
+            >>> _ = hp.Float("x", -1.0, 1.0)
+            >>> study = afina.Study(hp, objective=afina.Objective("loss", "min"), max_trials=8)
+            >>> study.optimize(lambda trial: trial.values["x"] ** 2, executor="threads")
+            >>> len(study.trials)
+            8
+        """
+
+        def next_trial(place: int) -> Trial | Signal:
+            del place
+            trial = self.ask()
+            if trial is not None:
+                return trial
+            return Signal.WAIT if self.stop_reason is None else Signal.STOP
+
+        def work(trial: Trial) -> None:
+            try:
+                result = call(function, trial)
+            except Exception as error:
+                if _ends_the_search(type(error)):
+                    raise
+                _raise_disk_trouble(trial, error)
+                told = self.tell(trial, failed=error)
+            else:
+                told = self.tell(trial, result)
+            if told.status is Status.FAILED:
+                self.check_failures()
+
+        runner = create_executor(self._executor if executor is None else executor)
+        Handout(next_trial, work).run(runner)
+
     # -- results ------------------------------------------------------------------------------
 
     @property
@@ -230,6 +301,16 @@ class Study(SearchState):
         if not best:
             raise NoTrialError(f"best_trial: {why_no_best(self._trials.values())}")
         return best[0]
+
+
+def _ends_the_search(kind: type[Exception]) -> bool:
+    return issubclass(kind, FatalError | StoreError) and not issubclass(kind, CheckpointError)
+
+
+def _raise_disk_trouble(trial: Trial, error: Exception) -> None:
+    """Raises StoreError if the error says that the disk is full, or the like."""
+    if (reason := disk_trouble(error)) is not None:
+        raise StoreError(disk_message(reason, trial=trial.number, folder=None)) from error
 
 
 def _space_of(hp: Any) -> tuple[Builder | None, HyperParameters]:

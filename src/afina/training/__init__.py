@@ -1,7 +1,29 @@
-"""How a model is trained: build, plain fit, checkpoints, guards, memory. Imports Keras."""
+"""How a model is trained: build, train, watch, keep the best state, give memory back.
+
+One execution of a trial, from top to bottom:
+
+    watch_execution       fresh Keras session, seeds, callbacks that watch the epochs     fit
+      build_model         hypermodel + hyperparameters -> a checked, compiled model       build
+      load_state          a promoted model takes over its parent's state                  checkpoint
+      TrainerChooser.fit  asks each trainer `why_not`, trains with the first that can     choice
+        |- your Trainer   if one was passed as training=                                  trainer
+        |- FusedTrainer   an epoch is one compiled program, on JAX                        fused/
+        `- PlainTrainer   model.fit, on any backend                                       plain
+      BestEpoch.save      the state of the best epoch -> a checkpoint file                callbacks
+    release               gives back the memory of the finished trial                     memory
+
+`Trainer` is the seam: any object with a `name`, `why_not(model, args, kwargs)` and
+`fit(model, args, kwargs, account)`. `Account` collects which trainer trained a trial, why others
+could not, and where the time went; the trial's notes keep it.
+
+Where trials run side by side in threads, each holds the `python_turn` while Python of Keras or of
+the user runs, and releases it while a compiled program is made or runs. `keras_parts` is the one
+file that uses what Keras does not document. `lr_range_test` (in `lr_range`) finds learning rates by
+a short training of its own. This room imports Keras.
+"""
 
 from afina.training.build import build_model, parameter_count
-from afina.training.callbacks import NO_VARIABLES, BestEpoch, EpochReporter, OnEpoch
+from afina.training.callbacks import NO_VARIABLES, BestEpoch, EpochReporter
 from afina.training.checkpoint import (
     BUILD_CONFIG,
     CHECKPOINT,
@@ -11,49 +33,44 @@ from afina.training.checkpoint import (
     save_snapshot,
     save_state,
 )
-from afina.training.choice import Account, Mode, Trainer, building, why_not_fused
+from afina.training.choice import Mode, TrainerChooser, building, why_not_fused
 from afina.training.compile_cache import compile_cache
 from afina.training.copying import copy_callbacks
-from afina.training.data import check_data
-from afina.training.fit import Fit, plain_fit, run_execution, watch_execution
-from afina.training.fused import Engine
-from afina.training.guards import DivergenceGuard, ObjectiveGuard, missing_objective, scalars
-from afina.training.iterators import check_reusable
+from afina.training.data import check_data, check_reusable
+from afina.training.fit import watch_execution
+from afina.training.fused import Engine, FusedTrainer
+from afina.training.guards import scalars
 from afina.training.memory import release, resident_bytes
-from afina.training.plain import without_progress_bar
+from afina.training.plain import PlainTrainer, without_progress_bar
+from afina.training.python_turn import python_turn
 from afina.training.seeds import seeded, trial_seed
 from afina.training.session import fresh_session
-from afina.training.snapshot import Snapshot, apply_snapshot, take_snapshot
-from afina.training.stage import stage
+from afina.training.snapshot import take_snapshot
+from afina.training.trainer import Account, CannotTrainError, Trainer
 
 __all__ = [
     "Account",
     "Engine",
+    "CannotTrainError",
+    "FusedTrainer",
     "Mode",
+    "PlainTrainer",
     "Trainer",
+    "TrainerChooser",
     "building",
     "compile_cache",
     "why_not_fused",
     "without_progress_bar",
-    "stage",
+    "python_turn",
     "build_model",
     "parameter_count",
-    "run_execution",
     "watch_execution",
-    "plain_fit",
-    "Fit",
     "BestEpoch",
     "NO_VARIABLES",
     "EpochReporter",
-    "OnEpoch",
-    "DivergenceGuard",
-    "ObjectiveGuard",
-    "missing_objective",
     "scalars",
     "copy_callbacks",
-    "Snapshot",
     "take_snapshot",
-    "apply_snapshot",
     "CHECKPOINT",
     "BUILD_CONFIG",
     "save_state",

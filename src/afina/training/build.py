@@ -28,17 +28,17 @@ def build_model(
     Args:
         hypermodel: Has `build(hp)`, which returns a Keras model.
         hp: The `HyperParameters` of the trial.
-        max_model_size: Most trainable parameters allowed; a model that only its first batch will
-            build is not counted.
-        optimizer: Replaces the one that `build` compiled the model with.
-        loss: Replaces the loss.
-        metrics: Replaces the metrics.
+        max_model_size: Most trainable parameters allowed. A model that is built by its first batch
+            is not checked.
+        optimizer: Replaces the optimizer that `build` compiled the model with.
+        loss: Replaces the loss that `build` compiled the model with.
+        metrics: Replaces the metrics that `build` compiled the model with.
         must_be_compiled: False for a training loop of the user's own. A model with a `fit` of its
             own need not be compiled either.
 
     Raises:
-        FatalTypeError: `build` returned something else than a Keras model.
-        FatalValueError: The model is not compiled, or `optimizer` cannot be made anew.
+        FatalTypeError: `build` did not return a Keras model.
+        FatalValueError: The model is not compiled, or `optimizer` cannot be re-created.
         OversizedModelError: The model is too large.
     """
     model = hypermodel.build(hp)
@@ -62,7 +62,7 @@ def build_model(
 
 
 def wrong_model(got: object) -> str:
-    """The message for a `build` that returned no model."""
+    """The message for a `build` that did not return a model."""
     if got is None:
         advice = "Did you forget `return model` at the end?"
     elif isinstance(got, type) and issubclass(got, keras.Model):
@@ -92,7 +92,7 @@ def check_size(model: keras.Model, max_model_size: int) -> None:
 def recompile(
     model: keras.Model, *, optimizer: Any = None, loss: Any = None, metrics: Any = None
 ) -> None:
-    """Compiles the model anew with the parts that were given; the other parts stay.
+    """Compiles the model again with the parts that were given; the other parts stay.
 
     Raises:
         FatalValueError: An optimizer, loss or metric cannot be re-created from its config.
@@ -115,10 +115,10 @@ def compiled_parts(model: keras.Model) -> dict[str, Any]:
 
 
 def renewed(part: Any) -> Any:
-    """A copy without state of an optimizer, a loss, a metric, or a list or dict of them.
+    """Copies an optimizer, a loss, a metric, or a list or dict of them, without its state.
 
-    An optimizer belongs to the first model that it trains, and so does a metric; each model
-    needs its own. Names and functions are returned as they are.
+    An optimizer or metric belongs to the first model that it trains, so each model needs its own.
+    Names and functions are returned as they are.
     """
     if isinstance(part, Mapping):
         return {key: renewed(value) for key, value in part.items()}

@@ -1,4 +1,4 @@
-"""What a search hears and keeps of a training: each epoch's numbers, and its best state."""
+"""Callbacks of a search: they report each epoch's numbers and keep the best state."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from afina.training.snapshot import Snapshot, apply_snapshot, take_snapshot
 from afina.trials import Decision, Objective, failure_of
 
 OnEpoch = Callable[[int, int, dict[str, float]], Decision | None]
-"""Called with the execution, the epoch (both from 0) and the epoch's numbers. Whoever answers
-`Decision.STOP` ends the training there."""
+"""Called with the execution, the epoch (both from 0) and the epoch's numbers; ends the training by
+returning `Decision.STOP`."""
 
 
 NO_VARIABLES = "the model has no variables"
-"""Why nothing is saved of a model that has nothing to learn."""
+"""Why no checkpoint of a model is saved that has nothing to learn."""
 
 
 class EpochReporter(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells each epoch's numbers, and ends the training when told to.
+    """Reports each epoch's numbers, and ends the training if the answer is to stop.
 
-    Whoever is told shows them. So Keras draws no bar of its own, unless `fit` was asked for one.
+    `on_epoch` shows the numbers, so Keras draws no progress bar, unless `fit` was asked for one.
 
     Args:
-        on_epoch: Told the execution, the epoch and the numbers.
+        on_epoch: Called with the execution, the epoch and the numbers.
         execution: Which of a trial's repeated trainings this is, from 0.
     """
 
@@ -41,13 +41,13 @@ class EpochReporter(keras.callbacks.Callback):  # type: ignore[misc]
         self.execution = execution
 
     def set_params(self, params: Any) -> None:
-        """Makes `fit` silent where its `verbose` was left at "auto"; the bar reads it after us."""
+        """Makes `fit` silent if its `verbose` was left at "auto"; the bar reads this later."""
         super().set_params(params)
         if isinstance(params, dict) and params.get("verbose") == "auto":
             params["verbose"] = 0
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Passes the epoch on."""
+        """Reports the epoch."""
         if self.on_epoch(self.execution, epoch, scalars(logs)) is Decision.STOP:
             self.model.stop_training = True
 
@@ -55,27 +55,27 @@ class EpochReporter(keras.callbacks.Callback):  # type: ignore[misc]
 class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the state of the best epoch of all executions of a trial, in memory.
 
-    Nothing is written before `save`. An epoch that does not log the objective counts as the best
-    so far if no epoch yet has logged it, so that there is always something to keep.
+    Nothing is written before `save`. While no epoch has logged the objective, the latest epoch
+    counts as the best, so that there is always something to keep.
 
     Args:
-        objective: What makes an epoch better than another.
+        objective: Decides which epoch is better.
     """
 
     def __init__(self, objective: Objective) -> None:
         super().__init__()
         self.objective = objective
         self.execution = 0
-        """Which execution is being trained; whoever runs them sets it."""
+        """Which execution is being trained; `begin` sets it."""
         self.best: Snapshot | None = None
         self.score: float | None = None
         """The objective at the best epoch, as the user measures it."""
         self.best_execution: int | None = None
         self.trouble: str | None = None
-        """Why there is nothing to save, where that is known."""
+        """Why there is nothing to save, if that is known."""
 
     def begin(self, execution: int) -> None:
-        """A new execution begins: lets go of the model of the one before."""
+        """Begins a new execution, and forgets the model of the one before."""
         self.execution = execution
         self.set_model(None)
 
@@ -106,11 +106,11 @@ class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]
         return self.score is None or self.objective.better_than(score, self.score)
 
     def save(self, path: Path) -> bool:
-        """Writes the best state as a checkpoint; the model is left in that state.
+        """Writes the best state as a checkpoint, and leaves the model in that state.
 
         Returns:
-            Whether there was one: not so if no epoch was trained, none had a number, or the model
-            has no variables. `trouble` says why.
+            Whether there was one. There is none if no epoch was trained, none had a number, or the
+            model has no variables; `trouble` says why.
 
         Raises:
             CheckpointError: The model has changed its variables since, or cannot be saved.
@@ -128,7 +128,8 @@ class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]
         return True
 
     def restore(self) -> bool:
-        """Puts the best state back into the model that is or was trained; whether it could."""
+        """Puts the best state back into the model that is or was trained; returns whether it
+        could."""
         if self.best is None or self.model is None:
             return False
         apply_snapshot(self.best, self.model)

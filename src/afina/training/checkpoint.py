@@ -1,8 +1,12 @@
 """Checkpoints: a training's whole state in one file, which plain Keras can read too.
 
-The file is what `model.save_weights` writes, which holds the weights and the optimizer, plus one
-group of our own for what Keras leaves out: the states of seed generators and the epoch. One file
-that is replaced in one step is whole at any moment, however the process ends.
+`model.save_weights` writes the file, with the weights and the optimizer. One group of our own holds
+what Keras leaves out: the states of seed generators, and the epoch. The file is replaced in one
+step, so it is whole at any moment, however the process ends.
+
+    checkpoint.weights.h5    layers/ optimizer/ ...    by Keras
+                             afina/                    seeds, epochs, kind of optimizer
+    build_config.json        input shapes, for models that are built by their first batch
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ CHECKPOINT = "checkpoint.weights.h5"
 """The file's name within a trial's folder, as in Keras Tuner."""
 
 BUILD_CONFIG = "build_config.json"
-"""Beside it: the input shapes, for models that only their first batch builds."""
+"""The file beside it, with the input shapes for models that are built by their first batch."""
 
 INNER = ("inner_optimizer", "optimizers")
 """Attributes in which Keras' optimizers hold others."""
@@ -47,18 +51,18 @@ LEFT_OUT = (
     "optimizer that build(hp) makes. Most likely fit() compiles the model again. The optimizer "
     "starts anew."
 )
-"""What is said of a state that does not fit."""
+"""The warning for an optimizer's state that does not fit."""
 
 EXTRAS = "afina"
-"""Our group within the file; Keras reads the groups that it knows by name."""
+"""The name of our group in the file; Keras reads only the groups that it knows by name."""
 
 
 def save_state(model: keras.Model, path: Path, *, epochs: int | None = None) -> None:
-    """Writes weights, optimizer and seed generators; the old file stays whole until the new is.
+    """Writes weights, optimizer and seed generators; the old file stays until the new one is whole.
 
     Args:
-        model: Built, i.e. with variables.
-        path: Ends in ".weights.h5"; its folder is made.
+        model: Built, with variables.
+        path: Ends in ".weights.h5"; its folder is created.
         epochs: Epochs trained so far, kept with the state.
 
     Raises:
@@ -70,12 +74,12 @@ def save_state(model: keras.Model, path: Path, *, epochs: int | None = None) -> 
 def save_snapshot(
     snapshot: Snapshot, model: keras.Model, path: Path, *, restore: bool = True
 ) -> None:
-    """Writes a snapshot in the same format; the model lends its structure.
+    """Writes a snapshot in the format of `save_state`.
 
     Args:
-        snapshot: What to write.
-        model: Of the same architecture.
-        path: As for `save_state`.
+        snapshot: The state to write.
+        model: A model of the same architecture, put into the snapshot's state meanwhile.
+        path: Ends in ".weights.h5"; its folder is created.
         restore: False leaves the model in the snapshot's state, which is quicker.
 
     Raises:
@@ -102,7 +106,7 @@ def _save(model: keras.Model, path: Path, *, epochs: int | None, with_optimizer:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _part(path)
     try:
-        with _trouble_of_the_model(model):
+        with _errors_of_the_model(model):
             _save_build_config(model, path.parent / BUILD_CONFIG)
             with warnings.catch_warnings():
                 # Keras hands its variables to NumPy in a way that NumPy 2 deprecates.
@@ -115,16 +119,16 @@ def _save(model: keras.Model, path: Path, *, epochs: int | None, with_optimizer:
 
 
 @contextmanager
-def _trouble_of_the_model(model: keras.Model) -> Iterator[None]:
-    """Turns what saving a model raises into a CheckpointError, whatever it is: its layers run code
-    of the user's. Trouble of the disk and of the memory stays what it is."""
+def _errors_of_the_model(model: keras.Model) -> Iterator[None]:
+    """Turns what saving a model raises into a CheckpointError, as its layers may run code of the
+    user's. Errors of the disk and of the memory are raised as they are."""
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:
-        # HDF5 tells of a failed write in an OSError without a number; other complaints of it,
-        # such as a name that is taken, are about what is written.
+        # HDF5 reports a failed write by an OSError without a number, which names the number in its
+        # message. Its other errors, such as a name that is taken, are about what is written.
         if isinstance(error, OSError) and (error.errno is not None or "errno = " in str(error)):
             raise
         raise CheckpointError(
@@ -149,7 +153,7 @@ def _add_extras(
         if with_optimizer:
             extras.attrs["iterations"] = _iterations(model)
             extras.attrs["optimizer"] = _description(model)
-        else:  # it belongs to a later `compile` than the weights
+        else:  # the optimizer belongs to a later `compile` than the weights
             file.pop("optimizer", None)
 
 
@@ -160,22 +164,21 @@ def load_state(
     optimizer: bool = True,
     left_out: Callable[[str], None] | None = None,
 ) -> int | None:
-    """Restores a checkpoint into a freshly built model, so that training goes on exactly.
+    """Restores a checkpoint into a newly built model, so that training continues exactly.
 
-    Where a model is compiled again between its build and its last epoch, with another optimizer or
-    other layers frozen, its optimizer's state does not fit what `build` makes.
+    If a model is compiled again after its build, with another optimizer or other layers frozen,
+    the optimizer's state does not fit the optimizer that `build` makes.
 
     Args:
-        model: Of the architecture that was saved. One that is not built yet is built from the
-            build config beside the file.
-        path: The checkpoint, by Afina or by Keras Tuner.
-        optimizer: Also restore iterations, moments and learning rate; else the optimizer is
-            left as it is.
-        left_out: Called with a sentence for people where the optimizer's state does not fit, and
-            so only the weights are restored; None refuses such a checkpoint.
+        model: A model of the architecture that was saved. If it is not built yet, it is built from
+            the build config beside the file.
+        path: A checkpoint by Afina or by Keras Tuner.
+        optimizer: Whether to restore iterations, moments and learning rate too.
+        left_out: Called with a sentence if the optimizer's state does not fit, and only the weights
+            are restored; None refuses such a checkpoint.
 
     Returns:
-        Epochs trained when it was saved; None where the file does not tell.
+        Epochs trained when it was saved; None if the file does not say.
 
     Raises:
         CheckpointError: There is no such file, it is damaged, or it does not fit the model.
@@ -204,7 +207,7 @@ def load_state(
                 "Has build(hp) changed since it was written?",
             )
         ) from error
-    if extras is not None and extras.iterations == 0:  # there is no state to miss
+    if extras is not None and extras.iterations == 0:  # no state is lost
         return extras.epochs
     if not whole and left_out is not None:
         left_out(LEFT_OUT)
@@ -228,11 +231,11 @@ def _load_weights(model: keras.Model, path: Path, optimizer: bool, *, fits: bool
     Args:
         model: Built.
         path: The checkpoint.
-        optimizer: Whether states of optimizers are wanted.
-        fits: Whether the file's first optimizer is one of the kind that the model has.
+        optimizer: Whether to load the states of optimizers.
+        fits: Whether the file's first optimizer is of the kind that the model has.
 
     Returns:
-        Whether all that was wanted could be loaded.
+        Whether everything asked for could be loaded.
     """
     compiled = getattr(model, "optimizer", None)
     first = _with_inner([each for each in optimizers_of(model) if each is compiled])
@@ -277,15 +280,15 @@ def _with_inner(optimizers: Sequence[Any]) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Extras:
-    """What a checkpoint holds beside Keras' own groups."""
+    """What a checkpoint holds besides Keras' own groups."""
 
     seeds: list[Array]
     epochs: int | None
     iterations: int | None
-    """Steps of the compiled optimizer; None where its state was left out."""
+    """Steps of the compiled optimizer; None if its state was left out."""
 
     optimizer: str | None
-    """`_description` of the model whose optimizer it holds; None where the file does not tell."""
+    """`_description` of the model whose optimizer it holds; None if the file does not say."""
 
 
 def _read_extras(path: Path) -> _Extras | None:
@@ -306,13 +309,13 @@ def _read_extras(path: Path) -> _Extras | None:
 
 
 def _seed_states(model: keras.Model) -> list[Any]:
-    """The variables that Keras leaves out of a weights file: states of seed generators."""
+    """The variables that Keras leaves out of a weights file: the states of seed generators."""
     weights = {id(weight) for weight in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]
 
 
 def _iterations(model: keras.Model) -> int:
-    """Steps that the compiled optimizer has made; 0 without one."""
+    """Steps that the compiled optimizer has done; 0 without one."""
     optimizer = getattr(model, "optimizer", None)
     return int(optimizer.iterations) if isinstance(optimizer, keras.optimizers.Optimizer) else 0
 
@@ -320,7 +323,7 @@ def _iterations(model: keras.Model) -> int:
 def _description(model: keras.Model) -> str:
     """What the compiled optimizer's state depends on: its class, and which weights are trained.
 
-    The shapes alone would not tell momentum from mean squares, nor two layers of one size.
+    The shapes alone would not distinguish momentum from mean squares, nor two layers of one size.
     """
     trained = {id(variable) for variable in model.trainable_variables}
     places = [str(at) for at, weight in enumerate(model.weights) if id(weight) in trained]
@@ -334,7 +337,7 @@ def _save_build_config(model: keras.Model, path: Path) -> None:
     part = path.with_suffix(".part")
     try:
         part.write_text(json.dumps(config), encoding="utf-8")
-    except TypeError:  # a config of the user's own that is no JSON: only an unbuilt model needs it
+    except TypeError:  # a config of the user's that is not JSON: only an unbuilt model needs it
         part.unlink(missing_ok=True)
     else:
         os.replace(part, path)  # not worth a sync: only a model that is returned unbuilt needs it
@@ -363,7 +366,7 @@ def _build(model: keras.Model, path: Path) -> None:
 
 
 def _shapes(value: Any) -> Any:
-    """JSON has no tuples, and Keras tells a shape from a list of inputs by that."""
+    """Turns lists of numbers into tuples: JSON has no tuples, and to Keras a tuple is a shape."""
     if isinstance(value, dict):
         return {key: _shapes(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -374,7 +377,7 @@ def _shapes(value: Any) -> Any:
 
 
 def _tensors(shapes: Any) -> Any:
-    """Symbolic inputs of these shapes: calling a model with them creates its variables."""
+    """Symbolic inputs of these shapes; calling a model with them creates its variables."""
     if isinstance(shapes, dict):
         return {key: _tensors(shape) for key, shape in shapes.items()}
     if isinstance(shapes, list):
@@ -383,7 +386,7 @@ def _tensors(shapes: Any) -> Any:
 
 
 def remove_checkpoint(path: Path) -> bool:
-    """Deletes a checkpoint with what lies beside it; whether there was one."""
+    """Deletes a checkpoint and the files beside it; returns whether there was one."""
     existed = path.is_file()
     for file in (path, path.parent / BUILD_CONFIG, _part(path)):
         file.unlink(missing_ok=True)
@@ -391,8 +394,8 @@ def remove_checkpoint(path: Path) -> bool:
 
 
 def _part(path: Path) -> Path:
-    """Where a checkpoint is written before it takes its name. A fixed name, so that what a
-    killed process left is overwritten by the next; Keras asks for the ending."""
+    """Where a checkpoint is written before it gets its name. The name is fixed, so that the next
+    process overwrites what a killed one left; Keras requires the ending."""
     return path.with_name("." + path.name.replace(".weights.h5", ".part.weights.h5"))
 
 
@@ -404,7 +407,7 @@ def _replace(part: Path, path: Path) -> None:
 
 
 def learning_rate(model: Any) -> float | None:
-    """The rate that a compiled model's optimizer has now; None where a schedule sets it."""
+    """The current learning rate of a compiled model; None if a schedule sets it."""
     optimizer = model.optimizer
     if optimizer is None or not isinstance(rate_of(optimizer), keras.Variable):
         return None

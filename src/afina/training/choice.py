@@ -1,71 +1,52 @@
-"""Which way a model is trained: by fused epochs where they can be, else by plain `fit`, and why."""
+"""The choice of a trainer: asks each in turn whether it can train a model, and records why not.
+
+training=       trainers, in the order in which they are asked
+"auto"          fused epochs, plain fit
+"fused"         fused epochs
+"fit"           plain fit
+a `Trainer`     that one, fused epochs, plain fit
+"""
 
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import keras
 
 from afina.errors import ArgumentError, FatalValueError, wrong
-from afina.training.fused import CannotFuseError, Engine, quick_initializers, reasons
-from afina.training.fused.engine import Seconds
-from afina.training.plain import fitting_threads, hasten
+from afina.training.fused import Engine, FusedTrainer, quick_initializers, reasons
+from afina.training.plain import PlainTrainer
+from afina.training.trainer import Account, CannotTrainError, Trainer
 
 Mode = Literal["auto", "fit", "fused"]
 MODES = ("auto", "fit", "fused")
 
 
-@dataclass
-class Account:
-    """What is told of one trial's training: the way that was taken, and where the time went."""
-
-    path: str = ""
-    """"fused", or "fit" with the reason."""
-
-    build: float = 0.0
-    save: float = 0.0
-    fit: float = 0.0
-    fused: Seconds = field(default_factory=Seconds)
-
-    @contextlib.contextmanager
-    def counted(self, name: Literal["build", "save", "fit"]) -> Iterator[None]:
-        """Adds the seconds that the block takes."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            setattr(self, name, getattr(self, name) + time.perf_counter() - began)
-
-    def notes(self) -> dict[str, str]:
-        """For the trial's record."""
-        parts = {"build": self.build, **vars(self.fused), "fit": self.fit, "save": self.save}
-        if self.path == "fused":  # the rest of `fit` is callbacks and what lies between
-            inside = sum(vars(self.fused).values())
-            parts["fit"] = max(0.0, self.fit - inside)
-        told = ", ".join(f"{name} {value:.3f}" for name, value in parts.items())
-        return {"training": self.path, "seconds": told} if self.path else {}
-
-
-class Trainer:
-    """Trains the models of one search.
+class TrainerChooser:
+    """Trains the models of one search, each with the first trainer that can.
 
     Args:
-        mode: "auto" fuses epochs where it can; "fit" never does; "fused" always does.
-        engine: For fused epochs.
+        training: One of `MODES`, or a trainer to ask first.
+        engine: Programs and data for fused epochs.
 
     Raises:
-        ArgumentError: `mode` is none of these.
+        ArgumentError: `training` is neither.
     """
 
-    def __init__(self, mode: Mode, engine: Engine) -> None:
-        if mode not in MODES:
-            raise ArgumentError(wrong("training", f"must be one of {MODES}", mode))
-        self.mode = mode
+    def __init__(self, training: Mode | Trainer, engine: Engine) -> None:
+        _check(training)
+        self.training = training
         self.engine = engine
+        fused = FusedTrainer(engine)
+        self.trainers: tuple[Trainer, ...] = (fused, PlainTrainer())
+        if training == "fused":
+            self.trainers = (fused,)
+        elif training == "fit":
+            self.trainers = (PlainTrainer(hastens=False),)
+        elif isinstance(training, Trainer):
+            self.trainers = (training, *self.trainers)
 
     def fit(
         self,
@@ -74,45 +55,74 @@ class Trainer:
         kwargs: Mapping[str, Any],
         account: Account,
     ) -> Any:
-        """Does what `model.fit(*args, **kwargs)` does, in the quickest way that this model allows.
+        """Does what `model.fit(*args, **kwargs)` does.
 
         Raises:
-            FatalValueError: The mode is "fused", and the training cannot be fused.
+            FatalValueError: `training` is "fused", and the epochs cannot be fused.
         """
-        if self.mode == "fit":
-            account.path = "fit: as asked for"
-        else:
-            try:
-                result = self.engine.fit(model, args, kwargs, account.fused)
-            except CannotFuseError as error:
-                self.refuse(str(error))
-                account.path = f"fit: {error}"
-            else:
-                account.path = "fused"
-                return result
-            hasten(model, kwargs.get("callbacks"))
-            with fitting_threads(model, kwargs):
-                return model.fit(*args, **kwargs)
-        return model.fit(*args, **kwargs)
+        refused: dict[str, str] = {}
+        for trainer in self.trainers:
+            reason = trainer.why_not(model, args, kwargs)
+            if reason is None:
+                try:
+                    result = trainer.fit(model, args, kwargs, account)
+                except CannotTrainError as error:
+                    reason = str(error)
+                else:
+                    account.path = self._path(trainer, refused)
+                    return result
+            refused[trainer.name] = reason
+        [reason] = refused.values()  # only "fused" leaves no plain fit to fall back on
+        raise _cannot_fuse(reason)
+
+    def _path(self, trainer: Trainer, refused: Mapping[str, str]) -> str:
+        """The trainer's name, with the reasons of those that were asked before it."""
+        if self.training == "fit":
+            return f"{trainer.name}: as asked for"
+        named = isinstance(self.training, Trainer)
+        reasons = [f"{name}: {why}" if named else why for name, why in refused.items()]
+        return f"{trainer.name}: {'; '.join(reasons)}" if reasons else trainer.name
 
     def refuse(self, reason: str) -> None:
-        """Raises FatalValueError where nothing but fused epochs was asked for."""
-        if self.mode == "fused":
-            raise FatalValueError(
-                wrong(
-                    "training",
-                    '"fused" needs a training that can be fused',
-                    reason,
-                    'training="auto" falls back to plain fit.',
-                )
-            )
+        """Raises FatalValueError if only fused epochs were asked for."""
+        if self.training == "fused":
+            raise _cannot_fuse(reason)
+
+
+def _check(training: Any) -> None:
+    if isinstance(training, str) and training in MODES:
+        return
+    if not isinstance(training, Trainer) or isinstance(training, type):
+        advice = "A trainer has a name and the methods why_not and fit."
+        raise ArgumentError(
+            wrong("training", f"must be one of {MODES} or a Trainer", training, advice)
+        )
+    if not isinstance(training.name, str) or training.name in ("", *MODES):
+        rule = f"must have a name other than {MODES}"
+        raise ArgumentError(wrong("training", rule, training.name))
+
+
+def _cannot_fuse(reason: str) -> FatalValueError:
+    return FatalValueError(
+        wrong(
+            "training",
+            '"fused" needs a training that can be fused',
+            reason,
+            'training="auto" falls back to plain fit.',
+        )
+    )
 
 
 def building() -> contextlib.AbstractContextManager[None]:
-    """Put around building a model: initializers that cost no compilation for each new shape."""
+    """Within the block, models are built by initializers that compile nothing for a new shape."""
     return quick_initializers()
 
 
-def why_not_fused(mode: str) -> str | None:
-    """Why no training of this process can be fused, as far as that is known before any model."""
-    return "as asked for" if mode == "fit" else reasons.why_not_here()
+def why_not_fused(training: Mode | Trainer) -> str | None:
+    """Why not all trainings of this process can be fused, as far as that is known before any model.
+
+    If they can, trials may train in threads: they release the python turn while programs run.
+    """
+    if isinstance(training, Trainer):
+        return f"the trainer {training.name} is asked first"
+    return "as asked for" if training == "fit" else reasons.why_not_here()

@@ -1,8 +1,8 @@
 """Compiled programs on disk, so that a second search need not compile what the first one did.
 
-JAX keeps them itself, in files whose names hold all that a program depends on, JAX's version too;
-here is chosen where, and that they do not fill the disk. Who has set a folder for JAX already
-(`JAX_COMPILATION_CACHE_DIR`) keeps it, and it is left alone.
+JAX writes the files, whose names depend on all that a program depends on, JAX's version too. This
+module chooses the folder and keeps it from filling the disk. If `JAX_COMPILATION_CACHE_DIR` names
+a folder, JAX uses that one, and Afina leaves it alone.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ import keras
 import platformdirs
 
 VARIABLE = "AFINA_COMPILE_CACHE"
-"""Environment variable: another folder for the programs, or "off"."""
+"""Environment variable that names another folder for the programs, or is "off"."""
 
 LARGEST = 512 * 2**20
-"""Bytes that the folder may hold at the beginning of a search; the oldest files go first."""
+"""Bytes that the folder may hold when a search begins; the oldest files are deleted first."""
 
 
 def cache_folder() -> Path | None:
-    """Where programs are kept; None where they are not."""
-    told = os.environ.get(VARIABLE)
-    if told is not None and told.strip().lower() in ("", "0", "off", "no", "false"):
+    """The folder for programs; None if they are not kept."""
+    named = os.environ.get(VARIABLE)
+    if named is not None and named.strip().lower() in ("", "0", "off", "no", "false"):
         return None
-    return Path(told) if told else Path(platformdirs.user_cache_dir("afina")) / "programs"
+    return Path(named) if named else Path(platformdirs.user_cache_dir("afina")) / "programs"
 
 
 @contextlib.contextmanager
 def compile_cache() -> Iterator[None]:
-    """Within, JAX looks for compiled programs in the cache folder and puts new ones there.
+    """Within the block, JAX reads compiled programs from the cache folder and adds new ones.
 
-    Does nothing on other backends, where the user has set a folder, and where ours cannot be made.
+    Does nothing on other backends, if the user has set a folder, or if ours cannot be created.
     """
     folder = cache_folder()
     if keras.backend.backend() != "jax" or folder is None:
@@ -83,8 +83,8 @@ def _make(folder: Path) -> bool:
 
 
 def shrink(folder: Path, largest: int = LARGEST) -> int:
-    """Deletes the oldest programs until the folder holds no more than `largest` bytes, and the
-    halves of programs that a killed process left; how many files were deleted."""
+    """Deletes the oldest programs until the folder holds at most `largest` bytes, and the halves of
+    programs that a killed process left; returns how many files were deleted."""
     deleted = _delete_halves(folder)
     files = sorted(_entries(folder), key=lambda entry: entry[1].st_mtime)
     total = sum(stat.st_size for _, stat in files)
@@ -106,8 +106,8 @@ def _entries(folder: Path) -> list[tuple[Path, os.stat_result]]:
 
 
 def _delete_halves(folder: Path) -> int:
-    """JAX writes a program under its final name: a process that is killed meanwhile leaves half of
-    one, which nobody would ever replace. Whoever dies leaves a marker too."""
+    """Deletes halves of programs. JAX writes a program under its final name, so a process that is
+    killed meanwhile leaves half of one, which would stay for ever. It leaves a marker too."""
     deleted = 0
     for marker in folder.glob("writing-*"):
         if _is_alive(marker.name.removeprefix("writing-")):

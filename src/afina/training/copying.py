@@ -1,4 +1,4 @@
-"""Callbacks for each training anew: they keep state, and the user's own must stay as given."""
+"""Copies of callbacks for each training: they keep state, and the user's own must not change."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from afina.trials import failure_of
 
 
 def copy_callbacks(callbacks: Any, *, warn: Callable[[str], None] | None = None) -> list[Any]:
-    """Copies callbacks deeply; what two of them share, their copies share.
+    """Copies callbacks deeply; copies share with each other what the originals share.
 
-    What an attribute holds that cannot be copied (an open file, a lock, a progress bar) is shared
-    with the original, and so is a callback that cannot be copied at all. A warning says so.
+    An attribute that cannot be copied (an open file, a lock, a progress bar) is shared with the
+    original, and so is a callback that cannot be copied at all. A warning says so.
 
     Args:
         callbacks: What `fit(callbacks=...)` takes: a callback, a list of them, or None.
-        warn: Gets the warning; None warns as Python does.
+        warn: Called with the warning; None calls `warnings.warn`.
     """
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = callbacks.callbacks
@@ -44,13 +44,13 @@ def _copy(callback: Any, memo: dict[int, Any], warn: Callable[[str], None]) -> A
         memo[id(callback)] = callback
         warn(
             f"callback {type(callback).__name__} cannot be copied ({failure_of(error).headline}). "
-            "All trainings share it, and what it remembers of them."
+            "All trainings will share it, with what it remembers of each."
         )
         return callback
     if shared:
         warn(
-            f"callback {type(callback).__name__}: {', '.join(shared)} cannot be copied and "
-            "so will be shared by all trainings."
+            f"callback {type(callback).__name__}: {', '.join(shared)} cannot be copied, "
+            "so all trainings will share it."
         )
     return twin
 

@@ -1,11 +1,11 @@
-"""The data of a search, checked before the first trial instead of failing in each."""
+"""Checks of the data before the first trial, so that not every trial fails for the same reason."""
 
 from __future__ import annotations
 
 import inspect
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,10 +14,14 @@ import numpy as np
 from afina.errors import ArgumentError, DataError, check_whole, wrong
 
 COUNTS = ("epochs", "batch_size", "validation_batch_size", "validation_freq")
-"""Arguments of `fit` that count something, from 1 up."""
+"""Arguments of `fit` that are whole numbers from 1 up."""
 
 LARGEST_SCAN = 50_000_000
-"""Most numbers of an array that are looked through for NaN: about 0.05 s."""
+"""Numbers in the largest array that is searched for NaN, which takes about 0.05 s."""
+
+
+STEPS = {"x": "steps_per_epoch", "validation_data": "validation_steps"}
+"""The arguments of `fit` that limit how much it reads, by the data that they limit."""
 
 
 def check_data(
@@ -25,18 +29,19 @@ def check_data(
 ) -> None:
     """Checks plain arrays that were given to `search` for `model.fit`.
 
-    Only what is certain is refused; generators, datasets and whatever else are left to Keras. Not
-    for hypermodels with a `fit` of their own, whose arguments mean what they like.
+    It refuses only what is certainly wrong, and leaves generators, datasets and other data to
+    Keras. It is not for hypermodels with a `fit` of their own, which may take any arguments.
 
     Args:
         args: Positional arguments of `search`.
-        kwargs: Its keyword arguments.
-        objectives: Names of the metrics that the search looks at.
+        kwargs: Keyword arguments of `search`.
+        objectives: Names of the metrics that the search optimizes.
 
     Raises:
         DataError: Arrays are empty or of different lengths, or an objective needs validation
             data and there are none.
-        ArgumentError: A number of epochs or rows is none, or a callback is none.
+        ArgumentError: A number of epochs or samples is not a whole number from 1 up, or one of the
+            callbacks is not a Keras callback.
     """
     given = by_name(args, kwargs)
     _check_counts(given)
@@ -82,7 +87,7 @@ def _check_callbacks(callbacks: Any) -> None:
 
 
 def _check_arrays(what: str, parts: Mapping[str, Any]) -> int | None:
-    """The common number of samples; None if there is something that is no plain array."""
+    """The common number of samples; None if something is not a plain array."""
     lengths: dict[str, int] = {}
     for name, part in parts.items():
         if part is None:
@@ -104,7 +109,7 @@ def _check_arrays(what: str, parts: Mapping[str, Any]) -> int | None:
 
 
 def _arrays(part: Any) -> dict[str, Any] | None:
-    """The arrays of a structure such as the inputs of a model, by place; None if some are none."""
+    """The arrays of a structure such as a model's inputs, by place; None if a leaf is no array."""
     if isinstance(part, Mapping):
         leaves = {f"[{key!r}]": value for key, value in part.items()}
     elif isinstance(part, list | tuple):
@@ -116,7 +121,7 @@ def _arrays(part: Any) -> dict[str, Any] | None:
 
 
 def _is_array(value: Any) -> bool:
-    """NumPy, JAX, TensorFlow or torch arrays with a length, pandas' frames and series."""
+    """Whether it is an array of NumPy, JAX, TensorFlow or torch with a length, or of pandas."""
     shape = getattr(value, "shape", None)
     try:
         return shape is not None and len(shape) > 0 and isinstance(shape[0], int)
@@ -125,10 +130,10 @@ def _is_array(value: Any) -> bool:
 
 
 def _warn_of_nan(name: str, array: Any) -> None:
-    """Says that an array holds NaN, of which every loss becomes NaN as well."""
+    """Warns of an array that holds NaN, which makes every loss NaN."""
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.size > LARGEST_SCAN:
         return
-    if array.size and math.isnan(array.min()):  # min passes NaN on, and makes no copy
+    if array.size and math.isnan(array.min()):  # min returns NaN if there is one, without a copy
         warnings.warn(f"{name} holds NaN: losses will be NaN, and trials fail.", stacklevel=4)
 
 
@@ -147,7 +152,7 @@ def _check_split(split: Any, samples: int) -> None:
 
 
 def _may_log_more(callbacks: Any) -> bool:
-    """Whether some callbacks are not by Keras: they may log "val_..." themselves."""
+    """Whether some callbacks are not Keras' own, so that they may log "val_..." themselves."""
     leaves = keras.tree.flatten(callbacks or [])
     return any(not type(leaf).__module__.startswith("keras.") for leaf in leaves)
 
@@ -164,3 +169,36 @@ def _check_validated(objectives: Sequence[str]) -> None:
                     f"or take {name.removeprefix('val_')!r}.",
                 )
             )
+
+
+# -- data that can be read only once --------------------------------------------------------------
+
+
+def check_reusable(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Refuses generators and other iterators that the first epoch of the first trial would use up.
+
+    An endless generator is allowed if the steps of an epoch are given.
+
+    Args:
+        args: Positional arguments of `search`, as for `fit`.
+        kwargs: Keyword arguments of `search`, as for `fit`.
+
+    Raises:
+        DataError: The data are such an iterator.
+    """
+    given = by_name(args, kwargs)
+    for name, steps in STEPS.items():
+        if given.get(steps) is None and _is_used_up(given.get(name)):
+            raise DataError(
+                f"{name}: must be readable again in every trial, but got "
+                f"{type(given[name]).__name__!r}, which the first epoch uses up. Give a "
+                "keras.utils.PyDataset or arrays, or a function that makes new data: "
+                f'HyperModel.fit_arguments(hp) that returns {{"{name}": make_data()}}; or build it '
+                f"in HyperModel.fit. For an endless one give {steps}=."
+            )
+
+
+def _is_used_up(data: Any) -> bool:
+    if isinstance(data, keras.utils.PyDataset) or hasattr(data, "__getitem__"):
+        return False  # Keras' old generators of images have both, and begin again
+    return isinstance(data, Iterator)

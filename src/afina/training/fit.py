@@ -1,84 +1,15 @@
-"""One execution: a fresh model, trained once, watched, and its best state kept.
-
-How the epochs are trained is an argument (`Fit`): plain `model.fit` is one way, and any other
-that calls the callbacks as `model.fit` does at the ends of epochs and of the training serves too.
-"""
+"""One execution: a fresh model, trained once and watched."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
-
 from afina.training.callbacks import BestEpoch, EpochReporter, OnEpoch
-from afina.training.copying import copy_callbacks
 from afina.training.guards import DivergenceGuard, ObjectiveGuard
 from afina.training.seeds import seeded
 from afina.training.session import fresh_session
 from afina.trials import Objective
-
-Fit = Callable[[keras.Model, list[Any]], Any]
-"""Trains a compiled model with these callbacks and returns what `model.fit` or the user's own
-`fit` returns: a History, a number, a dict."""
-
-
-def plain_fit(*args: Any, **kwargs: Any) -> Fit:
-    """The way of Keras: `model.fit` with these arguments."""
-
-    def fit(model: keras.Model, callbacks: list[Any]) -> Any:
-        return model.fit(*args, callbacks=callbacks, **kwargs)
-
-    return fit
-
-
-def run_execution(
-    *,
-    build: Callable[[], keras.Model],
-    fit: Fit,
-    objective: Objective,
-    callbacks: Any = (),
-    best: BestEpoch | None = None,
-    on_epoch: OnEpoch | None = None,
-    execution: int = 0,
-    seed: int | None = None,
-    from_logs: bool = True,
-) -> Any:
-    """Builds and trains one model.
-
-    Args:
-        build: Returns a new compiled model each time.
-        fit: How it is trained.
-        objective: What the search looks at.
-        callbacks: The user's; they get copied.
-        best: Collects the best state; one object for all executions of a trial.
-        on_epoch: Told each epoch's numbers.
-        execution: Which of the trial's repeated trainings this is, from 0.
-        seed: Of this execution (`trial_seed`); None leaves the global streams alone.
-        from_logs: Whether the objective must be among the logged metrics; not so for a `fit` of
-            the user's own, which may return the score.
-
-    Returns:
-        What `fit` returned.
-
-    Raises:
-        DivergedError: The loss or the objective became NaN.
-        FatalValueError: No metric bears the objective's name.
-    """
-
-    def train(watched: list[Any]) -> Any:
-        return fit(build(), watched)
-
-    return watch_execution(
-        train,
-        objective=objective,
-        callbacks=copy_callbacks(callbacks),
-        best=best,
-        on_epoch=on_epoch,
-        execution=execution,
-        seed=seed,
-        from_logs=from_logs,
-    )
 
 
 def watch_execution(
@@ -95,23 +26,30 @@ def watch_execution(
     """Runs one training that builds its model itself, seeded and watched.
 
     Args:
-        train: Builds, trains with the callbacks that it is given, and returns the result.
-        objective: As in `run_execution`, which says it for the other arguments too.
-        callbacks: The user's, this execution's own already.
-        best: Collects the best state.
-        on_epoch: Told each epoch's numbers.
-        execution: From 0.
-        seed: None leaves the global streams alone.
-        from_logs: Whether the score is read from the logs of one `fit`, so that the objective must
-            be among them, and a loss that is NaN there fails the trial. Not so where code of the
-            user's trains: it may return a score of its own.
+        train: Builds a model, trains it with the callbacks that it is given, returns the result.
+        objective: The objective of the search.
+        callbacks: The user's callbacks, already copied for this execution.
+        best: Collects the best state; one object for all executions of a trial.
+        on_epoch: Called with the numbers of each epoch.
+        execution: Which of the trial's repeated trainings this is, from 0.
+        seed: The seed of this execution; None leaves the global streams alone.
+        from_logs: Whether the score is read from the logs of one `fit`. The objective must then be
+            among them, and a NaN loss fails the trial. False where code of the user's trains,
+            which may return a score of its own.
+
+    Returns:
+        What `train` returned.
+
+    Raises:
+        DivergedError: The loss or the objective became NaN.
+        FatalValueError: No metric has the objective's name.
     """
     diverged = DivergenceGuard(objective.names, one_fit=from_logs)
     found = ObjectiveGuard(objective.names) if from_logs else None
     reporter = EpochReporter(on_epoch, execution) if on_epoch is not None else None
     if best is not None:
         best.begin(execution)
-    # The user's first: they may add to the logs that the others read.
+    # The user's callbacks come first: they may add to the logs that the others read.
     own = [each for each in (found, diverged, best, reporter) if each is not None]
     fresh_session()
     with seeded(seed):
@@ -128,7 +66,7 @@ def _guarded(
     *,
     from_logs: bool,
 ) -> Any:
-    """Trains; a divergence outranks what it made the user's code raise afterwards."""
+    """Trains; a divergence is raised rather than what the user's code raises because of it."""
     try:
         result = train(callbacks)
     except Exception as error:

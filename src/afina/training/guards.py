@@ -13,7 +13,7 @@ from afina.errors import DivergedError, FatalValueError, wrong
 
 
 def scalars(logs: Mapping[str, Any] | None) -> dict[str, float]:
-    """The logged numbers as floats; what is no single number (a metric per class) is left out."""
+    """The logged numbers as floats, without those that are arrays (a metric per class)."""
     numbers: dict[str, float] = {}
     for name, value in (logs or {}).items():
         if getattr(value, "shape", ()) in ((), (1,)):
@@ -27,15 +27,15 @@ def scalars(logs: Mapping[str, Any] | None) -> dict[str, float]:
 class DivergenceGuard(keras.callbacks.Callback):  # type: ignore[misc]
     """Stops a training whose loss became NaN or infinite, or whose objective became NaN.
 
-    It looks at the end of each epoch only: a look at each batch would make the device wait. The
-    training is stopped, not broken off, so that other callbacks can close their files; `check`
-    raises afterwards.
+    It looks at the end of each epoch only: a look at each batch would make the device wait. It
+    stops the training through Keras, so that other callbacks can close their files; `check` raises
+    afterwards.
 
     Args:
-        objectives: Names of the metrics that the search looks at.
-        one_fit: Whether a second `fit` goes on with the first one's model. Code of the user's may
-            train one model for each fold, or try again with a smaller rate: then only the last
-            `fit` counts.
+        objectives: Names of the metrics that the search optimizes.
+        one_fit: Whether a second `fit` goes on with the same model. False for the user's code,
+            which may train one model for each fold, or try again with a smaller learning rate:
+            then only the last `fit` counts.
     """
 
     def __init__(self, objectives: Sequence[str], *, one_fit: bool = True) -> None:
@@ -51,7 +51,7 @@ class DivergenceGuard(keras.callbacks.Callback):  # type: ignore[misc]
         self.check()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Stops the training if the epoch's numbers are none."""
+        """Stops the training if the epoch's numbers are not finite."""
         numbers = scalars(logs)
         bad = {name for name in ("loss",) if not math.isfinite(numbers.get(name, 0.0))}
         bad |= {name for name in self.objectives if math.isnan(numbers.get(name, 0.0))}
@@ -70,11 +70,11 @@ class DivergenceGuard(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class ObjectiveGuard(keras.callbacks.Callback):  # type: ignore[misc]
-    """Ends the search after the first epoch if nothing that is logged bears the objective's name.
+    """Ends the search after the first epoch if no logged metric has the objective's name.
 
-    Put it behind the user's callbacks, which may add to the logs. Validation may be left out in
-    some epochs (`validation_freq`): a missing "val_..." is judged when the training has ended,
-    by `check`.
+    It must come after the user's callbacks, which may add to the logs. Validation may be left out
+    in some epochs (`validation_freq`), so `check` looks for a missing "val_..." when the training
+    has ended.
 
     Args:
         objectives: Names of the metrics that the search needs.
@@ -100,7 +100,7 @@ class ObjectiveGuard(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def missing_objective(name: str, logged: Sequence[str]) -> str:
-    """The message for an objective that no metric bears, with the likeliest reason.
+    """The message for an objective that is not among the metrics, with the likeliest reason.
 
     Example:
         >>> missing_objective("val_acc", ["loss", "val_accuracy", "val_loss"])
@@ -123,6 +123,6 @@ def missing_objective(name: str, logged: Sequence[str]) -> str:
 
 
 def _same_metric(name: str, other: str) -> bool:
-    """Whether one name begins as the other, as `acc` and `accuracy` do, with equal prefix."""
+    """Whether one name is the beginning of the other, as `acc` is of `accuracy`."""
     short, long = sorted((name, other), key=len)
     return long.startswith(short)

@@ -1,11 +1,12 @@
-"""Everything that Afina uses of Keras that is not public, in this one file.
+"""All that Afina uses of Keras' private parts, in this one file.
 
-Keras may rename or drop any of it. Nothing here is needed to train: what a Keras lacks is told by
-`missing`, and the faster way that is made of it is not taken.
+Keras may rename or drop any of it. Nothing here is needed to train: `missing` lists what this Keras
+lacks, and whatever needs it is not used.
 
-    the order of `fit`'s batches, what `fit` builds first, state as lists  -> fused epochs, XLA
-    the functions that initializers draw and fill with                     -> quick initializers
-    the session: settings, seeds, counted names                            -> kept between trials
+    private part                                                           used for
+    the order of `fit`'s batches, what `fit` builds first, state as lists  fused epochs, XLA
+    the functions that initializers draw and fill with                     quick initializers
+    the session: settings, seeds, counted names                            trials one after another
 """
 
 from __future__ import annotations
@@ -31,14 +32,13 @@ IMPORTED = (
     ("keras.src.trainers.data_adapters.array_data_adapter", "ArrayDataAdapter"),
     ("keras.src.trainers.epoch_iterator", "EpochIterator"),
 )
-"""Modules and names in them that fused epochs are made of."""
+"""Modules, and the names in them that fused epochs need."""
 
 OF_MODELS = ("_flatten_layers", "_get_metrics_result_or_logs", "_post_build", "_symbolic_build")
-"""Methods of a model that they are made of."""
+"""Methods of a model that fused epochs need."""
 
 SESSION = (("keras.src.backend.common.global_state", "GLOBAL_STATE_TRACKER"),)
-"""Where Keras keeps the session; no public way leads to the global seed or an
-open scope."""
+"""Where Keras keeps the session: there is no public way to the global seed or an open scope."""
 
 DRAWING = ("uniform", "normal", "truncated_normal", "jax_draw_seed")
 FILLING = ("zeros", "ones")
@@ -47,7 +47,7 @@ FILLING_MODULES = ("keras.src.backend.jax.numpy", "keras.src.backend.jax.ops.num
 
 
 def _found(module: str, name: str) -> Any:
-    """What bears this name; None where this Keras has no such thing."""
+    """The object of this name in a module; None if this Keras has none."""
     try:
         return getattr(importlib.import_module(module), name, None)
     except ImportError:
@@ -60,13 +60,13 @@ missing: tuple[str, ...] = tuple(
     [name for name, part in _parts.items() if part is None]
     + [f"Model.{name}" for name in OF_MODELS if not hasattr(keras.Model, name)]
 )
-"""What this Keras lacks of that which fused epochs are made of."""
+"""The parts that fused epochs need and this Keras lacks."""
 
 Functional: Any = _parts["Functional"] or keras.Model
 
 
 def what_is_missing() -> str | None:
-    """Why the faster ways are off, in one sentence; None if this Keras has all that they need."""
+    """Why fused epochs and XLA are off, in one sentence; None if this Keras has all they need."""
     if not missing:
         return None
     return f"Keras {keras.__version__} lacks {missing[0]}, which fused epochs are made of"
@@ -76,18 +76,18 @@ def what_is_missing() -> str | None:
 
 
 def session_module() -> Any:
-    """The module that holds the session of each thread; None where this Keras keeps it elsewhere.
+    """The module that holds the session of each thread; None if this Keras keeps it elsewhere.
 
-    Only the first part of a session's life is in it: `keras.utils.clear_session` puts a new one in
-    its place.
+    `keras.utils.clear_session` puts a new session in its place, so read it from the module each
+    time.
     """
     module, name = SESSION[0]
     return None if _found(module, name) is None else importlib.import_module(module)
 
 
 def drawing_and_filling() -> tuple[Any, Any] | None:
-    """The modules whose functions initializers draw and fill with on JAX; None where this Keras has
-    them elsewhere."""
+    """The modules with the functions that initializers draw and fill with on JAX; None if this
+    Keras has them elsewhere."""
     for name in FILLING_MODULES:
         try:
             drawing = importlib.import_module("keras.src.backend.jax.random")
@@ -101,7 +101,7 @@ def drawing_and_filling() -> tuple[Any, Any] | None:
 
 
 def draw_seed(seed: Any) -> Any:
-    """The key that Keras on JAX draws with, where there is `drawing_and_filling`."""
+    """The key that Keras on JAX draws with; only if there is `drawing_and_filling`."""
     return _found("keras.src.backend.jax.random", "jax_draw_seed")(seed)
 
 
@@ -114,25 +114,25 @@ def is_kerass(thing: Any) -> bool:
 
 
 def package_of(layer: Any) -> str:
-    """Keras' package of layers that a layer of Keras' own is from, as "core" or "pooling"."""
+    """The package of a layer of Keras' own, such as "core" or "pooling"."""
     module = type(layer).__module__
     return module.removeprefix("keras.src.layers.").partition(".")[0]
 
 
 def compile_arguments(model: keras.Model) -> dict[str, Any] | None:
-    """The very objects that `compile` was given, functions too; None where they are not to be had,
-    and `get_compile_config` must do."""
+    """The objects that `compile` was given, functions too; None if Keras does not keep them, and
+    `get_compile_config` must do."""
     config = getattr(getattr(model, "_compile_config", None), "config", None)
     return dict(config) if isinstance(config, dict) else None
 
 
 def loss_of(model: keras.Model) -> Any:
-    """What a compiled model computes its loss with; None without a loss."""
+    """The object that computes a compiled model's loss; None without a loss."""
     return model._compile_loss
 
 
 def metrics_of(model: keras.Model) -> Any:
-    """What a compiled model computes its metrics with; None without metrics."""
+    """The object that computes a compiled model's metrics; None without metrics."""
     return model._compile_metrics
 
 
@@ -151,15 +151,15 @@ def loss_tracker(model: keras.Model) -> Any:
 
 
 def first_epoch(model: keras.Model) -> int:
-    """The epoch that a callback told the model to begin with; 0 for none."""
+    """The epoch that a callback has set the model to begin with; 0 if none has."""
     return getattr(model, "_initial_epoch", 0) or 0
 
 
 def rate_of(optimizer: Any) -> Any:
     """The learning rate as the optimizer holds it: a variable, a schedule, or a function.
 
-    Looked up, not asked for: asking a schedule leaves a note in the optimizer, which its key would
-    tell.
+    It is looked up, not asked for: asking for a schedule leaves a trace in the optimizer, which
+    would change its key.
     """
     held = getattr(optimizer, "_learning_rate", None)
     return optimizer.learning_rate if held is None else held
@@ -171,10 +171,10 @@ def moments_of(optimizer: Any) -> tuple[list[Any], list[Any]]:
 
 
 EXCLUSIONS = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
-"""Where an optimizer keeps which variables do not decay."""
+"""The attributes in which an optimizer keeps the variables that do not decay."""
 
 SHAPE = "_shape"
-"""Where a variable keeps its shape, for `replaced`."""
+"""The attribute in which a variable keeps its shape, for `replaced`."""
 
 
 def weights_and_uses(layer: Any) -> tuple[list[Any], list[Any]]:
@@ -189,18 +189,18 @@ def weights_and_uses(layer: Any) -> tuple[list[Any], list[Any]]:
 
 
 def limits_are_set() -> bool:
-    """Whether Keras was told to cap epochs or steps, or to run under NNX."""
+    """Whether Keras is set to cap epochs or steps, or to run under NNX."""
     names = ("max_epochs", "max_steps_per_epoch", "is_nnx_enabled")
     return any(_parts[name]() for name in names)
 
 
 STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics", "call")
-"""What a training is made of; a subclass or an instance may have its own."""
+"""The steps of a training; a subclass or an instance may have its own."""
 
 
 def is_stock_model(model: keras.Model) -> bool:
-    """Whether a model is nothing but its layers: Sequential or functional, no subclass, and with
-    no steps that an instance was given."""
+    """Whether a model is nothing but its layers: Sequential or functional, not a subclass, and
+    without steps of the instance's own."""
     kind = type(model)
     return kind in (keras.Sequential, Functional) and not any(map(vars(model).__contains__, STEPS))
 
@@ -212,7 +212,7 @@ def overrides(model: keras.Model, name: str) -> bool:
 
 
 def is_array(value: Any) -> bool:
-    """Whether the fused path can put this on the device: NumPy, JAX (dense) and pandas."""
+    """Whether fused epochs can put this on the device: NumPy, JAX (dense) and pandas."""
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "biuf" or str(value.dtype) in ("bfloat16",)
     module = type(value).__module__.partition(".")[0]
@@ -230,7 +230,7 @@ class Batches:
     """The samples of one `fit` or `evaluate`, in the order in which Keras would take them.
 
     Args:
-        x, y, sample_weight, batch_size, shuffle, class_weight: As `fit` takes them.
+        x, y, sample_weight, batch_size, shuffle, class_weight: The arguments of `fit`.
 
     Raises:
         ValueError: Keras refuses the data.
@@ -262,15 +262,15 @@ class Batches:
         self.batch_size = int(adapter.batch_size)
         self.shuffle = shuffle
         self._inputs = adapter._inputs
-        self._rows: Any = None  # an iterator of row numbers, where Keras draws in its own way
+        self._rows: Any = None  # an iterator of row numbers, if Keras draws in its own way
 
     @property
     def steps(self) -> int:
-        """Batches in an epoch, the last one perhaps smaller."""
+        """Batches in an epoch; the last one may be smaller."""
         return -(-self.size // self.batch_size)
 
     def arrays(self) -> Any:
-        """`(x,)`, `(x, y)` or `(x, y, sample_weight)` as structures of NumPy arrays, whole, in the
+        """`(x,)`, `(x, y)` or `(x, y, sample_weight)` as structures of whole NumPy arrays, in the
         types in which a batch would reach the model."""
 
         def whole(part: Any) -> Any:
@@ -283,7 +283,7 @@ class Batches:
 
     def order(self) -> np.ndarray[Any, np.dtype[np.int32]]:
         """Row numbers of the next epoch, in the order in which `fit` would take them; draws from
-        NumPy's global stream where `fit` does."""
+        NumPy's global stream if `fit` does."""
         if not self.shuffle:
             return np.arange(self.size, dtype=np.int32)
         if not _shuffles_by_numpy():
@@ -296,12 +296,12 @@ class Batches:
         return np.concatenate(parts).astype(np.int32)
 
     def go_on_from(self, before: Batches) -> None:
-        """Draws on from where these, whose data have changed since, have come."""
+        """Continues the draws of `before`, whose data have changed since."""
         if before.size == self.size:
             self._rows = before._rows
 
     def _order_of_keras(self) -> np.ndarray[Any, np.dtype[np.int32]]:
-        """The same of a Keras that draws in its own way: what it does with row numbers as data."""
+        """`order` for a Keras that draws in its own way: what it makes of row numbers as data."""
         if self._rows is None:
             self._rows = _iterator_of_rows(self.size, self.batch_size, self.shuffle)
         return _next_rows(self._rows)
@@ -315,10 +315,10 @@ class Batches:
         self.iterator.reset()
 
     def _builds_simply(self, model: keras.Model) -> bool:
-        """The same for the common case, without tracing the model; whether it was one.
+        """Does `build` without tracing the model, in the common case; returns whether it was one.
 
-        The common case is a built model of one output whose metrics are means: all that they
-        and the losses need to know are the shapes.
+        The common case is a built model of one output whose metrics are means: they and the losses
+        need only the shapes.
         """
         loss, metrics = model._compile_loss, model._compile_metrics
         targets = self._inputs[1:2]
@@ -352,7 +352,7 @@ class Batches:
 
 
 def _iterator_of_rows(size: int, batch_size: int, shuffle: bool | str) -> Any:
-    """What `fit` would take batches from if the data were row numbers."""
+    """The iterator of batches that `fit` would use if the data were row numbers."""
     rows = np.arange(size, dtype=np.int32)
     iterator = _parts["EpochIterator"](x=rows, batch_size=batch_size, shuffle=shuffle)
     iterator.reset()  # as `fit` does once it has built the model
@@ -367,8 +367,8 @@ def _next_rows(iterator: Any) -> np.ndarray[Any, np.dtype[np.int32]]:
 
 @functools.cache
 def _shuffles_by_numpy() -> bool:
-    """Whether this Keras shuffles an epoch by one permutation from NumPy's global stream, as it
-    does until 3.15: seen from what it does with a few rows."""
+    """Whether this Keras shuffles an epoch by one permutation from NumPy's global stream, as Keras
+    3.15 does; found out by shuffling a few rows."""
     stream = np.random.get_state()
     try:
         np.random.seed(0)
@@ -380,13 +380,13 @@ def _shuffles_by_numpy() -> bool:
 
 
 def has_begun(model: keras.Model) -> bool:
-    """Whether a compiled model's losses have been built, which the first batch of `fit` does."""
+    """Whether a compiled model's losses are built, which the first batch of `fit` does."""
     loss = getattr(model, "_compile_loss", None)
     return loss is None or bool(loss.built)
 
 
 def layers_of(model: keras.Model) -> Sequence[Any]:
-    """The model and all layers within, nested ones too."""
+    """The model and all its layers, nested ones too."""
     return list(model._flatten_layers())
 
 
@@ -396,7 +396,7 @@ def parts_of(operation: Any) -> Sequence[Any]:
 
 
 def graph_of(model: keras.Model) -> tuple[list[Any], list[Any], list[Any]]:
-    """Inputs, outputs and calls of layers of a built stock model; nothing where it has no graph."""
+    """Inputs, outputs and calls of layers of a built stock model; empty if it has no graph."""
     graph = getattr(model, "_functional", None) or model
     if not isinstance(graph, Functional):
         return [], [], []
@@ -405,13 +405,13 @@ def graph_of(model: keras.Model) -> tuple[list[Any], list[Any], list[Any]]:
 
 
 def output_shapes(model: keras.Model) -> list[tuple[int | None, ...]]:
-    """What each layer of a stock model gives for one sample, nested ones too."""
+    """The shape of each layer's output for one sample, in a stock model; nested layers too."""
     nodes = [node for layer in layers_of(model) for node in getattr(layer, "_inbound_nodes", [])]
     return [tuple(tensor.shape[1:]) for node in nodes for tensor in node.output_tensors]
 
 
 def epoch_logs(model: keras.Model, logs: Any) -> Any:
-    """What `fit` logs: the metrics' results, or what a train step of the user's own returned."""
+    """The logs of `fit`: the metrics' results, or what a train step of the user's own returned."""
     return model._get_metrics_result_or_logs(logs)
 
 
@@ -457,11 +457,11 @@ SUMS = (
 
 
 def has_sample_means(model: keras.Model) -> bool:
-    """Whether each loss and metric of a built stock model comes to the same in batches of any
-    size, as far as losses and metrics go and no function of the user's is in the way."""
+    """Whether each loss and metric of a built stock model is the same for batches of any size, and
+    no function of the user's may change that."""
     layers = layers_of(model)
     if any(getattr(each, "mask_zero", False) for each in layers):
-        return False  # masked losses are divided by what each batch has unmasked
+        return False  # a masked loss is divided by the number of unmasked entries of its batch
     if any(isinstance(each, keras.layers.Masking | keras.layers.Lambda) for each in layers):
         return False
     if any(map(_has_other_rows_in_view, layers)):
@@ -473,7 +473,7 @@ def has_sample_means(model: keras.Model) -> bool:
 
 
 def _has_other_rows_in_view(layer: Any) -> bool:
-    """Whether a layer is bound to a batch size, or does what is not known to keep rows apart."""
+    """Whether a layer is bound to a batch size, or is not known to keep samples apart."""
     if isinstance(layer, keras.Model):
         operations = getattr(layer, "operations", [])
         free = all(tensor.shape[0] is None for tensor in getattr(layer, "inputs", None) or [])
@@ -482,8 +482,8 @@ def _has_other_rows_in_view(layer: Any) -> bool:
 
 
 def holds_others_code(part: Any) -> bool:
-    """Whether a layer or optimizer has functions, or objects that can be called, that are not
-    Keras'."""
+    """Whether a layer or optimizer holds functions, or objects that can be called, other than
+    Keras' own."""
     return any(
         callable(value) and not is_kerass(value) and not is_kerass(type(value))
         for value in vars(part).values()
@@ -511,7 +511,7 @@ def _is_samplewise(owner: Any, function: Any) -> bool:
 
 
 def has_single_output(model: keras.Model) -> bool:
-    """Whether a stock model gives one array."""
+    """Whether it is a stock model with one output."""
     return is_stock_model(model) and len(getattr(model, "outputs", None) or []) == 1
 
 
@@ -521,7 +521,7 @@ def compiled_metrics(model: keras.Model) -> list[Any]:
 
 
 def has_mean_metrics(model: keras.Model) -> bool:
-    """Whether a built model's metrics are all means over samples, and none takes weights itself."""
+    """Whether a built model's metrics are all means over samples, and none is a weighted metric."""
     compiled = model._compile_metrics
     if compiled is not None and any(compiled._flat_weighted_metrics):
         return False
@@ -532,7 +532,7 @@ def has_mean_metrics(model: keras.Model) -> bool:
 
 @contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """An attribute of the instance, past Keras' tracking of what is set."""
+    """Replaces an attribute of the instance within the block, without Keras tracking it."""
     held = vars(owner)
     before = held.get(name, held)
     object.__setattr__(owner, name, value)

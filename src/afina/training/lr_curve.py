@@ -1,4 +1,4 @@
-"""What a learning-rate range test found, and its picture."""
+"""The result of a learning-rate range test, and its plot."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 RAW, SMOOTH, CHOSEN = "#9aa5b1", "#1f6feb", "#d1495b"
 
 BELOW = 20.0
-"""How far below the suggestion a search of the learning rate should begin, as a ratio: trainings
-that go on for long end best with smaller rates than short ones."""
+"""A search should begin at the suggestion divided by this: long trainings end best with smaller
+rates than short ones."""
 
 EDGE = 2.0
-"""How far below the rate of the smallest loss a search should end: at that rate itself most
-trainings fail, for it was smaller ones that brought the loss down."""
+"""A search should end at the rate of the smallest loss divided by this. At that rate itself most
+trainings fail: smaller rates have brought the loss down."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,25 +34,25 @@ class LearningRateCurve:
     """The learning rate of each step, evenly spaced on a log axis; (steps taken,)."""
 
     losses: Floats
-    """The loss of each step's batch before the step; (steps taken,)."""
+    """The loss of each step's batch, before the step; (steps taken,)."""
 
     smoothed: Floats
-    """Their moving mean, unbiased; (steps taken,)."""
+    """The unbiased moving mean of the losses; (steps taken,)."""
 
     rule: str
-    """Which of `suggestions` is `suggestion`."""
+    """The rule that `suggestion` follows."""
 
     suggestions: Mapping[str, float]
-    """What each rule says: valley, steep, minimum, slide."""
+    """The learning rate that each rule suggests: valley, steep, minimum, slide."""
 
     stopped_early: bool
     """Whether the loss rose so far that the test ended before its largest rate."""
 
     batch_size: int
-    """Samples in a step. A good rate belongs to it: larger batches bear larger rates."""
+    """Samples in a step. A good rate depends on it: larger batches allow larger rates."""
 
     path: str
-    """How the steps were trained: "fused", or "fit" with the reason why not."""
+    """How the steps were trained: "fused", or "fit" with the reason why they were not fused."""
 
     @property
     def suggestion(self) -> float:
@@ -66,8 +66,8 @@ class LearningRateCurve:
 
     @property
     def high(self) -> float:
-        """The largest rate that a search should try: half of that of the smallest smoothed loss,
-        and at least twice the suggestion."""
+        """The largest rate that a search should try: half the rate of the smallest smoothed loss,
+        but at least twice the suggestion."""
         return max(float(self.lrs[np.argmin(self.smoothed)]) / EDGE, 2.0 * self.suggestion)
 
     @property
@@ -93,10 +93,10 @@ class LearningRateCurve:
         """Draws the losses over the learning rate, with the suggestion and the bounds.
 
         Args:
-            path: Where to save it, as PNG, PDF or SVG by its ending; None saves nothing.
+            path: The file to save it to, whose ending chooses PNG, PDF or SVG; None saves nothing.
 
         Returns:
-            The figure of Matplotlib; a notebook shows it.
+            A Matplotlib figure, which a notebook shows.
 
         Raises:
             ArgumentError: Matplotlib is not installed.

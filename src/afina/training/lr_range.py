@@ -1,4 +1,4 @@
-"""The learning-rate range test: a short training that tells which learning rates are worth trying.
+"""The learning-rate range test: a short training that shows which learning rates are worth trying.
 
 The rate grows by the same factor with each batch, from far too small to far too large. The loss
 first stays, then falls, then blows up; good rates are where it falls.
@@ -25,22 +25,22 @@ from afina.training.data import check_data
 from afina.training.fused import CannotFuseError
 from afina.training.lr_curve import LearningRateCurve
 from afina.training.lr_rules import RULES, Floats, Rule, smooth, suggestions
+from afina.training.python_turn import python_turn
 from afina.training.seeds import seeded
 from afina.training.session import fresh_session, read_session, write_session
 from afina.training.snapshot import apply_snapshot, assign, copies, take_snapshot
-from afina.training.stage import stage
 
 STEPS_PER_DECADE = 20
-"""Steps, if none are asked for, in which the rate grows tenfold."""
+"""Steps in which the rate grows tenfold, by default."""
 
 WINDOW = 0.5
-"""Powers of ten, on the axis of the rate, that a smoothed loss is the mean of."""
+"""Powers of ten, on the axis of the rate, over which the loss is smoothed."""
 
 BLOWN_UP = 4.0
-"""How many times its smallest value the smoothed loss may be before the test ends."""
+"""The test ends when the smoothed loss is this many times its smallest value."""
 
 FEWEST = 10
-"""Steps without which nothing is to be seen."""
+"""Fewest steps that show a curve."""
 
 Steps = NDArray[np.int32]
 
@@ -59,37 +59,37 @@ def lr_range_test(
     sample_weight: Any = None,
     hp: HyperParameters | None = None,
 ) -> LearningRateCurve:
-    """Trains for a few steps with a growing learning rate, and tells which rates are worth trying.
+    """Trains for a few steps with a growing learning rate, to find the rates worth trying.
 
-    The model is as it was afterwards, to the bit: weights, optimizer, learning rate, metrics,
-    and so are the random streams of Python, NumPy and Keras. On JAX the steps are one compiled
-    program wherever `fit` can be fused.
+    Afterwards the model is as it was, to the bit: weights, optimizer, learning rate and metrics.
+    So are the random streams of Python, NumPy and Keras. On JAX the steps are one compiled program
+    if `fit` can be fused.
 
     Args:
-        model_or_builder: A compiled model; or a function `build(hp)` or a `HyperModel`, which is
-            asked for a model with the default values.
+        model_or_builder: A compiled model; or a function `build(hp)` or a `HyperModel`, which
+            builds one with the default values.
         x: Inputs: an array, or a list or dict of them, samples along the first axis.
         y: Targets.
-        min_lr: The first step's learning rate, above 0.
-        max_lr: The last step's, if the loss does not blow up before.
-        steps: How many steps; None takes 20 for each power of ten. Where the data are fewer than
-            `steps * batch_size` they are gone through again.
-        batch_size: Samples in a step, as the model is to be trained with.
+        min_lr: The learning rate of the first step, above 0.
+        max_lr: The learning rate of the last step, if the loss does not blow up before.
+        steps: How many steps; None means 20 for each power of ten. If the data have fewer than
+            `steps * batch_size` samples, they are used again.
+        batch_size: Samples in a step; use the batch size that the model will be trained with.
         rule: How `suggestion` is read off the curve: "minimum", a tenth of the rate of the smallest
             loss; "steep", where the loss falls most; "valley", the middle of the longest fall;
             "slide", where the fall begins to be steady.
-        seed: Of the order of the samples, of dropout, and of a builder's weights.
+        seed: Seed of the order of the samples, of dropout, and of a builder's weights.
         sample_weight: Weights of the samples.
-        hp: What a builder is called with instead of default values.
+        hp: The hyperparameters that a builder is called with, instead of default values.
 
     Returns:
-        The curve, the rules' suggestions, and bounds for a search.
+        The curve, the suggestion of each rule, and bounds for a search.
 
     Raises:
         ArgumentError: An argument is out of its range, the model is not compiled, or its learning
             rate is a schedule.
         DataError: The data are empty, not arrays, or hold NaN.
-        DivergedError: The loss is no number at the smallest rate, or blows up at once.
+        DivergedError: The loss is not finite at the smallest rate, or blows up at once.
 
     Source: L. N. Smith, Cyclical learning rates for training neural networks, WACV 2017.
 
@@ -106,7 +106,7 @@ def lr_range_test(
     size = min(batch_size, samples)
     rows, places = _batches(samples, len(rates), size, seed)
     data = {name: _rows_of(part, rows) for name, part in data.items()}
-    with stage.held(), _model(model_or_builder, hp, seed) as model:
+    with python_turn.held(), _model(model_or_builder, hp, seed) as model:
         _check_model(model)
         with _unchanged(model, data), seeded(seed):
             path, losses, smoothed = _sweep(model, data, places, rates)
@@ -128,7 +128,7 @@ def _rates(min_lr: float, max_lr: float, steps: int | None) -> Floats:
         if not number or not 0 < rate < math.inf:
             raise ArgumentError(wrong(name, "must be a number above 0", rate))
     if min_lr >= max_lr:
-        advice = "A range of some powers of ten tells most, such as 1e-5 to 10."
+        advice = "Use a range of several powers of ten, such as 1e-5 to 10."
         raise ArgumentError(wrong("min_lr", "must be below max_lr", (min_lr, max_lr), advice))
     if steps is None:
         steps = max(2 * FEWEST, round(STEPS_PER_DECADE * math.log10(max_lr / min_lr)))
@@ -161,12 +161,12 @@ def _check(data: dict[str, Any]) -> int:
 def _is_finite(numbers: NDArray[Any]) -> bool:
     if numbers.dtype.kind != "f" or not numbers.size:
         return True
-    return math.isfinite(numbers.min()) and math.isfinite(numbers.max())  # min passes NaN on
+    return math.isfinite(numbers.min()) and math.isfinite(numbers.max())  # NaN if there is one
 
 
 def _batches(samples: int, steps: int, size: int, seed: int) -> tuple[NDArray[np.int64], Steps]:
-    """Which samples the test needs, and of these which each step takes: whole batches, each sample
-    once before any comes again."""
+    """The samples that the test needs, and which of them each step takes: whole batches, each
+    sample once before any is used again."""
     rng = np.random.default_rng(seed)
     rounds = -(-steps * size // samples)
     order = np.concatenate([rng.permutation(samples) for _ in range(rounds)])[: steps * size]
@@ -211,17 +211,17 @@ def _check_model(model: keras.Model) -> None:
     if not isinstance(model.optimizer.learning_rate, keras.Variable):
         schedule = type(keras_parts.rate_of(model.optimizer)).__name__
         advice = (
-            "Compile the model with a plain number for the test; what it finds is the rate that "
-            "the schedule should have at its height."
+            "Compile the model with a plain number for the test. The rate that it finds is the "
+            "highest that the schedule should reach."
         )
         raise ArgumentError(wrong("learning rate", "must be a plain number", schedule, advice))
 
 
 @contextmanager
 def _unchanged(model: keras.Model, data: dict[str, Any]) -> Iterator[None]:
-    """Within, the model is built and may be trained; afterwards it is as it was.
+    """Within the block the model is built and may be trained; afterwards it is as it was.
 
-    What was not built before stays built, in the state that `fit` would have begun with.
+    Parts that were not built before stay built, in the state that `fit` would have begun with.
     """
     if not model.built:
         model(keras.tree.map_structure(lambda leaf: leaf[:1], data["x"]))
@@ -229,14 +229,14 @@ def _unchanged(model: keras.Model, data: dict[str, Any]) -> Iterator[None]:
         model.optimizer.build(model.trainable_variables)
     snapshot, metrics = take_snapshot(model, 0), copies(model.metrics_variables)
     had_begun = keras_parts.has_begun(model)
-    apply_snapshot(snapshot, model)  # averages of weights may share the weights' memory after `fit`
+    apply_snapshot(snapshot, model)  # after `fit`, averages of weights may share their memory
     try:
         yield
     finally:
         apply_snapshot(snapshot, model)
         if had_begun:
             assign(model.metrics_variables, metrics)
-        else:  # `fit` builds losses and metrics with its first batch, and draws an order for that
+        else:  # `fit` is to build losses and metrics with its first batch, which draws an order
             model.compile(**{**compiled_parts(model), "optimizer": model.optimizer})
 
 
@@ -246,7 +246,7 @@ def _unchanged(model: keras.Model, data: dict[str, Any]) -> Iterator[None]:
 def _sweep(
     model: keras.Model, data: dict[str, Any], places: Steps, rates: Floats
 ) -> tuple[str, Floats, Floats]:
-    """How it was trained, the losses up to where they blow up, and the smoothed ones."""
+    """How it was trained, the losses until they blow up, and the smoothed losses."""
     memory = _memory(rates)
     try:
         path, losses = "fused", _until_blown_up(_fused(model, data, places, rates), memory)
@@ -264,7 +264,7 @@ def _sweep(
 
 
 def _memory(rates: Floats) -> float:
-    """What a smoothed loss keeps of the one before."""
+    """The weight of the previous smoothed loss in the next one."""
     steps = WINDOW * (len(rates) - 1) / math.log10(rates[-1] / rates[0])
     return max(0.0, 1.0 - 1.0 / max(1.0, steps))
 
@@ -280,7 +280,7 @@ def _until_blown_up(losses: Generator[float, None, None], memory: float) -> list
             total = memory * total + (1.0 - memory) * loss
             mean = total / (1.0 - memory ** len(kept))
             best = min(best, mean)
-            # Four times the best, for losses that may be below 0 as well.
+            # This is `BLOWN_UP` times the best, for losses below 0 as well.
             if mean > best + (BLOWN_UP - 1.0) * abs(best):
                 break
     return kept

@@ -1,4 +1,4 @@
-"""Which learning rate the curve of a range test speaks for: the field's rules."""
+"""The field's rules for reading a learning rate off the curve of a range test."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ Floats = NDArray[np.float64]
 Rule = Literal["valley", "steep", "minimum", "slide"]
 
 SKIPPED = 0.1
-"""Share of the sweep at its beginning that no rule looks at: the smoothed loss is one of few
-batches there, and its noise looks like a slope."""
+"""Share of the sweep, at its beginning, that no rule looks at: few batches are smoothed there, and
+their noise looks like a slope."""
 
 FLAT = 0.3
-"""Of `slide`: how different two slopes must be, in units of the mean slope of the whole fall."""
+"""For `slide`: how different two slopes must be, in units of the mean slope of the whole fall."""
 
 APART = math.log(30.0)
-"""Of `slide`: how far apart they are, in units of log rate."""
+"""For `slide`: how far apart the two slopes are, in units of log rate."""
 
 
 def smooth(losses: Floats, memory: float) -> Floats:
-    """The moving mean, each loss weighing `memory` times the next; unbiased from the first on.
+    """The moving mean, in which each loss has `memory` times the weight of the next.
+
+    It is unbiased from the first step on: divided by 1 - memory^t, as in Adam.
 
     Args:
-        losses: Of the batches; (steps,).
+        losses: The losses of the batches; (steps,).
         memory: From 0, no smoothing, to below 1.
 
     Example:
@@ -44,8 +46,8 @@ def smooth(losses: Floats, memory: float) -> Floats:
 
 
 def valley(rates: Floats, smoothed: Floats) -> float:
-    """The middle, on the log axis, of the longest fall: the longest subsequence of steps of which
-    each has a smaller loss than the one before, whatever bumps lie between them.
+    """The middle, on the log axis, of the longest fall: the longest subsequence of steps in which
+    each has a smaller loss than the one before, with any bumps between them.
 
     Source: the rule of this name in fastai.
     """
@@ -54,11 +56,11 @@ def valley(rates: Floats, smoothed: Floats) -> float:
 
 
 def steep(rates: Floats, smoothed: Floats) -> float:
-    """Where the loss falls most for one step on the axis of log rate, before it is least: beyond
-    that it may fall steeply by chance, after a jump.
+    """The rate at which the loss falls most steeply over the log of the rate, before its minimum:
+    after a jump beyond that it may fall steeply by chance.
 
-    The derivative by the rate itself, which some take, is larger by 1 / rate at small rates and
-    so prefers them whatever the curve looks like.
+    The derivative by the rate itself is larger by 1 / rate, and so prefers small rates whatever the
+    curve looks like.
     """
     until = int(np.argmin(smoothed)) + 1
     if until < 2:
@@ -67,16 +69,16 @@ def steep(rates: Floats, smoothed: Floats) -> float:
 
 
 def minimum(rates: Floats, smoothed: Floats) -> float:
-    """A tenth of the rate at which the loss is least: there it is about to rise already."""
+    """A tenth of the rate at which the loss is smallest: there it is already about to rise."""
     return float(rates[np.argmin(smoothed)]) / 10.0
 
 
 def slide(rates: Floats, smoothed: Floats) -> float:
     """Slides an interval down from the end of the sweep until the slopes at its two ends are about
-    the same, and takes its lower end: the rate before which the loss falls steadily.
+    the same, and returns its lower end: the rate before which the loss falls steadily.
 
-    Source: the rule of this name in fastai; slopes are measured by the curve's whole fall here, so
-    that the scale of the loss does not matter.
+    Source: the rule of this name in fastai. Here slopes are measured in units of the curve's whole
+    fall, so that the scale of the loss does not matter.
     """
     if len(rates) < 3:
         return float(rates[0])
@@ -91,8 +93,8 @@ def slide(rates: Floats, smoothed: Floats) -> float:
 
 
 def longest_fall(values: Floats) -> list[int]:
-    """The places of the longest subsequence in which each value is below the one before; of several
-    the one that ends lowest.
+    """The places of the longest subsequence in which each value is below the one before; if there
+    are several, the one that ends lowest.
 
     Example:
         >>> longest_fall(np.array([3.0, 5.0, 4.0, 6.0, 2.0, 2.5]))
@@ -121,10 +123,10 @@ RULES: dict[Rule, Callable[[Floats, Floats], float]] = {
     "minimum": minimum,
     "slide": slide,
 }
-"""Each takes the rates and the smoothed losses of a sweep and returns a rate."""
+"""Each rule takes the rates and the smoothed losses of a sweep and returns a rate."""
 
 
 def suggestions(rates: Floats, smoothed: Floats) -> dict[str, float]:
-    """What each rule says."""
+    """The learning rate that each rule suggests."""
     first = min(int(SKIPPED * len(rates)), max(0, len(rates) - 2))
     return {name: rule(rates[first:], smoothed[first:]) for name, rule in RULES.items()}

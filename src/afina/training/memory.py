@@ -14,28 +14,28 @@ from pathlib import Path
 GROWTH = 24 * 2**20
 """Bytes that the process may grow by before compiled programs are thrown away.
 
-JAX keeps every program that it ever compiled: about 13 MB for each new layer width of a small
-model. Throwing them away after each trial makes a search over one architecture compile its
-initialisers each time; by growth, such a search never pays, and one over many widths pays each
-second or third trial.
+JAX keeps every program that it has compiled: about 13 MB for each new layer width of a small model.
+If they were thrown away after each trial, a search over one architecture would compile its
+initializers each time. With this limit such a search never does, and a search over many widths does
+every second or third trial.
 """
 
 PATIENCE = 6
-"""How many times as much after trials of fused epochs, whose programs are not JAX's to keep: it
-remembers only what it traced for them."""
+"""Factor for the growth allowed after trials of fused epochs: JAX does not keep their programs,
+only what it traced for them."""
 
 GARBAGE = 16 * 2**20
-"""Bytes that the process may grow by before the garbage collector is sent through it: models are
-cycles, which nothing else frees, and a collection takes as long as a short epoch."""
+"""Bytes that the process may grow by before garbage is collected: models are reference cycles,
+which only the collector frees, and a collection takes as long as a short epoch."""
 
 BLIND_TRIALS = 3
-"""Where the resident size cannot be read, programs are thrown away after so many trials."""
+"""Trials after which programs are thrown away, if the resident size cannot be read."""
 
 STATM = Path("/proc/self/statm")
 
 
 def resident_bytes() -> int | None:
-    """Memory of this process that is in RAM; None where the system does not tell."""
+    """Bytes of this process that are in RAM; None if the system does not say."""
     try:
         pages = int(STATM.read_text(encoding="ascii").split()[1])
     except (OSError, ValueError, IndexError):
@@ -44,7 +44,7 @@ def resident_bytes() -> int | None:
 
 
 def trim_heap() -> None:
-    """Gives freed memory back to the system, where the C library is glibc; else nothing."""
+    """Gives freed memory back to the system if the C library is glibc; otherwise does nothing."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (AttributeError, OSError, TypeError):  # TypeError: Windows has no CDLL(None)
@@ -71,39 +71,39 @@ def lives_in_ram() -> bool:
 
 @dataclass
 class Keeper:
-    """Decides when memory is worth a clearing.
+    """Decides when to collect garbage and to throw compiled programs away.
 
     Args:
         growth: Bytes to grow by before programs are thrown away.
         garbage: Bytes to grow by before garbage is collected.
         resident: Reads the process' size.
         clear: Throws programs away.
-        tells: Whether the process' size tells what models take.
+        shows: Says whether the process' size shows what models take.
     """
 
     growth: int = GROWTH
     garbage: int = GARBAGE
     resident: Callable[[], int | None] = resident_bytes
     clear: Callable[[], None] = clear_programs
-    tells: Callable[[], bool] = lives_in_ram
+    shows: Callable[[], bool] = lives_in_ram
     baseline: int | None = field(default=None, init=False)
-    """Bytes after the last clearing, or less if the process has shrunk since."""
+    """Bytes after programs were last thrown away, or less if the process has shrunk since."""
     collected: int | None = field(default=None, init=False)
     """Bytes after the last collection, or less if the process has shrunk since."""
     blind: int = field(default=0, init=False)
-    """Trials since the last clearing, where the size cannot be read."""
+    """Trials since programs were last thrown away, if the size cannot be read."""
 
     def release(self, *, programs: bool = True) -> bool:
-        """Gives back what a finished trial held; whether programs were thrown away.
+        """Frees what a finished trial held; returns whether programs were thrown away.
 
         Args:
-            programs: Whether the trial has made JAX keep any; fused epochs keep their own.
+            programs: Whether JAX keeps programs of the trial; fused epochs keep their own.
         """
         if not self._collects():
             return False
         gc.collect()
         if not self._is_due(self.growth if programs else PATIENCE * self.growth):
-            self.collected = self.resident() if self.tells() else None
+            self.collected = self.resident() if self.shows() else None
             return False
         self.clear()
         gc.collect()
@@ -113,8 +113,8 @@ class Keeper:
         return True
 
     def _collects(self) -> bool:
-        """Whether there may be garbage worth a collection; always where nobody can tell."""
-        now = self.resident() if self.tells() else None
+        """Whether there may be garbage worth a collection; always, if that is unknown."""
+        now = self.resident() if self.shows() else None
         if now is None or self.collected is None:
             return True
         self.collected = min(self.collected, now)
@@ -133,16 +133,15 @@ class Keeper:
         return now - self.baseline > growth
 
 
-_keeper = Keeper()  # the process' memory is one, and so is its keeper
+_keeper = Keeper()  # one for the process, as memory is the process' too
 
 
 @contextmanager
 def cheap_collections() -> Iterator[None]:
-    """Within, the garbage collector does not look at what was alive at the beginning.
+    """Within the block, the garbage collector skips the objects that were alive at its beginning.
 
     Keras and its backend keep about a million objects, and each full collection would walk through
-    all of them: a fifth of a second a trial. Who has frozen objects before knows what to keep, and
-    finds them frozen afterwards.
+    all of them: 0.2 s a trial. If the caller has frozen objects before, nothing is done.
     """
     if gc.get_freeze_count():
         yield
@@ -156,12 +155,12 @@ def cheap_collections() -> Iterator[None]:
 
 
 def release(*, programs: bool = True) -> None:
-    """Frees what a trial has left: call it when nothing refers to its model any more.
+    """Frees what a trial has left; call it when nothing refers to its model any more.
 
-    Models are cycles, so they wait for the garbage collector, which is sent when the process has
-    grown by more than `GARBAGE`; compiled programs stay until it has grown by more than `GROWTH`.
+    Models are reference cycles, so they wait for the garbage collector. It runs when the process
+    has grown by more than `GARBAGE`; compiled programs stay until it has grown by `GROWTH`.
 
     Args:
-        programs: Whether the trial has made JAX keep any.
+        programs: Whether JAX keeps programs of the trial.
     """
     _keeper.release(programs=programs)

@@ -1,4 +1,4 @@
-"""Plain `fit` made quicker where that changes nothing but the time."""
+"""Plain `fit`, and ways to make it quicker that change nothing but the time."""
 
 from __future__ import annotations
 
@@ -15,12 +15,48 @@ import keras
 from afina.training import keras_parts
 from afina.training.fused import reasons
 from afina.training.fused.key import is_all_kerass
+from afina.training.trainer import Account
 
 VERBOSE = list(inspect.signature(keras.Model.fit).parameters).index("verbose") - 1
 """The place of `verbose` among the positional arguments of `fit`."""
 
 STEPS_AT_ONCE = 100
-"""Steps that TensorFlow runs before it comes back to Python."""
+"""Steps that TensorFlow runs before it returns to Python."""
+
+
+class PlainTrainer:
+    """Trains by `model.fit`; a `Trainer` that can train every model.
+
+    Args:
+        hastens: Whether `fit` may be made quicker where that changes nothing but the time.
+    """
+
+    name = "fit"
+
+    def __init__(self, *, hastens: bool = True) -> None:
+        self.hastens = hastens
+
+    def why_not(
+        self, model: keras.Model, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> str | None:
+        """None: `fit` trains every model, or raises what the user must mend."""
+        del model, args, kwargs
+        return None
+
+    def fit(
+        self,
+        model: keras.Model,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        account: Account,
+    ) -> Any:
+        """Calls `model.fit(*args, **kwargs)`."""
+        del account  # the caller counts the seconds of the whole
+        if not self.hastens:
+            return model.fit(*args, **kwargs)
+        hasten(model, kwargs.get("callbacks"))
+        with fitting_threads(model, kwargs):
+            return model.fit(*args, **kwargs)
 
 
 def without_progress_bar(
@@ -28,13 +64,13 @@ def without_progress_bar(
 ) -> dict[str, Any]:
     """The keyword arguments of a `fit` whose epochs are shown elsewhere.
 
-    Keras draws a bar if nobody says otherwise; a `verbose` that was given stays. So do the
-    arguments of a model with a `fit` of its own, which need not know `verbose`.
+    Keras draws a progress bar by default; a `verbose` that was given stays. A model with a `fit`
+    of its own gets the arguments as they are, as it need not know `verbose`.
 
     Args:
-        model: What is trained.
+        model: The model to train.
         args: Positional arguments of `fit`.
-        kwargs: Its keyword arguments.
+        kwargs: Keyword arguments of `fit`.
     """
     asked = len(args) > VERBOSE or kwargs.get("verbose", "auto") != "auto"
     if asked or keras_parts.overrides(model, "fit"):
@@ -43,15 +79,15 @@ def without_progress_bar(
 
 
 def hasten(model: keras.Model, callbacks: Any = None) -> None:
-    """On TensorFlow: compiles the train step with XLA, if that is quicker, and runs many at once.
+    """On TensorFlow: compiles the train step with XLA if that is quicker, and runs many at once.
 
-    Only for models of Keras' own parts, whose steps are known to compile: a loss of the user's may
-    do what XLA cannot. And many steps at once only if no callback looks at single batches.
-    On other backends nothing is done.
+    This is only for models of Keras' own parts, whose steps are known to compile: a loss of the
+    user's may do what XLA cannot. Many steps run at once only if no callback looks at single
+    batches. On other backends nothing is done.
 
     Args:
         model: Compiled, not trained yet.
-        callbacks: What `fit` will be given.
+        callbacks: The callbacks that `fit` will be given.
     """
     if keras.backend.backend() != "tensorflow" or keras_parts.missing:
         return
@@ -71,10 +107,10 @@ def is_slowed_by_xla(model: keras.Model) -> bool:
     """Whether TensorFlow on a CPU trains a model faster without XLA than with it.
 
     Its own convolutions over two and three dimensions take a half to a quarter of the time of
-    XLA's, and its interpolation of images half: see `benchmarks/speed/loops.py`.
+    XLA's, and its interpolation of images half; see `benchmarks/speed/loops.py`.
 
     Args:
-        model: Of Keras' own parts.
+        model: A model of Keras' own parts.
     """
     if _has_gpu():
         return False
@@ -84,13 +120,13 @@ def is_slowed_by_xla(model: keras.Model) -> bool:
 
 
 def _is_tensorflows_strength(operation: Any) -> bool:
-    """Whether TensorFlow does it faster than XLA: a layer, or a function of `keras.ops`."""
+    """Whether TensorFlow computes a layer or a function of `keras.ops` faster than XLA."""
     name = type(operation).__name__
     if name in ("UpSampling2D", "Resizing", "Resize"):
         return True
     if not keras_parts.is_kerass(type(operation)) or "Conv" not in name:
         return False
-    # A function does not tell over how many dimensions.
+    # A function does not say how many dimensions it has.
     return not isinstance(operation, keras.Layer) or getattr(operation, "rank", 2) > 1
 
 
@@ -100,20 +136,20 @@ def _has_gpu() -> bool:
 
 
 LITTLE = 3_000_000
-"""Multiplications of one step forward up to which a second thread gains nothing: on two cores
-PyTorch was 0.9 to 1.05 times as fast with two as with one up to 2 million, 1.05 to 1.15 times at 6
-to 13 million, 1.5 times at 45 million. Where others used the cores, its threads waited for each
-other: with two it took 7 to 14 times as long up to 13 million, 3 to 5 times at 45 million."""
+"""Most multiplications of one step forward for which a second thread gains nothing. On two cores
+PyTorch was 0.9 to 1.05 times as fast with two threads as with one up to 2 million, 1.05 to 1.15
+times at 6 to 13 million, 1.5 times at 45 million. With other work on the cores, its threads waited
+for each other: two took 7 to 14 times as long up to 13 million, 3 to 5 times at 45 million."""
 
 ROWS = 32
-"""Of a batch where none are named, as in Keras."""
+"""Samples in a batch by default, as in Keras."""
 
 
 @contextlib.contextmanager
 def fitting_threads(model: keras.Model, given: Mapping[str, Any]) -> Iterator[None]:
     """On PyTorch without a GPU: one thread within the block, for steps too small to share.
 
-    On other backends, and where `OMP_NUM_THREADS` says how many, nothing is done.
+    Nothing is done on other backends, or if `OMP_NUM_THREADS` is set.
 
     Args:
         model: Compiled.
@@ -133,9 +169,9 @@ def fitting_threads(model: keras.Model, given: Mapping[str, Any]) -> Iterator[No
 
 
 def multiplications(model: keras.Model) -> float:
-    """About how many a model takes forward for one sample; infinite where that is not known.
+    """About how many multiplications a model takes forward for one sample; infinite if unknown.
 
-    Each weight of a layer counts once for each place that it is applied to: each pixel of a
+    Each weight of a layer counts once for each place where it is applied: each pixel of a
     convolution, each step of a sequence.
     """
     if keras_parts.missing or not model.built or not is_all_kerass(model):

@@ -1,4 +1,4 @@
-"""Seeds: each training draws from streams of its own; the user's stay as they were."""
+"""Seeds: each training draws from streams of its own, and the user's streams stay as they were."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def trial_seed(seed: int, stream: int | Sequence[int], execution: int = 0, retry
 
     Args:
         seed: The search's seed, 0 or above.
-        stream: What tells the trial from others, 0 or above: `afina.trials.stream_of`, or a number.
-        execution: Which of the trial's repeated trainings, from 0.
+        stream: The trial's own number or numbers, 0 or above; see `afina.trials.stream_of`.
+        execution: Which of the trial's repeated trainings this is, from 0.
         retry: How often the trial has failed before: a retry with the same draws would fail again.
 
     Returns:
-        A number below 2**32, as `keras.utils.set_random_seed` takes it.
+        A seed below 2**32, for `keras.utils.set_random_seed`.
 
     Example:
         >>> trial_seed(1, 0) == trial_seed(1, 0)
@@ -38,13 +38,13 @@ def trial_seed(seed: int, stream: int | Sequence[int], execution: int = 0, retry
 
 @contextmanager
 def seeded(seed: int | None) -> Iterator[None]:
-    """Seeds Python, NumPy, Keras and its backend inside; puts the callers' streams back after.
+    """Seeds Python, NumPy, Keras and its backend within the block; restores the streams afterwards.
 
-    The streams are the process's own, so two threads must not be inside at once. TensorFlow has
-    no way to read its global seed: it keeps the last trial's.
+    The streams belong to the process, so two threads must not be inside at once. TensorFlow's
+    global seed cannot be read, so it keeps the seed of the last trial.
 
     Args:
-        seed: Below 2**32; None leaves every stream as it is, to be advanced by the training.
+        seed: Below 2**32; None seeds nothing, so that the training advances the caller's streams.
     """
     if seed is None:
         yield
@@ -62,7 +62,7 @@ def seeded(seed: int | None) -> Iterator[None]:
 
 
 def _torch_stream() -> Callable[[], None]:
-    """What puts torch's stream back; does nothing where torch is not in use."""
+    """A function that restores torch's stream; it does nothing if torch is not in use."""
     if keras.backend.backend() != "torch":
         return lambda: None
     torch = sys.modules["torch"]

@@ -1,8 +1,8 @@
 """Keras' global state: cleared between trials, without losing what the user set there.
 
-`keras.utils.clear_session` forgets more than names of layers: also the mixed-precision policy,
-the distribution, the logging settings and an open `custom_object_scope`, so that from the second
-model on a search would train something else than the user asked for.
+`keras.utils.clear_session` forgets more than the names of layers: also the mixed-precision policy,
+the distribution, the logging settings and an open `custom_object_scope`. From the second model on,
+a search would then not train what the user asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import keras
 from afina.training import keras_parts
 
 _state = keras_parts.session_module()
-"""None in a Keras that keeps its session elsewhere: settings are then not carried over."""
+"""None if this Keras keeps its session elsewhere; settings are then not carried over."""
 
 SETTINGS = (
     "dtype_policy",
@@ -27,21 +27,21 @@ SETTINGS = (
     "nnx_enabled",
     "safe_mode_saving",
 )
-"""Keras' names for what users set and `clear_session` would drop."""
+"""Keras' names for the user's settings that `clear_session` would drop."""
 
 SEEDS = ("global_random_seed", "global_seed_generator")
-"""Keras' names for what `keras.utils.set_random_seed` sets."""
+"""Keras' names for the seeds that `keras.utils.set_random_seed` sets."""
 
 
 def read_globals(names: Iterable[str]) -> dict[str, Any]:
-    """The values of Keras' global attributes, None for those that are not set."""
+    """Reads Keras' global attributes; None for those that are not set."""
     if _state is None:
         return {}
     return {name: getattr(_state.GLOBAL_STATE_TRACKER, name, None) for name in names}
 
 
 def write_globals(values: dict[str, Any]) -> None:
-    """Sets Keras' global attributes as `read_globals` found them."""
+    """Sets Keras' global attributes to what `read_globals` returned."""
     for name, value in values.items():
         setattr(_state.GLOBAL_STATE_TRACKER, name, value)
 
@@ -52,7 +52,7 @@ def read_session() -> dict[str, Any]:
 
 
 def write_session(session: dict[str, Any]) -> None:
-    """Gives the calling thread what `read_session` found, in place of what is there now."""
+    """Replaces the calling thread's session by what `read_session` returned."""
     if _state is not None:
         here = vars(_state.GLOBAL_STATE_TRACKER)
         here.clear()
@@ -60,11 +60,11 @@ def write_session(session: dict[str, Any]) -> None:
 
 
 def fresh_session() -> None:
-    """Starts a new Keras session: layer names count from 0 again, user settings stay.
+    """Starts a new Keras session: layer names count from 0 again, the user's settings stay.
 
-    The session of the calling thread, that is: Keras would clear those of all threads, and with
-    them the settings and seeds of trainings beside this one. Garbage is not collected here: that
-    takes a good part of a second, and `release` does it.
+    Only the calling thread gets a new session. Keras would clear those of all threads, and with
+    them the settings and seeds of trainings beside this one. Garbage is not collected here, which
+    would take a good part of a second; `release` does it.
     """
     settings = read_globals(SETTINGS)
     sessions = getattr(_state, "GLOBAL_STATE_TRACKER", None)

@@ -18,16 +18,16 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The state of a model at the end of an epoch. Its arrays are nobody else's."""
+    """The state of a model at the end of an epoch, in arrays of its own."""
 
     variables: tuple[Array, ...]
-    """In the order of `model.variables`: weights and seed generators, no metrics."""
+    """Weights and seed generators, in the order of `model.variables`; no metrics."""
 
     optimizers: tuple[tuple[Array, ...], ...]
     """The variables of each optimizer in the order of `optimizers_of`."""
 
     epochs: int
-    """Epochs trained when it was taken, counted over all parts of a promoted training."""
+    """Epochs trained when it was taken, counted over all segments of a promoted training."""
 
 
 def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
@@ -42,7 +42,7 @@ def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
 
 
 def take_snapshot(model: keras.Model, epochs: int) -> Snapshot:
-    """Copies the model's state; training on does not change the copy."""
+    """Copies the model's state; further training does not change the copy."""
     return Snapshot(
         variables=copies(model.variables),
         optimizers=tuple(copies(optimizer.variables) for optimizer in optimizers_of(model)),
@@ -54,10 +54,10 @@ def apply_snapshot(snapshot: Snapshot, model: keras.Model) -> bool:
     """Puts the state into a built model of the same architecture.
 
     Returns:
-        Whether the optimizers took theirs too; not so after another `compile` in between.
+        Whether the optimizers' state was put back too; it is not if the model was compiled again.
 
     Raises:
-        CheckpointError: The model has other variables than the one that the snapshot was taken of.
+        CheckpointError: The model's variables differ from those of the snapshot.
     """
     if not fits(model.variables, snapshot.variables):
         raise CheckpointError(
@@ -81,7 +81,7 @@ def apply_snapshot(snapshot: Snapshot, model: keras.Model) -> bool:
 
 @contextmanager
 def applied(snapshot: Snapshot, model: keras.Model) -> Iterator[bool]:
-    """The model in the snapshot's state inside, in its own again after.
+    """Puts the model into the snapshot's state within the block, and back afterwards.
 
     Yields:
         What `apply_snapshot` returns.
@@ -94,17 +94,17 @@ def applied(snapshot: Snapshot, model: keras.Model) -> Iterator[bool]:
 
 
 def copies(variables: Sequence[Any]) -> tuple[Array, ...]:
-    """Host copies. Real ones: on the CPU `convert_to_numpy` may show the device's own buffer,
-    which the next training step gives away."""
+    """Copies variables to the host. They are real copies: on a CPU `convert_to_numpy` may return
+    the device's own buffer, which the next training step may overwrite."""
     return tuple(np.array(keras.ops.convert_to_numpy(variable.value)) for variable in variables)
 
 
 def fits(variables: Sequence[Any], arrays: Sequence[Array]) -> bool:
-    """Whether the arrays have the variables' number and shapes."""
+    """Whether the arrays are as many as the variables and have their shapes."""
     return [tuple(variable.shape) for variable in variables] == [array.shape for array in arrays]
 
 
 def assign(variables: Sequence[Any], arrays: Sequence[Array]) -> None:
-    """Gives each variable its array's values."""
+    """Gives each variable the values of its array."""
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)

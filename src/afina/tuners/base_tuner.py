@@ -35,9 +35,9 @@ from afina.progress import (
     TrialStarted,
     create_display,
 )
-from afina.run import Serial, Signal, stopping, worker_index
+from afina.run import ExecutorLike, Handout, Signal, stopping
 from afina.space import HyperParameters
-from afina.store import delete_project, open_store
+from afina.store import TrialStore, delete_project, open_store
 from afina.study import discover
 from afina.training.compile_cache import compile_cache
 from afina.training.memory import cheap_collections
@@ -47,10 +47,17 @@ from afina.trials.disk import disk_message, disk_trouble
 from afina.trials.pareto import front_of
 from afina.trials.text import printable
 from afina.tuners.best_first import best_first
+from afina.tuners.execution import (
+    TrialExecutor,
+    check_executor_option,
+    choose_executor,
+    prepared,
+)
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
 from afina.tuners.options import IdentityOptions, unrecognized
 from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import is_overridden
+from afina.tuners.remote import RemoteTrials
 from afina.tuners.results import read_result
 from afina.tuners.trial import Trial, TrialStatus
 
@@ -75,6 +82,11 @@ class BaseTuner:
         directory: The folder in which projects lie; None is the working directory.
         project_name: The project's own folder in it; None is "untitled_project".
         overwrite: True deletes the existing project and starts anew; False continues it.
+        store: Where the trials are kept: a folder, a URL ("sqlite:///folder", "memory:"), or any
+            `afina.store.TrialStore`. None keeps them in the project's folder. Models are always
+            kept there.
+        executor: Who runs the trials: "serial", "threads", "processes" or any
+            `afina.run.Executor`. None is "serial".
         tuner_id: Kept for Keras Tuner's users: the name under which this tuner asks the oracle.
         logger: Kept for Keras Tuner's users; ignored with a DeprecationWarning.
 
@@ -90,9 +102,14 @@ class BaseTuner:
         directory: str | Path | None = None,
         project_name: str | None = None,
         overwrite: bool = False,
+        *,
+        store: TrialStore | str | Path | None = None,
+        executor: ExecutorLike | None = None,
         **kwargs: Unpack[IdentityOptions],
     ) -> None:
         check_oracle(oracle)
+        check_executor_option(executor)
+        self.executor = executor
         if project_name is not None and not isinstance(project_name, str):
             raise ArgumentError(wrong("project_name", "must be a text or None", project_name))
         self.logger: Any = kwargs.pop("logger", None)
@@ -106,6 +123,8 @@ class BaseTuner:
         self.directory = directory or "."
         self.project_name = project_name or "untitled_project"
         self._begin_anew()
+        if store is not None:
+            oracle.given_store = given_store(store, overwrite=overwrite)
         folder = Path(self.project_dir)
         if overwrite is not None and check_flag("overwrite", overwrite):
             delete_project(folder)
@@ -126,7 +145,7 @@ class BaseTuner:
     def _open_project(self) -> None:
         """Begins the search in the project's folder, or continues the one that is there."""
         self.oracle._set_project_dir(self.directory, self.project_name)
-        self.oracle.open(open_store(Path(self.project_dir)))
+        self.oracle.open(self.oracle.make_store())
 
     # -- the space --------------------------------------------------------------------------------
 
@@ -200,22 +219,32 @@ class BaseTuner:
             )
 
     def _run_all(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Runs the trials, one after the other."""
-        Serial().run(self._next_trial, lambda trial: self._run_one(trial, args, kwargs))
+        """Runs the trials."""
+        self._run_by(choose_executor(self.executor), args, kwargs)
 
-    def _next_trial(self, place: int | None = None) -> Trial | Signal:
-        """The next trial for the worker that calls, or for a place among several of one worker."""
+    def _run_by(
+        self, executor: TrialExecutor, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Has an executor run the trials."""
+        with prepared(executor, lambda count: RemoteTrials(self, count, args, kwargs)) as way:
+
+            def work(trial: Trial) -> None:
+                self.on_trial_begin(trial)
+                if way.attempt is None:
+                    self._try_run_and_update_trial(trial, *args, **dict(kwargs))
+                else:
+                    way.attempt(trial)
+                self.on_trial_end(trial)
+
+            Handout(self._next_trial, work).run(way.executor)
+
+    def _next_trial(self, place: int) -> Trial | Signal:
+        """The next trial, for a place among those that run side by side, from 0."""
         self.pre_create_trial()
-        worker = worker_index() if place is None else place
-        trial = self.oracle.create_trial(f"{self.tuner_id}-{worker}" if worker else self.tuner_id)
+        trial = self.oracle.create_trial(f"{self.tuner_id}-{place}" if place else self.tuner_id)
         if trial.status == TrialStatus.STOPPED:
             return Signal.STOP
         return Signal.WAIT if trial.status == TrialStatus.IDLE else trial
-
-    def _run_one(self, trial: Trial, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.on_trial_begin(trial)
-        self._try_run_and_update_trial(trial, *args, **dict(kwargs))
-        self.on_trial_end(trial)
 
     def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
         """Runs the trial; what it raises becomes its failure, unless it is fatal."""
@@ -544,6 +573,15 @@ class BaseTuner:
             raise FatalTypeError("There is no hypermodel to build: give one, or override run_trial")
         hp.start_build()
         yield self.hypermodel
+
+
+def given_store(store: Any, *, overwrite: bool) -> TrialStore:
+    """The store that a user has passed; ArgumentError where `overwrite` would have to empty it."""
+    found = open_store(store)
+    if overwrite and found.header() is not None:
+        rule = "must be False where store= holds a search: it deletes the project's folder only"
+        raise ArgumentError(wrong("overwrite", rule, overwrite, "Pass an empty store."))
+    return found
 
 
 def _ends_the_search(error: Exception) -> bool:

@@ -21,7 +21,7 @@ from afina.errors import ArgumentError, check_whole, wrong
 from afina.run import Serial, Signal, Threads
 from afina.training.fused import CannotFuseError
 from afina.training.fused.group import WORTH, Group, alike
-from afina.training.fused.member import Member
+from afina.training.fused.member import GroupMember
 from afina.trials import first_line
 from afina.tuners.trial import Trial
 from afina.tuners.workers import (
@@ -79,7 +79,12 @@ class Groups:
     """
 
     def __init__(
-        self, trainer: training.Trainer, most: int, *, forced: bool, why_not: str | None = None
+        self,
+        trainer: training.TrainerChooser,
+        most: int,
+        *,
+        forced: bool,
+        why_not: str | None = None,
     ) -> None:
         self.trainer = trainer
         self.most = most if why_not is None else 1
@@ -89,19 +94,19 @@ class Groups:
         self._steps: Counter[Any] = Counter()  # seen so far, of each group's program
 
     def run(
-        self, next_trial: Callable[[int], Trial | Signal], run_one: Callable[[Trial], None]
+        self, next_trial: Callable[[], Trial | Signal], run_one: Callable[[Trial], None]
     ) -> None:
         """Returns when there are no more trials and all have ended.
 
         Args:
-            next_trial: Hands out a trial for a place in the batch, from 0.
+            next_trial: Hands out a trial.
             run_one: Runs a trial from its beginning to its end.
         """
 
         def next_batch() -> list[Trial] | Signal:
             trials: list[Trial] = []
             while len(trials) < self.most:
-                answer = next_trial(len(trials))
+                answer = next_trial()
                 if isinstance(answer, Signal):
                     return trials or answer
                 trials.append(answer)
@@ -129,12 +134,12 @@ class Groups:
         kwargs: dict[str, Any],
         account: training.Account,
     ) -> Any:
-        """Does what `Trainer.fit` does, together with others of the batch if it can be."""
+        """Does what `TrainerChooser.fit` does, together with others of the batch if it can be."""
         seat = None if self._batch is None else self._batch.mine
         if self._batch is None or seat is None:
             return self.trainer.fit(model, args, kwargs, account)
         began = time.perf_counter()
-        member = Member(model, args, kwargs, seconds=account.fused)
+        member = GroupMember(model, args, kwargs, account=account)
         self._batch.wait(seat, member)
         member.streams.write()
         # Not this training's: what lay between, and the others' equal parts of what was done.
@@ -217,7 +222,7 @@ class _Seat:
     state: Literal["ready", "waits", "ended"] = "ready"
     """Whether it can go on, waits to be trained, or is through."""
 
-    member: Member | None = None
+    member: GroupMember | None = None
     """What is to be trained."""
 
     result: Any = None
@@ -278,7 +283,7 @@ class _Batch:
 
         Threads(len(self._seats), stop=self._stop).run(lambda: next(seats, Signal.STOP), work)
 
-    def wait(self, seat: _Seat, member: Member) -> None:
+    def wait(self, seat: _Seat, member: GroupMember) -> None:
         """Returns when the training has been done, or is to be done alone."""
         seat.member = member
         try:

@@ -1,6 +1,6 @@
 """The keyword options that every tuner takes, with their types: for editors and type checkers.
 
-    ProjectOptions            where a project is kept; `SklearnTuner` takes these
+    ProjectOptions            where a project is kept, who runs it; `SklearnTuner` takes these
     └── TunerOptions          and how its models are trained; the tuners for Keras models take these
 
 `Tuner` itself names most of them as parameters and takes the rest, `TrainingOptions`, by keyword.
@@ -14,6 +14,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
+from afina.run import ExecutorLike
+from afina.store import TrialStore
+from afina.training import Trainer
+
 
 class IdentityOptions(TypedDict, total=False):
     """What `BaseTuner` takes besides its parameters."""
@@ -26,7 +30,7 @@ class IdentityOptions(TypedDict, total=False):
 
 
 class ProjectOptions(IdentityOptions, total=False):
-    """Where a project is kept."""
+    """Where a project is kept, and who runs its trials."""
 
     directory: str | Path | None
     """The folder in which projects lie; None is the working directory."""
@@ -37,6 +41,14 @@ class ProjectOptions(IdentityOptions, total=False):
     overwrite: bool
     """True deletes the existing project and starts anew; False continues it."""
 
+    store: TrialStore | str | Path | None
+    """Where the trials are kept: a folder, a URL ("sqlite:///folder", "memory:"), or any
+    `afina.store.TrialStore`; None is the project's folder."""
+
+    executor: ExecutorLike | None
+    """Who runs the trials: "serial", "threads", "processes", or any `afina.run.Executor`; None
+    chooses by the other options."""
+
 
 class TrainingOptions(TypedDict, total=False):
     """How trials are trained and which models are kept; see `Tuner` for each."""
@@ -44,8 +56,9 @@ class TrainingOptions(TypedDict, total=False):
     keep_checkpoints: int | None
     """Of how many trials, best first, the models stay on disk; None keeps all. Default 10."""
 
-    training: Literal["auto", "fit", "fused"]
-    """Whether an epoch is trained as one compiled program. Default "auto"."""
+    training: Literal["auto", "fit", "fused"] | Trainer
+    """Whether an epoch is trained as one compiled program, or a trainer to ask first. Default
+    "auto"."""
 
     workers: int | Literal["auto"]
     """How many trials are trained side by side. Default "auto"."""

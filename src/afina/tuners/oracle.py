@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from afina.errors import ArgumentError, wrong
 from afina.search import Algorithm, Done, Suggestion, Wait
 from afina.space import HyperParameters
-from afina.store import MemoryStore, TrialStore, delete_project, open_store
+from afina.store import TrialStore, delete_project, open_store
 from afina.store.codec import row_to_trial
 from afina.study import Budget, SearchState, choose_seed
 from afina.trials import Decision, create_objective
@@ -65,6 +65,8 @@ class Oracle:
     """What limits the search beside `max_trials`; set it before the project is opened."""
     known: tuple[StoredTrial, ...] = ()
     """Trials of an earlier search that teach this one."""
+    given_store: TrialStore | None = None
+    """Keeps the trials, in place of the project's folder; set it before the project is opened."""
     narrow_every: int | None = None
     """Trials after which the space is narrowed to the advised one; None never."""
     directory: Any = None
@@ -116,6 +118,7 @@ class Oracle:
         self._own_seed_state: int | None = None
         self._why_done = "the oracle has nothing more to propose"
         self._folder: Path | None = None
+        self.given_store = None
         self._search_state: SearchState | None = None
         self._ids = face_trials.TrialIds()
         self._with_curves: set[str] = set()
@@ -284,7 +287,11 @@ class Oracle:
     @synchronized
     def _begin(self) -> None:
         if self._search_state is None:  # no other thread has begun it meanwhile
-            self.open(open_store(self._folder))
+            self.open(self.make_store())
+
+    def make_store(self) -> TrialStore:
+        """The store of the search: the one given, else that of the project's folder."""
+        return open_store(self._folder) if self.given_store is None else self.given_store
 
     @synchronized
     def open(self, store: TrialStore) -> None:
@@ -577,7 +584,7 @@ class Oracle:
             return
         self.seed = state["seed"]
         self.hyperparameters = HyperParameters.from_config(state["hyperparameters"])
-        self.open(MemoryStore() if self._folder is None else open_store(self._folder))
+        self.open(self.make_store())
         if self.trials:
             return
         self.search_state.begin()
@@ -592,7 +599,7 @@ class Oracle:
 
     def reload(self) -> None:
         """Reads the project again."""
-        self.open(open_store(self._folder) if self._folder else self.search_state.store)
+        self.open(self.make_store() if self._folder else self.search_state.store)
 
     def _save_custom_state(self) -> None:
         with self._own_state.move():

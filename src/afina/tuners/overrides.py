@@ -46,12 +46,12 @@ def is_overridden(owner: Any, name: str) -> bool:
     """Whether a method is not Afina's own.
 
     What counts is where the function was written. So a subclass, a function that was put into an
-    object or into a class of Afina, and a decorated method all count as overrides; a method that
-    one class of Afina has in place of another's does not.
+    object or into a class of Afina, and a decorated method all count as overrides. A method that
+    one class of Afina has in place of another's does not, and Afina's own decorators do not count.
 
     Args:
         owner: An object, or a class.
-        name: Of the method. One that `owner` does not have is not overridden.
+        name: Of the method. It counts as not overridden if `owner` does not have it.
 
     Example:
         >>> from afina import GridSearch
@@ -62,8 +62,16 @@ def is_overridden(owner: Any, name: str) -> bool:
     if method is None:
         return False
     function = getattr(method, "__func__", method)
+    while _is_ours(function):
+        if not hasattr(function, "__wrapped__"):
+            return False
+        function = function.__wrapped__
+    return True
+
+
+def _is_ours(function: Any) -> bool:
     home = getattr(function, "__globals__", {}).get("__name__", "")
-    return str(home).partition(".")[0] != "afina"
+    return str(home).partition(".")[0] == "afina"
 
 
 def first_overridden(owner: Any, names: Iterable[str]) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
@@ -25,13 +25,11 @@ from afina.tuners.remote_parts import (
     RemoteOracle,
     RemotePart,
     TrainerThere,
+    TravellingTuner,
     run_here,
 )
 from afina.tuners.settings import Settings
 from afina.tuners.trial import Trial, TrialStatus
-
-if TYPE_CHECKING:
-    from afina.tuners.base_tuner import BaseTuner
 
 
 class RemoteTrials:
@@ -54,7 +52,7 @@ class RemoteTrials:
 
     def __init__(
         self,
-        tuner: BaseTuner,
+        tuner: TravellingTuner,
         workers: int,
         fit_args: tuple[Any, ...] = (),
         fit_kwargs: Mapping[str, Any] | None = None,
@@ -85,9 +83,9 @@ class RemoteTrials:
         """
         packed = self._pack(trial)
         try:
-            with training.stage.left():
+            with training.python_turn.released():
                 after = self._pool.run(
-                    worker_index(), packed, serve=self._serve, guard=training.stage.held
+                    worker_index(), packed, serve=self._serve, guard=training.python_turn.held
                 )
         except LostWorkerError as error:
             trial.failure = Failure(FailureKind.LOST_WORKER, str(error))
@@ -130,7 +128,7 @@ class RemoteTrials:
             stand_ins.append((tuner._display, RemoteDisplay()))
         trainer = getattr(tuner, "_trainer", None)
         if trainer is not None:
-            stand_ins.append((trainer, TrainerThere(trainer.mode, trainer.engine.data.sparse)))
+            stand_ins.append((trainer, TrainerThere(trainer.training, trainer.engine.data.sparse)))
         return self._pool.pack(
             run_here,
             stand_ins=stand_ins,

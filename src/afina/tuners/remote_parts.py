@@ -5,22 +5,30 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from afina import training
 from afina.run.worker import remote
 from afina.tuners.settings import Settings
 from afina.tuners.trial import Trial
 
-if TYPE_CHECKING:
-    from afina.tuners.base_tuner import BaseTuner
-
 Path = tuple[str, ...]
 """Names of attributes, from the oracle on."""
 
 
+class TravellingTuner(Protocol):
+    """What a tuner needs so that a copy of it can run a trial in another process."""
+
+    oracle: Any
+    _display: Any
+
+    def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None: ...
+
+    def _show(self, event: Any) -> None: ...
+
+
 def run_here(
-    tuner: BaseTuner,
+    tuner: TravellingTuner,
     trial: Trial,
     fit_args: tuple[Any, ...],
     fit_kwargs: dict[str, Any],
@@ -49,19 +57,23 @@ def run_here(
 class TrainerThere:
     """Stands for the tuner's trainer, whose compiled programs and data belong to its process.
 
-    Unpacked it is the one trainer of that process, with what it has compiled there so far.
+    Unpacked it trains with what that process has compiled so far.
     """
 
-    mode: training.Mode
+    mode: training.Mode | training.Trainer
     sparse: bool
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _trainer_here, (self.mode, self.sparse)
 
 
+def _trainer_here(mode: training.Mode | training.Trainer, sparse: bool) -> training.TrainerChooser:
+    return training.TrainerChooser(mode, _engine_here(sparse))
+
+
 @functools.cache
-def _trainer_here(mode: training.Mode, sparse: bool) -> training.Trainer:
-    return training.Trainer(mode, training.Engine(sparse=sparse))
+def _engine_here(sparse: bool) -> training.Engine:
+    return training.Engine(sparse=sparse)
 
 
 class RemotePart:

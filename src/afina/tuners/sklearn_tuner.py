@@ -27,8 +27,8 @@ class SklearnTuner(BaseTuner):
             the estimator's own `score`.
         metrics: Functions `metric(y_true, y_pred)`, one or a list; each is logged under its name.
         cv: A splitter of scikit-learn; None is `KFold(5, shuffle=True, random_state=1)`.
-        kwargs: Where the project is kept (`ProjectOptions`, explained at `BaseTuner`): directory,
-            project_name, overwrite, tuner_id, logger.
+        kwargs: Where the project is kept and who runs its trials (`ProjectOptions`, explained at
+            `BaseTuner`): directory, project_name, overwrite, store, executor, tuner_id, logger.
     """
 
     def __init__(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import warnings
@@ -21,12 +20,19 @@ from afina.errors import (
     check_whole,
 )
 from afina.progress import Message
-from afina.run import Signal, Threads
+from afina.run import ExecutorLike
 from afina.space import HyperParameters
+from afina.store import TrialStore
 from afina.training.build import recompile
 from afina.tuners import checkpoints, copied_code
 from afina.tuners.base_tuner import BaseTuner, check_oracle
 from afina.tuners.copied_code import EpochHooks, TunerCallback, maybe_distribute
+from afina.tuners.execution import (
+    TrialExecutor,
+    check_executor_option,
+    choose_executor,
+    runs_side_by_side,
+)
 from afina.tuners.groups import Groups, check_group_trials, count_together
 from afina.tuners.hypermodel import join_arguments
 from afina.tuners.model_objective import note_of_directions
@@ -34,17 +40,10 @@ from afina.tuners.options import TrainingOptions
 from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import AROUND, TRAINING, first_overridden, is_overridden
 from afina.tuners.populated import stage_length
-from afina.tuners.remote import RemoteTrials
 from afina.tuners.reserved_keys import segment_of, without_parent
 from afina.tuners.trial import Trial
 from afina.tuners.winner import Final, Winner
-from afina.tuners.workers import (
-    check_workers,
-    count_workers,
-    settings_here,
-    streams_and_session_kept,
-    surroundings,
-)
+from afina.tuners.workers import check_workers
 
 
 class Tuner(BaseTuner):
@@ -63,12 +62,18 @@ class Tuner(BaseTuner):
         logger: See `BaseTuner`.
         tuner_id: See `BaseTuner`.
         overwrite: See `BaseTuner`.
+        store: See `BaseTuner`.
+        executor: Who runs the trials: "serial", "threads", "processes", any `afina.run.Executor`,
+            or None, which leaves the choice to `workers` and `group_trials`. Several threads take
+            turns at Python code, so that they help where trainings are fused. "threads" and
+            "processes" are as many as `workers`; its "auto" is one for each GPU or processor.
         executions_per_trial: How often each configuration is trained; the score is the mean.
         keep_checkpoints: Of how many trials, best first, the models stay on disk, beside those
             that the search still needs; None keeps all.
         training: "auto" trains an epoch as one compiled program wherever that gives what `fit`
-            gives, and says in the trial's notes where it does not; "fit" always calls `model.fit`;
-            "fused" raises FatalValueError where it cannot.
+            gives; where it does not, the trial's notes say why. "fit" always calls `model.fit`.
+            "fused" raises FatalValueError where it cannot. A `Trainer` of your own is asked first;
+            what it refuses is trained as with "auto".
         workers: How many trials are trained side by side. "auto": one for each processor, or each
             GPU, where trainings are fused, the search does not learn from the order in which
             trials end, and no method around a training is overridden; else one. A number of them
@@ -87,6 +92,8 @@ class Tuner(BaseTuner):
             are; False always multiplies.
     """
 
+    _groups: Groups | None = None  # while it runs trials in groups
+
     def __init__(
         self,
         oracle: Oracle,
@@ -102,6 +109,9 @@ class Tuner(BaseTuner):
         tuner_id: str | None = None,
         overwrite: bool = False,
         executions_per_trial: int = 1,
+        *,
+        store: TrialStore | str | Path | None = None,
+        executor: ExecutorLike | None = None,
         **kwargs: Unpack[TrainingOptions],
     ) -> None:
         check_oracle(oracle)
@@ -122,9 +132,9 @@ class Tuner(BaseTuner):
         check_workers(self.workers)
         self.group_trials = kwargs.pop("group_trials", "auto")
         check_group_trials(self.group_trials, self.workers)
-        self._groups: Groups | None = None  # while it runs trials in groups
+        check_executor_option(executor, self.workers, self.group_trials)
         sparse = check_flag("sparse_inputs", kwargs.pop("sparse_inputs", True))
-        self._trainer = training.Trainer(self.training, training.Engine(sparse=sparse))
+        self._trainer = training.TrainerChooser(self.training, training.Engine(sparse=sparse))
         oracle.narrow_every = stage_length(kwargs.pop("narrow", None), oracle)
         unknown: Any = kwargs  # what is left is no option
         super().__init__(
@@ -135,6 +145,8 @@ class Tuner(BaseTuner):
             logger=logger,
             tuner_id=tuner_id,
             overwrite=overwrite,
+            store=store,
+            executor=executor,
             **unknown,
         )
         if hypermodel is None and not is_overridden(self, "run_trial"):
@@ -219,49 +231,25 @@ class Tuner(BaseTuner):
             self._trainer.engine.data.forget()
 
     def _run_trials(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """One after the other, or in groups, or side by side in threads or in processes."""
-        together = count_together(self.group_trials, self.workers, why_one=self._why_one_worker)
-        if together > 1:
-            self._run_groups(together, args, kwargs)
-            return
-        workers = count_workers(self.workers, why_one=self._why_one_worker)
-        self._trainer.engine.one_thread = workers > 1
-        if workers == 1:
-            super()._run_all(args, kwargs)
-            return
-        take_settings = settings_here()
-
-        def next_trial() -> Trial | Signal:
-            with training.stage.held():
-                return self._next_trial()
-
-        def work(trial: Trial) -> None:
-            with training.stage.held():
-                take_settings()
-                if remote is None:
-                    self._run_one(trial, args, kwargs)
-                else:
-                    self.on_trial_begin(trial)
-                    remote.run(trial)
-                    self.on_trial_end(trial)
-
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(streams_and_session_kept())
-            remote = None
-            if self._why_not_threads() is not None:
-                remote = stack.enter_context(RemoteTrials(self, workers, args, kwargs))
-            stop = None if remote is None else remote.stop
-            Threads(workers, around=surroundings(), stop=stop).run(next_trial, work)
-
-    def _run_groups(self, most: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """So many trials at a time, trained together where they can be."""
-        self._trainer.engine.one_thread = False
-        forced, why_not = self.group_trials != "auto", self._why_not_threads()
-        self._groups = Groups(self._trainer, most, forced=forced, why_not=why_not)
+        executor = self._choose_executor()
+        self._trainer.engine.one_thread = runs_side_by_side(executor)
+        self._groups = executor if isinstance(executor, Groups) else None
         try:
-            self._groups.run(self._next_trial, lambda trial: self._run_one(trial, args, kwargs))
+            self._run_by(executor, args, kwargs)
         finally:
             self._groups = None
+
+    def _choose_executor(self) -> TrialExecutor:
+        """Who runs the trials of this search, by the tuner's settings."""
+        why_one, why_not_threads = self._why_one_worker, self._why_not_threads
+        if self.executor is None:
+            together = count_together(self.group_trials, self.workers, why_one=why_one)
+            if together > 1:
+                forced, why_not = self.group_trials != "auto", why_not_threads()
+                return Groups(self._trainer, together, forced=forced, why_not=why_not)
+        return choose_executor(
+            self.executor, self.workers, why_one=why_one, why_not_threads=why_not_threads
+        )
 
     def _why_one_worker(self) -> str | None:
         """Why "auto" trains one trial at a time; None where several side by side are as good."""
@@ -369,8 +357,9 @@ class Tuner(BaseTuner):
         if not account.path and (reason := self._whose_training()) is not None:
             account.path = f"fit: {reason}"
         trial.notes.update(account.notes())
-        if account.path.startswith("fit: ") and self.training == "auto":
-            self._show_once(f"Trained by plain {account.path}.")
+        told = account.path
+        if told.startswith("fit: ") and self.training not in ("fit", "fused"):
+            self._show_once(f"Trained by plain {told}.")
         if trial.segment is not None and (why := self._why_from_scratch(trial)) is not None:
             reason = f"from scratch: trial {trial.segment.parent} has left no model: {why}"
             trial.notes[checkpoints.PROMOTION] = reason

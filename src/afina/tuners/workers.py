@@ -66,7 +66,7 @@ def surroundings() -> Callable[[int], contextlib.AbstractContextManager[Any]]:
 
 def settings_here() -> Callable[[], None]:
     """Keras' settings in the caller's thread, whose own they are; to be called in a worker's,
-    on the stage and before each trial, to train there as here."""
+    under the python turn and before each trial, to train there as here."""
     settings = {name: value for name, value in read_globals(SETTINGS).items() if value is not None}
     return lambda: write_globals(settings)
 
@@ -92,7 +92,7 @@ def on_device(device: Any) -> contextlib.AbstractContextManager[Any]:
 @contextlib.contextmanager
 def streams_and_session_kept() -> Iterator[None]:
     """The process' random streams and the caller's Keras session are after the block as they were
-    before: a worker that has just stepped off the stage has left its own streams behind, and code
+    before: a worker that has just released the turn has left its own streams behind, and code
     of the user's may have cleared the sessions of all threads."""
     session = read_session()
     try:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from afina.training import fresh_session
-from afina.training.fused import Engine
+from afina.training.fused import Engine, FusedTrainer
 
 layers = keras.layers
 Make = Callable[[], keras.Model]
@@ -131,7 +131,7 @@ def both(
 ) -> tuple[Trained, Trained]:
     """Trains fused and plainly, asserts that it comes to the same, and returns both."""
     plain = train(plainly, make, *args, **kwargs)
-    fused = train((engine or Engine()).fit, make, *args, **kwargs)
+    fused = train(FusedTrainer(engine).fit, make, *args, **kwargs)
     assert_same(fused, plain, tolerance=tolerance)
     return fused, plain
 

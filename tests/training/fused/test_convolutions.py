@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from afina.training import fresh_session
-from afina.training.choice import Account, Trainer
+from afina.training import Account, fresh_session
+from afina.training.choice import TrainerChooser
 from afina.training.fused import Engine, convolutions, engine
 from afina.training.fused.convolutions import PRIMITIVE, canonical, has_convolutions, traced_for
 from afina.training.fused.engine import first_line
@@ -210,7 +210,7 @@ def test_each_kind_of_convolution_is_fused_in_the_quick_layout(
     data = data_of(model)
     settings = {"batch_size": 4, "verbose": 0, "validation_data": data}
     with pytest.raises(Traced):
-        Trainer("auto", Engine()).fit(model, data, settings, Account())
+        TrainerChooser("auto", Engine()).fit(model, data, settings, Account())
     found = [layout for program in programs for layout in layouts(program)]
     assert len(programs) == 2
     assert found
@@ -224,7 +224,7 @@ def test_other_models_are_fused_as_they_were_traced_first(
     monkeypatch.setattr(convolutions, "canonical", lambda traced: pytest.fail("traced again"))
     model = made(OTHERS[name])
     with pytest.raises(Traced):
-        Trainer("auto", Engine()).fit(model, data_of(model), {"verbose": 0}, Account())
+        TrainerChooser("auto", Engine()).fit(model, data_of(model), {"verbose": 0}, Account())
     assert programs
 
 
@@ -236,7 +236,7 @@ def test_fused_convolutions_give_the_numbers_of_fit(name: str) -> None:
     for mode in ("fused", "fit"):
         model, account = made(CONVOLVE[name]), Account()
         settings = {"batch_size": 4, "epochs": 2, "verbose": 0}
-        history = Trainer(mode, Engine()).fit(model, data_of(model), settings, account)
+        history = TrainerChooser(mode, Engine()).fit(model, data_of(model), settings, account)
         trained.append((history.history["loss"], *model.get_weights()))
         assert account.path.startswith(mode)
     for one, other in zip(*trained, strict=True):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas
 import pytest
 
-from afina.training.fused import Engine
+from afina.training.fused import Engine, FusedTrainer
 from afina.training.fused.data import DataCache
 from afina.training.fused.reasons import fit_arguments
 
@@ -102,7 +102,7 @@ def test_data_in_chunks_give_the_same_as_whole() -> None:
         "sample_weight": WEIGHTS,
     }
     engine = Engine(memory=X.nbytes + Y.nbytes + 20 * (X.nbytes + Y.nbytes + WEIGHTS.nbytes) // 50)
-    whole = train(Engine().fit, dense, X, Y, **kwargs)
+    whole = train(FusedTrainer().fit, dense, X, Y, **kwargs)
     chunked, _ = both(dense, X, Y, engine=engine, **kwargs)
     assert_same(chunked, whole)
     assert engine.programs.compiled == 2  # 16 rows at a time, and 2 that are left
@@ -142,7 +142,7 @@ def test_data_that_were_changed_in_place_are_read_again() -> None:
     both(lambda: dense(columns=7), frame, y, engine=engine, validation_split=0.2)
 
 
-def test_large_arrays_are_told_by_a_look_at_some_of_their_numbers() -> None:
+def test_large_arrays_are_recognised_by_a_look_at_some_of_their_numbers() -> None:
     cache = DataCache()
     x, y = np.zeros((5000, 300), "float32"), np.zeros(9000)
     for strided in (x, x[::2, ::3], np.asfortranarray(x)):
@@ -184,14 +184,14 @@ def test_another_type_of_floats_is_another_copy_of_the_data() -> None:
 
 
 def test_data_that_keras_refuses_are_refused_with_its_words() -> None:
-    for fit in (plainly, Engine().fit):
+    for fit in (plainly, FusedTrainer().fit):
         with pytest.raises(ValueError, match="cardinality"):
             train(fit, dense, X, Y[:-1])
 
 
 def test_weights_of_both_kinds_are_refused_as_in_fit() -> None:
     with pytest.raises(ValueError, match="class_weight"):
-        train(Engine().fit, dense, X, Y, sample_weight=WEIGHTS, class_weight={0: 1.0})
+        train(FusedTrainer().fit, dense, X, Y, sample_weight=WEIGHTS, class_weight={0: 1.0})
 
 
 def test_a_fixed_batch_size_is_no_hindrance() -> None:

@@ -1,4 +1,4 @@
-"""Rows of a sparse first layer's kernel wait for their updates, and end where they would have."""
+"""Updates of a sparse first layer's kernel are deferred, and end where they would have."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import keras
 import numpy as np
 import pytest
 
-from afina.training import fresh_session
-from afina.training.fused import Engine, Seconds, deferred, sparse
+from afina.training import Account, fresh_session
+from afina.training.fused import Engine, FusedTrainer, deferred, sparse
+from afina.training.fused.active_rows import find_active_rows
 from afina.training.fused.data import DataCache
-from afina.training.fused.deferred import Idling, can_wait
+from afina.training.fused.deferred import PendingSteps, can_wait
 from afina.training.fused.plan import Plan
 from afina.training.fused.reasons import fit_arguments
-from afina.training.fused.sparse import as_rows
-from afina.training.fused.touches import touches
+from afina.training.fused.sparse import as_sparse_rows
 
 from .conftest import both, layers, sequential, train
 from .test_sparse import COUNTS, WIDE, Crowding, X, Y
@@ -50,49 +50,49 @@ def plan_of(make: Callable[[], keras.Model], x: Any = X, **kwargs: Any) -> Plan:
 
 @pytest.mark.parametrize("matrix", [X, COUNTS])
 @pytest.mark.parametrize("size", [16, 7, 60, 100])
-def test_each_step_is_told_its_rows_its_non_zeros_and_when_the_rows_were_last_touched(
+def test_each_step_is_given_its_active_rows_its_non_zeros_and_when_the_rows_were_last_active(
     matrix: Any, size: int
 ) -> None:
-    rows = as_rows(matrix)
+    rows = as_sparse_rows(matrix)
     assert rows is not None
     order = np.random.default_rng(1).permutation(len(matrix)).astype(np.int32)
-    found = touches(rows, order, size, 400, 400)
+    found = find_active_rows(rows, order, size, 400, 400)
     assert found is not None
     last = np.zeros(WIDE, int)
     for step, begin in enumerate(range(0, len(order), size)):
         batch = matrix[order[begin : begin + size]]
         named = np.flatnonzero(batch.any(axis=0))
         mine, count = (array[step] for array in found.steps[:4]), int((batch != 0).sum())
-        touched, since, entries, places = mine
-        np.testing.assert_array_equal(touched[: len(named)], named)
-        assert (touched[len(named) :] == WIDE).all()
+        active_rows, since, entries, places = mine
+        np.testing.assert_array_equal(active_rows[: len(named)], named)
+        assert (active_rows[len(named) :] == WIDE).all()
         np.testing.assert_array_equal(since[: len(named)], last[named])
         last[named] = step + 1
         values = np.ones(400) if found.steps.values is None else found.steps.values[step]
         again = np.zeros_like(batch)
-        again[places[:count], touched[entries[:count]]] = values[:count]
+        again[places[:count], active_rows[entries[:count]]] = values[:count]
         np.testing.assert_array_equal(again, batch)
         assert (places[count:] == size).all()
     np.testing.assert_array_equal(found.last, last)
 
 
 def test_arrays_of_another_epoch_are_taken_again_if_they_fit() -> None:
-    rows = as_rows(COUNTS)
+    rows = as_sparse_rows(COUNTS)
     assert rows is not None
     orders = [np.random.default_rng(seed).permutation(60).astype(np.int32) for seed in (0, 1)]
-    first = touches(rows, orders[0], 16, 400, 256)
-    anew = touches(rows, orders[1], 16, 400, 256)
-    again = touches(rows, orders[1], 16, 400, 256, first)
+    first = find_active_rows(rows, orders[0], 16, 400, 256)
+    anew = find_active_rows(rows, orders[1], 16, 400, 256)
+    again = find_active_rows(rows, orders[1], 16, 400, 256, first)
     assert first is not None
     assert again is not None
     assert anew is not None
     assert again.steps.rows is first.steps.rows
     for mine, its in zip((*again.steps, again.last), (*anew.steps, anew.last), strict=True):
         np.testing.assert_array_equal(mine, its)
-    wider = touches(rows, orders[1], 16, 400, 320, first)
+    wider = find_active_rows(rows, orders[1], 16, 400, 320, first)
     assert wider is not None
     assert wider.steps.rows.shape == (4, 320)
-    assert touches(rows, orders[1], 16, 400, 20) is None  # a batch names more
+    assert find_active_rows(rows, orders[1], 16, 400, 20) is None  # a batch names more
 
 
 # -- what is made up for --------------------------------------------------------------------------
@@ -105,8 +105,8 @@ def test_missed_steps_are_made_up_for_as_if_each_had_been_taken(
     betas: tuple[float, float], epsilon: float, done: int
 ) -> None:
     """Beside Adam itself, step by step in double precision, with a rate that changes."""
-    idling = Idling(*betas, epsilon, 300)
-    terms = idling._terms.astype(np.float64)
+    pending = PendingSteps(*betas, epsilon, 300)
+    terms = pending._terms.astype(np.float64)
     rng = np.random.default_rng(0)
     since = np.array([0, done // 2, done - 1, done])
     kernel, momentum = (rng.normal(size=(4, 6)).astype("float32") for _ in range(2))
@@ -123,7 +123,7 @@ def test_missed_steps_are_made_up_for_as_if_each_had_been_taken(
         moved = rate * expected[1] / (np.sqrt(expected[2]) + epsilon)
         expected[0][waiting] -= moved[waiting]
     before = [jax.numpy.asarray(part) for part in (kernel, momentum, velocity)]
-    parts = idling.make_up(before, jax.numpy.asarray(np.float32(sums)), since, done)
+    parts = pending.make_up(before, jax.numpy.asarray(np.float32(sums)), since, done)
     for mine, its in zip(parts[1:], expected[1:], strict=True):
         np.testing.assert_allclose(mine, its, rtol=2e-6, atol=1e-37)
     moved = np.abs(expected[0] - kernel)
@@ -150,7 +150,7 @@ NOT_WAITING: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", [*WAITING, *NOT_WAITING])
-def test_only_adam_of_a_memory_that_few_terms_describe_waits(name: str) -> None:
+def test_only_the_updates_of_an_adam_that_few_terms_describe_are_deferred(name: str) -> None:
     model = network(optimizer={**WAITING, **NOT_WAITING}[name]())
     model.optimizer.build(model.trainable_variables)
     assert can_wait(model) == (name in WAITING)
@@ -183,7 +183,7 @@ WAYS: dict[str, tuple[Callable[[], keras.Model], Any, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_a_kernel_whose_rows_wait_is_trained_as_in_fit(name: str) -> None:
+def test_a_kernel_with_deferred_updates_is_trained_as_in_fit(name: str) -> None:
     make, x, kwargs = WAYS[name]
     sizes = {key: value for key, value in kwargs.items() if key == "batch_size"}
     assert plan_of(make, x, **sizes).row_room
@@ -209,7 +209,7 @@ def test_callbacks_find_every_row_up_to_date() -> None:
         np.testing.assert_allclose(mine, its, rtol=2e-5, atol=2e-6)
 
 
-def test_a_batch_that_touches_more_rows_than_were_allowed_for_gets_another_program(
+def test_a_batch_with_more_active_rows_than_there_is_room_for_gets_another_program(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sparse, "COLUMN_SPREADS", -4.0)
@@ -276,7 +276,7 @@ TOUCHING_ALL: dict[str, Callable[[], keras.Model]] = {
 
 
 @pytest.mark.parametrize("name", TOUCHING_ALL)
-def test_kernels_with_rows_that_move_by_themselves_do_not_wait(name: str) -> None:
+def test_updates_of_kernels_whose_rows_move_by_themselves_are_not_deferred(name: str) -> None:
     assert not plan_of(TOUCHING_ALL[name]).row_room
     both(TOUCHING_ALL[name], X, Y, engine=Engine(), tolerance=2e-6, **TRAINING)
 
@@ -311,19 +311,19 @@ def test_layers_frozen_without_compiling_anew_fail_as_in_fit() -> None:
         return network(layers.Dense(3))
 
     with pytest.raises(ValueError, match="optimizer"):
-        train(Engine().fit, make, X, Y, callbacks=lambda: [Freezing()], **TRAINING)
+        train(FusedTrainer().fit, make, X, Y, callbacks=lambda: [Freezing()], **TRAINING)
 
 
-def test_nothing_is_kept_of_what_a_training_touched() -> None:
+def test_no_active_rows_are_kept_after_a_training() -> None:
     engine = Engine()
     fresh_session()
     model = network()
-    training = engine.training(model, (X, Y), {**TRAINING, "verbose": 0}, Seconds())
+    training = FusedTrainer(engine).training(model, (X, Y), {**TRAINING, "verbose": 0}, Account())
     training.run()
-    assert training._touches is None
+    assert training._active_epoch is None
 
 
-def test_small_kernels_and_batches_that_name_most_rows_do_not_wait(
+def test_updates_of_small_kernels_and_of_mostly_active_rows_are_not_deferred(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert plan_of(network).row_room

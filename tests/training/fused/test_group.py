@@ -13,9 +13,9 @@ import pytest
 
 from afina.errors import ArgumentError
 from afina.training import fresh_session
-from afina.training.fused import CannotFuseError, Engine
+from afina.training.fused import CannotFuseError, Engine, FusedTrainer
 from afina.training.fused.group import Group, alike
-from afina.training.fused.member import Member
+from afina.training.fused.member import GroupMember
 
 from .conftest import Make, Trained, arrays, assert_same, layers, sequential, train
 
@@ -53,24 +53,26 @@ class Case:
         return {**common, **self.kwargs}
 
 
-def members_of(cases: Sequence[Case], data: Sequence[Any] = (X, Y)) -> list[Member]:
+def members_of(cases: Sequence[Case], data: Sequence[Any] = (X, Y)) -> list[GroupMember]:
     members = []
     for seed, case in enumerate(cases):
         fresh_session()
         keras.utils.set_random_seed(seed)
         model = case.make()
-        members.append(Member(model, data, {**case.arguments(), "callbacks": case.callbacks()}))
+        members.append(
+            GroupMember(model, data, {**case.arguments(), "callbacks": case.callbacks()})
+        )
     return members
 
 
-def trained(member: Member) -> Trained:
+def trained(member: GroupMember) -> Trained:
     with member.streams.inside():
         draw = float(np.random.rand())
     return Trained(member.model, member.model.history, draw, member.kwargs["callbacks"])
 
 
 def alone(cases: Sequence[Case], data: Sequence[Any] = (X, Y)) -> list[Trained]:
-    fit = Engine().fit
+    fit = FusedTrainer().fit
     return [
         train(fit, case.make, *data, seed=seed, callbacks=case.callbacks, **case.arguments())
         for seed, case in enumerate(cases)
@@ -140,7 +142,7 @@ def test_members_get_the_numbers_that_they_get_alone() -> None:
     assert_as_alone([Case(rich(1e-2)), Case(rich(1e-3)), Case(rich(1e-1))])
 
 
-def test_each_takes_as_many_epochs_as_it_is_told_and_as_its_callbacks_allow() -> None:
+def test_each_trains_as_many_epochs_as_it_is_given_and_as_its_callbacks_allow() -> None:
     kinds = keras.callbacks
     stopping = Case(
         small(0.5),
@@ -352,6 +354,6 @@ def test_a_group_of_one_is_trained_alone() -> None:
 def test_the_time_is_parted_among_members() -> None:
     group = Group(Engine(), members_of([Case(small()), Case(small())]))
     group.run()
-    one, two = (member.seconds for member in group.members)
+    one, two = (member.account for member in group.members)
     assert one == two
-    assert min(vars(one).values()) > 0
+    assert min(one.trace, one.compile, one.train, one.validate) > 0

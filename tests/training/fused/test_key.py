@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from afina.training import fresh_session, keras_parts
-from afina.training.fused import Engine
+from afina.training.fused import Engine, FusedTrainer
 from afina.training.fused.engine import ProgramCache
 from afina.training.fused.key import program_key
 
@@ -43,7 +43,7 @@ def key_of(make: Make, x: Any = X, y: Any = Y, **kwargs: Any) -> Any:
     engine = Engine(sparse=kwargs.pop("sparse", True))
     engine.programs = Keys()
     with pytest.raises(_StopError):
-        engine.fit(make(), (x, y), {"batch_size": 16, **kwargs})
+        FusedTrainer(engine).fit(make(), (x, y), {"batch_size": 16, **kwargs})
     return engine.programs.key
 
 

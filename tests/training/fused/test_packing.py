@@ -13,9 +13,9 @@ import pytest
 
 from afina.training.fused import Engine
 from afina.training.fused.data import DataCache
-from afina.training.fused.numberwise import NUMBERWISE
+from afina.training.fused.deferred import NUMBERWISE
 from afina.training.fused.packing import LARGEST, packer_of
-from afina.training.fused.program import State
+from afina.training.fused.program import ModelState
 from afina.training.fused.reasons import fit_arguments
 
 from .conftest import arrays, both, dense, layers, sequential
@@ -54,7 +54,7 @@ def test_a_step_on_packed_variables_is_the_step_on_each_to_the_bit(optimizer: An
     model = built(type(optimizer).from_config(optimizer.get_config()))
     packer = packer_of(model)
     assert packer is not None
-    state = State.of(model)
+    state = ModelState.of(model)
     begin = state.trainable, state.non_trainable, state.optimizer
     device = jax.devices()[0]
     packed = packer.packing.pack(begin, device)

@@ -12,14 +12,14 @@ import keras
 import numpy as np
 import pytest
 
-from afina.training import keras_parts
-from afina.training.fused import Engine, Seconds, memory
+from afina.training import Account, keras_parts
+from afina.training.fused import Engine, FusedTrainer, memory
 from afina.training.fused.data import DataCache, Samples
 from afina.training.fused.engine import ProgramCache
 from afina.training.fused.plan import Plan, is_mergeable
 from afina.training.fused.program import Program
 from afina.training.fused.reasons import fit_arguments
-from afina.training.stage import stage
+from afina.training.python_turn import python_turn
 
 from .conftest import arrays, both, dense, layers, sequential, train
 
@@ -63,28 +63,28 @@ def test_a_program_that_could_not_be_made_is_tried_again() -> None:
     assert cache.compiled == 1
 
 
-def test_threads_that_need_the_same_program_wait_for_the_first_one_off_the_stage() -> None:
+def test_threads_that_need_the_same_program_wait_for_the_first_one_without_the_turn() -> None:
     cache, results, on_stage = ProgramCache(), [], threading.Event()
     compiling, waiting = threading.Event(), threading.Event()
 
     def make() -> Program:
-        with stage.left():
+        with python_turn.released():
             compiling.set()
             assert waiting.wait(10)
         return program()
 
     def first() -> None:
-        with stage.held():
+        with python_turn.held():
             results.append(cache.get("a", make))
 
     def second() -> None:
         assert compiling.wait(10)
-        with stage.held():
+        with python_turn.held():
             results.append(cache.get("a", lambda: pytest.fail("compiled twice")))
 
     def third() -> None:
         assert compiling.wait(10)
-        with stage.held():  # nobody holds it while a program is compiled
+        with python_turn.held():  # nobody holds it while a program is compiled
             on_stage.set()
         waiting.set()
 
@@ -99,10 +99,12 @@ def test_threads_that_need_the_same_program_wait_for_the_first_one_off_the_stage
 
 
 def test_a_second_training_of_the_same_kind_spends_no_time_on_compiling() -> None:
-    engine, seconds = Engine(), [Seconds(), Seconds()]
+    engine, seconds = Engine(), [Account(), Account()]
     for each in seconds:
         train(
-            lambda model, args, kwargs, each=each: engine.fit(model, args, kwargs, each),
+            lambda model, args, kwargs, each=each: FusedTrainer(engine).fit(
+                model, args, kwargs, each
+            ),
             dense,
             X,
             Y,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from afina.training import keras_parts
-from afina.training.fused import CannotFuseError, Engine, reasons
+from afina.training.fused import CannotFuseError, FusedTrainer, reasons
 
 from .conftest import arrays, assert_same, dense, layers, plainly, train
 
@@ -21,15 +21,15 @@ callbacks = keras.callbacks
 def why_not(model: keras.Model, *args: Any, **kwargs: Any) -> str:
     """The reason, which `fit` names too."""
     args = args or (X, Y)
-    reason = Engine().why_not(model, args, kwargs)
+    reason = FusedTrainer().why_not(model, args, kwargs)
     with pytest.raises(CannotFuseError) as caught:
-        Engine().fit(model, args, kwargs)
+        FusedTrainer().fit(model, args, kwargs)
     assert str(caught.value) == reason
     return str(reason)
 
 
 def test_nothing_is_said_against_a_plain_model() -> None:
-    assert Engine().why_not(dense(), (X, Y), {"epochs": 2}) is None
+    assert FusedTrainer().why_not(dense(), (X, Y), {"epochs": 2}) is None
 
 
 def test_other_backends_are_left_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,9 +183,9 @@ ARGUMENTS: dict[str, tuple[Callable[[], tuple[Any, ...]], dict[str, Any], str]] 
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_arguments_of_fit_may_stand_against_it(name: str) -> None:
     make, kwargs, reason = ARGUMENTS[name]
-    assert reason in str(Engine().why_not(dense(), make(), kwargs))
+    assert reason in str(FusedTrainer().why_not(dense(), make(), kwargs))
     with pytest.raises(CannotFuseError):
-        Engine().fit(dense(), make(), kwargs)
+        FusedTrainer().fit(dense(), make(), kwargs)
 
 
 def overriding(hook: str) -> Any:
@@ -226,7 +226,7 @@ def test_callbacks_that_look_at_batches_stand_against_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", FOR)
 def test_callbacks_that_look_at_epochs_do_not(name: str) -> None:
-    assert Engine().why_not(dense(), (X, Y), {"callbacks": FOR[name]()}) is None
+    assert FusedTrainer().why_not(dense(), (X, Y), {"callbacks": FOR[name]()}) is None
 
 
 class Drifting(keras.Model):  # type: ignore[misc]
@@ -253,7 +253,7 @@ def drifting() -> keras.Model:
 def test_a_step_that_does_not_fit_into_a_program_is_left_to_fit_with_the_model_as_it_was() -> None:
     def fit(model: keras.Model, args: Any, kwargs: Any) -> Any:
         with pytest.raises(CannotFuseError, match="the train step cannot become one program: "):
-            Engine().fit(model, args, kwargs)
+            FusedTrainer().fit(model, args, kwargs)
         return plainly(model, args, kwargs)
 
     kwargs = {"epochs": 2, "batch_size": 16, "shuffle": False}
@@ -264,7 +264,7 @@ def test_a_step_that_does_not_fit_into_a_program_is_left_to_fit_with_the_model_a
 def test_the_order_of_batches_after_falling_back_is_that_of_fit() -> None:
     def fit(model: keras.Model, args: Any, kwargs: Any) -> Any:
         with pytest.raises(CannotFuseError):
-            Engine().fit(model, args, kwargs)
+            FusedTrainer().fit(model, args, kwargs)
         return plainly(model, args, kwargs)
 
     kwargs = {"epochs": 2, "batch_size": 16}

@@ -10,12 +10,19 @@ import keras
 import numpy as np
 import pytest
 
-from afina.training.fused import Engine
+from afina.training.fused import Engine, FusedTrainer
 from afina.training.fused.data import DataCache
 from afina.training.fused.partial import can_be_filled
 from afina.training.fused.plan import Plan
 from afina.training.fused.reasons import fit_arguments
-from afina.training.fused.sparse import DENSEST, NARROWEST, Rows, as_rows, first_dense, take
+from afina.training.fused.sparse import (
+    DENSEST,
+    NARROWEST,
+    SparseRows,
+    as_sparse_rows,
+    first_dense,
+    take,
+)
 
 from .conftest import Trained, arrays, assert_same, both, dense, layers, sequential, train
 
@@ -58,7 +65,7 @@ def uses_rows(trained: Trained) -> bool:
 
 @pytest.mark.parametrize("matrix", [X, COUNTS, COUNTS.astype("int32"), X.astype("bool")])
 def test_a_matrix_by_its_non_zeros_is_the_matrix(matrix: Any) -> None:
-    rows = as_rows(matrix)
+    rows = as_sparse_rows(matrix)
     assert rows is not None
     assert (rows.values is None) == bool(matrix.max() == 1)
     assert rows.shape == matrix.shape
@@ -69,23 +76,23 @@ def test_a_matrix_by_its_non_zeros_is_the_matrix(matrix: Any) -> None:
 
 
 def test_only_wide_matrices_of_numbers_that_are_nearly_all_zero_are_kept_so() -> None:
-    assert as_rows(X[:, : NARROWEST - 1]) is None
-    assert as_rows(np.zeros((20, WIDE))) is None  # nothing to multiply by
-    assert as_rows(X[:0]) is None
-    assert as_rows(np.stack([X, X])) is None
-    assert as_rows(np.ones((20, WIDE))) is None
+    assert as_sparse_rows(X[:, : NARROWEST - 1]) is None
+    assert as_sparse_rows(np.zeros((20, WIDE))) is None  # nothing to multiply by
+    assert as_sparse_rows(X[:0]) is None
+    assert as_sparse_rows(np.stack([X, X])) is None
+    assert as_sparse_rows(np.ones((20, WIDE))) is None
     limit = int(DENSEST * WIDE)
     filled = np.zeros((20, WIDE))
     filled[:, :limit] = 1
-    assert as_rows(filled) is not None
+    assert as_sparse_rows(filled) is not None
     filled[0, limit] = 1
-    assert as_rows(filled) is None
+    assert as_sparse_rows(filled) is None
 
 
 def test_a_batch_taken_from_the_rows_gives_the_product_with_any_kernel() -> None:
     kernel = np.random.default_rng(1).normal(size=(WIDE, 4)).astype("float32")
     for matrix in (X, COUNTS):
-        rows = as_rows(matrix)
+        rows = as_sparse_rows(matrix)
         assert rows is not None
         placed = rows.on(jax.devices()[0])
         for places in ([3], [7, 3, 0], [5, 5, 59, 7]):
@@ -102,7 +109,7 @@ def test_a_batch_taken_from_the_rows_gives_the_product_with_any_kernel() -> None
 
 
 def test_there_is_room_for_likely_batches_and_never_more_than_for_the_fullest() -> None:
-    rows = as_rows(X)
+    rows = as_sparse_rows(X)
     assert rows is not None
     counts = np.sort(rows.counts())
     for size in (1, 8, 16, ROWS):
@@ -177,7 +184,13 @@ def test_half_precision_adds_up_the_words_in_full() -> None:
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         ways = [
-            train(Engine(sparse=sparse).fit, network, COUNTS, Y, **{**TRAINING, "epochs": 1})
+            train(
+                FusedTrainer(Engine(sparse=sparse)).fit,
+                network,
+                COUNTS,
+                Y,
+                **{**TRAINING, "epochs": 1},
+            )
             for sparse in (True, False)
         ]
     finally:
@@ -205,7 +218,7 @@ def test_texts_of_very_different_lengths_have_room_too() -> None:
     counts = np.minimum(draws.lognormal(4, 0.8, 3000).astype("int32"), 900) + 1
     starts = np.concatenate([[0], np.cumsum(counts)]).astype("int32")
     columns = np.concatenate([np.arange(count, dtype="int32") for count in counts])
-    room = Rows(columns, starts, None, 1000, "float32").room(32)
+    room = SparseRows(columns, starts, None, 1000, "float32").room(32)
     sums = counts[draws.integers(3000, size=(100_000, 32))].sum(axis=1)
     assert (sums > room).sum() <= 3
     assert room < 1.5 * np.quantile(sums, 0.999)
@@ -223,7 +236,7 @@ def test_a_long_last_row_does_not_fill_up_the_last_batch() -> None:
 def test_a_batch_of_more_non_zeros_than_there_is_room_for_gets_more_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rows = as_rows(X[:45])
+    rows = as_sparse_rows(X[:45])
     assert rows is not None
     monkeypatch.setattr("afina.training.fused.sparse.RAREST", 1.0)
     assert not rows.fits(np.argsort(-rows.counts()), 16, rows.room(16))

@@ -1,10 +1,10 @@
 """Convolutions in the one layout that XLA's CPU backend computes quickly inside a loop.
 
-XLA has a fast convolution for one layout: samples first, channels last. It brings others into that
-layout only in the outermost part of a program. A loop's body keeps what it was given: the gradients
-of a convolution, whose layouts differ, then run in plain loops, four to fourteen times as long. So
-the transpositions that XLA would insert are written into the program before XLA sees it. The sums
-are the same.
+XLA has a fast convolution for one layout: samples first, channels last. It brings other layouts
+into that one only in the outermost part of a program, not in the body of a loop. There the
+gradients of a convolution, whose layouts differ, run in plain loops and take 4 to 14 times as long.
+So the transpositions that XLA would insert are written into the program before XLA sees it. The
+sums are the same.
 
     step's jaxpr --has_convolutions--> canonical: transpose, convolve in (b 01 f), transpose back
 
@@ -19,12 +19,12 @@ from typing import Any
 PRIMITIVE = "conv_general_dilated"
 
 CALLS_WITH_RULES = ("custom_jvp_call", "custom_vjp_call")
-"""Calls that bring a derivative of their own. A train step has been differentiated when it is a
-jaxpr, so that what they call may stand in their place."""
+"""Calls with a derivative of their own. A train step is already differentiated when it is a jaxpr,
+so what they call may be put in their place."""
 
 
 def has_convolutions(closed: Any) -> bool:
-    """Whether a traced function convolves anywhere, also in the functions that it calls."""
+    """Whether a traced function, or a function that it calls, has a convolution."""
     return any(equation.primitive.name == PRIMITIVE for equation in _equations(closed.jaxpr))
 
 
@@ -41,16 +41,16 @@ def _equations(jaxpr: Any) -> Iterator[Any]:
 def traced_for(
     device: Any, function: Callable[..., Any], *inputs: Any, donate: Sequence[int] = ()
 ) -> Any:
-    """Traces a function; on a CPU, one whose convolutions are quick in loops too.
+    """Traces a function; for a CPU, with convolutions that are quick in loops too.
 
     Args:
-        device: That is to run it.
+        device: The device that will run it.
         function: Takes and returns trees of arrays.
-        inputs: Abstract ones.
+        inputs: Abstract arrays.
         donate: Numbers of the arguments whose memory the program may use up.
 
     Returns:
-        As `jax.jit(function).trace(*inputs)`.
+        What `jax.jit(function).trace(*inputs)` returns.
     """
     import jax
 
@@ -61,13 +61,13 @@ def traced_for(
 
 
 def canonical(traced: Any) -> Callable[..., Any]:
-    """The function that was traced, its convolutions in the quick layout.
+    """The function that was traced, with its convolutions in the quick layout.
 
     Args:
         traced: What `jax.jit(function).trace(...)` returned.
 
     Returns:
-        A function of the same arguments. It does not hold the one that was traced.
+        A function of the same arguments, which does not hold the one that was traced.
     """
     import jax
 
@@ -81,7 +81,7 @@ def canonical(traced: Any) -> Callable[..., Any]:
 
 
 def _evaluate(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
-    """Runs the equations of a jaxpr, convolutions in the quick layout."""
+    """Runs the equations of a jaxpr, with convolutions in the quick layout."""
     values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *args), strict=True))
 
     def read(variable: Any) -> Any:
@@ -104,7 +104,7 @@ def _outputs(equation: Any, given: Sequence[Any]) -> Sequence[Any]:
         return _evaluate(inner.jaxpr, inner.consts, given)
     params = {name: _rewritten(value) for name, value in params.items()}
     bound = primitive.get_bind_params(params)
-    if isinstance(bound, tuple):  # as JAX had it until 0.9
+    if isinstance(bound, tuple):  # JAX before 0.9
         functions, bound = bound
         given = [*functions, *given]
     outputs = primitive.bind(*given, **bound)
@@ -112,7 +112,7 @@ def _outputs(equation: Any, given: Sequence[Any]) -> Sequence[Any]:
 
 
 def _rewritten(value: Any) -> Any:
-    """A parameter of an equation; functions in it convolve in the quick layout."""
+    """A parameter of an equation, with convolutions in its functions in the quick layout."""
     import jax
     from jax.extend import core
 

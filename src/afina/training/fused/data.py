@@ -1,7 +1,7 @@
 """The data of a search, placed on the device once and shared by all its trials.
 
-Arrays are told by their identity and by a look at some of their numbers: a callback that augments
-them in place, or a `build` that scales them, means other data.
+Arrays are recognised by their identity and a look at some of their numbers, so a callback that
+augments them in place, or a `build` that scales them, makes them other data.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afina.training import keras_parts
-from afina.training.fused.sparse import Rows, as_rows
+from afina.training.fused.sparse import SparseRows, as_sparse_rows
 
 LOOKS = 64
-"""Rows, and numbers in each, that are looked at to see whether an array was changed in place."""
+"""How many rows, and how many numbers in each, are looked at to see changes made in place."""
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """Inputs, targets and weights, in the types in which batches of them reach a model."""
+    """Inputs, targets and sample weights, in the types in which batches of them reach a model."""
 
     structure: Any
     """`(x,)`, `(x, y)` or `(x, y, sample_weight)`, each leaf an index into `leaves`."""
 
     leaves: tuple[Any, ...]
-    """NumPy arrays, or `Rows` for inputs that are nearly all zero."""
+    """NumPy arrays, or `SparseRows` for inputs that are nearly all zero."""
 
     placed: dict[Any, tuple[Any, ...]] = field(default_factory=dict, compare=False)
     """The leaves on devices, by device."""
@@ -51,13 +51,13 @@ class Arrays:
 
         structure = keras.tree.map_structure(place, arrays, none_is_leaf=True)
         if sparse and isinstance(arrays[0], np.ndarray):
-            leaves[0] = as_rows(leaves[0]) or leaves[0]
+            leaves[0] = as_sparse_rows(leaves[0]) or leaves[0]
         return cls(structure, tuple(leaves))
 
     @property
     def is_sparse(self) -> bool:
         """Whether the inputs are kept by their non-zeros."""
-        return isinstance(self.leaves[0], Rows)
+        return isinstance(self.leaves[0], SparseRows)
 
     @property
     def nbytes(self) -> int:
@@ -72,14 +72,14 @@ class Arrays:
             self.placed[device] = tuple(
                 # Not the user's own memory, which may change.
                 leaf.on(device)
-                if isinstance(leaf, Rows)
+                if isinstance(leaf, SparseRows)
                 else jax.device_put(leaf, device, may_alias=False)
                 for leaf in self.leaves
             )
         return self.placed[device]
 
     def dense(self) -> Arrays:
-        """The same with every leaf an array, for models that need one."""
+        """These arrays with dense inputs, for models that cannot read sparse ones."""
         if not self.is_sparse:
             return self
         if not self._dense:
@@ -87,21 +87,22 @@ class Arrays:
         return self._dense[0]
 
     def signature(self) -> tuple[Any, ...]:
-        """What a program must know: structure, shapes and types."""
+        """The structure, shapes and types that a program is compiled for."""
         return str(self.structure), tuple(
-            leaf.signature() if isinstance(leaf, Rows) else (leaf.shape, str(leaf.dtype))
+            leaf.signature() if isinstance(leaf, SparseRows) else (leaf.shape, str(leaf.dtype))
             for leaf in self.leaves
         )
 
 
 @dataclass(frozen=True)
 class Samples:
-    """One part of the data, for training or for validation, as one training takes it."""
+    """The training or the validation samples of one training."""
 
     batches: keras_parts.Batches
-    """Keras' view of it: sizes, order, building."""
+    """Keras' view of the samples: sizes, order, building."""
 
     arrays: Arrays
+    """All of them, shared by the trainings of the search."""
 
     @property
     def size(self) -> int:
@@ -109,15 +110,15 @@ class Samples:
         return self.batches.size
 
     def dense(self) -> Samples:
-        """The same with every leaf an array."""
+        """These samples with dense inputs."""
         return Samples(self.batches, self.arrays.dense())
 
 
 class DataCache:
-    """Remembers the arrays of recent arguments of `fit`, told by their identity.
+    """Remembers the arrays of recent arguments of `fit`, by their identity.
 
     Args:
-        sparse: Whether inputs that are nearly all zero may be kept as `Rows`.
+        sparse: Whether inputs that are nearly all zero may be kept as `SparseRows`.
         most: How many different arguments are remembered; a search has one or two.
     """
 
@@ -129,13 +130,13 @@ class DataCache:
         self._arrays: dict[Any, tuple[Any, Arrays]] = {}
 
     def forget(self) -> None:
-        """Lets go of all data: they are read again when they are asked for."""
+        """Forgets all data; they are read again when they are needed."""
         with self._lock:
             self._splits.clear()
             self._arrays.clear()
 
     def parts(self, given: Mapping[str, Any]) -> tuple[Samples, Samples | None]:
-        """Training and validation samples for the arguments of `fit`, all of them by name.
+        """The training and validation samples in the arguments of `fit`, all given by name.
 
         Raises:
             ValueError: Keras refuses the data.
@@ -154,8 +155,8 @@ class DataCache:
         return trained, tested
 
     def look(self, given: Mapping[str, Any]) -> int:
-        """Tells whether any of the arguments' arrays was changed in place meanwhile: another number
-        then, as good as always."""
+        """A number that almost certainly changes when an array among the arguments is changed in
+        place."""
         names = ("x", "y", "sample_weight", "validation_data")
         return _look([given[name] for name in names])
 
@@ -164,7 +165,7 @@ class DataCache:
         with self._lock:
             if key not in self._splits:
                 _forget_oldest(self._splits, self.most)
-                # The arrays are kept, for else others might get their identity.
+                # The arrays are kept: otherwise others could get their identity.
                 self._splits[key] = (arrays, keras_parts.split(arrays, fraction))
             parts: tuple[Any, Any] = self._splits[key][1]
             return parts
@@ -189,12 +190,12 @@ def _identity(arrays: Any) -> tuple[Any, ...]:
 
 
 def _look(arrays: Any) -> int:
-    """What some of the numbers say, to tell when they have changed."""
+    """A hash of some of the numbers, to see when they have changed."""
     return hash(tuple(_some(leaf).tobytes() for leaf in keras.tree.flatten(arrays)))
 
 
 def _some(leaf: Any) -> NDArray[Any]:
-    """A few numbers of what may be changed in place; none of others."""
+    """A few numbers of an array that may be changed in place; none of anything else."""
     if hasattr(leaf, "iloc"):
         some = np.asarray(leaf.iloc[:: max(1, len(leaf) // LOOKS)])
     elif isinstance(leaf, np.ndarray) and leaf.ndim:

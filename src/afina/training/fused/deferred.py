@@ -1,24 +1,28 @@
-"""Adam on a sparse first layer: a row of the kernel is brought up to date when it is next read.
+"""Adam on a sparse first layer: a kernel row catches up on its pending steps when it is next read.
 
-Adam moves every number in every step, as the moments of one without a gradient go on. Of a bag of
-10,000 words a batch of 32 texts names some 1,300, though, and the rows of the kernel that belong to
-the others are not read before a batch names them. So a step touches the rows that its batch names:
-it first makes up for the steps that these have missed, all at once, and then updates them. At the
-end of an epoch all rows are made up for. (For sparse regularised regression: B. Carpenter, Lazy
-sparse stochastic gradient descent, 2008. Leaving the missed steps out, as "lazy" versions of Adam
-do, would be another optimizer.)
+Adam moves every weight in every step: the moments of a weight without a gradient go on. But of a
+bag of 10,000 words a batch of 32 texts uses some 1,300. The kernel rows of the other words are not
+read until a batch uses them. So each step works on its active rows only:
 
-A number w with moments m and v that has missed k steps has moved, with u = sqrt(v), by
+    step t:  fetch the active rows -> apply their pending steps, all at once -> train -> store
+    at the end of an epoch:  apply the pending steps of all rows (`CatchUp`)
 
-    m  sum_j  a_j b1^j / (u b2^(j/2) + epsilon),    j = 1 ... k,
+A weight w with moments m and v and k pending steps has moved, with u = sqrt(v), by
 
-where a_j is the rate of the j-th of these steps with its bias corrections. b2^(j/2) = 1 - d_j with
-a d_j that is small as long as b1^j is not; so with r = u / (u + epsilon) this is
+    m  sum_j  a_j b1^j / (u b2^(j/2) + epsilon),    j = 1 ... k,                 (1)
 
-    m / (u + epsilon)  sum_n  r^n  sum_j  a_j b1^j d_j^n.
+where a_j is the learning rate of the j-th of these steps with its bias corrections. Let
+b2^(j/2) = 1 - d_j: d_j is small as long as b1^j is not. So with r = u / (u + epsilon), (1) becomes
 
-The inner sums are the same for all rows that were last touched in the same step, and few n will do:
-for Adam's defaults four leave less than 3e-8 of the movement, the rounding of float32.
+    m / (u + epsilon)  sum_n  r^n  sum_j  a_j b1^j d_j^n.                        (2)
+
+The inner sums are the same for all rows that were last active in the same step, and a few n are
+enough: for Adam's defaults four leave less than 3e-8 of the movement, the rounding of float32.
+
+Leaving the pending steps out, as "lazy" versions of Adam do, would be another optimizer.
+
+Source: the idea for sparse regularised regression is in B. Carpenter, Lazy sparse stochastic
+gradient descent for regularized multinomial logistic regression, 2008. (1) and (2) are our own.
 """
 
 from __future__ import annotations
@@ -35,39 +39,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afina.training import keras_parts
+from afina.training.fused.active_rows import ActiveRows
 from afina.training.fused.key import is_all_kerass
-from afina.training.fused.numberwise import is_numberwise
-from afina.training.fused.sparse import Rows
-from afina.training.fused.touches import Touched
+from afina.training.fused.sparse import SparseRows
+
+NUMBERWISE = (
+    keras.optimizers.SGD,
+    keras.optimizers.RMSprop,
+    keras.optimizers.Adam,
+    keras.optimizers.AdamW,
+    keras.optimizers.Adadelta,
+    keras.optimizers.Adagrad,
+    keras.optimizers.Adamax,
+    keras.optimizers.Ftrl,
+    keras.optimizers.Lion,
+)
+"""Keras' optimizers that update each weight by itself, whatever the others are. Nadam would be one,
+but it keeps a variable that is not among its variables."""
+
+MEETING = ("clipnorm", "global_clipnorm", "use_ema", "gradient_accumulation_steps")
+"""Settings under which an update depends on other weights, or on more than one step."""
 
 LEAST = 2**17
-"""Numbers in a kernel from which on its updates are deferred."""
+"""Weights in the smallest kernel whose updates are deferred."""
 
 LARGEST_SHARE = 0.22
-"""Share of the kernel's rows that batches may name at most: a row that is fetched and put back
-costs about five times what its update does; see `benchmarks/speed/sparse_layer.py`."""
+"""Largest share of the kernel's rows that may be active in a step. Fetching and storing a row costs
+about five times what its update does; see `benchmarks/speed/sparse_layer.py`."""
 
 LARGEST_BYTES = 2**28
-"""What the touches of an epoch may take in memory."""
+"""Bytes that the active rows of an epoch may take."""
 
 EXACT = 3e-8
-"""Share of a movement that may be left out."""
+"""Share of a movement that (2) may leave out."""
 
 MOST_TERMS = 8
-"""Powers of r up to which a movement is worked out."""
+"""Most powers n of r in (2)."""
 
 LONGEST = 1024
-"""Missed steps up to which movements are added up."""
+"""Most pending steps j in (2)."""
 
 
-def room_for(model: keras.Model, dense: Any | None, rows: Rows, batch_size: int) -> int:
-    """How many rows of the kernel a batch may touch; 0 where updates are not deferred.
+def room_for(model: keras.Model, dense: Any | None, rows: SparseRows, batch_size: int) -> int:
+    """How many kernel rows may be active in a batch; 0 where updates are not deferred.
 
     Args:
         model: Compiled and built.
         dense: The layer that reads the inputs; None if several do.
-        rows: The inputs, as they are trained with.
-        batch_size: How many of them make a step.
+        rows: The training inputs.
+        batch_size: Samples in a step.
     """
     if dense is None:
         return 0
@@ -86,10 +106,10 @@ def room_for(model: keras.Model, dense: Any | None, rows: Rows, batch_size: int)
 
 
 def can_wait(model: keras.Model) -> bool:
-    """Whether rows of a kernel of the model's may wait for their updates.
+    """Whether the updates of a kernel of the model may be deferred.
 
-    It must be all Keras' own, as code of the user's may read the whole kernel within a step; its
-    optimizer Adam, as Keras builds it, with settings for which a few terms give what was missed.
+    The model must consist of Keras' own parts, as the user's code may read the whole kernel within
+    a step. The optimizer must be Keras' Adam, with settings for which (2) needs few terms.
     """
     optimizer = model.optimizer
     if type(optimizer) is not keras.optimizers.Adam or optimizer.amsgrad:
@@ -108,14 +128,32 @@ def can_wait(model: keras.Model) -> bool:
     return is_numberwise(model) and is_all_kerass(model)
 
 
-def _terms(beta_1: float, beta_2: float) -> NDArray[np.float64] | None:
-    """b1^j d_j^n for the steps j = 1 ... that matter and the n that are needed; (steps, terms).
+def is_numberwise(model: keras.Model) -> bool:
+    """Whether the optimizer updates each weight by itself, so that variables may be cut or joined.
 
-    None if it takes more than `LONGEST` steps or `MOST_TERMS` terms to be exact.
+    The model must be compiled, built, and nothing but its layers.
+    """
+    optimizer = model.optimizer
+    if not keras_parts.is_stock_model(model) or type(optimizer) not in NUMBERWISE:
+        return False
+    rate = keras_parts.rate_of(optimizer)
+    if callable(rate) and not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        return False  # a function of the user's: the optimizer cannot be built once more
+    own = vars(optimizer).keys() & {"update_step", "apply", "stateless_apply"}
+    # Looked up, not asked for: asking leaves a trace in the optimizer, which would change its key.
+    return not own and not any(
+        getattr(optimizer, name, None) for name in MEETING + keras_parts.EXCLUSIONS
+    )
+
+
+def _terms(beta_1: float, beta_2: float) -> NDArray[np.float64] | None:
+    """b1^j d_j^n of (2) for the steps j that matter and the n that are needed; (steps, terms).
+
+    None if more than `LONGEST` steps or `MOST_TERMS` terms are needed to be exact.
     """
     if not 0 < beta_1 < math.sqrt(beta_2) < 1:
         return None
-    # Where epsilon is nothing, which is where most terms are needed, steps count in this ratio.
+    # Most terms are needed where epsilon is 0; there the steps' weights fall by this ratio.
     ratio = beta_1 / math.sqrt(beta_2)
     steps = math.ceil(math.log(EXACT) / math.log(ratio))
     if steps > LONGEST:
@@ -131,34 +169,35 @@ def _terms(beta_1: float, beta_2: float) -> NDArray[np.float64] | None:
 
 
 @dataclass(frozen=True)
-class Idling:
-    """How numbers without a gradient move on under Adam, and the sums that tell how far.
+class PendingSteps:
+    """The movement of kernel rows over the steps in which they are not active; (2) of the module.
 
-    The sums have a row for each step that may have been a row's last one, (waits - 1 + steps,
-    terms) with as many waits as matter; the first are for steps before the epoch.
+    The inner sums of (2) have a row for each step in which a kernel row may have been active last:
+    (waits - 1 + steps, terms), where `waits` is how many pending steps matter. The first rows are
+    for steps before the epoch.
     """
 
     beta_1: float
     beta_2: float
     epsilon: float
     steps: int
-    """In an epoch."""
+    """Steps in an epoch."""
 
     @classmethod
-    def of(cls, optimizer: Any, steps: int) -> Idling:
-        """Of an optimizer as `can_wait` accepts it."""
+    def of(cls, optimizer: Any, steps: int) -> PendingSteps:
+        """The pending steps of an optimizer that `can_wait` accepts."""
         betas = float(optimizer.beta_1), float(optimizer.beta_2)
         return cls(*betas, float(optimizer.epsilon), steps)
 
     @functools.cached_property
     def _terms(self) -> NDArray[np.float32]:
-        """What a step adds to the sums of the last `waits` steps, the longest wait first."""
+        """What a step adds to the sums of the steps before it, the longest wait first."""
         terms = _terms(self.beta_1, self.beta_2)
         assert terms is not None, "can_wait has looked"
         return terms[::-1].astype(np.float32)
 
     def begin(self) -> Any:
-        """The sums before the first step, in a program: nothing has been missed."""
+        """The sums before the first step, in a program: no step is pending."""
         from jax import numpy as jnp
 
         waits, count = self._terms.shape
@@ -168,9 +207,9 @@ class Idling:
         """The sums after one more step, in a program.
 
         Args:
-            sums: Before it.
-            number: The step's, from 1.
-            rate: Its learning rate with Adam's bias corrections.
+            sums: The sums before the step.
+            number: The step's number, from 1.
+            rate: Its learning rate with Adam's bias corrections, a_j of (2).
         """
         from jax import lax
 
@@ -178,12 +217,12 @@ class Idling:
         return lax.dynamic_update_slice(sums, recent + rate * self._terms, (number - 1, 0))
 
     def make_up(self, parts: Sequence[Any], sums: Any, since: Any, done: Any) -> list[Any]:
-        """Rows of the kernel and its moments with what they have missed, in a program.
+        """Applies the pending steps to rows of the kernel and its moments, in a program.
 
         Args:
             parts: Kernel, momentum and velocity, (rows, units).
-            sums: After the steps done.
-            since: The step that touched each row last, 0 for none.
+            sums: The sums after the steps done.
+            since: The step in which each row was last active, 0 for none.
             done: How many steps are done.
         """
         from jax import numpy as jnp
@@ -209,16 +248,17 @@ class Idling:
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where a state's arrays are."""
+class KernelPlaces:
+    """Where in a state the kernel and its moments are."""
 
     kernel: int
-    """Among the trainable variables."""
+    """Its place among the trainable variables."""
 
     momentum: int
-    """Among the optimizer's."""
+    """Its place among the optimizer's variables."""
 
     velocity: int
+    """Its place among the optimizer's variables."""
 
     def parts(self, state: Sequence[Any]) -> list[Any]:
         """The kernel and its moments.
@@ -229,7 +269,7 @@ class Places:
         return [state[0][self.kernel], state[2][self.momentum], state[2][self.velocity]]
 
     def put(self, state: Sequence[Any], parts: Sequence[Any]) -> tuple[Any, ...]:
-        """The state with others in their places."""
+        """The state with these in the places of the kernel and its moments."""
         trainable, others, optimizer, *more = state
         trainable, optimizer = list(trainable), list(optimizer)
         trainable[self.kernel], optimizer[self.momentum], optimizer[self.velocity] = parts
@@ -237,24 +277,24 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Ending:
-    """Brings all rows up to date at the end of an epoch.
+class CatchUp:
+    """Applies the pending steps of all rows at the end of an epoch.
 
-    A small program of its own, the same for all models with such a kernel.
+    It is a small program of its own, the same for all models with such a kernel.
     """
 
-    idling: Idling
-    places: Places
+    pending: PendingSteps
+    places: KernelPlaces
 
     def __call__(self, state: Sequence[Any], sums: Any, last: Any) -> tuple[Any, ...]:
-        """The state with all rows up to date; its kernel and moments are used up.
+        """The state with no step pending; uses up the kernel and moments that it is given.
 
         Args:
-            state: As the training program returns it.
-            sums: Likewise.
-            last: The step that touched each of the kernel's rows last.
+            state: The state that the training program returns.
+            sums: The sums that the training program returns.
+            last: The step in which each kernel row was last active.
         """
-        parts = _make_up_all()(self.idling, self.places.parts(state), sums, last)
+        parts = _make_up_all()(self.pending, self.places.parts(state), sums, last)
         return self.places.put(state, parts)
 
 
@@ -262,37 +302,37 @@ class Ending:
 def _make_up_all() -> Any:
     import jax
 
-    def make_up(idling: Idling, parts: Any, sums: Any, last: Any) -> Any:
-        return idling.make_up(parts, sums, last, idling.steps)
+    def make_up(pending: PendingSteps, parts: Any, sums: Any, last: Any) -> Any:
+        return pending.make_up(parts, sums, last, pending.steps)
 
     return jax.jit(make_up, static_argnums=0, donate_argnums=1)
 
 
 class Deferral:
-    """The updates of one kernel, within a program.
+    """Defers the updates of one kernel, within a program.
 
     Args:
-        optimizer: Adam as `can_wait` accepts it, built on a kernel of the rows touched in a step.
-        ending: What its epochs end with.
+        optimizer: Adam as `can_wait` accepts it, built on a kernel of the active rows of a step.
+        catch_up: What each epoch ends with.
     """
 
-    def __init__(self, optimizer: Any, ending: Ending) -> None:
+    def __init__(self, optimizer: Any, catch_up: CatchUp) -> None:
         self._optimizer = optimizer
-        self.ending = ending
+        self.catch_up = catch_up
 
     def begin(self) -> Any:
         """The sums before the first step."""
-        return self.ending.idling.begin()
+        return self.catch_up.pending.begin()
 
     def add(self, sums: Any, optimizer: Sequence[Any], number: Any) -> Any:
         """The sums after one more step.
 
         Args:
-            sums: Before it.
-            optimizer: The optimizer's arrays before it, as `fetch` gives them.
-            number: The step's, from 1.
+            sums: The sums before the step.
+            optimizer: The optimizer's arrays before the step, as `fetch` returns them.
+            number: The step's number, from 1.
         """
-        return self.ending.idling.add(sums, number, self._rate(optimizer))
+        return self.catch_up.pending.add(sums, number, self._rate(optimizer))
 
     def _rate(self, optimizer: Sequence[Any]) -> Any:
         """The learning rate of the next step with Adam's bias corrections."""
@@ -304,42 +344,42 @@ class Deferral:
             unseen = [1 - keras.ops.power(beta, step) for beta in (own.beta_1, own.beta_2)]
             return rate * keras.ops.sqrt(unseen[1]) / unseen[0]
 
-    def fetch(self, state: Sequence[Any], sums: Any, touched: Touched, number: Any) -> Any:
-        """The state with a kernel, and moments, of the touched rows only, brought up to date.
+    def fetch(self, state: Sequence[Any], sums: Any, active_rows: ActiveRows, number: Any) -> Any:
+        """The state with the active rows only of kernel and moments, their pending steps applied.
 
         Args:
             state: Trainable, non-trainable and the optimizer's arrays, and perhaps more.
-            sums: Before the step.
-            touched: What the step touches.
-            number: The step's, from 1.
+            sums: The sums before the step.
+            active_rows: The active rows of the step.
+            number: The step's number, from 1.
         """
         from jax import lax
 
         parts = [
-            array.at[touched.rows].get(mode="clip", indices_are_sorted=True)
-            for array in self.ending.places.parts(state)
+            array.at[active_rows.rows].get(mode="clip", indices_are_sorted=True)
+            for array in self.catch_up.places.parts(state)
         ]
-        parts = self.ending.idling.make_up(parts, sums, touched.since, number - 1)
-        # Else XLA works the rows out anew for every non-zero that reads them.
+        parts = self.catch_up.pending.make_up(parts, sums, active_rows.since, number - 1)
+        # Otherwise XLA computes the rows again for every non-zero that reads them.
         parts[0] = lax.optimization_barrier(parts[0])
-        return self.ending.places.put(state, parts)
+        return self.catch_up.places.put(state, parts)
 
-    def store(self, state: Sequence[Any], after: Sequence[Any], touched: Touched) -> Any:
-        """The state after a step, whole again.
+    def store(self, state: Sequence[Any], after: Sequence[Any], active_rows: ActiveRows) -> Any:
+        """The whole state after a step.
 
         Args:
-            state: The whole one before it.
-            after: What came of what `fetch` gave.
-            touched: As for `fetch`.
+            state: The whole state before the step.
+            after: What the step made of the state that `fetch` returned.
+            active_rows: The active rows of the step.
         """
         from jax import lax
 
-        places = self.ending.places
-        # All are worked out before the first is overwritten, which is then done in place.
+        places = self.catch_up.places
+        # All are computed before the first is overwritten, so XLA overwrites in place.
         parts = lax.optimization_barrier(places.parts(after))
-        # Padding repeats a number, but of a row that is not there: it is dropped.
+        # Padding repeats the number of a row that does not exist; it is dropped.
         stored = [
-            array.at[touched.rows].set(
+            array.at[active_rows.rows].set(
                 part, mode="drop", indices_are_sorted=True, unique_indices=True
             )
             for array, part in zip(places.parts(state), parts, strict=True)

@@ -1,66 +1,49 @@
-"""`Engine`: trains the models of one search by fused epochs, with programs and data shared."""
+"""`Engine`: the compiled programs and the placed data that the trainings of one search share."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
-from afina.training.fused import reasons
 from afina.training.fused.data import DataCache, Samples
 from afina.training.fused.key import program_key
 from afina.training.fused.packing import Packer, packer_of
 from afina.training.fused.plan import Plan
-from afina.training.fused.program import Functions, Program, State, compile_both, lower, trace
+from afina.training.fused.program import (
+    ModelState,
+    Program,
+    ProgramFunctions,
+    compile_both,
+    lower,
+    trace,
+)
 from afina.training.fused.sparse import first_dense
-from afina.training.stage import stage
+from afina.training.python_turn import python_turn
+from afina.training.trainer import Account, CannotTrainError
 from afina.trials import first_line
 
-if TYPE_CHECKING:
-    from afina.training.fused.loop import Training
-
 PROGRAMS = 32
-"""Compiled programs that are kept, the most recently used ones: about a megabyte each."""
+"""How many compiled programs are kept, the most recently used ones; each takes about a megabyte."""
 
 
-@dataclass
-class Seconds:
-    """Where the time of one training went, in seconds of its thread."""
-
-    trace: float = 0.0
-    compile: float = 0.0
-    train: float = 0.0
-    validate: float = 0.0
-
-    @contextlib.contextmanager
-    def counted(self, name: str) -> Iterator[None]:
-        """Adds the time that the block takes."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            setattr(self, name, getattr(self, name) + time.perf_counter() - began)
-
-
-class CannotFuseError(Exception):
-    """The training cannot be fused; the message says why. The model is as it was."""
+class CannotFuseError(CannotTrainError):
+    """The training cannot be fused; the message says why."""
 
 
 @dataclass
 class _Slot:
-    """A place for a program that somebody compiles or has compiled."""
+    """The place of a program that a thread compiles or has compiled."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     program: Program | None = None
 
 
 class ProgramCache:
-    """Compiled programs by key; each is compiled once, whoever needs it first.
+    """Compiled programs by key; each is compiled once, by the first thread that needs it.
 
     Args:
         most: How many are kept.
@@ -69,12 +52,12 @@ class ProgramCache:
     def __init__(self, most: int = PROGRAMS) -> None:
         self.most = most
         self.compiled = 0
-        """How many programs were compiled so far."""
+        """How many programs have been compiled."""
         self._lock = threading.Lock()
         self._slots: dict[Any, _Slot] = {}
 
     def get(self, key: Any, make: Callable[[], Program]) -> Program:
-        """The program of this key. `make` is called on the stage, and only if there is none."""
+        """The program of this key; calls `make`, under the python turn, if there is none yet."""
         if key is None:
             self.compiled += 1
             return make()
@@ -83,7 +66,7 @@ class ProgramCache:
             self._slots[key] = slot  # the newest is last
             while len(self._slots) > self.most:
                 del self._slots[next(iter(self._slots))]
-        with stage.left():
+        with python_turn.released():
             slot.lock.acquire()
         try:
             if slot.program is None:
@@ -95,15 +78,14 @@ class ProgramCache:
 
 
 class Engine:
-    """Trains models of one search, many of them alike, on JAX.
+    """What the trainings of one search share on JAX: many of their models are alike.
 
     Args:
-        one_thread: Whether each program is to run in one thread of the CPU, so that several
-            trainings side by side do not get into each other's way, and give the same numbers
-            however many there are.
+        one_thread: Whether each program runs in one thread of the CPU. Trainings side by side then
+            do not slow each other down, and their numbers do not depend on how many there are.
         sparse: Whether inputs that are nearly all zero may be multiplied by their non-zeros only.
-        memory: Bytes of data that may be put on the device at once; larger data are fed in chunks.
-            None asks the device, or the system where it does not tell.
+        memory: Bytes of data that may be on the device at once; larger data are fed in chunks.
+            None asks the device, or else the system.
     """
 
     def __init__(
@@ -114,71 +96,7 @@ class Engine:
         self.data = DataCache(sparse=sparse)
         self.programs = ProgramCache()
         self.gains: dict[Any, float] = {}
-        """What training together was found to gain, by group: see `Group.gain`."""
-
-    def why_not(
-        self, model: keras.Model, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> str | None:
-        """Why `model.fit(*args, **kwargs)` cannot be fused; None if it can be tried."""
-        reason = reasons.why_not_here() or reasons.why_not_model(model)
-        if reason is not None:
-            return reason
-        given = reasons.fit_arguments(args, kwargs)
-        if isinstance(given, str):
-            return given
-        return reasons.why_not_arguments(given) or reasons.why_not_callbacks(
-            reasons.flat(given["callbacks"])
-        )
-
-    def fit(
-        self,
-        model: keras.Model,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-        seconds: Seconds | None = None,
-    ) -> Any:
-        """Does what `model.fit(*args, **kwargs)` does.
-
-        Args:
-            model: Compiled.
-            args: As `fit` takes them.
-            kwargs: Likewise.
-            seconds: Is told where the time went.
-
-        Returns:
-            The History.
-
-        Raises:
-            CannotFuseError: `why_not` names a reason, or the train step cannot be traced as one
-                program. No epoch has been trained, no callback called.
-        """
-        return self.training(model, args, kwargs or {}, seconds or Seconds()).run()
-
-    def training(
-        self,
-        model: keras.Model,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        seconds: Seconds,
-    ) -> Training:
-        """What `fit` runs: the training, its model built, before its first epoch.
-
-        Raises:
-            CannotFuseError: `why_not` names a reason.
-        """
-        reason = self.why_not(model, args, kwargs)
-        if reason is not None:
-            raise CannotFuseError(reason)
-        given = reasons.fit_arguments(args, kwargs)
-        assert isinstance(given, dict), "why_not has looked"
-        from afina.training.fused.loop import Training
-
-        try:
-            return Training(self, model, given, seconds)
-        except (AttributeError, ImportError, TypeError) as error:
-            # A Keras with other parts, or code of the user's: `fit` will do, or raise it again.
-            message = f"the training cannot be prepared: {first_line(error)}"
-            raise CannotFuseError(message) from error
+        """The measured gain of training together, by group; see `Group.gain`."""
 
     def program(
         self,
@@ -189,34 +107,34 @@ class Engine:
         *,
         rows: int,
         device: Any,
-        seconds: Seconds,
+        account: Account,
     ) -> Program:
-        """The program for a built model; compiled unless one of an equal key is there.
+        """The program for a built model; compiles it unless one of an equal key is there.
 
         Raises:
             CannotFuseError: The train step cannot be traced.
         """
-        state = State.of(model)
+        state = ModelState.of(model)
         key = self.key(model, state, train, validation, plan, rows, device)
 
         def make() -> Program:
             alone = self.one_thread and device.platform == "cpu"
             try:
-                with seconds.counted("trace"):
+                with account.counted("trace"):
                     packer = _packer(model, plan, rows) if device.platform == "cpu" else None
-                    functions = Functions(model, train, validation, plan, packer)
+                    functions = ProgramFunctions(model, train, validation, plan, packer)
                     try:
                         traced = trace(
                             functions, state, train, validation, rows=rows, device=device
                         )
                     finally:
                         functions.forget()
-                    with stage.left():
+                    with python_turn.released():
                         lowered = lower(traced)
             except Exception as error:
                 message = f"the train step cannot become one program: {first_line(error)}"
                 raise CannotFuseError(message) from error
-            with seconds.counted("compile"), stage.left():
+            with account.counted("compile"), python_turn.released():
                 return compile_both(lowered, one_thread=alone, packer=packer)
 
         return self.programs.get(key, make)
@@ -224,14 +142,14 @@ class Engine:
     def key(
         self,
         model: keras.Model,
-        state: State,
+        state: ModelState,
         train: Samples,
         validation: Samples | None,
         plan: Plan,
         rows: int,
         device: Any,
     ) -> Any:
-        """What tells the program that `program` would give from others; None if nothing can."""
+        """The key of the program for these; None if the program cannot be shared."""
         configuration = program_key(model)
         if configuration is None:
             return None
@@ -241,14 +159,14 @@ class Engine:
         )
         return (configuration, state.signature(), data, plan, rows, device, self.one_thread)
 
-    def takes_rows(self, model: keras.Model, *parts: Samples | None) -> bool:
-        """Whether the model can do with the data as they are, by their non-zeros perhaps."""
+    def can_read(self, model: keras.Model, *parts: Samples | None) -> bool:
+        """Whether the model can read the data as they are kept, perhaps as `SparseRows`."""
         sparse = any(part is not None and part.arrays.is_sparse for part in parts)
         return not sparse or first_dense(model) is not None
 
 
 def _packer(model: keras.Model, plan: Plan, rows: int) -> Packer | None:
-    """For a program that takes so many samples at a time."""
+    """The packer for a program that takes `rows` samples at a time; None if nothing is packed."""
     dense = first_dense(model) if plan.row_room else None
     kernel, steps = None if dense is None else dense.kernel, -(-rows // plan.batch_size)
     return packer_of(model, kernel, row_room=plan.row_room, steps=steps)

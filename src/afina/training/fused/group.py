@@ -1,9 +1,9 @@
 """Grouped trials: models of one program trained together, all their epochs in one program.
 
-On an accelerator a step of a small model takes as long as starting its kernels does, and the same
-step of several models at once hardly longer. On a CPU next to nothing is gained, so `Group` can
-measure whether it pays. No arithmetic is shared: each model has its own weights, moments, learning
-rate, seeds and order of samples, and gets the numbers that it would have got alone, to rounding.
+On an accelerator a step of a small model takes about as long as starting its kernels, and the same
+step of several models at once takes hardly longer. On a CPU almost nothing is gained, so `Group`
+can measure whether it pays. No arithmetic is shared: each model has its own weights, moments,
+learning rate, seeds and order of samples, and the same results as alone, to rounding.
 """
 
 from __future__ import annotations
@@ -17,37 +17,38 @@ from typing import Any
 import numpy as np
 
 from afina.errors import ArgumentError, wrong
-from afina.training.fused.batched import trace_batched
+from afina.training.fused.convolutions import traced_for
 from afina.training.fused.data import Samples
-from afina.training.fused.engine import CannotFuseError, Engine, Seconds
+from afina.training.fused.engine import CannotFuseError, Engine
 from afina.training.fused.loop import Training
-from afina.training.fused.member import Member, Seat
+from afina.training.fused.member import GroupMember, MemberRun
 from afina.training.fused.plan import Plan
-from afina.training.fused.program import Functions, Program, State, compile_both, lower
-from afina.training.stage import stage
+from afina.training.fused.program import ModelState, Program, ProgramFunctions, compile_both, lower
+from afina.training.python_turn import python_turn
+from afina.training.trainer import Account
 from afina.trials import first_line
 
 LEAST = 1.3
-"""How many times as fast a group must train for it to pay."""
+"""A group pays if it trains at least this many times as fast."""
 
 STEPS = 50
-"""Most steps that are measured to tell."""
+"""Most steps that are measured to find out."""
 
 WORTH = 10_000
-"""Steps that must be left for a smaller program to be worth compiling."""
+"""Fewest remaining steps for which a smaller program is worth compiling."""
 
 
-def alike(engine: Engine, members: Sequence[Member]) -> list[list[Member]]:
-    """Sorts members by what they can be grouped with; those of which nothing tells stand alone.
+def alike(engine: Engine, members: Sequence[GroupMember]) -> list[list[GroupMember]]:
+    """Sorts members into those that can be grouped; a member without a key stands alone.
 
     Args:
-        engine: That is to train them.
-        members: In any order, which they keep.
+        engine: The data and programs that trainings share.
+        members: In any order; each sort keeps it.
 
     Raises:
-        CannotFuseError: As for `Engine.fit`.
+        CannotFuseError: A training cannot be fused.
     """
-    sorts: dict[Any, list[Member]] = {}
+    sorts: dict[Any, list[GroupMember]] = {}
     for member in members:
         key = member.key(engine)
         sorts.setdefault(id(member) if key is None else key, []).append(member)
@@ -57,31 +58,34 @@ def alike(engine: Engine, members: Sequence[Member]) -> list[list[Member]]:
 class Group:
     """Trainings that go through their epochs together.
 
-    Each has its own callbacks, History, number of epochs and random streams. One that stops, ends
-    or raises takes no more part; the others go on. One whose model or data a callback changes goes
-    on by programs of its own.
+    Each has its own callbacks, History, number of epochs and random streams. When one stops, ends
+    or raises, the others go on. When a callback changes a member's model or data, that member goes
+    on with programs of its own.
 
     Args:
-        engine: Has the data and the programs.
+        engine: The data and programs that trainings share.
         members: Models of one architecture and optimizer, with the same data and batch size.
-        worth: Steps that must be left for half a group to get a smaller program.
+        worth: Fewest remaining steps for which half a group gets a smaller program.
 
     Raises:
         ArgumentError: The members are not alike, or there are none.
-        CannotFuseError: As for `Engine.fit`. No epoch has been trained, no callback called.
+        CannotFuseError: A training cannot be fused. No epoch has been trained, and no callback has
+            been called.
     """
 
-    def __init__(self, engine: Engine, members: Sequence[Member], *, worth: int = WORTH) -> None:
+    def __init__(
+        self, engine: Engine, members: Sequence[GroupMember], *, worth: int = WORTH
+    ) -> None:
         if not members:
             raise ArgumentError(wrong("members", "there must be at least one", members))
         self.engine = engine
         self.members = list(members)
         self.worth = worth
         self.width = len(self.members)
-        """How many models the program takes."""
+        """How many models the program trains at once."""
 
         self.failure: str | None = None
-        """Why the program for all failed, so that the members went on alone; None if it did not."""
+        """Why the program for all failed and the members went on alone; None if it did not."""
 
         self._programs: dict[Any, Program] = {}
         if len(self.members) > 1:
@@ -90,26 +94,26 @@ class Group:
     # -- does it pay? ---------------------------------------------------------------------------
 
     def pays(self, *, least: float = LEAST, steps: int = STEPS) -> bool:
-        """Whether the group trains at least so many times as fast as its members one by one.
+        """Whether the group trains enough faster than its members one by one.
 
         Args:
-            least: How many times.
-            steps: As for `gain`.
+            least: How many times as fast is enough.
+            steps: Most steps that are measured; see `gain`.
         """
         return len(self.members) > 1 and self.gain(steps=steps) >= least
 
     def gain(self, *, steps: int = STEPS) -> float:
         """How many times as fast the group trains as its members one by one.
 
-        Measured on copies of the state; once for each program and number of members.
+        It is measured on copies of the state, once for each program and number of members.
 
         Args:
-            steps: Most that are measured. If an epoch has more, two programs are compiled for the
-                measurement alone; if not, those are measured that train it.
+            steps: Most steps that are measured. If an epoch has more, two programs are compiled
+                for the measurement alone; otherwise the programs of the epoch are measured.
 
         Returns:
-            Samples a second together over samples a second one by one; 0 if the group's program
-            cannot be made or fails.
+            Samples a second together, divided by samples a second one by one; 0 if the group's
+            program cannot be made or fails.
         """
         width = len(self.members)
         if width == 1:
@@ -127,13 +131,13 @@ class Group:
         rows = first.train.size if whole else steps * first.plan.batch_size
         validation = first.validation if whole else None
         leaves = _leaves(first, rows)
-        states = [State.of(member.model) for member in self.members]
+        states = [ModelState.of(member.model) for member in self.members]
         arrays = [(state.trainable, state.non_trainable, state.optimizer) for state in states]
         metrics = [state.metrics for state in states]
         draws = np.random.default_rng(0)
         orders = np.stack([draws.permutation(rows).astype(np.int32) for _ in states])
-        first.make_room(orders[0])  # which may change the plan, as `touches` may
-        touches = first.touches(orders[0])
+        first.make_room(orders[0])  # this may change the plan, and so may `active_epoch`
+        active_epoch = first.active_epoch(orders[0])
         alone = self.engine.program(
             first.model,
             first.train,
@@ -141,7 +145,7 @@ class Group:
             first.plan,
             rows=rows,
             device=first.device,
-            seconds=first.seconds,
+            account=first.account,
         )
         ones, manys = [], []
         try:
@@ -149,12 +153,12 @@ class Group:
             for _ in range(3):
                 own = jax.tree.map(jax.numpy.copy, arrays[0])  # the program uses them up
                 single = functools.partial(alone.epoch, first.device)
-                ones.append(_timed(single, own, metrics[0], leaves, orders[0], touches))
+                ones.append(_timed(single, own, metrics[0], leaves, orders[0], active_epoch))
                 manys.append(_timed(together, arrays, metrics, leaves, orders))
         except Exception:  # no batched form, or no memory for so many
             return 0.0
         finally:
-            first.forget_touches()
+            first.forget_active_rows()
         return len(states) * min(ones) / min(manys)
 
     # -- the epochs -----------------------------------------------------------------------------
@@ -163,8 +167,8 @@ class Group:
         """Trains all members to their ends.
 
         Args:
-            together: False, for where it does not pay, trains one after another as `Engine.fit`
-                does.
+            together: False trains one after another, as `FusedTrainer.fit` does: for groups that do
+                not pay.
 
         Returns:
             In the members' order: the History of each, or the Exception that ended it.
@@ -177,71 +181,71 @@ class Group:
             return [member.run(self.engine) for member in self.members]
         first = self.members[0].training(self.engine)
         self._program(self.members[0], first.plan, first.rows, first.validation)
-        seats = [Seat(member, self.engine) for member in self.members]
+        runs = [MemberRun(member, self.engine) for member in self.members]
         try:
-            for seat in seats:
-                seat.go_on()
-            while waiting := [seat for seat in seats if seat.work is not None]:
-                # Who validates first catches up, so that all train the next epoch together.
-                behind = [seat for seat in waiting if seat.kind == "validate"]
+            for run in runs:
+                run.go_on()
+            while waiting := [run for run in runs if run.work is not None]:
+                # Validations come first, so that all train the next epoch together.
+                behind = [run for run in waiting if run.kind == "validate"]
                 self._serve(behind or waiting)
         finally:
-            for seat in seats:
-                seat.close()
-        return [seat.result for seat in seats]
+            for run in runs:
+                run.close()
+        return [run.result for run in runs]
 
-    def _serve(self, seats: Sequence[Seat]) -> None:
-        """Does what these wait for, all the same kind of work, and takes each to its next wait."""
-        grouped = [seat for seat in seats if not seat.training.is_changed]
+    def _serve(self, runs: Sequence[MemberRun]) -> None:
+        """Calls the program that these wait for, all the same kind, and takes each to its next."""
+        grouped = [run for run in runs if not run.training.is_changed]
         if grouped and grouped[0].kind == "train":
             self._narrow(grouped)
         answers: dict[int, Any] = {}
         if grouped and self.width > 1:
             try:
                 answers = dict(zip(map(id, grouped), self._together(grouped), strict=True))
-            except Exception as error:  # memory, most likely: alone they may do
+            except Exception as error:  # out of memory, most likely: alone they may fit
                 self.failure, self.width = first_line(error), 1
-        for seat in seats:
-            if id(seat) in answers:
-                seat.go_on(answers[id(seat)])
+        for run in runs:
+            if id(run) in answers:
+                run.go_on(answers[id(run)])
             else:
-                seat.go_on_alone()
+                run.go_on_alone()
 
-    def _narrow(self, seats: Sequence[Seat]) -> None:
-        """Takes a smaller program where half of the members or more are through."""
-        steps = seats[0].training.train.batches.steps * max(seat.left for seat in seats)
-        if 2 * len(seats) <= self.width and steps >= self.worth:
-            self.width = len(seats)
+    def _narrow(self, runs: Sequence[MemberRun]) -> None:
+        """Takes a smaller program when at least half of the members have ended."""
+        steps = runs[0].training.train.batches.steps * max(run.left for run in runs)
+        if 2 * len(runs) <= self.width and steps >= self.worth:
+            self.width = len(runs)
 
-    def _together(self, seats: Sequence[Seat]) -> list[Any]:
-        """What each one's own program would return, by one call."""
+    def _together(self, runs: Sequence[MemberRun]) -> list[Any]:
+        """What the program of each would return, computed by one call."""
         import jax
 
-        first, works = seats[0].training, [seat.work for seat in seats if seat.work is not None]
+        first, works = runs[0].training, [run.work for run in runs if run.work is not None]
         kind = works[0].kind
-        plan = replace(first.plan, room=max(seat.training.plan.room for seat in seats))
-        program = self._program(seats[0].member, plan, first.rows, first.validation)
+        plan = replace(first.plan, room=max(run.training.plan.room for run in runs))
+        program = self._program(runs[0].member, plan, first.rows, first.validation)
         function = program.train if kind == "train" else program.validate
         assert function is not None
-        works += [works[0]] * (self.width - len(works))  # in the places of those who are through
+        works += [works[0]] * (self.width - len(works))  # in the places of those that have ended
         inputs: list[Any] = [[w.arrays for w in works], [w.metrics for w in works], works[0].leaves]
         if kind == "train":
             inputs.append(np.stack([work.places for work in works]))
-        spent = Seconds()
-        with spent.counted(kind), stage.left():
+        spent = Account()
+        with spent.counted(kind), python_turn.released():
             after, metrics, logs = function(*inputs)
             jax.block_until_ready(after)
             logs = jax.device_get(logs)
-        _share(spent, [seat.member for seat in seats])
+        _share(spent, [run.member for run in runs])
         return [
             (after[i], metrics[i], jax.tree.map(lambda log, i=i: log[i], logs))
-            for i in range(len(seats))
+            for i in range(len(runs))
         ]
 
     def _program(
-        self, member: Member, plan: Plan, rows: int, validation: Samples | None
+        self, member: GroupMember, plan: Plan, rows: int, validation: Samples | None
     ) -> Program:
-        """The program for as many models like the member's as the group now takes.
+        """The program for `width` models like the member's.
 
         Raises:
             CannotFuseError: It cannot be traced.
@@ -251,11 +255,11 @@ class Group:
         known = self._programs.get((width, plan, rows))
         if known is not None:
             return known
-        own, spent = member.training(self.engine), Seconds()
-        train, device, state = own.train, own.device, State.of(member.model)
+        own, spent = member.training(self.engine), Account()
+        train, device, state = own.train, own.device, ModelState.of(member.model)
 
         def make() -> Program:
-            functions = Functions(member.model, train, validation, plan)
+            functions = ProgramFunctions(member.model, train, validation, plan)
             try:
                 with spent.counted("trace"):
                     leaves = _leaves(own, rows)
@@ -263,14 +267,14 @@ class Group:
                     traced = trace_batched(
                         functions, state, leaves, tested, width=width, rows=rows, device=device
                     )
-                    with stage.left():
+                    with python_turn.released():
                         lowered = lower(traced)
             except Exception as error:
                 message = f"the train step cannot become one program for {width} models"
                 raise CannotFuseError(f"{message}: {first_line(error)}") from error
             finally:
                 functions.forget()
-            with spent.counted("compile"), stage.left():
+            with spent.counted("compile"), python_turn.released():
                 return compile_both(lowered, one_thread=one_thread and device.platform == "cpu")
 
         with member.streams.inside():
@@ -281,7 +285,7 @@ class Group:
         return program
 
 
-def _check_alike(engine: Engine, members: Sequence[Member]) -> None:
+def _check_alike(engine: Engine, members: Sequence[GroupMember]) -> None:
     """Raises ArgumentError where members cannot be grouped."""
     first, advice = members[0].key(engine), "Train it alone."
     for number, member in enumerate(members):
@@ -315,14 +319,83 @@ def _timed(function: Callable[..., Any], *inputs: Any) -> float:
     import jax
 
     jax.block_until_ready(inputs)
-    with stage.left():
+    with python_turn.released():
         began = time.perf_counter()
         jax.block_until_ready(function(*inputs))
         return time.perf_counter() - began
 
 
-def _share(spent: Seconds, members: Sequence[Member]) -> None:
+def _share(spent: Account, members: Sequence[GroupMember]) -> None:
     """Adds to each member's account an equal part of what was spent."""
     for member in members:
-        for name, value in vars(spent).items():
-            setattr(member.seconds, name, getattr(member.seconds, name) + value / len(members))
+        member.account.add(spent, 1 / len(members))
+
+
+# -- programs for several models ------------------------------------------------------------------
+
+
+def trace_batched(
+    functions: ProgramFunctions,
+    state: ModelState,
+    leaves: Any,
+    tested: Any,
+    *,
+    width: int,
+    rows: int,
+    device: Any,
+) -> tuple[Any, Any]:
+    """Traces both functions for several models, for `lower` to translate.
+
+    The programs take a list of states, a list of metrics, the data, and (to train) an array of
+    orders, (width, rows). They return a list of each, and the logs with a leading axis. Unlike the
+    programs for one model they do not use up their inputs: these are copied anyway, and after a
+    failure the models can still be trained one by one.
+
+    Args:
+        functions: The functions of one of the models.
+        state: The state of that model.
+        leaves: The training data, on the device.
+        tested: The validation data; None for none.
+        width: How many models the programs train.
+        rows: How many samples of each model's order one call of the training program takes.
+        device: The device that the programs will run on.
+    """
+    import jax
+
+    sharding = jax.sharding.SingleDeviceSharding(device)
+
+    def abstract(tree: Any) -> Any:
+        return jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), tree
+        )
+
+    arrays = abstract((state.trainable, state.non_trainable, state.optimizer))
+    models = [arrays] * width, [abstract(state.metrics)] * width
+    orders = jax.ShapeDtypeStruct((width, rows), "int32", sharding=sharding)
+    trained = traced_for(device, batched(functions.train), *models, abstract(leaves), orders)
+    if tested is None:
+        return trained, None
+    return trained, traced_for(device, batched(functions.validate), *models, abstract(tested))
+
+
+def batched(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of `ProgramFunctions` for several models; see `trace_batched`."""
+    import jax
+
+    def stacked(parts: Sequence[Any]) -> Any:
+        return jax.tree.map(lambda *arrays: jax.numpy.stack(arrays), *parts)
+
+    def call(states: Sequence[Any], metrics: Sequence[Any], leaves: Any, *orders: Any) -> Any:
+        axes = (0, 0, None, *[0] * len(orders))
+        given = (stacked(states), stacked(metrics), leaves, *orders)
+        after, counted, logs = jax.vmap(function, in_axes=axes)(*given)
+        return unstacked(after, len(states)), unstacked(counted, len(states)), logs
+
+    return call
+
+
+def unstacked(tree: Any, width: int) -> list[Any]:
+    """Takes a tree of stacked arrays apart again."""
+    import jax
+
+    return [jax.tree.map(lambda array, i=i: array[i], tree) for i in range(width)]

@@ -1,9 +1,9 @@
 """Weights of new shapes without compiling a program for each shape, equal to the bit.
 
-On JAX every initializer runs as a small program that is compiled anew for each shape: a model of a
-new width costs half a second before its first step. JAX's counter-based generator gives the n-th
-number of a draw whatever the draw's length is (`jax_threefry_partitionable`), so a draw may be made
-longer, to one of few lengths, and cut. Zeros, ones and constants come from NumPy.
+On JAX every initializer runs as a small program that is compiled again for each shape: a model of a
+new width costs half a second before its first step. With JAX's counter-based generator the n-th
+number of a draw does not depend on the draw's length (`jax_threefry_partitionable`). So draws are
+made in a few lengths, and cut. Zeros, ones and constants come from NumPy.
 
 Source: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
 """
@@ -21,18 +21,19 @@ import numpy as np
 from afina.training import keras_parts
 
 SMALLEST = 1024
-"""Numbers in the shortest draw; longer ones are four times as long as the next shorter."""
+"""Numbers in the shortest draw; each longer draw is four times as long as the one before."""
 
 LONG = 2**20
-"""From here on twice as long: drawing millions of numbers in vain takes longer than compiling."""
+"""From here on each is twice as long: drawing millions of numbers for nothing would take longer
+than compiling."""
 
 
 @contextmanager
 def quick_initializers() -> Iterator[None]:
-    """Within, Keras on JAX draws and fills new arrays as the module's text says.
+    """Within the block, Keras on JAX draws and fills new arrays as the module's text says.
 
-    On other backends, and in a process whose generator does not have the property, nothing changes.
-    Values are the same inside and outside, so another thread that builds meanwhile is not harmed.
+    Nothing changes on other backends, or if JAX's generator does not have the property. The values
+    are the same inside and outside, so a thread that builds at the same time is not affected.
     """
     modules = keras_parts.drawing_and_filling() if _applies() else None
     if modules is None:
@@ -71,7 +72,7 @@ def _jax() -> Any:
 
 
 def _length(shape: Any) -> int | None:
-    """The length of the draw to make for this shape; None where a plain one serves as well."""
+    """The length of the draw to make for this shape; None if a plain draw is as good."""
     try:
         count = math.prod(int(size) for size in shape)
     except (TypeError, ValueError):  # a symbolic shape
@@ -85,7 +86,7 @@ def _length(shape: Any) -> int | None:
 
 
 def _cut(draw: Any, shape: Any) -> Any:
-    """The first numbers of a draw, in this shape. Through NumPy, where no cut is compiled."""
+    """The first numbers of a draw, in this shape; cut by NumPy, which compiles nothing."""
     import jax
 
     count = math.prod(int(size) for size in shape)
@@ -93,7 +94,7 @@ def _cut(draw: Any, shape: Any) -> Any:
 
 
 def _is_plain(low: Any, high: Any, seed: Any) -> bool:
-    """Whether a draw's parameters are single numbers and nothing is a part of a trace."""
+    """Whether a draw's parameters are single numbers, and none is part of a trace."""
     import jax
 
     traced = any(isinstance(value, jax.core.Tracer) for value in (low, high, seed))
@@ -101,7 +102,7 @@ def _is_plain(low: Any, high: Any, seed: Any) -> bool:
 
 
 def _standard(dtype: Any, seed: Any) -> tuple[str, Any]:
-    """The dtype's name and the key for a draw, as Keras makes them."""
+    """The dtype's name and the key that Keras would draw with."""
     return keras.backend.standardize_dtype(dtype or keras.backend.floatx()), keras_parts.draw_seed(
         seed
     )

@@ -1,10 +1,10 @@
-"""When two models may share a compiled program: equal keys, and only where a key can be trusted.
+"""The key of a model: models of equal keys share a compiled program.
 
 What lives in a variable (weights, moments, a plain learning rate, seeds) is an input of the
 program. Everything else is a constant in it: a schedule, betas, a dropout rate, an L2 factor. Most
-of that is in the configurations, if every part is Keras' own; not all of it, so what the parts hold
-is looked at too: the mean of an adapted `Normalization`, a loss' dtype. Code of the user's may do
-what nothing tells, so such models have no key and share nothing.
+constants are in the configurations, if every part is Keras' own. The others are found by looking at
+what the parts hold: the mean of an adapted `Normalization`, the dtype of a loss. Code of the user's
+may depend on anything, so models with such code have no key and share nothing.
 """
 
 from __future__ import annotations
@@ -26,32 +26,34 @@ PASSING = frozenset(
         "_build_shapes_dict",
         "_tracker",
         "_trainable_variables_indices",  # by identity
-        "_weight_decay_by_var_key",  # likewise; who may not decay is asked for by itself
+        "_weight_decay_by_var_key",  # by identity; `_has_hidden_settings` looks at exclusions
         "_loss_ids",
         "_inbound_nodes",  # the graph is in the model's configuration
         "_outbound_nodes",
         "_called",
         "_path",
         "_parent_path",
-        "_jit_compile",  # an inner model's is not read; loading weights settles it
+        "_jit_compile",  # not read for an inner model; loading weights sets it
     }
 )
-"""Attributes of Keras' parts that no program depends on, and that may differ between equal ones."""
+"""Attributes of Keras' parts that may differ between equal parts, as no program depends on them."""
 
 SAID_ONLY_ONCE_LOADED = frozenset({"is_awq_calibrated", "is_gptq_calibrated"})
-"""Attributes that loading weights adds: False there is the same as none."""
+"""Attributes that loading weights adds; False means the same as no attribute."""
 
 DEEPEST = 8
-"""Objects within objects that are looked into."""
+"""How deep objects within objects are looked into."""
 
 
 class _UnknownError(Exception):
-    """Something of which nobody can say what it does to a program."""
+    """An object whose effect on a program is unknown."""
 
 
 def is_all_kerass(model: keras.Model) -> bool:
-    """Whether a compiled model consists of Keras' own parts only, optimizer, losses and metrics
-    too, and no function of the user's is among them."""
+    """Whether a compiled model consists of Keras' own parts only, without functions of the user's.
+
+    The optimizer, losses and metrics count too.
+    """
     layers = keras_parts.layers_of(model)
     if not keras_parts.is_stock_model(model) or not all(map(_is_stock, layers)):
         return False
@@ -64,15 +66,15 @@ def is_all_kerass(model: keras.Model) -> bool:
 
 
 def program_key(model: keras.Model) -> tuple[Any, ...] | None:
-    """What tells the model's program from others; None where a part is not Keras' own.
+    """The key of the model's program; None if a part is not Keras' own.
 
     Args:
         model: Compiled and built.
 
     Returns:
-        The configurations of model, optimizer, losses and metrics, less the learning rate where
-        that is a plain number; what the parts hold beside; the paths of the variables; settings of
-        Keras and JAX. Shapes of data and options are for the caller to add.
+        The configurations of model, optimizer, losses and metrics, without the learning rate if
+        that is a plain number; what else the parts hold; the paths of the variables; the settings
+        of Keras and JAX. The caller adds the shapes of the data and the options.
     """
     if not keras_parts.is_stock_model(model):
         return None
@@ -92,7 +94,7 @@ def program_key(model: keras.Model) -> tuple[Any, ...] | None:
 
 
 def _quietly(model: keras.Model) -> dict[str, Any]:
-    """The configurations of a compiled model and of what it was compiled with."""
+    """The configurations of a compiled model and of what it was compiled with, without warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on lambdas, which are not plain
         return _configurations(model)
@@ -112,13 +114,13 @@ def _configurations(model: keras.Model) -> dict[str, Any]:
 
 
 def _paths(model: keras.Model) -> tuple[tuple[str, ...], ...]:
-    """Which variables are trained, kept and moved, in the order in which programs take them."""
+    """The paths of trainable, other and optimizer variables, in the order of a program's inputs."""
     lists = (model.trainable_variables, model.non_trainable_variables, model.optimizer.variables)
     return tuple(tuple(variable.path for variable in variables) for variables in lists)
 
 
 def _settings() -> tuple[Any, ...]:
-    """What Keras and JAX read while they trace."""
+    """The settings that Keras and JAX read while they trace."""
     import jax
 
     return (
@@ -134,12 +136,12 @@ def _settings() -> tuple[Any, ...]:
 
 
 def _is_stock(layer: Any) -> bool:
-    """Whether a layer is Keras' own, and no place for functions of the user's."""
+    """Whether a layer is Keras' own and cannot hold a function of the user's."""
     return keras_parts.is_kerass(type(layer)) and not isinstance(layer, keras.layers.Lambda)
 
 
 def _has_hidden_settings(optimizer: Any) -> bool:
-    """Settings that a method made and the configuration does not hold."""
+    """Whether an optimizer has settings that a method made and its configuration does not hold."""
     return any(
         bool(getattr(each, name, None))
         for each in (optimizer, getattr(optimizer, "inner_optimizer", None))
@@ -148,9 +150,9 @@ def _has_hidden_settings(optimizer: Any) -> bool:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a configuration speaks of Keras' own parts only, and in plain values."""
+    """Whether a configuration names Keras' own parts only, and holds plain values."""
     if isinstance(value, Mapping):
-        # A function of the user's; a number is what Keras' own `Constant` begins with.
+        # A function of the user's; Keras' own `Constant` holds a number.
         if set(value) == {"value"} and not isinstance(value["value"], bool | int | float):
             return False
         if value.get("class_name") in ("__lambda__", "function"):
@@ -161,13 +163,13 @@ def _is_plain(value: Any) -> bool:
         return all(map(_is_plain, value.values()))
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))
-    if isinstance(value, str):  # a name that stands for something of the user's
+    if isinstance(value, str):  # a registered name of something of the user's
         return value not in keras.saving.get_custom_objects()
     return value is None or isinstance(value, bool | int | float)
 
 
 class _Holdings:
-    """What the parts of a model hold, in words.
+    """What the parts of a model hold, as hashable values.
 
     Args:
         model: Compiled and built, its layers all Keras' own.
@@ -179,10 +181,10 @@ class _Holdings:
         self._inputs = {id(variable) for variables in lists for variable in variables}
 
     def of_all(self) -> tuple[Any, ...]:
-        """Of each layer and operation, the optimizer, each loss and metric.
+        """What each layer, operation, loss, metric and the optimizer hold.
 
         Raises:
-            _UnknownError: A part is not Keras' own, or holds what is not.
+            _UnknownError: A part is not Keras' own, or holds something that is not.
         """
         metrics = keras_parts.metrics_of(self.model)
         parts = [self.model.optimizer, *keras_parts.losses_of(self.model)]
@@ -195,7 +197,7 @@ class _Holdings:
         return tuple(self._of(part, 0) for part in parts)
 
     def _of(self, part: Any, depth: int) -> tuple[Any, ...]:
-        """One object of Keras' own."""
+        """What one object of Keras' own holds."""
         if not keras_parts.is_kerass(type(part)) or depth > DEEPEST:
             raise _UnknownError(part)
         named = sorted(
@@ -206,7 +208,7 @@ class _Holdings:
         return type(part).__name__, *((name, self._word(value, depth + 1)) for name, value in named)
 
     def _word(self, value: Any, depth: int) -> Any:
-        """One value, hashable."""
+        """One value, made hashable."""
         if value is None or isinstance(value, bool | int | float | complex | str | np.generic):
             return type(value).__name__, str(value)
         if isinstance(value, Mapping):

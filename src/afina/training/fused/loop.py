@@ -1,4 +1,4 @@
-"""The epochs of one fused training: what `fit` does around its steps, at the ends of epochs."""
+"""`Training`: the loop over the epochs of one model, with all that `fit` does around its steps."""
 
 from __future__ import annotations
 
@@ -6,44 +6,43 @@ import functools
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
 from afina.training import keras_parts
 from afina.training.fused import memory
+from afina.training.fused.active_rows import ActiveEpoch, find_active_rows
+from afina.training.fused.engine import CannotFuseError, Engine
 from afina.training.fused.initializers import quick_initializers
 from afina.training.fused.plan import Plan
-from afina.training.fused.program import Program, State
-from afina.training.fused.sparse import Rows
-from afina.training.fused.touches import Touches, touches
-from afina.training.stage import stage
-
-if TYPE_CHECKING:
-    from afina.training.fused.engine import Engine, Seconds
+from afina.training.fused.program import ModelState, Program
+from afina.training.fused.sparse import SparseRows
+from afina.training.python_turn import python_turn
+from afina.training.trainer import Account
 
 
 @dataclass(frozen=True)
 class Work:
-    """A call of a compiled program that a training waits for."""
+    """A call of a compiled program whose result a training waits for."""
 
     kind: Literal["train", "validate"]
     arrays: Any
-    """The state: trainable, non-trainable and the optimizer's arrays."""
+    """The model's state: trainable, non-trainable and the optimizer's arrays."""
 
     metrics: Any
-    """What the metrics' variables begin with."""
+    """The metrics' variables before the call."""
 
     leaves: Any
     """The data, on the device."""
 
     places: Any = None
-    """Row numbers in the order of training; None for a validation."""
+    """Sample numbers in the order of training; None for a validation."""
 
     @property
     def inputs(self) -> tuple[Any, ...]:
-        """What the program is called with."""
+        """The arguments of the program."""
         given = (self.arrays, self.metrics, self.leaves)
         return given if self.places is None else (*given, self.places)
 
@@ -52,32 +51,32 @@ class Training:
     """One `fit` of one model.
 
     Args:
-        engine: Has the data and the programs.
+        engine: The data and programs that trainings share.
         model: Compiled.
-        given: The arguments of `fit`, all of them by name.
-        seconds: Is told where the time went.
+        given: All arguments of `fit` by name.
+        account: Where to add the seconds that each part took.
     """
 
     def __init__(
-        self, engine: Engine, model: keras.Model, given: Mapping[str, Any], seconds: Seconds
+        self, engine: Engine, model: keras.Model, given: Mapping[str, Any], account: Account
     ) -> None:
         self.engine = engine
         self.model = model
         self.given = given
-        self.seconds = seconds
+        self.account = account
         self.device = memory.device()
         self.train, self.validation = engine.data.parts(given)
         self.is_changed = False
-        """Whether a callback has changed the model's structure, or the data, since."""
+        """Whether a callback has changed the model's structure or the data during the training."""
 
         self._look()
 
     def _look(self) -> None:
-        """Builds what is not built, and notes what the model and the data are now."""
+        """Builds what is not built yet, and records what the model and the data are now."""
         engine, model = self.engine, self.model
         with quick_initializers():
             self.train.batches.build(model)
-        if not engine.takes_rows(model, self.train, self.validation):
+        if not engine.can_read(model, self.train, self.validation):
             self.train = self.train.dense()
             self.validation = None if self.validation is None else self.validation.dense()
         defers = self.device.platform == "cpu"
@@ -85,7 +84,7 @@ class Training:
         self.rows = memory.rows_at_once(
             self.train, self.validation, self.plan.batch_size, self.device, engine.memory
         )
-        self._touches: Touches | None = None  # of the last epoch
+        self._active_epoch: ActiveEpoch | None = None  # of the last epoch
         model.reset_metrics()
         self._zeros = [np.array(v.value) for v in model.metrics_variables]
         self._programs: dict[tuple[int, Plan], Program] = {}
@@ -93,7 +92,7 @@ class Training:
         self._looked = engine.data.look(self.given)
 
     def prepare(self) -> None:
-        """Makes the programs.
+        """Compiles the programs, or finds them in the cache.
 
         Raises:
             CannotFuseError: The train step cannot be traced.
@@ -101,10 +100,8 @@ class Training:
         for rows in {self.rows, self.train.size % self.rows or self.rows}:
             self._program(rows)
 
-    def _prepare_anew(self) -> None:
-        """In the middle of a training, where there is no way back to plain `fit`."""
-        from afina.training.fused.engine import CannotFuseError
-
+    def _prepare_again(self) -> None:
+        """Prepares again during a training, when it is too late to fall back to plain `fit`."""
         self.is_changed = True
         try:
             self._look()
@@ -122,7 +119,7 @@ class Training:
                 self.plan,
                 rows=rows,
                 device=self.device,
-                seconds=self.seconds,
+                account=self.account,
             )
         return known
 
@@ -149,12 +146,12 @@ class Training:
         return keras_parts.first_epoch(self.model) or self.given["initial_epoch"]
 
     def epochs(self) -> Generator[Work, Any, Any]:
-        """All epochs, as `fit` goes through them, but for the work of the programs.
+        """Goes through all epochs as `fit` does, and leaves the work of the programs to the caller.
 
-        That is left to the caller, so that several trainings can be taken through theirs together.
+        So several trainings can go through their epochs together.
 
         Yields:
-            Work; to be sent what the program returns.
+            Each call of a program; send back what it returns.
 
         Returns:
             The History.
@@ -180,7 +177,7 @@ class Training:
                     break
             finished = True
         finally:
-            self.forget_touches()
+            self.forget_active_rows()
             if given["epochs"] > 0:
                 model.optimizer.finalize_variable_values(model.trainable_weights)
             if finished:
@@ -215,68 +212,69 @@ class Training:
             self.train, self.validation = self.engine.data.parts(self.given)
             self.train.batches.go_on_from(before)
         if changed or not _equal(_structure(self.model), self._made_of):
-            self._prepare_anew()
+            self._prepare_again()
         order = self.train.batches.order()
         self.make_room(order)
-        state = State.of(self.model)
+        state = ModelState.of(self.model)
         arrays: Any = (state.trainable, state.non_trainable, state.optimizer)
         metrics: Any = state.metrics
         logs: Any = {}
         for leaves, places in self._chunks(order):
             arrays, metrics, logs = yield Work("train", arrays, metrics, leaves, places)
-        State(arrays[0], arrays[1], arrays[2], metrics).write(self.model)
+        ModelState(arrays[0], arrays[1], arrays[2], metrics).write(self.model)
         return _numbers(logs)
 
     def _validate(self) -> Generator[Work, Any, dict[str, Any]]:
         assert self.validation is not None
-        state = State.of(self.model)
+        state = ModelState.of(self.model)
         arrays = (state.trainable, state.non_trainable, state.optimizer)
         leaves = self.validation.arrays.on(self.device)
         non_trainable, metrics, logs = yield Work("validate", arrays, self._zeros, leaves)
-        State(state.trainable, non_trainable, state.optimizer, metrics).write(self.model)
+        ModelState(state.trainable, non_trainable, state.optimizer, metrics).write(self.model)
         return _numbers(logs)
 
     def compute(self, work: Work) -> Any:
-        """Does the work with the training's own program; returns what that returns."""
+        """Calls the training's own program for this work, and returns its result."""
         import jax
 
         inputs = work.inputs
         if work.kind == "train":
-            inputs = *inputs, self.touches(work.places)
+            inputs = *inputs, self.active_epoch(work.places)
         program = self._program(self.rows if work.places is None else len(work.places))
         function = program.validate
         if work.kind == "train":
             function = functools.partial(program.epoch, self.device)
         assert function is not None
-        with self.seconds.counted(work.kind), stage.left():
+        with self.account.counted(work.kind), python_turn.released():
             result = function(*inputs)
             jax.block_until_ready(result)
         return result
 
-    def touches(self, order: np.ndarray[Any, Any]) -> Touches | None:
-        """Which rows of a kernel each step touches, if its updates are deferred.
+    def active_epoch(self, order: np.ndarray[Any, Any]) -> ActiveEpoch | None:
+        """The active rows of each step, if the updates of a kernel are deferred; else None.
 
-        A batch that touches more than were allowed for gets a program that has room for it.
+        If a batch has more of them than the plan has room for, the plan changes: a program with
+        more room is made.
         """
         if not self.plan.row_room:
             return None
         rows, order = self.train.arrays.leaves[0], self.plan.filled(order)
-        with self.seconds.counted("train"), stage.left():
+        with self.account.counted("train"), python_turn.released():
             while True:
                 plan = self.plan
                 sizes = plan.batch_size, plan.room, plan.row_room
-                found = touches(rows, order, *sizes, self._touches)
+                found = find_active_rows(rows, order, *sizes, self._active_epoch)
                 if found is not None:
-                    self._touches = found
+                    self._active_epoch = found
                     return found
                 self.plan = plan.roomier_rows()
 
-    def forget_touches(self) -> None:
-        """Lets go of what `touches` has made, which the next call would write over."""
-        self._touches = None
+    def forget_active_rows(self) -> None:
+        """Frees the arrays of the last `active_epoch`, which its next call would overwrite."""
+        self._active_epoch = None
 
     def _chunks(self, order: np.ndarray[Any, Any]) -> Iterator[tuple[Any, Any]]:
-        """The data and the row numbers of each call of the training program."""
+        """The data and the sample numbers of each call of the training program."""
         if self.rows == self.train.size:
             yield self.train.arrays.on(self.device), order
             return
@@ -290,16 +288,18 @@ class Training:
             yield leaves, np.arange(len(places), dtype=np.int32)
 
     def make_room(self, order: np.ndarray[Any, Any]) -> None:
-        """A batch of more non-zeros than were allowed for, which chance all but excludes, gets a
-        program that has room for it."""
+        """Changes the plan, and with it the program, if a batch has more non-zeros than it has room
+        for; that is very rare."""
         rows, order = self.train.arrays.leaves[0], self.plan.filled(order)
-        while isinstance(rows, Rows) and not rows.fits(order, self.plan.batch_size, self.plan.room):
+        while isinstance(rows, SparseRows) and not rows.fits(
+            order, self.plan.batch_size, self.plan.room
+        ):
             self.plan = self.plan.roomier()
 
 
 def _structure(model: keras.Model) -> tuple[Any, ...]:
-    """What a callback may change by freezing layers or compiling anew, so that programs no longer
-    fit: told cheaply."""
+    """What a callback changes by freezing layers or compiling again, after which programs no longer
+    fit the model; cheap to compare."""
     variables = (model.trainable_variables, model.non_trainable_variables, model.metrics_variables)
     shapes = [[(tuple(v.shape), v.dtype) for v in each] for each in variables]
     return model.optimizer, keras_parts.loss_of(model), keras_parts.metrics_of(model), shapes

@@ -1,4 +1,4 @@
-"""`Member`: one training of a group, with random streams of its own, taken from wait to wait."""
+"""One training of a group: its own random streams, and the way through its epochs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from afina.training.fused.engine import Engine, Seconds
+from afina.training.fused.engine import Engine
 from afina.training.fused.loop import Training, Work
-from afina.training.fused.program import State
+from afina.training.fused.program import ModelState
+from afina.training.fused.trainer import FusedTrainer
 from afina.training.session import read_session, write_session
+from afina.training.trainer import Account
 
 
 @dataclass
 class Streams:
-    """Python's and NumPy's random streams and Keras' session, as one training's code finds them."""
+    """The random streams of Python and NumPy and the Keras session that one training sees."""
 
     python: Any
     numpy: Any
@@ -27,12 +29,12 @@ class Streams:
 
     @classmethod
     def now(cls) -> Streams:
-        """Those of the process."""
+        """The process' own streams and session, as they are now."""
         return cls(random.getstate(), np.random.get_state(), read_session())
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """Code in the block draws from these, which go on; the process' own stay as they were."""
+        """Code in the block draws from these streams; the process' own are put back afterwards."""
         outside = Streams.now()
         self.write()
         try:
@@ -42,15 +44,15 @@ class Streams:
             outside.write()
 
     def write(self) -> None:
-        """Makes them the process'."""
+        """Makes them the process' streams and session."""
         random.setstate(self.python)
         np.random.set_state(self.numpy)
         write_session(self.session)
 
 
 @dataclass
-class Member:
-    """What `model.fit(*args, **kwargs)` would do, as one training of several."""
+class GroupMember:
+    """`model.fit(*args, **kwargs)` as one training of a group."""
 
     model: keras.Model
     """Compiled."""
@@ -58,44 +60,45 @@ class Member:
     args: Sequence[Any] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     streams: Streams = field(default_factory=Streams.now)
-    """Where its random draws begin: as the process' streams were when the member was made.
-    Afterwards as its training left them."""
+    """What its training draws from: the process' streams as they were when the member was made."""
 
-    seconds: Seconds = field(default_factory=Seconds)
-    """Where the time went; of what members do together, each has an equal part."""
+    account: Account = field(default_factory=Account)
+    """Seconds that each part took; members share the time of what they do together equally."""
 
     _training: Training | None = field(default=None, init=False, repr=False)
 
     def training(self, engine: Engine) -> Training:
-        """The training, its model built; made once.
+        """The member's training, with its model built; made at the first call.
 
         Raises:
-            CannotFuseError: As for `Engine.fit`.
+            CannotFuseError: The training cannot be fused.
         """
         if self._training is None:
             with self.streams.inside():
-                self._training = engine.training(self.model, self.args, self.kwargs, self.seconds)
+                trainer = FusedTrainer(engine)
+                self._training = trainer.training(self.model, self.args, self.kwargs, self.account)
         return self._training
 
     def key(self, engine: Engine) -> Any:
-        """What the members of one group have in common, the program's key first; None where nothing
-        tells, or where the data do not fit on the device.
+        """What the members of a group have in common, the program's key first.
+
+        None if the program cannot be shared, or if the data do not fit on the device.
 
         Raises:
-            CannotFuseError: As for `Engine.fit`.
+            CannotFuseError: The training cannot be fused.
         """
         own = self.training(engine)
         train, validation = own.train, own.validation
         if own.rows != train.size:
             return None
         with self.streams.inside():
-            state = State.of(self.model)
+            state = ModelState.of(self.model)
             key = engine.key(self.model, state, train, validation, own.plan, own.rows, own.device)
         data = id(train.arrays), None if validation is None else id(validation.arrays)
         return None if key is None else (key, *data)
 
     def run(self, engine: Engine) -> Any:
-        """Trains it alone, as `Engine.fit` does; the History, or the Exception that ended it."""
+        """Trains it alone by fused epochs; returns the History, or the Exception that ended it."""
         training = self.training(engine)
         with self.streams.inside():
             try:
@@ -104,43 +107,43 @@ class Member:
                 return error
 
 
-class Seat:
-    """A member on its way through its epochs.
+class MemberRun:
+    """A member on its way through its epochs, from one call of a program to the next.
 
     Args:
-        member: Not begun.
-        engine: That trains it.
+        member: A member whose training has not begun.
+        engine: The data and programs that trainings share.
     """
 
-    def __init__(self, member: Member, engine: Engine) -> None:
+    def __init__(self, member: GroupMember, engine: Engine) -> None:
         self.member = member
         self.training = member.training(engine)
         self.work: Work | None = None
-        """What it waits for; None before it begins and when it is through."""
+        """The call that it waits for; None before it begins and after it has ended."""
 
         self.result: Any = None
-        """The History, or the Exception that ended it."""
+        """The History, or the Exception that ended the training."""
 
         self.left = self.training.given["epochs"] - self.training.first_epoch
-        """Epochs to train."""
+        """Epochs that are still to be trained."""
 
         self._epochs = self.training.epochs()
 
     @property
     def kind(self) -> str | None:
-        """Of the work: "train" or "validate"."""
+        """The kind of work that it waits for: "train" or "validate"."""
         return None if self.work is None else self.work.kind
 
     def go_on(self, answer: Any = None) -> None:
-        """To the next wait, or to the end.
+        """Goes on to the next call of a program, or to the end.
 
         Args:
-            answer: What a program returned for the work; None to begin.
+            answer: What the program returned; None to begin.
         """
         self._advance(lambda: self._epochs.send(answer))
 
     def go_on_alone(self) -> None:
-        """The same, with the work done by a program of its own."""
+        """Calls the member's own program, then goes on to the next call or to the end."""
         assert self.work is not None
         failed: Exception | None = None
         try:
@@ -155,7 +158,7 @@ class Seat:
             self._advance(lambda: self._epochs.throw(thrown))
 
     def close(self) -> None:
-        """Ends the training where it is, if it is not through."""
+        """Ends the training where it is, unless it has ended."""
         if self.work is not None:
             with self.member.streams.inside():
                 self._epochs.close()

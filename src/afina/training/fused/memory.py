@@ -1,15 +1,14 @@
-"""How much data goes onto the device at once."""
+"""How many samples go onto the device at once."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from afina.training.fused.data import Samples
+from afina.training.fused.data import Samples
 
 SHARE = 0.5
-"""Part of the free memory that data may take; models and programs need the rest."""
+"""Share of the free memory that data may take; models and programs need the rest."""
 
 MEMINFO = Path("/proc/meminfo")
 
@@ -22,7 +21,7 @@ def device() -> Any:
 
 
 def free_bytes(place: Any) -> int | None:
-    """Free memory of a device, or of the system for a CPU; None where nobody tells."""
+    """Free bytes of a device, or of the system for a CPU; None if unknown."""
     stats = place.memory_stats() if place.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
@@ -37,14 +36,14 @@ def free_bytes(place: Any) -> int | None:
 def rows_at_once(
     train: Samples, validation: Samples | None, batch_size: int, place: Any, limit: int | None
 ) -> int:
-    """How many training samples one call of the program is given: all, or as many as fit.
+    """How many training samples one call of the program takes: all, or as many as fit.
 
     Args:
         train: The training samples.
-        validation: Those of validation, which are placed as a whole.
-        batch_size: What the number is a multiple of, if it is not all.
+        validation: The validation samples, which are placed as a whole.
+        batch_size: The result is a multiple of it, unless it is all samples.
         place: The device.
-        limit: Bytes; None takes `SHARE` of what is free.
+        limit: Bytes that data may take; None takes `SHARE` of what is free.
     """
     if place in train.arrays.placed or train.arrays.is_sparse:
         return train.size

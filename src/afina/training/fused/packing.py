@@ -1,11 +1,14 @@
 """Small variables end to end in one array, so that one piece of code updates them all.
 
-XLA makes of each variable's update three or more loops and compiles each by itself, about a
-fiftieth of a second each whatever the variable's size: of a network of five layers on a CPU a third
-of all compiling goes into biases of some hundred numbers. An optimizer that treats each number by
-itself may as well be given one long variable: it does the same with each number, to the bit.
+XLA compiles the update of each variable to three or more loops, each about 0.02 s of compiling
+whatever the variable's size. For a network of five layers on a CPU, a third of the compile time
+goes into biases of some hundred weights. An optimizer that updates each weight by itself may as
+well be given one long variable: it does the same with each weight, to the bit.
 
-The optimizer is Keras' own, built once more on stand-in variables; nothing of it is written anew.
+    variables   [kernel] [b1] [b2] [kernel] [b3]
+    packed      [kernel] [kernel] [b1 b2 b3]
+
+The optimizer is Keras' own, built once more on stand-in variables.
 """
 
 from __future__ import annotations
@@ -20,18 +23,23 @@ import keras
 import numpy as np
 
 from afina.training import keras_parts
-from afina.training.fused.deferred import Deferral, Ending, Idling, Places
+from afina.training.fused.active_rows import ActiveRows
+from afina.training.fused.deferred import (
+    CatchUp,
+    Deferral,
+    KernelPlaces,
+    PendingSteps,
+    is_numberwise,
+)
 from afina.training.fused.initializers import quick_initializers
-from afina.training.fused.numberwise import is_numberwise
-from afina.training.fused.touches import Touched
 
 LARGEST = 2**14
-"""Numbers in a variable up to which it is put together with others. The program copies it out of
-the long array in each step, about a nanosecond a number and step: after some thousand steps that
-is as long as it takes to compile a variable's update, about a twentieth of a second."""
+"""Weights in the largest variable that is packed. The program copies it out of the long array in
+each step, about 1 ns a weight: after some thousand steps that takes as long as compiling its
+update, about 0.05 s."""
 
 Groups = tuple[tuple[int, ...], ...]
-"""Places in a list of arrays: the arrays of each group lie end to end, one alone stays as it is."""
+"""Places in a list of arrays: the arrays of a group lie end to end; a single one stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +48,14 @@ class Packed:
 
     groups: Groups
     shapes: tuple[tuple[int, ...], ...]
-    """Of all arrays of the long list."""
+    """The shapes of all arrays of the long list."""
 
     def pack(self, arrays: Sequence[Any], numpy: Any = np) -> list[Any]:
-        """The short list of a long one.
+        """Makes the short list of a long one.
 
         Args:
             arrays: The long list.
-            numpy: The module to do it with: NumPy, or JAX's within a program.
+            numpy: NumPy, or `jax.numpy` within a program.
         """
         return [
             arrays[group[0]]
@@ -57,15 +65,14 @@ class Packed:
         ]
 
     def lay_over(self, short: Sequence[Any], arrays: Sequence[Any]) -> list[Any]:
-        """The short list of a long one within a program, laid over another short list of its shape.
+        """Makes the short list of a long one within a program, over another short list.
 
-        XLA would compute `pack` in a loop that asks for each eight numbers of which array they are,
-        and loads them from all of them with the wrong ones masked out. A CPU that finds no memory
-        at a masked one starts over in microcode: a step then takes 50 ms instead of 2, or not, as
-        the allocator pleases.
+        XLA would compute `pack` in a loop that loads each eight weights from all arrays, with the
+        wrong ones masked out. If a masked address is not mapped, a CPU starts over in microcode: a
+        step then takes 50 ms instead of 2, depending on where the allocator put the arrays.
 
         Args:
-            short: What lies there before; nothing of it is left.
+            short: A short list of the same shapes, all of which is overwritten.
             arrays: The long list.
         """
         from jax import lax
@@ -85,7 +92,7 @@ class Packed:
         return found
 
     def unpack(self, arrays: Sequence[Any], numpy: Any = np) -> list[Any]:
-        """The long list of a short one; `numpy` as for `pack`."""
+        """Makes the long list of a short one; see `pack` for `numpy`."""
         found: list[Any] = [None] * len(self.shapes)
         for group, each in zip(self.groups, arrays, strict=True):
             if len(group) == 1:
@@ -102,7 +109,7 @@ class Packed:
 
 @dataclass(frozen=True)
 class Packing:
-    """How the trainable variables and the optimizer's become fewer."""
+    """How the trainable variables and the optimizer's variables are packed."""
 
     trainable: Packed
     optimizer: Packed
@@ -115,7 +122,7 @@ class Packing:
         return self.trainable.pack(trainable, jnp), others, self.optimizer.pack(optimizer, jnp)
 
     def pack(self, arrays: Sequence[Any], device: Any) -> Any:
-        """Trainable, non-trainable and the optimizer's arrays, as a packed program takes them."""
+        """Packs trainable, non-trainable and the optimizer's arrays, for a packed program."""
         trainable, others, optimizer = arrays
         return (
             _placed(self.trainable.pack(trainable), device),
@@ -124,7 +131,7 @@ class Packing:
         )
 
     def unpack(self, arrays: Sequence[Any], device: Any) -> Any:
-        """What a packed program returns, one by one again."""
+        """Unpacks the arrays that a packed program returns."""
         trainable, others, optimizer = arrays
         return (
             _placed(self.trainable.unpack(trainable), device),
@@ -148,13 +155,13 @@ class Packer:
 
     Args:
         model: Compiled and built, as `packer_of` accepts.
-        groups: Of its trainable variables.
+        groups: The groups of its trainable variables.
         kernel: The variable, alone in its group, whose updates are deferred; None for none.
-        row_room: How many of its rows a step may touch.
-        steps: In an epoch.
+        row_room: How many of its rows may be active in a step.
+        steps: Steps in an epoch.
 
     Raises:
-        LookupError: The optimizer keeps variables where nobody looks for them.
+        LookupError: The optimizer keeps variables that are not among its attributes.
     """
 
     def __init__(
@@ -173,7 +180,7 @@ class Packer:
         self._shape = () if kernel is None else (row_room, *kernel.shape[1:])
         at = next((i for i, each in enumerate(self._stand_ins) if each is kernel), None)
         if at is not None:
-            self._stand_ins[at] = keras.Variable(np.zeros(self._shape, "float32"), name="touched")
+            self._stand_ins[at] = keras.Variable(np.zeros(self._shape, "float32"), name="active")
         optimizer = model.optimizer
         self._optimizer = type(optimizer).from_config(optimizer.get_config())
         with quick_initializers():
@@ -186,14 +193,14 @@ class Packer:
             ),
         )
         self.deferral: Deferral | None = None
-        """Of the kernel's updates."""
+        """Defers the kernel's updates; None if none are deferred."""
 
         if at is not None:
             moments = [each[at] for each in keras_parts.moments_of(self._optimizer)]
             ids = [id(each) for each in self._optimizer.variables]
-            places = Places(at, *(ids.index(id(each)) for each in moments))
-            ending = Ending(Idling.of(self._optimizer, steps), places)
-            self.deferral = Deferral(self._optimizer, ending)
+            places = KernelPlaces(at, *(ids.index(id(each)) for each in moments))
+            catch_up = CatchUp(PendingSteps.of(self._optimizer, steps), places)
+            self.deferral = Deferral(self._optimizer, catch_up)
 
     def train_step(self, state: Any, data: Any) -> tuple[Any, tuple[Any, ...]]:
         """The model's `train_step` on a packed state."""
@@ -213,7 +220,7 @@ class Packer:
                 self._model.optimizer, "stateless_apply", stateless_apply
             )
             stack.enter_context(replaced)
-            if self._kernel is not None:  # Keras looks whether what takes its place is as large
+            if self._kernel is not None:  # Keras checks the shape of what takes its place
                 stack.enter_context(
                     keras_parts.replaced(self._kernel, keras_parts.SHAPE, self._shape)
                 )
@@ -223,40 +230,40 @@ class Packer:
         return logs, (after[0], others, after[1], metrics)
 
     @property
-    def ending(self) -> Ending | None:
-        """What an epoch of deferred updates ends with; None if none are."""
-        return None if self.deferral is None else self.deferral.ending
+    def catch_up(self) -> CatchUp | None:
+        """What an epoch of deferred updates ends with; None if none are deferred."""
+        return None if self.deferral is None else self.deferral.catch_up
 
-    def touching_step(
-        self, state: Any, sums: Any, data: Any, touched: Touched, number: Any
+    def step_on_active_rows(
+        self, state: Any, sums: Any, data: Any, active_rows: ActiveRows, number: Any
     ) -> tuple[Any, tuple[Any, ...], Any]:
-        """The model's `train_step` on a packed state whose kernel is not up to date.
+        """The model's `train_step` on a packed state with pending steps.
 
         Args:
-            state: The packed one.
-            sums: The deferral's.
-            data: As `train_step` takes them.
-            touched: What the step touches.
-            number: The step's within the epoch, from 1.
+            state: The packed state.
+            sums: The sums of the deferral.
+            data: The batch for `train_step`.
+            active_rows: The active rows of the step.
+            number: The step's number within the epoch, from 1.
 
         Returns:
             The logs, and state and sums after the step.
         """
         assert self.deferral is not None
-        before = self.deferral.fetch(state, sums, touched, number)
+        before = self.deferral.fetch(state, sums, active_rows, number)
         logs, after = self.train_step(before, data)
         sums = self.deferral.add(sums, before[2], number)
-        return logs, self.deferral.store(state, after, touched), sums
+        return logs, self.deferral.store(state, after, active_rows), sums
 
 
 def packer_of(
     model: keras.Model, kernel: Any = None, *, row_room: int = 0, steps: int = 0
 ) -> Packer | None:
-    """What packs a compiled and built model's variables; None where it cannot, or need not, be.
+    """The packer of a model's variables; None if they cannot or need not be packed.
 
     Args:
         model: Compiled and built.
-        kernel, row_room, steps: As for `Packer`.
+        kernel, row_room, steps: See `Packer`.
     """
     if not is_numberwise(model):
         return None
@@ -280,7 +287,7 @@ def _is_small(variable: Any) -> bool:
 
 
 def _stand_in(variables: Sequence[Any]) -> Any:
-    """A variable for these: the only one itself, or one as long as all together."""
+    """A variable in place of these: the only one itself, or one as long as all together."""
     if len(variables) == 1:
         return variables[0]
     length = sum(math.prod(each.shape) for each in variables)
@@ -294,11 +301,11 @@ def _shapes(variables: Sequence[Any]) -> tuple[tuple[int, ...], ...]:
 def _groups_of_optimizer(packed: Any, plain: Any, groups: Groups) -> Groups:
     """Which of an optimizer's variables each variable of the packed one stands for.
 
-    An optimizer keeps a list for each kind, with one variable for each that it trains, and single
-    variables; a list of the one goes with the list of the same name of the other.
+    An optimizer keeps single variables, and for each kind of moment a list with one variable for
+    each that it trains. Lists of the same name belong together.
 
     Raises:
-        LookupError: It keeps something else, somewhere else.
+        LookupError: It keeps other variables, elsewhere.
     """
     places = {id(variable): place for place, variable in enumerate(plain.variables)}
     found: dict[int, tuple[int, ...]] = {}

@@ -1,11 +1,11 @@
 """The last, smaller batch of an epoch without a second copy of the train step in the program.
 
-A program has one shape of batch, so a smaller batch means tracing and compiling the step twice,
-which doubles what a new architecture costs. Where samples do not meet within a batch, the smaller
-batch may as well be filled up with rows that count for nothing: with weight 0 in the loss, whose
-sum is divided by the number of real rows, and with weight 0 in the metrics. If the batch size is a
-power of two, losses are the same to the bit: S / r = (S / B) / (r / B), as division by B is exact.
-Gradients are to rounding: a product over more rows may add them in another order.
+A program has one batch size, so a smaller batch means tracing and compiling the step twice, which
+doubles the cost of a new architecture. If no layer mixes the samples of a batch, the smaller batch
+may be filled up with samples that count for nothing: with weight 0 in the metrics and in the loss,
+whose sum S is divided by the number r of real samples. If the batch size B is a power of two,
+losses are the same to the bit: S / r = (S / B) / (r / B), as division by B is exact. Gradients are
+the same to rounding: a product over more samples may add them in another order.
 """
 
 from __future__ import annotations
@@ -30,17 +30,19 @@ LAYERS = (
     "regularization",
     "rnn",
 )
-"""Keras' packages of layers that treat each sample by itself, with the exceptions below."""
+"""Keras' packages of layers that treat each sample by itself; `_keeps_samples_apart` names the
+exceptions."""
+
 
 NORMALIZATIONS = ("LayerNormalization", "RMSNormalization", "GroupNormalization")
 
 
 def can_be_filled(model: keras.Model, batch_size: int) -> bool:
-    """Whether a smaller batch may be filled up with rows of weight 0, exactly.
+    """Whether filling up a smaller batch with samples of weight 0 changes nothing.
 
     Args:
         model: Built and compiled, of Keras' own parts.
-        batch_size: Of the whole batches.
+        batch_size: Samples in the other batches.
     """
     if batch_size & (batch_size - 1) or not keras_parts.has_single_output(model):
         return False
@@ -65,15 +67,15 @@ def _keeps_samples_apart(layer: Any) -> bool:
 
 @contextmanager
 def filled(model: keras.Model, real: Any, batch_size: int) -> Iterator[Any]:
-    """Within, the model's loss and metrics count only the first rows of a batch.
+    """Within the block, the model's loss and metrics count only the first samples of a batch.
 
     Args:
-        model: As `can_be_filled` accepts.
-        real: How many rows are real, a traced integer.
-        batch_size: How many rows there are.
+        model: One that `can_be_filled` accepts.
+        real: How many samples are real, a traced integer.
+        batch_size: How many samples there are.
 
     Yields:
-        The rows' weights: 1 for real rows, 0 for others.
+        The samples' weights: 1 for real samples, 0 for others.
     """
     weights = keras.ops.cast(keras.ops.arange(batch_size) < real, "float32")
     count = keras.ops.cast(real, "float32")
@@ -88,7 +90,7 @@ def filled(model: keras.Model, real: Any, batch_size: int) -> Iterator[Any]:
 
 
 class _CountingLoss:
-    """A compiled loss over the real rows of a batch."""
+    """A compiled loss over the real samples of a batch."""
 
     def __init__(self, loss: Any, share: Any, weights: Any) -> None:
         self._loss = loss

@@ -15,29 +15,35 @@ from afina.training.fused.data import Samples
 from afina.training.fused.partial import can_be_filled
 
 VALIDATION_BYTES = 64 * 2**20
-"""What a batch of validation may hold in layer outputs, where batches may be merged."""
+"""Bytes that the layer outputs of a merged validation batch may take."""
 
 MERGED = 4096
-"""Most rows in a merged batch of validation."""
+"""Most samples in a merged validation batch."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a program is made for, beside the model: how the samples are cut into batches."""
+    """How the samples are cut into batches: what a program is made for, besides the model."""
 
     batch_size: int
+    """Samples in a training batch."""
+
     validation_batch_size: int
+    """Samples in a validation batch, perhaps several batches of `fit` merged."""
+
     room: int = 0
     """Length of a training batch's flat array of non-zeros; 0 for dense inputs."""
 
     validation_room: int = 0
+    """Length of a validation batch's flat array of non-zeros; 0 for dense inputs."""
 
     row_room: int = 0
-    """How many rows of the first layer's kernel a batch may touch; 0 if none wait for that."""
+    """Most rows of the first layer's kernel that are active in a batch; 0 if no update is
+    deferred."""
 
     filler: int | None = None
-    """The row that fills up a smaller last batch; None if that is a step of its own. Always the
-    same one, for a text of many words, ten times over, would hardly ever find room."""
+    """The sample that fills up a smaller last batch; None if that batch is a step of its own. It is
+    always the shortest one: a long text, several times over, would rarely find room."""
 
     @classmethod
     def of(
@@ -48,16 +54,16 @@ class Plan:
         *,
         defers: bool = False,
     ) -> Plan:
-        """Batches as `fit` takes them; those of validation merged where that changes nothing.
+        """The batches of `fit`; those of validation are merged where that changes nothing.
 
         Args:
             model: Compiled and built.
             train: Samples of an epoch.
             validation: Samples of a validation, if there is one.
-            defers: Whether updates of rows that a batch does not name may be deferred.
+            defers: Whether updates of rows that are not active in a batch may be deferred.
         """
         size = train.batches.batch_size
-        # Not for dense inputs, which are trained as `fit` trains them to the last bit.
+        # Dense inputs are trained as `fit` trains them, to the last bit.
         partial = train.arrays.is_sparse and train.size % size > 0
         room = row_room = 0
         filler = None
@@ -81,25 +87,25 @@ class Plan:
         return cls(size, merged, room, validation_room, row_room, filler)
 
     def filled(self, order: NDArray[np.int32]) -> NDArray[np.int32]:
-        """The order of an epoch, whole batches where the last is filled up."""
+        """The order of an epoch, its last batch filled up if the plan says so."""
         if self.filler is None:
             return order
         return np.pad(order, (0, -len(order) % self.batch_size), constant_values=self.filler)
 
     def roomier(self) -> Plan:
-        """The same with more room for a training batch's non-zeros."""
+        """The plan with more room for a training batch's non-zeros."""
         return replace(self, room=sparse.in_steps(sparse.GROWTH * self.room))
 
     def roomier_rows(self) -> Plan:
-        """The same with more room for the rows that a batch touches."""
+        """The plan with more room for the active rows of a batch."""
         return replace(self, row_room=sparse.in_steps(sparse.GROWTH * self.row_room))
 
 
 def is_mergeable(model: keras.Model) -> bool:
-    """Whether validation in other batches gives the same numbers, to rounding.
+    """Whether validation in batches of another size gives the same numbers, to rounding.
 
-    So if every number is a mean over samples: losses and metrics of Keras' own, no losses that
-    layers add for a batch as a whole.
+    It does if every number is a mean over samples: losses and metrics are Keras' own, and no layer
+    adds a loss for a whole batch.
     """
     if not keras_parts.has_single_output(model):
         return False
@@ -114,11 +120,11 @@ def is_mergeable(model: keras.Model) -> bool:
 
 
 def _merged_size(model: keras.Model, validation: Samples) -> int:
-    """Rows in a merged batch: what memory allows, and if possible without a remainder."""
+    """Samples in a merged batch: what memory allows, without a remainder if possible."""
     size, shapes = validation.size, keras_parts.output_shapes(model)
     if any(axis is None for shape in shapes for axis in shape):
-        return 1  # nobody knows what a row takes
-    if validation.arrays.is_sparse:  # the inputs are never there as a matrix
+        return 1  # the bytes of a sample are unknown
+    if validation.arrays.is_sparse:  # the inputs never exist as a matrix
         shapes = [shape for shape in shapes if shape != validation.arrays.leaves[0].shape[1:]]
     numbers = sum(math.prod(axis or 1 for axis in shape) for shape in shapes)
     most = max(1, min(MERGED, VALIDATION_BYTES // max(1, 4 * numbers)))

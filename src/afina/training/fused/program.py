@@ -1,7 +1,7 @@
 """An epoch of training, and a validation, as one compiled program each.
 
-The program is Keras' own `train_step`, traced once and repeated by `lax.scan` over the batches.
-What it is traced from, a model, is forgotten afterwards: arrays go in and arrays come out, so one
+The program is Keras' own `train_step`, traced once and repeated by `lax.scan` over the batches. The
+model that it is traced from is forgotten afterwards. Arrays go in and arrays come out, so one
 program serves every model of the same key.
 """
 
@@ -16,20 +16,20 @@ import keras
 
 from afina.training import keras_parts
 from afina.training.fused import sparse
+from afina.training.fused.active_rows import ActiveEpoch, ActiveRows, blank_active_rows
 from afina.training.fused.convolutions import traced_for
 from afina.training.fused.data import Samples
-from afina.training.fused.deferred import Deferral, Ending
+from afina.training.fused.deferred import CatchUp, Deferral
 from afina.training.fused.packing import Packer, Packing
 from afina.training.fused.partial import filled
 from afina.training.fused.plan import Plan
-from afina.training.fused.sparse import Rows
-from afina.training.fused.touches import Touched, Touches, blank_touches
+from afina.training.fused.sparse import SparseRows
 
 Logs = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class State:
+class ModelState:
     """A model's state as lists of arrays, in the order of the model's own lists."""
 
     trainable: list[Any]
@@ -38,8 +38,8 @@ class State:
     metrics: list[Any]
 
     @classmethod
-    def of(cls, model: keras.Model) -> State:
-        """The arrays that the model holds now."""
+    def of(cls, model: keras.Model) -> ModelState:
+        """The state that the model is in."""
         return cls(
             [variable.value for variable in model.trainable_variables],
             [variable.value for variable in model.non_trainable_variables],
@@ -60,20 +60,20 @@ class State:
                 variable.assign(array)
 
     def signature(self) -> tuple[Any, ...]:
-        """Shapes and types, of which a program is made."""
+        """The shapes and types that a program is compiled for."""
         parts = (self.trainable, self.non_trainable, self.optimizer, self.metrics)
         return tuple(tuple((a.shape, str(a.dtype)) for a in part) for part in parts)
 
 
-class Functions:
+class ProgramFunctions:
     """The two functions that programs are made of, for one model.
 
     Args:
-        model: Compiled and built; only its structure enters.
-        train: The samples that it will be trained with; only structure and types enter.
-        validation: Likewise; None for none.
-        plan: How they are cut into batches.
-        packer: Takes the model's train step on packed states; None for states as they are.
+        model: Compiled and built; only its structure matters.
+        train: The training samples; only their structure and types matter.
+        validation: The validation samples, likewise only structure and types; None for none.
+        plan: How the samples are cut into batches.
+        packer: Runs the model's train step on packed states; None for states that are not packed.
     """
 
     def __init__(
@@ -90,15 +90,15 @@ class Functions:
         self._train = train
         self._validation = validation
         self._dense = sparse.first_dense(model)
-        # Logs of a step matter only where they may be something else than the metrics' results.
+        # The logs of a step matter only if they may differ from the metrics' results.
         metrics = keras_parts.overrides(model, "compute_metrics")
         self._logs_own = tuple(
             metrics or keras_parts.overrides(model, name) for name in ("train_step", "test_step")
         )
 
     def forget(self) -> None:
-        """Lets go of the model and the data once both functions are traced: JAX remembers the
-        functions that it has traced, and what they hold would stay in memory with them."""
+        """Forgets the model and the data once both functions are traced: JAX keeps the functions
+        that it has traced, and all that they hold."""
         vars(self).clear()
 
     def train(
@@ -107,17 +107,17 @@ class Functions:
         metrics: Any,
         leaves: Sequence[Any],
         order: Any,
-        touches: Touches | None = None,
+        active_epoch: ActiveEpoch | None = None,
     ) -> tuple[Any, ...]:
-        """One epoch: the state after it, the metrics' variables, and what is logged; with deferred
-        updates also the sums that `Ending` wants.
+        """One epoch: the state after it, the metrics' variables, and the logs; with deferred
+        updates also the sums that `CatchUp` needs.
 
         Args:
             state: Trainable, non-trainable and the optimizer's arrays.
             metrics: The metrics' variables.
             leaves: The data.
-            order: Row numbers in the order of training.
-            touches: Of the kernel whose updates are deferred; None for none.
+            order: Sample numbers in the order of training.
+            active_epoch: The active rows of each step, if updates are deferred; else None.
         """
         import jax
 
@@ -128,7 +128,7 @@ class Functions:
             steps = -(-rows // size)
             order = jax.numpy.pad(order, (0, steps * size - rows), constant_values=filler)
             real = jax.numpy.minimum(rows - jax.numpy.arange(steps) * size, size)
-        touched = None if touches is None else touches.steps
+        active_rows = None if active_epoch is None else active_epoch.steps
         steps, rest = divmod(order.shape[0], size)
 
         def step(carry: Any, each: Any) -> tuple[Any, Any]:
@@ -139,11 +139,11 @@ class Functions:
         logs: Any = None
         if steps:
             places = order[: steps * size].reshape(-1, size)
-            each = places, real, jax.tree.map(lambda array: array[:steps], touched)
+            each = places, real, jax.tree.map(lambda array: array[:steps], active_rows)
             carry, all_logs = jax.lax.scan(step, carry, each)
             logs = jax.tree.map(lambda log: log[-1], all_logs)
         if rest:
-            last = jax.tree.map(lambda array: array[-1], touched)
+            last = jax.tree.map(lambda array: array[-1], active_rows)
             carry, logs = step(carry, (order[steps * size :], None, last))
         (*after, metrics), progress = carry
         sums = () if progress is None else progress[:1]
@@ -156,31 +156,37 @@ class Functions:
         return self.packer.deferral
 
     def _progress(self) -> Any:
-        """What tells how far rows not up to date would have come, and the number of steps done;
-        None if all rows always are."""
+        """The sums for pending steps, and how many steps are done; None if none is deferred."""
         return (self._deferral.begin(), 0) if self.plan.row_room else None
 
     def _step(
-        self, carry: Any, leaves: Sequence[Any], places: Any, real: Any, touched: Touched | None
+        self,
+        carry: Any,
+        leaves: Sequence[Any],
+        places: Any,
+        real: Any,
+        active_rows: ActiveRows | None,
     ) -> tuple[Logs, Any]:
         """One step of an epoch, on the state and `_progress`."""
         state, progress = carry
-        if touched is None:
+        if active_rows is None:
             logs, state = self.train_step(state, leaves, places, real)
             return logs, (state, progress)
         assert self.packer is not None
-        batch = touched.batch(places.shape[0])
+        batch = active_rows.batch(places.shape[0])
         data = self._data(self._train, leaves, places)
         sums, done = progress
         with self._feeding(batch), self._filling(real):
-            logs, state, sums = self.packer.touching_step(state, sums, data, touched, done + 1)
+            logs, state, sums = self.packer.step_on_active_rows(
+                state, sums, data, active_rows, done + 1
+            )
         return logs, (_as_tuple(state), (sums, done + 1))
 
     def train_step(
         self, state: Any, leaves: Sequence[Any], places: Any, real: Any = None
     ) -> tuple[Logs, tuple[Any, ...]]:
-        """One step on the samples at these places, as the model's `train_step` takes it: the logs,
-        and the state with the metrics' variables."""
+        """The model's `train_step` on the samples at these places: the logs, and the state with the
+        metrics' variables."""
         data, batch = self._batch(self._train, leaves, places, self.plan.room)
         with self._feeding(batch), self._filling(real):
             logs, state = (self.packer or self.model).train_step(state, data)
@@ -189,7 +195,7 @@ class Functions:
     def validate(
         self, state: Sequence[Any], metrics: Any, leaves: Sequence[Any]
     ) -> tuple[Any, Any, Logs]:
-        """One validation: non-trainable state and metrics' variables after it, and the logs."""
+        """One validation: the non-trainable state and metrics' variables after it, and the logs."""
         import jax
 
         assert self._validation is not None
@@ -215,7 +221,7 @@ class Functions:
         return carry[1], carry[2], self._logs(carry[2], logs)
 
     def _logs(self, metrics: Any, logs: Any) -> Logs:
-        """As Keras makes them of the metrics' variables at the end of an epoch."""
+        """The logs that Keras makes of the metrics' variables at the end of an epoch."""
         mapping = list(zip(self.model.metrics_variables, metrics, strict=True))
         with keras.StatelessScope(state_mapping=mapping):
             if logs is None:
@@ -223,18 +229,18 @@ class Functions:
             return dict(keras_parts.epoch_logs(self.model, logs))
 
     def _batch(self, samples: Samples, leaves: Any, places: Any, room: int) -> tuple[Any, Any]:
-        """The rows at these places, as `train_step` takes them, and a sparse batch or None."""
+        """The samples at these places for `train_step`, and a sparse batch or None."""
         batch = None
         if samples.arrays.is_sparse:
             batch = sparse.take(leaves[0], places, room)
         return self._data(samples, leaves, places), batch
 
     def _data(self, samples: Samples, leaves: Any, places: Any) -> Any:
-        """The rows at these places, as `train_step` takes them; nothing in the place of sparse
-        ones, which nobody reads."""
+        """The samples at these places for `train_step`, with blanks for sparse inputs: the first
+        layer reads the sparse batch instead."""
         taken = [
             leaf.blank(places.shape[0])
-            if isinstance(leaf, Rows)
+            if isinstance(leaf, SparseRows)
             else arrays.at[places].get(mode="promise_in_bounds")
             for leaf, arrays in zip(samples.arrays.leaves, leaves, strict=True)
         ]
@@ -275,13 +281,13 @@ class Functions:
 
 
 def _as_tuple(state: Any) -> tuple[Any, ...]:
-    """A step may return lists or tuples; a scan wants what it was given."""
+    """The state as a tuple of lists: a step may return either, but a scan needs one structure."""
     return tuple(list(part) for part in state)
 
 
 @dataclass(frozen=True)
 class Program:
-    """Compiled functions; see `Functions` for what they take and return."""
+    """Compiled functions; see `ProgramFunctions` for what they take and return."""
 
     train: Callable[..., Any]
     validate: Callable[..., Any] | None
@@ -289,8 +295,8 @@ class Program:
     packing: Packing | None = None
     """How `train` takes and returns the state."""
 
-    ending: Ending | None = None
-    """What comes after `train` where updates are deferred."""
+    catch_up: CatchUp | None = None
+    """Runs after `train` if updates are deferred."""
 
     def epoch(
         self,
@@ -299,36 +305,36 @@ class Program:
         metrics: Any,
         leaves: Any,
         order: Any,
-        touches: Touches | None = None,
+        active_epoch: ActiveEpoch | None = None,
     ) -> tuple[Any, Any, Logs]:
-        """What `train` does, of a state that is not packed, and leaves one that is up to date."""
+        """Trains one epoch, from a state that is not packed to one without pending steps."""
         before = arrays if self.packing is None else self.packing.pack(arrays, device)
-        after, metrics, logs, *sums = self.train(before, metrics, leaves, order, touches)
-        if self.ending is not None and touches is not None:
-            after = self.ending(after, sums[0], touches.last)
+        after, metrics, logs, *sums = self.train(before, metrics, leaves, order, active_epoch)
+        if self.catch_up is not None and active_epoch is not None:
+            after = self.catch_up(after, sums[0], active_epoch.last)
         if self.packing is not None:
             after = self.packing.unpack(after, device)
         return after, metrics, logs
 
 
 def trace(
-    functions: Functions,
-    state: State,
+    functions: ProgramFunctions,
+    state: ModelState,
     train: Samples,
     validation: Samples | None,
     *,
     rows: int,
     device: Any,
 ) -> tuple[Any, Any]:
-    """Traces both functions; what it returns `lower` puts into XLA's words.
+    """Traces both functions, for `lower` to translate.
 
     Args:
-        functions: For the model.
-        state: The model's.
+        functions: The functions of the model.
+        state: The state of the model.
         train: Samples of an epoch.
         validation: Samples of a validation, if there is one.
         rows: How many samples one call of the training program takes.
-        device: For which device.
+        device: The device that the programs will run on.
     """
     import jax
 
@@ -345,11 +351,13 @@ def trace(
     begin = inputs[0]
     if functions.packer is not None:
         begin = abstract(jax.eval_shape(functions.packer.packing.traced, arrays))
-    touches, plan = None, functions.plan
+    active_epoch, plan = None, functions.plan
     if plan.row_room:
         sparse_rows = train.arrays.leaves[0]
-        touches = blank_touches(sparse_rows, rows, plan.batch_size, plan.room, plan.row_room)
-    data = abstract(_sized(train, rows, device)), order, abstract(touches)
+        active_epoch = blank_active_rows(
+            sparse_rows, rows, plan.batch_size, plan.room, plan.row_room
+        )
+    data = abstract(_sized(train, rows, device)), order, abstract(active_epoch)
     trained = traced_for(device, functions.train, begin, inputs[1], *data, donate=(0,))
     if validation is None:
         return trained, None
@@ -358,18 +366,19 @@ def trace(
 
 
 def lower(traced: tuple[Any, Any]) -> tuple[Any, Any]:
-    """What `compile_both` makes programs of. No code of Keras' or the user's runs here, so that
-    another thread may have the stage.
+    """Translates traced functions for XLA, for `compile_both` to compile.
+
+    No code of Keras or of the user runs here, so another thread may have the python turn.
 
     Args:
-        traced: Both functions, of which the second may be None.
+        traced: Both functions; the second may be None.
     """
     trained, tested = traced
     return trained.lower(), None if tested is None else tested.lower()
 
 
 def _sized(samples: Samples, rows: int, device: Any) -> Any:
-    """The leaves, or abstract ones of as many rows as are fed at a time."""
+    """The leaves, or abstract ones of `rows` samples if they are fed in chunks."""
     import jax
 
     if rows == samples.size:
@@ -383,12 +392,12 @@ def _sized(samples: Samples, rows: int, device: Any) -> Any:
 def compile_both(
     lowered: tuple[Any, Any], *, one_thread: bool, packer: Packer | None = None
 ) -> Program:
-    """Compiles what `lower` traced; takes the time that a new architecture costs.
+    """Compiles what `lower` returned; most of the time that a new architecture costs is spent here.
 
     Args:
         lowered: The two functions, as `lower` returns them.
-        one_thread: Whether each program is to run in one thread, on a CPU that others share.
-        packer: That the training program was traced with.
+        one_thread: Whether each program runs in one thread, on a CPU that others share.
+        packer: The packer that the training program was traced with.
     """
     options = {"xla_cpu_multi_thread_eigen": False} if one_thread else None
     train, validate = lowered
@@ -396,5 +405,5 @@ def compile_both(
         train.compile(compiler_options=options),
         None if validate is None else validate.compile(compiler_options=options),
         None if packer is None else packer.packing,
-        None if packer is None else packer.ending,
+        None if packer is None else packer.catch_up,
     )

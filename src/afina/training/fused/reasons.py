@@ -11,7 +11,7 @@ import keras
 from afina.training import keras_parts
 
 ARGUMENTS = inspect.signature(keras.Model.fit).parameters
-"""What `fit` takes, by name, `self` first."""
+"""The parameters of `fit` by name, `self` first."""
 
 OWN_LOOP = (
     "fit",
@@ -23,7 +23,7 @@ OWN_LOOP = (
     "jax_state_sync",
     "train_on_batch",
 )
-"""Methods of which an override would not be called, or not as often."""
+"""Methods that fused epochs do not call, or not as often as `fit`, so that overrides matter."""
 
 BATCH_HOOKS = (
     "on_batch_begin",
@@ -36,7 +36,7 @@ BATCH_HOOKS = (
 
 
 def fit_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any] | str:
-    """All arguments of `fit` by name, defaults included; a reason where they do not bind."""
+    """All arguments of `fit` by name, defaults included; a reason if `fit` would refuse them."""
     names = list(ARGUMENTS)[1:]
     unknown = sorted(set(kwargs) - set(names))
     if len(args) > len(names) or unknown:
@@ -49,7 +49,7 @@ def fit_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, A
 
 
 def why_not_here() -> str | None:
-    """A reason that lies in Keras and its settings; None if there is none."""
+    """A reason in Keras and its settings; None if there is none."""
     backend = keras.backend.backend()
     if backend != "jax":
         return f"Keras runs on {backend}, and fused epochs need JAX"
@@ -63,7 +63,7 @@ def why_not_here() -> str | None:
 
 
 def why_not_model(model: keras.Model) -> str | None:
-    """A reason that lies in the model or in how it was compiled."""
+    """A reason in the model or in how it was compiled; None if there is none."""
     for name in OWN_LOOP:
         if keras_parts.overrides(model, name):
             return f"{type(model).__name__} overrides {name}"
@@ -77,7 +77,7 @@ def why_not_model(model: keras.Model) -> str | None:
 
 
 def why_not_arguments(given: Mapping[str, Any]) -> str | None:
-    """A reason that lies in what `fit` was given, callbacks aside."""
+    """A reason in the arguments of `fit`, callbacks aside; None if there is none."""
     if given["steps_per_epoch"] is not None:
         return "steps_per_epoch is given"
     if given["validation_steps"] is not None:
@@ -106,7 +106,7 @@ def _kind(value: Any) -> str:
 
 
 def why_not_callbacks(callbacks: Iterable[Any]) -> str | None:
-    """A reason that lies in the callbacks: they look at batches, or at the start of validation."""
+    """A reason in the callbacks, which may look at single batches; None if there is none."""
     for callback in callbacks:
         hook = next((name for name in BATCH_HOOKS if _overrides(callback, name)), None)
         if hook is not None and not _only_looks_busy(callback):
@@ -121,9 +121,9 @@ def _overrides(callback: Any, name: str, base: type = keras.callbacks.Callback) 
 
 
 def _only_looks_busy(callback: Any) -> bool:
-    """Keras' own callbacks that have hooks of batches, as they are set do nothing with them.
+    """Whether a callback of Keras' own has batch hooks that do nothing with its settings.
 
-    The same holds for subclasses that leave these hooks, and what they ask, as they are.
+    Subclasses count too if they do not override these hooks or what the hooks call.
     """
     kinds = keras.callbacks
     line = type(callback).__mro__
@@ -138,7 +138,7 @@ def _only_looks_busy(callback: Any) -> bool:
 
 
 def flat(callbacks: Any) -> list[Any]:
-    """Callbacks as a list, whatever `fit` takes for them."""
+    """Any form of callbacks that `fit` takes, as a list."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
         return list(callbacks.callbacks)
     return list(keras.tree.flatten(callbacks)) if callbacks else []

@@ -1,11 +1,11 @@
 """A first Dense layer on inputs that are nearly all zero: gather and sum instead of a product.
 
-Of a text as a bag of 10,000 words less than one number in a hundred is not zero. The product of a
-batch with the layer's kernel is then the sum of the kernel's rows that the batch names, and the
-kernel's gradient is zero but in those rows: the same sums in another order.
+In a text as a bag of 10,000 words, fewer than one number in a hundred is not zero. The product of
+a batch with the layer's kernel is then a sum of the kernel rows of the words that the batch has.
+The kernel's gradient is zero except in those rows. These are the same sums in another order.
 
-All of a batch's column numbers lie in one flat array of fixed length; rows padded to the longest
-would be mostly padding.
+All column numbers of a batch lie in one flat array of fixed length, its `room`. Rows padded to the
+longest would be mostly padding.
 """
 
 from __future__ import annotations
@@ -24,41 +24,40 @@ from scipy.special import logsumexp
 from afina.training import keras_parts
 
 DENSEST = 0.02
-"""Share of non-zeros up to which the flat form is taken; see `benchmarks/speed/sparse_layer.py`."""
+"""Largest share of non-zeros in the flat form; see `benchmarks/speed/sparse_layer.py`."""
 
 NARROWEST = 1000
-"""Columns from which on it is considered."""
+"""Fewest columns in the flat form."""
 
 COMPARED = 2**20
-"""Comparisons up to which each place of the flat array is compared with each row's end."""
+"""Most comparisons with which each place of the flat array is compared with each row's end."""
 
 SUMMED = 256
-"""Rows of a batch up to which each row's end is summed up by itself."""
+"""Most rows of a batch for which each row's end is summed up by itself."""
 
 RAREST = 1e-5
-"""Share of random batches that may have more entries than the flat array has room for: they get
-another program, no more. Texts are of very different lengths, so normal tails would mislead."""
+"""Share of random batches that may have more entries than the flat array has room for; they only
+get another program. Lengths of texts differ widely, so normal tails would mislead."""
 
 COLUMN_SPREADS = 4.5
-"""Standard deviations by which there is more room for the columns that a batch names than it names
-on average."""
+"""Room for the active columns of a batch, in standard deviations above their mean number."""
 
 GROWTH = 1.25
-"""How much more room there is in the next program, for either, once there was too little."""
+"""How much more room the next program has when there was too little."""
 
 BATCHES = 200
-"""Batches that are drawn to see how many columns one names."""
+"""Batches that are drawn to estimate how many columns are active in one."""
 
 
 @dataclass(frozen=True)
-class Rows:
-    """A matrix by its non-zeros, row after row."""
+class SparseRows:
+    """A matrix kept by its non-zeros, row after row."""
 
     columns: NDArray[np.int32]
     """The column of each entry."""
 
     starts: NDArray[np.int32]
-    """Where each row's entries begin, and the end of the last: one more than there are rows."""
+    """Where the entries of each row begin, and where the last row's end; (rows + 1,)."""
 
     values: NDArray[Any] | None
     """The entries; None where all are 1."""
@@ -71,7 +70,7 @@ class Rows:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of the matrix: rows and columns."""
+        """Rows and columns of the matrix."""
         return len(self.starts) - 1, self.width
 
     @property
@@ -177,8 +176,8 @@ def _seldom_exceeded(counts: NDArray[np.int32], draws: int) -> float:
     return float(((generated - math.log(RAREST)) / t).min())
 
 
-def as_rows(matrix: NDArray[Any]) -> Rows | None:
-    """A matrix by its non-zeros; None for one that is too dense, too narrow or no matrix."""
+def as_sparse_rows(matrix: NDArray[Any]) -> SparseRows | None:
+    """Keeps a matrix by its non-zeros; None for one that is too dense or too narrow."""
     if matrix.ndim != 2 or matrix.shape[1] < NARROWEST or not len(matrix):
         return None
     if matrix.dtype.kind not in "fiub" or not _is_thin(matrix):
@@ -192,17 +191,17 @@ def as_rows(matrix: NDArray[Any]) -> Rows | None:
     rows = np.repeat(np.arange(len(matrix)), counts)
     values = matrix[rows, columns]
     ones = bool((values == 1).all())
-    return Rows(columns, starts, None if ones else values, matrix.shape[1], str(matrix.dtype))
+    return SparseRows(columns, starts, None if ones else values, matrix.shape[1], str(matrix.dtype))
 
 
 def _is_thin(matrix: NDArray[Any]) -> bool:
-    """A look at some rows, which spares dense data the full count."""
+    """Whether some of the rows are nearly all zero; saves dense data the full count."""
     some = matrix[:: max(1, len(matrix) // 64)]
     return bool(np.count_nonzero(some) <= 1.5 * DENSEST * some.size)
 
 
 def first_dense(model: keras.Model) -> Any | None:
-    """The Dense layer that alone reads the model's only input; None where there is none."""
+    """The only layer that reads the model's only input, if it is a Dense layer; else None."""
     if not keras_parts.is_stock_model(model):
         return None
     inputs, outputs, nodes = keras_parts.graph_of(model)
@@ -219,28 +218,29 @@ def first_dense(model: keras.Model) -> Any | None:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Some rows of a `Rows`, flat: what `take` makes inside a program."""
+class SparseBatch:
+    """Some rows of a `SparseRows` in the flat form that `take` makes inside a program."""
 
     columns: Any
-    """Column of each entry, padded to a fixed length; an int array."""
+    """The column of each entry, padded to a fixed length; an int array."""
 
     places: Any
-    """The entry's row within the batch; the batch's size for padding. Never falling."""
+    """The row of each entry within the batch, ascending; the batch's size for padding."""
 
     values: Any
-    """The entries, or None where all are 1."""
+    """The entries; None if all are 1."""
 
     size: int
+    """Rows in the batch."""
 
 
-def take(arrays: Sequence[Any], rows: Any, room: int) -> Batch:
-    """The rows of these numbers, inside a program.
+def take(arrays: Sequence[Any], rows: Any, room: int) -> SparseBatch:
+    """Takes the rows of these numbers, inside a program.
 
     Args:
-        arrays: As `Rows.on` places them.
+        arrays: As `SparseRows.on` places them.
         rows: Row numbers, an int array of the batch's size.
-        room: Length of the flat array; entries beyond it would be lost, see `Rows.fits`.
+        room: Length of the flat array; entries beyond it would be lost, see `SparseRows.fits`.
     """
     from jax import numpy as jnp
 
@@ -261,24 +261,24 @@ def take(arrays: Sequence[Any], rows: Any, room: int) -> Batch:
     near = jnp.minimum(places, size - 1)
     entries = begins[near] + flat - (ends - counts)[near]
     entries = jnp.clip(entries, 0, columns.shape[0] - 1)
-    return Batch(columns[entries], places, values[0][entries] if values else None, size)
+    return SparseBatch(columns[entries], places, values[0][entries] if values else None, size)
 
 
-def take_all(arrays: Sequence[Any], size: int) -> Batch:
-    """All rows, inside a program: they lie there as a batch does."""
+def take_all(arrays: Sequence[Any], size: int) -> SparseBatch:
+    """Takes all rows, inside a program: they already lie as a batch does."""
     columns, _, rows, *values = arrays
-    return Batch(columns, rows, values[0] if values else None, size)
+    return SparseBatch(columns, rows, values[0] if values else None, size)
 
 
 @contextmanager
-def fed(layer: Any, batch: Batch) -> Iterator[None]:
-    """Within, calling the Dense layer computes with the batch's rows, whatever it is given."""
+def fed(layer: Any, batch: SparseBatch) -> Iterator[None]:
+    """Within the block, calling the Dense layer computes with the batch, whatever it is given."""
     import jax
 
     def call(inputs: Any, training: Any = None) -> Any:
         del training
         kernel = keras.ops.convert_to_tensor(layer.kernel)
-        # Products of half precision are summed up in full, too.
+        # Products in half precision are summed up in full precision, too.
         rows = kernel.astype("float32" if kernel.dtype.itemsize < 4 else kernel.dtype)
         rows = rows[batch.columns]
         if batch.values is not None:

@@ -1,11 +1,10 @@
-"""The stage: of several threads that train, one at a time runs Python of Keras or of the user.
+"""The python turn: a lock under which one thread at a time runs Python of Keras or of the user.
 
-Keras builds and traces with streams of random numbers that belong to the whole process, and the
-user's code may do anything. So a thread of a search is on the stage whenever it runs such code, and
-leaves it only while a compiled program is made or runs. Each thread takes its random streams along
-when it leaves and finds them as they were when it is back: a trial draws the same numbers whoever
-trains beside it. So it does with Keras' session, which a `keras.utils.clear_session()` anywhere
-takes away from all threads.
+Keras builds and traces with random streams that belong to the whole process, and the user's code
+may do anything. So a thread of a search holds the turn while it runs such code. It releases the
+turn only while a compiled program is made or runs. The thread's random streams and Keras session
+are kept meanwhile and put back afterwards: a trial draws the same numbers whatever trains beside
+it, and a `keras.utils.clear_session()` elsewhere does not reach it.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ import numpy as np
 from afina.training.session import read_session, write_session
 
 
-class Stage:
-    """A lock that carries streams and session of who holds it. See the module's text."""
+class PythonTurn:
+    """A lock that carries its holder's random streams and Keras session; see the module's text."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -29,12 +28,12 @@ class Stage:
 
     @property
     def is_mine(self) -> bool:
-        """Whether the calling thread is on the stage."""
+        """Whether the calling thread holds the turn."""
         return bool(getattr(self._here, "held", False))
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """The thread is on the stage inside; waits until nobody else is. May be nested."""
+        """Waits for the turn and holds it within the block; may be nested."""
         if self.is_mine:
             yield
             return
@@ -46,8 +45,8 @@ class Stage:
                 self._here.held = False
 
     @contextmanager
-    def left(self) -> Iterator[None]:
-        """The thread is off the stage inside; does nothing for a thread that is not on it."""
+    def released(self) -> Iterator[None]:
+        """Lets other threads have the turn within the block; does nothing without it."""
         if not self.is_mine:
             yield
             return
@@ -64,5 +63,5 @@ class Stage:
             write_session(session)
 
 
-stage = Stage()
-"""The process' own: the random streams are the process' too."""
+python_turn = PythonTurn()
+"""The one turn of this process, as the random streams are the process' too."""

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from afina.training import fresh_session
+from afina.training.python_turn import PythonTurn, python_turn
 from afina.training.session import read_session, write_session
-from afina.training.stage import Stage, stage
 
 
 def in_threads(*functions: Callable[[], Any]) -> None:
@@ -34,12 +34,12 @@ def in_threads(*functions: Callable[[], Any]) -> None:
         raise errors[0]
 
 
-def test_one_thread_at_a_time_is_on_the_stage() -> None:
-    place, here, most = Stage(), [], []
+def test_one_thread_at_a_time_has_the_turn() -> None:
+    turn, here, most = PythonTurn(), [], []
 
     def act() -> None:
         for _ in range(50):
-            with place.held():
+            with turn.held():
                 here.append(1)
                 most.append(len(here))
                 here.pop()
@@ -48,52 +48,52 @@ def test_one_thread_at_a_time_is_on_the_stage() -> None:
     assert set(most) == {1}
 
 
-def test_who_leaves_lets_others_on_and_is_back_afterwards() -> None:
-    place = Stage()
+def test_a_thread_that_releases_the_turn_lets_others_run_and_has_it_again_afterwards() -> None:
+    turn = PythonTurn()
     is_out, was_there = threading.Event(), threading.Event()
 
     def leave() -> None:
-        with place.held():
-            assert place.is_mine
-            with place.left():
-                assert not place.is_mine
+        with turn.held():
+            assert turn.is_mine
+            with turn.released():
+                assert not turn.is_mine
                 is_out.set()
                 assert was_there.wait(10)
-            assert place.is_mine
-        assert not place.is_mine
+            assert turn.is_mine
+        assert not turn.is_mine
 
     def come() -> None:
         assert is_out.wait(10)
-        with place.held():
+        with turn.held():
             was_there.set()
 
     in_threads(leave, come)
 
 
-def test_who_is_on_it_may_come_on_again_and_who_is_not_may_leave() -> None:
-    place = Stage()
-    with place.left():
-        assert not place.is_mine
-    with place.held():
-        with place.held():
-            assert place.is_mine
-        assert place.is_mine
-        with place.left(), place.held():
-            assert place.is_mine
-        assert place.is_mine
-    assert not place.is_mine
+def test_a_thread_may_take_the_turn_twice_and_release_it_without_having_it() -> None:
+    turn = PythonTurn()
+    with turn.released():
+        assert not turn.is_mine
+    with turn.held():
+        with turn.held():
+            assert turn.is_mine
+        assert turn.is_mine
+        with turn.released(), turn.held():
+            assert turn.is_mine
+        assert turn.is_mine
+    assert not turn.is_mine
 
 
-def test_an_error_on_or_off_the_stage_leaves_it_in_order() -> None:
-    place = Stage()
-    with pytest.raises(ZeroDivisionError), place.held():
+def test_an_error_with_or_without_the_turn_leaves_it_in_order() -> None:
+    turn = PythonTurn()
+    with pytest.raises(ZeroDivisionError), turn.held():
         raise ZeroDivisionError
-    assert not place.is_mine
-    with place.held():
-        with pytest.raises(ZeroDivisionError), place.left():
+    assert not turn.is_mine
+    with turn.held():
+        with pytest.raises(ZeroDivisionError), turn.released():
             raise ZeroDivisionError
-        assert place.is_mine
-    in_threads(lambda: place.held().__enter__())
+        assert turn.is_mine
+    in_threads(lambda: turn.held().__enter__())
 
 
 def draws() -> tuple[float, float, list[float]]:
@@ -111,12 +111,12 @@ def test_each_thread_draws_from_streams_of_its_own() -> None:
     turns = threading.Barrier(2, timeout=20)
 
     def draw(seed: int) -> None:
-        with stage.held():
+        with python_turn.held():
             keras.utils.set_random_seed(seed)
             drawn[seed] = []
             for _ in range(3):
                 drawn[seed].append(draws())
-                with stage.left():
+                with python_turn.released():
                     turns.wait()
 
     in_threads(lambda: draw(1), lambda: draw(2))
@@ -127,11 +127,11 @@ def test_settings_and_names_of_keras_outlast_a_session_that_another_thread_clear
     cleared, out = threading.Event(), threading.Event()
 
     def train() -> None:
-        with stage.held():
+        with python_turn.held():
             keras.config.set_dtype_policy("mixed_bfloat16")
             keras.utils.set_random_seed(3)
             name = keras.layers.Dense(1).name
-            with stage.left():
+            with python_turn.released():
                 out.set()
                 assert cleared.wait(10)
             assert keras.config.dtype_policy().name == "mixed_bfloat16"
@@ -142,7 +142,7 @@ def test_settings_and_names_of_keras_outlast_a_session_that_another_thread_clear
 
     def clear() -> None:
         assert out.wait(10)
-        with stage.held():
+        with python_turn.held():
             keras.utils.clear_session(free_memory=False)
         cleared.set()
 

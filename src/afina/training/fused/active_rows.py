@@ -1,4 +1,4 @@
-"""Which rows of a sparse first layer's kernel each step of an epoch reads: see `deferred.py`."""
+"""Active rows: rows of a sparse first layer's kernel that each step reads; see `deferred.py`."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.training.fused.sparse import Batch, Rows
+from afina.training.fused.sparse import SparseBatch, SparseRows
 
 
-class Touched(NamedTuple):
-    """What the program is told of a step; of all steps, each array has a leading axis."""
+class ActiveRows(NamedTuple):
+    """The active rows of one step; for all steps of an epoch, each array has a leading axis."""
 
     rows: Any
-    """Rows of the kernel that the batch names, ascending; (row_room,), padded with their number."""
+    """Kernel rows that the batch reads, ascending; (row_room,), padded with the kernel's height."""
 
     since: Any
-    """The step of this epoch that touched each of them last, from 1; 0 for none."""
+    """The step of this epoch in which each was last active, counted from 1; 0 for none."""
 
     entries: Any
-    """Which of these rows each non-zero of the batch belongs to; (room,), padded with 0."""
+    """The index into `rows` of each non-zero of the batch; (room,), padded with 0."""
 
     places: Any
     """The non-zero's row in the batch; (room,), padded with the batch size."""
@@ -28,47 +28,49 @@ class Touched(NamedTuple):
     values: Any
     """The non-zeros; None where all are 1."""
 
-    def batch(self, size: int) -> Batch:
-        """The batch as the layer takes it, of so many rows, on a kernel of the rows touched."""
-        return Batch(self.entries, self.places, self.values, size)
+    def batch(self, size: int) -> SparseBatch:
+        """The batch of `size` samples as the layer takes it, on a kernel of the active rows."""
+        return SparseBatch(self.entries, self.places, self.values, size)
 
 
-class Touches(NamedTuple):
-    """All steps of an epoch."""
+class ActiveEpoch(NamedTuple):
+    """The active rows of all steps of an epoch."""
 
-    steps: Touched
+    steps: ActiveRows
     last: Any
-    """The step that touched each of the kernel's rows last, from 1; 0 for none; (width,)."""
+    """The step in which each kernel row was last active, counted from 1; 0 for none; (width,)."""
 
 
-def touches(
-    rows: Rows,
+def find_active_rows(
+    rows: SparseRows,
     order: NDArray[np.int32],
     batch_size: int,
     room: int,
     row_room: int,
-    into: Touches | None = None,
-) -> Touches | None:
-    """Which rows of the kernel each step of an epoch touches.
+    into: ActiveEpoch | None = None,
+) -> ActiveEpoch | None:
+    """Finds the active rows of each step of an epoch.
 
     Args:
         rows: The inputs.
-        order: Row numbers in the order of training.
-        batch_size: How many make a step.
-        room: Length of a batch's arrays of non-zeros, enough for all.
-        row_room: Length of its arrays of touched rows.
-        into: Of another epoch; overwritten if it has these shapes. To map 20 MB anew for each
-            epoch may take as long as all the rest.
+        order: Sample numbers in the order of training.
+        batch_size: Samples in a step.
+        room: Length of a batch's arrays of non-zeros, enough for every batch.
+        row_room: Length of a batch's arrays of active rows.
+        into: What another epoch returned; overwritten if it has these shapes. Allocating 20 MB
+            for each epoch may take as long as everything else here.
 
     Returns:
-        The touches; None if a batch names more rows than `row_room`.
+        The active rows; None if a batch has more of them than `row_room`.
     """
     begins, ends = rows.starts[order], rows.starts[order + 1]
     counts, spans = ends - begins, list(zip(begins.tolist(), ends.tolist(), strict=True))
-    found = blank_touches(rows, len(order), batch_size, room, row_room) if into is None else into
+    found = (
+        blank_active_rows(rows, len(order), batch_size, room, row_room) if into is None else into
+    )
     shapes = found.steps.rows.shape[1], found.steps.places.shape
     if shapes != (row_room, (-(-len(order) // batch_size), room)):
-        return touches(rows, order, batch_size, room, row_room)
+        return find_active_rows(rows, order, batch_size, room, row_room)
     steps, last = found.steps, found.last
     last[:] = 0
     is_named, slots = np.zeros(rows.width, bool), np.zeros(rows.width, np.int32)
@@ -99,8 +101,10 @@ def _write(array: NDArray[Any], begin: NDArray[Any], padding: int) -> None:
     array[len(begin) :] = padding
 
 
-def blank_touches(rows: Rows, order: int, batch_size: int, room: int, row_room: int) -> Touches:
-    """Arrays as `touches` returns them for an order of so many row numbers, empty."""
+def blank_active_rows(
+    rows: SparseRows, order: int, batch_size: int, room: int, row_room: int
+) -> ActiveEpoch:
+    """Arrays of the shapes that `find_active_rows` returns for `order` samples, not filled in."""
     import jax
 
     steps = -(-order // batch_size)
@@ -109,5 +113,5 @@ def blank_touches(rows: Rows, order: int, batch_size: int, room: int, row_room: 
     values = None
     if rows.values is not None:
         values = np.zeros((steps, room), jax.dtypes.canonicalize_dtype(rows.values.dtype))
-    step = Touched(numbers[0], numbers[1], named[0], named[1], values)
-    return Touches(step, np.empty(rows.width, np.int32))
+    step = ActiveRows(numbers[0], numbers[1], named[0], named[1], values)
+    return ActiveEpoch(step, np.empty(rows.width, np.int32))

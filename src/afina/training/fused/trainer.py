@@ -1,0 +1,86 @@
+"""`FusedTrainer`: trains models by fused epochs on JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from afina.training.fused import reasons
+from afina.training.fused.engine import CannotFuseError, Engine
+from afina.training.fused.loop import Training
+from afina.training.trainer import Account
+from afina.trials import first_line
+
+
+class FusedTrainer:
+    """Trains each epoch as one compiled program; a `Trainer`.
+
+    Args:
+        engine: The programs and data that the trainings of a search share; None makes a new one.
+    """
+
+    name = "fused"
+
+    def __init__(self, engine: Engine | None = None) -> None:
+        self.engine = engine or Engine()
+
+    def why_not(
+        self, model: keras.Model, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> str | None:
+        """Why `model.fit(*args, **kwargs)` cannot be fused; None if it can be tried."""
+        reason = reasons.why_not_here() or reasons.why_not_model(model)
+        if reason is not None:
+            return reason
+        given = reasons.fit_arguments(args, kwargs)
+        if isinstance(given, str):
+            return given
+        return reasons.why_not_arguments(given) or reasons.why_not_callbacks(
+            reasons.flat(given["callbacks"])
+        )
+
+    def fit(
+        self,
+        model: keras.Model,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        account: Account | None = None,
+    ) -> Any:
+        """Does what `model.fit(*args, **kwargs)` does; returns the History.
+
+        Args:
+            model: Compiled.
+            args: Positional arguments of `fit`.
+            kwargs: Keyword arguments of `fit`.
+            account: Where to add the seconds that each part took.
+
+        Raises:
+            CannotFuseError: `why_not` names a reason, or the train step cannot be traced as one
+                program. No epoch has been trained, and no callback has been called.
+        """
+        return self.training(model, args, kwargs or {}, account or Account()).run()
+
+    def training(
+        self,
+        model: keras.Model,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        account: Account,
+    ) -> Training:
+        """The training that `fit` runs, before its first epoch; builds the model.
+
+        Raises:
+            CannotFuseError: `why_not` names a reason.
+        """
+        reason = self.why_not(model, args, kwargs)
+        if reason is not None:
+            raise CannotFuseError(reason)
+        given = reasons.fit_arguments(args, kwargs)
+        assert isinstance(given, dict), "why_not has looked"
+        try:
+            return Training(self.engine, model, given, account)
+        except (AttributeError, ImportError, TypeError) as error:
+            # A Keras with other parts, or code of the user's: `fit` will do, or raise it again.
+            message = f"the training cannot be prepared: {first_line(error)}"
+            raise CannotFuseError(message) from error
