@@ -34,7 +34,7 @@ class Display(Protocol):
 
 
 class SilentDisplay:
-    """Shows nothing."""
+    """A display that shows nothing."""
 
     def handle(self, event: Event) -> None:
         """Shows one event."""

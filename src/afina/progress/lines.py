@@ -70,7 +70,7 @@ class LineGate(io.TextIOBase):
         return self.file.fileno()
 
     def writable(self) -> bool:
-        """True."""
+        """True: text can be written to it."""
         return True
 
 

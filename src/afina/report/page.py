@@ -24,7 +24,7 @@ from afina.trials import Configuration, Trial, epochs_of
 MOST_ROWS = 20
 """Most rows in the table of the best configurations, and in the list of a front."""
 
-BARS = "The lines are 90 % intervals. Grey bars are no longer than chance alone would make them."
+BARS = "The lines are 90 % intervals. Grey bars are within what chance alone would give."
 
 
 def write_report(

@@ -38,7 +38,7 @@ MOST_CURVES = 400
 and make the file slow to open on a phone."""
 
 MOST_POINTS = 1000
-"""Most points in a figure, chosen likewise; there is one figure for each hyperparameter."""
+"""Most points in a figure, chosen in the same way; there is one figure for each hyperparameter."""
 
 MOST_LINES = 600
 """Most lines in the parallel coordinates: more would cover each other."""

@@ -137,7 +137,7 @@ class Boolean(HyperParameter):
 
     @property
     def count(self) -> int:
-        """Two."""
+        """The number of values: 2."""
         return 2
 
     def prob_to_value(self, prob: float) -> bool:
@@ -194,11 +194,11 @@ class Fixed(HyperParameter):
 
     @property
     def count(self) -> int:
-        """One."""
+        """The number of values: 1."""
         return 1
 
     def prob_to_value(self, prob: float) -> Any:
-        """The value."""
+        """The fixed value."""
         del prob
         return self.value
 
@@ -212,12 +212,12 @@ class Fixed(HyperParameter):
         return same_value(self.value, plain(value))
 
     def clip(self, value: Any) -> Any:
-        """The value."""
+        """The fixed value."""
         del value
         return self.value
 
     def fold(self, value: Any) -> Any:
-        """The value."""
+        """The fixed value."""
         del value
         return self.value
 

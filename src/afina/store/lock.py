@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 
 from afina.errors import ProjectLockedError
-from afina.store import last_words
+from afina.store import termination
 
 LOCK_FILE = "afina.lock"
 
@@ -109,7 +109,7 @@ class ProjectLock:
                 raise
             if in_place:
                 self._file = file
-                last_words.begin(file)
+                termination.start(file)
                 return
             # The previous holder has deleted the project since: lock the file that is there now.
             os.close(file)
@@ -119,7 +119,7 @@ class ProjectLock:
         if self._file is None:
             return
         file, self._file = self._file, None
-        last_words.end(file)
+        termination.stop(file)
         try:
             os.ftruncate(file, 0)  # the text names only a current holder
         except OSError:
@@ -140,7 +140,7 @@ class ProjectLock:
         Otherwise the lock would last until the last child has ended.
         """
         if self._file is not None:
-            last_words.end(self._file)
+            termination.stop(self._file)
             os.close(self._file)
             self._file = None
 

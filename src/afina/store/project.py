@@ -21,9 +21,9 @@ def open_store(where: TrialStore | Path | str | None) -> TrialStore:
     The first write creates the project; until then nothing changes on disk.
 
     Args:
-        where: A project's folder, `<directory>/<project_name>`, which need not exist; or a URL:
-            "sqlite:///folder" means the same folder, and "memory:" keeps the trials in memory, as
-            None does. A `TrialStore` is returned as it is.
+        where: A project's folder, `<directory>/<project_name>`, which need not exist. Or a URL:
+            "sqlite:///folder" for the same folder, "memory:" or None to keep trials in memory. A
+            `TrialStore` is returned unchanged.
 
     Raises:
         ArgumentError: It is none of these, or the URL has another scheme.
@@ -37,7 +37,7 @@ def open_store(where: TrialStore | Path | str | None) -> TrialStore:
     if isinstance(where, str):
         where = _folder_of(where)
     if isinstance(where, Path):
-        # SQLAlchemy takes 0.2 s to import: only who keeps trials on disk pays that.
+        # SQLAlchemy takes 0.2 s to import: only searches that keep trials on disk pay for it.
         from afina.store.sqlite import SqliteStore
 
         return SqliteStore(where)
@@ -45,11 +45,11 @@ def open_store(where: TrialStore | Path | str | None) -> TrialStore:
 
 
 def check_store_like(store: Any) -> TrialStore:
-    """The store; ArgumentError for an object that does not have what a `TrialStore` has."""
+    """Returns the store; raises ArgumentError if it lacks methods of a `TrialStore`."""
     if isinstance(store, TrialStore) and not isinstance(store, type):
         return store
     rule = "must be a TrialStore, a folder, or a URL: " + _URLS
-    advice = "A store of your own has all methods of afina.store.TrialStore."
+    advice = "Your own store needs all methods of afina.store.TrialStore."
     if isinstance(store, type):
         advice = f"Pass an instance: {store.__name__}(...)."
     raise ArgumentError(wrong("store", rule, store, advice))

@@ -36,7 +36,7 @@ class Readable:
     """None if no search has started, or if it cannot be read."""
 
     trials: list[Trial]
-    """By number."""
+    """The readable trials, by number."""
 
     reports: list[Report]
     """By trial, attempt, execution and step."""

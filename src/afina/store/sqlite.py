@@ -49,7 +49,7 @@ class SqliteStore:
     Args:
         folder: The project's folder; it need not exist.
         report_delay: How many seconds a report may wait for the next change of a trial's state.
-            Then it is written by itself.
+            After that, it is written alone.
     """
 
     def __init__(self, folder: Path, *, report_delay: float = 5.0) -> None:

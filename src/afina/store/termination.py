@@ -19,13 +19,13 @@ _files: list[int] = []  # open in this process, the latest last
 _registered: set[int] = set()
 
 
-def begin(file: int) -> None:
+def start(file: int) -> None:
     """From now on, `faulthandler` writes into this open file if a signal ends the process."""
     _files.append(file)
     _register()
 
 
-def end(file: int) -> None:
+def stop(file: int) -> None:
     """Stops writing into a file that is about to be closed; forked children call it too."""
     if file in _files:
         _files.remove(file)
