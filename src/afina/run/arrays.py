@@ -15,7 +15,7 @@ from afina.run.orphans import make_folder, remove_folder
 Array = NDArray[Any]
 
 SMALLEST = 2**16
-"""Bytes; what is smaller is sent as it is."""
+"""Bytes; smaller arrays are copied into the call."""
 
 # By path, so that one array that is met twice is one array again.
 _mapped: weakref.WeakValueDictionary[str, Array] = weakref.WeakValueDictionary()
@@ -25,8 +25,8 @@ class SharedArrays:
     """The files of the arrays that were shared so far, in a folder of their own.
 
     An array is known by its identity: it is written when it is first met, and its file goes when
-    nobody refers to it any more, or at `close`. What is changed in it after it was written does
-    not reach the others.
+    nobody refers to it any more, or at `close`. Changes to an array that has been written do not
+    reach the other processes.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class SharedArrays:
         self._farewell = weakref.finalize(self, remove_folder, self.folder, held)
 
     def path_of(self, value: object) -> str | None:
-        """The file of a large array; None for what is none, or cannot be written."""
+        """The file of a large array. None if the value is not one, or cannot be written."""
         if type(value) not in (np.ndarray, np.memmap):  # what subclasses add would be lost
             return None
         array: Any = value
@@ -57,7 +57,7 @@ class SharedArrays:
         try:
             np.save(path, array, allow_pickle=False)
         except OSError:
-            # No room: arrays then travel by themselves, which is slow, but goes on.
+            # The disk is full: arrays then travel inside the calls, which is slower but works.
             self._full = True
             path.unlink(missing_ok=True)
             return None
@@ -74,7 +74,7 @@ class SharedArrays:
         return str(path)
 
     def close(self) -> None:
-        """Removes the files; what is mapped stays readable."""
+        """Removes the files; arrays that are mapped stay readable."""
         self._known.clear()
         self._farewell()
 
@@ -82,7 +82,7 @@ class SharedArrays:
 def mapped(path: str) -> Array:
     """The array in a file, its memory shared with all processes that map it.
 
-    It may be written to, as any array: what is written then is this process' own.
+    A process may write to it; the others do not see that.
     """
     array = _mapped.get(path)
     if array is None:

@@ -100,7 +100,7 @@ def end_with_parent(parent: int) -> bool:
         parent: The number of the process that has started this one.
 
     Returns:
-        False where the parent is dead already: it died before the kernel was asked.
+        False if the parent has died already, before the kernel was asked.
     """
     if not sys.platform.startswith("linux"):
         return True
@@ -110,7 +110,7 @@ def end_with_parent(parent: int) -> bool:
         libc.signal.restype = ctypes.c_void_p
         libc.signal(signal.SIGHUP, ctypes.cast(libc.alarm, ctypes.c_void_p))
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGHUP, 0, 0, 0)
-    except (OSError, AttributeError):  # no such C library: the pipe alone has to tell
+    except (OSError, AttributeError):  # no such C library: only the pipe tells
         return True
     return os.getppid() == parent
 
@@ -144,8 +144,8 @@ def remove_folder(folder: Path, held: int | None) -> None:
 def remove_leftovers() -> list[Path]:
     """Removes the folders of this user's processes that have died without doing it.
 
-    Whose process lives is asked of a lock, which the kernel lets go of at its death. A process'
-    number would not tell: containers that share a folder count their processes each from 1.
+    A lock says whether a folder's process is alive: the kernel releases it when the process dies.
+    Process numbers would not do: containers that share a folder each count from 1.
 
     Returns:
         The folders that were removed.
@@ -179,8 +179,8 @@ def _is_leftover(folder: Path) -> bool:
 
 
 def _hold(file: Path, flags: int) -> int | None:
-    """The descriptor of a file that is locked now; None where somebody else holds it, or where
-    there is no file, or no such lock."""
+    """Locks a file and returns its descriptor. None if somebody else holds the lock, or if there is
+    no file, or no such lock on this system."""
     try:
         import fcntl
     except ImportError:  # Windows

@@ -25,7 +25,7 @@ StandIns = Sequence[tuple[object, object]]
 
 _HEAD = struct.Struct(">cQ")  # the kind, and how many bytes follow
 LARGEST_ERROR = 2**20
-"""Bytes of an exception that travels as it is; of a larger one only the text does."""
+"""Bytes; of a larger exception only the text travels."""
 
 _OURS = [
     (kind, name)
@@ -42,30 +42,30 @@ class Kind(enum.Enum):
     """To the parent: the process has started."""
 
     CALL = b"c"
-    """To the child: a function, its arguments."""
+    """To the child: run this function with these arguments."""
 
     ASK = b"a"
-    """To the parent, during a call: a name, arguments."""
+    """To the parent, during a call: serve this name with these arguments."""
 
     RESULT = b"o"
-    """What came of it."""
+    """What a CALL or an ASK returned."""
 
     ERROR = b"e"
-    """What it raised."""
+    """What a CALL or an ASK raised."""
 
     SAY = b"s"
-    """To the parent: the name of a stream, and a text printed to it."""
+    """To the parent: print this text to the stream of this name."""
 
 
 def write_frame(stream: BinaryIO, kind: Kind, body: bytes) -> None:
-    """Sends a frame; the caller sees to it that nobody else does so meanwhile."""
+    """Sends a frame. Only one thread at a time may do so."""
     stream.write(_HEAD.pack(kind.value, len(body)))
     stream.write(body)
     stream.flush()
 
 
 def read_frame(stream: BinaryIO) -> Frame | None:
-    """The next frame; None when the other side is gone."""
+    """Reads the next frame; None when the other side is gone."""
     head = stream.read(_HEAD.size)
     if len(head) < _HEAD.size:
         return None
@@ -107,7 +107,7 @@ def pack_call(
     arrays: SharedArrays,
     stand_ins: StandIns = (),
 ) -> bytes:
-    """A function and its arguments; large arrays go by their files.
+    """Packs a function and its arguments; large arrays travel as the names of their files.
 
     Raises:
         ArgumentError: Something in it cannot travel; the message names it.
@@ -132,7 +132,7 @@ def unpack_call(body: bytes) -> tuple[Callable[..., Any], tuple[Any, ...], dict[
     """The inverse of `pack_call`."""
     unpickler = _Unpickler(io.BytesIO(body))
     function, args, kwargs = unpickler.load()
-    # The next call most likely brings the same: whoever keeps something by an array finds it again.
+    # The next call most likely brings the same arrays: caches that know them by identity hit again.
     _latest[:] = unpickler.arrays
     return function, args, kwargs
 
@@ -142,7 +142,7 @@ _latest: list[Any] = []
 
 
 def pack(value: Any) -> bytes:
-    """A value by itself."""
+    """Packs a value, large arrays included."""
     return bytes(cloudpickle.dumps(value))
 
 
@@ -152,7 +152,7 @@ def unpack(body: bytes) -> Any:
 
 
 def pack_error(error: BaseException) -> bytes:
-    """An exception with its traceback as text; by its text alone where it cannot travel.
+    """Packs an exception with its traceback as text; only its text if it cannot travel.
 
     It never raises, whatever the exception is.
     """
@@ -165,8 +165,8 @@ def pack_error(error: BaseException) -> bytes:
 def unpack_error(body: bytes) -> BaseException:
     """The exception that `pack_error` packed, the traceback of its own process as a note.
 
-    One that cannot travel becomes the nearest of Afina's errors that it is, so that a `FatalError`
-    still ends the search; and a `RemoteError` if it is none of these.
+    An exception that cannot travel becomes the nearest of Afina's errors among its base classes, so
+    that a `FatalError` still ends the search; else it becomes a `RemoteError`.
     """
     whole, nearest, line, text = unpack(body)
     error = _arrived(whole)
@@ -178,7 +178,7 @@ def unpack_error(body: bytes) -> BaseException:
 
 
 def _travelling(error: BaseException) -> bytes | None:
-    """The exception as bytes; None where these would be too many, or would not become it again."""
+    """The exception as bytes; None if they are too many, or cannot be unpacked."""
     try:
         whole = pack(error)
     except KeyboardInterrupt:

@@ -43,7 +43,7 @@ from afina.run.threads import Threads, worker_index
 Job = TypeVar("Job")
 
 Serve = Callable[..., Any]
-"""Called in the parent with what a child gives to `remote`: a name, and arguments."""
+"""Called in the parent with the name and the arguments that a child passes to `remote`."""
 
 _GLANCE = 0.5  # seconds between two looks whether a silent process is alive
 _GRACE = 2.0  # seconds that a process has to end by itself
@@ -59,14 +59,14 @@ THREAD_LIMITS = (
     "NPROC",  # XLA, as JAX runs it on CPUs
     "PJRT_NPROC",
 )
-"""Names in the environment by which libraries are told how many threads to use."""
+"""Environment variables that say how many threads a library uses."""
 
 QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "2",  # what TensorFlow says at its start, the parent's has said
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # several processes share the GPU's memory
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
 }
-"""What a worker's environment holds where the user's says nothing."""
+"""Defaults of a worker's environment; the user's own values come first."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Processes:
         workers: How many jobs run at a time, from 1 up.
 
     Raises:
-        ArgumentError: There is not at least one worker.
+        ArgumentError: `workers` is less than one.
 
     Example:
         >>> import os
@@ -132,11 +132,11 @@ class WorkerProcesses:
     What a child prints is printed here. Ctrl-C does not reach the children: `stop` ends them.
 
     Args:
-        count: How many; each is told to use its share of the processors and no more.
-        environment: What the children's environment holds beside, and before, this process'.
+        count: How many; each uses its share of the processors and no more.
+        environment: Variables of the children, which come before those of this process.
 
     Raises:
-        ArgumentError: There is not at least one.
+        ArgumentError: `count` is less than one.
 
     Example:
         >>> with WorkerProcesses(2) as pool:
@@ -171,7 +171,7 @@ class WorkerProcesses:
         stand_ins: StandIns = (),
         **kwargs: Any,
     ) -> bytes:
-        """What `run` sends to a process: a function and its arguments.
+        """Packs a function and its arguments, for `run`.
 
         NumPy arrays from 64 KiB on, wherever they are among the arguments, are written to files
         once and mapped by the children. All else is copied each time.
@@ -195,7 +195,7 @@ class WorkerProcesses:
         serve: Serve | None = None,
         guard: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> Any:
-        """Runs what was packed and returns its result.
+        """Runs a packed function in a process and returns its result.
 
         Args:
             index: Of the process, from 0.
@@ -206,7 +206,7 @@ class WorkerProcesses:
 
         Raises:
             LostWorkerError: The process died.
-            RemoteError: The function raised what cannot travel, or the process cannot start.
+            RemoteError: What the function raised cannot travel, or the process cannot start.
             KeyboardInterrupt: `stop` was called meanwhile.
             Exception: What the function raised.
         """
@@ -216,7 +216,7 @@ class WorkerProcesses:
             if kind is Kind.RESULT:
                 return unpack(answer)
         except BaseException as error:
-            # Nobody knows what it is at now.
+            # Nobody knows what the process is doing now.
             self._workers.pop(index, None)
             worker.end(0.0)
             if self._stopped and isinstance(error, LostWorkerError):
@@ -309,13 +309,13 @@ class _Worker:
             self._send(*served(answer))
 
     def end(self, grace: float) -> None:
-        """Ends the process: asks for it, and after `grace` seconds does not ask any more."""
+        """Asks the process to end, and kills it after `grace` seconds."""
         if grace > 0:
             self._hang_up()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(grace)
         self._kill()
-        self._hang_up()  # after the end, lest it wait for somebody who is sending
+        self._hang_up()  # after its end: closing would wait for a thread that is sending
         self._listener.join(_GRACE)
 
     def _kill(self) -> None:

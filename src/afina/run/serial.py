@@ -17,8 +17,8 @@ class Serial:
     """Runs jobs one by one.
 
     Args:
-        first_pause: Seconds to sleep when asked to wait. With one job at a time only somebody
-            else's job can be waited for, so the pause doubles each time up to `longest_pause`.
+        first_pause: Seconds to sleep on WAIT. No job of this run is running then, so nothing here
+            can end the wait: the pause doubles each time, up to `longest_pause`.
         longest_pause: Seconds, upper bound of a pause.
         sleep: How to wait; tests pass their own.
     """

@@ -1,7 +1,7 @@
 """Several jobs at a time, each in a Python thread of this process.
 
-Python code of the jobs takes turns; what lets go of the interpreter (compiled programs, files,
-waiting for another process) runs side by side.
+Python code of the jobs takes turns. Code that releases the interpreter's lock (compiled programs,
+files, waiting for another process) runs side by side.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LONGEST_SLEEP = 0.5  # seconds
 
 
 def no_surroundings(index: int) -> AbstractContextManager[Any]:
-    """Does nothing for the worker's life."""
+    """Puts nothing around a worker."""
     del index
     return nullcontext()
 
@@ -36,23 +36,22 @@ def no_surroundings(index: int) -> AbstractContextManager[Any]:
 class Threads:
     """Runs up to `workers` jobs side by side; one worker is `Serial` in the caller's own thread.
 
-    `next_job` is called by one thread at a time. The first exception of a job, or of `next_job`,
-    ends the handing out; the jobs that run come to their end, and it is raised in the caller, with
-    a note on each further one. Ctrl-C does not wait for them: they are told to stop (`stop`, and
-    `stopping()` is true in them), and after `patience` at the latest it is raised in the caller,
-    whether they have ended or not.
+    After the first exception of a job or of `next_job`, it takes no more jobs and lets the running
+    ones end. Then it raises the exception in the caller, with a note on each further one. At Ctrl-C
+    it stops the running jobs: it calls `stop`, and `stopping()` is true in them. It raises
+    KeyboardInterrupt when they have ended, and after `patience` seconds at the latest.
 
     Args:
         workers: How many jobs run at a time, from 1 up.
         around: Entered by each worker, with its index from 0, for its whole life.
-        stop: Called at Ctrl-C: makes running jobs end soon. Their exceptions are not looked at.
-        first_pause: Seconds to sleep when asked to wait while no job of this run is running: as in
-            `Serial`, for then only somebody else's can be waited for.
+        stop: Called at Ctrl-C: makes running jobs end soon. Their exceptions are ignored.
+        first_pause: Seconds to sleep on WAIT while no job of this run is running; it doubles each
+            time, as in `Serial`.
         longest_pause: Seconds, upper bound of a pause.
         patience: Seconds that running jobs are given at Ctrl-C.
 
     Raises:
-        ArgumentError: There is not at least one worker.
+        ArgumentError: `workers` is less than one.
 
     Example:
         >>> jobs, done = iter([1, 2, 3]), []
@@ -74,8 +73,8 @@ class Threads:
     def run(self, next_job: Callable[[], Job | Signal], work: Callable[[Job], None]) -> None:
         """Returns when every worker was answered `Signal.STOP` and has ended its job.
 
-        Who is answered STOP goes; the others ask again after their jobs, for a job that ends may
-        have to be run again.
+        A worker that gets STOP ends. The others ask again after their jobs: a job that has ended
+        may have to be run again.
         """
         if self.workers == 1:
             with self.around(0):
@@ -102,8 +101,8 @@ def worker_index() -> int:
 
 
 def stopping() -> bool:
-    """Whether the caller runs in a worker whose search was interrupted: end the job, and raise
-    `KeyboardInterrupt` rather than an error, for the job has not failed."""
+    """Whether the search of the calling worker was interrupted. If so, end the job by raising
+    `KeyboardInterrupt` and not an error: the job has not failed."""
     here = _here.get()
     return here is not None and here[0].interrupted
 
@@ -122,7 +121,7 @@ class _Shift(Generic[Job]):
         self.work = work
         self.interrupted = False
         self._turn = threading.Lock()  # held by whoever asks for a job
-        self._change = threading.Condition()  # guards and tells of what follows
+        self._change = threading.Condition()  # guards what follows
         self._alive = 0  # workers
         self._running = 0  # jobs
         self._ended = 0
@@ -146,7 +145,7 @@ class _Shift(Generic[Job]):
             raise
 
     def wait(self, seconds: float) -> None:
-        """Returns when all workers have ended, or when the time is over."""
+        """Returns when all workers have ended, or the time is up."""
         # Not `Thread.join`: broken off by Ctrl-C it takes a thread that runs on for ended.
         deadline = time.monotonic() + seconds
         with self._change:
@@ -186,7 +185,7 @@ class _Shift(Generic[Job]):
         return self.interrupted or bool(self._errors)
 
     def _take(self) -> Job | Signal:
-        """The next job; STOP when there is none for this worker any more."""
+        """The next job; STOP when this worker gets no more."""
         pause = self.plan.first_pause
         while True:
             with self._turn:

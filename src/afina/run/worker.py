@@ -1,4 +1,4 @@
-"""The life of a worker process: runs the functions that its parent sends, one after the other.
+"""A worker process: it runs the functions that its parent sends, one after the other.
 
 Started by `afina.run.processes` alone.
 """
@@ -34,7 +34,7 @@ class Link:
     Args:
         incoming: From the parent.
         outgoing: To the parent.
-        folder: What to remove when the parent is gone and cannot do it: its files of arrays.
+        folder: The parent's files of arrays, to be removed if the parent dies.
     """
 
     def __init__(self, incoming: BinaryIO, outgoing: BinaryIO, folder: str) -> None:
@@ -48,10 +48,10 @@ class Link:
         self._answers: queue.SimpleQueue[tuple[Kind, bytes]] = queue.SimpleQueue()
 
     def listen(self) -> None:
-        """Takes in what the parent sends; when that is gone, so is this process.
+        """Receives what the parent sends, and ends this process when the parent is gone.
 
-        In a thread of its own: a training that lets go of the interpreter now and then does not
-        outlive its parent.
+        It runs in a thread of its own, so that a training that releases the interpreter's lock now
+        and then does not outlive its parent.
         """
         while True:
             try:
@@ -73,7 +73,7 @@ class Link:
             if not self._busy:
                 farewells.close()
         finally:
-            os._exit(0)  # no good-byes of compiled libraries: some of them take long, some crash
+            os._exit(0)  # compiled libraries may take long to shut down, or crash
 
     def send(self, kind: Kind, body: bytes = b"") -> None:
         """Sends one frame."""
@@ -81,7 +81,7 @@ class Link:
             write_frame(self._outgoing, kind, body)
 
     def ask(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Has the parent do something, and returns what came of it."""
+        """Asks the parent to do something and returns the result."""
         question = pack((name, args, kwargs))
         with self._asking:
             self.send(Kind.ASK, question)
@@ -113,9 +113,9 @@ def _run(body: bytes) -> tuple[Kind, bytes]:
 
 
 class Forwarder(io.TextIOBase):
-    """Stands for `sys.stdout` or `sys.stderr`: the parent prints what is written here.
+    """Replaces `sys.stdout` or `sys.stderr`: the parent prints what is written here.
 
-    So it appears where the parent's own prints do: in the notebook's cell, or above the display.
+    It then appears where the parent's own prints do: in a notebook's cell, or above the display.
 
     Args:
         link: To the parent.
@@ -132,7 +132,7 @@ class Forwarder(io.TextIOBase):
     encoding = "utf-8"
 
     def write(self, text: str) -> int:
-        """Sends whole lines on."""
+        """Sends whole lines to the parent."""
         if os.getpid() != self._owner:  # a fork has no parent to talk to
             return os.write(2, text.encode(errors="backslashreplace"))
         with self._lock:
@@ -142,7 +142,7 @@ class Forwarder(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Sends what is left of a line."""
+        """Sends the rest of a line."""
         if os.getpid() == self._owner:
             with self._lock:
                 rest, self._pending = self._pending, ""
@@ -153,25 +153,25 @@ class Forwarder(io.TextIOBase):
             self._link.send(Kind.SAY, pack((self._name, text)))
 
     def writable(self) -> bool:
-        """Always."""
+        """Says that it can be written to."""
         return True
 
 
 farewells = contextlib.ExitStack()
-"""In a worker process: closed when the parent lets go of it between two calls."""
+"""In a worker process: closed when the parent ends it between two calls."""
 
 _link: Link | None = None
 
 
 def remote(name: str, *args: Any, **kwargs: Any) -> Any:
-    """In a worker process: has the parent's `serve` called with this, and returns its result.
+    """In a worker process: calls the parent's `serve` with these arguments.
 
     Raises:
-        RuntimeError: The process is no worker.
+        RuntimeError: This process is not a worker.
         Exception: What `serve` raised.
     """
     if _link is None:
-        raise RuntimeError(f"remote({name!r}): this process is no worker of another one.")
+        raise RuntimeError(f"remote({name!r}): this process is not a worker of another one.")
     return _link.ask(name, args, kwargs)
 
 
@@ -179,8 +179,8 @@ def main(folder: str, parent: int) -> None:
     """Serves until the parent is gone.
 
     Args:
-        folder: What to remove then.
-        parent: The number of its process.
+        folder: The parent's files of arrays, removed then.
+        parent: The number of the parent's process.
     """
     global _link
     if not end_with_parent(parent):
@@ -192,7 +192,7 @@ def main(folder: str, parent: int) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
-    # What becomes of this process when somebody interrupts the search is the parent's to say.
+    # The parent decides what happens to this process at Ctrl-C.
     signal.signal(signal.SIGINT, lambda number, frame: None)
     _link = Link(incoming, outgoing, folder)
     sys.stdout, sys.stderr = Forwarder(_link, "stdout"), Forwarder(_link, "stderr")

@@ -54,7 +54,7 @@ def check_algorithm(
         make: Makes the algorithm for a seed, from 0 up.
         trials: How many trials a check runs at most; cheap ones, without training.
         draws: Whether the seed matters.
-        exhausts: Whether a finite space is tried in full, without repeats, and then ended.
+        exhausts: Whether it tries a finite space in full, without repeats, and then ends.
         beats_random: Whether it must find a better point of a sphere than random search.
 
     Raises:
@@ -77,19 +77,19 @@ def check_algorithm(
 
 
 def check_settings(make: Make) -> None:
-    """The name and the settings can be kept as JSON; what is fixed is one of the settings."""
+    """The name and the settings are JSON values; `fixed_settings` names some of the settings."""
     algorithm = make(_SEED)
     settings = dict(algorithm.settings())
     assert isinstance(algorithm.name, str), f"the name {algorithm.name!r} is not a string"
     assert algorithm.name, "the name is empty"
     assert json.loads(json.dumps(settings)) == settings, f"not JSON values: {settings}"
     unknown = algorithm.fixed_settings - settings.keys()
-    assert not unknown, f"fixed_settings names what settings() lacks: {sorted(unknown)}"
+    assert not unknown, f"fixed_settings names {sorted(unknown)}, which settings() lacks"
     assert make(_SEED) == algorithm, "two algorithms with equal settings are not equal"
 
 
 def check_proposals(make: Make, trials: int = 24) -> None:
-    """Every proposal has a value inside its range for every active entry, and none else."""
+    """Every proposal has a value in range for every active entry, and no other values."""
     for space, loss in _problems():
         for workers in (1, 3):
             known: dict[int, Trial] = {}
@@ -115,9 +115,11 @@ def _assert_promotion(known: Mapping[int, Trial], number: int) -> None:
     if trial.schedule is None or trial.schedule.parent is None:
         return
     parent = known[trial.schedule.parent]
-    assert trial.values == parent.values, f"trial {number} goes on with other values"
+    assert trial.values == parent.values, f"trial {number} is a promotion, but has other values"
     begun = parent.schedule.end_epoch if parent.schedule else None
-    assert trial.schedule.start_epoch == begun, f"trial {number} does not start where it stopped"
+    assert trial.schedule.start_epoch == begun, (
+        f"trial {number} does not start at its parent's last epoch"
+    )
 
 
 def assert_valid(values: Mapping[str, Value], space: Space) -> None:
@@ -174,7 +176,7 @@ def check_seeds_differ(make: Make) -> None:
 
 
 def check_replay(make: Make, trials: int = 24) -> None:
-    """Telling the finished trials again rebuilds every state, and every answer to a question."""
+    """A replay of the finished trials rebuilds every state and every answer."""
     for space, loss in _problems():
         questions: dict[int, list[tuple[Hashable, Situation, Any]]] = {}
 
@@ -184,24 +186,24 @@ def check_replay(make: Make, trials: int = 24) -> None:
             answer: Suggestion | Wait | Done,
             questions: dict[int, list[tuple[Hashable, Situation, Any]]] = questions,
         ) -> None:
-            told = situation.number - len(situation.running)
-            questions.setdefault(told, []).append((snapshot(state), situation, answer))
+            ended = situation.number - len(situation.running)
+            questions.setdefault(ended, []).append((snapshot(state), situation, answer))
 
         done = run(make(_SEED), loss, space, trials, 3, watch=watch)
         fresh = make(_SEED)
         state = fresh.init()
-        for told in range(len(done.trials) + 1):
-            for before, situation, answer in questions.get(told, []):
-                assert snapshot(state) == before, f"the state after {told} trials is another one"
+        for ended in range(len(done.trials) + 1):
+            for before, situation, answer in questions.get(ended, []):
+                assert snapshot(state) == before, f"the state after {ended} trials differs"
                 again = fresh.ask(state, situation)
-                assert snapshot(again) == snapshot(answer), f"after {told}: {answer}, now {again}"
-            if told < len(done.trials):
-                copied = replace(done.trials[told], values=dict(done.trials[told].values))
-                state = fresh.tell(state, copied, done.spaces[told])
+                assert snapshot(again) == snapshot(answer), f"after {ended}: {answer}, now {again}"
+            if ended < len(done.trials):
+                copied = replace(done.trials[ended], values=dict(done.trials[ended].values))
+                state = fresh.tell(state, copied, done.spaces[ended])
 
 
 def check_parallel(make: Make) -> None:
-    """Fresh trials that are open at the same time have different values; nobody waits for ever."""
+    """New trials that are open at the same time have different values; none waits for ever."""
 
     def watch(state: Any, situation: Situation, answer: Suggestion | Wait | Done) -> None:
         if isinstance(answer, Wait):
@@ -242,7 +244,7 @@ def check_failures(make: Make, trials: int = 24) -> None:
 
 
 def check_growing_space(make: Make, *, exhausts: bool = True) -> None:
-    """Entries that trials discover are tuned: from no known entry on, they take other values.
+    """Entries that trials discover are tuned: starting from an empty space, their values vary.
 
     With `exhausts`, all 14 combinations of `meet_layers` are found, each once.
     """
@@ -268,14 +270,14 @@ def check_exhausts(make: Make) -> None:
         assert len(keys) == len(set(keys)), f"{len(keys) - len(set(keys))} repeats"
         assert len(keys) == 18, f"{len(keys)} of 18 combinations were tried"
         assert done.done is not None, "nothing is left, but the search goes on"
-        assert done.done.reason, "Done says no reason"
+        assert done.done.reason, "Done has no reason"
 
 
 def check_beats_random(make: Make, *, trials: int = 40, dim: int = 4, runs: int = 5) -> None:
     """On a sphere it finds a lower loss than random search: the median of some runs against its.
 
-    An algorithm that is no better than random search passes half the time; one that searches
-    well hardly ever fails. The seeds are fixed, so that the verdict does not change by chance.
+    An algorithm that equals random search passes half the time; one that searches well hardly ever
+    fails. The seeds are fixed, so that the verdict never changes.
     """
     space = sphere_space(dim)
     makes: Sequence[Make] = (make, lambda seed: Random(seed=seed))
@@ -290,7 +292,7 @@ def check_beats_random(make: Make, *, trials: int = 40, dim: int = 4, runs: int 
 
 
 def snapshot(value: Any) -> Hashable:
-    """A deep copy that can be compared: dataclasses, arrays and collections by their content."""
+    """A deep copy that compares dataclasses, arrays and collections by their content."""
     if isinstance(value, np.ndarray):
         return value.shape, str(value.dtype), value.tobytes()
     if is_dataclass(value) and not isinstance(value, type):

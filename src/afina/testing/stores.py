@@ -59,7 +59,7 @@ def check_store(
 
 
 def rich_trials() -> list[Trial]:
-    """Trials that between them use every field, with values that are easily spoilt."""
+    """Trials that between them use every field, with values that are easily lost."""
     running = Trial(number=0, values={})
     completed = Trial(
         number=1,
@@ -215,7 +215,7 @@ def check_replaces_a_report_of_the_same_step(store: TrialStore) -> None:
 
 
 def check_keeps_notes(store: TrialStore) -> None:
-    """Any JSON value under any key; the last one counts; what is no JSON value is refused."""
+    """Any JSON value is kept under any key; the last one counts; other values are refused."""
     value = {"list": [1, 2.5, None, True, "ü"], "nested": {"nan": "nan"}, "inf": math.inf}
     store.set_note("a", 1)
     store.set_note("a", value)

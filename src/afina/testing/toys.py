@@ -25,7 +25,7 @@ Watch = Callable[[Any, Situation, "Suggestion | Wait | Done"], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What came of `run`."""
+    """The result of `run`."""
 
     trials: tuple[Trial, ...]
     """The finished trials in the order in which they ended."""
@@ -37,11 +37,11 @@ class Run:
     """The algorithm's state after all of them."""
 
     done: Done | None
-    """Why the algorithm ended the search; None where the budget did."""
+    """Why the algorithm ended the search; None if the number of trials did."""
 
     @property
     def best(self) -> float:
-        """The lowest loss; infinite where every trial failed."""
+        """The lowest loss; infinite if every trial failed."""
         return min((t.loss for t in self.trials if t.loss is not None), default=math.inf)
 
 
@@ -56,7 +56,7 @@ def run(
     discover: Discover | None = None,
     watch: Watch | None = None,
 ) -> Run:
-    """Searches without a study: no store, no threads, the same on every machine.
+    """Runs a search without a store, threads or training; it is the same on every machine.
 
     Args:
         algorithm: What to run.
@@ -65,7 +65,7 @@ def run(
         trials: How many trials to start at most.
         workers: How many trials are open at a time; which of them ends next is drawn.
         seed: Fixes that draw.
-        discover: Lets the space grow: tells which entries a build meets.
+        discover: Says which entries a build meets, so that the space grows.
         watch: Sees every question and answer.
 
     Raises:

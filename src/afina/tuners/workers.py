@@ -24,7 +24,7 @@ MOST = 8
 
 
 def check_workers(workers: Any) -> None:
-    """Raises ArgumentError for what is neither "auto" nor a whole number from 1 up."""
+    """Raises ArgumentError unless `workers` is "auto" or a whole number from 1 up."""
     if workers == "auto":
         return
     check_whole("workers", workers, rule='must be "auto" or a whole number from 1 up')
@@ -55,7 +55,7 @@ def accelerators() -> list[Any]:
 
 
 def surroundings() -> Callable[[int], contextlib.AbstractContextManager[Any]]:
-    """What each worker's thread has for its life: of several GPUs, one of its own."""
+    """What is around each worker's thread: if there are several GPUs, one of them each."""
     devices = accelerators()
 
     def around(index: int) -> contextlib.AbstractContextManager[Any]:
@@ -65,8 +65,10 @@ def surroundings() -> Callable[[int], contextlib.AbstractContextManager[Any]]:
 
 
 def settings_here() -> Callable[[], None]:
-    """Keras' settings in the caller's thread, whose own they are; to be called in a worker's,
-    under the python turn and before each trial, to train there as here."""
+    """Reads Keras' settings of the calling thread; what it returns sets them in another one.
+
+    Call that in a worker's thread, in its python turn, before each trial: it then trains as here.
+    """
     settings = {name: value for name, value in read_globals(SETTINGS).items() if value is not None}
     return lambda: write_globals(settings)
 
