@@ -50,3 +50,8 @@ class Counting:
     def finish(self, trial, space=None):
         self._inner.finish(trial, space)
         self.finished += 1
+
+
+def name_of(value):
+    """For the ids of tests: an object's own text may hold an address, which differs by process."""
+    return value if isinstance(value, str) else type(value).__name__

@@ -5,7 +5,7 @@ import os
 import threading
 
 import pytest
-from tests.plugins import Counting, Pool, ReversedPairs
+from tests.plugins import Counting, Pool, ReversedPairs, name_of
 
 import afina
 from afina.errors import ArgumentError, FatalError, ObjectiveError, SearchFailedError, StoreError
@@ -38,7 +38,7 @@ def found(searched):
 WAYS = ["serial", "threads", "processes", Threads(3), Pool()]
 
 
-@pytest.mark.parametrize("executor", WAYS, ids=str)
+@pytest.mark.parametrize("executor", WAYS, ids=name_of)
 def test_every_executor_finds_the_same_trials(executor):
     plain = study()
     while (trial := plain.ask()) is not None:
@@ -94,7 +94,7 @@ def test_a_process_that_dies_fails_its_trial_which_is_run_again(tmp_path):
     assert run.trials[1].attempt == 1
 
 
-@pytest.mark.parametrize("executor", ["serial", Threads(2), ReversedPairs(), Pool()], ids=str)
+@pytest.mark.parametrize("executor", ["serial", Threads(2), ReversedPairs(), Pool()], ids=name_of)
 def test_epochs_may_be_reported_and_promotions_wait_for_them(executor):
     run = study(algorithm=Hyperband(max_epochs=4, factor=2), max_trials=None, executor=executor)
 
@@ -108,7 +108,7 @@ def test_epochs_may_be_reported_and_promotions_wait_for_them(executor):
     assert any(trial.parent is not None for trial in run.trials.values())
 
 
-@pytest.mark.parametrize("executor", ["serial", Threads(2), ReversedPairs()], ids=str)
+@pytest.mark.parametrize("executor", ["serial", Threads(2), ReversedPairs()], ids=name_of)
 def test_what_the_function_raises_fails_the_trial_and_the_search_goes_on(executor):
     def sometimes(trial):
         if trial.number in (1, 4):
@@ -126,7 +126,7 @@ def test_what_the_function_raises_fails_the_trial_and_the_search_goes_on(executo
     assert "sometimes" in run.trials[1].failure.message
 
 
-@pytest.mark.parametrize("executor", ["serial", Threads(2), ReversedPairs(), Pool()], ids=str)
+@pytest.mark.parametrize("executor", ["serial", Threads(2), ReversedPairs(), Pool()], ids=name_of)
 def test_a_failed_trial_that_is_the_last_one_is_run_again(executor):
     seen = []
 

@@ -14,7 +14,7 @@ from afina.run import Processes, Serial, Threads
 from afina.store import MemoryStore, SqliteStore, open_store
 from afina.testing import check_executor
 from afina.tuners.execution import InTurns
-from tests.plugins import Counting, Pool, ReversedPairs
+from tests.plugins import Counting, Pool, ReversedPairs, name_of
 from tests.tuners import models
 
 X, Y = models.data(64)
@@ -106,7 +106,7 @@ def test_processes_train_elsewhere_with_the_same_results_and_report_to_the_same_
 @pytest.mark.parametrize(
     ("executor", "workers", "threads"),
     [("serial", "auto", 1), ("serial", 1, 1), ("threads", 3, 3), (Threads(2), "auto", 2)],
-    ids=str,
+    ids=name_of,
 )
 def test_a_named_executor_has_as_many_threads_as_workers(tmp_path, executor, workers, threads):
     tuner = Toy(tmp_path, executor=executor, workers=workers, max_trials=6)
@@ -118,7 +118,7 @@ def test_a_named_executor_has_as_many_threads_as_workers(tmp_path, executor, wor
     )
 
 
-@pytest.mark.parametrize("executor", [ReversedPairs(), Pool(), Threads(2)], ids=str)
+@pytest.mark.parametrize("executor", [ReversedPairs(), Pool(), Threads(2)], ids=name_of)
 def test_trials_that_run_at_the_same_time_are_different_ones(tmp_path, executor):
     tuner = Toy(tmp_path, executor=executor, max_trials=5)
     tuner.search()
@@ -131,7 +131,7 @@ def test_an_executor_decides_the_order(tmp_path):
     assert tuner.oracle.end_order == ["1", "0", "3", "2"]
 
 
-@pytest.mark.parametrize("executor", [ReversedPairs(), Pool(), Threads(2)], ids=str)
+@pytest.mark.parametrize("executor", [ReversedPairs(), Pool(), Threads(2)], ids=name_of)
 def test_the_last_trial_is_run_again_although_no_other_is_left(tmp_path, executor):
     class Once(Toy):
         def run_trial(self, trial, *args, **kwargs):
@@ -184,7 +184,9 @@ def test_an_error_that_ends_the_search_reaches_the_caller(tmp_path):
             Fatal(tmp_path, executor=executor, project_name=str(number)).search()
 
 
-@pytest.mark.parametrize("executor", [None, "serial", "threads", Pool(), ReversedPairs()], ids=str)
+@pytest.mark.parametrize(
+    "executor", [None, "serial", "threads", Pool(), ReversedPairs()], ids=name_of
+)
 def test_a_tuner_with_its_own_training_takes_an_executor_too(tmp_path, executor):
     class Own(BaseTuner):
         def run_trial(self, trial, *args, **kwargs):
