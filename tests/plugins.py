@@ -54,4 +54,4 @@ class Counting:
 
 def name_of(value):
     """For the ids of tests: an object's own text may hold an address, which differs by process."""
-    return value if isinstance(value, str) else type(value).__name__
+    return str(value) if isinstance(value, str | None) else type(value).__name__
