@@ -187,8 +187,6 @@ def test_an_error_that_ends_the_search_reaches_the_caller(tmp_path):
 @pytest.mark.parametrize(
     "executor", [None, "serial", "threads", Pool(), ReversedPairs()], ids=name_of
 )
-    "executor", [None, "serial", "threads", Pool(), ReversedPairs()], ids=name_of
-)
 def test_a_tuner_with_its_own_training_takes_an_executor_too(tmp_path, executor):
     class Own(BaseTuner):
         def run_trial(self, trial, *args, **kwargs):
