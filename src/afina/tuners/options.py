@@ -18,7 +18,19 @@ from afina.run import ExecutorLike
 from afina.store import TrialStore
 
 
-class IdentityOptions(TypedDict, total=False):
+class RunOptions(TypedDict, total=False):
+    """Where trials are kept, and who runs them."""
+
+    store: TrialStore | str | Path | None
+    """Where the trials are kept: a folder, a URL ("sqlite:///folder", "memory:"), or any
+    `afina.store.TrialStore`; None is the project's folder."""
+
+    executor: ExecutorLike | None
+    """Who runs the trials: "serial", "threads", "processes", or any `afina.run.Executor`; None
+    chooses by the other options."""
+
+
+class IdentityOptions(RunOptions, total=False):
     """What `BaseTuner` takes besides its parameters."""
 
     tuner_id: str | None
@@ -40,16 +52,8 @@ class ProjectOptions(IdentityOptions, total=False):
     overwrite: bool
     """True deletes the project that is there and starts anew; False goes on with it."""
 
-    store: TrialStore | str | Path | None
-    """Where the trials are kept: a folder, a URL ("sqlite:///folder", "memory:"), or any
-    `afina.store.TrialStore`; None is the project's folder."""
 
-    executor: ExecutorLike | None
-    """Who runs the trials: "serial", "threads", "processes", or any `afina.run.Executor`; None
-    chooses by the other options."""
-
-
-class TrainingOptions(TypedDict, total=False):
+class TrainingOptions(RunOptions, total=False):
     """How trials are trained and which models are kept; see `Tuner` for each."""
 
     keep_checkpoints: int | None
