@@ -119,7 +119,7 @@ def test_a_child_asks_its_parent(pool):
         pool.call(0, lambda: worker.remote("fails"), serve=serve)
     with pytest.raises(RuntimeError, match="no `serve`"):
         pool.call(0, lambda: worker.remote("one"))
-    with pytest.raises(RuntimeError, match="no worker"):
+    with pytest.raises(RuntimeError, match="not a worker"):
         worker.remote("one")
 
 

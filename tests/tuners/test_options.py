@@ -38,7 +38,7 @@ def test_each_keras_tuner_types_the_options_of_all(tuner: Any) -> None:
 def test_the_other_tuners_type_what_they_take() -> None:
     assert options(kt.Tuner) is TrainingOptions
     assert options(kt.SklearnTuner) is ProjectOptions
-    assert set(options(BaseTuner).__annotations__) == {"tuner_id", "logger"}
+    assert set(options(BaseTuner).__annotations__) == {"tuner_id", "logger", "store", "executor"}
 
 
 @pytest.mark.parametrize("tuner", KERAS_TUNERS)

@@ -35,7 +35,7 @@ from afina.progress import (
     TrialStarted,
     create_display,
 )
-from afina.run import ExecutorLike, Handout, Signal, stopping
+from afina.run import Handout, Signal, stopping
 from afina.space import HyperParameters
 from afina.store import TrialStore, delete_project, open_store
 from afina.study import discover
@@ -102,14 +102,11 @@ class BaseTuner:
         directory: str | Path | None = None,
         project_name: str | None = None,
         overwrite: bool = False,
-        *,
-        store: TrialStore | str | Path | None = None,
-        executor: ExecutorLike | None = None,
         **kwargs: Unpack[IdentityOptions],
     ) -> None:
         check_oracle(oracle)
-        check_executor_option(executor)
-        self.executor = executor
+        store, self.executor = kwargs.pop("store", None), kwargs.pop("executor", None)
+        check_executor_option(self.executor)
         if project_name is not None and not isinstance(project_name, str):
             raise ArgumentError(wrong("project_name", "must be a text or None", project_name))
         self.logger: Any = kwargs.pop("logger", None)

@@ -19,7 +19,19 @@ from afina.store import TrialStore
 from afina.training import Trainer
 
 
-class IdentityOptions(TypedDict, total=False):
+class RunOptions(TypedDict, total=False):
+    """Where trials are kept, and who runs them."""
+
+    store: TrialStore | str | Path | None
+    """Where the trials are kept: a folder, a URL ("sqlite:///folder", "memory:"), or any
+    `afina.store.TrialStore`; None is the project's folder."""
+
+    executor: ExecutorLike | None
+    """Who runs the trials: "serial", "threads", "processes", or any `afina.run.Executor`; None
+    chooses by the other options."""
+
+
+class IdentityOptions(RunOptions, total=False):
     """What `BaseTuner` takes besides its parameters."""
 
     tuner_id: str | None
@@ -41,16 +53,8 @@ class ProjectOptions(IdentityOptions, total=False):
     overwrite: bool
     """True deletes the existing project and starts anew; False continues it."""
 
-    store: TrialStore | str | Path | None
-    """Where the trials are kept: a folder, a URL ("sqlite:///folder", "memory:"), or any
-    `afina.store.TrialStore`; None is the project's folder."""
 
-    executor: ExecutorLike | None
-    """Who runs the trials: "serial", "threads", "processes", or any `afina.run.Executor`; None
-    chooses by the other options."""
-
-
-class TrainingOptions(TypedDict, total=False):
+class TrainingOptions(RunOptions, total=False):
     """How trials are trained and which models are kept; see `Tuner` for each."""
 
     keep_checkpoints: int | None

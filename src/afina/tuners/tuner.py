@@ -20,9 +20,7 @@ from afina.errors import (
     check_whole,
 )
 from afina.progress import Message
-from afina.run import ExecutorLike
 from afina.space import HyperParameters
-from afina.store import TrialStore
 from afina.training.build import recompile
 from afina.tuners import checkpoints, copied_code
 from afina.tuners.base_tuner import BaseTuner, check_oracle
@@ -109,9 +107,6 @@ class Tuner(BaseTuner):
         tuner_id: str | None = None,
         overwrite: bool = False,
         executions_per_trial: int = 1,
-        *,
-        store: TrialStore | str | Path | None = None,
-        executor: ExecutorLike | None = None,
         **kwargs: Unpack[TrainingOptions],
     ) -> None:
         check_oracle(oracle)
@@ -132,11 +127,11 @@ class Tuner(BaseTuner):
         check_workers(self.workers)
         self.group_trials = kwargs.pop("group_trials", "auto")
         check_group_trials(self.group_trials, self.workers)
-        check_executor_option(executor, self.workers, self.group_trials)
+        check_executor_option(kwargs.get("executor"), self.workers, self.group_trials)
         sparse = check_flag("sparse_inputs", kwargs.pop("sparse_inputs", True))
         self._trainer = training.TrainerChooser(self.training, training.Engine(sparse=sparse))
         oracle.narrow_every = stage_length(kwargs.pop("narrow", None), oracle)
-        unknown: Any = kwargs  # what is left is no option
+        others: Any = kwargs
         super().__init__(
             oracle=oracle,
             hypermodel=hypermodel,
@@ -145,9 +140,7 @@ class Tuner(BaseTuner):
             logger=logger,
             tuner_id=tuner_id,
             overwrite=overwrite,
-            store=store,
-            executor=executor,
-            **unknown,
+            **others,
         )
         if hypermodel is None and not is_overridden(self, "run_trial"):
             raise ArgumentError(
