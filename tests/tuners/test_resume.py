@@ -59,6 +59,7 @@ def picture(tuner):
     return sorted(found, key=str)
 
 
+@pytest.mark.filterwarnings("ignore:The process that searched here before died:UserWarning")
 @pytest.mark.parametrize("kind", sorted(KILLS))
 def test_a_search_killed_again_and_again_ends_with_the_same_trials_and_scores(
     tmp_path, kind, nursery

@@ -142,7 +142,7 @@ class BaseTuner:
     def _open_project(self) -> None:
         """Begins the search in the project's folder, or continues the one that is there."""
         self.oracle._set_project_dir(self.directory, self.project_name)
-        self.oracle.open(self.oracle.make_store())
+        self.oracle.open()
 
     # -- the space --------------------------------------------------------------------------------
 

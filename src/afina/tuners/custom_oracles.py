@@ -10,6 +10,7 @@ import functools
 import hashlib
 import inspect
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -74,6 +75,11 @@ class Tried:
             self.hashes.discard(old)
         self._of[trial.trial_id] = new
         self.hashes.add(new)
+
+
+def warn_renamed(old: str, new: str) -> None:
+    """Warns the caller of an oracle's method that it is called otherwise now."""
+    warnings.warn(f"{old} is deprecated: call {new}.", DeprecationWarning, stacklevel=3)
 
 
 def values_hash(values: Mapping[str, Any]) -> str:

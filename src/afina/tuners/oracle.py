@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,6 +24,7 @@ from afina.tuners.custom_oracles import (
     made_folder,
     synchronized,
     values_hash,
+    warn_renamed,
     whole_state,
 )
 from afina.tuners.oracle_arguments import (
@@ -224,8 +224,7 @@ class Oracle:
     def _tried_so_far(self) -> set[str]:
         return self.tried.hashes
 
-    def _compute_values_hash(self, values: Mapping[str, Any]) -> str:
-        return values_hash(values)
+    _compute_values_hash = staticmethod(values_hash)
 
     def _duplicate(self, values: Mapping[str, Any]) -> bool:
         return values_hash(values) in self._tried_so_far
@@ -234,15 +233,12 @@ class Oracle:
         self.tried.record(trial)
 
     def _populate_space(self, trial_id: str) -> dict[str, Any]:
-        self._warn_renamed("_populate_space", "populate_space")
+        warn_renamed("_populate_space", "populate_space")
         return self.populate_space(trial_id)
 
     def _score_trial(self, trial: Trial) -> None:
-        self._warn_renamed("_score_trial", "score_trial")
+        warn_renamed("_score_trial", "score_trial")
         self.score_trial(trial)
-
-    def _warn_renamed(self, old: str, new: str) -> None:
-        warnings.warn(f"{old} is deprecated: call {new}.", DeprecationWarning, stacklevel=3)
 
     @property
     def _project_dir(self) -> str:
@@ -287,15 +283,14 @@ class Oracle:
     @synchronized
     def _begin(self) -> None:
         if self._search_state is None:  # no other thread has begun it meanwhile
-            self.open(self.make_store())
-
-    def make_store(self) -> TrialStore:
-        """The store of the search: the one given, else that of the project's folder."""
-        return open_store(self._folder) if self.given_store is None else self.given_store
+            self.open()
 
     @synchronized
-    def open(self, store: TrialStore) -> None:
-        """Begins a search in `store`, or continues the one that it holds."""
+    def open(self, store: TrialStore | None = None) -> None:
+        """Begins a search in `store`, or continues the one that it holds; None is the store that
+        was given, else that of the project's folder."""
+        if store is None:
+            store = open_store(self._folder) if self.given_store is None else self.given_store
         # A seed that was drawn before is no wish: a project keeps its own.
         seed = choose_seed(store, self._asked_seed if store.header() else self._seed)
         inner = surrounded(
@@ -354,9 +349,8 @@ class Oracle:
         """
         other = copy.copy(self)
         other._begin_anew()
-        other.known = known
+        other.hyperparameters, other.known = hp, known
         other.max_trials = self.max_trials if max_trials is None else max_trials
-        other.hyperparameters = hp
         return other
 
     @property
@@ -551,10 +545,9 @@ class Oracle:
     def get_completed_trials(self, num_trials: int = 1) -> list[Trial]:
         """The completed trials, best first; fewer if there are not so many."""
         found = self.get_best_trials(num_trials)
-        completed = [trial for trial in found if trial.status == TrialStatus.COMPLETED]
-        return best_first(
-            completed, num_trials, "get_completed_trials", self.search_state.trials.values()
-        )
+        done = [trial for trial in found if trial.status == TrialStatus.COMPLETED]
+        trials = self.search_state.trials.values()
+        return best_first(done, num_trials, "get_completed_trials", trials)
 
     def remaining_trials(self) -> int | None:
         """How many trials are left to begin; None without `max_trials`."""
@@ -584,7 +577,7 @@ class Oracle:
             return
         self.seed = state["seed"]
         self.hyperparameters = HyperParameters.from_config(state["hyperparameters"])
-        self.open(self.make_store())
+        self.open()
         if self.trials:
             return
         self.search_state.begin()
@@ -599,7 +592,7 @@ class Oracle:
 
     def reload(self) -> None:
         """Reads the project again."""
-        self.open(self.make_store() if self._folder else self.search_state.store)
+        self.open(None if self._folder else self.search_state.store)
 
     def _save_custom_state(self) -> None:
         with self._own_state.move():
