@@ -27,7 +27,6 @@ TOOLS = ("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "scikit-learn
 
 FACE = (
     "tests/tuners/test_tuner.py",
-    "tests/tuners/test_resume.py",
     "tests/compat/test_base_tuner.py",
     "tests/compat/test_hyperband.py",
     "tests/compat/test_keras_tuner.py",
@@ -58,6 +57,7 @@ SERVICES = {
         ("keras-nightly", "jax"),
         (
             *FACE,
+            "tests/tuners/test_resume.py",  # kills searches of JAX; TensorFlow cannot be forked
             "tests/training/test_checkpoint.py",
             "tests/training/test_choice.py",
             "tests/training/test_order.py",
