@@ -31,10 +31,11 @@ demo: $(READY) ## Tune the Reuters network and show what came of it (a few minut
 demos: demo ## Both case studies: Reuters and Fashion-MNIST
 	$(PYTHON) -m afina demo fashion-mnist --output demo-output/fashion-mnist --overwrite
 
-test: $(READY) ## Run all tests
-	$(PYTHON) -m pytest -q -n auto --dist worksteal
+test: $(READY) ## Run the tests that need nothing else
+	$(PYTHON) -m pytest -q -n auto --dist worksteal -m "not service"
 
-test-services: $(READY) ## Run some tests on TensorFlow, PyTorch and Keras to come
+test-services: $(READY) ## Run the others: a browser, real kills, TensorFlow, PyTorch, Keras to come
+	$(PYTHON) -m pytest -q -n auto --dist worksteal -m service tests
 	$(PYTHON) tests/services/run.py $(SERVICES)
 
 check: $(READY) ## Check format, lint and types

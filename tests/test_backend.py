@@ -10,6 +10,8 @@ import pytest
 
 from afina import backend
 
+pytestmark = pytest.mark.service
+
 BEFORE = """
 import importlib.abc, sys
 

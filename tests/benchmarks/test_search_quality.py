@@ -331,6 +331,7 @@ def test_the_epochs_for_what_hyperband_has_in_the_end_are_counted_or_said_to_be_
     assert not tables.demands(found, "afina-auto", found.problems)[0].known
 
 
+@pytest.mark.service
 def test_a_short_run_writes_the_tables_the_numbers_and_the_plots(tmp_path):
     command = [sys.executable, str(BENCHMARKS / "search_quality" / "run.py"), "--short"]
     command += ["--store", str(tmp_path / "runs"), "--output", str(tmp_path), "--seeds", "1"]

@@ -201,6 +201,7 @@ def test_the_commands_write_and_say_it(folder, tmp_path):
     assert {"rate", "optimizer"} <= {entry.name for entry in hp.space}
 
 
+@pytest.mark.service
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 @pytest.mark.parametrize("width", [390, 1200])
 def test_a_browser_draws_it_without_errors_and_nothing_overflows(folder, tmp_path, width):

@@ -12,6 +12,8 @@ import pytest
 
 from tests.tuners import interrupted_search
 
+pytestmark = pytest.mark.service
+
 SCRIPT = Path(interrupted_search.__file__)
 KILLS = {"random": 8, "bayesian": 6, "hyperband": 8}
 
