@@ -9,7 +9,6 @@ from typing import Any
 
 from afina.errors import (
     ArgumentError,
-    CheckpointError,
     FatalError,
     NoTrialError,
     ObjectiveError,
@@ -40,6 +39,7 @@ from afina.trials import (
     Status,
     Trial,
     create_objective,
+    ends_the_search,
     failure_of,
     is_retried,
     why_no_best,
@@ -276,7 +276,7 @@ class Study(SearchState):
             try:
                 result = call(function, trial)
             except Exception as error:
-                if _ends_the_search(type(error)):
+                if ends_the_search(error):
                     raise
                 _raise_disk_trouble(trial, error)
                 told = self.tell(trial, failed=error)
@@ -301,10 +301,6 @@ class Study(SearchState):
         if not best:
             raise NoTrialError(f"best_trial: {why_no_best(self._trials.values())}")
         return best[0]
-
-
-def _ends_the_search(kind: type[Exception]) -> bool:
-    return issubclass(kind, FatalError | StoreError) and not issubclass(kind, CheckpointError)
 
 
 def _raise_disk_trouble(trial: Trial, error: Exception) -> None:

@@ -24,10 +24,13 @@ from typing import TypeVar
 
 from afina.errors import (
     AfinaError,
+    CheckpointError,
     DivergedError,
     FailedTrialError,
+    FatalError,
     LostWorkerError,
     OversizedModelError,
+    StoreError,
 )
 
 T = TypeVar("T")
@@ -177,6 +180,12 @@ def is_retried(error: BaseException) -> bool:
     """
     kind = type(error)
     return not issubclass(kind, AfinaError) or kind.retried
+
+
+def ends_the_search(error: BaseException) -> bool:
+    """Whether what a trial raised is more than this trial's trouble."""
+    kind = type(error)  # `isinstance` would ask the error for its `__class__`, which may raise
+    return issubclass(kind, FatalError | StoreError) and not issubclass(kind, CheckpointError)
 
 
 def first_line(error: BaseException) -> str:

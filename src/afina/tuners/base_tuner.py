@@ -17,8 +17,6 @@ from afina.advice.judgement import Judgement
 from afina.advice.resize import Limits
 from afina.errors import (
     ArgumentError,
-    CheckpointError,
-    FatalError,
     FatalTypeError,
     NoTrialError,
     StoreError,
@@ -41,7 +39,7 @@ from afina.store import TrialStore, delete_project, open_store
 from afina.study import discover
 from afina.training.compile_cache import compile_cache
 from afina.training.memory import cheap_collections
-from afina.trials import Decision, Status, failure_of, is_retried, why_no_best
+from afina.trials import Decision, Status, ends_the_search, failure_of, is_retried, why_no_best
 from afina.trials import Trial as StoredTrial
 from afina.trials.disk import disk_message, disk_trouble
 from afina.trials.pareto import front_of
@@ -249,7 +247,7 @@ class BaseTuner:
             self._run_and_update_trial(trial, *args, **kwargs)
             trial.status = TrialStatus.COMPLETED
         except Exception as error:
-            if _ends_the_search(error):
+            if ends_the_search(error):
                 raise
             if (reason := disk_trouble(error)) is not None:
                 number = self.oracle.number_of(trial.trial_id)
@@ -579,12 +577,6 @@ def given_store(store: Any, *, overwrite: bool) -> TrialStore:
         rule = "must be False where store= holds a search: it deletes the project's folder only"
         raise ArgumentError(wrong("overwrite", rule, overwrite, "Pass an empty store."))
     return found
-
-
-def _ends_the_search(error: Exception) -> bool:
-    """Whether what a trial raised is more than this trial's trouble."""
-    kind = type(error)  # `isinstance` would ask the error for its `__class__`, which may raise
-    return issubclass(kind, FatalError | StoreError) and not issubclass(kind, CheckpointError)
 
 
 def _fully_trained(trials: list[StoredTrial]) -> tuple[StoredTrial, ...]:
