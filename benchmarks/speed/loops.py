@@ -185,15 +185,15 @@ def own_program(kind: str, data: Any, batch: int, epochs: int) -> float:
     """A step at a time, with data and state on the device and nothing in between."""
     import jax
 
-    from afina.training.fused.data import DataCache
+    from afina.training.epochs.reasons import fit_arguments
+    from afina.training.fused.data import data_cache
     from afina.training.fused.plan import Plan
     from afina.training.fused.program import ModelState, ProgramFunctions
-    from afina.training.fused.reasons import fit_arguments
 
     model = compiled(kind)
     given = fit_arguments(data, {"batch_size": batch})
     assert isinstance(given, dict)
-    samples, _ = DataCache(sparse=False).parts(given)
+    samples, _ = data_cache(sparse=False).parts(given)
     samples.batches.build(model)
     functions = ProgramFunctions(model, samples, None, Plan.of(model, samples, None))
     state = ModelState.of(model)

@@ -7,7 +7,7 @@ One execution of a trial, from top to bottom:
       load_state          a promoted model takes over its parent's state                  checkpoint
       TrainerChooser.fit  asks each trainer `why_not`, trains with the first that can     choice
         |- your Trainer   if one was passed as training=                                  trainer
-        |- FusedTrainer   an epoch is one compiled program, on JAX                        fused/
+        |- FusedTrainer   an epoch is one compiled program, on JAX                fused/, epochs/
         `- PlainTrainer   model.fit, on any backend                                       plain
       BestEpoch.save      the state of the best epoch -> a checkpoint file                callbacks
     release               gives back the memory of the finished trial                     memory

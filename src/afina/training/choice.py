@@ -16,7 +16,8 @@ from typing import Any, Literal
 import keras
 
 from afina.errors import ArgumentError, FatalValueError, wrong
-from afina.training.fused import Engine, FusedTrainer, quick_initializers, reasons
+from afina.training.epochs import reasons
+from afina.training.fused import Engine, FusedTrainer, quick_initializers
 from afina.training.plain import PlainTrainer
 from afina.training.trainer import Account, CannotTrainError, Trainer
 

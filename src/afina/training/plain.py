@@ -13,8 +13,7 @@ from typing import Any
 import keras
 
 from afina.training import keras_parts
-from afina.training.fused import reasons
-from afina.training.fused.key import is_all_kerass
+from afina.training.epochs import is_all_kerass, reasons
 from afina.training.trainer import Account
 
 VERBOSE = list(inspect.signature(keras.Model.fit).parameters).index("verbose") - 1

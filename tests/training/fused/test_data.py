@@ -10,9 +10,9 @@ import numpy as np
 import pandas
 import pytest
 
+from afina.training.epochs.reasons import fit_arguments
 from afina.training.fused import Engine, FusedTrainer
-from afina.training.fused.data import DataCache
-from afina.training.fused.reasons import fit_arguments
+from afina.training.fused.data import data_cache
 
 from .conftest import arrays, assert_same, both, dense, layers, plainly, sequential, train
 
@@ -117,7 +117,7 @@ def given(*args: Any, **kwargs: Any) -> dict[str, Any]:
 
 
 def test_all_trials_share_one_copy_of_the_data() -> None:
-    cache = DataCache()
+    cache = data_cache()
     first, tested = cache.parts(given(X, Y, validation_split=0.2))
     again, _ = cache.parts(given(X, Y, validation_split=0.2, batch_size=7, shuffle=False))
     assert again.arrays is first.arrays
@@ -143,7 +143,7 @@ def test_data_that_were_changed_in_place_are_read_again() -> None:
 
 
 def test_large_arrays_are_recognised_by_a_look_at_some_of_their_numbers() -> None:
-    cache = DataCache()
+    cache = data_cache()
     x, y = np.zeros((5000, 300), "float32"), np.zeros(9000)
     for strided in (x, x[::2, ::3], np.asfortranarray(x)):
         looks = set()
@@ -173,7 +173,7 @@ def test_a_callback_that_changes_the_data_changes_the_next_epoch() -> None:
 
 
 def test_another_type_of_floats_is_another_copy_of_the_data() -> None:
-    cache, x = DataCache(), X.astype("float64")
+    cache, x = data_cache(), X.astype("float64")
     first, _ = cache.parts(given(x, Y))
     keras.config.set_floatx("float16")
     try:

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from afina.training import Account, fresh_session
+from afina.training.epochs.reasons import fit_arguments
 from afina.training.fused import Engine, FusedTrainer, deferred, sparse
 from afina.training.fused.active_rows import find_active_rows
-from afina.training.fused.data import DataCache
+from afina.training.fused.data import data_cache
 from afina.training.fused.deferred import PendingSteps, can_wait
 from afina.training.fused.plan import Plan
-from afina.training.fused.reasons import fit_arguments
 from afina.training.fused.sparse import as_sparse_rows
 
 from .conftest import both, layers, sequential, train
@@ -39,7 +39,7 @@ def network(*middle: Any, **kwargs: Any) -> keras.Model:
 def plan_of(make: Callable[[], keras.Model], x: Any = X, **kwargs: Any) -> Plan:
     given = fit_arguments((x, Y[: len(x)]), {**TRAINING, **kwargs})
     assert isinstance(given, dict)
-    train, validation = DataCache().parts(given)
+    train, validation = data_cache().parts(given)
     model = make()
     train.batches.build(model)
     return Plan.of(model, train, validation, defers=True)

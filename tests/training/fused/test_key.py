@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from afina.training import fresh_session, keras_parts
+from afina.training.epochs.key import program_key
+from afina.training.epochs.programs import ProgramCache
 from afina.training.fused import Engine, FusedTrainer
-from afina.training.fused.engine import ProgramCache
-from afina.training.fused.key import program_key
 
 from .conftest import arrays, both, dense, layers, sequential
 

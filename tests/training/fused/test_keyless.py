@@ -13,8 +13,8 @@ import keras
 import pytest
 
 from afina.training import keras_parts
+from afina.training.epochs.key import program_key
 from afina.training.fused import Engine
-from afina.training.fused.key import program_key
 
 from .conftest import both, dense, layers, sequential
 from .test_key import Make, X, Y, graph, key_of, layer

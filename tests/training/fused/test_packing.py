@@ -11,12 +11,12 @@ import keras
 import numpy as np
 import pytest
 
+from afina.training.epochs.reasons import fit_arguments
 from afina.training.fused import Engine
-from afina.training.fused.data import DataCache
+from afina.training.fused.data import data_cache
 from afina.training.fused.deferred import NUMBERWISE
 from afina.training.fused.packing import LARGEST, packer_of
 from afina.training.fused.program import ModelState
-from afina.training.fused.reasons import fit_arguments
 
 from .conftest import arrays, both, dense, layers, sequential
 
@@ -32,7 +32,7 @@ def built(optimizer: Any) -> keras.Model:
     model = sequential(layers.Dense(3, activation="tanh"), optimizer=optimizer)
     given = fit_arguments((X, Y), {})
     assert isinstance(given, dict)
-    DataCache().parts(given)[0].batches.build(model)
+    data_cache().parts(given)[0].batches.build(model)
     rng = np.random.default_rng(0)
     for variable in model.optimizer.variables[2:]:
         variable.assign(np.abs(rng.normal(size=variable.shape)) + 0.1)

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from afina.training import Account, keras_parts
+from afina.training.epochs import Samples, is_mergeable
+from afina.training.epochs.programs import ProgramCache
+from afina.training.epochs.reasons import fit_arguments
 from afina.training.fused import Engine, FusedTrainer, memory
-from afina.training.fused.data import DataCache, Samples
-from afina.training.fused.engine import ProgramCache
-from afina.training.fused.plan import Plan, is_mergeable
+from afina.training.fused.data import data_cache
+from afina.training.fused.plan import Plan
 from afina.training.fused.program import Program
-from afina.training.fused.reasons import fit_arguments
 from afina.training.python_turn import python_turn
 
 from .conftest import arrays, both, dense, layers, sequential, train
@@ -234,7 +235,7 @@ def plan_of(model: keras.Model, rows: int) -> Plan:
     x, y = np.zeros((rows, *inputs), "float32"), np.zeros((rows, 1), "float32")
     given = fit_arguments((x, y), {"validation_data": (x, y), "batch_size": 8})
     assert isinstance(given, dict)
-    trained, validation = DataCache(sparse=False).parts(given)
+    trained, validation = data_cache(sparse=False).parts(given)
     trained.batches.build(model)
     return Plan.of(model, trained, validation)
 
@@ -270,7 +271,7 @@ def test_batches_of_a_size_that_nobody_knows_are_not_merged() -> None:
 
 
 def samples(rows: int) -> Samples:
-    return DataCache().parts(fit_arguments((X[:rows], Y[:rows]), {}))[0]  # type: ignore[arg-type]
+    return data_cache().parts(fit_arguments((X[:rows], Y[:rows]), {}))[0]  # type: ignore[arg-type]
 
 
 def test_as_many_whole_batches_are_placed_at_once_as_there_is_memory_for() -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from afina.training import keras_parts
-from afina.training.fused import CannotFuseError, FusedTrainer, reasons
+from afina.training.epochs import reasons
+from afina.training.fused import CannotFuseError, FusedTrainer
 
 from .conftest import arrays, assert_same, dense, layers, plainly, train
 

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import pytest
 
+from afina.training.epochs.reasons import fit_arguments
 from afina.training.fused import Engine, FusedTrainer
-from afina.training.fused.data import DataCache
+from afina.training.fused.data import data_cache
 from afina.training.fused.partial import can_be_filled
 from afina.training.fused.plan import Plan
-from afina.training.fused.reasons import fit_arguments
 from afina.training.fused.sparse import (
     DENSEST,
     NARROWEST,
@@ -378,7 +378,7 @@ def test_a_validation_that_is_not_sparse_goes_with_a_training_that_is() -> None:
 def plan_of(make: Callable[[], keras.Model], **kwargs: Any) -> Plan:
     given = fit_arguments((X, Y), {**TRAINING, **kwargs})
     assert isinstance(given, dict)
-    train, validation = DataCache().parts(given)
+    train, validation = data_cache().parts(given)
     model = make()
     train.batches.build(model)
     return Plan.of(model, train, validation)
@@ -442,6 +442,6 @@ def test_only_where_rows_do_not_meet_a_batch_may_be_filled_up(name: str) -> None
     x, y = arrays()
     given = fit_arguments((x, (y > 0).astype("float32")), {"batch_size": 16})
     assert isinstance(given, dict)
-    DataCache().parts(given)[0].batches.build(model)
+    data_cache().parts(given)[0].batches.build(model)
     assert can_be_filled(model, 16) == (name in FILLED)
     assert not can_be_filled(model, 12)

@@ -1,12 +1,14 @@
 """Fused epochs on JAX: Keras' own train step, repeated over a whole epoch in one compiled program.
 
-    FusedTrainer         why_not: `reasons` (in Keras, the model, the arguments, the callbacks)
-      Training           the loop over epochs: callbacks, stopping, validation          (loop)
+    FusedTrainer         why_not: `reasons` in `epochs`
+      Training           the loop of `epochs`, over calls of programs                   (loop)
         Plan             how samples are cut into batches                               (plan)
         Engine           what the trainings of one search share                         (engine)
           DataCache      the arrays of `fit`, placed on the device once                 (data)
-          ProgramCache   compiled programs, found by the key of the model               (key)
+          ProgramCache   compiled programs, found by the key of the model
             Program      lax.scan of `model.train_step` over the batches                (program)
+
+What other backends need too lies in `afina.training.epochs`.
 
 A program is traced from one model and serves every model of an equal key: weights, optimizer state
 and the learning rate are its inputs. What makes programs quicker, or quicker to compile:

@@ -39,8 +39,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afina.training import keras_parts
+from afina.training.epochs import is_all_kerass
 from afina.training.fused.active_rows import ActiveRows
-from afina.training.fused.key import is_all_kerass
 from afina.training.fused.sparse import SparseRows
 
 NUMBERWISE = (

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 
-from afina.training.fused.data import DataCache, Samples
-from afina.training.fused.key import program_key
+from afina.training.epochs import ProgramCache, Samples, program_key
+from afina.training.fused.data import data_cache
 from afina.training.fused.packing import Packer, packer_of
 from afina.training.fused.plan import Plan
 from afina.training.fused.program import (
@@ -26,55 +23,9 @@ from afina.training.python_turn import python_turn
 from afina.training.trainer import Account, CannotTrainError
 from afina.trials import first_line
 
-PROGRAMS = 32
-"""How many compiled programs are kept, the most recently used ones; each takes about a megabyte."""
-
 
 class CannotFuseError(CannotTrainError):
     """The training cannot be fused; the message says why."""
-
-
-@dataclass
-class _Slot:
-    """The place of a program that a thread compiles or has compiled."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    program: Program | None = None
-
-
-class ProgramCache:
-    """Compiled programs by key; each is compiled once, by the first thread that needs it.
-
-    Args:
-        most: How many are kept.
-    """
-
-    def __init__(self, most: int = PROGRAMS) -> None:
-        self.most = most
-        self.compiled = 0
-        """How many programs have been compiled."""
-        self._lock = threading.Lock()
-        self._slots: dict[Any, _Slot] = {}
-
-    def get(self, key: Any, make: Callable[[], Program]) -> Program:
-        """The program of this key; calls `make`, under the python turn, if there is none yet."""
-        if key is None:
-            self.compiled += 1
-            return make()
-        with self._lock:
-            slot = self._slots.pop(key, None) or _Slot()
-            self._slots[key] = slot  # the newest is last
-            while len(self._slots) > self.most:
-                del self._slots[next(iter(self._slots))]
-        with python_turn.released():
-            slot.lock.acquire()
-        try:
-            if slot.program is None:
-                slot.program = make()
-                self.compiled += 1
-            return slot.program
-        finally:
-            slot.lock.release()
 
 
 class Engine:
@@ -93,8 +44,8 @@ class Engine:
     ) -> None:
         self.one_thread = one_thread
         self.memory = memory
-        self.data = DataCache(sparse=sparse)
-        self.programs = ProgramCache()
+        self.data = data_cache(sparse=sparse)
+        self.programs: ProgramCache[Program] = ProgramCache()
         self.gains: dict[Any, float] = {}
         """The measured gain of training together, by group; see `Group.gain`."""
 

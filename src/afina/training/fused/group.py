@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from afina.errors import ArgumentError, wrong
+from afina.training.epochs import Samples
 from afina.training.fused.convolutions import traced_for
-from afina.training.fused.data import Samples
 from afina.training.fused.engine import CannotFuseError, Engine
 from afina.training.fused.loop import Training
 from afina.training.fused.member import GroupMember, MemberRun

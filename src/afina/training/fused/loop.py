@@ -1,4 +1,4 @@
-"""`Training`: the loop over the epochs of one model, with all that `fit` does around its steps."""
+"""`Training`: the epochs of one model as calls of its compiled programs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
-from afina.training import keras_parts
+from afina.training.epochs import EpochLoop
 from afina.training.fused import memory
 from afina.training.fused.active_rows import ActiveEpoch, find_active_rows
-from afina.training.fused.engine import CannotFuseError, Engine
+from afina.training.fused.engine import Engine
 from afina.training.fused.initializers import quick_initializers
 from afina.training.fused.plan import Plan
 from afina.training.fused.program import ModelState, Program
@@ -47,8 +48,8 @@ class Work:
         return given if self.places is None else (*given, self.places)
 
 
-class Training:
-    """One `fit` of one model.
+class Training(EpochLoop):
+    """One `fit` of one model by compiled programs.
 
     Args:
         engine: The data and programs that trainings share.
@@ -61,18 +62,12 @@ class Training:
         self, engine: Engine, model: keras.Model, given: Mapping[str, Any], account: Account
     ) -> None:
         self.engine = engine
-        self.model = model
-        self.given = given
         self.account = account
         self.device = memory.device()
-        self.train, self.validation = engine.data.parts(given)
-        self.is_changed = False
-        """Whether a callback has changed the model's structure or the data during the training."""
+        super().__init__(engine.data, model, given)
 
-        self._look()
-
-    def _look(self) -> None:
-        """Builds what is not built yet, and records what the model and the data are now."""
+    def look(self) -> None:
+        """Builds what is not built yet, and plans the epochs of the model as it is now."""
         engine, model = self.engine, self.model
         with quick_initializers():
             self.train.batches.build(model)
@@ -88,8 +83,6 @@ class Training:
         model.reset_metrics()
         self._zeros = [np.array(v.value) for v in model.metrics_variables]
         self._programs: dict[tuple[int, Plan], Program] = {}
-        self._made_of = _structure(model)
-        self._looked = engine.data.look(self.given)
 
     def prepare(self) -> None:
         """Compiles the programs, or finds them in the cache.
@@ -99,15 +92,6 @@ class Training:
         """
         for rows in {self.rows, self.train.size % self.rows or self.rows}:
             self._program(rows)
-
-    def _prepare_again(self) -> None:
-        """Prepares again during a training, when it is too late to fall back to plain `fit`."""
-        self.is_changed = True
-        try:
-            self._look()
-            self.prepare()
-        except CannotFuseError as error:
-            raise error.__cause__ or error from None
 
     def _program(self, rows: int) -> Program:
         known = self._programs.get((rows, self.plan))
@@ -140,80 +124,10 @@ class Training:
             except StopIteration as end:
                 return end.value
 
-    @property
-    def first_epoch(self) -> int:
-        """The number of the first epoch, from 0."""
-        return keras_parts.first_epoch(self.model) or self.given["initial_epoch"]
-
-    def epochs(self) -> Generator[Work, Any, Any]:
-        """Goes through all epochs as `fit` does, and leaves the work of the programs to the caller.
-
-        So several trainings can go through their epochs together.
-
-        Yields:
-            Each call of a program; send back what it returns.
-
-        Returns:
-            The History.
-        """
-        model, given = self.model, self.given
-        callbacks = self._callbacks()
-        model.stop_training = False
-        callbacks.on_train_begin()
-        finished = False
-        logs: dict[str, Any] = {}
-        try:
-            for epoch in range(self.first_epoch, given["epochs"]):
-                model.reset_metrics()  # before the callbacks, which may leave something in them
-                callbacks.on_epoch_begin(epoch)
-                logs = yield from self._train_epoch()
-                if self.validation is not None and self._is_validated(epoch):
-                    callbacks.on_test_begin()
-                    tested = yield from self._validate()
-                    callbacks.on_test_end(tested)
-                    logs.update({f"val_{name}": value for name, value in tested.items()})
-                callbacks.on_epoch_end(epoch, logs)
-                if model.stop_training:
-                    break
-            finished = True
-        finally:
-            self.forget_active_rows()
-            if given["epochs"] > 0:
-                model.optimizer.finalize_variable_values(model.trainable_weights)
-            if finished:
-                callbacks.on_train_end(logs=logs)
-        return model.history
-
-    def _callbacks(self) -> keras.callbacks.CallbackList:
-        callbacks = self.given["callbacks"]
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            return callbacks
-        verbose = self.given["verbose"]
-        return keras.callbacks.CallbackList(
-            callbacks,
-            add_history=True,
-            add_progbar=verbose != 0,
-            verbose=verbose,
-            epochs=self.given["epochs"],
-            steps=self.train.batches.steps,
-            model=self.model,
-        )
-
-    def _is_validated(self, epoch: int) -> bool:
-        often = self.given["validation_freq"]
-        return epoch + 1 in often if isinstance(often, list | tuple) else (epoch + 1) % often == 0
-
     # -- one epoch ------------------------------------------------------------------------------
 
-    def _train_epoch(self) -> Generator[Work, Any, dict[str, Any]]:
-        changed = self.engine.data.look(self.given) != self._looked  # by a callback, in place
-        if changed:
-            before = self.train.batches
-            self.train, self.validation = self.engine.data.parts(self.given)
-            self.train.batches.go_on_from(before)
-        if changed or not _equal(_structure(self.model), self._made_of):
-            self._prepare_again()
-        order = self.train.batches.order()
+    def train_epoch(self, order: NDArray[np.int32]) -> Generator[Work, Any, dict[str, Any]]:
+        """Trains one epoch; yields the calls of the training program."""
         self.make_room(order)
         state = ModelState.of(self.model)
         arrays: Any = (state.trainable, state.non_trainable, state.optimizer)
@@ -222,16 +136,17 @@ class Training:
         for leaves, places in self._chunks(order):
             arrays, metrics, logs = yield Work("train", arrays, metrics, leaves, places)
         ModelState(arrays[0], arrays[1], arrays[2], metrics).write(self.model)
-        return _numbers(logs)
+        return dict(logs)
 
-    def _validate(self) -> Generator[Work, Any, dict[str, Any]]:
+    def validate(self) -> Generator[Work, Any, dict[str, Any]]:
+        """Validates once; yields the call of the validation program."""
         assert self.validation is not None
         state = ModelState.of(self.model)
         arrays = (state.trainable, state.non_trainable, state.optimizer)
         leaves = self.validation.arrays.on(self.device)
         non_trainable, metrics, logs = yield Work("validate", arrays, self._zeros, leaves)
         ModelState(state.trainable, non_trainable, state.optimizer, metrics).write(self.model)
-        return _numbers(logs)
+        return dict(logs)
 
     def compute(self, work: Work) -> Any:
         """Calls the training's own program for this work, and returns its result."""
@@ -269,6 +184,10 @@ class Training:
                     return found
                 self.plan = plan.roomier_rows()
 
+    def ended(self) -> None:
+        """Forgets the active rows."""
+        self.forget_active_rows()
+
     def forget_active_rows(self) -> None:
         """Frees the arrays of the last `active_epoch`, which its next call would overwrite."""
         self._active_epoch = None
@@ -295,26 +214,3 @@ class Training:
             order, self.plan.batch_size, self.plan.room
         ):
             self.plan = self.plan.roomier()
-
-
-def _structure(model: keras.Model) -> tuple[Any, ...]:
-    """What a callback changes by freezing layers or compiling again, after which programs no longer
-    fit the model; cheap to compare."""
-    variables = (model.trainable_variables, model.non_trainable_variables, model.metrics_variables)
-    shapes = [[(tuple(v.shape), v.dtype) for v in each] for each in variables]
-    return model.optimizer, keras_parts.loss_of(model), keras_parts.metrics_of(model), shapes
-
-
-def _equal(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    return all(a is b for a, b in zip(one[:3], other[:3], strict=True)) and one[3] == other[3]
-
-
-def _numbers(logs: Mapping[str, Any]) -> dict[str, Any]:
-    """Logs as Python numbers, in the order in which `fit` gives them to callbacks."""
-    flat: dict[str, Any] = {}
-    for name, value in logs.items():
-        if isinstance(value, Mapping):
-            flat.update(_numbers(value))
-        else:
-            flat[name] = float(value) if np.ndim(value) == 0 else np.asarray(value)
-    return flat

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from afina.training.fused.data import Samples
+from afina.training.epochs import Samples
 
 SHARE = 0.5
 """Share of the free memory that data may take; models and programs need the rest."""

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.training import keras_parts
+from afina.training.epochs import Samples, validation_batch_size
 from afina.training.fused import deferred, sparse
-from afina.training.fused.data import Samples
 from afina.training.fused.partial import can_be_filled
-
-VALIDATION_BYTES = 64 * 2**20
-"""Bytes that the layer outputs of a merged validation batch may take."""
-
-MERGED = 4096
-"""Most samples in a merged validation batch."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +67,7 @@ class Plan:
                 row_room = deferred.room_for(model, sparse.first_dense(model), rows, size)
         if validation is None:
             return cls(size, size, room, row_room=row_room, filler=filler)
-        merged = validation.batches.batch_size
-        if is_mergeable(model):
-            merged = max(merged, _merged_size(model, validation))
-        merged = min(merged, validation.size)
+        merged = validation_batch_size(model, validation)
         validation_room = 0
         if validation.arrays.is_sparse:
             ends = validation.arrays.leaves[0].starts
@@ -99,35 +88,3 @@ class Plan:
     def roomier_rows(self) -> Plan:
         """The plan with more room for the active rows of a batch."""
         return replace(self, row_room=sparse.in_steps(sparse.GROWTH * self.row_room))
-
-
-def is_mergeable(model: keras.Model) -> bool:
-    """Whether validation in batches of another size gives the same numbers, to rounding.
-
-    It does if every number is a mean over samples: losses and metrics are Keras' own, and no layer
-    adds a loss for a whole batch.
-    """
-    if not keras_parts.has_single_output(model):
-        return False
-    layers = keras_parts.layers_of(model)
-    if not all(keras_parts.is_kerass(type(layer)) for layer in layers):
-        return False
-    if any(getattr(layer, "activity_regularizer", None) is not None for layer in layers):
-        return False
-    if any(isinstance(layer, keras.layers.ActivityRegularization) for layer in layers):
-        return False
-    return keras_parts.has_sample_means(model)
-
-
-def _merged_size(model: keras.Model, validation: Samples) -> int:
-    """Samples in a merged batch: what memory allows, without a remainder if possible."""
-    size, shapes = validation.size, keras_parts.output_shapes(model)
-    if any(axis is None for shape in shapes for axis in shape):
-        return 1  # the bytes of a sample are unknown
-    if validation.arrays.is_sparse:  # the inputs never exist as a matrix
-        shapes = [shape for shape in shapes if shape != validation.arrays.leaves[0].shape[1:]]
-    numbers = sum(math.prod(axis or 1 for axis in shape) for shape in shapes)
-    most = max(1, min(MERGED, VALIDATION_BYTES // max(1, 4 * numbers)))
-    steps = -(-size // most)
-    even = [count for count in range(steps, steps + 8) if size % count == 0]
-    return -(-size // (even[0] if even else steps))

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.training.fused import memory, reasons
+from afina.training.epochs import Samples, reasons
+from afina.training.fused import memory
 from afina.training.fused.convolutions import traced_for
-from afina.training.fused.data import Samples
 from afina.training.fused.engine import CannotFuseError, Engine
 from afina.training.fused.plan import Plan
 from afina.training.fused.program import ModelState, ProgramFunctions

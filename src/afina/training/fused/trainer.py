@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from afina.training.fused import reasons
+from afina.training.epochs import reasons
 from afina.training.fused.engine import CannotFuseError, Engine
 from afina.training.fused.loop import Training
 from afina.training.trainer import Account
@@ -30,15 +30,7 @@ class FusedTrainer:
         self, model: keras.Model, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> str | None:
         """Why `model.fit(*args, **kwargs)` cannot be fused; None if it can be tried."""
-        reason = reasons.why_not_here() or reasons.why_not_model(model)
-        if reason is not None:
-            return reason
-        given = reasons.fit_arguments(args, kwargs)
-        if isinstance(given, str):
-            return given
-        return reasons.why_not_arguments(given) or reasons.why_not_callbacks(
-            reasons.flat(given["callbacks"])
-        )
+        return reasons.why_not(model, args, kwargs)
 
     def fit(
         self,

@@ -1,4 +1,6 @@
-"""Why a training cannot be fused: each reason is a sentence for the trial's record."""
+"""Why the epochs of a training cannot be fused, on any backend.
+
+Each reason is a sentence for the trial's record."""
 
 from __future__ import annotations
 
@@ -48,11 +50,32 @@ def fit_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, A
     return {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
 
 
-def why_not_here() -> str | None:
-    """A reason in Keras and its settings; None if there is none."""
+def why_not(
+    model: keras.Model, args: Sequence[Any], kwargs: Mapping[str, Any], *, backend: str = "jax"
+) -> str | None:
+    """Why the epochs of `model.fit(*args, **kwargs)` cannot be fused; None if it can be tried."""
+    reason = why_not_here(backend) or why_not_model(model)
+    if reason is not None:
+        return reason
+    given = fit_arguments(args, kwargs)
+    if isinstance(given, str):
+        return given
+    return why_not_arguments(given) or why_not_callbacks(flat(given["callbacks"]))
+
+
+NAMES = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
+"""What people call Keras' backends."""
+
+
+def why_not_here(needed: str = "jax") -> str | None:
+    """A reason in Keras and its settings; None if there is none.
+
+    Args:
+        needed: The backend that the trainer is for.
+    """
     backend = keras.backend.backend()
-    if backend != "jax":
-        return f"Keras runs on {backend}, and fused epochs need JAX"
+    if backend != needed:
+        return f"Keras runs on {backend}, and fused epochs need {NAMES[needed]}"
     if keras_parts.missing:
         return keras_parts.what_is_missing()
     if keras.distribution.distribution() is not None:

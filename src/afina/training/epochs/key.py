@@ -121,13 +121,18 @@ def _paths(model: keras.Model) -> tuple[tuple[str, ...], ...]:
 
 def _settings() -> tuple[Any, ...]:
     """The settings that Keras and JAX read while they trace."""
-    import jax
-
-    return (
+    settings = (
         keras.config.floatx(),
         keras.config.epsilon(),
         keras.config.image_data_format(),
         keras.config.is_flash_attention_enabled(),
+    )
+    if keras.backend.backend() != "jax":
+        return settings
+    import jax
+
+    return (
+        *settings,
         jax.config.jax_default_matmul_precision,
         jax.config.jax_enable_x64,
         jax.config.jax_default_prng_impl,
