@@ -15,6 +15,7 @@
     │   └── ProjectLockedError              another process is searching in this project
     ├── SearchFailedError (RuntimeError)    too many trials failed in a row
     ├── LostWorkerError (RuntimeError)      the process that ran a trial died
+    ├── TrialTimeoutError (TimeoutError) *  a trial ran for longer than it may
     ├── RemoteError (RuntimeError)          what a worker process raised cannot travel; its text can
     ├── FailedTrialError          *         raise it in a trial: the trial failed
     │   ├── OversizedModelError   *         the model has more parameters than allowed
@@ -100,6 +101,16 @@ class SearchFailedError(AfinaError, RuntimeError):
 
 class LostWorkerError(AfinaError, RuntimeError):
     """The process that ran a trial died: killed, out of memory, or crashed in compiled code."""
+
+    out_of_memory = False
+    """Whether the system says that it killed a process because memory ran out."""
+
+
+class TrialTimeoutError(AfinaError, TimeoutError):
+    """A trial ran for longer than `trial_timeout` allows. It does not count among the failures in a
+    row that end a search."""
+
+    retried = False
 
 
 class RemoteError(AfinaError, RuntimeError):

@@ -38,7 +38,8 @@ def test_each_keras_tuner_types_the_options_of_all(tuner: Any) -> None:
 def test_the_other_tuners_type_what_they_take() -> None:
     assert options(kt.Tuner) is TrainingOptions
     assert options(kt.SklearnTuner) is ProjectOptions
-    assert set(options(BaseTuner).__annotations__) == {"tuner_id", "logger", "store", "executor"}
+    names = {"tuner_id", "logger", "store", "executor", "trial_timeout"}
+    assert set(options(BaseTuner).__annotations__) == names
 
 
 @pytest.mark.parametrize("tuner", KERAS_TUNERS)
@@ -76,6 +77,9 @@ DEFAULTS: dict[str, Any] = {
     "overwrite": False,
     "store": None,
     "executor": None,
+    "trial_timeout": None,
+    "checkpoint_every": 300,
+    "halve_batch_on_oom": False,
     "tuner_id": None,
     "logger": None,
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import os
 import queue
 import signal
@@ -25,6 +26,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 from afina.errors import LostWorkerError, RemoteError, check_whole
 from afina.run.arrays import SharedArrays
 from afina.run.base import Signal
+from afina.run.memory_kills import memory_kills
 from afina.run.orphans import start_child
 from afina.run.parcels import (
     Frame,
@@ -38,7 +40,8 @@ from afina.run.parcels import (
     unpack_error,
     write_frame,
 )
-from afina.run.threads import Threads, worker_index
+from afina.run.threads import Threads, stopping, worker_index
+from afina.run.worker import STOPPING
 
 Job = TypeVar("Job")
 
@@ -194,6 +197,7 @@ class WorkerProcesses:
         *,
         serve: Serve | None = None,
         guard: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        check: Callable[[], None] | None = None,
     ) -> Any:
         """Runs a packed function in a process and returns its result.
 
@@ -203,6 +207,7 @@ class WorkerProcesses:
             serve: Called in this thread with what the function gives to
                 `afina.run.worker.remote`, which gets the result, or the exception.
             guard: Entered while `serve` works and its result is packed.
+            check: Called now and then while the function runs; what it raises ends the process.
 
         Raises:
             LostWorkerError: The process died.
@@ -212,7 +217,8 @@ class WorkerProcesses:
         """
         worker = self._worker(index)
         try:
-            kind, answer = worker.call(packed, lambda question: _served(question, serve, guard))
+            served = functools.partial(_served, serve=serve, guard=guard)
+            kind, answer = worker.call(packed, served, check)
             if kind is Kind.RESULT:
                 return unpack(answer)
         except BaseException as error:
@@ -269,10 +275,16 @@ _pool: contextvars.ContextVar[WorkerProcesses | None] = contextvars.ContextVar(
 )
 
 
+def current_pool() -> WorkerProcesses | None:
+    """The worker processes of the run that the caller's job belongs to."""
+    return _pool.get()
+
+
 class _Worker:
     """The parent's end of one process."""
 
     def __init__(self, environment: Mapping[str, str], folder: str) -> None:
+        self._kills = memory_kills()
         paths = [path for path in sys.path if isinstance(path, str)]
         code = (
             f"import sys; sys.path[:] = {paths!r}; sys.argv[:] = {sys.argv!r}; "
@@ -297,15 +309,22 @@ class _Worker:
         self._listener = threading.Thread(target=self._listen, name="afina-child", daemon=True)
         self._listener.start()
 
-    def call(self, body: bytes, served: Callable[[bytes], Frame]) -> Frame:
+    def call(
+        self,
+        body: bytes,
+        served: Callable[[bytes], Frame],
+        check: Callable[[], None] | None = None,
+    ) -> Frame:
         """Sends a call, answers what the child asks meanwhile, returns its RESULT or ERROR."""
         if not self._ready:
             self._await_start()
         self._send(Kind.CALL, body)
         while True:
-            kind, answer = self._next()
+            kind, answer = self._next(check)
             if kind is not Kind.ASK:
                 return kind, answer
+            if check is not None:
+                check()
             self._send(*served(answer))
 
     def end(self, grace: float) -> None:
@@ -345,11 +364,13 @@ class _Worker:
         except (OSError, ValueError):
             raise self._lost() from None
 
-    def _next(self) -> Frame:
+    def _next(self, check: Callable[[], None] | None = None) -> Frame:
         while True:
             try:
                 frame = self._frames.get(timeout=_GLANCE)
             except queue.Empty:
+                if check is not None:
+                    check()
                 # Processes that the child has started may hold on to its pipe.
                 if self._process.poll() is None or not self._frames.empty():
                     continue
@@ -364,7 +385,9 @@ class _Worker:
         except subprocess.TimeoutExpired:  # it has closed its pipe, and lives
             self._kill()
             code = self._process.wait()
-        return LostWorkerError(f"The process that ran the trial died: {_end_of(code)}.")
+        error = LostWorkerError(f"The process that ran the trial died: {_end_of(code)}.")
+        error.out_of_memory = code == -signal.SIGKILL and memory_kills() != self._kills
+        return error
 
     def _listen(self) -> None:
         while True:
@@ -386,6 +409,8 @@ def _served(
 ) -> Frame:
     try:
         name, args, kwargs = unpack(question)
+        if name == STOPPING:
+            return Kind.RESULT, pack(stopping())
         if serve is None:
             raise RuntimeError(f"remote({name!r}): the call has no `serve`.")
         with guard():

@@ -162,6 +162,14 @@ farewells = contextlib.ExitStack()
 
 _link: Link | None = None
 
+STOPPING = "stopping"
+"""What a worker process asks for to learn whether the search is to stop."""
+
+
+def is_worker() -> bool:
+    """Whether this is a worker process."""
+    return _link is not None
+
 
 def remote(name: str, *args: Any, **kwargs: Any) -> Any:
     """In a worker process: calls the parent's `serve` with these arguments.
@@ -192,8 +200,9 @@ def main(folder: str, parent: int) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
-    # The parent decides what happens to this process at Ctrl-C.
-    signal.signal(signal.SIGINT, lambda number, frame: None)
+    # The parent decides what happens to this process at Ctrl-C, and when a cluster ends the job.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: None)
     _link = Link(incoming, outgoing, folder)
     sys.stdout, sys.stderr = Forwarder(_link, "stdout"), Forwarder(_link, "stderr")
     threading.Thread(target=_link.listen, name="afina-parent", daemon=True).start()

@@ -19,19 +19,21 @@ from afina.run import (
     ExecutorLike,
     Handout,
     Signal,
-    call,
+    call_within,
     check_executor_like,
+    check_trial_timeout,
     create_executor,
 )
 from afina.search import Algorithm, Auto, ParetoSearch, StartFrom
 from afina.search.base import check_algorithm
 from afina.search.wrappers import check_points, reseeded
 from afina.space import HyperParameters, Value
-from afina.store import TrialStore, open_store
+from afina.store import MemoryStore, TrialStore, open_store
 from afina.study.discovery import discover
 from afina.study.given import read_metrics, read_number
 from afina.study.resume import choose_seed
 from afina.study.state import SearchState
+from afina.study.stop_signals import stop_signals
 from afina.study.stopping import Budget
 from afina.trials import (
     MultiObjective,
@@ -241,7 +243,11 @@ class Study(SearchState):
     # -- all trials ---------------------------------------------------------------------------
 
     def optimize(
-        self, function: Callable[[Trial], Any], *, executor: ExecutorLike | None = None
+        self,
+        function: Callable[[Trial], Any],
+        *,
+        executor: ExecutorLike | None = None,
+        trial_timeout: float | None = None,
     ) -> None:
         """Calls a function with one trial after the other until the search is over.
 
@@ -251,6 +257,9 @@ class Study(SearchState):
                 trial; a `FatalError` or a `StoreError` ends the search. With "processes" it runs
                 in other processes: it must be able to travel there, and cannot report epochs.
             executor: Who runs the trials this time; None takes the study's own.
+            trial_timeout: Seconds that one trial may run; None is no limit. A trial that runs for
+                longer is interrupted, or its process is ended where it has one. It has failed, with
+                the kind `FailureKind.TIMEOUT`, and the search continues.
 
         Raises:
             SearchFailedError: Three trials in a row have failed.
@@ -265,6 +274,8 @@ class Study(SearchState):
             8
         """
 
+        seconds = check_trial_timeout(trial_timeout)
+
         def next_trial(place: int) -> Trial | Signal:
             del place
             trial = self.ask()
@@ -274,7 +285,7 @@ class Study(SearchState):
 
         def work(trial: Trial) -> None:
             try:
-                result = call(function, trial)
+                result = call_within(seconds, f"Trial {trial.number}", function, trial)
             except Exception as error:
                 if ends_the_search(error):
                     raise
@@ -286,7 +297,8 @@ class Study(SearchState):
                 self.check_failures()
 
         runner = create_executor(self._executor if executor is None else executor)
-        Handout(next_trial, work).run(runner)
+        with stop_signals(lambda: False, resumes=not isinstance(self.store, MemoryStore)):
+            Handout(next_trial, work).run(runner)
 
     # -- results ------------------------------------------------------------------------------
 

@@ -113,7 +113,7 @@ def _save(model: keras.Model, path: Path, *, epochs: int | None, with_optimizer:
                 warnings.filterwarnings("ignore", "__array__", DeprecationWarning)
                 model.save_weights(part)
             _add_extras(model, part, epochs=epochs, with_optimizer=with_optimizer)
-        _replace(part, path)
+        replace_file(part, path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -399,7 +399,7 @@ def _part(path: Path) -> Path:
     return path.with_name("." + path.name.replace(".weights.h5", ".part.weights.h5"))
 
 
-def _replace(part: Path, path: Path) -> None:
+def replace_file(part: Path, path: Path) -> None:
     """Gives the written file its name, once its bytes are on the disk."""
     with part.open("rb+") as file:
         os.fsync(file.fileno())

@@ -33,10 +33,18 @@ from afina.progress import (
     TrialStarted,
     create_display,
 )
-from afina.run import Handout, Signal, stopping
+from afina.run import (
+    Handout,
+    Signal,
+    TimeLimit,
+    check_trial_timeout,
+    current_limit,
+    stopping,
+)
 from afina.space import HyperParameters
-from afina.store import TrialStore, delete_project, open_store
+from afina.store import MemoryStore, delete_project
 from afina.study import discover
+from afina.study.stop_signals import stop_signals
 from afina.training.compile_cache import compile_cache
 from afina.training.memory import cheap_collections
 from afina.trials import Decision, Status, ends_the_search, failure_of, is_retried, why_no_best
@@ -54,6 +62,7 @@ from afina.tuners.execution import (
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
 from afina.tuners.options import IdentityOptions, unrecognized
 from afina.tuners.oracle import Oracle
+from afina.tuners.oracle_arguments import given_store
 from afina.tuners.overrides import is_overridden
 from afina.tuners.remote import RemoteTrials
 from afina.tuners.results import read_result
@@ -85,6 +94,9 @@ class BaseTuner:
             kept there.
         executor: Who runs the trials: "serial", "threads", "processes" or any
             `afina.run.Executor`. None is "serial".
+        trial_timeout: Seconds that one trial may run; None is no limit. A trial that runs for
+            longer is ended after its epoch or interrupted, or its process is ended where it has
+            one. It has failed, with the kind `FailureKind.TIMEOUT`, and the search continues.
         tuner_id: Kept for Keras Tuner's users: the name under which this tuner asks the oracle.
         logger: Kept for Keras Tuner's users; ignored with a DeprecationWarning.
 
@@ -105,6 +117,7 @@ class BaseTuner:
         check_oracle(oracle)
         store, self.executor = kwargs.pop("store", None), kwargs.pop("executor", None)
         check_executor_option(self.executor)
+        self.trial_timeout = check_trial_timeout(kwargs.pop("trial_timeout", None))
         if project_name is not None and not isinstance(project_name, str):
             raise ArgumentError(wrong("project_name", "must be a text or None", project_name))
         self.logger: Any = kwargs.pop("logger", None)
@@ -176,6 +189,8 @@ class BaseTuner:
         Raises:
             SearchFailedError: Too many trials in a row have failed.
             FatalError: A trial raised it.
+            KeyboardInterrupt: Ctrl-C was pressed: once, and the running epoch ends first.
+            SystemExit: SIGTERM came, as clusters send it before they kill; with code 143.
         """
         if "verbose" in fit_kwargs:
             self.oracle.verbose = fit_kwargs["verbose"]
@@ -189,7 +204,12 @@ class BaseTuner:
         before = len(self.oracle.search_state.ended)
         try:
             self.on_search_begin()
-            with cheap_collections(), compile_cache():
+            keeps = not isinstance(self.oracle.search_state.store, MemoryStore)
+            with (
+                stop_signals(self._finishes_epochs, resumes=keeps),
+                cheap_collections(),
+                compile_cache(),
+            ):
                 self._run_all(fit_args, fit_kwargs)
             self.on_search_end()
             self._show(SearchEnded(self.oracle.stop_reason, self._best_score()))
@@ -204,6 +224,10 @@ class BaseTuner:
                 self._display = None
             self.oracle.search_state.stop_rules.end()  # the next search gets the whole time again
             self.oracle.search_state.close()
+
+    def _finishes_epochs(self) -> bool:
+        """Whether running trials end after their epoch at Ctrl-C; subclasses that train say so."""
+        return False
 
     def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Refuses what cannot be searched before the first trial begins; subclasses add to it."""
@@ -235,6 +259,8 @@ class BaseTuner:
 
     def _next_trial(self, place: int) -> Trial | Signal:
         """The next trial, for a place among those that run side by side, from 0."""
+        if stopping():
+            raise KeyboardInterrupt
         self.pre_create_trial()
         trial = self.oracle.create_trial(f"{self.tuner_id}-{place}" if place else self.tuner_id)
         if trial.status == TrialStatus.STOPPED:
@@ -244,7 +270,8 @@ class BaseTuner:
     def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
         """Runs the trial; what it raises becomes its failure, unless it is fatal."""
         try:
-            self._run_and_update_trial(trial, *args, **kwargs)
+            with TimeLimit(self.trial_timeout, f"Trial {trial.trial_id}").running():
+                self._run_and_update_trial(trial, *args, **kwargs)
             trial.status = TrialStatus.COMPLETED
         except Exception as error:
             if ends_the_search(error):
@@ -268,7 +295,8 @@ class BaseTuner:
             )
             return
         outcome = read_result(result, self.oracle.objective, f"{type(self).__name__}.run_trial()")
-        self.oracle.update_trial(trial.trial_id, outcome.metrics, step=outcome.step)
+        with current_limit().shielded():
+            self.oracle.update_trial(trial.trial_id, outcome.metrics, step=outcome.step)
 
     def run_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> Any:
         """Trains and scores one trial: override it.
@@ -358,16 +386,18 @@ class BaseTuner:
         """Keeps and shows one epoch's metrics; says whether the training continues."""
         if stopping():
             raise KeyboardInterrupt
-        decision = self.oracle.report_epoch(trial.trial_id, execution, epoch, metrics)
-        self._show(
-            EpochEnded(
-                number=self.oracle.number_of(trial.trial_id),
-                execution=execution,
-                epoch=epoch,
-                epochs=self._epochs_of(trial),
-                metrics=metrics,
+        with current_limit().shielded():
+            decision = self.oracle.report_epoch(trial.trial_id, execution, epoch, metrics)
+            self._show(
+                EpochEnded(
+                    number=self.oracle.number_of(trial.trial_id),
+                    execution=execution,
+                    epoch=epoch,
+                    epochs=self._epochs_of(trial),
+                    metrics=metrics,
+                )
             )
-        )
+        current_limit().check()
         return decision
 
     # -- results ----------------------------------------------------------------------------------
@@ -568,15 +598,6 @@ class BaseTuner:
             raise FatalTypeError("There is no hypermodel to build: give one, or override run_trial")
         hp.start_build()
         yield self.hypermodel
-
-
-def given_store(store: Any, *, overwrite: bool) -> TrialStore:
-    """The store that a user has passed; ArgumentError where `overwrite` would have to empty it."""
-    found = open_store(store)
-    if overwrite and found.header() is not None:
-        rule = "must be False where store= holds a search: it deletes the project's folder only"
-        raise ArgumentError(wrong("overwrite", rule, overwrite, "Pass an empty store."))
-    return found
 
 
 def _fully_trained(trials: list[StoredTrial]) -> tuple[StoredTrial, ...]:

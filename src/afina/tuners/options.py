@@ -30,6 +30,9 @@ class RunOptions(TypedDict, total=False):
     """Who runs the trials: "serial", "threads", "processes", or any `afina.run.Executor`; None
     chooses by the other options."""
 
+    trial_timeout: float | None
+    """Seconds that one trial may run; one that runs for longer fails. None is no limit."""
+
 
 class IdentityOptions(RunOptions, total=False):
     """What `BaseTuner` takes besides its parameters."""
@@ -75,6 +78,14 @@ class TrainingOptions(RunOptions, total=False):
 
     sparse_inputs: bool
     """Whether a first Dense layer may skip inputs that are zero. Default True."""
+
+    checkpoint_every: float | str | None
+    """How often a running training is saved: seconds, a text such as "5 epochs", or None for never.
+    Default 300 seconds."""
+
+    halve_batch_on_oom: bool
+    """Whether a trial for which memory runs out is tried again with half the batch. Default
+    False."""
 
 
 class TunerOptions(ProjectOptions, TrainingOptions, total=False):

@@ -14,11 +14,14 @@ from typing import Any
 import keras
 
 from afina import training
-from afina.errors import LostWorkerError
+from afina.errors import LostWorkerError, TrialTimeoutError
 from afina.progress import Message
-from afina.run import WorkerProcesses, worker_index
+from afina.run import RemoteClock, WorkerProcesses, stopping, worker_index
+from afina.run.limited import BEGUN
 from afina.study import SearchState
-from afina.trials import Failure, FailureKind
+from afina.study.retries import LOST
+from afina.trials import Failure, FailureKind, classify_failure
+from afina.tuners import half_batch
 from afina.tuners.remote_parts import (
     Path,
     RemoteDisplay,
@@ -82,18 +85,43 @@ class RemoteTrials:
             StoreError: The trial's files or its record could not be written.
         """
         packed = self._pack(trial)
+        clock = RemoteClock(self._tuner.trial_timeout, f"Trial {trial.trial_id}")
+
+        def serve(what: str, *args: Any, **kwargs: Any) -> Any:
+            return clock.begin() if what == BEGUN else self._serve(what, *args, **kwargs)
+
         try:
             with training.python_turn.released():
                 after = self._pool.run(
-                    worker_index(), packed, serve=self._serve, guard=training.python_turn.held
+                    worker_index(),
+                    packed,
+                    serve=serve,
+                    guard=training.python_turn.held,
+                    check=clock.check,
                 )
-        except LostWorkerError as error:
-            trial.failure = Failure(FailureKind.LOST_WORKER, str(error))
-            trial.message = trial.failure.message
-            trial.status = TrialStatus.INVALID
+        except (LostWorkerError, TrialTimeoutError) as error:
+            if stopping():
+                raise KeyboardInterrupt from None
+            self._fail(trial, error)
             return
         notes = {**trial.notes, **after.notes}
         vars(trial).update({**vars(after), "notes": notes})
+
+    def _fail(self, trial: Trial, error: LostWorkerError | TrialTimeoutError) -> None:
+        """What becomes of a trial whose process died, or was ended."""
+        kind, trial.status = classify_failure(error), TrialStatus.INVALID
+        if isinstance(error, TrialTimeoutError):
+            trial.status = TrialStatus.FAILED
+        elif error.out_of_memory:
+            if getattr(self._tuner, "halve_batch_on_oom", False) and half_batch.can_halve(
+                self._fit_args, self._fit_kwargs
+            ):
+                half_batch.note(trial)
+            # The first time it is run again, for what ran beside it may have taken the memory.
+            if LOST in trial.notes:
+                kind = FailureKind.OUT_OF_MEMORY
+        trial.failure = Failure(kind, str(error))
+        trial.message = trial.failure.message
 
     def stop(self) -> None:
         """For `Threads`: ends the processes at once; their trials are not failed ones."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from afina import training
+from afina.run.limited import BEGUN
 from afina.run.worker import remote
 from afina.tuners.settings import Settings
 from afina.tuners.trial import Trial
@@ -20,6 +21,7 @@ class TravellingTuner(Protocol):
     """What a tuner needs so that a copy of it can run a trial in another process."""
 
     oracle: Any
+    trial_timeout: float | None
     _display: Any
 
     def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None: ...
@@ -43,6 +45,8 @@ def run_here(
         fit_kwargs: Likewise.
         settings: Of the process that the copies come from.
     """
+    if tuner.trial_timeout is not None:
+        remote(BEGUN)  # now: to import everything may have taken longer than the trial will
     settings.take()
     oracle: Any = tuner.oracle
     oracle.follow(trial)

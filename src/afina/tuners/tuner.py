@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +21,8 @@ from afina.errors import (
 from afina.progress import Message
 from afina.space import HyperParameters
 from afina.training.build import recompile
-from afina.tuners import checkpoints, copied_code
+from afina.training.interim import InterimCheckpoint, Interval
+from afina.tuners import checkpoints, copied_code, half_batch
 from afina.tuners.base_tuner import BaseTuner, check_oracle
 from afina.tuners.copied_code import EpochHooks, TunerCallback, maybe_distribute
 from afina.tuners.execution import (
@@ -40,6 +40,7 @@ from afina.tuners.overrides import AROUND, TRAINING, first_overridden, is_overri
 from afina.tuners.populated import stage_length
 from afina.tuners.reserved_keys import segment_of, without_parent
 from afina.tuners.trial import Trial
+from afina.tuners.trial_run import continued, forget, train_trial
 from afina.tuners.winner import Final, Winner
 from afina.tuners.workers import check_workers
 
@@ -65,6 +66,7 @@ class Tuner(BaseTuner):
             or None, which leaves the choice to `workers` and `group_trials`. Several threads take
             turns at Python code, so that they help where trainings are fused. "threads" and
             "processes" are as many as `workers`; its "auto" is one for each GPU or processor.
+        trial_timeout: See `BaseTuner`.
         executions_per_trial: How often each configuration is trained; the score is the mean.
         keep_checkpoints: Of how many trials, best first, the models stay on disk, beside those
             that the search still needs; None keeps all.
@@ -88,6 +90,11 @@ class Tuner(BaseTuner):
             does so each time that so many have. None leaves the space as it is.
         sparse_inputs: Whether a first Dense layer may skip inputs that are zero where nearly all
             are; False always multiplies.
+        checkpoint_every: How often a running training is saved, so that after a crash it continues
+            there: a number of seconds, a text such as "5 epochs", or None for never. A trial whose
+            callbacks may hold a state of their own, or that code of the user's trains, starts over.
+        halve_batch_on_oom: Whether a trial for which memory runs out, of the machine or of the
+            device, is tried once more with half the batch. Its notes say so.
     """
 
     _groups: Groups | None = None  # while it runs trials in groups
@@ -125,6 +132,10 @@ class Tuner(BaseTuner):
         self.training = kwargs.pop("training", "auto")
         self.workers = kwargs.pop("workers", "auto")
         check_workers(self.workers)
+        self.checkpoint_every = Interval.of(kwargs.pop("checkpoint_every", 300))
+        self.halve_batch_on_oom = check_flag(
+            "halve_batch_on_oom", kwargs.pop("halve_batch_on_oom", False)
+        )
         self.group_trials = kwargs.pop("group_trials", "auto")
         check_group_trials(self.group_trials, self.workers)
         check_executor_option(kwargs.get("executor"), self.workers, self.group_trials)
@@ -151,6 +162,7 @@ class Tuner(BaseTuner):
     def _begin_anew(self) -> None:
         super()._begin_anew()
         self._accounts: dict[str, training.Account] = {}  # of the trials that are training
+        self._interims: dict[str, InterimCheckpoint] = {}  # theirs, too
         self._final: Final | None = None  # of the last `retrain_best`
         self._shown: set[str] = set()  # messages and warnings that are shown once
         self._from_scratch: dict[str, str] = {}  # parents that left no model, and why
@@ -209,6 +221,9 @@ class Tuner(BaseTuner):
         # With `fit_arguments` of the user's, Keras' `fit` gets more than `search` is given.
         if self.hypermodel is not None and not is_overridden(self.hypermodel, "fit_arguments"):
             training.check_reusable(args, kwargs)
+
+    def _finishes_epochs(self) -> bool:
+        return self._whose_training() is None
 
     def _whose_training(self) -> str | None:
         """Which method of the user's trains, so that the arguments of `search` and the results mean
@@ -269,39 +284,18 @@ class Tuner(BaseTuner):
         Returns:
             What `HyperModel.fit` returned, one for each execution.
         """
-        segment = trial.segment
-        if segment is not None and segment.end_epoch is not None:
-            kwargs["epochs"], kwargs["initial_epoch"] = segment.end_epoch, segment.start_epoch
-        callbacks = kwargs.pop("callbacks", None) or []
-        best = training.BestEpoch(self.oracle.objective)
-        seed = self.oracle.search_state.seed
-        number = self.oracle.number_of(trial.trial_id)
-        stream = self.oracle.search_state.stream(number)
-        retries = self.oracle.search_state.trials[number].retries
-        account = training.Account()
-        self._accounts[trial.trial_id] = account
-        results = []
-        for index in range(self.executions_per_trial):
-            own = self._deepcopy_callbacks(callbacks)
-            self._configure_tensorboard_dir(own, trial, index)
-            results.append(
-                training.watch_execution(
-                    lambda watched: self._build_and_fit_model(
-                        trial, *args, callbacks=watched, **kwargs
-                    ),
-                    objective=self.oracle.objective,
-                    callbacks=[*own, self._hooks(trial)],
-                    best=best,
-                    on_epoch=functools.partial(self._epoch_ended, trial),
-                    execution=index,
-                    seed=training.trial_seed(seed, stream, index, retries),
-                    from_logs=self._whose_training() is None,
-                )
-            )
-        with account.counted("save"):
-            checkpoints.save_best(trial, best, Path(self._get_checkpoint_fname(trial.trial_id)))
-        self._tell_path(trial, account)
-        return results
+        try:
+            return train_trial(self, trial, args, dict(kwargs))
+        except Exception as error:
+            others = self._whose_training() is not None
+            if not self.halve_batch_on_oom or not half_batch.may_help(
+                trial, error, args, kwargs, only_given=others
+            ):
+                raise
+        # Here the error is gone, and with it what its traceback held in memory.
+        half_batch.note(trial)
+        training.release()
+        return train_trial(self, trial, args, dict(kwargs))
 
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Builds one model, in its parent's state if it is promoted, and trains it."""
@@ -314,7 +308,7 @@ class Tuner(BaseTuner):
         if self._why_from_scratch(trial) is not None and "initial_epoch" in kwargs:
             kwargs["initial_epoch"] = 0  # all epochs are still to come
         with account.counted("fit"):
-            return self._fit(hp, model, args, kwargs, account)
+            return self._fit(hp, model, args, kwargs, account, trial)
 
     def _fit(
         self,
@@ -323,14 +317,20 @@ class Tuner(BaseTuner):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         account: training.Account,
+        trial: Trial | None = None,
     ) -> Any:
         """Trains a built model in the way that the tuner has chosen."""
         reason = first_overridden(self.hypermodel, ("fit",))
         if reason is not None:
             self._trainer.refuse(reason)
             account.path = f"fit: {reason}"
+            if trial is not None:
+                args, kwargs = half_batch.applied(trial, args, kwargs, only_given=True)
             return self.hypermodel.fit(hp, model, *args, **kwargs)
         kwargs = join_arguments(kwargs, self.hypermodel.fit_arguments(hp))
+        if trial is not None:
+            args, kwargs = half_batch.applied(trial, args, kwargs)
+            kwargs = continued(self, trial, model, kwargs)
         kwargs = training.without_progress_bar(model, args, kwargs)
         return (self._groups or self._trainer).fit(model, args, kwargs, account)
 
@@ -392,6 +392,7 @@ class Tuner(BaseTuner):
         if account is not None and is_overridden(self, "run_trial"):
             self._tell_path(trial, account)
         super().on_trial_end(trial)
+        forget(self, trial)
         if self._has_built:
             training.release(programs=trial.notes.get("training") != "fused")
             self._has_built = False
