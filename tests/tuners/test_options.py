@@ -38,7 +38,9 @@ def test_each_keras_tuner_types_the_options_of_all(tuner: Any) -> None:
 def test_the_other_tuners_type_what_they_take() -> None:
     assert options(kt.Tuner) is TrainingOptions
     assert options(kt.SklearnTuner) is ProjectOptions
-    assert set(options(BaseTuner).__annotations__) == {"tuner_id", "logger", "store", "executor"}
+    assert set(options(BaseTuner).__annotations__) == {
+        *("tuner_id", "logger", "store", "executor", "learn_from")
+    }
 
 
 @pytest.mark.parametrize("tuner", KERAS_TUNERS)
@@ -76,6 +78,7 @@ DEFAULTS: dict[str, Any] = {
     "overwrite": False,
     "store": None,
     "executor": None,
+    "learn_from": None,
     "tuner_id": None,
     "logger": None,
 }

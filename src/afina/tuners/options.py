@@ -30,6 +30,10 @@ class RunOptions(TypedDict, total=False):
     """Who runs the trials: "serial", "threads", "processes", or any `afina.run.Executor`; None
     chooses by the other options."""
 
+    learn_from: str | Path | list[str | Path] | None
+    """The folder of an earlier project, or several: the search begins with what their trials
+    taught. They do not count as trials of this one."""
+
 
 class IdentityOptions(RunOptions, total=False):
     """What `BaseTuner` takes besides its parameters."""

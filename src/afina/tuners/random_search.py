@@ -58,7 +58,7 @@ class RandomSearch(Tuner):
         kwargs: Options of every tuner (`TunerOptions`, explained at `Tuner`): directory,
             project_name, overwrite, executions_per_trial, max_model_size, optimizer, loss,
             metrics, distribution_strategy, keep_checkpoints, training, workers, group_trials,
-            narrow, sparse_inputs, store, executor, tuner_id, logger.
+            narrow, sparse_inputs, store, executor, learn_from, tuner_id, logger.
     """
 
     def __init__(
