@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent / "src" / "afina"
 FLOORS = [  # top to bottom; rooms on one floor do not know each other
     {"__main__"},
     {"cli"},
-    {"web", "demos"},
+    {"web", "demos", "migration"},
     {"tuners", "testing", "engine", "oracles", "applications", "spaces", "src", "as_keras_tuner"},
     {"report"},
     {"study", "progress"},

@@ -72,6 +72,7 @@ SERVICES = {
     ),
     "tensorflow": Service("tensorflow", ("tensorflow-cpu",), FACE),
     "torch": Service("torch", ("torch==2.13.0",), FACE),
+    "optuna": Service("jax", ("optuna==5.0.0", "jax"), ("tests/migration",)),
 }
 
 

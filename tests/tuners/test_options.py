@@ -38,7 +38,7 @@ def test_each_keras_tuner_types_the_options_of_all(tuner: Any) -> None:
 def test_the_other_tuners_type_what_they_take() -> None:
     assert options(kt.Tuner) is TrainingOptions
     assert options(kt.SklearnTuner) is ProjectOptions
-    names = {"tuner_id", "logger", "store", "executor", "trial_timeout"}
+    names = {"tuner_id", "logger", "store", "executor", "trial_timeout", "learn_from"}
     assert set(options(BaseTuner).__annotations__) == names
 
 
@@ -80,6 +80,7 @@ DEFAULTS: dict[str, Any] = {
     "trial_timeout": None,
     "checkpoint_every": 300,
     "halve_batch_on_oom": False,
+    "learn_from": None,
     "tuner_id": None,
     "logger": None,
 }

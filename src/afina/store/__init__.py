@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from afina.store.base import Header, TrialStore
 from afina.store.codec import row_to_trial, trial_to_row
+from afina.store.folder import make_project_folder
 from afina.store.memory import MemoryStore
 from afina.store.project import delete_project, open_store, recover_project
 from afina.store.soundness import check_trials
@@ -31,6 +32,7 @@ __all__ = [
     "TrialStore",
     "check_trials",
     "delete_project",
+    "make_project_folder",
     "open_store",
     "recover_project",
     "row_to_trial",

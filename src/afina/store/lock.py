@@ -12,6 +12,7 @@ from pathlib import Path
 
 from afina.errors import ProjectLockedError
 from afina.store import termination
+from afina.store.folder import make_project_folder
 
 LOCK_FILE = "afina.lock"
 
@@ -95,7 +96,7 @@ class ProjectLock:
         """
         self.release()
         while True:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_project_folder(self.path.parent)
             file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 if not _try_lock(file):

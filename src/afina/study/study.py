@@ -47,6 +47,7 @@ from afina.trials import (
     why_no_best,
 )
 from afina.trials.disk import disk_message, disk_trouble
+from afina.trials.records import as_frame
 
 Builder = Callable[[HyperParameters], Any]
 
@@ -301,6 +302,14 @@ class Study(SearchState):
             Handout(next_trial, work).run(runner)
 
     # -- results ------------------------------------------------------------------------------
+
+    def trials_dataframe(self) -> Any:
+        """All trials as a pandas DataFrame, one row each; see `afina.trials.records.as_frame`.
+
+        Raises:
+            ArgumentError: pandas is not installed.
+        """
+        return as_frame(self.trials.values())
 
     @property
     def best_trial(self) -> Trial:

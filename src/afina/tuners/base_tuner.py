@@ -7,7 +7,6 @@ import copy
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -42,17 +41,18 @@ from afina.run import (
     stopping,
 )
 from afina.space import HyperParameters
-from afina.store import MemoryStore, delete_project
+from afina.store import MemoryStore, delete_project, make_project_folder
 from afina.study import discover
 from afina.study.stop_signals import stop_signals
 from afina.training.compile_cache import compile_cache
 from afina.training.memory import cheap_collections
 from afina.trials import Decision, Status, ends_the_search, failure_of, is_retried, why_no_best
-from afina.trials import Trial as StoredTrial
 from afina.trials.disk import disk_message, disk_trouble
 from afina.trials.pareto import front_of
+from afina.trials.records import as_frame
 from afina.trials.text import printable
 from afina.tuners.best_first import best_first
+from afina.tuners.earlier import fully_trained, known_trials
 from afina.tuners.execution import (
     TrialExecutor,
     check_executor_option,
@@ -97,6 +97,8 @@ class BaseTuner:
         trial_timeout: Seconds that one trial may run; None is no limit. A trial that runs for
             longer is ended after its epoch or interrupted, or its process is ended where it has
             one. It has failed, with the kind `FailureKind.TIMEOUT`, and the search continues.
+        learn_from: The folder of an earlier project, or a list of folders. The search begins with
+            what their trials taught, as far as they fit this search space and this objective.
         tuner_id: Kept for Keras Tuner's users: the name under which this tuner asks the oracle.
         logger: Kept for Keras Tuner's users; ignored with a DeprecationWarning.
 
@@ -116,6 +118,7 @@ class BaseTuner:
     ) -> None:
         check_oracle(oracle)
         store, self.executor = kwargs.pop("store", None), kwargs.pop("executor", None)
+        learn_from = kwargs.pop("learn_from", None)
         check_executor_option(self.executor)
         self.trial_timeout = check_trial_timeout(kwargs.pop("trial_timeout", None))
         if project_name is not None and not isinstance(project_name, str):
@@ -136,8 +139,11 @@ class BaseTuner:
         folder = Path(self.project_dir)
         if overwrite is not None and check_flag("overwrite", overwrite):
             delete_project(folder)
-        folder.mkdir(parents=True, exist_ok=True)  # others keep files of their own in it
+        make_project_folder(folder)  # others keep files of their own in it
         self._populate_initial_space()
+        if learn_from is not None:
+            space = oracle.hyperparameters.to_space()
+            oracle.known = known_trials(learn_from, oracle.objective, space)
         self._open_project()
         if self.oracle.trials:
             print(f"Reloading Tuner from {folder}")
@@ -445,7 +451,7 @@ class BaseTuner:
         if advice is None and not any(trial.status is Status.COMPLETED for trial in trials):
             raise NoTrialError(f"search_again: {why_no_best(trials)}")
         found = self.advice() if advice is None else advice
-        known = _fully_trained(found.carry_over(trials))
+        known = tuple(fully_trained(found.carry_over(trials)))
         again = copy.copy(self)
         again.oracle = self.oracle.anew(found.next_space(), known, max_trials)
         again.project_name = project_name or f"{self.project_name}-again"
@@ -453,6 +459,14 @@ class BaseTuner:
         again._open_project()
         again.search(*(fit_args or args), **{**kwargs, **fit_kwargs})
         return again
+
+    def results_dataframe(self) -> Any:
+        """All trials as a pandas DataFrame: values, metrics, score, epochs, seconds and failure.
+
+        Raises:
+            ArgumentError: pandas is not installed.
+        """
+        return as_frame(self.oracle.search_state.trials.values())
 
     def report(self, file: str | Path = "report.html") -> Path:
         """Writes the report of the search: one HTML file that needs nothing else.
@@ -598,10 +612,3 @@ class BaseTuner:
             raise FatalTypeError("There is no hypermodel to build: give one, or override run_trial")
         hp.start_build()
         yield self.hypermodel
-
-
-def _fully_trained(trials: list[StoredTrial]) -> tuple[StoredTrial, ...]:
-    """Those that were trained to the most epochs, without their place in the old plan."""
-    longest = max((trial.end_epoch or 0 for trial in trials), default=0)
-    full = [trial for trial in trials if trial.end_epoch in (None, longest)]
-    return tuple(replace(trial, schedule=None) for trial in full)

@@ -33,6 +33,10 @@ class RunOptions(TypedDict, total=False):
     trial_timeout: float | None
     """Seconds that one trial may run; one that runs for longer fails. None is no limit."""
 
+    learn_from: str | Path | list[str | Path] | None
+    """The folder of an earlier project, or several: the search begins with what their trials
+    taught. They do not count as trials of this one."""
+
 
 class IdentityOptions(RunOptions, total=False):
     """What `BaseTuner` takes besides its parameters."""

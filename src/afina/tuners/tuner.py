@@ -62,6 +62,7 @@ class Tuner(BaseTuner):
         tuner_id: See `BaseTuner`.
         overwrite: See `BaseTuner`.
         store: See `BaseTuner`.
+        learn_from: See `BaseTuner`.
         executor: Who runs the trials: "serial", "threads", "processes", any `afina.run.Executor`,
             or None, which leaves the choice to `workers` and `group_trials`. Several threads take
             turns at Python code, so that they help where trainings are fused. "threads" and
