@@ -58,7 +58,7 @@ class Home:
             pairs.append((tuner._display, RemoteDisplay()))
         trainer = getattr(tuner, "_trainer", None)
         if trainer is not None:
-            pairs.append((trainer, TrainerThere(trainer.training, trainer.engine.data.sparse)))
+            pairs.append((trainer, TrainerThere(trainer.training, trainer.engine.sparse)))
         return pairs
 
     def serve(self, what: str, *args: Any, **kwargs: Any) -> Any:
