@@ -27,6 +27,9 @@ _HEAD = struct.Struct(">cQ")  # the kind, and how many bytes follow
 LARGEST_ERROR = 2**20
 """Bytes; of a larger exception only the text travels."""
 
+TRAIN_HERE = "Make it inside of the build, or pass workers=1, which trains in this process."
+"""What to do about something that cannot travel."""
+
 _OURS = [
     (kind, name)
     for name, kind in vars(errors).items()
@@ -106,6 +109,8 @@ def pack_call(
     kwargs: Mapping[str, Any],
     arrays: SharedArrays,
     stand_ins: StandIns = (),
+    *,
+    advice: str = TRAIN_HERE,
 ) -> bytes:
     """Packs a function and its arguments; large arrays travel as the names of their files.
 
@@ -124,7 +129,7 @@ def pack_call(
         for name, value in {"function": function, "args": args, **kwargs}.items():
             found = _culprit(value, name, packed)
             if found is not None:
-                raise ArgumentError(_cannot_travel(*found)) from error
+                raise ArgumentError(_cannot_travel(*found, advice)) from error
         raise
 
 
@@ -204,11 +209,10 @@ def _arrived(whole: bytes | None) -> BaseException | None:
 # -- what cannot travel ---------------------------------------------------------------------------
 
 
-def _cannot_travel(path: str, value: Any, reason: str) -> str:
+def _cannot_travel(path: str, value: Any, reason: str, advice: str) -> str:
     return (
         f"{path}: must be able to travel to a worker process, but got a "
-        f"{type(value).__module__}.{type(value).__qualname__} ({reason}). Make it inside of the "
-        "build, or pass workers=1, which trains in this process."
+        f"{type(value).__module__}.{type(value).__qualname__} ({reason}). {advice}"
     )
 
 

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
@@ -29,6 +29,7 @@ from afina.run.base import Signal
 from afina.run.memory_kills import memory_kills
 from afina.run.orphans import start_child
 from afina.run.parcels import (
+    TRAIN_HERE,
     Frame,
     Kind,
     StandIns,
@@ -137,6 +138,7 @@ class WorkerProcesses:
     Args:
         count: How many; each uses its share of the processors and no more.
         environment: Variables of the children, which come before those of this process.
+        preload: Modules that each child imports when it starts, before its first call.
 
     Raises:
         ArgumentError: `count` is less than one.
@@ -147,10 +149,17 @@ class WorkerProcesses:
         (3, 1)
     """
 
-    def __init__(self, count: int, *, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        count: int,
+        *,
+        environment: Mapping[str, str] | None = None,
+        preload: Sequence[str] = (),
+    ) -> None:
         count = check_whole("count", count)
         limits = dict.fromkeys(THREAD_LIMITS, str(max(processors() // count, 1)))
         self._environment = {**QUIET, **limits, **os.environ, **(environment or {})}
+        self._preload = tuple(preload)
         self._arrays = SharedArrays()
         self._workers: dict[int, _Worker] = {}
         self._lock = threading.Lock()
@@ -172,6 +181,7 @@ class WorkerProcesses:
         function: Callable[..., Any],
         *args: Any,
         stand_ins: StandIns = (),
+        advice: str = TRAIN_HERE,
         **kwargs: Any,
     ) -> bytes:
         """Packs a function and its arguments, for `run`.
@@ -183,12 +193,13 @@ class WorkerProcesses:
             function: What to run.
             args: Its arguments.
             stand_ins: What travels instead of things that belong to this process.
+            advice: What to do about an argument that cannot travel.
             kwargs: Its other arguments.
 
         Raises:
             ArgumentError: An argument cannot travel.
         """
-        return pack_call(function, args, kwargs, self._arrays, stand_ins)
+        return pack_call(function, args, kwargs, self._arrays, stand_ins, advice=advice)
 
     def run(
         self,
@@ -230,13 +241,17 @@ class WorkerProcesses:
             raise
         raise unpack_error(answer)
 
+    def start(self, index: int) -> None:
+        """Starts a process and does not wait: it is ready sooner for its first call."""
+        self._worker(index)
+
     def _worker(self, index: int) -> _Worker:
         with self._lock:
             if self._stopped:
                 raise KeyboardInterrupt("the worker processes were stopped")
             worker = self._workers.get(index)
             if worker is None:
-                worker = _Worker(self._environment, str(self._arrays.folder))
+                worker = _Worker(self._environment, str(self._arrays.folder), self._preload)
                 self._workers[index] = worker
             return worker
 
@@ -283,12 +298,12 @@ def current_pool() -> WorkerProcesses | None:
 class _Worker:
     """The parent's end of one process."""
 
-    def __init__(self, environment: Mapping[str, str], folder: str) -> None:
+    def __init__(self, environment: Mapping[str, str], folder: str, preload: Sequence[str]) -> None:
         self._kills = memory_kills()
         paths = [path for path in sys.path if isinstance(path, str)]
         code = (
             f"import sys; sys.path[:] = {paths!r}; sys.argv[:] = {sys.argv!r}; "
-            f"from afina.run.worker import main; main({folder!r}, {os.getpid()})"
+            f"from afina.run.worker import main; main({folder!r}, {os.getpid()}, {preload!r})"
         )
         options = [f"-W{option}" for option in sys.warnoptions]
         # A group of its own, or the terminal would send Ctrl-C to it too, even while it starts.

@@ -6,6 +6,7 @@ Started by `afina.run.processes` alone.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import queue
@@ -13,6 +14,7 @@ import shutil
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from afina.run.orphans import end_with_parent
@@ -183,12 +185,13 @@ def remote(name: str, *args: Any, **kwargs: Any) -> Any:
     return _link.ask(name, args, kwargs)
 
 
-def main(folder: str, parent: int) -> None:
+def main(folder: str, parent: int, preload: Sequence[str] = ()) -> None:
     """Serves until the parent is gone.
 
     Args:
         folder: The parent's files of arrays, removed then.
         parent: The number of the parent's process.
+        preload: Modules to import first.
     """
     global _link
     if not end_with_parent(parent):
@@ -206,4 +209,6 @@ def main(folder: str, parent: int) -> None:
     _link = Link(incoming, outgoing, folder)
     sys.stdout, sys.stderr = Forwarder(_link, "stdout"), Forwarder(_link, "stderr")
     threading.Thread(target=_link.listen, name="afina-parent", daemon=True).start()
+    for module in preload:
+        importlib.import_module(module)
     _link.serve()

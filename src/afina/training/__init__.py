@@ -36,7 +36,7 @@ from afina.training.checkpoint import (
 from afina.training.choice import Mode, TrainerChooser, building, why_not_fused
 from afina.training.compile_cache import compile_cache
 from afina.training.copying import copy_callbacks
-from afina.training.data import check_data, check_reusable
+from afina.training.data import are_arrays, by_name, check_data, check_reusable
 from afina.training.fit import watch_execution
 from afina.training.fused import Engine, FusedTrainer
 from afina.training.guards import scalars
@@ -78,6 +78,8 @@ __all__ = [
     "learning_rate",
     "load_state",
     "remove_checkpoint",
+    "are_arrays",
+    "by_name",
     "check_data",
     "check_reusable",
     "trial_seed",

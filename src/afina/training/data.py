@@ -120,6 +120,11 @@ def _arrays(part: Any) -> dict[str, Any] | None:
     return leaves if plain and leaves else None
 
 
+def are_arrays(part: Any) -> bool:
+    """Whether it is an array, or a structure of arrays such as a model's inputs."""
+    return part is not None and _arrays(part) is not None
+
+
 def _is_array(value: Any) -> bool:
     """Whether it is an array of NumPy, JAX, TensorFlow or torch with a length, or of pandas."""
     shape = getattr(value, "shape", None)

@@ -107,6 +107,9 @@ class BaseTuner:
         ProjectMismatchError: The project there was made by another search.
     """
 
+    _backend: str | None = None
+    """Of worker processes; None is that of this one."""
+
     def __init__(
         self,
         oracle: Oracle,
@@ -251,7 +254,11 @@ class BaseTuner:
         self, executor: TrialExecutor, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         """Has an executor run the trials."""
-        with prepared(executor, lambda count: RemoteTrials(self, count, args, kwargs)) as way:
+
+        def send(count: int) -> RemoteTrials:
+            return RemoteTrials(self, count, args, kwargs, backend=self._backend)
+
+        with prepared(executor, send) as way:
 
             def work(trial: Trial) -> None:
                 self.on_trial_begin(trial)

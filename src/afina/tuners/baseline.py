@@ -47,6 +47,7 @@ def random_baseline(tuner: Tuner, *fit_args: Any, epochs: int, **fit_kwargs: Any
         metrics=tuner.metrics,
         training=tuner.training,
         workers=tuner.workers,
+        train_on=tuner.train_on,
         keep_checkpoints=1,
     )
     baseline.oracle.verbose = 0

@@ -74,6 +74,9 @@ class TrainingOptions(RunOptions, total=False):
     workers: int | Literal["auto"]
     """How many trials are trained side by side. Default "auto"."""
 
+    train_on: Literal["jax"] | None
+    """The backend that trains the trials, in a process of its own; None is the script's own."""
+
     group_trials: int | Literal["auto"]
     """How many trials at most are trained together in one program. Default "auto"."""
 

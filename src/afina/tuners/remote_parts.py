@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -49,9 +50,9 @@ def run_here(
         remote(BEGUN)  # now: to import everything may have taken longer than the trial will
     settings.take()
     oracle: Any = tuner.oracle
-    oracle.follow(trial)
     try:
-        tuner._try_run_and_update_trial(trial, *fit_args, **fit_kwargs)
+        with oracle.following(trial):
+            tuner._try_run_and_update_trial(trial, *fit_args, **fit_kwargs)
     finally:
         training.release()
     return trial
@@ -112,15 +113,21 @@ def _call(path: Path, *args: Any, **kwargs: Any) -> Any:
 class RemoteOracle(RemotePart):
     """In a worker process: stands for the parent's oracle."""
 
-    def follow(self, trial: Trial) -> None:
-        """The trial that runs here is to show what is reported of it, as it would at home."""
-        self.__dict__["_trial"] = trial
+    @contextmanager
+    def following(self, trial: Trial) -> Iterator[None]:
+        """Within the block, the trial shows what is reported of it, as it would at home."""
+        mine = self.__dict__.setdefault("_mine", {})
+        mine[trial.trial_id] = trial
+        try:
+            yield
+        finally:
+            del mine[trial.trial_id]
 
     def update_trial(self, trial_id: str, metrics: Mapping[str, Any], step: int = 0) -> Trial:
         """See `Oracle.update_trial`."""
         updated: Trial = _call((*self._path, "update_trial"), trial_id, metrics, step=step)
-        mine: Trial | None = self.__dict__.get("_trial")
-        if mine is None or mine.trial_id != trial_id:
+        mine: Trial | None = self.__dict__.get("_mine", {}).get(trial_id)
+        if mine is None:
             return updated
         mine.metrics = updated.metrics
         mine.notes.update(updated.notes)

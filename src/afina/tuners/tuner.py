@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -39,6 +40,7 @@ from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import AROUND, TRAINING, first_overridden, is_overridden
 from afina.tuners.populated import stage_length
 from afina.tuners.reserved_keys import segment_of, without_parent
+from afina.tuners.train_on import check_train_on, hint, is_elsewhere, run_elsewhere, start_process
 from afina.tuners.trial import Trial
 from afina.tuners.trial_run import continued, forget, train_trial
 from afina.tuners.winner import Final, Winner
@@ -80,6 +82,9 @@ class Tuner(BaseTuner):
             trials end, and no method around a training is overridden; else one. A number of them
             is used in any case: threads where trainings are fused, else processes, to which
             hypermodel, data and callbacks must be able to travel.
+        train_on: "jax" builds and trains the trials on JAX in a process of its own, and the script
+            stays on TensorFlow or PyTorch. Models, such as those of `get_best_models`, are the
+            script's own. None trains with the script's own backend.
         group_trials: How many trials at most are trained together, those of one program and the
             same epochs, an epoch of all in one call. "auto": up to eight on a single GPU, where the
             search does not learn from the order in which trials end and a short measurement says
@@ -140,6 +145,8 @@ class Tuner(BaseTuner):
         self.group_trials = kwargs.pop("group_trials", "auto")
         check_group_trials(self.group_trials, self.workers)
         check_executor_option(kwargs.get("executor"), self.workers, self.group_trials)
+        self.train_on = self._backend = kwargs.pop("train_on", None)
+        check_train_on(self.train_on, kwargs.get("executor"), distribution_strategy)
         sparse = check_flag("sparse_inputs", kwargs.pop("sparse_inputs", True))
         self._trainer = training.TrainerChooser(self.training, training.Engine(sparse=sparse))
         oracle.narrow_every = stage_length(kwargs.pop("narrow", None), oracle)
@@ -235,16 +242,24 @@ class Tuner(BaseTuner):
     def _run_all(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Runs the trials, and lets go of the data: the next search may find others in them."""
         try:
-            self._run_trials(args, kwargs)
+            if (told := hint(self, args, kwargs)) is not None:
+                self._show(Message(told))
+            if is_elsewhere(self.train_on):
+                run_elsewhere(self, start_process(self.train_on), args, kwargs)
+                return
+            executor = self._choose_executor()
+            with self._training_by(executor):
+                self._run_by(executor, args, kwargs)
         finally:
             self._trainer.engine.data.forget()
 
-    def _run_trials(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        executor = self._choose_executor()
+    @contextmanager
+    def _training_by(self, executor: TrialExecutor) -> Iterator[None]:
+        """Within the block, trials are trained as this executor needs it."""
         self._trainer.engine.one_thread = runs_side_by_side(executor)
         self._groups = executor if isinstance(executor, Groups) else None
         try:
-            self._run_by(executor, args, kwargs)
+            yield
         finally:
             self._groups = None
 

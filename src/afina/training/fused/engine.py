@@ -44,6 +44,7 @@ class Engine:
     ) -> None:
         self.one_thread = one_thread
         self.memory = memory
+        self.sparse = sparse
         self.data = data_cache(sparse=sparse)
         self.programs: ProgramCache[Program] = ProgramCache()
         self.gains: dict[Any, float] = {}

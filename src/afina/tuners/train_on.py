@@ -1,0 +1,133 @@
+"""`train_on=`: trials are trained by another backend than the one on which the script runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from afina import training
+from afina.backend import NAMES, is_installed
+from afina.errors import ArgumentError, DataError, wrong
+from afina.run import Processes, WorkerProcesses
+from afina.tuners.remote import keras_processes
+from afina.tuners.remote_search import RemoteSearch, SearchingTuner
+
+BACKENDS = ("jax",)
+"""Backends on which trials can be trained while the script runs on another one."""
+
+HELPED = ("torch",)
+"""Backends on which Afina trains arrays more slowly than on JAX."""
+
+HINT = (
+    'Trials train faster on JAX, which is installed: pass train_on="jax". The script stays on '
+    "{name}, and so do the models that it gets."
+)
+
+_hinted: list[str] = []  # once in the life of a process
+
+
+def check_train_on(train_on: Any, executor: Any, distribution_strategy: Any) -> None:
+    """Checks `train_on=` by itself and beside the options that it contradicts.
+
+    Raises:
+        ArgumentError: It is neither None nor "jax", JAX is not installed, or another option
+            belongs to this process or to its backend.
+    """
+    if train_on is None:
+        return
+    if train_on not in BACKENDS:
+        raise ArgumentError(wrong("train_on", 'must be None or "jax"', train_on))
+    if not is_installed(train_on):
+        raise ArgumentError(
+            f"train_on: needs {NAMES[train_on]}, but it is not installed. "
+            f"Install it: pip install 'afina[{train_on}]'."
+        )
+    if not is_elsewhere(train_on):
+        return
+    if distribution_strategy is not None:
+        rule = "must be None where train_on is given"
+        advice = "It belongs to TensorFlow."
+        raise ArgumentError(wrong("distribution_strategy", rule, distribution_strategy, advice))
+    if executor is not None and not isinstance(executor, str):
+        rule = 'must be None, "serial", "threads" or "processes" where train_on is given'
+        raise ArgumentError(wrong("executor", rule, executor, "It runs trials in this process."))
+
+
+def is_elsewhere(train_on: str | None) -> bool:
+    """Whether trials are trained on another backend than that of this process."""
+    return train_on is not None and train_on != keras.backend.backend()
+
+
+def start_process(train_on: str) -> WorkerProcesses:
+    """A process with that backend, which is starting when this returns."""
+    pool = keras_processes(1, train_on)
+    pool.start(0)
+    return pool
+
+
+def run_elsewhere(
+    tuner: SearchingTuner,
+    pool: WorkerProcesses,
+    fit_args: tuple[Any, ...],
+    fit_kwargs: Mapping[str, Any],
+) -> None:
+    """Runs the trials of a search on another backend.
+
+    Args:
+        tuner: Whose trials.
+        pool: From `start_process`; it ends here.
+        fit_args: As given to `search`.
+        fit_kwargs: Likewise.
+
+    Raises:
+        ArgumentError: The models, or something that they need, cannot be had there.
+        DataError: The data cannot.
+    """
+    with pool:
+        args, kwargs = as_arrays(fit_args, fit_kwargs)
+        workers = RemoteSearch(tuner, pool, args, kwargs).run()
+    if workers is not None:
+        tuner._run_by(Processes(workers), args, kwargs)
+
+
+def as_arrays(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of `search` with arrays in place of this backend's tensors.
+
+    Raises:
+        DataError: There is a `tf.data.Dataset` among them, which cannot leave its process.
+    """
+    found_args = tuple(keras.tree.map_structure(_as_array, each) for each in args)
+    return found_args, {
+        name: value if name == "callbacks" else keras.tree.map_structure(_as_array, value)
+        for name, value in kwargs.items()
+    }
+
+
+def _as_array(value: Any) -> Any:
+    if keras.ops.is_tensor(value):
+        return keras.ops.convert_to_numpy(value)
+    if type(value).__module__.startswith("tensorflow.") and hasattr(value, "element_spec"):
+        advice = "Pass arrays, or a keras.utils.PyDataset, or leave train_on out."
+        rule = "needs data that can leave this process"
+        raise DataError(wrong("train_on", rule, type(value).__name__, advice))
+    return value
+
+
+def hint(tuner: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
+    """What to tell a user who could train on JAX instead; None where it would not help, and after
+    the first time."""
+    backend = keras.backend.backend()
+    if backend not in HELPED or _hinted or tuner.train_on is not None or not is_installed("jax"):
+        return None
+    if tuner.training != "auto" or tuner._whose_training() is not None:
+        return None
+    if tuner.distribution_strategy is not None or tuner.executor is not None:
+        return None
+    if not training.are_arrays(training.by_name(args, kwargs).get("x")):
+        return None
+    _hinted.append(backend)
+    return HINT.format(name=NAMES[backend])
