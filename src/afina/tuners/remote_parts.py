@@ -22,7 +22,7 @@ class TravellingTuner(Protocol):
     oracle: Any
     _display: Any
 
-    def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None: ...
+    def _attempt(self, trial: Trial, *args: Any, **kwargs: Any) -> None: ...
 
     def _show(self, event: Any) -> None: ...
 
@@ -47,7 +47,7 @@ def run_here(
     oracle: Any = tuner.oracle
     oracle.follow(trial)
     try:
-        tuner._try_run_and_update_trial(trial, *fit_args, **fit_kwargs)
+        tuner._attempt(trial, *fit_args, **fit_kwargs)
     finally:
         training.release()
     return trial

@@ -327,12 +327,25 @@ class Tuner(BaseTuner):
         """Trains a built model in the way that the tuner has chosen."""
         reason = first_overridden(self.hypermodel, ("fit",))
         if reason is not None:
-            self._trainer.refuse(reason)
-            account.path = f"fit: {reason}"
-            return self.hypermodel.fit(hp, model, *args, **kwargs)
+            with self._trainer.inside(account, reason) as fits:
+                result = self.hypermodel.fit(hp, model, *args, **kwargs)
+            if not fits:
+                self._trainer.refuse(f"{reason} and calls no model.fit")
+            return result
         kwargs = join_arguments(kwargs, self.hypermodel.fit_arguments(hp))
         kwargs = training.without_progress_bar(model, args, kwargs)
         return (self._groups or self._trainer).fit(model, args, kwargs, account)
+
+    def _attempt(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
+        own = first_overridden(self, TRAINING)
+        if own is None:
+            super()._attempt(trial, *args, **kwargs)
+            return
+        account = self._accounts[trial.trial_id] = training.Account()
+        with self._trainer.inside(account, own):
+            super()._attempt(trial, *args, **kwargs)
+        if self._accounts.get(trial.trial_id) is account:
+            self._tell_path(trial, account)
 
     def _why_from_scratch(self, trial: Trial) -> str | None:
         """Why a promoted model starts from scratch; None for one that does not, and for others."""
