@@ -21,6 +21,7 @@ from afina.training.epochs import reasons
 from afina.training.fused import Engine, FusedTrainer, quick_initializers
 from afina.training.own_fit import fitting_by, keras_fits
 from afina.training.plain import PlainTrainer
+from afina.training.streams import FromStreams, Streams
 from afina.training.trainer import Account, CannotTrainError, Trainer
 
 Mode = Literal["auto", "fit", "fused"]
@@ -33,16 +34,20 @@ class TrainerChooser:
     Args:
         training: One of `MODES`, or a trainer to ask first.
         engine: Programs and data for fused epochs.
+        streams: How streams of data are read; None reads those that mean the same as arrays.
 
     Raises:
         ArgumentError: `training` is neither.
     """
 
-    def __init__(self, training: Mode | Trainer, engine: Engine) -> None:
+    def __init__(
+        self, training: Mode | Trainer, engine: Engine, streams: Streams | None = None
+    ) -> None:
         _check(training)
         self.training = training
         self.engine = engine
-        fused = FusedTrainer(engine)
+        self.streams = streams or Streams()
+        fused = FromStreams(FusedTrainer(engine), self.streams)
         self.trainers: tuple[Trainer, ...] = (fused, PlainTrainer())
         if training == "fused":
             self.trainers = (fused,)
@@ -50,6 +55,11 @@ class TrainerChooser:
             self.trainers = (PlainTrainer(hastens=False),)
         elif isinstance(training, Trainer):
             self.trainers = (training, *self.trainers)
+
+    def forget(self) -> None:
+        """Forgets all data; they are read again when they are needed."""
+        self.engine.data.forget()
+        self.streams.forget()
 
     def fit(
         self,

@@ -76,6 +76,9 @@ class TrainingOptions(RunOptions, total=False):
     sparse_inputs: bool
     """Whether a first Dense layer may skip inputs that are zero. Default True."""
 
+    materialize: bool | Literal["auto"]
+    """Whether streams of data are read into arrays. Default "auto"."""
+
 
 class TunerOptions(ProjectOptions, TrainingOptions, total=False):
     """The keyword options of every tuner for Keras models; see `Tuner` for each.

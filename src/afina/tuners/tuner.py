@@ -88,6 +88,9 @@ class Tuner(BaseTuner):
             does so each time that so many have. None leaves the space as it is.
         sparse_inputs: Whether a first Dense layer may skip inputs that are zero where nearly all
             are; False always multiplies.
+        materialize: "auto" reads streams of data (`tf.data`, `PyDataset`, `DataLoader`) into arrays
+            where that keeps their meaning. True reads every stream that ends, and takes what is
+            random in it as it came. False reads none.
     """
 
     _groups: Groups | None = None  # while it runs trials in groups
@@ -129,7 +132,10 @@ class Tuner(BaseTuner):
         check_group_trials(self.group_trials, self.workers)
         check_executor_option(kwargs.get("executor"), self.workers, self.group_trials)
         sparse = check_flag("sparse_inputs", kwargs.pop("sparse_inputs", True))
-        self._trainer = training.TrainerChooser(self.training, training.Engine(sparse=sparse))
+        self.materialize = kwargs.pop("materialize", "auto")
+        streams = training.Streams(self.materialize)
+        engine = training.Engine(sparse=sparse)
+        self._trainer = training.TrainerChooser(self.training, engine, streams)
         oracle.narrow_every = stage_length(kwargs.pop("narrow", None), oracle)
         others: Any = kwargs
         super().__init__(
@@ -221,7 +227,7 @@ class Tuner(BaseTuner):
         try:
             self._run_trials(args, kwargs)
         finally:
-            self._trainer.engine.data.forget()
+            self._trainer.forget()
 
     def _run_trials(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         executor = self._choose_executor()
@@ -337,6 +343,7 @@ class Tuner(BaseTuner):
         return (self._groups or self._trainer).fit(model, args, kwargs, account)
 
     def _attempt(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
+        self._trainer.streams.materialize = self.materialize  # a process has another trainer
         own = first_overridden(self, TRAINING)
         if own is None:
             super()._attempt(trial, *args, **kwargs)
@@ -406,7 +413,8 @@ class Tuner(BaseTuner):
             self._tell_path(trial, account)
         super().on_trial_end(trial)
         if self._has_built:
-            training.release(programs=trial.notes.get("training") != "fused")
+            fused = trial.notes.get("training", "").startswith("fused")
+            training.release(programs=not fused)
             self._has_built = False
         self._cleaner.clean(
             self.keep_checkpoints,
