@@ -58,7 +58,7 @@ class GridSearch(Tuner):
         allow_new_entries: See `Oracle`.
         max_retries_per_trial: See `Oracle`.
         max_consecutive_failed_trials: See `Oracle`.
-        kwargs: Options of every tuner (`TunerOptions`, explained at `Tuner`): directory, materialize,
+        kwargs: Options of every tuner (`TunerOptions`; see `Tuner`): directory, materialize,
             project_name, overwrite, executions_per_trial, max_model_size, optimizer, loss,
             metrics, distribution_strategy, keep_checkpoints, training, workers, group_trials,
             narrow, sparse_inputs, store, executor, tuner_id, logger.
