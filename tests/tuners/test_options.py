@@ -67,6 +67,7 @@ DEFAULTS: dict[str, Any] = {
     "group_trials": "auto",
     "narrow": None,
     "sparse_inputs": True,
+    "materialize": "auto",
     "max_model_size": None,
     "optimizer": None,
     "loss": None,

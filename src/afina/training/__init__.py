@@ -46,6 +46,7 @@ from afina.training.python_turn import python_turn
 from afina.training.seeds import seeded, trial_seed
 from afina.training.session import fresh_session
 from afina.training.snapshot import take_snapshot
+from afina.training.streams import Materialize, Streams
 from afina.training.trainer import Account, CannotTrainError, Trainer
 
 __all__ = [
@@ -53,8 +54,10 @@ __all__ = [
     "Engine",
     "CannotTrainError",
     "FusedTrainer",
+    "Materialize",
     "Mode",
     "PlainTrainer",
+    "Streams",
     "Trainer",
     "TrainerChooser",
     "building",

@@ -10,15 +10,18 @@ a `Trainer`     that one, fused epochs, plain fit
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
 
 from afina.errors import ArgumentError, FatalValueError, wrong
+from afina.training import keras_parts
 from afina.training.epochs import reasons
 from afina.training.fused import Engine, FusedTrainer, quick_initializers
+from afina.training.own_fit import fitting_by, keras_fits
 from afina.training.plain import PlainTrainer
+from afina.training.streams import FromStreams, Streams
 from afina.training.trainer import Account, CannotTrainError, Trainer
 
 Mode = Literal["auto", "fit", "fused"]
@@ -31,16 +34,20 @@ class TrainerChooser:
     Args:
         training: One of `MODES`, or a trainer to ask first.
         engine: Programs and data for fused epochs.
+        streams: How streams of data are read; None reads those that mean the same as arrays.
 
     Raises:
         ArgumentError: `training` is neither.
     """
 
-    def __init__(self, training: Mode | Trainer, engine: Engine) -> None:
+    def __init__(
+        self, training: Mode | Trainer, engine: Engine, streams: Streams | None = None
+    ) -> None:
         _check(training)
         self.training = training
         self.engine = engine
-        fused = FusedTrainer(engine)
+        self.streams = streams or Streams()
+        fused = FromStreams(FusedTrainer(engine), self.streams)
         self.trainers: tuple[Trainer, ...] = (fused, PlainTrainer())
         if training == "fused":
             self.trainers = (fused,)
@@ -48,6 +55,11 @@ class TrainerChooser:
             self.trainers = (PlainTrainer(hastens=False),)
         elif isinstance(training, Trainer):
             self.trainers = (training, *self.trainers)
+
+    def forget(self) -> None:
+        """Forgets all data; they are read again when they are needed."""
+        self.engine.data.forget()
+        self.streams.forget()
 
     def fit(
         self,
@@ -66,7 +78,8 @@ class TrainerChooser:
             reason = trainer.why_not(model, args, kwargs)
             if reason is None:
                 try:
-                    result = trainer.fit(model, args, kwargs, account)
+                    with keras_fits():
+                        result = trainer.fit(model, args, kwargs, account)
                 except CannotTrainError as error:
                     reason = str(error)
                 else:
@@ -75,6 +88,45 @@ class TrainerChooser:
             refused[trainer.name] = reason
         [reason] = refused.values()  # only "fused" leaves no plain fit to fall back on
         raise _cannot_fuse(reason)
+
+    @contextlib.contextmanager
+    def inside(self, account: Account, own: str) -> Iterator[list[str]]:
+        """Within the block, the user's code trains: each `model.fit(...)` in it is trained as `fit`
+        would train it.
+
+        Args:
+            account: Where to add what each part took; its path becomes that of the trainings.
+            own: Why it is the user's code that trains, such as "Net overrides fit".
+
+        Yields:
+            How each model was trained, one for each call of `model.fit` so far.
+        """
+        paths: list[str] = []
+        account.path = f"fit: {own}"
+        if self.training == "fit":
+            yield paths
+            return
+
+        def fit(
+            model: Any,
+            args: Sequence[Any],
+            kwargs: Mapping[str, Any],
+            keras_fit: Callable[..., Any],
+        ) -> Any:
+            if keras_parts.overrides(model, "fit"):  # which is at work, and calls Keras' own
+                reason = f"{type(model).__name__} overrides fit"
+                self.refuse(reason)
+                paths.append(f"fit: {reason}")
+                return keras_fit(*args, **kwargs)
+            result = self.fit(model, args, kwargs, account)
+            paths.append(account.path)
+            return result
+
+        try:
+            with fitting_by(fit):
+                yield paths
+        finally:
+            account.path = ", then ".join(dict.fromkeys(paths)) or f"fit: {own}"
 
     def _path(self, trainer: Trainer, refused: Mapping[str, str]) -> str:
         """The trainer's name, with the reasons of those that were asked before it."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -226,11 +227,22 @@ def split(arrays: Any, fraction: float) -> tuple[Any, Any]:
     return _parts["train_validation_split"](arrays, validation_split=fraction)  # type: ignore[no-any-return]
 
 
+def pass_over(data: Any) -> Iterator[Any]:
+    """One pass over a stream, from its beginning to its end, in batches of NumPy arrays."""
+    for _, _, few in _parts["EpochIterator"](x=data, shuffle=False):
+        yield from few
+
+
+WHOLE_BATCHES = "whole batches"
+"""A `shuffle` that `fit` does not know: the order of the batches, as it shuffles a `PyDataset`."""
+
+
 class Batches:
     """The samples of one `fit` or `evaluate`, in the order in which Keras would take them.
 
     Args:
-        x, y, sample_weight, batch_size, shuffle, class_weight: The arguments of `fit`.
+        x, y, sample_weight, batch_size, shuffle, class_weight: The arguments of `fit`; `shuffle`
+            may also be `WHOLE_BATCHES`.
 
     Raises:
         ValueError: Keras refuses the data.
@@ -251,7 +263,7 @@ class Batches:
             y=y,
             sample_weight=sample_weight,
             batch_size=batch_size,
-            shuffle=shuffle,
+            shuffle=shuffle if shuffle != WHOLE_BATCHES else False,
             class_weight=class_weight,
         )
         adapter = self.iterator.data_adapter
@@ -286,6 +298,8 @@ class Batches:
         NumPy's global stream if `fit` does."""
         if not self.shuffle:
             return np.arange(self.size, dtype=np.int32)
+        if self.shuffle == WHOLE_BATCHES:
+            return self._order_of_batches()
         if not _shuffles_by_numpy():
             return self._order_of_keras()
         if self.shuffle != "batch":
@@ -294,6 +308,15 @@ class Batches:
         ends = [min(start + self.batch_size, self.size) for start in starts]
         parts = [np.random.permutation(b - a) + a for a, b in zip(starts, ends, strict=True)]
         return np.concatenate(parts).astype(np.int32)
+
+    def _order_of_batches(self) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """The order of `fit` on a `PyDataset`, but that a smaller batch always comes last."""
+        numbers = list(range(self.steps))
+        random.shuffle(numbers)
+        rows = np.arange(self.steps * self.batch_size, dtype=np.int32).reshape(self.steps, -1)
+        full = self.size // self.batch_size
+        shuffled = rows[[number for number in numbers if number < full]].ravel()
+        return np.concatenate([shuffled, np.arange(len(shuffled), self.size, dtype=np.int32)])
 
     def go_on_from(self, before: Batches) -> None:
         """Continues the draws of `before`, whose data have changed since."""
@@ -308,6 +331,8 @@ class Batches:
 
     def build(self, model: keras.Model) -> None:
         """Creates all variables of model, optimizer and metrics, as `fit` does first."""
+        if self.shuffle == WHOLE_BATCHES and not has_begun(model):
+            random.shuffle(list(range(self.steps)))  # `fit` looks at a first batch
         if self._builds_simply(model):
             return
         build = getattr(model, "_maybe_symbolic_build", model._symbolic_build)  # from 3.16 on
@@ -345,7 +370,7 @@ class Batches:
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         model._post_build()
-        if self.shuffle and _shuffles_by_numpy():
+        if self.shuffle not in (False, WHOLE_BATCHES) and _shuffles_by_numpy():
             # `fit` looks at a first batch for its shapes, and draws its order for that.
             np.random.permutation(rows if self.shuffle == "batch" else self.size)
         return True

@@ -263,7 +263,7 @@ class BaseTuner:
             def work(trial: Trial) -> None:
                 self.on_trial_begin(trial)
                 if way.attempt is None:
-                    self._try_run_and_update_trial(trial, *args, **dict(kwargs))
+                    self._attempt(trial, *args, **kwargs)
                 else:
                     way.attempt(trial)
                 self.on_trial_end(trial)
@@ -279,6 +279,10 @@ class BaseTuner:
         if trial.status == TrialStatus.STOPPED:
             return Signal.STOP
         return Signal.WAIT if trial.status == TrialStatus.IDLE else trial
+
+    def _attempt(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
+        """Runs the trial in this process, by methods that may be the user's."""
+        self._try_run_and_update_trial(trial, *args, **kwargs)
 
     def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
         """Runs the trial; what it raises becomes its failure, unless it is fatal."""

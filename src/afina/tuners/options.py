@@ -94,6 +94,9 @@ class TrainingOptions(RunOptions, total=False):
     """Whether a trial for which memory runs out is tried again with half the batch. Default
     False."""
 
+    materialize: bool | Literal["auto"]
+    """Whether streams of data are read into arrays. Default "auto"."""
+
 
 class TunerOptions(ProjectOptions, TrainingOptions, total=False):
     """The keyword options of every tuner for Keras models; see `Tuner` for each.

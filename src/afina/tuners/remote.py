@@ -140,7 +140,7 @@ class RemoteTrials:
             raise
 
     def run(self, trial: Trial) -> None:
-        """Does in the process of the calling worker what `_try_run_and_update_trial` does here.
+        """Does in the process of the calling worker what `_attempt` does here.
 
         A thread on the stage is on it while the tuner is copied, and leaves it for the training.
 

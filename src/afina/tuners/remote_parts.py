@@ -25,7 +25,7 @@ class TravellingTuner(Protocol):
     trial_timeout: float | None
     _display: Any
 
-    def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None: ...
+    def _attempt(self, trial: Trial, *args: Any, **kwargs: Any) -> None: ...
 
     def _show(self, event: Any) -> None: ...
 
@@ -52,7 +52,7 @@ def run_here(
     oracle: Any = tuner.oracle
     try:
         with oracle.following(trial):
-            tuner._try_run_and_update_trial(trial, *fit_args, **fit_kwargs)
+            tuner._attempt(trial, *fit_args, **fit_kwargs)
     finally:
         training.release()
     return trial

@@ -101,6 +101,9 @@ class Tuner(BaseTuner):
             callbacks may hold a state of their own, or that code of the user's trains, starts over.
         halve_batch_on_oom: Whether a trial for which memory runs out, of the machine or of the
             device, is tried once more with half the batch. Its notes say so.
+        materialize: "auto" reads streams of data (`tf.data`, `PyDataset`, `DataLoader`) into arrays
+            where that keeps their meaning. True reads every stream that ends, and takes what is
+            random in it as it came. False reads none.
     """
 
     _groups: Groups | None = None  # while it runs trials in groups
@@ -148,7 +151,10 @@ class Tuner(BaseTuner):
         self.train_on = self._backend = kwargs.pop("train_on", None)
         check_train_on(self.train_on, kwargs.get("executor"), distribution_strategy)
         sparse = check_flag("sparse_inputs", kwargs.pop("sparse_inputs", True))
-        self._trainer = training.TrainerChooser(self.training, training.Engine(sparse=sparse))
+        self.materialize = kwargs.pop("materialize", "auto")
+        streams = training.Streams(self.materialize)
+        engine = training.Engine(sparse=sparse)
+        self._trainer = training.TrainerChooser(self.training, engine, streams)
         oracle.narrow_every = stage_length(kwargs.pop("narrow", None), oracle)
         others: Any = kwargs
         super().__init__(
@@ -251,7 +257,7 @@ class Tuner(BaseTuner):
             with self._training_by(executor):
                 self._run_by(executor, args, kwargs)
         finally:
-            self._trainer.engine.data.forget()
+            self._trainer.forget()
 
     @contextmanager
     def _training_by(self, executor: TrialExecutor) -> Iterator[None]:
@@ -338,17 +344,31 @@ class Tuner(BaseTuner):
         """Trains a built model in the way that the tuner has chosen."""
         reason = first_overridden(self.hypermodel, ("fit",))
         if reason is not None:
-            self._trainer.refuse(reason)
-            account.path = f"fit: {reason}"
             if trial is not None:
                 args, kwargs = half_batch.applied(trial, args, kwargs, only_given=True)
-            return self.hypermodel.fit(hp, model, *args, **kwargs)
+            with self._trainer.inside(account, reason) as fits:
+                result = self.hypermodel.fit(hp, model, *args, **kwargs)
+            if not fits:
+                self._trainer.refuse(f"{reason} and calls no model.fit")
+            return result
         kwargs = join_arguments(kwargs, self.hypermodel.fit_arguments(hp))
         if trial is not None:
             args, kwargs = half_batch.applied(trial, args, kwargs)
             kwargs = continued(self, trial, model, kwargs)
         kwargs = training.without_progress_bar(model, args, kwargs)
         return (self._groups or self._trainer).fit(model, args, kwargs, account)
+
+    def _attempt(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
+        self._trainer.streams.materialize = self.materialize  # a process has another trainer
+        own = first_overridden(self, TRAINING)
+        if own is None:
+            super()._attempt(trial, *args, **kwargs)
+            return
+        account = self._accounts[trial.trial_id] = training.Account()
+        with self._trainer.inside(account, own):
+            super()._attempt(trial, *args, **kwargs)
+        if self._accounts.get(trial.trial_id) is account:
+            self._tell_path(trial, account)
 
     def _why_from_scratch(self, trial: Trial) -> str | None:
         """Why a promoted model starts from scratch; None for one that does not, and for others."""
@@ -410,7 +430,8 @@ class Tuner(BaseTuner):
         super().on_trial_end(trial)
         forget(self, trial)
         if self._has_built:
-            training.release(programs=trial.notes.get("training") != "fused")
+            fused = trial.notes.get("training", "").startswith("fused")
+            training.release(programs=not fused)
             self._has_built = False
         self._cleaner.clean(
             self.keep_checkpoints,

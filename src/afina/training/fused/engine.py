@@ -89,6 +89,10 @@ class Engine:
             with account.counted("compile"), python_turn.released():
                 return compile_both(lowered, one_thread=alone, packer=packer)
 
+        if key is None:
+            data = _signature(train), _signature(validation)
+            own = (state.signature(), data, plan, rows, device, self.one_thread)
+            return self.programs.get_own(model, own, make)
         return self.programs.get(key, make)
 
     def key(
@@ -105,16 +109,17 @@ class Engine:
         configuration = program_key(model)
         if configuration is None:
             return None
-        data = (
-            train.arrays.signature(),
-            None if validation is None else validation.arrays.signature(),
-        )
+        data = _signature(train), _signature(validation)
         return (configuration, state.signature(), data, plan, rows, device, self.one_thread)
 
     def can_read(self, model: keras.Model, *parts: Samples | None) -> bool:
         """Whether the model can read the data as they are kept, perhaps as `SparseRows`."""
         sparse = any(part is not None and part.arrays.is_sparse for part in parts)
         return not sparse or first_dense(model) is not None
+
+
+def _signature(samples: Samples | None) -> Any:
+    return None if samples is None else samples.arrays.signature()
 
 
 def _packer(model: keras.Model, plan: Plan, rows: int) -> Packer | None:
