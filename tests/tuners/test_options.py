@@ -63,6 +63,7 @@ class Toy(kt.RandomSearch):  # type: ignore[misc]
 DEFAULTS: dict[str, Any] = {
     "keep_checkpoints": 10,
     "training": "auto",
+    "train_on": None,
     "workers": "auto",
     "group_trials": "auto",
     "narrow": None,
