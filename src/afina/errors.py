@@ -12,7 +12,8 @@
     │   ├── CheckpointError                 the model of one trial cannot be saved or loaded
     │   ├── ProjectMismatchError            the project was made by another search
     │   ├── ProjectVersionError             the project was written in another format
-    │   └── ProjectLockedError              another process is searching in this project
+    │   ├── LostLeaseError                  another worker has taken the trial over
+    │   └── ProjectLockedError              another process keeps this project for itself
     ├── SearchFailedError (RuntimeError)    too many trials failed in a row
     ├── LostWorkerError (RuntimeError)      the process that ran a trial died
     ├── TrialTimeoutError (TimeoutError) *  a trial ran for longer than it may
@@ -91,8 +92,12 @@ class ProjectVersionError(StoreError):
     """The project on disk was written in a format that this version does not read."""
 
 
+class LostLeaseError(StoreError):
+    """Another worker has taken the trial over: the lease of this one had ended."""
+
+
 class ProjectLockedError(StoreError):
-    """Another process is searching in this project."""
+    """Another process keeps this project for itself."""
 
 
 class SearchFailedError(AfinaError, RuntimeError):

@@ -94,7 +94,9 @@ def recover_project(folder: Path | str) -> int:
         if is_empty(file):
             lock.clear(lambda: _delete(file, log_of(file), place / COUNT_FILE))
             return 0
-        finished = lock.take(lock.turn, lambda: SqliteWriter(file, forgive=True)).finished
+        finished = lock.take(
+            lock.turn, lambda: SqliteWriter(file, forgive=True), alone=True
+        ).finished
         lock.release()
         return finished
 

@@ -20,7 +20,8 @@ from afina.store.base import Header
 from afina.store.completeness import check_file
 from afina.store.reader import SqliteReader, open_to_read
 from afina.store.soundness import faults_of, gaps_in
-from afina.store.sqlite import META_COLUMNS, STORE_FILE, TRIAL_COLUMNS
+from afina.store.sql import META_COLUMNS, TRIAL_COLUMNS
+from afina.store.sqlite import STORE_FILE
 from afina.store.sqlite_errors import readable_errors
 from afina.store.tables import META, REPORTS, TRIALS
 from afina.trials import Report, Trial

@@ -320,7 +320,7 @@ class Study(SearchState):
         """
         best = self.best_trials(1)
         if not best:
-            raise NoTrialError(f"best_trial: {why_no_best(self._trials.values())}")
+            raise NoTrialError(f"best_trial: {why_no_best(self.trials.values())}")
         return best[0]
 
 
