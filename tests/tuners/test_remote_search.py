@@ -131,12 +131,7 @@ def test_early_stopping_and_callbacks_of_the_script_work_there(place, pool):
 
     x, y = data()
     early = keras.callbacks.EarlyStopping("val_loss", patience=5)
-    tuner = search(
-        random_search(directory=place["directory"]), pool, x, y, callbacks=[Stop(), early]
-    )
-    histories = [tuner.oracle.search_state.history(number) for number in range(3)]
-    assert [[r.step for r in history] for history in histories] == [[0, 0]] * 3
-    tuner = random_search(directory=place["directory"], project_name="more")
+    tuner = random_search(directory=place["directory"])
     search(tuner, pool, x, y, callbacks=[Stop(), early], **FIT)
     histories = [tuner.oracle.search_state.history(number) for number in range(3)]
     assert [[r.step for r in history] for history in histories] == [[0, 1, 0, 1]] * 3
