@@ -10,6 +10,7 @@ import keras
 from afina import training
 from afina.backend import NAMES, is_installed
 from afina.errors import ArgumentError, DataError, wrong
+from afina.progress import Message
 from afina.run import Processes, WorkerProcesses
 from afina.tuners.remote import keras_processes
 from afina.tuners.remote_search import RemoteSearch, SearchingTuner
@@ -115,6 +116,13 @@ def _as_array(value: Any) -> Any:
         rule = "needs data that can leave this process"
         raise DataError(wrong("train_on", rule, type(value).__name__, advice))
     return value
+
+
+def offer(tuner: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Tells a user who could train on JAX so, unless the search is silent."""
+    silent = kwargs.get("verbose", "auto") in (0, "0", None) or not tuner.oracle.verbose
+    if not silent and (told := hint(tuner, args, kwargs)) is not None:
+        tuner._show(Message(told))
 
 
 def hint(tuner: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:

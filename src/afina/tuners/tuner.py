@@ -40,7 +40,7 @@ from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import AROUND, TRAINING, first_overridden, is_overridden
 from afina.tuners.populated import stage_length
 from afina.tuners.reserved_keys import segment_of, without_parent
-from afina.tuners.train_on import check_train_on, hint, is_elsewhere, run_elsewhere, start_process
+from afina.tuners.train_on import check_train_on, is_elsewhere, offer, run_elsewhere, start_process
 from afina.tuners.trial import Trial
 from afina.tuners.trial_run import continued, forget, train_trial
 from afina.tuners.winner import Final, Winner
@@ -248,8 +248,7 @@ class Tuner(BaseTuner):
     def _run_all(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Runs the trials, and lets go of the data: the next search may find others in them."""
         try:
-            if (told := hint(self, args, kwargs)) is not None:
-                self._show(Message(told))
+            offer(self, args, kwargs)
             if is_elsewhere(self.train_on):
                 run_elsewhere(self, start_process(self.train_on), args, kwargs)
                 return

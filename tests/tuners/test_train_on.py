@@ -1,0 +1,125 @@
+"""`train_on=`: what is refused, what is offered, and what travels; without another backend."""
+
+import keras
+import numpy as np
+import pytest
+
+import afina as kt
+from afina.errors import ArgumentError
+from afina.tuners import train_on
+from tests.tuners import models
+
+
+@pytest.fixture
+def place(tmp_path):
+    return {"directory": tmp_path, "max_trials": 1}
+
+
+@pytest.fixture
+def on_torch(monkeypatch):
+    """As if the script ran on PyTorch; nothing is trained."""
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    monkeypatch.setattr(train_on, "_hinted", [])
+
+
+def tuner(place, **options):
+    return kt.RandomSearch(lambda hp: None, "val_loss", **place, **options)
+
+
+class Quiet(kt.RandomSearch):
+    """Builds nothing for its space."""
+
+    def _populate_initial_space(self):
+        pass
+
+
+def quiet(place, **options):
+    return Quiet(models.build, "val_loss", **place, **options)
+
+
+def test_a_backend_that_trials_cannot_be_trained_on_is_refused(place):
+    with pytest.raises(ArgumentError, match=r'train_on: must be None or "jax", but got .torch'):
+        tuner(place, train_on="torch")
+
+
+def test_a_backend_that_is_not_installed_is_refused(place, monkeypatch):
+    monkeypatch.setattr(train_on, "is_installed", lambda name: False)
+    with pytest.raises(ArgumentError, match=r"needs JAX, but it is not .*pip install 'afina\[jax"):
+        tuner(place, train_on="jax")
+
+
+def test_options_that_belong_to_this_process_are_refused_beside_it(place, on_torch):
+    class Mine:
+        def run(self, next_job, work):
+            raise AssertionError
+
+    with pytest.raises(ArgumentError, match=r"executor: must be None, .*train_on"):
+        tuner(place, train_on="jax", executor=Mine())
+    with pytest.raises(ArgumentError, match="distribution_strategy: must be None where train_on"):
+        tuner(place, train_on="jax", distribution_strategy=object())
+
+
+def test_on_the_same_backend_trials_are_trained_in_this_process(place, monkeypatch):
+    monkeypatch.setattr(train_on, "start_process", None)  # calling it fails
+    x, y = models.data(rows=40)
+    searched = kt.RandomSearch(models.build, "loss", train_on="jax", **place)
+    searched.search(x, y, verbose=0)
+    assert [trial.status for trial in searched.oracle.trials.values()] == ["COMPLETED"]
+
+
+def test_training_on_jax_is_offered_once_for_arrays(place, on_torch):
+    x, y = models.data()
+    told = train_on.hint(quiet(place), (x, y), {})
+    assert 'train_on="jax"' in told
+    assert "PyTorch" in told
+    assert train_on.hint(quiet(place), (x, y), {}) is None
+
+
+@pytest.mark.parametrize(
+    "options", [{"train_on": "jax"}, {"training": "fit"}, {"executor": "serial"}], ids=str
+)
+def test_training_on_jax_is_not_offered_to_who_has_chosen(place, on_torch, options):
+    assert train_on.hint(quiet(place, **options), models.data(), {}) is None
+
+
+def test_training_on_jax_is_not_offered_where_it_cannot_help(place, on_torch, monkeypatch):
+    class OwnFit(kt.HyperModel):
+        def build(self, hp):
+            return models.build(hp)
+
+        def fit(self, hp, model, *args, **kwargs):
+            return model.fit(*args, **kwargs)
+
+    x, y = models.data()
+    assert train_on.hint(quiet(place), (iter([(x, y)]),), {}) is None
+    assert train_on.hint(Quiet(OwnFit(), "val_loss", **place), (x, y), {}) is None
+    monkeypatch.setattr(train_on, "is_installed", lambda name: False)
+    assert train_on.hint(quiet(place), (x, y), {}) is None
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(train_on, "is_installed", lambda name: True)
+    assert train_on.hint(quiet(place), (x, y), {}) is None
+
+
+def test_training_on_jax_is_not_offered_to_a_silent_search(place, on_torch):
+    searched = quiet(place)
+    searched._begin_display(0, {})
+    x, y = models.data()
+    train_on.offer(searched, (x, y), {"verbose": 0})
+    assert train_on._hinted == []
+
+
+def test_tensors_travel_as_arrays_wherever_they_are_among_the_data():
+    x, y = models.data(rows=4)
+    inputs = {"a": keras.ops.convert_to_tensor(x), "b": [x]}
+    callbacks = [keras.callbacks.Callback()]
+    args, kwargs = train_on.as_arrays(
+        (inputs, keras.ops.convert_to_tensor(y)),
+        {"validation_data": (inputs, y), "callbacks": callbacks, "epochs": 2},
+    )
+    assert kwargs["callbacks"] is callbacks
+    assert kwargs["epochs"] == 2
+    for found in (args[0], kwargs["validation_data"][0]):
+        assert type(found["a"]) is np.ndarray
+        np.testing.assert_array_equal(found["a"], x)
+        assert found["b"][0] is x
+    assert type(args[1]) is np.ndarray
