@@ -36,9 +36,16 @@ from afina.tuners.hypermodel import join_arguments
 from afina.tuners.model_objective import note_of_directions
 from afina.tuners.options import TrainingOptions
 from afina.tuners.oracle import Oracle
-from afina.tuners.overrides import AROUND, TRAINING, first_overridden, is_overridden
+from afina.tuners.overrides import (
+    AROUND,
+    TRAINING,
+    first_overridden,
+    is_overridden,
+    named_override,
+)
 from afina.tuners.populated import stage_length
 from afina.tuners.reserved_keys import segment_of, without_parent
+from afina.tuners.results import read_result
 from afina.tuners.trial import Trial
 from afina.tuners.winner import Final, Winner
 from afina.tuners.workers import check_workers
@@ -280,6 +287,7 @@ class Tuner(BaseTuner):
         retries = self.oracle.search_state.trials[number].retries
         account = training.Account()
         self._accounts[trial.trial_id] = account
+        whose = named_override((self, "_build_and_fit_model"), (self.hypermodel, "fit"))
         results = []
         for index in range(self.executions_per_trial):
             own = self._deepcopy_callbacks(callbacks)
@@ -298,6 +306,9 @@ class Tuner(BaseTuner):
                     from_logs=self._whose_training() is None,
                 )
             )
+            # A result without a score is refused before the next execution is trained.
+            where = whose or f"{type(self).__name__}.run_trial"
+            read_result(results[-1], self.oracle.objective, f"{where}()")
         with account.counted("save"):
             checkpoints.save_best(trial, best, Path(self._get_checkpoint_fname(trial.trial_id)))
         self._tell_path(trial, account)
