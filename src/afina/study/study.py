@@ -12,7 +12,6 @@ from afina.errors import (
     FatalError,
     NoTrialError,
     ObjectiveError,
-    StoreError,
     wrong,
 )
 from afina.run import (
@@ -44,7 +43,7 @@ from afina.trials import (
     is_retried,
     why_no_best,
 )
-from afina.trials.disk import disk_message, disk_trouble
+from afina.trials.disk import raise_disk_trouble
 
 Builder = Callable[[HyperParameters], Any]
 
@@ -156,7 +155,7 @@ class Study(SearchState):
                 try:
                     self._build(hp)
                 except Exception as error:
-                    _raise_disk_trouble(answer, error)
+                    raise_disk_trouble(error, trial=answer.number)
                     self._fail_build(answer, hp, error)
                     continue
                 self._built[answer.number] = hp
@@ -278,7 +277,7 @@ class Study(SearchState):
             except Exception as error:
                 if ends_the_search(error):
                     raise
-                _raise_disk_trouble(trial, error)
+                raise_disk_trouble(error, trial=trial.number)
                 told = self.tell(trial, failed=error)
             else:
                 told = self.tell(trial, result)
@@ -301,12 +300,6 @@ class Study(SearchState):
         if not best:
             raise NoTrialError(f"best_trial: {why_no_best(self._trials.values())}")
         return best[0]
-
-
-def _raise_disk_trouble(trial: Trial, error: Exception) -> None:
-    """Raises StoreError if the error says that the disk is full, or the like."""
-    if (reason := disk_trouble(error)) is not None:
-        raise StoreError(disk_message(reason, trial=trial.number, folder=None)) from error
 
 
 def _space_of(hp: Any) -> tuple[Builder | None, HyperParameters]:

@@ -263,6 +263,7 @@ def _load_weights(model: keras.Model, path: Path, optimizer: bool, *, fits: bool
             missed.append(layer.name)
 
     # Keras asks each object to load itself. Many layers that are not built would skip it silently.
+    loaders: dict[int, tuple[Any, Callable[[Any, Any], None]]]
     loaders = {id(each): (each, take) for each in ours}
     if not overrides(model, "load_weights"):
         loaders |= {id(each): (each, miss) for each in layers_of(model) if not each.built}
