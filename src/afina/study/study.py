@@ -12,7 +12,6 @@ from afina.errors import (
     FatalError,
     NoTrialError,
     ObjectiveError,
-    StoreError,
     wrong,
 )
 from afina.run import (
@@ -46,7 +45,7 @@ from afina.trials import (
     is_retried,
     why_no_best,
 )
-from afina.trials.disk import disk_message, disk_trouble
+from afina.trials.disk import raise_disk_trouble
 from afina.trials.records import as_frame
 
 Builder = Callable[[HyperParameters], Any]
@@ -159,7 +158,7 @@ class Study(SearchState):
                 try:
                     self._build(hp)
                 except Exception as error:
-                    _raise_disk_trouble(answer, error)
+                    raise_disk_trouble(error, trial=answer.number)
                     self._fail_build(answer, hp, error)
                     continue
                 self._built[answer.number] = hp
@@ -290,7 +289,7 @@ class Study(SearchState):
             except Exception as error:
                 if ends_the_search(error):
                     raise
-                _raise_disk_trouble(trial, error)
+                raise_disk_trouble(error, trial=trial.number)
                 told = self.tell(trial, failed=error)
             else:
                 told = self.tell(trial, result)
@@ -322,12 +321,6 @@ class Study(SearchState):
         if not best:
             raise NoTrialError(f"best_trial: {why_no_best(self.trials.values())}")
         return best[0]
-
-
-def _raise_disk_trouble(trial: Trial, error: Exception) -> None:
-    """Raises StoreError if the error says that the disk is full, or the like."""
-    if (reason := disk_trouble(error)) is not None:
-        raise StoreError(disk_message(reason, trial=trial.number, folder=None)) from error
 
 
 def _space_of(hp: Any) -> tuple[Builder | None, HyperParameters]:

@@ -18,7 +18,6 @@ from afina.errors import (
     ArgumentError,
     FatalTypeError,
     NoTrialError,
-    StoreError,
     check_flag,
     check_whole,
     wrong,
@@ -47,7 +46,7 @@ from afina.study.stop_signals import stop_signals
 from afina.training.compile_cache import compile_cache
 from afina.training.memory import cheap_collections
 from afina.trials import Decision, Status, ends_the_search, failure_of, is_retried, why_no_best
-from afina.trials.disk import disk_message, disk_trouble
+from afina.trials.disk import raise_disk_trouble
 from afina.trials.pareto import front_of
 from afina.trials.records import as_frame
 from afina.trials.text import printable
@@ -293,10 +292,8 @@ class BaseTuner:
         except Exception as error:
             if ends_the_search(error):
                 raise
-            if (reason := disk_trouble(error)) is not None:
-                number = self.oracle.number_of(trial.trial_id)
-                message = disk_message(reason, trial=number, folder=self.project_dir)
-                raise StoreError(message) from error
+            number = self.oracle.number_of(trial.trial_id)
+            raise_disk_trouble(error, trial=number, folder=self.project_dir)
             trial.failure = failure_of(error)
             trial.message = trial.failure.message
             trial.status = TrialStatus.INVALID if is_retried(error) else TrialStatus.FAILED

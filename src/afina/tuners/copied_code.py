@@ -8,6 +8,7 @@ second under Keras Tuner's path.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import importlib
 import itertools
 import math
@@ -308,6 +309,10 @@ class Display:
     def format_time(self, t: float) -> str:
         """Seconds as Keras Tuner prints them."""
         return wording.clock_time(t)
+
+    def format_duration(self, d: datetime.timedelta) -> str:
+        """A duration as Keras Tuner prints it."""
+        return wording.clock_time(d.total_seconds())
 
     def _number(self, trial: Trial) -> int:
         return int(trial.trial_id) + 1 if trial.trial_id.isdigit() else len(self.oracle.trials)

@@ -7,6 +7,7 @@ from typing import Any, Unpack
 from afina.errors import check_whole
 from afina.search import Algorithm
 from afina.search import Hyperband as HyperbandAlgorithm
+from afina.search.fidelity.brackets import Bracket, plan
 from afina.space import HyperParameters
 from afina.tuners.model_objective import objective_of_model
 from afina.tuners.options import TunerOptions
@@ -71,6 +72,25 @@ class HyperbandOracle(Oracle):
         """Numbers of the trials in open brackets: each of them may still be promoted."""
         brackets = self.search_state.algorithm_state.brackets
         return {trial.number for rungs in brackets for rung in rungs for trial in rung}
+
+    # -- names that copied code calls: the plan of a sweep ----------------------------------------
+
+    def _get_num_brackets(self) -> int:
+        return len(plan(self.max_epochs, self.factor))
+
+    def _get_num_rounds(self, bracket_num: int) -> int:
+        return len(self._planned(bracket_num).rungs)
+
+    def _get_size(self, bracket_num: int, round_num: int) -> int:
+        return self._planned(bracket_num).rungs[round_num].size
+
+    def _get_epochs(self, bracket_num: int, round_num: int) -> int:
+        return self._planned(bracket_num).rungs[round_num].end_epoch
+
+    def _planned(self, bracket_num: int) -> Bracket:
+        return next(
+            each for each in plan(self.max_epochs, self.factor) if each.number == bracket_num
+        )
 
 
 class Hyperband(Tuner):

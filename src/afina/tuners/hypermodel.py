@@ -112,7 +112,7 @@ def _respecting_tunable(build: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-class FunctionModel(HyperModel):
+class DefaultHyperModel(HyperModel):
     """A `HyperModel` made of a function `build(hp)`."""
 
     def __init__(
@@ -159,7 +159,7 @@ def as_hypermodel(hypermodel: Any) -> HyperModel | None:
         return hypermodel
     _refuse_value(hypermodel)
     _check_takes("hypermodel", hypermodel, "hp")
-    return FunctionModel(hypermodel)
+    return DefaultHyperModel(hypermodel)
 
 
 def _check_methods(hypermodel: HyperModel) -> None:

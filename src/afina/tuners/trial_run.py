@@ -33,7 +33,8 @@ from afina.training.interim import (
 from afina.trials import FailureKind
 from afina.tuners import checkpoints
 from afina.tuners.half_batch import HALVED
-from afina.tuners.overrides import AROUND, first_overridden
+from afina.tuners.overrides import AROUND, first_overridden, named_override
+from afina.tuners.results import read_result
 from afina.tuners.trial import Trial
 
 RESUMED = "resumed"
@@ -50,6 +51,7 @@ class RunningTuner(Protocol):
     """What a run needs of a `Tuner`."""
 
     oracle: Any
+    hypermodel: Any
     executions_per_trial: int
     checkpoint_every: Interval | None
     _accounts: dict[str, training.Account]
@@ -97,6 +99,7 @@ def train_trial(
     account = tuner._accounts[trial.trial_id] = training.Account()
     reason = _why_not_saved(tuner, callbacks, args)
     interim = _interim(tuner, trial, seeds, best, args, kwargs) if reason is None else None
+    whose = named_override((tuner, "_build_and_fit_model"), (tuner.hypermodel, "fit"))
     results: list[Any] = []
     for index in range(tuner.executions_per_trial):
         if interim is not None and interim.resumed and index < interim.resumed.execution:
@@ -121,6 +124,9 @@ def train_trial(
                 from_logs=tuner._whose_training() is None,
             )
         )
+        # A result without a score is refused before the next execution is trained.
+        where = whose or f"{type(tuner).__name__}.run_trial"
+        read_result(results[-1], tuner.oracle.objective, f"{where}()")
     with account.counted("save"):
         path = Path(tuner._get_checkpoint_fname(trial.trial_id))
         checkpoints.save_best(trial, best, path)

@@ -37,7 +37,12 @@ from afina.tuners.hypermodel import join_arguments
 from afina.tuners.model_objective import note_of_directions
 from afina.tuners.options import TrainingOptions
 from afina.tuners.oracle import Oracle
-from afina.tuners.overrides import AROUND, TRAINING, first_overridden, is_overridden
+from afina.tuners.overrides import (
+    AROUND,
+    TRAINING,
+    first_overridden,
+    is_overridden,
+)
 from afina.tuners.populated import stage_length
 from afina.tuners.reserved_keys import segment_of, without_parent
 from afina.tuners.train_on import check_train_on, is_elsewhere, offer, run_elsewhere, start_process
