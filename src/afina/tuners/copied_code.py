@@ -247,8 +247,10 @@ class TunerStats:
         return stats
 
 
-class Display:
-    """Prints trials as they begin and end; the tuners of Afina have displays of their own.
+class KerasTunerDisplay:
+    """`Display` of Keras Tuner: prints trials as they begin and end.
+
+    The tuners of Afina have displays of their own, in `afina.progress`.
 
     Args:
         oracle: Has the best trial, which is shown beside each.

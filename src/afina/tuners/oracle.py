@@ -20,7 +20,7 @@ from afina.tuners.best_first import best_first
 from afina.tuners.custom_oracles import (
     OwnState,
     Picture,
-    Tried,
+    TriedHashes,
     made_folder,
     synchronized,
     values_hash,
@@ -122,7 +122,7 @@ class Oracle:
         self._search_state: SearchState | None = None
         self._ids = face_trials.TrialIds()
         self._with_curves: set[str] = set()
-        self._tried: Tried | None = None
+        self._tried: TriedHashes | None = None
         self._own_state = OwnState()
 
     @property
@@ -214,10 +214,10 @@ class Oracle:
     should_report: ClassVar[bool] = True
 
     @property
-    def tried(self) -> Tried:
+    def tried(self) -> TriedHashes:
         """The hashes of all values tried; made when first asked for."""
         if self._tried is None:
-            self._tried = Tried(self.trials.values())
+            self._tried = TriedHashes(self.trials.values())
         return self._tried
 
     @property
