@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import keras
 
@@ -56,7 +56,7 @@ def check_train_on(train_on: Any, executor: Any, distribution_strategy: Any) -> 
         raise ArgumentError(wrong("executor", rule, executor, "It runs trials in this process."))
 
 
-def is_elsewhere(train_on: str | None) -> bool:
+def is_elsewhere(train_on: str | None) -> TypeGuard[str]:
     """Whether trials are trained on another backend than that of this process."""
     return train_on is not None and train_on != keras.backend.backend()
 
