@@ -1,9 +1,9 @@
-"""How a search grows: resident memory after each trial of a real tuner, every trial another width.
+"""How a search grows: resident memory in each trial of a real tuner, every trial another width.
 
-    python benchmarks/memory/search.py [--trials 120] [--training auto]
+    python benchmarks/memory/search.py [--trials 120] [--training auto] [--train-on jax]
 
 The growth that counts is that from the 40th trial on, when the caches of bounded size are full: the
-slope of a straight line through the sizes after each trial.
+slope of a straight line through the sizes in each trial.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
@@ -36,19 +37,23 @@ def build(hp: kt.HyperParameters) -> keras.Model:
 
 
 class Scale(kt.RandomSearch):
-    """Reads the size of the process after each trial."""
+    """Reads the size of the process that trains, in each epoch."""
 
     sizes: list[float]
 
-    def on_trial_end(self, trial: object) -> None:
+    def on_epoch_end(self, trial: Any, model: Any, epoch: int, logs: Any = None) -> None:
+        trial.notes["resident"] = str(resident_bytes() or 0)
+
+    def on_trial_end(self, trial: Any) -> None:
         super().on_trial_end(trial)
-        self.sizes.append((resident_bytes() or 0) / 2**20)
+        self.sizes.append(int(trial.notes["resident"]) / 2**20)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=120)
     parser.add_argument("--training", choices=["auto", "fit"], default="auto")
+    parser.add_argument("--train-on", choices=["jax"])
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     x = rng.normal(size=(ROWS, FEATURES)).astype("float32")
@@ -61,11 +66,12 @@ def main() -> None:
             seed=0,
             directory=folder,
             training=options.training,
+            train_on=options.train_on,
         )
         tuner.sizes = []
         tuner.search(x, y, validation_split=0.2, epochs=1, verbose=0)
     for place in range(0, len(tuner.sizes), 10):
-        print(f"after trial {place + 1:4d}: {tuner.sizes[place]:7.1f} MB")
+        print(f"in trial {place + 1:4d}: {tuner.sizes[place]:7.1f} MB")
     settled = tuner.sizes[SETTLED:]
     if len(settled) > 10:
         slope = np.polyfit(np.arange(len(settled)), settled, 1)[0]

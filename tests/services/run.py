@@ -36,6 +36,9 @@ FACE = (
 )
 """What Keras Tuner's users call, on any backend."""
 
+ON_JAX = ("tests/tuners/test_remote_search.py",)
+"""Searches of another backend's users that train on JAX."""
+
 
 @dataclass(frozen=True)
 class Service:
@@ -81,8 +84,8 @@ SERVICES = {
         own_keras=True,
         daily=True,
     ),
-    "tensorflow": Service("tensorflow", ("tensorflow-cpu",), FACE),
-    "torch": Service("torch", ("torch==2.13.0",), FACE),
+    "tensorflow": Service("tensorflow", ("tensorflow-cpu", "jax"), (*FACE, *ON_JAX)),
+    "torch": Service("torch", ("torch==2.13.0", "jax"), (*FACE, *ON_JAX)),
     "optuna": Service("jax", ("optuna==5.0.0", "jax"), ("tests/migration",)),
     "packages": Service(
         "jax",
