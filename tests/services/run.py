@@ -1,6 +1,6 @@
 """Runs a part of the tests beside other versions and packages than those that are pinned.
 
-    python tests/services/run.py [--only nightly streams tensorflow torch] [--folder .services] [--fresh]
+    python tests/services/run.py [--only nightly streams ...] [--folder .services] [--fresh]
 
 Each environment is a folder of its own, made once: the pinned versions, less Keras where another
 one takes its place. A nightly build is fetched again each day. A test that fails because of a bug

@@ -69,7 +69,8 @@ class Feed:
     def at_once(self) -> int:
         """How many batches a chunk has."""
         size = sum(leaf.nbytes for leaf in keras.tree.flatten(self.first))
-        most, steps = max(1, min(STEPS, CHUNK // max(1, size))), self.steps
+        most: int = max(1, min(STEPS, CHUNK // max(1, size)))
+        steps = self.steps
         if steps is None:
             return most
         most = min(most, steps)
