@@ -38,6 +38,7 @@ from afina.space import HyperParameters
 from afina.store import TrialStore, delete_project, open_store
 from afina.study import discover
 from afina.training.compile_cache import compile_cache
+from afina.training.keras_warnings import KerasWarnings
 from afina.training.memory import cheap_collections
 from afina.trials import Decision, Status, ends_the_search, failure_of, is_retried, why_no_best
 from afina.trials import Trial as StoredTrial
@@ -133,6 +134,7 @@ class BaseTuner:
     def _begin_anew(self) -> None:
         """Makes this a tuner that has not searched yet; subclasses add to it."""
         self._display: Display | None = None
+        self._keras_warnings = KerasWarnings()  # of this search
         self._epochs: int | None = None
         self._searched: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})  # by the last `search`
         self._judgement: Judgement | None = None  # of the last `evaluate_best`
@@ -152,7 +154,7 @@ class BaseTuner:
         self.hypermodel.declare_hyperparameters(hp)
         self.oracle.update_space(hp)
         self.oracle.hyperparameters.bind()  # what is declared overrides what `build` says
-        with compile_cache():
+        with compile_cache(), self._keras_warnings.once():
             self._activate_all_conditions()
 
     def _activate_all_conditions(self) -> None:
@@ -189,7 +191,7 @@ class BaseTuner:
         before = len(self.oracle.search_state.ended)
         try:
             self.on_search_begin()
-            with cheap_collections(), compile_cache():
+            with cheap_collections(), compile_cache(), self._keras_warnings.once():
                 self._run_all(fit_args, fit_kwargs)
             self.on_search_end()
             self._show(SearchEnded(self.oracle.stop_reason, self._best_score()))
