@@ -84,6 +84,11 @@ SERVICES = {
         own_keras=True,
         daily=True,
     ),
+    "streams": Service(
+        "jax",
+        ("jax", "tensorflow-cpu", "torch==2.13.0"),
+        ("tests/training/test_streams.py", "tests/training/test_streams_of_others.py"),
+    ),
     "tensorflow": Service("tensorflow", ("tensorflow-cpu", "jax"), (*FACE, *ON_JAX)),
     "torch": Service("torch", ("torch==2.13.0", "jax"), (*FACE, *ON_JAX)),
     "optuna": Service("jax", ("optuna==5.0.0", "jax"), ("tests/migration",)),

@@ -1,6 +1,7 @@
 """Streams of data that are read into arrays: which, and that they train as `fit` trains."""
 
 import random
+import threading
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from afina.errors import ArgumentError
 from afina.training import Account, Engine, Streams, TrainerChooser
+from afina.training.streams import feed
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(22, 4)).astype("float32")
@@ -48,6 +50,9 @@ class Reordering(Batches):
 
 
 class Endless(Batches):
+    def __getitem__(self, index):
+        return super().__getitem__(index % 3)
+
     @property
     def num_batches(self):
         return None
@@ -173,3 +178,95 @@ def test_a_large_stream_is_not_read(monkeypatch):
     streams, data = Streams(), Batches()
     assert "it has more than" in streams.rewrite(streams.find((), {"x": data}))
     assert data.read == 1
+
+
+# -- in chunks ------------------------------------------------------------------------------------
+
+
+def noisy():
+    np.random.seed(5)
+    return Noisy()
+
+
+def generator(count=None):
+    """Samples without end, or in so many batches."""
+    rng = np.random.default_rng(2)
+    number = 0
+    while count is None or number < count:
+        number += 1
+        x = rng.normal(size=(8, 4)).astype("float32")
+        yield x, (x[:, :1] > 0).astype("float32")
+
+
+def uneven():
+    return Uneven()
+
+
+CHUNKS = {
+    "augmentation": (noisy, {}),
+    "shuffled at the end of an epoch": (Reordering, {}),
+    "uneven": (uneven, {}),
+    "endless generator": (generator, {"steps_per_epoch": 5, "shuffle": False}),
+    "endless dataset": (Endless, {"steps_per_epoch": 2, "shuffle": False}),
+}
+
+
+@pytest.mark.parametrize("name", CHUNKS)
+def test_a_stream_in_chunks_trains_as_by_fit(engine, name):
+    make, kwargs = CHUNKS[name]
+    kwargs = {**kwargs, "validation_data": (X, Y)}
+    found, note = trained(engine, x=make(), **kwargs)
+    assert note.startswith("fused (in chunks, as x is a ")
+    by_fit, _ = trained(engine, "fit", x=make(), **kwargs)
+    assert_same(found, by_fit)
+
+
+class Broken(Batches):
+    def on_epoch_end(self):
+        self.epochs = getattr(self, "epochs", 0) + 1
+
+    def __getitem__(self, index):
+        if self.read > 4:
+            raise ZeroDivisionError("in the stream")
+        return super().__getitem__(index)
+
+
+def feeds():
+    return [each for each in threading.enumerate() if each.name == "afina-feed"]
+
+
+def test_what_a_stream_raises_reaches_the_user_and_the_thread_ends(engine):
+    with pytest.raises(ZeroDivisionError, match="in the stream"):
+        trained(engine, x=Broken(), verbose=0)
+    assert not feeds()
+
+
+def test_a_training_that_ends_early_ends_the_thread_and_reads_no_more_than_its_epochs(engine):
+    read = []
+
+    def counted():
+        for batch in generator():
+            read.append(1)
+            yield batch
+
+    class Ending(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    trained(engine, x=counted(), steps_per_epoch=5, callbacks=[Ending()])
+    assert not feeds()
+    assert len(read) == 5
+
+
+def test_a_chunk_has_so_many_batches_that_few_are_left_over_and_no_more_than_its_bytes(monkeypatch):
+    def chunks():
+        fed = feed.Feed(Batches(size=2), shuffle=False, class_weight=None, steps=None)
+        fed.build(model())
+        sizes = [len(each.leaves[0]) // 2 for each in fed.chunks(fed.at_once())]
+        return fed.at_once(), sizes
+
+    assert chunks() == (11, [11])
+    monkeypatch.setattr(feed, "STEPS", 6)
+    assert chunks() == (5, [5, 5, 1])
+    monkeypatch.setattr(feed, "CHUNK", 2 * 2 * 5 * 4)
+    assert chunks() == (2, [2, 2, 2, 2, 2, 1])

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import importlib
 import random
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -231,6 +232,39 @@ def pass_over(data: Any) -> Iterator[Any]:
     """One pass over a stream, from its beginning to its end, in batches of NumPy arrays."""
     for _, _, few in _parts["EpochIterator"](x=data, shuffle=False):
         yield from few
+
+
+def stream_batches(data: Any, *, shuffle: Any, class_weight: Any, steps: int | None) -> Any:
+    """Keras' iterator over the epochs of one `fit` on a stream.
+
+    Raises:
+        ValueError: Keras refuses the data.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`shuffle=True` was passed")  # by `fit`, by default
+        return _parts["EpochIterator"](
+            x=data, shuffle=shuffle, class_weight=class_weight, steps_per_epoch=steps
+        )
+
+
+def build_by_stream(model: keras.Model, batches: Any) -> Any:
+    """Builds a model as `fit` on a stream does; returns the stream's first batch.
+
+    A model that is built needs no batch, and `fit` takes none: this takes one in any case.
+    """
+    for _, _, few in batches:
+        [first] = few
+        break
+    model._symbolic_build(data_batch=first)
+    batches.reset()
+    return first
+
+
+def epoch_of(batches: Any) -> Iterator[Any]:
+    """The batches of the next epoch of `stream_batches`, as `fit` takes them."""
+    with batches.catch_stop_iteration():
+        for _, _, few in batches:
+            yield from few
 
 
 WHOLE_BATCHES = "whole batches"

@@ -44,6 +44,7 @@ from afina.store import MemoryStore, delete_project, make_project_folder
 from afina.study import discover
 from afina.study.stop_signals import stop_signals
 from afina.training.compile_cache import compile_cache
+from afina.training.keras_warnings import KerasWarnings
 from afina.training.memory import cheap_collections
 from afina.trials import Decision, Status, ends_the_search, failure_of, is_retried, why_no_best
 from afina.trials.disk import raise_disk_trouble
@@ -154,6 +155,7 @@ class BaseTuner:
     def _begin_anew(self) -> None:
         """Makes this a tuner that has not searched yet; subclasses add to it."""
         self._display: Display | None = None
+        self._keras_warnings = KerasWarnings()  # of this search
         self._epochs: int | None = None
         self._searched: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})  # by the last `search`
         self._judgement: Judgement | None = None  # of the last `evaluate_best`
@@ -173,7 +175,7 @@ class BaseTuner:
         self.hypermodel.declare_hyperparameters(hp)
         self.oracle.update_space(hp)
         self.oracle.hyperparameters.bind()  # what is declared overrides what `build` says
-        with compile_cache():
+        with compile_cache(), self._keras_warnings.once():
             self._activate_all_conditions()
 
     def _activate_all_conditions(self) -> None:
@@ -217,6 +219,7 @@ class BaseTuner:
                 stop_signals(self._finishes_epochs, resumes=keeps),
                 cheap_collections(),
                 compile_cache(),
+                self._keras_warnings.once(),
             ):
                 self._run_all(fit_args, fit_kwargs)
             self.on_search_end()

@@ -87,10 +87,19 @@ class Streams:
                 small[steps] = None
         return small
 
-    def rewrite(self, given: Mapping[str, Any]) -> Rewritten | str:
-        """The arguments with arrays in place of streams, or why they would not mean the same."""
+    def rewrite(
+        self, given: Mapping[str, Any], names: Sequence[str] = tuple(STEPS)
+    ) -> Rewritten | str:
+        """The arguments with arrays in place of streams, or why they would not mean the same.
+
+        Args:
+            given: All arguments of `fit` by name.
+            names: The arguments to rewrite.
+        """
         new, notes = dict(given), []
-        for name in STEPS:
+        if is_stream(given["x"]):  # whose batch size is not that of arrays beside it
+            new["validation_batch_size"] = new["validation_batch_size"] or new["batch_size"] or 32
+        for name in names:
             data = given[name]
             if not is_stream(data):
                 continue
@@ -122,8 +131,6 @@ class Streams:
         shuffle = shuffles[found.order]
         if kind_of(new["x"]) == PY_DATASET and new["shuffle"] and not shuffle:
             shuffle = keras_parts.WHOLE_BATCHES
-        if not is_stream(new["validation_data"]) and new["validation_batch_size"] is None:
-            new["validation_batch_size"] = new["batch_size"] or 32
         arrays = (*found.arrays, None, None)[:3]
         new.update(zip(("x", "y", "sample_weight"), arrays, strict=True))
         new.update(batch_size=found.batch_size, shuffle=shuffle)

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import keras
 
 from afina.training.streams.arguments import Streams
+from afina.training.streams.kinds import is_stream
 from afina.training.trainer import Account, CannotTrainError, Trainer
+
+
+@runtime_checkable
+class StreamTrainer(Trainer, Protocol):
+    """A trainer that can also train on a stream as it comes."""
+
+    def fit_stream(
+        self, model: keras.Model, given: Mapping[str, Any], account: Account
+    ) -> keras.callbacks.History:
+        """Does what `model.fit(**given)` does; `x` is a stream, `validation_data` are arrays."""
+        ...
 
 
 class FromStreams:
@@ -43,14 +55,21 @@ class FromStreams:
         """Does what `model.fit(*args, **kwargs)` does.
 
         Raises:
-            CannotTrainError: A stream cannot be read into arrays.
+            CannotTrainError: A stream cannot be read into arrays, nor trained on in chunks.
         """
         given = self.streams.find(args, kwargs)
         if given is None:
             return self.trainer.fit(model, args, kwargs, account)
         found = self.streams.rewrite(given)
-        if isinstance(found, str):
+        if not isinstance(found, str):
+            history = self.trainer.fit(model, (), found.given, account)
+            account.data = found.note
+            return history
+        tested = self.streams.rewrite(given, ["validation_data"])
+        if not isinstance(self.trainer, StreamTrainer) or not is_stream(given["x"]):
             raise CannotTrainError(found)
-        history = self.trainer.fit(model, (), found.given, account)
-        account.data = found.note
+        if isinstance(tested, str):
+            raise CannotTrainError(tested)
+        history = self.trainer.fit_stream(model, tested.given, account)
+        account.data = "; ".join(filter(None, [f"in chunks, as {found}", tested.note]))
         return history
