@@ -157,13 +157,20 @@ def first_epoch(model: keras.Model) -> int:
     return getattr(model, "_initial_epoch", 0) or 0
 
 
+LEARNING_RATE = "_learning_rate"
+"""The attribute in which an optimizer keeps what `rate_of` returns."""
+
+ATTENTION_DROPOUT = "_dropout"
+"""The attribute in which `MultiHeadAttention` keeps its dropout rate."""
+
+
 def rate_of(optimizer: Any) -> Any:
     """The learning rate as the optimizer holds it: a variable, a schedule, or a function.
 
     It is looked up, not asked for: asking for a schedule leaves a trace in the optimizer, which
     would change its key.
     """
-    held = getattr(optimizer, "_learning_rate", None)
+    held = getattr(optimizer, LEARNING_RATE, None)
     return optimizer.learning_rate if held is None else held
 
 

@@ -18,6 +18,7 @@ from afina.training.fused.program import (
     lower,
     trace,
 )
+from afina.training.fused.settings import Settings
 from afina.training.fused.sparse import first_dense
 from afina.training.python_turn import python_turn
 from afina.training.trainer import Account, CannotTrainError
@@ -47,6 +48,9 @@ class Engine:
         self.sparse = sparse
         self.data = data_cache(sparse=sparse)
         self.programs: ProgramCache[Program] = ProgramCache()
+        self.takes_settings = True
+        """Whether programs take numbers of the model as inputs; see `Settings`."""
+
         self.gains: dict[Any, float] = {}
         """The measured gain of training together, by group; see `Group.gain`."""
 
@@ -68,13 +72,15 @@ class Engine:
         """
         state = ModelState.of(model)
         key = self.key(model, state, train, validation, plan, rows, device)
+        # The user's code may look at a number, and its program is not shared anyway.
+        settings = self.settings(model) if key else self.settings(model).as_constants()
 
         def make() -> Program:
             alone = self.one_thread and device.platform == "cpu"
             try:
                 with account.counted("trace"):
                     packer = _packer(model, plan, rows) if device.platform == "cpu" else None
-                    functions = ProgramFunctions(model, train, validation, plan, packer)
+                    functions = ProgramFunctions(model, train, validation, plan, packer, settings)
                     try:
                         traced = trace(
                             functions, state, train, validation, rows=rows, device=device
@@ -89,11 +95,25 @@ class Engine:
             with account.counted("compile"), python_turn.released():
                 return compile_both(lowered, one_thread=alone, packer=packer)
 
-        if key is None:
-            data = _signature(train), _signature(validation)
-            own = (state.signature(), data, plan, rows, device, self.one_thread)
-            return self.programs.get_own(model, own, make)
-        return self.programs.get(key, make)
+        try:
+            if key is None:
+                data = _signature(train), _signature(validation)
+                parts = (settings.places, state.signature(), data, plan, rows, device)
+                return self.programs.get_own(model, (*parts, self.one_thread), make)
+            return self.programs.get(key, make)
+        except CannotFuseError:
+            if not settings.places:
+                raise
+            # This Keras reads a number in a way that an input does not stand up to, perhaps.
+            self.takes_settings = False
+        return self.program(
+            model, train, validation, plan, rows=rows, device=device, account=account
+        )
+
+    def settings(self, model: keras.Model) -> Settings:
+        """The numbers of a model that its programs take as inputs."""
+        found = Settings.of(model)
+        return found if self.takes_settings else found.as_constants()
 
     def key(
         self,
@@ -106,11 +126,14 @@ class Engine:
         device: Any,
     ) -> Any:
         """The key of the program for these; None if the program cannot be shared."""
-        configuration = program_key(model)
+        settings = self.settings(model)
+        with settings.left_out():
+            configuration = program_key(model)
         if configuration is None:
             return None
         data = _signature(train), _signature(validation)
-        return (configuration, state.signature(), data, plan, rows, device, self.one_thread)
+        places = settings.places
+        return (configuration, places, state.signature(), data, plan, rows, device, self.one_thread)
 
     def can_read(self, model: keras.Model, *parts: Samples | None) -> bool:
         """Whether the model can read the data as they are kept, perhaps as `SparseRows`."""

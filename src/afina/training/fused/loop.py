@@ -82,6 +82,7 @@ class Training(EpochLoop):
         self._active_epoch: ActiveEpoch | None = None  # of the last epoch
         model.reset_metrics()
         self._zeros = [np.array(v.value) for v in model.metrics_variables]
+        self.settings = engine.settings(model).values()  # as they are when `fit` begins
         self._programs: dict[tuple[int, Plan], Program] = {}
 
     def prepare(self) -> None:
@@ -130,7 +131,7 @@ class Training(EpochLoop):
         """Trains one epoch; yields the calls of the training program."""
         self.make_room(order)
         state = ModelState.of(self.model)
-        arrays: Any = (state.trainable, state.non_trainable, state.optimizer)
+        arrays: Any = state.inputs(self.settings)
         metrics: Any = state.metrics
         logs: Any = {}
         for leaves, places in self._chunks(order):
@@ -142,7 +143,7 @@ class Training(EpochLoop):
         """Validates once; yields the call of the validation program."""
         assert self.validation is not None
         state = ModelState.of(self.model)
-        arrays = (state.trainable, state.non_trainable, state.optimizer)
+        arrays = state.inputs(self.settings)
         leaves = self.validation.arrays.on(self.device)
         non_trainable, metrics, logs = yield Work("validate", arrays, self._zeros, leaves)
         ModelState(state.trainable, non_trainable, state.optimizer, metrics).write(self.model)
