@@ -133,7 +133,8 @@ class _Salvage:
                 continue
             found[report.trial, report.attempt, report.execution, report.step] = report
         if unreadable:
-            self._faults.append(f"{unreadable} reports of epochs cannot be read.")
+            what = "report of an epoch" if unreadable == 1 else "reports of epochs"
+            self._faults.append(f"{unreadable} {what} cannot be read.")
         return [found[place] for place in sorted(found)]
 
     def _all(self, table: str, key: str) -> Iterator[dict[str, Any]]:

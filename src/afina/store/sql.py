@@ -158,8 +158,10 @@ class SqlStore(ABC):
         # Those that wait first: they may be written before the others are read.
         waiting = self._waiting(number)
         rows = self._rows(query if number is None else query.where(REPORTS.c.trial == number))
-        with self._decoding():
-            reports = [codec.row_to_report(row) for row in rows]
+        reports = []
+        for row in rows:
+            with self._decoding(f"a report of trial {row['trial']}: "):
+                reports.append(codec.row_to_report(row))
         # A waiting report replaces the written one of the same step.
         latest = {(r.trial, r.attempt, r.execution, r.step): r for r in [*reports, *waiting]}
         return [latest[place] for place in sorted(latest)]
