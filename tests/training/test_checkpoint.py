@@ -192,6 +192,7 @@ def test_a_snapshot_from_before_another_compile_is_saved_without_its_optimizer(
     assert int(other.optimizer.iterations) == 0
 
 
+@pytest.mark.service
 def test_a_process_killed_at_any_moment_leaves_a_whole_checkpoint(
     make_model: MakeModel, tmp_path: Path
 ) -> None:

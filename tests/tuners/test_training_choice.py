@@ -376,6 +376,7 @@ def test_a_trainer_of_ones_own_gives_the_trials_the_scores_of_fit(tmp_path):
     assert scores[0] == pytest.approx(scores[1], rel=1e-5)
 
 
+@pytest.mark.service
 def test_a_trainer_of_ones_own_travels_to_worker_processes(place):
     tuner = grid_of(Small(), place, workers=2)
     tuner.search(**ARRAYS, epochs=1, verbose=0)
