@@ -90,20 +90,22 @@ class TrainerChooser:
         raise _cannot_fuse(reason)
 
     @contextlib.contextmanager
-    def inside(self, account: Account, own: str) -> Iterator[list[str]]:
+    def inside(self, account: Account, own: str | None) -> Iterator[list[str]]:
         """Within the block, the user's code trains: each `model.fit(...)` in it is trained as `fit`
         would train it.
 
         Args:
             account: Where to add what each part took; its path becomes that of the trainings.
-            own: Why it is the user's code that trains, such as "Net overrides fit".
+            own: Why it is the user's code that trains, such as "Net overrides fit"; None if it does
+                not, and nothing changes.
 
         Yields:
             How each model was trained, one for each call of `model.fit` so far.
         """
         paths: list[str] = []
-        account.path = f"fit: {own}"
-        if self.training == "fit":
+        if own is not None:
+            account.path = f"fit: {own}"
+        if own is None or self.training == "fit":
             yield paths
             return
 

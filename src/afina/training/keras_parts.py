@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 import importlib
 import random
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -228,43 +227,22 @@ def split(arrays: Any, fraction: float) -> tuple[Any, Any]:
     return _parts["train_validation_split"](arrays, validation_split=fraction)  # type: ignore[no-any-return]
 
 
-def pass_over(data: Any) -> Iterator[Any]:
-    """One pass over a stream, from its beginning to its end, in batches of NumPy arrays."""
-    for _, _, few in _parts["EpochIterator"](x=data, shuffle=False):
-        yield from few
+def stream_batches(data: Any, **given: Any) -> Any:
+    """Keras' iterator over a stream: one pass each time that it is iterated over.
 
-
-def stream_batches(data: Any, *, shuffle: Any, class_weight: Any, steps: int | None) -> Any:
-    """Keras' iterator over the epochs of one `fit` on a stream.
+    Args:
+        data: The stream.
+        given: `shuffle`, `class_weight` and `steps_per_epoch`, as `fit` takes them.
 
     Raises:
         ValueError: Keras refuses the data.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`shuffle=True` was passed")  # by `fit`, by default
-        return _parts["EpochIterator"](
-            x=data, shuffle=shuffle, class_weight=class_weight, steps_per_epoch=steps
-        )
+    return _parts["EpochIterator"](x=data, **given)
 
 
-def build_by_stream(model: keras.Model, batches: Any) -> Any:
-    """Builds a model as `fit` on a stream does; returns the stream's first batch.
-
-    A model that is built needs no batch, and `fit` takes none: this takes one in any case.
-    """
-    for _, _, few in batches:
-        [first] = few
-        break
-    model._symbolic_build(data_batch=first)
-    batches.reset()
-    return first
-
-
-def epoch_of(batches: Any) -> Iterator[Any]:
-    """The batches of the next epoch of `stream_batches`, as `fit` takes them."""
-    with batches.catch_stop_iteration():
-        for _, _, few in batches:
-            yield from few
+def build_by(model: keras.Model, batch: Any) -> None:
+    """Builds a model by a batch of arrays, as `fit` does by the first of a stream."""
+    model._symbolic_build(data_batch=batch)
 
 
 WHOLE_BATCHES = "whole batches"

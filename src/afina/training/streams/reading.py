@@ -90,7 +90,7 @@ def batches_of(data: Any) -> Iterator[tuple[Any, ...]]:
     """One pass over a stream: each batch as a tuple of structures of arrays."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on a pass that ends where its length was not known
-        for batch in keras_parts.pass_over(data):
+        for _, _, [batch] in keras_parts.stream_batches(data):
             yield tuple(batch) if isinstance(batch, list | tuple) else (batch,)
 
 
