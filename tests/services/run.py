@@ -35,6 +35,15 @@ FACE = (
 """What Keras Tuner's users call, on any backend."""
 
 
+ON_TENSORFLOW = (
+    "tests/testing/test_trainers.py",
+    "tests/training/fused/test_callbacks.py",
+    "tests/training/fused/test_equality.py",
+    "tests/training/test_on_tensorflow.py",
+)
+"""Fused epochs on TensorFlow."""
+
+
 @dataclass(frozen=True)
 class Service:
     """An environment and the tests that run in it."""
@@ -70,7 +79,7 @@ SERVICES = {
         own_keras=True,
         daily=True,
     ),
-    "tensorflow": Service("tensorflow", ("tensorflow-cpu",), FACE),
+    "tensorflow": Service("tensorflow", ("tensorflow-cpu",), (*FACE, *ON_TENSORFLOW)),
     "torch": Service("torch", ("torch==2.13.0",), FACE),
 }
 

@@ -18,6 +18,7 @@ import keras
 from afina.errors import ArgumentError, FatalValueError, wrong
 from afina.training.epochs import reasons
 from afina.training.fused import Engine, FusedTrainer, quick_initializers
+from afina.training.on_tensorflow import TensorFlowTrainer
 from afina.training.plain import PlainTrainer
 from afina.training.trainer import Account, CannotTrainError, Trainer
 
@@ -40,7 +41,7 @@ class TrainerChooser:
         _check(training)
         self.training = training
         self.engine = engine
-        fused = FusedTrainer(engine)
+        fused = fused_trainer(engine)
         self.trainers: tuple[Trainer, ...] = (fused, PlainTrainer())
         if training == "fused":
             self.trainers = (fused,)
@@ -48,6 +49,13 @@ class TrainerChooser:
             self.trainers = (PlainTrainer(hastens=False),)
         elif isinstance(training, Trainer):
             self.trainers = (training, *self.trainers)
+
+    def forget(self) -> None:
+        """Forgets all data; they are read again when they are needed."""
+        self.engine.data.forget()
+        for trainer in self.trainers:
+            if isinstance(trainer, TensorFlowTrainer):
+                trainer.data.forget()
 
     def fit(
         self,
@@ -90,6 +98,17 @@ class TrainerChooser:
             raise _cannot_fuse(reason)
 
 
+def fused_trainer(engine: Engine) -> Trainer:
+    """The trainer that fuses epochs on the backend that Keras runs on.
+
+    Args:
+        engine: Programs and data for fused epochs on JAX.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return TensorFlowTrainer()
+    return FusedTrainer(engine)
+
+
 def _check(training: Any) -> None:
     if isinstance(training, str) and training in MODES:
         return
@@ -120,10 +139,13 @@ def building() -> contextlib.AbstractContextManager[None]:
 
 
 def why_not_fused(training: Mode | Trainer) -> str | None:
-    """Why not all trainings of this process can be fused, as far as that is known before any model.
+    """Why trainings cannot run side by side in threads, as far as that is known before any model.
 
-    If they can, trials may train in threads: they release the python turn while programs run.
+    They can where all are fused and each program computes in one thread: they release the python
+    turn while programs run.
     """
+    if training != "fit" and keras.backend.backend() == "tensorflow":
+        return "TensorFlow shares its threads among all trainings"
     if isinstance(training, Trainer):
         return f"the trainer {training.name} is asked first"
     return "as asked for" if training == "fit" else reasons.why_not_here()

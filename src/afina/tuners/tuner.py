@@ -221,7 +221,7 @@ class Tuner(BaseTuner):
         try:
             self._run_trials(args, kwargs)
         finally:
-            self._trainer.engine.data.forget()
+            self._trainer.forget()
 
     def _run_trials(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         executor = self._choose_executor()
