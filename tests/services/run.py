@@ -35,6 +35,19 @@ FACE = (
 """What Keras Tuner's users call, on any backend."""
 
 
+ON_TENSORFLOW = (
+    "tests/testing/test_trainers.py",
+    "tests/training/fused/test_callbacks.py",
+    "tests/training/fused/test_equality.py",
+    "tests/training/test_on_tensorflow.py",
+)
+"""Fused epochs on TensorFlow."""
+
+
+STREAMS = ("tests/training/test_streams.py", "tests/training/test_streams_of_others.py")
+"""Streams of data; the second needs TensorFlow and PyTorch."""
+
+
 @dataclass(frozen=True)
 class Service:
     """An environment and the tests that run in it."""
@@ -70,12 +83,8 @@ SERVICES = {
         own_keras=True,
         daily=True,
     ),
-    "streams": Service(
-        "jax",
-        ("jax", "tensorflow-cpu", "torch==2.13.0"),
-        ("tests/training/test_streams.py", "tests/training/test_streams_of_others.py"),
-    ),
-    "tensorflow": Service("tensorflow", ("tensorflow-cpu",), FACE),
+    "streams": Service("jax", ("jax", "tensorflow-cpu", "torch==2.13.0"), STREAMS),
+    "tensorflow": Service("tensorflow", ("tensorflow-cpu",), (*FACE, *ON_TENSORFLOW, *STREAMS)),
     "torch": Service("torch", ("torch==2.13.0",), FACE),
 }
 

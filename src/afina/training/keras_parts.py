@@ -177,6 +177,9 @@ EXCLUSIONS = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"
 SHAPE = "_shape"
 """The attribute in which a variable keeps its shape, for `replaced`."""
 
+VALUE = "_value"
+"""The attribute in which a variable keeps the backend's own variable, for `replaced`."""
+
 
 def weights_and_uses(layer: Any) -> tuple[list[Any], list[Any]]:
     """A layer's own trainable variables, and the nodes of the graph at which it is called."""
@@ -209,7 +212,7 @@ def is_stock_model(model: keras.Model) -> bool:
 def overrides(model: keras.Model, name: str) -> bool:
     """Whether a model has its own method of this name."""
     own = getattr(type(model), name, None)
-    return name in vars(model) or own is not getattr(keras.Model, name)
+    return name in vars(model) or own is not getattr(keras.Model, name, None)
 
 
 def is_array(value: Any) -> bool:
@@ -348,6 +351,8 @@ class Batches:
         if self._builds_simply(model):
             return
         build = getattr(model, "_maybe_symbolic_build", model._symbolic_build)  # from 3.16 on
+        if keras.backend.backend() == "tensorflow":  # there `fit` builds when it traces the step
+            build = model._symbolic_build
         build(iterator=self.iterator)
         self.iterator.reset()
 
