@@ -40,6 +40,19 @@ ON_JAX = ("tests/tuners/test_remote_search.py",)
 """Searches of another backend's users that train on JAX."""
 
 
+ON_TENSORFLOW = (
+    "tests/testing/test_trainers.py",
+    "tests/training/fused/test_callbacks.py",
+    "tests/training/fused/test_equality.py",
+    "tests/training/test_on_tensorflow.py",
+)
+"""Fused epochs on TensorFlow."""
+
+
+STREAMS = ("tests/training/test_streams.py", "tests/training/test_streams_of_others.py")
+"""Streams of data; the second needs TensorFlow and PyTorch."""
+
+
 @dataclass(frozen=True)
 class Service:
     """An environment and the tests that run in it."""
@@ -84,12 +97,12 @@ SERVICES = {
         own_keras=True,
         daily=True,
     ),
-    "streams": Service(
-        "jax",
-        ("jax", "tensorflow-cpu", "torch==2.13.0"),
-        ("tests/training/test_streams.py", "tests/training/test_streams_of_others.py"),
+    "streams": Service("jax", ("jax", "tensorflow-cpu", "torch==2.13.0"), STREAMS),
+    "tensorflow": Service(
+        "tensorflow",
+        ("tensorflow-cpu", "jax"),
+        (*FACE, *ON_JAX, *ON_TENSORFLOW, *STREAMS),
     ),
-    "tensorflow": Service("tensorflow", ("tensorflow-cpu", "jax"), (*FACE, *ON_JAX)),
     "torch": Service("torch", ("torch==2.13.0", "jax"), (*FACE, *ON_JAX)),
     "optuna": Service("jax", ("optuna==5.0.0", "jax"), ("tests/migration",)),
     "packages": Service(

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from afina.testing import TRAINER_CHECKS, check_trainer, trainers
-from afina.training import CannotTrainError, FusedTrainer, PlainTrainer, Trainer
+from afina.training import CannotTrainError, Engine, PlainTrainer, Trainer
+from afina.training.choice import fused_trainer
 
 WAYS = {
-    "fused": FusedTrainer,
+    "fused": lambda: fused_trainer(Engine()),  # by what Keras runs on
     "fit": PlainTrainer,
     "fit as it is": lambda: PlainTrainer(hastens=False),
 }

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+import afina as kt
 from afina.errors import ArgumentError
 from afina.training import Account, Engine, Streams, TrainerChooser
 from afina.training.streams import feed
@@ -126,7 +127,13 @@ def test_a_smaller_batch_comes_last_where_batches_are_shuffled(engine):
     np.testing.assert_allclose(found["loss"], by_fit["loss"], rtol=0.05)
 
 
+class Failing(Batches):
+    def __getitem__(self, index):
+        raise ZeroDivisionError("no such file")
+
+
 REFUSED = {
+    "failing": (Failing, "a pass over it has failed: no such file"),
     "augmentation": (Noisy, "two passes over it differ"),
     "end of epoch": (Reordering, "Reordering overrides on_epoch_end"),
     "endless": (Endless, "it has no end"),
@@ -270,3 +277,21 @@ def test_a_chunk_has_so_many_batches_that_few_are_left_over_and_no_more_than_its
     assert chunks() == (5, [5, 5, 1])
     monkeypatch.setattr(feed, "CHUNK", 2 * 2 * 5 * 4)
     assert chunks() == (2, [2, 2, 2, 2, 2, 1])
+
+
+# -- in a search ----------------------------------------------------------------------------------
+
+
+def test_a_search_reads_a_stream_once_for_all_its_trials(tmp_path):
+    def build(hp):
+        hp.Float("number", 0, 1)
+        return model()
+
+    data, tested = Batches(), Batches(X[:10], Y[:10], size=4)
+    tuner = kt.RandomSearch(build, "val_loss", max_trials=3, seed=0, directory=tmp_path)
+    tuner.search(data, validation_data=tested, epochs=2, verbose=0)
+    trials = tuner.oracle.trials.values()
+    assert {trial.notes["training"] for trial in trials} == {
+        "fused (x read into arrays; validation_data read into arrays)"
+    }
+    assert data.read == tested.read == 6

@@ -8,6 +8,7 @@ One execution of a trial, from top to bottom:
       TrainerChooser.fit  asks each trainer `why_not`, trains with the first that can     choice
         |- your Trainer   if one was passed as training=                                  trainer
         |- FusedTrainer   an epoch is one compiled program, on JAX                fused/, epochs/
+        |- TensorFlowTrainer   the same on TensorFlow                    on_tensorflow/, epochs/
         `- PlainTrainer   model.fit, on any backend                                       plain
       BestEpoch.save      the state of the best epoch -> a checkpoint file                callbacks
     release               gives back the memory of the finished trial                     memory

@@ -19,6 +19,7 @@ from afina.errors import ArgumentError, FatalValueError, wrong
 from afina.training import keras_parts
 from afina.training.epochs import reasons
 from afina.training.fused import Engine, FusedTrainer, quick_initializers
+from afina.training.on_tensorflow import TensorFlowTrainer
 from afina.training.own_fit import fitting_by, keras_fits
 from afina.training.plain import PlainTrainer
 from afina.training.streams import FromStreams, Streams
@@ -47,7 +48,8 @@ class TrainerChooser:
         self.training = training
         self.engine = engine
         self.streams = streams or Streams()
-        fused = FromStreams(FusedTrainer(engine), self.streams)
+        self._fused = fused_trainer(engine)
+        fused = FromStreams(self._fused, self.streams)
         self.trainers: tuple[Trainer, ...] = (fused, PlainTrainer())
         if training == "fused":
             self.trainers = (fused,)
@@ -60,6 +62,8 @@ class TrainerChooser:
         """Forgets all data; they are read again when they are needed."""
         self.engine.data.forget()
         self.streams.forget()
+        if isinstance(self._fused, TensorFlowTrainer):
+            self._fused.data.forget()
 
     def fit(
         self,
@@ -90,20 +94,22 @@ class TrainerChooser:
         raise _cannot_fuse(reason)
 
     @contextlib.contextmanager
-    def inside(self, account: Account, own: str) -> Iterator[list[str]]:
+    def inside(self, account: Account, own: str | None) -> Iterator[list[str]]:
         """Within the block, the user's code trains: each `model.fit(...)` in it is trained as `fit`
         would train it.
 
         Args:
             account: Where to add what each part took; its path becomes that of the trainings.
-            own: Why it is the user's code that trains, such as "Net overrides fit".
+            own: Why it is the user's code that trains, such as "Net overrides fit"; None if it does
+                not, and nothing changes.
 
         Yields:
             How each model was trained, one for each call of `model.fit` so far.
         """
         paths: list[str] = []
-        account.path = f"fit: {own}"
-        if self.training == "fit":
+        if own is not None:
+            account.path = f"fit: {own}"
+        if own is None or self.training == "fit":
             yield paths
             return
 
@@ -142,6 +148,17 @@ class TrainerChooser:
             raise _cannot_fuse(reason)
 
 
+def fused_trainer(engine: Engine) -> Trainer:
+    """The trainer that fuses epochs on the backend that Keras runs on.
+
+    Args:
+        engine: Programs and data for fused epochs on JAX.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return TensorFlowTrainer()
+    return FusedTrainer(engine)
+
+
 def _check(training: Any) -> None:
     if isinstance(training, str) and training in MODES:
         return
@@ -172,10 +189,13 @@ def building() -> contextlib.AbstractContextManager[None]:
 
 
 def why_not_fused(training: Mode | Trainer) -> str | None:
-    """Why not all trainings of this process can be fused, as far as that is known before any model.
+    """Why trainings cannot run side by side in threads, as far as that is known before any model.
 
-    If they can, trials may train in threads: they release the python turn while programs run.
+    They can where all are fused and each program computes in one thread: they release the python
+    turn while programs run.
     """
+    if training != "fit" and keras.backend.backend() == "tensorflow":
+        return "TensorFlow shares its threads among all trainings"
     if isinstance(training, Trainer):
         return f"the trainer {training.name} is asked first"
     return "as asked for" if training == "fit" else reasons.why_not_here()

@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 import importlib
 import random
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -185,6 +184,9 @@ EXCLUSIONS = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"
 SHAPE = "_shape"
 """The attribute in which a variable keeps its shape, for `replaced`."""
 
+VALUE = "_value"
+"""The attribute in which a variable keeps the backend's own variable, for `replaced`."""
+
 
 def weights_and_uses(layer: Any) -> tuple[list[Any], list[Any]]:
     """A layer's own trainable variables, and the nodes of the graph at which it is called."""
@@ -217,7 +219,7 @@ def is_stock_model(model: keras.Model) -> bool:
 def overrides(model: keras.Model, name: str) -> bool:
     """Whether a model has its own method of this name."""
     own = getattr(type(model), name, None)
-    return name in vars(model) or own is not getattr(keras.Model, name)
+    return name in vars(model) or own is not getattr(keras.Model, name, None)
 
 
 def is_array(value: Any) -> bool:
@@ -235,43 +237,22 @@ def split(arrays: Any, fraction: float) -> tuple[Any, Any]:
     return _parts["train_validation_split"](arrays, validation_split=fraction)  # type: ignore[no-any-return]
 
 
-def pass_over(data: Any) -> Iterator[Any]:
-    """One pass over a stream, from its beginning to its end, in batches of NumPy arrays."""
-    for _, _, few in _parts["EpochIterator"](x=data, shuffle=False):
-        yield from few
+def stream_batches(data: Any, **given: Any) -> Any:
+    """Keras' iterator over a stream: one pass each time that it is iterated over.
 
-
-def stream_batches(data: Any, *, shuffle: Any, class_weight: Any, steps: int | None) -> Any:
-    """Keras' iterator over the epochs of one `fit` on a stream.
+    Args:
+        data: The stream.
+        given: `shuffle`, `class_weight` and `steps_per_epoch`, as `fit` takes them.
 
     Raises:
         ValueError: Keras refuses the data.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`shuffle=True` was passed")  # by `fit`, by default
-        return _parts["EpochIterator"](
-            x=data, shuffle=shuffle, class_weight=class_weight, steps_per_epoch=steps
-        )
+    return _parts["EpochIterator"](x=data, **given)
 
 
-def build_by_stream(model: keras.Model, batches: Any) -> Any:
-    """Builds a model as `fit` on a stream does; returns the stream's first batch.
-
-    A model that is built needs no batch, and `fit` takes none: this takes one in any case.
-    """
-    for _, _, few in batches:
-        [first] = few
-        break
-    model._symbolic_build(data_batch=first)
-    batches.reset()
-    return first
-
-
-def epoch_of(batches: Any) -> Iterator[Any]:
-    """The batches of the next epoch of `stream_batches`, as `fit` takes them."""
-    with batches.catch_stop_iteration():
-        for _, _, few in batches:
-            yield from few
+def build_by(model: keras.Model, batch: Any) -> None:
+    """Builds a model by a batch of arrays, as `fit` does by the first of a stream."""
+    model._symbolic_build(data_batch=batch)
 
 
 WHOLE_BATCHES = "whole batches"
@@ -377,6 +358,8 @@ class Batches:
         if self._builds_simply(model):
             return
         build = getattr(model, "_maybe_symbolic_build", model._symbolic_build)  # from 3.16 on
+        if keras.backend.backend() == "tensorflow":  # there `fit` builds when it traces the step
+            build = model._symbolic_build
         build(iterator=self.iterator)
         self.iterator.reset()
 

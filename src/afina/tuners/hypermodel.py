@@ -54,8 +54,8 @@ class HyperModel:
     def fit(self, hp: HyperParameters, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Trains the model; override it to tune the whole loop.
 
-        For `batch_size` and other arguments, `fit_arguments` does, which leaves the training to the
-        tuner: it need not be plain `fit` then.
+        A `model.fit(...)` in it is trained as the search trains. Trials run side by side only where
+        the override keeps nothing in `self`; `fit_arguments` never stands in the way of that.
 
         Args:
             hp: More hyperparameters may be asked for here.

@@ -33,16 +33,12 @@ from afina.tuners.execution import (
     runs_side_by_side,
 )
 from afina.tuners.groups import Groups, check_group_trials, count_together
-from afina.tuners.hypermodel import join_arguments
+from afina.tuners.hypermodel import HyperModel, join_arguments
 from afina.tuners.model_objective import note_of_directions
 from afina.tuners.options import TrainingOptions
 from afina.tuners.oracle import Oracle
-from afina.tuners.overrides import (
-    AROUND,
-    TRAINING,
-    first_overridden,
-    is_overridden,
-)
+from afina.tuners.overrides import AROUND, TRAINING, first_overridden, is_overridden
+from afina.tuners.own_code import keeps_nothing
 from afina.tuners.populated import stage_length
 from afina.tuners.reserved_keys import segment_of, without_parent
 from afina.tuners.train_on import check_train_on, is_elsewhere, offer, run_elsewhere, start_process
@@ -293,8 +289,12 @@ class Tuner(BaseTuner):
         return reason
 
     def _why_not_threads(self) -> str | None:
-        """Why trainings cannot run side by side in threads: they would only take turns."""
-        return training.why_not_fused(self.training) or self._whose_training()
+        """Why trainings cannot run side by side in threads: they would only take turns, or the
+        user's code may keep something of a trial."""
+        reason = training.why_not_fused(self.training) or first_overridden(self, TRAINING)
+        if reason is None and not keeps_nothing(self.hypermodel.fit, HyperModel):
+            reason = self._whose_training()
+        return reason
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Builds and trains the trial's model `executions_per_trial` times.
@@ -364,11 +364,9 @@ class Tuner(BaseTuner):
 
     def _attempt(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
         self._trainer.streams.materialize = self.materialize  # a process has another trainer
-        own = first_overridden(self, TRAINING)
-        if own is None:
-            super()._attempt(trial, *args, **kwargs)
-            return
-        account = self._accounts[trial.trial_id] = training.Account()
+        account, own = training.Account(), first_overridden(self, TRAINING)
+        if own is not None:
+            self._accounts[trial.trial_id] = account
         with self._trainer.inside(account, own):
             super()._attempt(trial, *args, **kwargs)
         if self._accounts.get(trial.trial_id) is account:
@@ -428,9 +426,6 @@ class Tuner(BaseTuner):
 
     def on_trial_end(self, trial: Trial) -> None:
         """Ends the trial, and gives back its memory and the checkpoints that nobody needs."""
-        account = self._accounts.get(trial.trial_id)
-        if account is not None and is_overridden(self, "run_trial"):
-            self._tell_path(trial, account)
         super().on_trial_end(trial)
         forget(self, trial)
         if self._has_built:

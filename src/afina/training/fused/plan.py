@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afina.training.epochs import Samples, validation_batch_size
+from afina.training.epochs.partial import can_be_filled
 from afina.training.fused import deferred, sparse
-from afina.training.fused.partial import can_be_filled
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,13 @@ import numpy as np
 from afina.errors import ArgumentError, wrong
 from afina.training import keras_parts
 from afina.training.epochs import reasons
-from afina.training.streams.kinds import PY_DATASET, is_stream, kind_of
+from afina.training.streams.kinds import (
+    DATA_LOADER,
+    GENERATOR,
+    PY_DATASET,
+    is_stream,
+    kind_of,
+)
 from afina.training.streams.reading import Reading, read
 
 Materialize = bool | Literal["auto"]
@@ -73,8 +79,10 @@ class Streams:
         given = reasons.fit_arguments(args, kwargs)
         if isinstance(given, str) or not any(is_stream(given[name]) for name in STEPS):
             return None
-        extra = ("y", "sample_weight", "validation_split")
-        if is_stream(given["x"]) and any(_is_given(given[name]) for name in extra):
+        refused = ["y", "sample_weight", "validation_split"]
+        if kind_of(given["x"]) in (DATA_LOADER, GENERATOR):
+            refused.append("class_weight")
+        if is_stream(given["x"]) and any(_is_given(given[name]) for name in refused):
             return None
         return given
 

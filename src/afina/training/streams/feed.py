@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator
+import warnings
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,9 +51,11 @@ class Feed:
     """
 
     def __init__(self, data: Any, *, shuffle: Any, class_weight: Any, steps: int | None) -> None:
-        self._batches = keras_parts.stream_batches(
-            data, shuffle=shuffle, class_weight=class_weight, steps=steps
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`shuffle=True` was passed")  # by `fit`, by default
+            self._batches = keras_parts.stream_batches(
+                data, shuffle=shuffle, class_weight=class_weight, steps_per_epoch=steps
+            )
         self.first: tuple[Any, ...] = ()
         """The batch that `build` has looked at."""
 
@@ -62,8 +65,13 @@ class Feed:
         return self._batches.num_batches  # type: ignore[no-any-return]
 
     def build(self, model: keras.Model) -> None:
-        """Builds a model by a first batch, as `fit` does, and begins the stream anew."""
-        first = keras_parts.build_by_stream(model, self._batches)
+        """Builds a model by a first batch, as `fit` does, and begins the stream anew.
+
+        `fit` takes none for a model that is built; this takes one in any case.
+        """
+        _, _, [first] = next(iter(self._batches))
+        keras_parts.build_by(model, first)
+        self._batches.reset()
         self.first = tuple(first) if isinstance(first, list | tuple) else (first,)
 
     def at_once(self) -> int:
@@ -118,10 +126,16 @@ class Feed:
             closed.set()
             thread.join()
 
+    def _all(self) -> Iterator[Any]:
+        """The batches of the next epoch, as `fit` takes them."""
+        with self._batches.catch_stop_iteration():
+            for _, _, [batch] in self._batches:
+                yield batch
+
     def _epoch(self, count: int) -> Generator[Chunk, None, None]:
         kept: tuple[NDArray[Any], ...] = ()
         done = 0
-        for batch in keras_parts.epoch_of(self._batches):
+        for batch in self._all():
             leaves = [np.asarray(leaf) for leaf in keras.tree.flatten(batch)]
             rows = len(leaves[0])
             if done and not _is_like(leaves, kept, rows * count):

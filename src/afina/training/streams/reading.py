@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from afina.training import keras_parts
 from afina.training.streams import kinds
 from afina.training.streams.kinds import PY_DATASET, kind_of
+from afina.trials import first_line
 
 DTYPES = frozenset(
     (
@@ -72,13 +73,16 @@ def read(data: Any, *, most: int, asked: bool = False) -> Reading | str:
     reason = kinds.why_not_finite(data) or (None if asked else kinds.why_it_changes(data))
     if reason is not None:
         return reason
-    with _random_streams_kept():
-        batches = _all_batches(data, most)
-        if isinstance(batches, str):
-            return batches
-        arrays = _joined(batches)
-        sizes = [_rows(batch) for batch in batches]
-        order = _compared(arrays, sizes, batches_of(data))
+    try:
+        with _random_streams_kept():
+            batches = _all_batches(data, most)
+            if isinstance(batches, str):
+                return batches
+            arrays = _joined(batches)
+            sizes = [_rows(batch) for batch in batches]
+            order = _compared(arrays, sizes, batches_of(data))
+    except Exception as error:  # which a training on the stream raises again, if it matters there
+        return f"a pass over it has failed: {first_line(error)}"
     if order in ("batches", "samples") and not asked and not kinds.shuffles_all(data):
         return "it shuffles in a way of its own"
     if order is None and not asked:
@@ -90,7 +94,7 @@ def batches_of(data: Any) -> Iterator[tuple[Any, ...]]:
     """One pass over a stream: each batch as a tuple of structures of arrays."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on a pass that ends where its length was not known
-        for batch in keras_parts.pass_over(data):
+        for _, _, [batch] in keras_parts.stream_batches(data):
             yield tuple(batch) if isinstance(batch, list | tuple) else (batch,)
 
 
