@@ -63,6 +63,7 @@ DEFAULTS: dict[str, Any] = {
     "keep_checkpoints": 10,
     "training": "auto",
     "workers": "auto",
+    "train_on": None,
     "group_trials": "auto",
     "narrow": None,
     "sparse_inputs": True,
