@@ -65,6 +65,7 @@ DEFAULTS: dict[str, Any] = {
     "training": "auto",
     "train_on": None,
     "workers": "auto",
+    "train_on": None,
     "group_trials": "auto",
     "narrow": None,
     "sparse_inputs": True,
