@@ -83,7 +83,7 @@ OPTIMIZERS: dict[str, Callable[[float], Any]] = {
     "exponential": lambda n: optimizers.Adam(schedules.ExponentialDecay(n, 3, 1 - n)),
     "by time": lambda n: optimizers.Adam(schedules.InverseTimeDecay(n, int(50 * n), n / 3)),
     "polynomial": lambda n: optimizers.Adam(schedules.PolynomialDecay(n, 4, n / 3, cycle=True)),
-    "cosine": lambda n: optimizers.SGD(
+    "cosine": lambda n: optimizers.Adam(
         schedules.CosineDecay(n, int(30 * n), n / 10, warmup_target=2 * n, warmup_steps=2)
     ),
     "restarts": lambda n: optimizers.Adam(schedules.CosineDecayRestarts(n, int(20 * n))),

@@ -20,6 +20,7 @@ from afina.training.fused.program import (
 )
 from afina.training.fused.settings import Settings
 from afina.training.fused.sparse import first_dense
+from afina.training.fused.tables import Words, first_table
 from afina.training.python_turn import python_turn
 from afina.training.trainer import Account, CannotTrainError
 from afina.trials import first_line
@@ -51,6 +52,7 @@ class Engine:
         self.takes_settings = True
         """Whether programs take numbers of the model as inputs; see `Settings`."""
 
+        self.words = Words()
         self.gains: dict[Any, float] = {}
         """The measured gain of training together, by group; see `Group.gain`."""
 
@@ -147,6 +149,5 @@ def _signature(samples: Samples | None) -> Any:
 
 def _packer(model: keras.Model, plan: Plan, rows: int) -> Packer | None:
     """The packer for a program that takes `rows` samples at a time; None if nothing is packed."""
-    dense = first_dense(model) if plan.row_room else None
-    kernel, steps = None if dense is None else dense.kernel, -(-rows // plan.batch_size)
+    kernel, steps = first_table(model) if plan.row_room else None, -(-rows // plan.batch_size)
     return packer_of(model, kernel, row_room=plan.row_room, steps=steps)

@@ -25,6 +25,7 @@ from afina.training.fused.packing import Packer, Packing
 from afina.training.fused.plan import Plan
 from afina.training.fused.settings import Settings
 from afina.training.fused.sparse import SparseRows
+from afina.training.fused.tables import first_embedding, looked_up, shape_of_rows
 
 Logs = dict[str, Any]
 
@@ -103,6 +104,7 @@ class ProgramFunctions:
         self._train = train
         self._validation = validation
         self._dense = sparse.first_dense(model)
+        self._embedding = first_embedding(model)
         # The logs of a step matter only if they may differ from the metrics' results.
         metrics = keras_parts.overrides(model, "compute_metrics")
         self._logs_own = tuple(
@@ -213,10 +215,13 @@ class ProgramFunctions:
             logs, state = self.train_step(state, leaves, places, real)
             return logs, (state, progress)
         assert self.packer is not None
-        batch = active_rows.batch(places.shape[0])
+        if self._train.arrays.is_sparse:
+            feeding = self._feeding(active_rows.batch(places.shape[0]))
+        else:
+            feeding = looked_up(self._embedding, active_rows.entries)
         data = self._data(self._train, leaves, places)
         sums, done = progress
-        with self._feeding(batch), self._filling(real):
+        with feeding, self._filling(real):
             logs, state, sums = self.packer.step_on_active_rows(
                 state, sums, data, active_rows, done + 1
             )
@@ -408,7 +413,7 @@ def trace(
         begin = abstract(jax.eval_shape(functions.packer.packing.traced, arrays))
     active_epoch, plan = None, functions.plan
     if plan.row_room:
-        sparse_rows = train.arrays.leaves[0]
+        sparse_rows = shape_of_rows(functions.model, train.arrays)
         active_epoch = blank_active_rows(
             sparse_rows, rows, plan.batch_size, plan.room, plan.row_room
         )
