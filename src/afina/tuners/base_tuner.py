@@ -35,7 +35,7 @@ from afina.progress import (
 )
 from afina.run import Handout, Signal, stopping
 from afina.space import HyperParameters
-from afina.store import TrialStore, delete_project, open_store
+from afina.store import delete_project
 from afina.study import discover
 from afina.training.compile_cache import compile_cache
 from afina.training.memory import cheap_collections
@@ -52,6 +52,7 @@ from afina.tuners.execution import (
     prepared,
 )
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
+from afina.tuners.joining import joined_store, warn_of_keras_tuners_mode
 from afina.tuners.options import IdentityOptions, unrecognized
 from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import is_overridden
@@ -80,9 +81,11 @@ class BaseTuner:
         directory: The folder in which projects lie; None is the working directory.
         project_name: The project's own folder in it; None is "untitled_project".
         overwrite: True deletes the existing project and starts anew; False continues it.
-        store: Where the trials are kept: a folder, a URL ("sqlite:///folder", "memory:"), or any
-            `afina.store.TrialStore`. None keeps them in the project's folder. Models are always
-            kept there.
+        store: Where the trials are kept: a folder, a URL ("postgresql://user@host/database",
+            "sqlite:///folder", "memory:"), or any `afina.store.TrialStore`. None keeps them in the
+            project's folder. Models are always kept there, so workers on several machines need a
+            `directory` that all of them see.
+        storage: Another name of `store`.
         executor: Who runs the trials: "serial", "threads", "processes" or any
             `afina.run.Executor`. None is "serial".
         tuner_id: Kept for Keras Tuner's users: the name under which this tuner asks the oracle.
@@ -103,7 +106,8 @@ class BaseTuner:
         **kwargs: Unpack[IdentityOptions],
     ) -> None:
         check_oracle(oracle)
-        store, self.executor = kwargs.pop("store", None), kwargs.pop("executor", None)
+        store, storage = kwargs.pop("store", None), kwargs.pop("storage", None)
+        self.executor = kwargs.pop("executor", None)
         check_executor_option(self.executor)
         if project_name is not None and not isinstance(project_name, str):
             raise ArgumentError(wrong("project_name", "must be a text or None", project_name))
@@ -118,8 +122,9 @@ class BaseTuner:
         self.directory = directory or "."
         self.project_name = project_name or "untitled_project"
         self._begin_anew()
-        if store is not None:
-            oracle.given_store = given_store(store, overwrite=overwrite)
+        warn_of_keras_tuners_mode()
+        found = joined_store(store, storage, overwrite=overwrite, project=self.project_name)
+        oracle.given_store = oracle.given_store if found is None else found
         folder = Path(self.project_dir)
         if overwrite is not None and check_flag("overwrite", overwrite):
             delete_project(folder)
@@ -568,15 +573,6 @@ class BaseTuner:
             raise FatalTypeError("There is no hypermodel to build: give one, or override run_trial")
         hp.start_build()
         yield self.hypermodel
-
-
-def given_store(store: Any, *, overwrite: bool) -> TrialStore:
-    """The store that a user has passed; ArgumentError where `overwrite` would have to empty it."""
-    found = open_store(store)
-    if overwrite and found.header() is not None:
-        rule = "must be False where store= holds a search: it deletes the project's folder only"
-        raise ArgumentError(wrong("overwrite", rule, overwrite, "Pass an empty store."))
-    return found
 
 
 def _fully_trained(trials: list[StoredTrial]) -> tuple[StoredTrial, ...]:
