@@ -65,7 +65,6 @@ DEFAULTS: dict[str, Any] = {
     "training": "auto",
     "train_on": None,
     "workers": "auto",
-    "train_on": None,
     "group_trials": "auto",
     "narrow": None,
     "sparse_inputs": True,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import hashlib
 import json
 import os
 import secrets
@@ -131,6 +132,48 @@ class WorkerFile:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{_PREFIX}{name}"
+
+
+def process_mark() -> str:
+    """Tells this process from all others, also from a later one of the same number."""
+    return f"{_processes()}.{_began(os.getpid())}"
+
+
+def is_gone(pid: int, mark: str) -> bool:
+    """Whether a process was one of this machine, and has ended; False if that cannot be told.
+
+    Args:
+        pid: Its number.
+        mark: Its `process_mark`.
+    """
+    where, _, began = mark.partition(".")
+    if not began or not (here := _processes()) or where != here:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    now = _began(pid)
+    return bool(now) and now != began
+
+
+def _processes() -> str:
+    """Names the set of processes in which numbers are unique: containers have their own."""
+    try:
+        names = _machine() + os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+    return hashlib.blake2b(names.encode(), digest_size=4).hexdigest()
+
+
+def _began(pid: int) -> str:
+    """When a process began, in ticks since the machine did; empty if that cannot be told."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
 
 
 def _self() -> dict[str, object]:

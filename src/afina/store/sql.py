@@ -30,12 +30,12 @@ _SAME = sql.select(*(TRIALS.c[name] for name in TRIAL_COLUMNS)).where(_THIS)
 _ADD = TRIALS.insert()
 _REPLACE = TRIALS.update().where(_THIS)
 _ALL = sql.select(TRIALS).order_by(TRIALS.c.number)
-_NEWS = (
+_WHOLE_NEWS = (
     sql.select(TRIALS, CLAIMS.c.owner)
     .select_from(_HELD)
-    .where(sql.func.coalesce(TRIALS.c.revision, 0) > sql.bindparam("since"))
     .order_by(sql.func.coalesce(TRIALS.c.ended, -1), TRIALS.c.number)
 )
+_NEWS = _WHOLE_NEWS.where(TRIALS.c.revision > sql.bindparam("since"))
 _META = sql.select(META)
 REVISION = sql.select(COUNTER.c.revision)
 _COUNT = COUNTER.update().values(revision=sql.bindparam("its_revision"))
@@ -122,6 +122,14 @@ class SqlStore(ABC):
     def _damaged(self, reason: str) -> StoreError:
         """The error for what cannot be read."""
 
+    def _to_database(self, row: codec.Row) -> dict[Any, Any]:
+        """The row of a trial as this database can keep it."""
+        return dict(row)
+
+    def _from_database(self, row: codec.Row) -> codec.Row:
+        """What `_to_database` was given."""
+        return row
+
     # -- reading ------------------------------------------------------------------------------
 
     def header(self) -> Header | None:
@@ -148,8 +156,9 @@ class SqlStore(ABC):
         trials = []
         for row in rows:
             with self._decoding(f"trial {row['number']}: "):
-                codec.check_sum(row, TRIAL_COLUMNS)
-                trials.append(codec.row_to_trial(row))
+                read = self._from_database(row)
+                codec.check_sum(read, TRIAL_COLUMNS)
+                trials.append(codec.row_to_trial(read))
         return trials
 
     def history(self, number: int | None = None) -> list[Report]:
@@ -190,7 +199,10 @@ class SqlStore(ABC):
         revision = int(connection.execute(REVISION).scalar_one())
         if since is not None and revision == since:
             return Changes(revision=revision)
-        rows = connection.execute(_NEWS, {"since": -1 if since is None else since}).all()
+        if since is None:
+            rows = connection.execute(_WHOLE_NEWS).all()
+        else:
+            rows = connection.execute(_NEWS, {"since": since}).all()
         found = [row._mapping for row in rows]
         mine = frozenset(row["number"] for row in found if row["owner"] == self.worker)
         return Changes(revision=revision, trials=self._trials(found), mine=mine, space=self.space())
@@ -318,7 +330,7 @@ class SqlStore(ABC):
         return False
 
     def _write_trial(self, now: Transaction, row: codec.Row) -> None:
-        row = {**row, "crc": codec.checksum(row, TRIAL_COLUMNS)}
+        row = self._to_database({**row, "crc": codec.checksum(row, TRIAL_COLUMNS)})
         number, ended = row["number"], row["ended"]
         old = now.connection.execute(_STATUS, {"its_number": number}).one_or_none()
         if old is not None and now.again and Status(old.status).finished:

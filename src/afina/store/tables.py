@@ -6,7 +6,7 @@ PostgreSQL's `::json` read it. Keep statements of a single dialect out of this f
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
 
 FORMAT = 1
 """Version of the tables below. Raise it when an older Afina could no longer read them."""
@@ -52,6 +52,9 @@ TRIALS = Table(
     Column("crc", BigInteger),  # of all but this and the next; None if an older Afina wrote it
     Column("revision", BigInteger),  # of the search when the row was last written
 )
+
+BY_REVISION = Index("trials_by_revision", TRIALS.c.revision)
+"""Finds what is new without reading the rest."""
 
 CLAIMS = Table(
     "claims",

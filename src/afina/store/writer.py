@@ -8,7 +8,6 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,9 +28,20 @@ from afina.store.completeness import (
     read_count,
     write_count,
 )
+from afina.store.migrations import afina_version
 from afina.store.sql import REVISION, Transaction, leave, write_reports
 from afina.store.sqlite_errors import damaged, readable_errors
-from afina.store.tables import ADDED, CLAIMS, COUNTER, FORMAT, META, METADATA, NEW_TABLES, NOTES
+from afina.store.tables import (
+    ADDED,
+    BY_REVISION,
+    CLAIMS,
+    COUNTER,
+    FORMAT,
+    META,
+    METADATA,
+    NEW_TABLES,
+    NOTES,
+)
 from afina.trials import Report
 
 R = TypeVar("R")
@@ -116,6 +126,7 @@ class SqliteWriter:
                     self.connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {name} BIGINT")
             for new in NEW_TABLES:
                 new.create(self.connection, checkfirst=True)
+            BY_REVISION.create(self.connection, checkfirst=True)
             if self.connection.execute(REVISION).one_or_none() is None:
                 self.connection.execute(COUNTER.insert().values(id=0, revision=0))
         self._empty_log()
@@ -364,14 +375,6 @@ def missing_columns(connection: Connection) -> dict[str, list[str]]:
         if missing := [name for name in names if name not in there]:
             found[table] = missing
     return found
-
-
-def afina_version() -> str:
-    """The version of this package."""
-    try:
-        return version("afina")
-    except PackageNotFoundError:  # run from a source folder
-        return "(unknown version)"
 
 
 def _sync_folders(folder: Path) -> None:

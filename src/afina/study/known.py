@@ -122,27 +122,31 @@ class KnownTrials:
         self.write(trial)
         self._retry.insert(0, trial.number)
 
-    def see(self, trial: Trial, *, mine: bool) -> None:
+    def see(self, trial: Trial, *, mine: bool) -> bool:
         """Takes in what a worker has written; an ended trial is taken in by `end` besides.
 
         Args:
             trial: As it is in the store.
             mine: Whether this worker is said to run it.
+
+        Returns:
+            Whether that was new.
         """
         number = trial.number
         if number in self._mine:
             if mine:
-                return
+                return False
             self.taken.add(number)
             self._mine.discard(number)
         self._leave_queue(number)
         if trial.status.finished:
-            return
+            return True
         self.write(trial)
         if trial.status is Status.WAITING:
             self._retry.append(number)
         elif mine:  # its writing ended in an error after all
             self.lose(trial, Loss("", died=False))
+        return True
 
     def sort(self) -> None:
         """Puts the trials into the order of their numbers."""

@@ -37,13 +37,14 @@ def settle_lost(
     given_up: list[Trial] = []
     for loss, numbers in by_worker.items():
         for number in numbers:
+            if number not in known.lost:
+                continue  # another worker was quicker to settle it
             trial = known.open[number]
             if loss.died:
                 trial = replace(trial, notes=count_death(trial, with_others=len(numbers) > 1))
                 failure = failure_of_deaths(trial, known.all.values(), max_retries)
                 if failure is not None:
                     trial = replace(trial, status=Status.FAILED, failure=failure)
-            # Unless another worker was quicker to settle it.
             settled = rewrite(trial, lambda number=number: number in known.lost)  # type: ignore[misc]
             known.lost.pop(number, None)
             if settled is not None and loss.died:

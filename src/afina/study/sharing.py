@@ -197,3 +197,8 @@ def news_of_lost_lease(trial: Trial) -> str:
         f"Trial {trial.number} was given to another worker, which {there}: this one had shown no "
         "sign of life for too long. The result of this worker is dropped."
     )
+
+
+def is_same_result(one: Trial, other: Trial) -> bool:
+    """Whether two forms of a trial tell of the same end of the same attempt."""
+    return (one.status, one.score, one.attempt) == (other.status, other.score, other.attempt)

@@ -29,7 +29,7 @@ from afina.study.known import KnownTrials
 from afina.study.lost import settle_lost
 from afina.study.resume import continued_header, still_wanted
 from afina.study.retries import kept_notes, news_of, next_chance
-from afina.study.sharing import BegunElsewhereError, Share, news_of_lost_lease
+from afina.study.sharing import BegunElsewhereError, Share, is_same_result, news_of_lost_lease
 from afina.study.stopping import Budget, StopRules
 from afina.trials import (
     Decision,
@@ -232,11 +232,9 @@ class SearchState:
 
     def situation(self) -> Situation:
         """What the algorithm may look at for the next new trial."""
+        number, running = len(self.trials), self.running
         return Situation(
-            number=len(self.trials),
-            space=self.space,
-            running=self.running,
-            max_trials=self.max_trials,
+            number=number, space=self.space, running=running, max_trials=self.max_trials
         )
 
     # -- changing -----------------------------------------------------------------------------
@@ -282,8 +280,8 @@ class SearchState:
             known = self.trials.get(trial.number)
             if known is not None and known.status.finished:
                 continue
-            self.changed_elsewhere.append(trial.number)
-            self._known.see(trial, mine=trial.number in changes.mine)
+            if self._known.see(trial, mine=trial.number in changes.mine):
+                self.changed_elsewhere.append(trial.number)
             if trial.status.finished:
                 for ended in as_they_ended([trial], self.store, self.objective):
                     self._learn(ended)
@@ -297,17 +295,24 @@ class SearchState:
         """Hands out the next trial: one that waits to be run again, else a new one."""
         with self._lock:
             self.begin()
-            self._settle_lost()
             self.stop_rules.reason = None
-            answer = self._in_turn(self._propose)
+            answer = None if self._known.lost else self._in_turn(self._propose)
+            if answer is None:
+                self._settle_lost()
+                answer = self._in_turn(self._propose) or Wait()
             if isinstance(answer, Trial):
                 self._known.take_on(answer)
             elif isinstance(answer, Done):
                 self.stop_rules.reason = answer.reason
             return answer
 
-    def _propose(self) -> Trial | Wait | Done:
-        if self._known.must_wait() or self._known.lost:
+    def _propose(self) -> Trial | Wait | Done | None:
+        """The next trial, written; None where the trials of a worker that is gone come first."""
+        for trial, loss in self._share.newly_lost(self._known.others):
+            self._known.lose(trial, loss)
+        if self._known.lost:
+            return None
+        if self._known.must_wait():
             return Wait()
         if (waiting := self._known.waiting()) is not None:
             again = replace(waiting, status=Status.RUNNING, attempt=waiting.attempt + 1)
@@ -324,20 +329,13 @@ class SearchState:
     def _put_new(
         self, values: dict[str, Any], schedule: Schedule | None, notes: dict[str, str]
     ) -> Trial:
-        trial = Trial(
-            number=len(self.trials),
-            values=values,
-            schedule=schedule,
-            notes=notes,
-            known=len(self._known.ended),
-        )
+        number, known = len(self.trials), len(self._known.ended)
+        trial = Trial(number=number, values=values, schedule=schedule, notes=notes, known=known)
         self.store.put(trial)
         return trial
 
     def _settle_lost(self) -> None:
         """Decides what becomes of the trials whose worker is gone."""
-        for trial, loss in self._share.newly_lost(self._known.others):
-            self._known.lose(trial, loss)
         again, given_up = settle_lost(self._known, self._rewrite, self.max_retries)
         if again or given_up:
             warnings.warn(news_of(again, given_up), stacklevel=4)
@@ -536,7 +534,8 @@ class SearchState:
     def _drop(self, trial: Trial) -> Trial:
         """Leaves the trial to the worker that has taken it over; what it has become there."""
         now = self.trials[trial.number]
-        warnings.warn(news_of_lost_lease(now), stacklevel=4)
+        if not is_same_result(now, trial):  # else it was written before the connection was lost
+            warnings.warn(news_of_lost_lease(now), stacklevel=4)
         self._known.forget(trial.number)
         self._known.taken.discard(trial.number)
         return now

@@ -28,6 +28,7 @@ from afina.search.base import check_algorithm
 from afina.search.wrappers import check_points, reseeded
 from afina.space import HyperParameters, Value
 from afina.store import MemoryStore, TrialStore, open_store
+from afina.store.project import chosen_place
 from afina.study.discovery import discover
 from afina.study.given import read_metrics, read_number
 from afina.study.resume import choose_seed
@@ -68,8 +69,9 @@ class Study(SearchState):
         algorithm: Chooses the trials; None takes `afina.search.Auto`, or `ParetoSearch` where
             there are several objectives.
         seed: Fixes every draw, in place of the algorithm's own seed; None keeps that.
-        store: Where the trials are kept: a folder, a URL ("sqlite:///folder", "memory:"), or any
-            `afina.store.TrialStore`. None keeps them in memory only.
+        store: Where the trials are kept: a folder, a URL ("postgresql://user@host/database",
+            "sqlite:///folder", "memory:"), or any `afina.store.TrialStore`. None keeps them in
+            memory only. Processes that run the same script on the same store share the search.
         storage: Another name of `store`, which Optuna's users know.
         executor: Who runs the trials of `optimize`: "serial" (one at a time, the default),
             "threads" or "processes" (one for each processor), or any `afina.run.Executor`, such as
@@ -117,12 +119,9 @@ class Study(SearchState):
         if algorithm is not None:
             check_algorithm(algorithm)
         check_points(start_from, space.to_space())
-        if store is not None and storage is not None:
-            rule = "must be None where store is given: the two mean the same"
-            raise ArgumentError(wrong("storage", rule, storage))
         check_executor_like(executor)
         self._executor = executor
-        place = open_store(storage if store is None else store)
+        place = open_store(chosen_place(store, storage))
         chosen = _seeded(algorithm or default_algorithm(goal), seed, place)
         self._built: dict[int, HyperParameters] = {}  # of the open trials
         super().__init__(

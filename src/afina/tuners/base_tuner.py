@@ -60,9 +60,9 @@ from afina.tuners.execution import (
     prepared,
 )
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
+from afina.tuners.joining import joined_store, warn_of_keras_tuners_mode
 from afina.tuners.options import IdentityOptions, unrecognized
 from afina.tuners.oracle import Oracle
-from afina.tuners.oracle_arguments import given_store
 from afina.tuners.overrides import is_overridden
 from afina.tuners.remote import RemoteTrials
 from afina.tuners.results import read_result
@@ -89,9 +89,11 @@ class BaseTuner:
         directory: The folder in which projects lie; None is the working directory.
         project_name: The project's own folder in it; None is "untitled_project".
         overwrite: True deletes the existing project and starts anew; False continues it.
-        store: Where the trials are kept: a folder, a URL ("sqlite:///folder", "memory:"), or any
-            `afina.store.TrialStore`. None keeps them in the project's folder. Models are always
-            kept there.
+        store: Where the trials are kept: a folder, a URL ("postgresql://user@host/database",
+            "sqlite:///folder", "memory:"), or any `afina.store.TrialStore`. None keeps them in the
+            project's folder. Models are always kept there, so workers on several machines need a
+            `directory` that all of them see.
+        storage: Another name of `store`.
         executor: Who runs the trials: "serial", "threads", "processes" or any
             `afina.run.Executor`. None is "serial".
         trial_timeout: Seconds that one trial may run; None is no limit. A trial that runs for
@@ -120,7 +122,8 @@ class BaseTuner:
         **kwargs: Unpack[IdentityOptions],
     ) -> None:
         check_oracle(oracle)
-        store, self.executor = kwargs.pop("store", None), kwargs.pop("executor", None)
+        store, storage = kwargs.pop("store", None), kwargs.pop("storage", None)
+        self.executor = kwargs.pop("executor", None)
         learn_from = kwargs.pop("learn_from", None)
         check_executor_option(self.executor)
         self.trial_timeout = check_trial_timeout(kwargs.pop("trial_timeout", None))
@@ -137,8 +140,9 @@ class BaseTuner:
         self.directory = directory or "."
         self.project_name = project_name or "untitled_project"
         self._begin_anew()
-        if store is not None:
-            oracle.given_store = given_store(store, overwrite=overwrite)
+        warn_of_keras_tuners_mode()
+        found = joined_store(store, storage, overwrite=overwrite, project=self.project_name)
+        oracle.given_store = oracle.given_store if found is None else found
         folder = Path(self.project_dir)
         if overwrite is not None and check_flag("overwrite", overwrite):
             delete_project(folder)

@@ -23,8 +23,12 @@ class RunOptions(TypedDict, total=False):
     """Where trials are kept, and who runs them."""
 
     store: TrialStore | str | Path | None
-    """Where the trials are kept: a folder, a URL ("sqlite:///folder", "memory:"), or any
-    `afina.store.TrialStore`; None is the project's folder."""
+    """Where the trials are kept: a folder, a URL ("postgresql://user@host/database",
+    "sqlite:///folder", "memory:"), or any `afina.store.TrialStore`; None is the project's
+    folder."""
+
+    storage: TrialStore | str | Path | None
+    """Another name of `store`."""
 
     executor: ExecutorLike | None
     """Who runs the trials: "serial", "threads", "processes", or any `afina.run.Executor`; None

@@ -14,7 +14,6 @@ from afina.errors import (
     wrong,
 )
 from afina.space import HyperParameters
-from afina.store import TrialStore, open_store
 
 
 def check_arguments(
@@ -66,12 +65,3 @@ def check_no_new_entries(hp: HyperParameters, known: HyperParameters) -> None:
             "`allow_new_entries` is `False`, but found new entries in the search space: "
             f"{[entry.name for entry in new]}. Add them to hyperparameters=..., or allow them."
         )
-
-
-def given_store(store: Any, *, overwrite: bool) -> TrialStore:
-    """The store that a user has passed; ArgumentError where `overwrite` would have to empty it."""
-    found = open_store(store)
-    if overwrite and found.header() is not None:
-        rule = "must be False where store= holds a search: it deletes the project's folder only"
-        raise ArgumentError(wrong("overwrite", rule, overwrite, "Pass an empty store."))
-    return found

@@ -58,7 +58,7 @@ class RandomSearch(Tuner):
         kwargs: Options of every tuner (`TunerOptions`, explained at `Tuner`): directory,
             project_name, overwrite, executions_per_trial, max_model_size, optimizer, loss, metrics,
             distribution_strategy, keep_checkpoints, training, train_on, workers, group_trials,
-            narrow, sparse_inputs, materialize, store, executor, learn_from, trial_timeout,
+            narrow, sparse_inputs, materialize, store, storage, executor, learn_from, trial_timeout,
             checkpoint_every, halve_batch_on_oom, tuner_id, logger.
     """
 
