@@ -50,6 +50,9 @@ class Service:
     daily: bool = False
     """Whether a new build comes out each day."""
 
+    at_once: int = 2
+    """How many processes run the tests."""
+
 
 SERVICES = {
     "nightly": Service(
@@ -72,6 +75,7 @@ SERVICES = {
     ),
     "tensorflow": Service("tensorflow", ("tensorflow-cpu",), FACE),
     "torch": Service("torch", ("torch==2.13.0",), FACE),
+    "ray": Service("jax", ("ray", "jax"), ("tests/run/test_ray.py",), at_once=0),  # one cluster
 }
 
 
@@ -120,8 +124,16 @@ def dependencies(*, keras: bool) -> list[str]:
 
 def run_tests(name: str, service: Service, python: Path) -> bool:
     """Whether the service's tests pass, but for those that fail by a known bug of Keras'."""
-    command = [str(python), "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider"]
-    command += ["-p", "tests.services.known", "-r", "fExX", *service.tests]
+    command = [str(python), "-m", "pytest", "-q", "-n", str(service.at_once)]
+    command += [
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "tests.services.known",
+        "-r",
+        "fExX",
+        *service.tests,
+    ]
     variables = {
         "KERAS_BACKEND": service.backend,
         "PYTHONPATH": str(ROOT / "src"),

@@ -7,7 +7,6 @@ import copy
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -41,6 +40,7 @@ from afina.run import (
     current_limit,
     stopping,
 )
+from afina.run.processes import WorkerPool
 from afina.space import HyperParameters
 from afina.store import MemoryStore, delete_project
 from afina.study import discover
@@ -48,10 +48,8 @@ from afina.study.stop_signals import stop_signals
 from afina.training.compile_cache import compile_cache
 from afina.training.memory import cheap_collections
 from afina.trials import Decision, Status, ends_the_search, failure_of, is_retried, why_no_best
-from afina.trials import Trial as StoredTrial
 from afina.trials.disk import disk_message, disk_trouble
 from afina.trials.pareto import front_of
-from afina.trials.text import printable
 from afina.tuners.best_first import best_first
 from afina.tuners.execution import (
     TrialExecutor,
@@ -65,7 +63,8 @@ from afina.tuners.oracle import Oracle
 from afina.tuners.oracle_arguments import given_store
 from afina.tuners.overrides import is_overridden
 from afina.tuners.remote import RemoteTrials
-from afina.tuners.results import read_result
+from afina.tuners.results import fully_trained, read_result
+from afina.tuners.summaries import print_results, print_space
 from afina.tuners.trial import Trial, TrialStatus
 
 
@@ -245,7 +244,11 @@ class BaseTuner:
         self, executor: TrialExecutor, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         """Has an executor run the trials."""
-        with prepared(executor, lambda count: RemoteTrials(self, count, args, kwargs)) as way:
+
+        def send(count: int, pool: WorkerPool | None) -> RemoteTrials:
+            return RemoteTrials(self, count, args, kwargs, pool=pool)
+
+        with prepared(executor, send) as way:
 
             def work(trial: Trial) -> None:
                 self.on_trial_begin(trial)
@@ -445,7 +448,7 @@ class BaseTuner:
         if advice is None and not any(trial.status is Status.COMPLETED for trial in trials):
             raise NoTrialError(f"search_again: {why_no_best(trials)}")
         found = self.advice() if advice is None else advice
-        known = _fully_trained(found.carry_over(trials))
+        known = fully_trained(found.carry_over(trials))
         again = copy.copy(self)
         again.oracle = self.oracle.anew(found.next_space(), known, max_trials)
         again.project_name = project_name or f"{self.project_name}-again"
@@ -524,27 +527,14 @@ class BaseTuner:
     def search_space_summary(self, extended: bool = False) -> None:
         """Prints each hyperparameter with its arguments."""
         del extended
-        space = self.oracle.hyperparameters.space
-        print("Search space summary")
-        print(f"Default search space size: {len(space)}")
-        for entry in space:
-            config = entry.get_config()
-            name = config.pop("name")
-            print(f"{printable(name)} ({type(entry).__name__})")
-            print(printable(str(config)))
+        print_space(self.oracle.hyperparameters)
 
     def results_summary(self, num_trials: int = 10) -> None:
         """Prints the best trials with their hyperparameters and scores."""
         count = check_whole("num_trials", num_trials, least=0)
-        print("Results summary")
-        print(f"Results in {self.project_dir}")
-        print(f"Showing {count} best trials")
-        print(self.oracle.objective)
-        if not self.oracle.search_state.best_trials(1):
-            print(why_no_best(self.oracle.search_state.trials.values()))
-        for trial in self.oracle.get_best_trials(count):
-            print()
-            trial.summary()
+        oracle = self.oracle
+        best, trials = oracle.get_best_trials(count), oracle.search_state.trials.values()
+        print_results(self.project_dir, oracle.objective, count, best, trials)
 
     @property
     def remaining_trials(self) -> int | None:
@@ -563,7 +553,9 @@ class BaseTuner:
         return str(folder)
 
     def _trial_folder(self, trial_id: str) -> Path:
-        return Path(self.project_dir) / f"trial_{trial_id}"
+        shared = getattr(self.executor, "checkpoint_dir", None)  # of all machines of a cluster
+        root = Path(self.project_dir) if shared is None else Path(shared) / self.project_name
+        return root / f"trial_{trial_id}"
 
     def get_state(self) -> dict[str, Any]:
         """For subclasses: what to keep with the project, as JSON values."""
@@ -598,10 +590,3 @@ class BaseTuner:
             raise FatalTypeError("There is no hypermodel to build: give one, or override run_trial")
         hp.start_build()
         yield self.hypermodel
-
-
-def _fully_trained(trials: list[StoredTrial]) -> tuple[StoredTrial, ...]:
-    """Those that were trained to the most epochs, without their place in the old plan."""
-    longest = max((trial.end_epoch or 0 for trial in trials), default=0)
-    full = [trial for trial in trials if trial.end_epoch in (None, longest)]
-    return tuple(replace(trial, schedule=None) for trial in full)

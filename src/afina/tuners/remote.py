@@ -18,6 +18,7 @@ from afina.errors import LostWorkerError, TrialTimeoutError
 from afina.progress import Message
 from afina.run import RemoteClock, WorkerProcesses, stopping, worker_index
 from afina.run.limited import BEGUN
+from afina.run.processes import WorkerPool
 from afina.study import SearchState
 from afina.study.retries import LOST
 from afina.trials import Failure, FailureKind, classify_failure
@@ -60,15 +61,16 @@ class RemoteTrials:
         fit_args: tuple[Any, ...] = (),
         fit_kwargs: Mapping[str, Any] | None = None,
         *,
-        pool: WorkerProcesses | None = None,
+        pool: WorkerPool | None = None,
     ) -> None:
         self._tuner = tuner
         self._fit_args = fit_args
         self._fit_kwargs = dict(fit_kwargs or {})
-        self._settings = Settings.read()
+        shared = getattr(getattr(tuner, "executor", None), "checkpoint_dir", None)
+        self._settings = Settings.read(with_folder=shared is None)
         self._shown: set[str] = set()
         self._is_guest = pool is not None
-        self._pool = pool or keras_processes(workers)
+        self._pool: WorkerPool = pool or keras_processes(workers)
         try:
             self._pack(None)  # says now, before the first trial, what cannot travel
         except BaseException:
@@ -204,4 +206,9 @@ class RemoteTrials:
 
 def keras_processes(count: int) -> WorkerProcesses:
     """Processes that train with the backend of this one."""
-    return WorkerProcesses(count, environment={"KERAS_BACKEND": keras.backend.backend()})
+    return WorkerProcesses(count, environment=backend_variables())
+
+
+def backend_variables() -> dict[str, str]:
+    """The environment variables of a process that trains with the backend of this one."""
+    return {"KERAS_BACKEND": keras.backend.backend()}
