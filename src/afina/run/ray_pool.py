@@ -348,6 +348,7 @@ class _Actor:
         self._next = self._handle.receive.remote()
         self._where = self._handle.where.remote()
         self._sent: set[str] = set()
+        self._sending: Any = None  # the last frame, until it is known to have arrived
 
     def has_started(self) -> bool:
         """Whether it is there; raises LostWorkerError if it will never be."""
@@ -358,14 +359,20 @@ class _Actor:
         """Sends one frame, and the arrays that the actor has not got yet."""
         new = {name: ref for name, ref in (placed or {}).items() if name not in self._sent}
         self._sent |= set(new)
-        self._got(self._handle.send.remote(kind.value.decode(), body, new))
+        # Not waited for: the actor may be in compiled code before it can say that it got this.
+        self._sending = self._handle.send.remote(kind.value.decode(), body, new)
 
     def receive(self, glance: Callable[[], None]) -> Frame:
         """Waits for the next frame; `glance` is called now and then, and may raise."""
         while True:
-            ready, _ = self._ray.wait([self._next], timeout=_GLANCE)
+            waited = [self._next] if self._sending is None else [self._next, self._sending]
+            ready, _ = self._ray.wait(waited, timeout=_GLANCE)
             if not ready:
                 glance()
+                continue
+            if self._sending in ready:
+                self._got(self._sending)
+                self._sending = None
                 continue
             kind, body = self._frame()
             if kind is not Kind.SAY:
