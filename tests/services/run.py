@@ -77,6 +77,9 @@ class Service:
     wheel: str = ""
     """A release of Keras Tuner whose wheel has its tests in it: they are run."""
 
+    at_once: int = 2
+    """How many processes run the tests."""
+
 
 SERVICES = {
     "nightly": Service(
@@ -112,6 +115,7 @@ SERVICES = {
         alone=("autokeras==3.0.0", "keras-tuner-extensionpack==0.1.0"),
     ),
     "keras-tuner": Service("jax", (), (), environment="packages", wheel="keras-tuner==1.3.5"),
+    "ray": Service("jax", ("ray", "jax"), ("tests/run/test_ray.py",), at_once=0),  # one cluster
 }
 
 
@@ -169,7 +173,14 @@ def dependencies(*, keras: bool) -> list[str]:
 
 def run_tests(name: str, service: Service, python: Path) -> bool:
     """Whether the service's tests pass, but for those that fail by a known bug of Keras'."""
-    command = [*pytest(python), "-p", "tests.services.known", "-r", "fExX", *service.tests]
+    command = [
+        *pytest(python, service.at_once),
+        "-p",
+        "tests.services.known",
+        "-r",
+        "fExX",
+        *service.tests,
+    ]
     variables = {**environment_variables(service), "AFINA_SERVICE": name}
     return subprocess.run(command, cwd=ROOT, env=variables).returncode == 0
 
@@ -177,7 +188,13 @@ def run_tests(name: str, service: Service, python: Path) -> bool:
 def run_suite(service: Service, python: Path, folder: Path) -> bool:
     """Whether those of Keras Tuner's own tests pass that are expected to."""
     tests = unpack(service.wheel, python, folder)
-    command = [*pytest(python), "-p", "tests.services.keras_tuner_suite", "-r", "fEX"]
+    command = [
+        *pytest(python, service.at_once),
+        "-p",
+        "tests.services.keras_tuner_suite",
+        "-r",
+        "fEX",
+    ]
     command += ["-c", os.devnull, "--rootdir", str(tests), "--import-mode=importlib"]
     command += ["--timeout", "300", "-W", "ignore", str(tests)]
     return subprocess.run(command, cwd=tests, env=environment_variables(service)).returncode == 0
@@ -198,9 +215,9 @@ def unpack(wheel: str, python: Path, folder: Path) -> Path:
     return tests
 
 
-def pytest(python: Path) -> list[str]:
-    """The command that runs tests in an environment."""
-    return [str(python), "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider"]
+def pytest(python: Path, at_once: int) -> list[str]:
+    """The command that runs tests in an environment, by so many processes."""
+    return [str(python), "-m", "pytest", "-q", "-n", str(at_once), "-p", "no:cacheprovider"]
 
 
 def environment_variables(service: Service) -> dict[str, str]:

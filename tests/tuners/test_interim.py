@@ -147,7 +147,7 @@ def test_a_promoted_trial_that_was_interrupted_continues_in_its_own_part(
         searched(broken)
     resumed = searched(tuner("b"))
     notes = [t.notes.get("resumed", "") for t in resumed.oracle.search_state.trials.values()]
-    assert [note[:13] for note in notes if note] == [f"after epoch {calls[0] + 1}"]
+    assert [note[:13] for note in notes if note] == [f"after epoch {calls[0]}"]
     assert scores(resumed) == straight
 
 

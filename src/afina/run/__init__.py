@@ -23,6 +23,7 @@ from afina.run.base import Executor, Handout, JobExecutor, Signal
 from afina.run.create import ExecutorLike, check_executor_like, create_executor
 from afina.run.limited import RemoteClock, call_within
 from afina.run.processes import Processes, WorkerProcesses, call, processors
+from afina.run.ray_pool import RayExecutor, is_ray_name
 from afina.run.serial import Serial
 from afina.run.threads import Threads, stopping, worker_index
 from afina.run.time_limit import TimeLimit, check_trial_timeout, current_limit
@@ -33,6 +34,7 @@ __all__ = [
     "Handout",
     "JobExecutor",
     "Processes",
+    "RayExecutor",
     "RemoteClock",
     "Serial",
     "Signal",
@@ -44,6 +46,7 @@ __all__ = [
     "check_executor_like",
     "check_trial_timeout",
     "create_executor",
+    "is_ray_name",
     "processors",
     "stopping",
     "current_limit",

@@ -17,11 +17,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 from afina.errors import LostWorkerError, RemoteError, check_whole
 from afina.run.arrays import SharedArrays
@@ -102,12 +102,8 @@ class Processes:
 
     def run(self, next_job: Callable[[], Job | Signal], work: Callable[[Job], None]) -> None:
         """Returns when `next_job` answers `Signal.STOP` and every job has ended."""
-        with WorkerProcesses(self.workers) as pool:
-            before = _pool.set(pool)
-            try:
-                Threads(self.workers, stop=pool.stop).run(next_job, work)
-            finally:
-                _pool.reset(before)
+        with WorkerProcesses(self.workers) as pool, pool_of_jobs(pool):
+            Threads(self.workers, stop=pool.stop).run(next_job, work)
 
 
 def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -228,8 +224,8 @@ class WorkerProcesses:
         """
         worker = self._worker(index)
         try:
-            served = functools.partial(_served, serve=serve, guard=guard)
-            kind, answer = worker.call(packed, served, check)
+            answering = functools.partial(served, serve=serve, guard=guard)
+            kind, answer = worker.call(packed, answering, check)
             if kind is Kind.RESULT:
                 return unpack(answer)
         except BaseException as error:
@@ -285,14 +281,69 @@ class WorkerProcesses:
         self.close()
 
 
-_pool: contextvars.ContextVar[WorkerProcesses | None] = contextvars.ContextVar(
+class WorkerPool(Protocol):
+    """Processes that run functions: `WorkerProcesses` says what each method does."""
+
+    def call(
+        self,
+        index: int,
+        function: Callable[..., Any],
+        *args: Any,
+        serve: Serve | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Runs a function in a process and returns its result."""
+        ...
+
+    def pack(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        stand_ins: StandIns = (),
+        **kwargs: Any,
+    ) -> bytes:
+        """Packs a function and its arguments."""
+        ...
+
+    def run(
+        self,
+        index: int,
+        packed: bytes,
+        *,
+        serve: Serve | None = None,
+        guard: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        check: Callable[[], None] | None = None,
+    ) -> Any:
+        """Runs a packed function in a process and returns its result."""
+        ...
+
+    def stop(self) -> None:
+        """Ends all processes at once."""
+        ...
+
+    def close(self) -> None:
+        """Ends all processes."""
+        ...
+
+
+_pool: contextvars.ContextVar[WorkerPool | None] = contextvars.ContextVar(
     "afina_processes", default=None
 )
 
 
-def current_pool() -> WorkerProcesses | None:
+def current_pool() -> WorkerPool | None:
     """The worker processes of the run that the caller's job belongs to."""
     return _pool.get()
+
+
+@contextlib.contextmanager
+def pool_of_jobs(pool: WorkerPool) -> Iterator[None]:
+    """Within the block, jobs call functions in these processes."""
+    before = _pool.set(pool)
+    try:
+        yield
+    finally:
+        _pool.reset(before)
 
 
 class _Worker:
@@ -327,7 +378,7 @@ class _Worker:
     def call(
         self,
         body: bytes,
-        served: Callable[[bytes], Frame],
+        answering: Callable[[bytes], Frame],
         check: Callable[[], None] | None = None,
     ) -> Frame:
         """Sends a call, answers what the child asks meanwhile, returns its RESULT or ERROR."""
@@ -340,7 +391,7 @@ class _Worker:
                 return kind, answer
             if check is not None:
                 check()
-            self._send(*served(answer))
+            self._send(*answering(answer))
 
     def end(self, grace: float) -> None:
         """Asks the process to end, and kills it after `grace` seconds."""
@@ -411,7 +462,7 @@ class _Worker:
             except (OSError, ValueError):
                 frame = None
             if frame is not None and frame[0] is Kind.SAY:
-                _say(frame[1])
+                say(frame[1])
                 continue
             self._frames.put(frame)
             if frame is None:
@@ -419,9 +470,16 @@ class _Worker:
                 return
 
 
-def _served(
+def served(
     question: bytes, serve: Serve | None, guard: Callable[[], AbstractContextManager[Any]]
 ) -> Frame:
+    """The answer to what a worker process asks, or the exception.
+
+    Args:
+        question: The body of its frame.
+        serve: See `WorkerProcesses.run`.
+        guard: See `WorkerProcesses.run`.
+    """
     try:
         name, args, kwargs = unpack(question)
         if name == STOPPING:
@@ -434,7 +492,8 @@ def _served(
         return Kind.ERROR, pack_error(error)
 
 
-def _say(body: bytes) -> None:
+def say(body: bytes) -> None:
+    """Prints what a worker process has printed."""
     name, text = unpack(body)
     stream = getattr(sys, name)
     with contextlib.suppress(Exception):  # a closed stream is no reason to lose the results

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,6 @@ from afina.advice.resize import Limits
 from afina.errors import (
     ArgumentError,
     FatalTypeError,
-    NoTrialError,
     check_flag,
     check_whole,
     wrong,
@@ -31,14 +29,8 @@ from afina.progress import (
     TrialStarted,
     create_display,
 )
-from afina.run import (
-    Handout,
-    Signal,
-    TimeLimit,
-    check_trial_timeout,
-    current_limit,
-    stopping,
-)
+from afina.run import Handout, Signal, TimeLimit, check_trial_timeout, current_limit, stopping
+from afina.run.processes import WorkerPool
 from afina.space import HyperParameters
 from afina.store import MemoryStore, delete_project, make_project_folder
 from afina.study import discover
@@ -50,15 +42,10 @@ from afina.trials import Decision, Status, ends_the_search, failure_of, is_retri
 from afina.trials.disk import raise_disk_trouble
 from afina.trials.pareto import front_of
 from afina.trials.records import as_frame
-from afina.trials.text import printable
+from afina.tuners.again import prepared_again
 from afina.tuners.best_first import best_first
-from afina.tuners.earlier import fully_trained, known_trials
-from afina.tuners.execution import (
-    TrialExecutor,
-    check_executor_option,
-    choose_executor,
-    prepared,
-)
+from afina.tuners.earlier import known_trials
+from afina.tuners.execution import TrialExecutor, check_executor_option, choose_executor, prepared
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
 from afina.tuners.joining import joined_store, warn_of_keras_tuners_mode
 from afina.tuners.options import IdentityOptions, unrecognized
@@ -66,6 +53,7 @@ from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import is_overridden
 from afina.tuners.remote import RemoteTrials
 from afina.tuners.results import read_result
+from afina.tuners.summaries import print_results, print_space
 from afina.tuners.trial import Trial, TrialStatus
 
 
@@ -261,8 +249,8 @@ class BaseTuner:
     ) -> None:
         """Has an executor run the trials."""
 
-        def send(count: int) -> RemoteTrials:
-            return RemoteTrials(self, count, args, kwargs, backend=self._backend)
+        def send(count: int, pool: WorkerPool | None) -> RemoteTrials:
+            return RemoteTrials(self, count, args, kwargs, pool=pool, backend=self._backend)
 
         with prepared(executor, send) as way:
 
@@ -458,21 +446,10 @@ class BaseTuner:
             ArgumentError: There is nothing to train with.
             NoTrialError: There is no completed trial to learn from.
         """
-        args, kwargs = self._searched
-        if not fit_args and not kwargs and not fit_kwargs and not args:
-            rule = "needs the data, as search does, where this tuner has not searched itself"
-            raise ArgumentError(wrong("search_again", rule, "none"))
-        trials = self.oracle.search_state.trials.values()
-        if advice is None and not any(trial.status is Status.COMPLETED for trial in trials):
-            raise NoTrialError(f"search_again: {why_no_best(trials)}")
-        found = self.advice() if advice is None else advice
-        known = tuple(fully_trained(found.carry_over(trials)))
-        again = copy.copy(self)
-        again.oracle = self.oracle.anew(found.next_space(), known, max_trials)
-        again.project_name = project_name or f"{self.project_name}-again"
-        again._begin_anew()
-        again._open_project()
-        again.search(*(fit_args or args), **{**kwargs, **fit_kwargs})
+        again, args, kwargs = prepared_again(
+            self, advice, fit_args, fit_kwargs, max_trials, project_name
+        )
+        again.search(*args, **kwargs)
         return again
 
     def results_dataframe(self) -> Any:
@@ -553,27 +530,14 @@ class BaseTuner:
     def search_space_summary(self, extended: bool = False) -> None:
         """Prints each hyperparameter with its arguments."""
         del extended
-        space = self.oracle.hyperparameters.space
-        print("Search space summary")
-        print(f"Default search space size: {len(space)}")
-        for entry in space:
-            config = entry.get_config()
-            name = config.pop("name")
-            print(f"{printable(name)} ({type(entry).__name__})")
-            print(printable(str(config)))
+        print_space(self.oracle.hyperparameters)
 
     def results_summary(self, num_trials: int = 10) -> None:
         """Prints the best trials with their hyperparameters and scores."""
         count = check_whole("num_trials", num_trials, least=0)
-        print("Results summary")
-        print(f"Results in {self.project_dir}")
-        print(f"Showing {count} best trials")
-        print(self.oracle.objective)
-        if not self.oracle.search_state.best_trials(1):
-            print(why_no_best(self.oracle.search_state.trials.values()))
-        for trial in self.oracle.get_best_trials(count):
-            print()
-            trial.summary()
+        oracle = self.oracle
+        best, trials = oracle.get_best_trials(count), oracle.search_state.trials.values()
+        print_results(self.project_dir, oracle.objective, count, best, trials)
 
     @property
     def remaining_trials(self) -> int | None:
@@ -592,7 +556,9 @@ class BaseTuner:
         return str(folder)
 
     def _trial_folder(self, trial_id: str) -> Path:
-        return Path(self.project_dir) / f"trial_{trial_id}"
+        shared = getattr(self.executor, "checkpoint_dir", None)  # of all machines of a cluster
+        root = Path(self.project_dir) if shared is None else Path(shared) / self.project_name
+        return root / f"trial_{trial_id}"
 
     def get_state(self) -> dict[str, Any]:
         """For subclasses: what to keep with the project, as JSON values."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from afina.errors import ArgumentError, ObjectiveError, wrong
 from afina.report.facts import Facts, read_facts
 from afina.space import Space
 from afina.trials import Objective, Trial
+from afina.tuners.results import fully_trained
 
 
 def known_trials(learn_from: Any, objective: Objective, space: Space) -> tuple[Trial, ...]:
@@ -42,13 +42,6 @@ def known_trials(learn_from: Any, objective: Objective, space: Space) -> tuple[T
             warnings.warn(_none_fits(folder, facts), stacklevel=5)
         found += fitting
     return tuple(replace(trial, number=place) for place, trial in enumerate(found))
-
-
-def fully_trained(trials: Sequence[Trial]) -> list[Trial]:
-    """Those that were trained to the most epochs, without their place in the old plan."""
-    longest = max((trial.end_epoch or 0 for trial in trials), default=0)
-    full = [trial for trial in trials if trial.end_epoch in (None, longest)]
-    return [replace(trial, schedule=None) for trial in full]
 
 
 def _folders(learn_from: Any) -> list[str | Path]:

@@ -18,6 +18,7 @@ from afina.errors import LostWorkerError, TrialTimeoutError
 from afina.progress import Message
 from afina.run import RemoteClock, WorkerProcesses, stopping, worker_index
 from afina.run.limited import BEGUN
+from afina.run.processes import WorkerPool
 from afina.study import SearchState
 from afina.study.retries import LOST
 from afina.trials import Failure, FailureKind, classify_failure
@@ -123,16 +124,17 @@ class RemoteTrials:
         fit_args: tuple[Any, ...] = (),
         fit_kwargs: Mapping[str, Any] | None = None,
         *,
-        pool: WorkerProcesses | None = None,
+        pool: WorkerPool | None = None,
         backend: str | None = None,
     ) -> None:
         self._tuner = tuner
         self._fit_args = fit_args
         self._fit_kwargs = dict(fit_kwargs or {})
-        self._settings = Settings.read()
+        shared = getattr(getattr(tuner, "executor", None), "checkpoint_dir", None)
+        self._settings = Settings.read(with_folder=shared is None)
         self._home = Home(tuner)
         self._is_guest = pool is not None
-        self._pool = pool or keras_processes(workers, backend)
+        self._pool: WorkerPool = pool or keras_processes(workers, backend)
         try:
             self._pack(None)  # says now, before the first trial, what cannot travel
         except BaseException:
@@ -235,5 +237,10 @@ def take_over(trial: Trial, after: Trial) -> None:
 
 def keras_processes(count: int, backend: str | None = None) -> WorkerProcesses:
     """Processes that train with a backend; None is that of this one."""
-    environment = {"KERAS_BACKEND": backend or keras.backend.backend()}
+    environment = backend_variables(backend)
     return WorkerProcesses(count, environment=environment, preload=(remote_parts.__name__,))
+
+
+def backend_variables(backend: str | None = None) -> dict[str, str]:
+    """The environment variables of a process that trains with a backend; None is that of this."""
+    return {"KERAS_BACKEND": backend or keras.backend.backend()}

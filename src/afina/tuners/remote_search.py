@@ -204,7 +204,7 @@ def search_here(
     return None
 
 
-def _no_processes(count: int) -> NoReturn:
+def _no_processes(count: int, pool: object) -> NoReturn:
     raise AssertionError(f"{count} processes are started by the searching process")
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Unpack
@@ -48,7 +47,7 @@ from afina.tuners.winner import Final, Winner
 from afina.tuners.workers import check_workers
 
 
-class Tuner(BaseTuner):
+class Tuner(copied_code.CopiedNames, BaseTuner):
     """Tunes Keras models.
 
     Args:
@@ -568,9 +567,6 @@ class Tuner(BaseTuner):
 
     # -- names that copied code calls -------------------------------------------------------------
 
-    _reported_step = 0
-    _save_n_checkpoints = 10
-
     def _build_hypermodel(self, hp: HyperParameters) -> Any:
         """Builds the model, and compiles it with the optimizer, loss and metrics of the tuner."""
         with self._building(hp) as hypermodel, maybe_distribute(self.distribution_strategy):
@@ -584,30 +580,3 @@ class Tuner(BaseTuner):
         if any(part is not None for part in given.values()):
             with maybe_distribute(self.distribution_strategy):
                 recompile(model, **given)
-
-    def _filter_metrics(self, metrics: Iterable[Any] | None) -> list[Any] | None:
-        return copied_code.filter_metrics(metrics)
-
-    def _configure_tensorboard_dir(
-        self, callbacks: list[Any], trial: Trial | str, execution: int = 0
-    ) -> list[Any]:
-        """Lets each execution log into a folder of its own; `trial` may be an id, as in 1.0."""
-        trial_id = trial if isinstance(trial, str) else trial.trial_id
-        for callback in callbacks:
-            if type(callback).__name__ == "TensorBoard":
-                callback.log_dir = self._get_tensorboard_dir(callback.log_dir, trial_id, execution)
-        return callbacks
-
-    def _get_tensorboard_dir(self, logdir: Any, trial_id: Any, execution: Any) -> str:
-        return os.path.join(str(logdir), str(trial_id), f"execution{execution}")
-
-    def _get_checkpoint_dir(self, trial_id: str, epoch: int = 0) -> str:
-        """The folder of a trial's checkpoint; there is one for all epochs."""
-        del epoch
-        return str(self.get_trial_dir(trial_id))
-
-    def _get_build_config_fname(self, trial_id: str) -> str:
-        return str(Path(self.get_trial_dir(trial_id)) / training.BUILD_CONFIG)
-
-    def _on_train_begin(self, model: Any, hp: Any, *args: Any, **kwargs: Any) -> None:
-        """Called before `fit` by bodies copied from Keras Tuner 1.0; for overrides."""
