@@ -133,7 +133,7 @@ def test_a_damaged_report_of_an_epoch_is_named_and_costs_no_trial(
     for at, value in enumerate(WRONG_REPORTS[column]):
         folder = Path(shutil.copytree(copy, tmp_path / str(at)))
         change(folder, f'UPDATE reports SET "{column}" = ? WHERE trial = 3 AND step = 1', value)
-        with pytest.raises(StoreError, match="damaged.*a report of trial"):
+        with pytest.raises(StoreError, match=r"damaged.*a report of trial"):
             open_store(folder).history()
         result = listed(folder)
         assert result.exit_code == 1, (column, value)
