@@ -80,6 +80,9 @@ def model():
     return made
 
 
+ON_JAX = pytest.mark.skipif(keras.backend.backend() != "jax", reason="chunks are for JAX")
+
+
 @pytest.fixture(scope="module")
 def engine():
     return Engine()
@@ -110,6 +113,9 @@ def test_a_py_dataset_in_its_order_is_read_twice_and_trains_as_by_fit(engine, we
     assert_same(found, by_fit)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="TensorFlow reads the next epoch too, and draws for it"
+)
 def test_fit_shuffles_the_batches_of_a_py_dataset_and_so_does_a_fused_training(engine):
     even = {"x": X[:16], "y": Y[:16], "size": 4}
     found, note = trained(engine, x=Batches(**even), validation_data=(X, Y))
@@ -218,6 +224,7 @@ CHUNKS = {
 }
 
 
+@ON_JAX
 @pytest.mark.parametrize("name", CHUNKS)
 def test_a_stream_in_chunks_trains_as_by_fit(engine, name):
     make, kwargs = CHUNKS[name]
@@ -242,12 +249,14 @@ def feeds():
     return [each for each in threading.enumerate() if each.name == "afina-feed"]
 
 
+@ON_JAX
 def test_what_a_stream_raises_reaches_the_user_and_the_thread_ends(engine):
     with pytest.raises(ZeroDivisionError, match="in the stream"):
         trained(engine, x=Broken(), verbose=0)
     assert not feeds()
 
 
+@ON_JAX
 def test_a_training_that_ends_early_ends_the_thread_and_reads_no_more_than_its_epochs(engine):
     read = []
 

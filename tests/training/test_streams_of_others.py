@@ -36,6 +36,13 @@ def read(data):
     return given["shuffle"], given["batch_size"], len(given["x"])
 
 
+def noisy(tf, x):
+    # After `keras.utils.set_random_seed`, TensorFlow's own draws are the same in each pass.
+    return tf.numpy_function(
+        lambda a: a + np.random.random(a.shape).astype("float32"), [x], x.dtype
+    )
+
+
 def slices(tf):
     return tf.data.Dataset.from_tensor_slices((X, Y))
 
@@ -61,7 +68,7 @@ PIPELINES = {
         "it shuffles in a way of its own",
     ),
     "augmented": (
-        lambda tf: slices(tf).batch(8).map(lambda x, y: (x + tf.random.normal(tf.shape(x)), y)),
+        lambda tf: slices(tf).batch(8).map(lambda x, y: (noisy(tf, x), y)),
         "two passes over it differ",
     ),
     "endless": (lambda tf: slices(tf).batch(8).repeat(), "it has no end"),
@@ -125,7 +132,7 @@ def test_a_pipeline_in_its_order_trains_as_by_fit(tf):
     by_fit, _ = trained("fit", **kwargs)
     for name, values in found.items():
         np.testing.assert_allclose(values, by_fit[name], rtol=1e-5)
-    if keras.backend.backend() == "jax":
+    if keras.backend.backend() != "torch":
         assert note == "fused (x read into arrays; validation_data read into arrays)"
 
 

@@ -54,9 +54,18 @@ class PlainTrainer:
         del account  # the caller counts the seconds of the whole
         if not self.hastens:
             return model.fit(*args, **kwargs)
-        hasten(model, kwargs.get("callbacks"))
-        with fitting_threads(model, kwargs):
+        given = reasons.fit_arguments(args, kwargs)
+        if isinstance(given, str):
             return model.fit(*args, **kwargs)
+        limits = given["steps_per_epoch"], given["validation_steps"]
+        is_changed = hasten(model, given["callbacks"], limits)
+        try:
+            with fitting_threads(model, kwargs):
+                return model.fit(*args, **kwargs)
+        finally:
+            if is_changed:  # another `fit` of the model may have other arguments
+                model.steps_per_execution = 1
+                model.train_function = model.test_function = model.predict_function = None
 
 
 def without_progress_bar(
@@ -78,7 +87,7 @@ def without_progress_bar(
     return {**kwargs, "verbose": 0}
 
 
-def hasten(model: keras.Model, callbacks: Any = None) -> None:
+def hasten(model: keras.Model, callbacks: Any = None, limits: Sequence[int | None] = ()) -> bool:
     """On TensorFlow: compiles the train step with XLA if that is quicker, and runs many at once.
 
     This is only for models of Keras' own parts, whose steps are known to compile: a loss of the
@@ -88,19 +97,35 @@ def hasten(model: keras.Model, callbacks: Any = None) -> None:
     Args:
         model: Compiled, not trained yet.
         callbacks: The callbacks that `fit` will be given.
+        limits: The steps of an epoch and of a validation that `fit` will be given.
+
+    Returns:
+        Whether several steps run at once now that did not before.
     """
     if keras.backend.backend() != "tensorflow" or keras_parts.missing:
-        return
+        return False
     if not getattr(model, "compiled", False) or model.run_eagerly or not is_all_kerass(model):
-        return
+        return False
     if keras.distribution.distribution() is not None:
-        return
+        return False
     model.jit_compile = model.jit_compile is True or not is_slowed_by_xla(model)
-    if (
-        model.steps_per_execution == 1
-        and reasons.why_not_callbacks(reasons.flat(callbacks)) is None
-    ):
-        model.steps_per_execution = STEPS_AT_ONCE
+    looks = reasons.why_not_callbacks(reasons.flat(callbacks)) is not None
+    if model.steps_per_execution != 1 or looks:
+        return False
+    model.steps_per_execution = steps_at_once(*limits)
+    return model.steps_per_execution > 1  # type: ignore[no-any-return]
+
+
+def steps_at_once(*limits: int | None) -> int:
+    """How many steps TensorFlow runs before it returns to Python: a divisor of the steps that `fit`
+    is given, as it would otherwise run too many.
+
+    Example:
+        >>> steps_at_once(None), steps_at_once(60, 40), steps_at_once(250)
+        (100, 20, 50)
+    """
+    common = math.gcd(*(each for each in limits if each))
+    return max(each for each in range(1, STEPS_AT_ONCE + 1) if common % each == 0)
 
 
 LITTLE = 3_000_000
