@@ -38,7 +38,8 @@ def test_each_keras_tuner_types_the_options_of_all(tuner: Any) -> None:
 def test_the_other_tuners_type_what_they_take() -> None:
     assert options(kt.Tuner) is TrainingOptions
     assert options(kt.SklearnTuner) is ProjectOptions
-    names = {"tuner_id", "logger", "store", "executor", "trial_timeout", "learn_from"}
+    names = {"tuner_id", "logger", "store", "storage", "executor"}
+    names |= {"trial_timeout", "learn_from"}
     assert set(options(BaseTuner).__annotations__) == names
 
 
@@ -78,6 +79,7 @@ DEFAULTS: dict[str, Any] = {
     "project_name": None,
     "overwrite": False,
     "store": None,
+    "storage": None,
     "executor": None,
     "trial_timeout": None,
     "checkpoint_every": 300,
