@@ -1,12 +1,16 @@
 """Whether a train step is as quick inside a loop as outside, by kind of layer and batch size.
 
     python benchmarks/speed/loops.py [--kinds conv2d lstm] [--batches 32 256] [--as-traced]
+    python benchmarks/speed/loops.py --whole [--kinds conv2d lstm]
     KERAS_BACKEND=tensorflow python benchmarks/speed/loops.py
 
 XLA does not compile a loop's body as it compiles a program. On JAX the table tells what a step
 takes in a fused epoch and as a program of its own, as multiples of a step of plain `fit`; with
 `--as-traced` also a fused epoch whose convolutions are left as Keras traces them. On TensorFlow it
 tells what XLA (`jit_compile`) and 100 steps at once take, as multiples of a step of plain `fit`.
+
+With `--whole` it tells what whole short trainings of new models take, with tracing, compiling and a
+validation after each epoch: fused epochs compile in the place where `fit` compiles too.
 
 It is processor time, of all threads, so other work on the machine matters little; of a few epochs
 the cheapest counts.
@@ -67,6 +71,22 @@ def own_convolution() -> Model:
     )
 
 
+class Sorted(layers.Layer):  # type: ignore[misc]
+    """The largest numbers of each row, in order: its gradient scatters."""
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.top_k(keras.ops.sort(inputs, axis=-1), 16)[0]
+
+
+def tabular() -> Model:
+    hidden = [
+        (layers.Dense(128), layers.BatchNormalization(), layers.ReLU(), layers.Dropout(0.3))
+        for _ in range(2)
+    ]
+    middle = [layer for each in hidden for layer in each]
+    return keras.Sequential([keras.Input((30,)), *middle, layers.Dense(CLASSES)])
+
+
 FLAT = layers.Flatten()
 IMAGE = (16, 16, 8)
 SEQUENCE = (32, 16)
@@ -112,7 +132,13 @@ KINDS: dict[str, Callable[[], Model]] = {
         (4, 12, 12, 4), layers.TimeDistributed(layers.Conv2D(8, 3, activation="relu")), FLAT
     ),
     "attention": attention,
+    "resizing": stack(IMAGE, layers.Resizing(24, 24), layers.MaxPooling2D(2), FLAT),
+    "global pooling": stack(IMAGE, layers.Dense(32), layers.GlobalMaxPooling2D()),
+    "sorting": stack((256,), layers.Dense(64), Sorted()),
+    "tabular": tabular,
     "embedding": stack((32,), layers.Embedding(1000, 32), FLAT, layers.Dense(64)),
+    "embedding, large": stack((32,), layers.Embedding(20_000, 64), FLAT, layers.Dense(64)),
+    "embedding, gru": stack((32,), layers.Embedding(20_000, 32), layers.GRU(32)),
     "normalizations": stack(
         (16, 64), layers.LayerNormalization(), layers.BatchNormalization(), FLAT, layers.Dense(64)
     ),
@@ -131,7 +157,8 @@ def compiled(kind: str, **options: Any) -> Model:
 def data_of(kind: str, rows: int) -> tuple[Any, Any]:
     rng = np.random.default_rng(0)
     shape = (rows, *KINDS[kind]().input_shape[1:])
-    x = rng.integers(0, 1000, shape) if kind == "embedding" else rng.random(shape, np.float32)
+    words = kind.startswith("embedding")
+    x = rng.integers(0, 1000, shape) if words else rng.random(shape, np.float32)
     return x, rng.integers(0, CLASSES, rows)
 
 
@@ -181,6 +208,24 @@ def fused_as_traced(kind: str, data: Any, batch: int, epochs: int) -> float:
         return fused(kind, data, batch, epochs)
 
 
+def whole(train: Callable[..., Any]) -> Way:
+    """All of a training of a new model, divided by its steps."""
+
+    def way(kind: str, data: Any, batch: int, epochs: int) -> float:
+        began = time.process_time()
+        settings = {"batch_size": batch, "epochs": epochs, "verbose": 0, "validation_data": data}
+        train(compiled(kind), data, settings)
+        return (time.process_time() - began) / (epochs * (len(data[0]) // batch))
+
+    return way
+
+
+def by_engine(model: Model, data: Any, settings: Any) -> None:
+    from afina.training.fused import Engine, FusedTrainer
+
+    FusedTrainer(Engine(one_thread=True)).fit(model, data, settings)
+
+
 def own_program(kind: str, data: Any, batch: int, epochs: int) -> float:
     """A step at a time, with data and state on the device and nothing in between."""
     import jax
@@ -225,8 +270,11 @@ def convolutions_left_alone() -> Iterator[None]:
         convolutions.has_convolutions = known
 
 
-def ways_here(as_traced: bool) -> dict[str, Way]:
+def ways_here(as_traced: bool, wholly: bool) -> dict[str, Way]:
     """What is measured on this backend, plain `fit` first."""
+    if keras.backend.backend() == "jax" and wholly:
+        plain = whole(lambda model, data, settings: model.fit(*data, **settings))
+        return {"fit": plain, "fused": whole(by_engine)}
     if keras.backend.backend() == "jax":
         ways: dict[str, Way] = {"fit": by_fit(), "own program": own_program, "fused": fused}
         return {**ways, "as traced": fused_as_traced} if as_traced else ways
@@ -247,8 +295,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8, help="in an epoch")
     parser.add_argument("--epochs", type=int, default=4, help="the cheapest counts")
     parser.add_argument("--as-traced", action="store_true", help="also leave convolutions alone")
+    parser.add_argument("--whole", action="store_true", help="whole trainings, compiling included")
     options = parser.parse_args()
-    ways = ways_here(options.as_traced)
+    ways = ways_here(options.as_traced, options.whole)
     table = Table("kind", "batch", "fit: ms", *[f"{name}: x" for name in list(ways)[1:]])
     for kind in options.kinds:
         for batch in options.batches:

@@ -216,6 +216,27 @@ def is_stock_model(model: keras.Model) -> bool:
     return kind in (keras.Sequential, Functional) and not any(map(vars(model).__contains__, STEPS))
 
 
+JIT_COMPILE = "_jit_compile"
+"""The attribute in which a model keeps whether its steps are compiled, for `replaced`."""
+
+PICTURES = (
+    "RandomPerspective",
+    "RandomRotation",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomZoom",
+)
+"""Keras' layers that forbid compiling on every backend, but can be compiled on JAX."""
+
+
+def only_pictures_forbid_compiling(model: keras.Model) -> bool:
+    """Whether `PICTURES` are why a model is not compiled on JAX, where its steps then run operation
+    by operation."""
+    against = [layer for layer in layers_of(model) if not getattr(layer, "supports_jit", True)]
+    known = [is_kerass(type(layer)) and type(layer).__name__ in PICTURES for layer in against]
+    return bool(against) and all(known)
+
+
 def overrides(model: keras.Model, name: str) -> bool:
     """Whether a model has its own method of this name."""
     own = getattr(type(model), name, None)

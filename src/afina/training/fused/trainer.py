@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from afina.training import keras_parts
 from afina.training.epochs import reasons
 from afina.training.fused.engine import CannotFuseError, Engine
 from afina.training.fused.feeding import StreamTraining
@@ -32,7 +33,10 @@ class FusedTrainer:
         self, model: keras.Model, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> str | None:
         """Why `model.fit(*args, **kwargs)` cannot be fused; None if it can be tried."""
-        return reasons.why_not(model, args, kwargs)
+        if not keras_parts.only_pictures_forbid_compiling(model):
+            return reasons.why_not(model, args, kwargs)
+        with keras_parts.replaced(model, keras_parts.JIT_COMPILE, True):
+            return reasons.why_not(model, args, kwargs)
 
     def fit(
         self,
