@@ -7,6 +7,7 @@ import pytest
 import afina as kt
 from afina.errors import ArgumentError, FailedTrialError
 from afina.tuners import remote_search, train_on
+from afina.tuners import tuner as tuner_module
 from afina.tuners.hypermodel import as_hypermodel
 from tests.tuners import models
 
@@ -21,6 +22,7 @@ def on_torch(monkeypatch):
     """As if the script ran on PyTorch; nothing is trained."""
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     monkeypatch.setattr(train_on, "_hinted", [])
+    monkeypatch.setattr(tuner_module, "start_early", lambda *args, **options: None)
 
 
 def tuner(place, **options):

@@ -40,6 +40,7 @@ class SearchingTuner(TravellingTuner, Protocol):
     """What a tuner needs so that a copy of it can run trials of a search in another process."""
 
     hypermodel: Any
+    _process: WorkerProcesses | None
 
     def on_trial_begin(self, trial: Trial) -> None:
         """Called before a trial runs."""

@@ -40,7 +40,7 @@ from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import AROUND, TRAINING, first_overridden, is_overridden
 from afina.tuners.populated import stage_length
 from afina.tuners.reserved_keys import segment_of, without_parent
-from afina.tuners.train_on import check_train_on, is_elsewhere, offer, run_elsewhere, start_process
+from afina.tuners.train_on import check_train_on, is_elsewhere, offer, run_elsewhere, start_early
 from afina.tuners.trial import Trial
 from afina.tuners.winner import Final, Winner
 from afina.tuners.workers import check_workers
@@ -137,6 +137,9 @@ class Tuner(BaseTuner):
         check_train_on(self.train_on, kwargs.get("executor"), distribution_strategy)
         sparse = check_flag("sparse_inputs", kwargs.pop("sparse_inputs", True))
         self._trainer = training.TrainerChooser(self.training, training.Engine(sparse=sparse))
+        self._process = start_early(
+            self, self.train_on, directory, project_name, overwrite=overwrite
+        )
         oracle.narrow_every = stage_length(kwargs.pop("narrow", None), oracle)
         others: Any = kwargs
         super().__init__(
@@ -228,7 +231,7 @@ class Tuner(BaseTuner):
         try:
             offer(self, args, kwargs)
             if is_elsewhere(self.train_on):
-                run_elsewhere(self, start_process(self.train_on), args, kwargs)
+                run_elsewhere(self, self.train_on, args, kwargs)
                 return
             executor = self._choose_executor()
             with self._training_by(executor):
