@@ -3,6 +3,7 @@
 In `make test-services` the same tests run on JAX, TensorFlow and PyTorch.
 """
 
+import gc
 import os
 import signal
 import threading
@@ -314,20 +315,35 @@ def elsewhere(monkeypatch):
 
 def children():
     """The processes that this one has started and that live."""
-    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    tasks = Path("/proc/self/task").glob("*/children")
+    return sorted(number for task in tasks for number in task.read_text().split())
 
 
 def test_a_search_starts_the_process_and_ends_it(place, elsewhere):
     x, y = data()
     x, y = keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(y)
     before = children()
+    seen = []
     cloudpickle.register_pickle_by_value(models)
     tuner = kt.RandomSearch(models.build, "val_loss", max_trials=2, train_on="jax", **place)
+    tuner.on_trial_begin = lambda trial: seen.append(len(children()) - len(before))
     tuner.search(x, y, **FIT)
+    assert seen == [1, 1]
     assert {trial.notes["training"] for trial in tuner.oracle.trials.values()} == {"fused"}
     assert children() == before
     [model] = tuner.get_best_models(1)
     assert np.isfinite(keras.ops.convert_to_numpy(model(x))).all()
+
+
+def test_the_process_of_a_new_project_starts_and_ends_with_its_tuner(place, elsewhere):
+    before = children()
+    tuner = kt.RandomSearch(models.build, "val_loss", max_trials=2, train_on="jax", **place)
+    assert len(children()) == len(before) + 1
+    again = kt.RandomSearch(models.build, "val_loss", max_trials=2, train_on="jax", **place)
+    assert len(children()) == len(before) + 1, "a project that is there may be opened to look at it"
+    del tuner, again
+    gc.collect()
+    assert children() == before
 
 
 def test_trainings_that_cannot_share_a_process_get_one_each(place, elsewhere):

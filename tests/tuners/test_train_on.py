@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 import afina as kt
-from afina.errors import ArgumentError
-from afina.tuners import train_on
+from afina.errors import ArgumentError, FailedTrialError
+from afina.tuners import remote_search, train_on
+from afina.tuners import tuner as tuner_module
+from afina.tuners.hypermodel import as_hypermodel
 from tests.tuners import models
 
 
@@ -20,6 +22,7 @@ def on_torch(monkeypatch):
     """As if the script ran on PyTorch; nothing is trained."""
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     monkeypatch.setattr(train_on, "_hinted", [])
+    monkeypatch.setattr(tuner_module, "start_early", lambda *args, **options: None)
 
 
 def tuner(place, **options):
@@ -123,3 +126,48 @@ def test_tensors_travel_as_arrays_wherever_they_are_among_the_data():
         np.testing.assert_array_equal(found["a"], x)
         assert found["b"][0] is x
     assert type(args[1]) is np.ndarray
+
+
+# -- the model that is tried before the first trial -----------------------------------------------
+
+
+def own_loss(true, found):
+    raise TypeError("torch.mean(): argument 'input' must be Tensor")
+
+
+def tried(tuner, *args, **kwargs):
+    remote_search._try_backend(tuner, args, kwargs)
+    return tuner
+
+
+@pytest.fixture
+def imports_a_backend(monkeypatch):
+    """As if the user's code had imported TensorFlow or PyTorch."""
+    monkeypatch.setattr(remote_search, "OWN_BACKENDS", ("json",))
+
+
+def test_a_loss_that_does_not_run_on_the_other_backend_is_refused(place, imports_a_backend):
+    searched = kt.RandomSearch(models.build, "val_loss", loss=own_loss, **place)
+    with pytest.raises(ArgumentError, match=r"train_on: needs models .* on JAX, but got .*Tensor"):
+        tried(searched, *models.data(rows=40))
+
+
+def test_a_model_is_not_trained_before_the_first_trial_without_a_reason(place):
+    tried(kt.RandomSearch(models.build, "val_loss", loss=own_loss, **place), *models.data(rows=40))
+
+
+def test_data_that_the_hypermodel_makes_are_not_asked_of_search(place, imports_a_backend):
+    tried(kt.RandomSearch(models.build, "val_loss", loss=own_loss, **place), epochs=2)
+
+
+def test_a_model_that_is_too_large_fails_its_trial_and_not_the_search(place):
+    tried(kt.RandomSearch(models.build, "val_loss", max_model_size=1, **place))
+
+
+def test_a_build_that_fails_its_own_trial_is_no_reason_to_refuse_the_search(place):
+    def build(hp):
+        raise FailedTrialError("not these")
+
+    searched = quiet(place)
+    searched.hypermodel = as_hypermodel(build)
+    tried(searched)

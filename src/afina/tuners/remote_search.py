@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NoReturn, Protocol
 
 from afina import training
-from afina.errors import ArgumentError, LostWorkerError, wrong
+from afina.errors import AfinaError, ArgumentError, LostWorkerError, wrong
 from afina.run import Handout, Processes, Signal, WorkerProcesses
 from afina.run.worker import remote
 from afina.trials import Status, failure_of
@@ -39,6 +39,9 @@ OWN_BACKENDS = ("tensorflow", "torch")
 class SearchingTuner(TravellingTuner, Protocol):
     """What a tuner needs so that a copy of it can run trials of a search in another process."""
 
+    hypermodel: Any
+    _process: WorkerProcesses | None
+
     def on_trial_begin(self, trial: Trial) -> None:
         """Called before a trial runs."""
 
@@ -55,7 +58,7 @@ class SearchingTuner(TravellingTuner, Protocol):
         self, executor: TrialExecutor, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None: ...
 
-    def _build_fresh(self, hp: Any) -> Any: ...
+    def _build_hypermodel(self, hp: Any) -> Any: ...
 
     def _whose_training(self) -> str | None: ...
 
@@ -212,15 +215,19 @@ def _try_backend(
     tuner: SearchingTuner, fit_args: tuple[Any, ...], fit_kwargs: Mapping[str, Any]
 ) -> None:
     """Builds one model, and trains it for a step if the user's code may call a backend itself."""
-    if tuner._whose_training() is not None and getattr(tuner, "hypermodel", None) is None:
+    if tuner.hypermodel is None:
         return
     seed = training.trial_seed(tuner.oracle.seed or 0, 0, 0)
     try:
         with training.seeded(seed):
-            model = tuner._build_fresh(tuner.oracle.get_space())
-            imported = [name for name in OWN_BACKENDS if name in sys.modules]
-            if imported and tuner._whose_training() is None:
-                _train_a_step(model, fit_args, fit_kwargs)
+            with training.building():
+                model = tuner._build_hypermodel(tuner.oracle.get_space())
+            if tuner._whose_training() is None and any(
+                name in sys.modules for name in OWN_BACKENDS
+            ):
+                _train_a_step(model, training.by_name(fit_args, fit_kwargs))
+    except AfinaError:
+        return  # it says something about these hyperparameters, which may fail their trial
     except Exception as error:
         rule = "needs models that can be built and trained on JAX"
         advice = "Use keras.ops in place of the backend's own functions, or leave train_on out."
@@ -230,10 +237,10 @@ def _try_backend(
         training.release()
 
 
-def _train_a_step(model: Any, fit_args: tuple[Any, ...], fit_kwargs: Mapping[str, Any]) -> None:
-    """Trains for one step on the training data."""
-    given = training.by_name(fit_args, fit_kwargs)
+def _train_a_step(model: Any, given: Mapping[str, Any]) -> None:
+    """Trains for one step on the training data, where they are given to `search`."""
     taken = {
         name: given[name] for name in ("x", "y", "sample_weight", "batch_size") if name in given
     }
-    model.fit(**taken, epochs=1, steps_per_epoch=1, verbose=0)
+    if taken.get("x") is not None:
+        model.fit(**taken, epochs=1, steps_per_epoch=1, verbose=0)

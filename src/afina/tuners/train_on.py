@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeGuard
 
 import keras
@@ -68,26 +70,48 @@ def start_process(train_on: str) -> WorkerProcesses:
     return pool
 
 
+def start_early(
+    tuner: object, train_on: str | None, directory: Any, project_name: Any, *, overwrite: Any
+) -> WorkerProcesses | None:
+    """A process that starts while the tuner explores its space and the script goes on.
+
+    Args:
+        tuner: With it, the process ends at the latest.
+        train_on: The tuner's option.
+        directory: The tuner's option.
+        project_name: Likewise. If the project is there, the tuner may be meant for looking only.
+        overwrite: Likewise; true where the project begins anew.
+
+    Returns:
+        None if it is better to wait for a search.
+    """
+    if not is_elsewhere(train_on):
+        return None
+    if Path(directory or ".", str(project_name or "untitled_project")).exists() and not overwrite:
+        return None
+    pool = start_process(train_on)
+    weakref.finalize(tuner, pool.close)
+    return pool
+
+
 def run_elsewhere(
-    tuner: SearchingTuner,
-    pool: WorkerProcesses,
-    fit_args: tuple[Any, ...],
-    fit_kwargs: Mapping[str, Any],
+    tuner: SearchingTuner, train_on: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> None:
     """Runs the trials of a search on another backend.
 
     Args:
-        tuner: Whose trials.
-        pool: From `start_process`; it ends here.
-        fit_args: As given to `search`.
-        fit_kwargs: Likewise.
+        tuner: Whose trials; its process, if one has started early, is used and ends here.
+        train_on: The backend.
+        args: As given to `search`.
+        kwargs: Likewise.
 
     Raises:
         ArgumentError: The models, or something that they need, cannot be had there.
         DataError: The data cannot.
     """
+    pool, tuner._process = tuner._process or start_process(train_on), None
     with pool:
-        args, kwargs = as_arrays(fit_args, fit_kwargs)
+        args, kwargs = as_arrays(args, kwargs)
         workers = RemoteSearch(tuner, pool, args, kwargs).run()
     if workers is not None:
         tuner._run_by(Processes(workers), args, kwargs)

@@ -40,7 +40,7 @@ from afina.tuners.overrides import AROUND, TRAINING, first_overridden, is_overri
 from afina.tuners.own_code import keeps_nothing
 from afina.tuners.populated import stage_length
 from afina.tuners.reserved_keys import segment_of, without_parent
-from afina.tuners.train_on import check_train_on, is_elsewhere, offer, run_elsewhere, start_process
+from afina.tuners.train_on import check_train_on, is_elsewhere, offer, run_elsewhere, start_early
 from afina.tuners.trial import Trial
 from afina.tuners.trial_run import continued, forget, train_trial
 from afina.tuners.winner import Final, Winner
@@ -135,26 +135,10 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         self.metrics = metrics
         self.distribution_strategy = distribution_strategy
         self.executions_per_trial = executions_per_trial
-        self.keep_checkpoints = check_count(
-            "keep_checkpoints", kwargs.pop("keep_checkpoints", 10), least=0
+        self._take_options(kwargs)
+        self._process = start_early(
+            self, self.train_on, directory, project_name, overwrite=overwrite
         )
-        self.training = kwargs.pop("training", "auto")
-        self.workers = kwargs.pop("workers", "auto")
-        check_workers(self.workers)
-        self.checkpoint_every = Interval.of(kwargs.pop("checkpoint_every", 300))
-        self.halve_batch_on_oom = check_flag(
-            "halve_batch_on_oom", kwargs.pop("halve_batch_on_oom", False)
-        )
-        self.group_trials = kwargs.pop("group_trials", "auto")
-        check_group_trials(self.group_trials, self.workers)
-        check_executor_option(kwargs.get("executor"), self.workers, self.group_trials)
-        self.train_on = self._backend = kwargs.pop("train_on", None)
-        check_train_on(self.train_on, kwargs.get("executor"), distribution_strategy)
-        sparse = check_flag("sparse_inputs", kwargs.pop("sparse_inputs", True))
-        self.materialize = kwargs.pop("materialize", "auto")
-        streams = training.Streams(self.materialize)
-        engine = training.Engine(sparse=sparse)
-        self._trainer = training.TrainerChooser(self.training, engine, streams)
         oracle.narrow_every = stage_length(kwargs.pop("narrow", None), oracle)
         others: Any = kwargs
         super().__init__(
@@ -172,6 +156,29 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
                 "Received `hypermodel=None`: give a function build(hp) or a HyperModel, or "
                 "override run_trial in a subclass."
             )
+
+    def _take_options(self, options: TrainingOptions) -> None:
+        """Takes out of the options what says how models are trained; the others stay in them."""
+        self.keep_checkpoints = check_count(
+            "keep_checkpoints", options.pop("keep_checkpoints", 10), least=0
+        )
+        self.training = options.pop("training", "auto")
+        self.workers = options.pop("workers", "auto")
+        check_workers(self.workers)
+        self.checkpoint_every = Interval.of(options.pop("checkpoint_every", 300))
+        self.halve_batch_on_oom = check_flag(
+            "halve_batch_on_oom", options.pop("halve_batch_on_oom", False)
+        )
+        self.group_trials = options.pop("group_trials", "auto")
+        check_group_trials(self.group_trials, self.workers)
+        check_executor_option(options.get("executor"), self.workers, self.group_trials)
+        self.train_on = self._backend = options.pop("train_on", None)
+        check_train_on(self.train_on, options.get("executor"), self.distribution_strategy)
+        sparse = check_flag("sparse_inputs", options.pop("sparse_inputs", True))
+        self.materialize = options.pop("materialize", "auto")
+        streams = training.Streams(self.materialize)
+        engine = training.Engine(sparse=sparse)
+        self._trainer = training.TrainerChooser(self.training, engine, streams)
 
     def _begin_anew(self) -> None:
         super()._begin_anew()
@@ -250,7 +257,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         try:
             offer(self, args, kwargs)
             if is_elsewhere(self.train_on):
-                run_elsewhere(self, start_process(self.train_on), args, kwargs)
+                run_elsewhere(self, self.train_on, args, kwargs)
                 return
             executor = self._choose_executor()
             with self._training_by(executor):
