@@ -1,6 +1,6 @@
 """Runs a part of the tests beside other versions and packages than those that are pinned.
 
-    python tests/services/run.py [--only nightly tensorflow torch] [--folder .services] [--fresh]
+    python tests/services/run.py [--only nightly tensorflow torch postgres] [--folder F] [--fresh]
 
 Each environment is a folder of its own, made once: the pinned versions, less Keras where another
 one takes its place. A nightly build is fetched again each day. A test that fails because of a bug
@@ -50,6 +50,9 @@ class Service:
     daily: bool = False
     """Whether a new build comes out each day."""
 
+    system: tuple[str, str] | None = None
+    """A program of the system that is needed, and Debian's package that has it."""
+
 
 SERVICES = {
     "nightly": Service(
@@ -72,6 +75,12 @@ SERVICES = {
     ),
     "tensorflow": Service("tensorflow", ("tensorflow-cpu",), FACE),
     "torch": Service("torch", ("torch==2.13.0",), FACE),
+    "postgres": Service(
+        "jax",
+        ("jax", "psycopg[binary]"),
+        ("tests/store/test_postgres.py", "tests/services/test_many_workers.py"),
+        system=("initdb", "postgresql"),
+    ),
 }
 
 
@@ -85,6 +94,8 @@ def main() -> int:
     ended = {}
     for name in options.only:
         began = time.monotonic()
+        if (needed := SERVICES[name].system) is not None:
+            install(*needed)
         python = environment(name, SERVICES[name], options.folder / name, fresh=options.fresh)
         made = time.monotonic()
         passed = run_tests(name, SERVICES[name], python)
@@ -109,6 +120,14 @@ def environment(name: str, service: Service, folder: Path, *, fresh: bool) -> Pa
     subprocess.run([*pip, *wanted], cwd=ROOT, check=True)
     stamp.write_text(made_of, encoding="utf-8")
     return python
+
+
+def install(program: str, package: str) -> None:
+    """Installs a package of Debian's, where root may; its tests are skipped where it cannot be."""
+    there = shutil.which(program) or any(Path("/usr/lib").glob(f"{package}/*/bin/{program}"))
+    if not there and os.geteuid() == 0 and shutil.which("apt-get"):
+        print(f"== installing {package}", flush=True)
+        subprocess.run(["apt-get", "install", "--yes", "--quiet", package], check=False)
 
 
 def dependencies(*, keras: bool) -> list[str]:
