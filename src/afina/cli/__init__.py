@@ -4,6 +4,7 @@
     best trials recover  trials.py  reads a project folder, with rows.py for what it shows
     advice report      report.py    advice as sentences, a report as a page
     export             export.py    trials as files for other programs
+    work               work.py      a script in several processes that share one search
 
 A command imports what it needs when it runs, so that `afina --help` answers at once.
 """
@@ -19,6 +20,7 @@ from afina.cli.demo import demo
 from afina.cli.export import export
 from afina.cli.report import advice, report
 from afina.cli.trials import best, recover, trials
+from afina.cli.work import work
 from afina.errors import AfinaError
 from afina.trials.text import printable
 
@@ -41,5 +43,5 @@ def main() -> None:
     """Find good hyperparameters for Keras models, and look at finished searches."""
 
 
-for command in (demo, best, trials, advice, report, export, recover):
+for command in (demo, best, trials, advice, report, export, recover, work):
     main.add_command(command)
