@@ -80,6 +80,9 @@ class Service:
     at_once: int = 2
     """How many processes run the tests."""
 
+    system: tuple[str, str] | None = None
+    """A program of the system that is needed, and Debian's package that has it."""
+
 
 SERVICES = {
     "nightly": Service(
@@ -107,7 +110,6 @@ SERVICES = {
         (*FACE, *ON_JAX, *ON_TENSORFLOW, *STREAMS),
     ),
     "torch": Service("torch", ("torch==2.13.0", "jax"), (*FACE, *ON_JAX)),
-    "optuna": Service("jax", ("optuna==5.0.0", "jax"), ("tests/migration",)),
     "packages": Service(
         "jax",
         ("jax", "tensorflow-cpu==2.20.0", "dm-tree==0.1.10"),
@@ -115,7 +117,20 @@ SERVICES = {
         alone=("autokeras==3.0.0", "keras-tuner-extensionpack==0.1.0"),
     ),
     "keras-tuner": Service("jax", (), (), environment="packages", wheel="keras-tuner==1.3.5"),
-    "ray": Service("jax", ("ray", "jax"), ("tests/run/test_ray.py",), at_once=0),  # one cluster
+    "ray": Service(
+        "jax",
+        ("ray", "jax", "psycopg[binary]", "optuna==5.0.0"),
+        ("tests/run/test_ray.py",),
+        at_once=0,  # one cluster
+    ),
+    "optuna": Service("jax", (), ("tests/migration",), environment="ray"),
+    "postgres": Service(
+        "jax",
+        (),
+        ("tests/store/test_postgres.py", "tests/services/test_many_workers.py"),
+        environment="ray",
+        system=("initdb", "postgresql"),
+    ),
 }
 
 
@@ -129,6 +144,8 @@ def main() -> int:
     ended = {}
     for name in options.only:
         began = time.monotonic()
+        if (needed := SERVICES[name].system) is not None:
+            install(*needed)
         home = SERVICES[name].environment or name
         python = environment(home, SERVICES[home], options.folder / home, fresh=options.fresh)
         made = time.monotonic()
@@ -162,6 +179,14 @@ def environment(name: str, service: Service, folder: Path, *, fresh: bool) -> Pa
         subprocess.run([*pip, *alone], cwd=ROOT, check=True)
     stamp.write_text(made_of, encoding="utf-8")
     return python
+
+
+def install(program: str, package: str) -> None:
+    """Installs a package of Debian's, where root may; its tests are skipped where it cannot be."""
+    there = shutil.which(program) or any(Path("/usr/lib").glob(f"{package}/*/bin/{program}"))
+    if not there and os.geteuid() == 0 and shutil.which("apt-get"):
+        print(f"== installing {package}", flush=True)
+        subprocess.run(["apt-get", "install", "--yes", "--quiet", package], check=False)
 
 
 def dependencies(*, keras: bool) -> list[str]:

@@ -6,6 +6,7 @@
     export             export.py    trials as files for other programs
     import             importing.py searches of other packages as projects
     doctor             doctor.py    what is wrong with a project, and a repaired copy
+    work               work.py      a script in several processes that share one search
 
 A command imports what it needs when it runs, so that `afina --help` answers at once.
 """
@@ -23,6 +24,7 @@ from afina.cli.export import export
 from afina.cli.importing import importing
 from afina.cli.report import advice, report
 from afina.cli.trials import best, recover, trials
+from afina.cli.work import work
 from afina.errors import AfinaError
 from afina.trials.text import printable
 
@@ -45,5 +47,7 @@ def main() -> None:
     """Find good hyperparameters for Keras models, and look at finished searches."""
 
 
-for command in (demo, best, trials, advice, report, export, importing, doctor, recover):
+COMMANDS = (best, trials, advice, report, export, importing, doctor, recover, work)
+
+for command in (demo, *COMMANDS):
     main.add_command(command)

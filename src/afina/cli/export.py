@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
+from afina.cli.places import PLACE
 from afina.errors import ArgumentError, wrong
+from afina.store.project import hide_password
 from afina.trials import Trial
-
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=PLACE)
 @click.option(
     "--format",
     "form",
@@ -31,10 +31,11 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     help="The file to write. Without it, the trials are printed. For keras-tuner: the folder to "
     "write to. Without it, FOLDER itself.",
 )
-def export(folder: Path, form: str, output: Path | None) -> None:
+def export(folder: Path | str, form: str, output: Path | None) -> None:
     """Write the trials of the search in FOLDER for other programs.
 
-    FOLDER is a tuner's `directory/project_name`. The search may still be running.
+    FOLDER is a tuner's `directory/project_name`, or the URL of a database with its
+    "?project=name". The search may still be running.
 
     \b
     Examples:
@@ -43,6 +44,9 @@ def export(folder: Path, form: str, output: Path | None) -> None:
     """
     try:
         if form == "keras-tuner":
+            if isinstance(folder, str):
+                rule = "must be a folder for this format"
+                raise ArgumentError(wrong("FOLDER", rule, hide_password(folder)))
             from afina.tuners.exported import export_keras_tuner
 
             click.echo(f"Written: {export_keras_tuner(folder, output)}")

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import click
 
+from afina.cli.places import PLACE
 from afina.trials.text import json_text
-
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=PLACE)
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -20,10 +19,11 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     show_default=True,
     help="The file to write.",
 )
-def report(folder: Path, output: Path) -> None:
+def report(folder: Path | str, output: Path) -> None:
     """Write a report of the search in FOLDER: one HTML file that works offline.
 
-    FOLDER is a tuner's `directory/project_name`. The search may still be running.
+    FOLDER is a tuner's `directory/project_name`, or the URL of a database with its
+    "?project=name". The search may still be running.
     """
     from afina.report import write_report
 
@@ -31,13 +31,14 @@ def report(folder: Path, output: Path) -> None:
 
 
 @click.command()
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=PLACE)
 @click.option("--json", "as_json", is_flag=True, help="Print the advice as JSON.")
 @click.option("--code", "as_code", is_flag=True, help="Print the next search space as Python code.")
-def advice(folder: Path, as_json: bool, as_code: bool) -> None:
+def advice(folder: Path | str, as_json: bool, as_code: bool) -> None:
     """Print which hyperparameters matter in the search in FOLDER, and what to search next.
 
-    FOLDER is a tuner's `directory/project_name`. The search may still be running.
+    FOLDER is a tuner's `directory/project_name`, or the URL of a database with its
+    "?project=name". The search may still be running.
     """
     from afina.advice import advice as advise
     from afina.report import read_facts

@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
+from afina.cli.places import PLACE
 from afina.cli.rows import best_rows, completed_rows, measured
 from afina.errors import StoreError, wrong
+from afina.store.project import hide_password, is_postgres
 from afina.trials import Failure, FailureKind, Status, why_none_completed
 from afina.trials.text import json_text, printable
 
@@ -17,7 +19,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=PLACE)
 @click.option(
     "--count",
     default=10,
@@ -26,12 +28,13 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     help="Show at most this many.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
-def best(folder: Path, count: int, as_json: bool) -> None:
+def best(folder: Path | str, count: int, as_json: bool) -> None:
     """Show the best configurations of the search in FOLDER, best first.
 
     Trials that train the same model further count as one configuration. With several objectives
     you see the Pareto front, sorted by the first objective. FOLDER is a tuner's
-    `directory/project_name`. The search may still be running.
+    `directory/project_name`, or the URL of a database with its "?project=name". The search may
+    still be running.
     """
     known, objective, faults = _read(folder)
     found = best_rows(known, objective)
@@ -43,12 +46,13 @@ def best(folder: Path, count: int, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=PLACE)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
-def trials(folder: Path, as_json: bool) -> None:
+def trials(folder: Path | str, as_json: bool) -> None:
     """List all trials of the search in FOLDER, in the order in which they started.
 
-    FOLDER is a tuner's `directory/project_name`. The search may still be running.
+    FOLDER is a tuner's `directory/project_name`, or the URL of a database with its
+    "?project=name". The search may still be running.
     """
     known, _, faults = _read(folder)
     _print(known, as_json)
@@ -69,7 +73,7 @@ def recover(folder: Path) -> None:
     click.echo(f"The search can continue with {count} finished trial{'s' * (count != 1)}.")
 
 
-def _read(folder: Path) -> tuple[list[dict[str, Any]], Any, list[str]]:
+def _read(folder: Path | str) -> tuple[list[dict[str, Any]], Any, list[str]]:
     """The trials of a project as rows, its objective, and sentences on what cannot be read.
 
     Raises:
@@ -79,7 +83,7 @@ def _read(folder: Path) -> tuple[list[dict[str, Any]], Any, list[str]]:
 
     found = read_project(folder)
     if found.header is None and not found.trials:
-        raise StoreError(wrong("FOLDER", "must hold a search", str(folder), _advice(folder)))
+        raise StoreError(no_search(folder))
     epochs = found.epochs()
     rows: list[dict[str, Any]] = [
         {
@@ -110,11 +114,18 @@ def _why_none(trials: Sequence[Mapping[str, Any]]) -> str:
     return why_none_completed(failures, unfinished=len(trials) - len(failed))
 
 
-def _advice(folder: Path) -> str:
+def no_search(folder: Path | str) -> str:
+    """The message for a place without a search."""
+    return wrong("FOLDER", "must hold a search", hide_password(str(folder)), _advice(folder))
+
+
+def _advice(folder: Path | str) -> str:
     """Names a folder below that contains a search: users often forget the project_name."""
     from afina.store import open_store
 
-    for below in sorted(path for path in folder.iterdir() if path.is_dir()):
+    if is_postgres(folder):
+        return 'Add "?project=" and the project_name of a tuner.'
+    for below in sorted(path for path in Path(folder).iterdir() if path.is_dir()):
         if open_store(below).header() is not None:
             return f"Did you mean {str(below)!r}?"
     return "Give the directory/project_name of a tuner."

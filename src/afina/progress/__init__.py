@@ -14,6 +14,7 @@ from afina.progress.events import (
     EpochEnded,
     Event,
     Message,
+    OthersEnded,
     SearchEnded,
     SearchStarted,
     TrialEnded,
@@ -31,6 +32,7 @@ __all__ = [
     "TrialStarted",
     "EpochEnded",
     "TrialEnded",
+    "OthersEnded",
     "SearchEnded",
     "Message",
 ]

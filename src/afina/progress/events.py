@@ -96,6 +96,23 @@ class TrialEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class OthersEnded:
+    """Other workers of the search have ended trials; the totals now."""
+
+    done: int
+    """All trials that have finished, whoever ran them."""
+
+    best: Trial | None
+    """The best trial so far; None before one has completed."""
+
+    label: str | None = None
+    """The name of the best trial that users see."""
+
+    front: tuple[Trial, ...] = ()
+    """The Pareto front so far, if there are several objectives."""
+
+
+@dataclass(frozen=True, slots=True)
 class SearchEnded:
     """A call of `search` has run its last trial."""
 
@@ -113,4 +130,6 @@ class Message:
     text: str = field(default="")
 
 
-Event: TypeAlias = SearchStarted | TrialStarted | EpochEnded | TrialEnded | SearchEnded | Message
+Event: TypeAlias = (
+    SearchStarted | TrialStarted | EpochEnded | TrialEnded | OthersEnded | SearchEnded | Message
+)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from afina.progress.events import (
     EpochEnded,
     Event,
+    OthersEnded,
     SearchEnded,
     SearchStarted,
     TrialEnded,
@@ -125,6 +126,8 @@ class SearchProgress:
                 return self._after_epoch(event)
             case TrialEnded():
                 return self._after_trial(event, now)
+            case OthersEnded():
+                return self._after_others(event)
             case SearchEnded():
                 known = event.best is None or self.several
                 best_score = self.best if known else event.best
@@ -168,6 +171,17 @@ class SearchProgress:
             here=self.here + 1,
             failed=self.failed + (trial.status is Status.FAILED),
             trial_seconds=self.trial_seconds + seconds,
+        )
+
+    def _after_others(self, event: OthersEnded) -> SearchProgress:
+        progress = replace(self, done=event.done)
+        if self.several:
+            return replace(progress, front=self._front_of(event.front))
+        if event.best is None:
+            return progress
+        label = str(event.best.number) if event.label is None else event.label
+        return replace(
+            progress, best=event.best.score, best_label=label, best_values=event.best.values
         )
 
     @property

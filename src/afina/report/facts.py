@@ -16,6 +16,7 @@ from afina.errors import StoreError, wrong
 from afina.report.style import evenly
 from afina.space import HyperParameters, Space
 from afina.store import Header, TrialStore, open_store
+from afina.store.project import hide_password, name_of_search
 from afina.study import Curves
 from afina.trials import (
     Configuration,
@@ -257,7 +258,7 @@ def read_facts(folder: Path | str, *, judgement: Judgement | None = None) -> Fac
     """Gathers the facts about the search in a project folder; it may still be running.
 
     Args:
-        folder: A tuner's `directory/project_name`, or a study's `storage`.
+        folder: A tuner's `directory/project_name`, or a study's `storage`, also a URL.
         judgement: The judgement of the final model.
 
     Raises:
@@ -267,8 +268,9 @@ def read_facts(folder: Path | str, *, judgement: Judgement | None = None) -> Fac
     try:
         if store.header() is None:
             advice = "Give the directory/project_name of a tuner."
-            raise StoreError(wrong("FOLDER", "must hold a search", str(folder), advice))
-        return facts_of(store, Path(folder).resolve().name, judgement=judgement)
+            shown = hide_password(str(folder))
+            raise StoreError(wrong("FOLDER", "must hold a search", shown, advice))
+        return facts_of(store, name_of_search(folder), judgement=judgement)
     finally:
         store.close()
 

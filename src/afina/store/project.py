@@ -47,6 +47,19 @@ def hide_password(where: Any) -> Any:
     return re.sub(r"(?i)([?&]password=)[^&\s]*", r"\1***", shown)
 
 
+def name_of_search(where: Path | str) -> str:
+    """What to call the search in a folder or a database.
+
+    Example:
+        >>> name_of_search("postgresql://host/db?project=digits")
+        'digits'
+    """
+    if not is_postgres(where):
+        return Path(where).resolve().name
+    named = re.search(r"[?&]project=([^&]+)", str(where))
+    return named[1] if named else "afina"
+
+
 def open_store(where: TrialStore | Path | str | None, *, project: str | None = None) -> TrialStore:
     """Opens the store of a search.
 

@@ -18,6 +18,7 @@ from afina.errors import StoreError
 from afina.store import codec
 from afina.store.base import Header
 from afina.store.completeness import check_file
+from afina.store.project import is_postgres, open_store
 from afina.store.reader import SqliteReader, open_to_read
 from afina.store.soundness import faults_of, gaps_in
 from afina.store.sql import META_COLUMNS, TRIAL_COLUMNS
@@ -54,12 +55,18 @@ def read_project(folder: Path | str) -> Readable:
     """Reads as much of a project as possible; changes nothing.
 
     Args:
-        folder: `<directory>/<project_name>`; it need not exist.
+        folder: `<directory>/<project_name>`, which need not exist, or the URL of a database.
 
     Raises:
         ProjectVersionError: Another version of Afina made it.
         StoreError: Nothing in it can be read.
     """
+    if is_postgres(folder):  # the server keeps it whole: all of it can be read, or nothing
+        store = open_store(folder)
+        try:
+            return Readable(store.header(), store.trials(), store.history(), [])
+        finally:
+            store.close()
     file = Path(folder).absolute() / STORE_FILE
     check_file(file)
     if not file.exists():

@@ -82,6 +82,7 @@ class SqliteWriter:
         """How many trials have finished, as of the revision `_counted`."""
         self._counted: int | None = None
         self._open: Transaction | None = None
+        self._looking = False
         self._waiting: dict[tuple[int, int, int, int], Report] = {}
         self._oldest = 0.0
         self._identity: os.stat_result | None = None
@@ -167,11 +168,15 @@ class SqliteWriter:
     @contextlib.contextmanager
     def look(self) -> Iterator[Connection]:
         """The connection, for reading what has been written."""
-        if self._open is not None:
+        if self._open is not None or self._looking:
             yield self.connection
             return
         with readable_errors(self.file), self.connection.begin():
-            yield self.connection
+            self._looking = True
+            try:
+                yield self.connection
+            finally:
+                self._looking = False
 
     def transact(self, write: Callable[[Transaction], R]) -> R:
         """One transaction: what `write` does, and the buffered reports.

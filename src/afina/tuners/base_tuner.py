@@ -47,7 +47,7 @@ from afina.tuners.best_first import best_first
 from afina.tuners.earlier import known_trials
 from afina.tuners.execution import TrialExecutor, check_executor_option, choose_executor, prepared
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
-from afina.tuners.joining import joined_store, warn_of_keras_tuners_mode
+from afina.tuners.joining import ended_elsewhere, joined_store, warn_of_keras_tuners_mode
 from afina.tuners.options import IdentityOptions, unrecognized
 from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import is_overridden
@@ -149,6 +149,7 @@ class BaseTuner:
         self._display: Display | None = None
         self._keras_warnings = KerasWarnings()  # of this search
         self._epochs: int | None = None
+        self._counted = 0  # finished trials that are shown
         self._searched: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})  # by the last `search`
         self._judgement: Judgement | None = None  # of the last `evaluate_best`
 
@@ -270,6 +271,10 @@ class BaseTuner:
             raise KeyboardInterrupt
         self.pre_create_trial()
         trial = self.oracle.create_trial(f"{self.tuner_id}-{place}" if place else self.tuner_id)
+        state = self.oracle.search_state
+        if (event := ended_elsewhere(state, self.oracle.ids, self._counted)) is not None:
+            self._counted = event.done
+            self._show(event)
         if trial.status == TrialStatus.STOPPED:
             return Signal.STOP
         return Signal.WAIT if trial.status == TrialStatus.IDLE else trial
@@ -356,6 +361,7 @@ class BaseTuner:
         number = self.oracle.number_of(trial.trial_id)
         ended = self.oracle.search_state.trials[number]
         waiting = ended.status is Status.WAITING
+        self._counted += not waiting
         left = self.oracle.max_retries_per_trial - ended.retries + waiting
         label = self.oracle.ids.label_of(number)
         self._show(TrialEnded(ended, label=label, retries_left=left))
@@ -365,6 +371,7 @@ class BaseTuner:
     def _begin_display(self, verbose: Any, fit_kwargs: dict[str, Any]) -> None:
         self._epochs = fit_kwargs.get("epochs")
         self._display = create_display(verbose, self.oracle.objective, clock=time.monotonic)
+        self._counted = len(self.oracle.end_order)
         self._show(
             SearchStarted(
                 total=self.oracle.max_trials,

@@ -146,8 +146,13 @@ class OwnState:
             self.moving = False
 
     def read(self, store: TrialStore) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-        """The seeds and the additions in a project; None for what `keep` has not written."""
-        return store.note(SEEDS), store.note(STATE)
+        """The seeds and the additions in a project; None for what is not new to this oracle."""
+        new: dict[str, Any] = {}
+        for note in (SEEDS, STATE):
+            part = store.note(note)
+            if part is not None and (text := to_json(part, note)) != self._written.get(note):
+                new[note], self._written[note] = part, text
+        return new.get(SEEDS), new.get(STATE)
 
     def keep(
         self, state: SearchState, seeds: Mapping[str, Any], added: Mapping[str, Any] | None

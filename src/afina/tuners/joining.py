@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from afina.errors import ArgumentError, wrong
+from afina.progress import OthersEnded
 from afina.search import Done, Wait
 from afina.store import TrialStore, open_store
 from afina.store.project import chosen_place
 from afina.study import BegunElsewhereError, SearchState
 from afina.trials import Trial as StoredTrial
+from afina.tuners.face_trials import TrialIds
 
 KERAS_TUNER = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 """The environment variables of Keras Tuner's distributed mode."""
@@ -32,6 +34,24 @@ class Joining(Protocol):
 
     def join(self) -> None:
         """Opens the search that another worker has begun."""
+
+
+def ended_elsewhere(state: SearchState, ids: TrialIds, counted: int) -> OthersEnded | None:
+    """What to show of the trials of other workers; None if there is nothing new.
+
+    Args:
+        state: The search.
+        ids: Of its trials.
+        counted: How many finished trials are shown already.
+    """
+    done = len(state.ended)
+    if done == counted:
+        return None
+    best = state.best_trials(1)
+    front = tuple(state.get_pareto_front()) if state.objective.names[1:] else ()
+    return OthersEnded(
+        done, best[0] if best else None, ids.label_of(best[0].number) if best else None, front
+    )
 
 
 def next_of(oracle: Joining) -> StoredTrial | Wait | Done:

@@ -322,8 +322,12 @@ class Oracle:
         self.trials.update({self.id_of(n): self.face_of(t) for n, t in state.trials.items()})
         self.trials.update(entered)  # somebody put them in; `adopt` gives them numbers
         self._own_state = OwnState(self._seeds())
+        self.take_own_state()
+
+    def take_own_state(self) -> None:
+        """Takes over what a subclass has kept with the project, in this process or another."""
         with self._own_state.move():
-            seeds, added = self._own_state.read(store)
+            seeds, added = self._own_state.read(self.search_state.store)
             if seeds is not None:
                 self.seed, self._seed_state = seeds["seed"], seeds["seed_state"]
             if added is not None:
@@ -415,7 +419,7 @@ class Oracle:
         self.trials[trial.trial_id] = self.ongoing_trials[tuner_id] = trial
         if self._tried is not None:
             self._tried.record(trial)
-        self._save_custom_state()
+        self.keep_own_state()
         return trial
 
     @synchronized
@@ -426,9 +430,6 @@ class Oracle:
             trial_id: The trial's id.
             metrics: The objective must be among them.
             step: The epoch.
-
-        Returns:
-            The trial.
 
         Raises:
             ObjectiveError: The objective is not among the metrics.
@@ -450,11 +451,8 @@ class Oracle:
     def report_epoch(
         self, trial_id: str, execution: int, epoch: int, metrics: Mapping[str, float]
     ) -> Decision:
-        """Keeps the metrics of one epoch of one execution, beside the tracked best ones.
-
-        Returns:
-            Whether the training continues.
-        """
+        """Keeps the metrics of one epoch of one execution, beside the tracked best ones; says
+        whether the training continues."""
         self._with_curves.add(trial_id)
         stored = self.search_state.trials[self.number_of(trial_id)]
         return self.search_state.report(stored, metrics, epoch, execution)
@@ -495,7 +493,7 @@ class Oracle:
         for tuner_id, ongoing in list(self.ongoing_trials.items()):
             if ongoing.trial_id == trial.trial_id:
                 del self.ongoing_trials[tuner_id]
-        self._save_custom_state()
+        self.keep_own_state()
         if trial.status == TrialStatus.FAILED:
             self.search_state.check_failures()
 
@@ -588,13 +586,14 @@ class Oracle:
     def save(self) -> None:
         """Keeps a subclass's own state; every change of a trial is on disk already."""
         face_trials.adopt(self)
-        self._save_custom_state()
+        self.keep_own_state()
 
     def reload(self) -> None:
         """Reads the project again."""
         self.open(None if self._folder else self.search_state.store)
 
-    def _save_custom_state(self) -> None:
+    def keep_own_state(self) -> None:
+        """Writes what a subclass keeps with the project, if that has changed."""
         with self._own_state.move():
             added = dict(self.get_state()) if is_overridden(self, "get_state") else None
             self._own_state.keep(self.search_state, self._seeds(), added)

@@ -126,8 +126,14 @@ class PopulatedByOracle(Wrapper[Any]):
     def ask(self, state: Any, situation: Situation) -> Suggestion | Wait | Done:
         """Asks the oracle and reads its dict."""
         del state  # `propose` reads it
+        # In the turn in which the trial is written: no two workers see the same state of theirs.
+        own = is_overridden(self.oracle, "populate_space")
+        if own:
+            self.oracle.take_own_state()
         with self.draws.asking():
             answer = self.oracle.populate_space(self.oracle.id_of(situation.number))
+        if own:
+            self.oracle.keep_own_state()
         status = answer.get("status") if isinstance(answer, Mapping) else None
         if status == TrialStatus.IDLE:
             return Wait()

@@ -6,9 +6,11 @@ It prints the number of each trial that it begins, at once, and how many it has 
 import os
 import sys
 import time
+from typing import Any
 
 import afina
 from afina.search import TPE, QuasiRandom, Random
+from afina.store import open_store
 from afina.trials import Trial
 
 ALGORITHMS = {"random": Random, "quasi-random": QuasiRandom, "tpe": TPE}
@@ -18,7 +20,14 @@ def say(*words: object) -> None:
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
-def study(storage: object, algorithm: str, trials: int) -> afina.Study:
+def shared(storage: Any, lease: float) -> Any:
+    """The store, with leases of another length than usual."""
+    found = open_store(storage)
+    found.lease = lease
+    return found
+
+
+def study(storage: Any, algorithm: str, trials: int, lease: float = 60.0) -> afina.Study:
     hp = afina.HyperParameters()
     hp.Float("x", -1.0, 1.0)
     hp.Int("n", 1, 100)
@@ -26,7 +35,7 @@ def study(storage: object, algorithm: str, trials: int) -> afina.Study:
         hp,
         objective=afina.Objective("loss", "min"),
         algorithm=ALGORITHMS[algorithm](seed=3),
-        storage=storage,
+        storage=shared(storage, lease),
         max_trials=trials,
     )
 
@@ -34,7 +43,8 @@ def study(storage: object, algorithm: str, trials: int) -> afina.Study:
 def main() -> None:
     storage, algorithm, trials = sys.argv[1], sys.argv[2], int(sys.argv[3])
     pause = float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
-    search = study(storage, algorithm, trials)
+    lease = float(sys.argv[5]) if len(sys.argv) > 5 else 60.0
+    search = study(storage, algorithm, trials, lease)
     done = []
 
     def objective(trial: Trial) -> float:
