@@ -91,7 +91,7 @@ class BaseTuner:
         store: Where the trials are kept: a folder, a URL ("sqlite:///folder", "memory:"), or any
             `afina.store.TrialStore`. None keeps them in the project's folder. Models are always
             kept there.
-        executor: Who runs the trials: "serial", "threads", "processes" or any
+        executor: Who runs the trials: "serial", "threads", "processes", "ray" or any
             `afina.run.Executor`. None is "serial".
         trial_timeout: Seconds that one trial may run; None is no limit. A trial that runs for
             longer is ended after its epoch or interrupted, or its process is ended where it has
