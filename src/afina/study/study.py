@@ -74,7 +74,8 @@ class Study(SearchState):
             memory only. Processes that run the same script on the same store share the search.
         storage: Another name of `store`, which Optuna's users know.
         executor: Who runs the trials of `optimize`: "serial" (one at a time, the default),
-            "threads" or "processes" (one for each processor), or any `afina.run.Executor`, such as
+            "threads" or "processes" (one for each processor), "ray" or the address of a Ray cluster
+            (one for each of its processors), or any `afina.run.Executor`, such as
             `afina.run.Threads(4)`.
         max_trials: How many trials in all; None for as many as the algorithm has.
         max_total_epochs: How many epochs in all; see `Budget`.

@@ -6,9 +6,9 @@
 
 One file holds what the rest of a training depends on: the model with its optimizer and its seed
 generators, the best epoch so far, the logs of all epochs, the random streams from which Keras draws
-the order of batches, and what Keras' own callbacks count. On JAX a training that was continued
-gives the numbers of one that was not interrupted, to the last bit. On TensorFlow the order of the
-batches is drawn anew.
+the order of batches, and what Keras' own callbacks count. A training that was continued gives the
+numbers of one that was not interrupted, to the last bit. TensorFlow's own random streams cannot be
+saved: code that draws from them gets other numbers.
 
 The file is replaced in one step, and a checksum of each array tells whether it is whole. It is
 gone when the trial has ended, and a training shorter than the interval never writes one.

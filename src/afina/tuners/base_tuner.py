@@ -82,7 +82,7 @@ class BaseTuner:
             project's folder. Models are always kept there, so workers on several machines need a
             `directory` that all of them see.
         storage: Another name of `store`.
-        executor: Who runs the trials: "serial", "threads", "processes" or any
+        executor: Who runs the trials: "serial", "threads", "processes", "ray" or any
             `afina.run.Executor`. None is "serial".
         trial_timeout: Seconds that one trial may run; None is no limit. A trial that runs for
             longer is ended after its epoch or interrupted, or its process is ended where it has

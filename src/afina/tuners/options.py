@@ -31,8 +31,8 @@ class RunOptions(TypedDict, total=False):
     """Another name of `store`."""
 
     executor: ExecutorLike | None
-    """Who runs the trials: "serial", "threads", "processes", or any `afina.run.Executor`; None
-    chooses by the other options."""
+    """Who runs the trials: "serial", "threads", "processes", "ray" or any `afina.run.Executor`;
+    None chooses by the other options."""
 
     trial_timeout: float | None
     """Seconds that one trial may run; one that runs for longer fails. None is no limit."""

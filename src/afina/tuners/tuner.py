@@ -65,10 +65,11 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         overwrite: See `BaseTuner`.
         store: See `BaseTuner`.
         learn_from: See `BaseTuner`.
-        executor: Who runs the trials: "serial", "threads", "processes", any `afina.run.Executor`,
-            or None, which leaves the choice to `workers` and `group_trials`. Several threads take
-            turns at Python code, so that they help where trainings are fused. "threads" and
-            "processes" are as many as `workers`; its "auto" is one for each GPU or processor.
+        executor: Who runs the trials: "serial", "threads", "processes", "ray" or the address of a
+            Ray cluster, any `afina.run.Executor`, or None, which leaves the choice to `workers` and
+            `group_trials`. Several threads take turns at Python code, so that they help where
+            trainings are fused. "threads" and "processes" are as many as `workers`; its "auto" is
+            one for each GPU or processor, and for "ray" as many as the cluster has room for.
         trial_timeout: See `BaseTuner`.
         executions_per_trial: How often each configuration is trained; the score is the mean.
         keep_checkpoints: Of how many trials, best first, the models stay on disk, beside those
