@@ -1,5 +1,6 @@
 """What holds for all tests and for the examples in docstrings."""
 
+import contextlib
 import gc
 import os
 import signal
@@ -51,7 +52,20 @@ settings.register_profile("afina", derandomize=True, deadline=None)
 settings.load_profile("afina")
 
 
+WHOLE_RUN = contextlib.ExitStack()
+"""Closed with the process."""
+
+
 def pytest_collection_finish() -> None:
-    """What was imported stays: collections of garbage, which each search does, pass it over."""
-    gc.collect()
-    gc.freeze()
+    """What was imported stays: collections of garbage, which each search does, pass it over.
+
+    The programs that JAX has compiled stay longer than in a search: thrown away after every second
+    model, as they are where memory matters, each test would compile Keras' initializers again.
+    """
+    memory = sys.modules.get("afina.training.memory")
+    if memory is None:
+        gc.collect()
+        gc.freeze()
+    else:
+        WHOLE_RUN.enter_context(memory.cheap_collections())
+        memory._keeper.growth = 24 * memory.GROWTH

@@ -6,7 +6,7 @@ import pytest
 
 from afina.errors import ArgumentError
 from afina.search import Done, Hyperband, Situation, Suggestion, Wait
-from afina.search.fidelity.brackets import plan, total_trials
+from afina.search.fidelity.brackets import plan
 from afina.search.untried import key_of
 from afina.space import Boolean, Choice, Float, Space
 from afina.testing.toys import conditional_loss, conditional_space, run, sphere, sphere_space
@@ -36,7 +36,7 @@ def test_every_rung_is_run_as_planned(max_epochs, factor, workers):
         for rung in bracket.rungs
     }
     assert sizes(done.trials) == planned
-    assert len(done.trials) == total_trials(max_epochs, factor)
+    assert len(done.trials) == sum(bracket.trials for bracket in plan(max_epochs, factor))
     for bracket in plan(max_epochs, factor):
         for rung in bracket.rungs:
             for trial in by_rung(done.trials)[0, bracket.number, rung.index]:
@@ -100,7 +100,7 @@ def test_no_configuration_is_drawn_twice_while_the_space_has_new_ones():
 def test_a_space_that_runs_out_repeats_between_brackets_but_not_on_a_rung(workers):
     space = Space((Choice("a", list(range(13))),))
     done = run(Hyperband(max_epochs=8, factor=2, seed=3), sphere, space, 500, workers)
-    assert len(done.trials) == total_trials(8, 2)
+    assert len(done.trials) == sum(bracket.trials for bracket in plan(8, 2))
     for (_, _, rung), members in by_rung(done.trials).items():
         if rung == 0:
             assert len({t.values["a"] for t in members}) == len(members)
@@ -130,7 +130,7 @@ def test_a_space_too_small_for_a_rung_shrinks_the_bracket(workers):
 def test_iterations_repeat_all_brackets_with_new_draws():
     search = Hyperband(max_epochs=9, iterations=2, seed=1)
     done = run(search, sphere, sphere_space(2), 500, 3)
-    assert len(done.trials) == 2 * total_trials(9)
+    assert len(done.trials) == 2 * sum(bracket.trials for bracket in plan(9, 3))
     fresh = [t.values["x0"] for t in done.trials if t.schedule.rung == 0]
     assert len(set(fresh)) == len(fresh)
     assert {t.schedule.iteration for t in done.trials} == {0, 1}

@@ -158,7 +158,7 @@ def test_a_model_with_two_optimizers_of_its_own_is_snapshot_with_both(
     assert [len(each) for each in take_snapshot(model, 0).optimizers] == [2, 8]
 
 
-def test_a_snapshot_is_not_changed_by_training_on_and_its_saving_leaves_the_model_alone(
+def test_a_snapshot_is_not_changed_by_training_on_and_its_saving_puts_the_model_into_its_state(
     data: Data, make_model: MakeModel, tmp_path: Path
 ) -> None:
     model, early = make_model(), make_model()
@@ -166,14 +166,13 @@ def test_a_snapshot_is_not_changed_by_training_on_and_its_saving_leaves_the_mode
     snapshot = take_snapshot(model, 1)
     weights = model.get_weights()
     model.fit(*data, epochs=3, verbose=0)
-    later = take_snapshot(model, 3)
 
     save_snapshot(snapshot, model, tmp_path / CHECKPOINT)
 
     assert load_state(early, tmp_path / CHECKPOINT) == 1
     assert all(map(np.array_equal, early.get_weights(), weights))
     assert int(early.optimizer.iterations) == 2
-    assert all(map(np.array_equal, take_snapshot(model, 3).variables, later.variables))
+    assert all(map(np.array_equal, model.get_weights(), weights))
 
 
 def test_a_snapshot_from_before_another_compile_is_saved_without_its_optimizer(

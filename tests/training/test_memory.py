@@ -7,7 +7,7 @@ import weakref
 import jax
 import pytest
 
-from afina.training import resident_bytes
+from afina.training import memory, resident_bytes
 from afina.training.memory import BLIND_TRIALS, Keeper, cheap_collections
 
 from .conftest import Data, MakeModel
@@ -94,9 +94,12 @@ def test_the_size_of_the_process_is_in_bytes() -> None:
     assert after - before == pytest.approx(len(block), rel=0.25)
 
 
-def test_only_what_a_search_has_frozen_itself_is_thawed_after_it() -> None:
+def test_only_what_a_search_has_frozen_itself_is_thawed_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "_skips", [])  # the whole suite is in a block: see conftest.py
     frozen = gc.get_freeze_count()
-    assert frozen, "the whole suite begins with a freeze: see conftest.py"
+    assert frozen
     with cheap_collections():
         pass
     assert gc.get_freeze_count() == frozen
@@ -104,6 +107,9 @@ def test_only_what_a_search_has_frozen_itself_is_thawed_after_it() -> None:
     try:
         with cheap_collections():
             assert gc.get_freeze_count()
+            with cheap_collections():
+                pass
+            assert gc.get_freeze_count(), "the outer block is still open"
         assert not gc.get_freeze_count()
     finally:
         gc.freeze()

@@ -12,7 +12,6 @@ from afina.errors import ArgumentError
 from afina.trials.pareto import (
     crowding_distances,
     hypervolume,
-    hypervolume_contributions,
     non_dominated_ranks,
     pareto_front,
     pareto_keys,
@@ -139,21 +138,10 @@ def test_the_hypervolume_of_reals_is_that_of_adding_and_subtracting_overlaps(los
     assert hypervolume(losses, np.ones(losses.shape[1])) == pytest.approx(total, abs=1e-9)
 
 
-@settings(max_examples=60)
-@given(tables(GRID, most=8))
-def test_a_contribution_is_what_is_lost_without_the_row(losses):
-    reference = np.full(losses.shape[1], 4.0)
-    whole = hypervolume(losses, reference)
-    lost = [whole - hypervolume(np.delete(losses, i, 0), reference) for i in range(len(losses))]
-    assert hypervolume_contributions(losses, reference).tolist() == lost
-
-
 def test_infinite_and_missing_losses_have_infinite_and_no_volume():
     reference = np.zeros(2)
     assert hypervolume(np.array([[-math.inf, -1.0]]), reference) == math.inf
     assert hypervolume(np.array([[-math.inf, 1.0], [math.nan, -1.0]]), reference) == 0
-    rows = np.array([[-math.inf, -1.0], [-1.0, -2.0], [math.nan, -9.0]])
-    assert hypervolume_contributions(rows, reference).tolist() == [math.inf, 1.0, 0.0]
 
 
 def test_what_is_no_table_of_losses_is_refused():

@@ -116,7 +116,8 @@ def run_case(case: Case, options: Options) -> dict[str, Any]:
     )
     tuner = search(case, options)
     [best] = tuner.get_best_hyperparameters(1)
-    values = {name: v for name, v in best.values.items() if not name.startswith("tuner/")}
+    [winner] = tuner.oracle.search_state.best_trials(1)
+    values = dict(winner.values)
     console.print(f"Best hyperparameters: {_spelled(values)}")
 
     model, history, epochs = train_final(case, best, options)
@@ -134,7 +135,7 @@ def run_case(case: Case, options: Options) -> dict[str, Any]:
         "stand_in": case.stand_in,
         "best_values": values,
         "objective": "val_accuracy",
-        "score": tuner.oracle.get_best_trials(1)[0].score,
+        "score": winner.score,
         "test_accuracy": share,
         "test_mean_f1": mean_f1(scores),
         "overfitting": sentence,

@@ -46,7 +46,7 @@ class Hyperband(Algorithm[HyperbandState]):
     The oldest bracket goes first: new random configurations until its first rung is full, then
     promotions. A trial is promoted as soon as it is certainly among the best of its rung, whatever
     the results of running trials. A failed trial is never promoted. If no bracket can start a
-    trial, the next bracket begins. With several objectives, `rank_by_pareto` orders the trials of
+    trial, the next bracket begins. With several objectives, `pareto_ranks` orders the trials of
     a rung once all of them have finished.
 
     Any number of workers runs the same trials as one worker, in another order. Promotions are

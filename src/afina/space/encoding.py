@@ -109,10 +109,6 @@ class Encoding:
         coordinates = point.tolist()
         return self.space.walk(lambda index, entry: _read(entry, coordinates[self._slices[index]]))
 
-    def snap(self, point: Points) -> Points:
-        """The point of the configuration nearest to a point."""
-        return self.encode(self.decode(point))
-
 
 class _Table:
     """Configurations by column, and the rows in which each name is active."""

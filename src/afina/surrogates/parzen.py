@@ -194,20 +194,15 @@ class Mixture:
     priors: Index
     """(sums,) the index of each sum's prior, which is the last of its kernels."""
 
-    def log_density(self, rows: Array, active: Mask) -> Array:
-        """(m,) the logarithm of the density at rows.
+    def kernel_logs(self, rows: Array, active: Mask) -> Array:
+        """(m, kernels) the weighted log densities of the single kernels, at rows.
 
-        It is a density on [0, 1] for numbers without cells, and a probability for all others.
+        Their sum is a density on [0, 1] for numbers without cells, and a probability for others.
 
         Args:
             rows: (m, columns), without NaN.
             active: (m, columns) whether their entries are active.
         """
-        top, parts = _relative(self.kernel_logs(rows, active))
-        return np.asarray(top + np.log(parts.sum(axis=1)))
-
-    def kernel_logs(self, rows: Array, active: Mask) -> Array:
-        """(m, kernels) the weighted log densities of the single kernels; see `log_density`."""
         parts = self._products(rows, active)
         if len(self.columns.cells):
             parts += self._cell_logs(rows, active)

@@ -13,7 +13,7 @@ from afina.errors import CheckpointError
 from afina.training import keras_parts
 from afina.training.checkpoint import save_snapshot
 from afina.training.guards import scalars
-from afina.training.snapshot import Snapshot, apply_snapshot, take_snapshot
+from afina.training.snapshot import Snapshot, take_snapshot
 from afina.trials import Decision, Objective, failure_of
 
 OnEpoch = Callable[[int, int, dict[str, float]], Decision | None]
@@ -124,13 +124,5 @@ class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]
             raise CheckpointError(
                 "BestEpoch: the model is gone; save before the next execution begins."
             )
-        save_snapshot(self.best, self.model, path, restore=False)
-        return True
-
-    def restore(self) -> bool:
-        """Puts the best state back into the model that is or was trained; returns whether it
-        could."""
-        if self.best is None or self.model is None:
-            return False
-        apply_snapshot(self.best, self.model)
+        save_snapshot(self.best, self.model, path)
         return True

@@ -30,7 +30,6 @@ from afina.training.keras_parts import layers_of, overrides, rate_of
 from afina.training.snapshot import (
     Array,
     Snapshot,
-    applied,
     apply_snapshot,
     assign,
     copies,
@@ -71,26 +70,19 @@ def save_state(model: keras.Model, path: Path, *, epochs: int | None = None) -> 
     _save(model, path, epochs=epochs, with_optimizer=True)
 
 
-def save_snapshot(
-    snapshot: Snapshot, model: keras.Model, path: Path, *, restore: bool = True
-) -> None:
-    """Writes a snapshot in the format of `save_state`.
+def save_snapshot(snapshot: Snapshot, model: keras.Model, path: Path) -> None:
+    """Writes a snapshot in the format of `save_state`, and leaves the model in its state.
 
     Args:
         snapshot: The state to write.
-        model: A model of the same architecture, put into the snapshot's state meanwhile.
+        model: A model of the same architecture.
         path: Ends in ".weights.h5"; its folder is created.
-        restore: False leaves the model in the snapshot's state, which is quicker.
 
     Raises:
         CheckpointError: The model has other variables than the snapshot, or Keras cannot save it.
     """
-    if not restore:
-        both = apply_snapshot(snapshot, model)
-        _save(model, path, epochs=snapshot.epochs, with_optimizer=both)
-        return
-    with applied(snapshot, model) as optimizer_too:
-        _save(model, path, epochs=snapshot.epochs, with_optimizer=optimizer_too)
+    both = apply_snapshot(snapshot, model)
+    _save(model, path, epochs=snapshot.epochs, with_optimizer=both)
 
 
 def _save(model: keras.Model, path: Path, *, epochs: int | None, with_optimizer: bool) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,20 +76,6 @@ def apply_snapshot(snapshot: Snapshot, model: keras.Model) -> bool:
     for variables, arrays in zip(optimizers, snapshot.optimizers, strict=True):
         assign(variables, arrays)
     return True
-
-
-@contextmanager
-def applied(snapshot: Snapshot, model: keras.Model) -> Iterator[bool]:
-    """Puts the model into the snapshot's state within the block, and back afterwards.
-
-    Yields:
-        What `apply_snapshot` returns.
-    """
-    now = take_snapshot(model, snapshot.epochs)
-    try:
-        yield apply_snapshot(snapshot, model)
-    finally:
-        apply_snapshot(now, model)
 
 
 def copies(variables: Sequence[Any]) -> tuple[Array, ...]:

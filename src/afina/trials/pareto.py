@@ -235,38 +235,6 @@ def hypervolume(losses: Array, reference: Array) -> float:
     return _volume(gains[(gains > 0).all(axis=1)])
 
 
-def hypervolume_contributions(losses: Array, reference: Array) -> Array:
-    """How much hypervolume would be lost without each row.
-
-    Args:
-        losses: (n, m).
-        reference: (m,) see `hypervolume`.
-
-    Returns:
-        (n,) 0 for rows that are dominated, that have an equal, or that do not count.
-
-    Raises:
-        ArgumentError: The reference is not finite, or of another length.
-
-    Source:
-        While et al. (2012), see `hypervolume`: a row's own volume, less what the others have of it.
-
-    Example:
-        >>> rows = np.array([[1.0, 2.0], [2.0, 1.0], [2.0, 2.0]])
-        >>> hypervolume_contributions(rows, np.array([3.0, 3.0])).tolist()
-        [1.0, 1.0, 0.0]
-    """
-    gains = _gains(losses, reference)
-    counts = np.flatnonzero((gains > 0).all(axis=1))
-    contributions = np.zeros(len(gains))
-    for index in counts:
-        others = np.minimum(gains[counts[counts != index]], gains[index])
-        if not (others == gains[index]).all(axis=1).any():
-            own = float(gains[index].prod())
-            contributions[index] = max(own - _volume(others), 0.0) if own < np.inf else np.inf
-    return contributions
-
-
 def _gains(losses: Array, reference: Array) -> Array:
     """(n, m) how far the rows are below the reference; NaN becomes 0."""
     losses, limit = _checked(losses), np.asarray(reference, dtype=float)

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from afina.space import HyperParameters
 from afina.store import TrialStore
-from afina.store.codec import to_json, trial_to_row
+from afina.store.codec import row_to_trial, to_json, trial_to_row
 from afina.study import SearchState
-from afina.tuners.trial import Trial
+from afina.tuners.trial import Trial, TrialStatus
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -39,19 +40,32 @@ def synchronized(method: Method) -> Method:
         lock = self.__dict__.setdefault("_lock", threading.RLock())
         with lock:
             if not takes_id:
-                args, kwargs = _with_trial(self, *args, **kwargs)
+                args, kwargs = (named_trial(self, *args, **kwargs),), {}
             return method(self, *args, **kwargs)
 
     return locked  # type: ignore[return-value]
 
 
-def _with_trial(
-    oracle: Any, trial: Any = None, status: str = "COMPLETED", *, trial_id: str | None = None
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    if trial is None or isinstance(trial, str):
-        trial = oracle.trials[trial_id if trial is None else trial]
-        trial.status = status
-    return (trial,), {}
+def named_trial(
+    oracle: Any,
+    trial: Trial | str | None = None,
+    status: str | None = None,
+    *,
+    trial_id: str | None = None,
+) -> Trial:
+    """The trial that `end_trial` ends, also where it gets an id and a status in place of it.
+
+    Args:
+        oracle: Has the trial.
+        trial: The trial, or its id.
+        status: With an id: the status that the trial gets; None for COMPLETED.
+        trial_id: The id, as Keras Tuner's old form names it.
+    """
+    if trial is not None and not isinstance(trial, str):
+        return trial
+    named: Trial = oracle.trials[str(trial_id if trial is None else trial)]
+    named.status = status or TrialStatus.COMPLETED
+    return named
 
 
 class TriedHashes:
@@ -104,6 +118,19 @@ def whole_state(oracle: Any) -> dict[str, Any]:
         "ongoing_trials": {who: trial.trial_id for who, trial in oracle.ongoing_trials.items()},
         "trials": [trial_to_row(trial) for trial in oracle.search_state.trials.values()],
     }
+
+
+def restore_state(oracle: Any, state: Mapping[str, Any]) -> None:
+    """Puts what `whole_state` and the oracle's seeds say into an oracle that has no trials."""
+    oracle.seed = state["seed"]
+    oracle.hyperparameters = HyperParameters.from_config(state["hyperparameters"])
+    oracle.open()
+    if oracle.trials:
+        return
+    oracle.search_state.begin()
+    for row in state["trials"]:
+        oracle.search_state.store.put(row_to_trial(row))
+    oracle.open(oracle.search_state.store)
 
 
 class Picture(dict[str, Any]):

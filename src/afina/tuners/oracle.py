@@ -11,7 +11,6 @@ from afina.errors import ArgumentError, wrong
 from afina.search import Algorithm, Done, Suggestion, Wait
 from afina.space import HyperParameters
 from afina.store import TrialStore, delete_project, open_store
-from afina.store.codec import row_to_trial
 from afina.study import Budget, SearchState, choose_seed
 from afina.trials import Decision, create_objective
 from afina.trials import Trial as StoredTrial
@@ -22,6 +21,8 @@ from afina.tuners.custom_oracles import (
     Picture,
     TriedHashes,
     made_folder,
+    named_trial,
+    restore_state,
     synchronized,
     values_hash,
     warn_renamed,
@@ -476,9 +477,7 @@ class Oracle:
         Raises:
             SearchFailedError: Too many trials in a row have failed.
         """
-        if trial is None or isinstance(trial, str):
-            trial = self.trials[str(trial_id if trial is None else trial)]
-            trial.status = status or TrialStatus.COMPLETED
+        trial = named_trial(self, trial, status, trial_id=trial_id)
         face_trials.adopt(self)
         mine = self.trials.get(trial.trial_id)
         if mine is None:
@@ -571,17 +570,8 @@ class Oracle:
         It does nothing if this oracle has trials already. A subclass that overrides `get_state`
         overrides this too, for what it added.
         """
-        if self.trials or self._own_state.moving:
-            return
-        self.seed = state["seed"]
-        self.hyperparameters = HyperParameters.from_config(state["hyperparameters"])
-        self.open()
-        if self.trials:
-            return
-        self.search_state.begin()
-        for row in state["trials"]:
-            self.search_state.store.put(row_to_trial(row))
-        self.open(self.search_state.store)
+        if not self.trials and not self._own_state.moving:
+            restore_state(self, state)
 
     def save(self) -> None:
         """Keeps a subclass's own state; every change of a trial is on disk already."""

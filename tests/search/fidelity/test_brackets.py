@@ -1,7 +1,7 @@
 import pytest
 
 from afina.errors import ArgumentError
-from afina.search.fidelity.brackets import plan, scaled_sizes, total_epochs, total_trials
+from afina.search.fidelity.brackets import plan, scaled_sizes
 
 TOTALS = [
     (10, 3, 30, 120),
@@ -48,9 +48,9 @@ ROUNDS = [
 
 @pytest.mark.parametrize(("max_epochs", "factor", "trials", "epochs"), TOTALS)
 def test_totals_are_those_of_keras_tuner(max_epochs, factor, trials, epochs):
-    assert total_trials(max_epochs, factor) == trials
-    assert total_epochs(max_epochs, factor) == epochs
-    assert total_trials(max_epochs, factor, iterations=3) == 3 * trials
+    brackets = plan(max_epochs, factor)
+    assert sum(bracket.trials for bracket in brackets) == trials
+    assert sum(bracket.epochs for bracket in brackets) == epochs
 
 
 @pytest.mark.parametrize(("max_epochs", "factor", "rounds"), ROUNDS)

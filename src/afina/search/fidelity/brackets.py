@@ -109,21 +109,6 @@ def _bracket(number: int, weight: int, epochs: int, ratio: Fraction) -> Bracket:
     return Bracket(number=number, rungs=tuple(rungs))
 
 
-def total_trials(max_epochs: int, factor: float = 3, iterations: int = 1) -> int:
-    """How many trials Hyperband runs, promotions included.
-
-    Example:
-        >>> total_trials(100), total_epochs(100)
-        (254, 2672)
-    """
-    return iterations * sum(bracket.trials for bracket in plan(max_epochs, factor))
-
-
-def total_epochs(max_epochs: int, factor: float = 3, iterations: int = 1) -> int:
-    """How many epochs Hyperband trains in all, if promoted models continue where they stopped."""
-    return iterations * sum(bracket.epochs for bracket in plan(max_epochs, factor))
-
-
 def ladder(max_epochs: int, factor: float = 3, min_epochs: int = 1) -> tuple[int, ...]:
     """The epochs at the end of each rung of a single bracket.
 

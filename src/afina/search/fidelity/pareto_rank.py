@@ -57,19 +57,3 @@ def pareto_ranks(trials: Sequence[Scored]) -> list[tuple[float, float]]:
     ]
     keys = pareto_keys(np.array(rows, dtype=float))
     return [(front, crowding) for front, crowding in keys.tolist()]
-
-
-def rank_by_pareto(trials: Sequence[Scored]) -> list[int]:
-    """The trials from the best to the worst, as their places in `trials`; see `pareto_ranks`.
-
-    Returns:
-        Indices; of equals the earlier one first, failed trials last.
-
-    Example:
-        >>> from afina.trials import Trial
-        >>> pairs = [(2.0, 3.0), (4.0, 4.0), (1.0, 4.0), (4.0, 1.0)]
-        >>> rank_by_pareto([Trial(number=0, values={}, loss=sum(p), losses=p) for p in pairs])
-        [2, 3, 0, 1]
-    """
-    ranks = pareto_ranks(trials)
-    return sorted(range(len(ranks)), key=ranks.__getitem__)

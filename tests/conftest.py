@@ -1,0 +1,43 @@
+"""What the tests of one process share: compiled programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ENGINE = "afina.training.fused.engine"
+OF_THE_ENGINE = Path(__file__).parent / "training"
+MOST = 200
+"""How many programs are kept; each takes about a megabyte."""
+
+
+@pytest.fixture(autouse=True)
+def programs_outlive_their_search(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Searches of equal models share their programs, although each test begins with an engine of
+    its own: to trace the same train step again takes most of a small search's time. An engine
+    counts what it takes over as compiled. The tests of the engine itself share nothing."""
+    engine = sys.modules.get(ENGINE)
+    if engine is None or OF_THE_ENGINE in request.path.parents:
+        return
+    original = engine.ProgramCache
+
+    class Shared(original):
+        kept: dict[Any, Any] = vars(request.config).setdefault("_afina_programs", {})
+
+        def get(self, key: Any, make: Callable[[], Any]) -> Any:
+            def kept_or_made() -> Any:
+                program = self.kept.pop(key, None) or make()
+                self.kept[key] = program  # the newest is last
+                if len(self.kept) > MOST:
+                    del self.kept[next(iter(self.kept))]
+                return program
+
+            return super().get(key, make if key is None else kept_or_made)
+
+    monkeypatch.setattr(engine, "ProgramCache", Shared)
