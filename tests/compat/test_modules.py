@@ -20,7 +20,7 @@ EXPORTS = {
     "engine.hypermodel": "DefaultHyperModel HyperModel get_hypermodel",
     "engine.hyperparameters": "HyperParameter HyperParameters Boolean Choice Fixed Float Int "
     "serialize deserialize",
-    "engine.hyperparameters.hp_types": "Boolean Choice Fixed Float Int",
+    "engine.hyperparameters.hp_types": "Boolean Choice Fixed Float Int serialize deserialize",
     "engine.metrics_tracking": "infer_metric_direction MetricsTracker MetricHistory "
     "MetricObservation",
     "engine.oracle": "Objective Oracle synchronized",

@@ -68,17 +68,29 @@ EVERYWHERE: dict[str, str] = {
             ),
         ],
     ),
-    **_each(f"{_TYPES}/boolean_hp_test.py", [("test_boolean", "wording: default must be ...")]),
+    **_each(
+        f"{_TYPES}/boolean_hp_test.py", [("test_boolean", "wording: default must be True or False")]
+    ),
     **_each(
         f"{_TYPES}/choice_hp_test.py",
         [
             ("test_choice", "wording: default must be one of [1, 2, 3]"),
             ("test_choice_ordered_invalid", "wording: ordered=True needs values that are numbers"),
             ("test_choice_types", "wording: values must be of one kind"),
-            ("test_choice_value_not_provided_error", "wording: values must not be empty"),
+            ("test_choice_value_not_provided_error", "wording: values must contain at least one"),
         ],
     ),
-    **_each(f"{_TYPES}/fixed_hp_test.py", [("test_fixed", "wording: value must be ...")]),
+    **_each(
+        f"{_TYPES}/int_hp_test.py",
+        [
+            ("test_int_sampling_arg", "wording: min_value must not exceed max_value"),
+            ("test_int_raise_error_with_float_min_value", "wording: must be a whole number"),
+        ],
+    ),
+    **_each(
+        f"{_TYPES}/fixed_hp_test.py",
+        [("test_fixed", "wording: value must be a number, a text or a boolean")],
+    ),
     **_each(
         "engine/hyperparameters/hyperparameters_test.py",
         [
@@ -88,7 +100,12 @@ EVERYWHERE: dict[str, str] = {
     ),
     **_each(
         "engine/objective_test.py",
-        [("test_unknown_objective_type_error", "wording: objective must be ..., a TypeError too")],
+        [
+            (
+                "test_unknown_objective_type_error",
+                "wording: must be a metric's name, an Objective, or a list of them",
+            )
+        ],
     ),
     **_all(
         SET_MODEL,
