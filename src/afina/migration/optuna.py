@@ -115,7 +115,7 @@ def _objective(study: Any) -> Objective:
     return MultiObjective(parts) if several else parts[0]
 
 
-class _Kind:
+class _Distributions:
     """All distributions that trials drew one hyperparameter from, as a single entry."""
 
     def __init__(self, name: str, distributions: Sequence[Any]) -> None:
@@ -156,15 +156,17 @@ class _Kind:
         return Float(self.name, float(low), float(high), step=step, **given)
 
 
-def _kinds(frozen: Sequence[Any]) -> dict[str, _Kind]:
+def _kinds(frozen: Sequence[Any]) -> dict[str, _Distributions]:
     found: dict[str, list[Any]] = {}
     for each in frozen:
         for name, distribution in each.distributions.items():
             found.setdefault(name, []).append(distribution)
-    return {name: _Kind(name, distributions) for name, distributions in found.items()}
+    return {name: _Distributions(name, distributions) for name, distributions in found.items()}
 
 
-def _space(kinds: Mapping[str, _Kind], shown: Sequence[Mapping[str, Value]]) -> HyperParameters:
+def _space(
+    kinds: Mapping[str, _Distributions], shown: Sequence[Mapping[str, Value]]
+) -> HyperParameters:
     placed: dict[str, list[Parent]] = {}
     # The ones that most trials have come first: conditions depend on them.
     order = sorted(kinds, key=lambda name: -sum(name in values for values in shown))

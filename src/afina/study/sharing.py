@@ -1,6 +1,6 @@
 """One search in several processes: turns, leases, and trials whose worker is gone.
 
-    SearchState ── a step ──▶ Share.turn ──▶ SharedStore.turn
+    SearchState ── a step ──▶ WorkerShare.turn ──▶ SharedStore.turn
                                   │             first: catch up with what other workers wrote
                                   │             then: the step, which reads and writes
                                   └── Heartbeat: a thread that renews the leases meanwhile
@@ -49,7 +49,7 @@ class Loss:
     """Whether the worker died without warning."""
 
 
-class Share:
+class WorkerShare:
     """This worker's part in a search.
 
     Args:

@@ -29,7 +29,7 @@ from afina.study.known import KnownTrials
 from afina.study.lost import settle_lost
 from afina.study.resume import continued_header, still_wanted
 from afina.study.retries import kept_notes, news_of, next_chance
-from afina.study.sharing import BegunElsewhereError, Share, is_same_result, news_of_lost_lease
+from afina.study.sharing import BegunElsewhereError, WorkerShare, is_same_result, news_of_lost_lease
 from afina.study.stopping import Budget, StopRules
 from afina.trials import (
     Decision,
@@ -101,7 +101,7 @@ class SearchState:
         self._curves = Curves(objective)  # of the open trials
         self._space: Space | None = None
         self._begun = False
-        self._share = Share(store)
+        self._share = WorkerShare(store)
         stored = self._share.open()
         check_trials(stored, getattr(store, "folder", None))
         self._header = self._open_header(seed, stored)

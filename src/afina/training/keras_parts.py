@@ -14,8 +14,7 @@ from __future__ import annotations
 import functools
 import importlib
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -598,18 +597,3 @@ def has_mean_metrics(model: keras.Model) -> bool:
     return all(
         isinstance(each, keras.metrics.MeanMetricWrapper) for each in compiled_metrics(model)
     )
-
-
-@contextmanager
-def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Replaces an attribute of the instance within the block, without Keras tracking it."""
-    held = vars(owner)
-    before = held.get(name, held)
-    object.__setattr__(owner, name, value)
-    try:
-        yield
-    finally:
-        if before is held:
-            object.__delattr__(owner, name)
-        else:
-            object.__setattr__(owner, name, before)

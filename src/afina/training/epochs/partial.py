@@ -17,7 +17,7 @@ from typing import Any
 import keras
 
 from afina.training import keras_parts
-from afina.training.keras_parts import replaced
+from afina.training.replacing import replaced
 
 LAYERS = (
     "core",

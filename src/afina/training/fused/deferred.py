@@ -58,7 +58,7 @@ NUMBERWISE = (
 but it keeps a variable that is not among its variables."""
 
 MEETING = ("clipnorm", "global_clipnorm", "use_ema", "gradient_accumulation_steps")
-"""Settings under which an update depends on other weights, or on more than one step."""
+"""ModelNumbers under which an update depends on other weights, or on more than one step."""
 
 LEAST = 2**17
 """Weights in the smallest kernel whose updates are deferred."""

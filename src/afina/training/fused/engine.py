@@ -8,6 +8,7 @@ import keras
 
 from afina.training.epochs import ProgramCache, Samples, program_key
 from afina.training.fused.data import data_cache
+from afina.training.fused.numbers import ModelNumbers
 from afina.training.fused.packing import Packer, packer_of
 from afina.training.fused.plan import Plan
 from afina.training.fused.program import (
@@ -18,7 +19,6 @@ from afina.training.fused.program import (
     lower,
     trace,
 )
-from afina.training.fused.settings import Settings
 from afina.training.fused.sparse import first_dense
 from afina.training.fused.tables import Words, first_table
 from afina.training.python_turn import python_turn
@@ -50,7 +50,7 @@ class Engine:
         self.data = data_cache(sparse=sparse)
         self.programs: ProgramCache[Program] = ProgramCache()
         self.takes_settings = True
-        """Whether programs take numbers of the model as inputs; see `Settings`."""
+        """Whether programs take numbers of the model as inputs; see `ModelNumbers`."""
 
         self.words = Words()
         self.gains: dict[Any, float] = {}
@@ -112,9 +112,9 @@ class Engine:
             model, train, validation, plan, rows=rows, device=device, account=account
         )
 
-    def settings(self, model: keras.Model) -> Settings:
+    def settings(self, model: keras.Model) -> ModelNumbers:
         """The numbers of a model that its programs take as inputs."""
-        found = Settings.of(model)
+        found = ModelNumbers.of(model)
         return found if self.takes_settings else found.as_constants()
 
     def key(

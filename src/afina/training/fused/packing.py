@@ -32,6 +32,7 @@ from afina.training.fused.deferred import (
     is_numberwise,
 )
 from afina.training.fused.initializers import quick_initializers
+from afina.training.replacing import replaced
 
 LARGEST = 2**14
 """Weights in the largest variable that is packed. The program copies it out of the long array in
@@ -218,14 +219,10 @@ class Packer:
             return arrays, []
 
         with contextlib.ExitStack() as stack:
-            replaced = keras_parts.replaced(
-                self._model.optimizer, "stateless_apply", stateless_apply
-            )
-            stack.enter_context(replaced)
+            optimizer = self._model.optimizer
+            stack.enter_context(replaced(optimizer, "stateless_apply", stateless_apply))
             if self._kernel is not None:  # Keras checks the shape of what takes its place
-                stack.enter_context(
-                    keras_parts.replaced(self._kernel, keras_parts.SHAPE, self._shape)
-                )
+                stack.enter_context(replaced(self._kernel, keras_parts.SHAPE, self._shape))
             no_variables: list[Any] = []
             begin = parts.unpack(trainable, jnp), others, no_variables, metrics
             logs, (_, others, _, metrics) = self._model.train_step(begin, data)

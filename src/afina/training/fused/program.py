@@ -21,9 +21,9 @@ from afina.training.fused import sparse
 from afina.training.fused.active_rows import ActiveEpoch, ActiveRows, blank_active_rows
 from afina.training.fused.convolutions import traced_for
 from afina.training.fused.deferred import CatchUp, Deferral
+from afina.training.fused.numbers import ModelNumbers
 from afina.training.fused.packing import Packer, Packing
 from afina.training.fused.plan import Plan
-from afina.training.fused.settings import Settings
 from afina.training.fused.sparse import SparseRows
 from afina.training.fused.tables import first_embedding, looked_up, shape_of_rows
 
@@ -53,7 +53,7 @@ class ModelState:
         """What a program takes as the state: trainable, other and the optimizer's arrays.
 
         Args:
-            settings: The model's `Settings.values`; they come last among the others.
+            settings: The model's `ModelNumbers.values`; they come last among the others.
         """
         return self.trainable, [*self.non_trainable, *settings], self.optimizer
 
@@ -95,10 +95,10 @@ class ProgramFunctions:
         validation: Samples | None,
         plan: Plan,
         packer: Packer | None = None,
-        settings: Settings | None = None,
+        settings: ModelNumbers | None = None,
     ) -> None:
         self.model = model
-        self.settings = settings or Settings()
+        self.settings = settings or ModelNumbers()
         self.plan = plan
         self.packer = packer
         self._train = train
@@ -425,7 +425,7 @@ def trace(
     return trained, traced_for(device, functions.validate, *inputs, leaves)
 
 
-def abstract_settings(settings: Settings, sharding: Any) -> list[Any]:
+def abstract_settings(settings: ModelNumbers, sharding: Any) -> list[Any]:
     """A model's settings for tracing: of weak type, as the Python numbers in their places are."""
     import jax
 

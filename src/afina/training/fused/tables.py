@@ -18,9 +18,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from afina.training import keras_parts
 from afina.training.epochs import Arrays
 from afina.training.fused.sparse import SparseRows, first_dense, readers
+from afina.training.replacing import replaced
 
 KEPT = 4
 """How many data sets' words are kept."""
@@ -115,5 +115,5 @@ def looked_up(layer: Any, entries: Any) -> Iterator[None]:
         outputs = keras.ops.take(layer.embeddings, places, axis=0)
         return keras.ops.cast(outputs, layer.compute_dtype)
 
-    with keras_parts.replaced(layer, "call", call):
+    with replaced(layer, "call", call):
         yield

@@ -13,6 +13,7 @@ from afina.training.epochs import reasons
 from afina.training.fused.engine import CannotFuseError, Engine
 from afina.training.fused.feeding import StreamTraining
 from afina.training.fused.loop import Training
+from afina.training.replacing import replaced
 from afina.training.trainer import Account
 from afina.trials import first_line
 
@@ -35,7 +36,7 @@ class FusedTrainer:
         """Why `model.fit(*args, **kwargs)` cannot be fused; None if it can be tried."""
         if not keras_parts.only_pictures_forbid_compiling(model):
             return reasons.why_not(model, args, kwargs)
-        with keras_parts.replaced(model, keras_parts.JIT_COMPILE, True):
+        with replaced(model, keras_parts.JIT_COMPILE, True):
             return reasons.why_not(model, args, kwargs)
 
     def fit(

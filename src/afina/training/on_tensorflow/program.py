@@ -18,6 +18,7 @@ from afina.training.epochs.merging import validation_batch_size
 from afina.training.epochs.partial import can_be_filled, filled
 from afina.training.on_tensorflow.xla import uses_xla
 from afina.training.python_turn import python_turn
+from afina.training.replacing import replaced
 from afina.training.trainer import Account, CannotTrainError
 from afina.trials import first_line
 
@@ -25,7 +26,7 @@ Kind = Literal["train", "validate"]
 
 
 @dataclass(frozen=True)
-class Cut:
+class EpochCut:
     """How a function cuts the samples of one call into batches."""
 
     kind: Kind
@@ -37,7 +38,7 @@ class Cut:
     nothing."""
 
     @classmethod
-    def of(cls, kind: Kind, size: int, rows: int, *, fills: bool) -> Cut:
+    def of(cls, kind: Kind, size: int, rows: int, *, fills: bool) -> EpochCut:
         """How `rows` samples are cut into batches of `size`."""
         if rows % size == 0:
             return cls(kind, size, "equal")
@@ -58,7 +59,7 @@ class StepLoop:
     """
 
     def __init__(
-        self, model: keras.Model, samples: Samples, cut: Cut, *, jit_compile: bool
+        self, model: keras.Model, samples: Samples, cut: EpochCut, *, jit_compile: bool
     ) -> None:
         import tensorflow as tf
 
@@ -99,7 +100,7 @@ class StepLoop:
 class _Tracing:
     """What `StepLoop` is traced from."""
 
-    def __init__(self, model: keras.Model, samples: Samples, cut: Cut) -> None:
+    def __init__(self, model: keras.Model, samples: Samples, cut: EpochCut) -> None:
         self.model = model
         self.cut = cut
         self.structure = samples.arrays.structure
@@ -194,7 +195,7 @@ def _standing_in(model: keras.Model, values: Sequence[Any]) -> Iterator[None]:
     """Within the block, the model reads and writes these variables in place of its own."""
     with contextlib.ExitStack() as stack:
         for variable, value in zip(variables_of(model), values, strict=True):
-            stack.enter_context(keras_parts.replaced(variable, keras_parts.VALUE, value))
+            stack.enter_context(replaced(variable, keras_parts.VALUE, value))
         yield
 
 
@@ -249,12 +250,15 @@ class TensorFlowProgram:
         """The functions that take all samples, each with the samples from where to where."""
         rows, size = samples.size, min(size, samples.size)
         if not self.uses_xla or rows % size == 0:
-            cuts = [(Cut.of(kind, size, rows, fills=False), 0, rows)]
+            cuts = [(EpochCut.of(kind, size, rows, fills=False), 0, rows)]
         elif kind == "train" and can_be_filled(self.model, size):
-            cuts = [(Cut.of(kind, size, rows, fills=True), 0, rows)]
+            cuts = [(EpochCut.of(kind, size, rows, fills=True), 0, rows)]
         else:  # XLA needs to know the size of each batch
             end = rows - rows % size
-            cuts = [(Cut(kind, size, "equal"), 0, end), (Cut(kind, rows - end, "equal"), end, rows)]
+            cuts = [
+                (EpochCut(kind, size, "equal"), 0, end),
+                (EpochCut(kind, rows - end, "equal"), end, rows),
+            ]
         found = []
         for cut, start, end in cuts:
             known = None if key is None else (key, *self._signature(samples), cut, self.uses_xla)
@@ -269,7 +273,7 @@ class TensorFlowProgram:
         variables = tuple((tuple(v.shape), v.dtype.name, v.trainable) for v in self._values)
         return structure, shapes, rows, variables
 
-    def _made(self, samples: Samples, cut: Cut, rows: int) -> StepLoop:
+    def _made(self, samples: Samples, cut: EpochCut, rows: int) -> StepLoop:
         with self.account.counted("trace"):
             made = StepLoop(self.model, samples, cut, jit_compile=self.uses_xla)
         with self.account.counted("compile"):

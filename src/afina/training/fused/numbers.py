@@ -21,6 +21,7 @@ from typing import Any
 import keras
 
 from afina.training import keras_parts
+from afina.training.replacing import replaced
 
 layers, schedules = keras.layers, keras.optimizers.schedules
 
@@ -175,7 +176,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Settings:
+class ModelNumbers:
     """The numbers of a model that are inputs of its program; none by default."""
 
     every: tuple[Setting, ...] = ()
@@ -187,7 +188,7 @@ class Settings:
     """False for constants of the program, which it takes but does not look at."""
 
     @classmethod
-    def of(cls, model: keras.Model) -> Settings:
+    def of(cls, model: keras.Model) -> ModelNumbers:
         """The numbers of a compiled model that its program can take as inputs."""
         way: tuple[str, ...]
         found: dict[tuple[int, str], Setting] = {}
@@ -215,9 +216,9 @@ class Settings:
             add(schedule, NUMBERS_OF_SCHEDULES.get(type(schedule), ()), way, way)
         return cls(tuple(found.values()), tuple(places))
 
-    def as_constants(self) -> Settings:
+    def as_constants(self) -> ModelNumbers:
         """The same numbers as constants."""
-        return Settings(self.every, (), are_inputs=False)
+        return ModelNumbers(self.every, (), are_inputs=False)
 
     def values(self) -> list[float]:
         """The numbers as a program takes them: for a rate two, itself and 1 minus it."""
@@ -231,7 +232,7 @@ class Settings:
         """Within the block all models that differ in these numbers only look alike."""
         with contextlib.ExitStack() as stack:
             for setting in self.every if self.are_inputs else ():
-                same = keras_parts.replaced(setting.owner, setting.name, 0.5)
+                same = replaced(setting.owner, setting.name, 0.5)
                 stack.enter_context(same)
             yield
 
@@ -251,7 +252,7 @@ class Settings:
                 if twin is not None and setting.path is not None:
                     owners.append(setting.of_twin(twin))
                 for each in owners:
-                    stack.enter_context(keras_parts.replaced(each.owner, each.name, number))
+                    stack.enter_context(replaced(each.owner, each.name, number))
             yield
 
 
