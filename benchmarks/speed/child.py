@@ -40,7 +40,7 @@ def main(settings: dict[str, Any]) -> None:
     facts = {
         "setup_s": created - begun,
         "search_s": ended - begun,
-        **outcome(tuner.oracle),
+        **outcome(tuner.oracle, jobs.JOBS[settings["job"]].epochs),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
     if replay is None:
@@ -53,8 +53,12 @@ def main(settings: dict[str, Any]) -> None:
     Path(settings["result"]).write_text(json.dumps(facts), encoding="utf-8")
 
 
-def outcome(oracle: Any) -> dict[str, Any]:
+def outcome(oracle: Any, epochs: int | None = None) -> dict[str, Any]:
     """What was trained and what came of it.
+
+    Args:
+        oracle: The oracle of a search that has ended.
+        epochs: Epochs of each trial; None where the trials say it themselves.
 
     Raises:
         RuntimeError: A trial failed: such a run measures nothing.
@@ -64,7 +68,10 @@ def outcome(oracle: Any) -> dict[str, Any]:
         if trial.status != "COMPLETED":
             raise RuntimeError(f"Trial {trial.trial_id} {trial.status}: {trial.message}")
     values = [trial.hyperparameters.values for trial in trials]
-    planned = sum(each["tuner/epochs"] - each["tuner/initial_epoch"] for each in values)
+    if epochs is None:
+        planned = sum(each["tuner/epochs"] - each["tuner/initial_epoch"] for each in values)
+    else:
+        planned = epochs * len(trials)
     trained = epochs_reported(oracle)
     if trained not in (None, planned):
         raise RuntimeError(f"{planned} epochs were to be trained, {trained} were.")

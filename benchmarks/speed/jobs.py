@@ -1,4 +1,9 @@
-"""The two searches, as a user of Keras Tuner writes them.
+"""The searches, as a user of Keras Tuner writes them.
+
+    F, R       the two case studies: dense networks on pictures and on bags of words, by Hyperband
+    CNN        two convolutions on pictures                                    by random search
+    GRU        an embedding and a GRU on texts as padded sequences of words    by random search
+    TABULAR    dense layers, batch normalization, dropout and Nadam            by random search
 
 Nothing here names Afina: `kt` is whichever package the caller imported, and only Keras Tuner's
 public interface is used. That the same code runs in both is half of what this benchmark shows.
@@ -11,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 OBJECTIVE = "val_accuracy"
 SEED = 1
@@ -53,6 +59,60 @@ def build_reuters(hp: Any) -> keras.Model:
     return model
 
 
+def build_cnn(hp: Any) -> keras.Model:
+    """The same pictures, by two convolutions."""
+    model = keras.Sequential([keras.Input((28, 28)), layers.Reshape((28, 28, 1))])
+    for number in (1, 2):
+        filters = hp.Int(f"filters_{number}", 16, 64, step=16)
+        model.add(layers.Conv2D(filters, 3, activation="relu"))
+        model.add(layers.MaxPooling2D())
+    model.add(layers.Flatten())
+    model.add(layers.Dropout(hp.Float("dropout", 0.0, 0.5, step=0.1)))
+    model.add(layers.Dense(10, activation="softmax"))
+    model.compile(
+        optimizer=keras.optimizers.Adam(hp.Float("learning_rate", 1e-4, 1e-2, sampling="log")),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def build_gru(hp: Any) -> keras.Model:
+    """46 topics of newswires, each a sequence of word numbers with zeros before it."""
+    model = keras.Sequential(
+        [
+            keras.Input((80,), dtype="int32"),
+            layers.Embedding(10_000, hp.Choice("embedding", [32, 64])),
+            layers.GRU(hp.Int("units", 16, 64, step=16)),
+            layers.Dense(46, activation="softmax"),
+        ]
+    )
+    model.compile(
+        optimizer=keras.optimizers.Adam(hp.Float("learning_rate", 1e-4, 1e-2, sampling="log")),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def build_tabular(hp: Any) -> keras.Model:
+    """Two classes of rows with 30 columns."""
+    model = keras.Sequential([keras.Input((30,))])
+    units, rate = hp.Int("units", 32, 256, step=32), hp.Float("dropout", 0.0, 0.5, step=0.1)
+    for _ in range(hp.Int("layers", 1, 3)):
+        model.add(layers.Dense(units))
+        model.add(layers.BatchNormalization())
+        model.add(layers.Activation("relu"))
+        model.add(layers.Dropout(rate))
+    model.add(layers.Dense(1, activation="sigmoid"))
+    model.compile(
+        optimizer=keras.optimizers.Nadam(hp.Float("learning_rate", 1e-4, 1e-2, sampling="log")),
+        loss="binary_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
 @dataclass(frozen=True)
 class Job:
     """One search."""
@@ -62,6 +122,15 @@ class Job:
     validation: Callable[[Mapping[str, Any]], dict[str, Any]]
     """From the arrays to the argument of `search` that says what is validated on."""
 
+    epochs: int | None = None
+    """Epochs of each trial of a random search; None for a search by Hyperband."""
+
+    batch: int = 32
+
+
+def held_back(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"validation_data": (data["x_val"], data["y_val"])}
+
 
 JOBS = {
     "F": Job(
@@ -69,37 +138,95 @@ JOBS = {
         build=build_fashion,
         validation=lambda data: {"validation_split": 0.2},
     ),
-    "R": Job(
-        title="Reuters, two to six hidden layers",
-        build=build_reuters,
-        validation=lambda data: {"validation_data": (data["x_val"], data["y_val"])},
+    "R": Job(title="Reuters, two to six hidden layers", build=build_reuters, validation=held_back),
+    "CNN": Job(
+        title="Fashion-MNIST, two convolutions",
+        build=build_cnn,
+        validation=lambda data: {"validation_split": 0.2},
+        epochs=3,
+        batch=64,
+    ),
+    "GRU": Job(
+        title="Reuters, an embedding and a GRU",
+        build=build_gru,
+        validation=held_back,
+        epochs=3,
+        batch=64,
+    ),
+    "TABULAR": Job(
+        title="A table, dense layers with batch normalization and dropout",
+        build=build_tabular,
+        validation=lambda data: {"validation_split": 0.2},
+        epochs=4,
+        batch=64,
     ),
 }
 
 
 def create_tuner(kt: Any, job: str, folder: str, max_epochs: int) -> Any:
     """The tuner, its project in `folder`."""
-    return kt.Hyperband(
-        JOBS[job].build,
-        objective=OBJECTIVE,
-        max_epochs=max_epochs,
-        factor=FACTOR,
-        seed=SEED,
-        directory=folder,
-        project_name=job,
-        overwrite=True,
-    )
+    settings = {
+        "objective": OBJECTIVE,
+        "seed": SEED,
+        "directory": folder,
+        "project_name": job,
+        "overwrite": True,
+    }
+    if JOBS[job].epochs is None:
+        return kt.Hyperband(JOBS[job].build, max_epochs=max_epochs, factor=FACTOR, **settings)
+    return kt.RandomSearch(JOBS[job].build, max_trials=100, **settings)
 
 
 def search(tuner: Any, job: str, data: Mapping[str, Any], batch: int) -> None:
     """The search itself."""
-    tuner.search(
-        data["x"],
-        data["y"],
-        batch_size=batch,
-        verbose=0,
-        **JOBS[job].validation(data),
-    )
+    settings = dict(JOBS[job].validation(data), batch_size=batch, verbose=0)
+    if JOBS[job].epochs is not None:
+        settings["epochs"] = JOBS[job].epochs
+    tuner.search(data["x"], data["y"], **settings)
+
+
+def drawn(job: str, trials: int) -> list[dict[str, Any]]:
+    """The trials of a random search, to be replayed: each draws its values by its own number."""
+    hp, found = Draws(), []
+    for number in range(trials):
+        hp.rng = np.random.default_rng([SEED, number])
+        hp.values = {}
+        JOBS[job].build(hp)
+        found.append({"values": hp.values, "parent": None})
+    return found
+
+
+class Draws:
+    """A stand-in for Keras Tuner's `hp` that draws each value, with NumPy only."""
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(0)
+        self.values: dict[str, Any] = {}
+
+    def Choice(self, name: str, values: Sequence[Any]) -> Any:
+        return self._kept(name, values[int(self.rng.integers(len(values)))])
+
+    def Int(self, name: str, low: int, high: int, step: int = 1) -> int:
+        return int(self._kept(name, low + step * int(self.rng.integers((high - low) // step + 1))))
+
+    def Float(
+        self,
+        name: str,
+        low: float,
+        high: float,
+        step: float | None = None,
+        sampling: str | None = None,
+    ) -> float:
+        if step is not None:
+            value = low + step * int(self.rng.integers(round((high - low) / step) + 1))
+        elif sampling == "log":
+            value = float(np.exp(self.rng.uniform(np.log(low), np.log(high))))
+        else:
+            value = float(self.rng.uniform(low, high))
+        return float(self._kept(name, round(value, 10)))
+
+    def _kept(self, name: str, value: Any) -> Any:
+        return self.values.setdefault(name, value)
 
 
 class Replay:
@@ -133,13 +260,14 @@ class Replay:
                 continue
             del self.left[place]
             self.ids[place] = trial_id
-            values = {
-                **trial["values"],
-                "tuner/epochs": trial["epochs"],
-                "tuner/initial_epoch": trial["initial_epoch"],
-                "tuner/bracket": trial["bracket"],
-                "tuner/round": trial["round"],
-            }
+            values = dict(trial["values"])
+            if "bracket" in trial:
+                values |= {
+                    "tuner/epochs": trial["epochs"],
+                    "tuner/initial_epoch": trial["initial_epoch"],
+                    "tuner/bracket": trial["bracket"],
+                    "tuner/round": trial["round"],
+                }
             if trial["parent"] is not None:
                 values["tuner/trial_id"] = self.ids[trial["parent"]]
             return {"status": "RUNNING", "values": values}

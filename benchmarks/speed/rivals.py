@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+SOURCE = HERE.parents[1] / "src"
 WORKSHOP = HERE / ".bench"
 """Environment, caches, projects: all that git ignores, on the disk of the checkout."""
 
@@ -38,6 +39,9 @@ class Rival:
     python: Path
     """The interpreter that has them."""
 
+    source: Path = SOURCE
+    """Where Afina's package is; other packages are installed."""
+
     @property
     def ours(self) -> bool:
         return self.package == OURS
@@ -59,19 +63,24 @@ def create_rival(name: str, rival_python: Path | None) -> Rival:
     return Rival(name, "keras_tuner", backend, rival_python or made_environment())
 
 
-def made_environment() -> Path:
-    """The interpreter of the rivals' environment; installs it on the first call (about 1 GB)."""
-    folder = WORKSHOP / "rivals"
+def made_environment(requirements: Path = REQUIREMENTS) -> Path:
+    """The interpreter of an environment; installs it on the first call (about 1 GB).
+
+    Args:
+        requirements: A file `requirements-NAME.txt` beside this one.
+    """
+    name = requirements.stem.removeprefix("requirements-")
+    folder = WORKSHOP / name
     python, ready = folder / "bin" / "python", folder / "ready.txt"
-    wanted = REQUIREMENTS.read_text(encoding="utf-8")
+    wanted = requirements.read_text(encoding="utf-8")
     if ready.exists() and ready.read_text(encoding="utf-8") == wanted:
         return python
-    print(f"Installing the rivals into {folder.relative_to(HERE)} (once; some minutes)", flush=True)
+    print(f"Installing {name} into {folder.relative_to(HERE)} (once; some minutes)", flush=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
     # The pins of Afina's own environment are not meant for this one.
     environment = {k: v for k, v in os.environ.items() if "CONSTRAINT" not in k}
-    install = [str(python), "-m", "pip", "install", "--quiet", "--requirement", str(REQUIREMENTS)]
-    subprocess.run(install, check=True, env=environment)
+    install = [str(python), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)]
+    subprocess.run(install, check=True, env=environment, cwd=HERE)
     ready.write_text(wanted, encoding="utf-8")
     return python
 
@@ -91,6 +100,7 @@ def environment(rival: Rival, programs: Path | None, *, own_cache: bool) -> dict
     if rival.backend == "tensorflow":
         found["TF_CPP_MIN_LOG_LEVEL"] = "2"
     if rival.ours:
+        found["PYTHONPATH"] = str(rival.source)
         found["AFINA_COMPILE_CACHE"] = str(programs) if programs and own_cache else "off"
     if programs is not None and not own_cache:
         found["JAX_COMPILATION_CACHE_DIR"] = str(programs)

@@ -13,6 +13,12 @@ from types import ModuleType
 # Where a module of Keras Tuner is called otherwise here.
 RENAMED = {
     "api_export": "src.api_export",
+    "engine.hyperparameters.hyperparameter": "engine.hyperparameters",
+    "engine.hyperparameters.hyperparameters": "engine.hyperparameters",
+    **{
+        f"engine.hyperparameters.hp_types.{kind}_hp": "engine.hyperparameters.hp_types"
+        for kind in ("boolean", "choice", "fixed", "float", "int")
+    },
     "tuners.bayesian": "tuners.bayesian_optimization",
     "tuners.gridsearch": "tuners.grid_search",
     "tuners.randomsearch": "tuners.random_search",

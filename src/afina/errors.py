@@ -12,9 +12,11 @@
     │   ├── CheckpointError                 the model of one trial cannot be saved or loaded
     │   ├── ProjectMismatchError            the project was made by another search
     │   ├── ProjectVersionError             the project was written in another format
-    │   └── ProjectLockedError              another process is searching in this project
+    │   ├── LostLeaseError                  another worker has taken the trial over
+    │   └── ProjectLockedError              another process keeps this project for itself
     ├── SearchFailedError (RuntimeError)    too many trials failed in a row
     ├── LostWorkerError (RuntimeError)      the process that ran a trial died
+    ├── TrialTimeoutError (TimeoutError) *  a trial ran for longer than it may
     ├── RemoteError (RuntimeError)          what a worker process raised cannot travel; its text can
     ├── FailedTrialError          *         raise it in a trial: the trial failed
     │   ├── OversizedModelError   *         the model has more parameters than allowed
@@ -90,8 +92,12 @@ class ProjectVersionError(StoreError):
     """The project on disk was written in a format that this version does not read."""
 
 
+class LostLeaseError(StoreError):
+    """Another worker has taken the trial over: the lease of this one had ended."""
+
+
 class ProjectLockedError(StoreError):
-    """Another process is searching in this project."""
+    """Another process keeps this project for itself."""
 
 
 class SearchFailedError(AfinaError, RuntimeError):
@@ -100,6 +106,16 @@ class SearchFailedError(AfinaError, RuntimeError):
 
 class LostWorkerError(AfinaError, RuntimeError):
     """The process that ran a trial died: killed, out of memory, or crashed in compiled code."""
+
+    out_of_memory = False
+    """Whether the system says that it killed a process because memory ran out."""
+
+
+class TrialTimeoutError(AfinaError, TimeoutError):
+    """A trial ran for longer than `trial_timeout` allows. It does not count among the failures in a
+    row that end a search."""
+
+    retried = False
 
 
 class RemoteError(AfinaError, RuntimeError):

@@ -138,7 +138,7 @@ def test_trials_of_compiled_epochs_tell_their_times_themselves():
     assert breakdown.breakdown_of_afina(tuner_of(fused, plain)) is None
 
 
-@pytest.mark.parametrize("job", jobs.JOBS)
+@pytest.mark.parametrize("job", limits.ROWS)
 def test_the_limits_count_the_parameters_of_the_models(job):
     hp = kt.HyperParameters()
     model = jobs.JOBS[job].build(hp)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import copy
+import datetime
 import os
 from pathlib import Path
 from typing import Any, ClassVar
@@ -335,6 +336,7 @@ def test_a_display_prints_trials(parabola: Any, capsys: pytest.CaptureFixture[st
     assert f"Search: Running Trial #{int(trial.trial_id) + 1}" in out
     assert "Value             |Best Value So Far |Hyperparameter" in out
     assert f"Best score So Far: {trial.score}" in out
+    assert display.format_duration(datetime.timedelta(days=7)) == "7d 00h 00m 00s"
     tuner_utils.Display(tuner.oracle, verbose=0).on_trial_begin(trial)
     assert capsys.readouterr().out == ""
 

@@ -212,6 +212,25 @@ def test_fit_must_return_something(project: dict[str, Any]) -> None:
         tuner.search(verbose=0)
 
 
+@pytest.mark.parametrize("result", [None, "high", {"loss": 1.0}], ids=["None", "text", "another"])
+def test_a_wrong_result_is_refused_in_the_name_of_who_returned_it_before_the_next_execution(
+    result: Any, project: dict[str, Any]
+) -> None:
+    calls = []
+
+    class Wrong(Free):
+        def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+            calls.append(1)
+            return result
+
+    tuner = kt.RandomSearch(
+        Wrong(sized), objective="val_loss", executions_per_trial=3, max_trials=1, **project
+    )
+    with pytest.raises((TypeError, ValueError), match=r"(HyperModel|Wrong)\.fit\(\)"):
+        tuner.search(verbose=0)
+    assert len(calls) == 1
+
+
 def test_a_dict_from_fit_must_hold_the_objective(project: dict[str, Any]) -> None:
     class Other(Free):
         def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:

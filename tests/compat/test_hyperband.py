@@ -85,6 +85,13 @@ def test_brackets_and_rounds_have_their_sizes_and_epochs(
     )
     expected = {(b, r, start, end): n for (b, r), (n, start, end) in TABLE[setting].items()}
     assert dict(counted) == expected
+    oracle = tuner.oracle
+    planned = {
+        (bracket, number): (oracle._get_size(bracket, number), oracle._get_epochs(bracket, number))
+        for bracket in range(oracle._get_num_brackets())
+        for number in range(oracle._get_num_rounds(bracket))
+    }
+    assert planned == {key: (n, end) for key, (n, start, end) in TABLE[setting].items()}
 
 
 @pytest.mark.parametrize("setting", TOTALS)

@@ -269,6 +269,16 @@ def test_definitions_serialize_with_their_class_name() -> None:
     assert Boolean("b").get_config()["name"] == "b"
 
 
+def test_hyperparameters_serialize_as_a_whole_too(hp: Any) -> None:
+    hp.Int("n", 1, 5)
+    hp.values["n"] = 4
+    copy = deserialize(json.loads(json.dumps(serialize(hp))))
+    assert isinstance(copy, kt.HyperParameters)
+    assert copy.values == {"n": 4}
+    assert [entry.name for entry in copy.space] == ["n"]
+    assert deserialize(hp) is hp
+
+
 @pytest.mark.parametrize(
     "call",
     [

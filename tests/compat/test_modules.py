@@ -16,9 +16,11 @@ EXPORTS = {
     "applications": "HyperResNet HyperXception HyperEfficientNet HyperImageAugment",
     "errors": "FailedTrialError FatalError FatalValueError FatalTypeError FatalRuntimeError",
     "engine.base_tuner": "BaseTuner",
-    "engine.hypermodel": "HyperModel",
+    "engine.conditions": "Condition Parent",
+    "engine.hypermodel": "DefaultHyperModel HyperModel get_hypermodel",
     "engine.hyperparameters": "HyperParameter HyperParameters Boolean Choice Fixed Float Int "
     "serialize deserialize",
+    "engine.hyperparameters.hp_types": "Boolean Choice Fixed Float Int",
     "engine.metrics_tracking": "infer_metric_direction MetricsTracker MetricHistory "
     "MetricObservation",
     "engine.oracle": "Objective Oracle synchronized",
@@ -71,6 +73,16 @@ def test_submodules_import_with_from() -> None:
         kt.BayesianOptimization,
         kt.Hyperband,
     )
+
+
+def test_a_function_becomes_a_hypermodel_and_a_hypermodel_stays_one() -> None:
+    from afina.engine.hypermodel import DefaultHyperModel, get_hypermodel
+
+    made = get_hypermodel(lambda hp: hp.Int("n", 1, 5))
+    assert isinstance(made, DefaultHyperModel)
+    assert made.build(kt.HyperParameters()) == 1
+    assert get_hypermodel(made) is made
+    assert get_hypermodel(None) is None
 
 
 @pytest.mark.parametrize("name", EXPORTS["tuners"].split())

@@ -125,6 +125,14 @@ def test_names_and_values_are_escaped(kernel: Kernel) -> None:
     assert kernel.outputs[0][-1].count("</table>") == 1
 
 
+def test_control_characters_are_shown_not_obeyed(kernel: Kernel) -> None:
+    display = create_display("auto", ACCURACY, clock=Clock())
+    display.handle(started(0, **{"a\x1b\u202e": "b\x00"}))
+    display.close()
+    assert "a\\x1b\\u202e" in kernel.outputs[0][-1]
+    assert "b\\x00" in kernel.outputs[0][-1]
+
+
 def test_with_keras_own_bars_a_notebook_gets_lines_and_is_emptied(kernel: Kernel) -> None:
     clock = Clock()
     display = create_display(1, ACCURACY, clock=clock)

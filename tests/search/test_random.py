@@ -10,7 +10,7 @@ from afina.search.untried import (
     LIST_LIMIT,
     PATIENT_DRAWS,
     QUICK_DRAWS,
-    Tried,
+    TriedKeys,
     draw_untried,
     key_of,
     keys_of,
@@ -146,7 +146,7 @@ def test_a_large_finite_space_is_not_listed():
 
 
 def test_tried_keeps_every_key_and_never_changes():
-    tried, snapshots = Tried(), []
+    tried, snapshots = TriedKeys(), []
     for n in range(300):
         snapshots.append(tried)
         tried = tried.add([n, n // 2])

@@ -1,10 +1,11 @@
 """Runs a part of the tests beside other versions and packages than those that are pinned.
 
-    python tests/services/run.py [--only nightly tensorflow torch] [--folder .services] [--fresh]
+    python tests/services/run.py [--only tensorflow packages ...] [--folder .services] [--fresh]
 
 Each environment is a folder of its own, made once: the pinned versions, less Keras where another
 one takes its place. A nightly build is fetched again each day. A test that fails because of a bug
 of Keras' own is named in `known.py`, with the bug; any other failure is ours, and ends with exit 1.
+Keras Tuner's own tests are fetched from its wheel: see `keras_tuner_suite.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import time
 import tomllib
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +40,19 @@ ON_JAX = ("tests/tuners/test_remote_search.py",)
 """Searches of another backend's users that train on JAX."""
 
 
+ON_TENSORFLOW = (
+    "tests/testing/test_trainers.py",
+    "tests/training/fused/test_callbacks.py",
+    "tests/training/fused/test_equality.py",
+    "tests/training/test_on_tensorflow.py",
+)
+"""Fused epochs on TensorFlow."""
+
+
+STREAMS = ("tests/training/test_streams.py", "tests/training/test_streams_of_others.py")
+"""Streams of data; the second needs TensorFlow and PyTorch."""
+
+
 @dataclass(frozen=True)
 class Service:
     """An environment and the tests that run in it."""
@@ -52,6 +67,18 @@ class Service:
 
     daily: bool = False
     """Whether a new build comes out each day."""
+
+    alone: tuple[str, ...] = ()
+    """What is installed without its own dependencies: Keras Tuner, or an old NumPy."""
+
+    environment: str = ""
+    """Another service whose environment this one runs in."""
+
+    wheel: str = ""
+    """A release of Keras Tuner whose wheel has its tests in it: they are run."""
+
+    at_once: int = 2
+    """How many processes run the tests."""
 
 
 SERVICES = {
@@ -73,8 +100,22 @@ SERVICES = {
         own_keras=True,
         daily=True,
     ),
-    "tensorflow": Service("tensorflow", ("tensorflow-cpu", "jax"), (*FACE, *ON_JAX)),
+    "streams": Service("jax", ("jax", "tensorflow-cpu", "torch==2.13.0"), STREAMS),
+    "tensorflow": Service(
+        "tensorflow",
+        ("tensorflow-cpu", "jax"),
+        (*FACE, *ON_JAX, *ON_TENSORFLOW, *STREAMS),
+    ),
     "torch": Service("torch", ("torch==2.13.0", "jax"), (*FACE, *ON_JAX)),
+    "optuna": Service("jax", ("optuna==5.0.0", "jax"), ("tests/migration",)),
+    "packages": Service(
+        "jax",
+        ("jax", "tensorflow-cpu==2.20.0", "dm-tree==0.1.10"),
+        ("tests/services/test_packages.py",),
+        alone=("autokeras==3.0.0", "keras-tuner-extensionpack==0.1.0"),
+    ),
+    "keras-tuner": Service("jax", (), (), environment="packages", wheel="keras-tuner==1.3.5"),
+    "ray": Service("jax", ("ray", "jax"), ("tests/run/test_ray.py",), at_once=0),  # one cluster
 }
 
 
@@ -88,9 +129,13 @@ def main() -> int:
     ended = {}
     for name in options.only:
         began = time.monotonic()
-        python = environment(name, SERVICES[name], options.folder / name, fresh=options.fresh)
+        home = SERVICES[name].environment or name
+        python = environment(home, SERVICES[home], options.folder / home, fresh=options.fresh)
         made = time.monotonic()
-        passed = run_tests(name, SERVICES[name], python)
+        if SERVICES[name].wheel:
+            passed = run_suite(SERVICES[name], python, options.folder / name)
+        else:
+            passed = run_tests(name, SERVICES[name], python)
         times = f"environment {made - began:.0f} s, tests {time.monotonic() - made:.0f} s"
         ended[name] = passed
         print(f"== {name}: {'passed' if passed else 'FAILED'} ({times})", flush=True)
@@ -101,8 +146,11 @@ def environment(name: str, service: Service, folder: Path, *, fresh: bool) -> Pa
     """The interpreter of a service's environment, which is made unless it is there."""
     python, stamp = folder / "bin" / "python", folder / "made-of.txt"
     wanted = [*dependencies(keras=not service.own_keras), *TOOLS, *service.packages]
+    alone = ["--no-deps", *service.alone]
     day = datetime.date.today().isoformat() if service.daily else ""
-    made_of = "\n".join([*wanted, day, (ROOT / "constraints.txt").read_text(encoding="utf-8")])
+    made_of = "\n".join(
+        [*wanted, *alone, day, (ROOT / "constraints.txt").read_text(encoding="utf-8")]
+    )
     if not fresh and stamp.is_file() and stamp.read_text(encoding="utf-8") == made_of:
         return python
     print(f"== {name}: making {folder}", flush=True)
@@ -110,6 +158,8 @@ def environment(name: str, service: Service, folder: Path, *, fresh: bool) -> Pa
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     pip = [str(python), "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt"]
     subprocess.run([*pip, *wanted], cwd=ROOT, check=True)
+    if service.alone:
+        subprocess.run([*pip, *alone], cwd=ROOT, check=True)
     stamp.write_text(made_of, encoding="utf-8")
     return python
 
@@ -123,15 +173,61 @@ def dependencies(*, keras: bool) -> list[str]:
 
 def run_tests(name: str, service: Service, python: Path) -> bool:
     """Whether the service's tests pass, but for those that fail by a known bug of Keras'."""
-    command = [str(python), "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider"]
-    command += ["-p", "tests.services.known", "-r", "fExX", *service.tests]
+    command = [
+        *pytest(python, service.at_once),
+        "-p",
+        "tests.services.known",
+        "-r",
+        "fExX",
+        *service.tests,
+    ]
+    variables = {**environment_variables(service), "AFINA_SERVICE": name}
+    return subprocess.run(command, cwd=ROOT, env=variables).returncode == 0
+
+
+def run_suite(service: Service, python: Path, folder: Path) -> bool:
+    """Whether those of Keras Tuner's own tests pass that are expected to."""
+    tests = unpack(service.wheel, python, folder)
+    command = [
+        *pytest(python, service.at_once),
+        "-p",
+        "tests.services.keras_tuner_suite",
+        "-r",
+        "fEX",
+    ]
+    command += ["-c", os.devnull, "--rootdir", str(tests), "--import-mode=importlib"]
+    command += ["--timeout", "300", "-W", "ignore", str(tests)]
+    return subprocess.run(command, cwd=tests, env=environment_variables(service)).returncode == 0
+
+
+def unpack(wheel: str, python: Path, folder: Path) -> Path:
+    """The folder with the tests of a wheel and nothing else, fetched unless it is there."""
+    tests = folder / "tests"
+    if tests.is_dir():
+        return tests
+    pip = [str(python), "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
+    subprocess.run([*pip, wheel], check=True)
+    (file,) = folder.glob("*.whl")
+    with zipfile.ZipFile(file) as packed:
+        names = [name for name in packed.namelist() if name.endswith("_test.py")]
+        packed.extractall(folder, names)
+    (folder / "keras_tuner").rename(tests)  # of the old name it would be imported as Keras Tuner
+    return tests
+
+
+def pytest(python: Path, at_once: int) -> list[str]:
+    """The command that runs tests in an environment, by so many processes."""
+    return [str(python), "-m", "pytest", "-q", "-n", str(at_once), "-p", "no:cacheprovider"]
+
+
+def environment_variables(service: Service) -> dict[str, str]:
+    """What the tests of a service see: its backend, this Afina, and these tests."""
     variables = {
         "KERAS_BACKEND": service.backend,
-        "PYTHONPATH": str(ROOT / "src"),
-        "AFINA_SERVICE": name,
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}).returncode == 0
+    return {**os.environ, **variables}
 
 
 if __name__ == "__main__":

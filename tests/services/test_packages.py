@@ -1,7 +1,7 @@
 """Packages built on Keras Tuner, run on Afina through `import afina.as_keras_tuner`.
 
-They are no dependency of Afina: where one is not installed, its tests are skipped. To run them,
-install `autokeras`, `dm-tree` and `keras-tuner-extensionpack`, without their own dependencies.
+They are no dependency of Afina: where one is not installed, its tests are skipped. `make
+test-services SERVICES="--only packages"` installs them, without their own dependencies.
 """
 
 import importlib.util

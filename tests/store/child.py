@@ -130,7 +130,7 @@ def full_disk(folder: Path) -> None:
     store = SqliteStore(folder)
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     store.put(Trial(number=0, values={}))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (240_000, hard))
     number = 0
     try:
         while True:

@@ -117,6 +117,30 @@ def test_a_wrong_value_in_any_column_is_named_and_the_other_trials_are_listed(
         assert numbers >= set(range(TRIALS)) - {3}, (column, value, result.stderr)
 
 
+WRONG_REPORTS = {
+    "metrics": ["{", "[1]", b"\xff\xfe", '{"loss": "much"}', '{"loss": {}}', '{"loss": null}'],
+    "trial": ["a", 3.5],
+    "attempt": ["a", 7.5],
+    "execution": [b"\x00"],
+    "step": ["first", 1.5],
+}
+
+
+@pytest.mark.parametrize("column", WRONG_REPORTS)
+def test_a_damaged_report_of_an_epoch_is_named_and_costs_no_trial(
+    column: str, copy: Path, tmp_path: Path
+) -> None:
+    for at, value in enumerate(WRONG_REPORTS[column]):
+        folder = Path(shutil.copytree(copy, tmp_path / str(at)))
+        change(folder, f'UPDATE reports SET "{column}" = ? WHERE trial = 3 AND step = 1', value)
+        with pytest.raises(StoreError, match=r"damaged.*a report of trial"):
+            open_store(folder).history()
+        result = listed(folder)
+        assert result.exit_code == 1, (column, value)
+        assert len(json.loads(result.stdout)) == TRIALS
+        assert "1 report of an epoch cannot be read." in result.stderr, (column, value)
+
+
 def test_a_failed_trials_reason_of_a_wrong_kind_is_damage(copy: Path) -> None:
     change(copy, "UPDATE trials SET failure_kind = 'bad luck' WHERE number = 4")
     assert "trial 4" in go_on(copy)

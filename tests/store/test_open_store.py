@@ -51,10 +51,11 @@ def test_a_store_is_taken_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "where", ["postgresql://host/db", "redis:", "sqlite://mine", "sqlite:", "sqlite:///"]
+    "where", ["mysql://host/db", "redis:", "sqlite://mine", "sqlite:", "sqlite:///"]
 )
 def test_a_url_that_is_not_known_is_refused_with_those_that_are(where: str) -> None:
-    told = 'store: must be a folder, or a URL: "memory:" or "sqlite:///folder", but got '
+    told = 'store: must be a folder, or a URL: "memory:", "sqlite:///folder" or '
+    told += '"postgresql://user@host/database", but got '
     with pytest.raises(ArgumentError) as refused:
         open_store(where)
     assert str(refused.value).startswith(told + repr(where))

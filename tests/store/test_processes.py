@@ -1,5 +1,7 @@
-"""One process writes in a project; all may read; a fork is another process."""
+"""Processes write in a project together; a fork is another process."""
 
+import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -8,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from afina.errors import ProjectLockedError
-from afina.store import delete_project, open_store
+from afina.errors import LostLeaseError, ProjectLockedError
+from afina.store import SqliteStore, delete_project, open_store
 from afina.trials import Trial
 
 CHILD = Path(__file__).with_name("child.py")
@@ -32,23 +34,58 @@ def facts(role: str, folder: Path) -> list[str]:
     return said.splitlines()
 
 
-def test_a_second_process_may_read_but_not_write_until_the_first_is_dead(tmp_path: Path) -> None:
+def test_two_processes_write_one_project_and_neither_takes_the_other_ones_trial(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "project"
     with child("hold", folder) as holder:
         assert holder.stdout.readline() == "ready\n"
         store = open_store(folder)
         assert [trial.number for trial in store.trials()] == [0]
-        with pytest.raises(ProjectLockedError, match=f"process {holder.pid} on .*project_name"):
-            store.put(Trial(number=1, values={}))
-        with pytest.raises(ProjectLockedError):
+        store.put(Trial(number=1, values={}))
+        with pytest.raises(LostLeaseError, match=f"run by another worker, process {holder.pid}"):
+            store.put(Trial(number=0, values={}))
+        with pytest.raises(ProjectLockedError, match="leave out overwrite=True"):
             delete_project(folder)
-        assert [trial.number for trial in store.trials()] == [0]
+        assert [trial.number for trial in store.trials()] == [0, 1]
 
         holder.send_signal(signal.SIGKILL)
         holder.wait()
-        store.put(Trial(number=1, values={}))
-        assert [trial.number for trial in store.trials()] == [0, 1]
+        assert store.claims()[0].died, "the system says at once that a process is dead"
+        store.put(Trial(number=0, values={}, attempt=1))
+        assert [trial.attempt for trial in store.trials()] == [1, 0]
+        delete_project(folder)
         store.close()
+
+
+def test_a_process_that_keeps_the_project_for_itself_is_waited_for_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("afina.store.lock._PATIENCE", 0.05)
+    with (tmp_path / "afina.lock").open("w") as file:  # as an Afina of one writer does
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write('{"pid": 7, "host": "mine"}')
+        file.flush()
+        store = open_store(tmp_path)
+        with pytest.raises(ProjectLockedError, match=r"process 7 on mine.*project_name"):
+            store.put(Trial(number=0, values={}))
+        fcntl.flock(file, fcntl.LOCK_UN)
+        store.put(Trial(number=0, values={}))
+        store.close()
+
+
+def test_a_process_of_another_machine_is_sent_to_a_database(tmp_path: Path) -> None:
+    first = SqliteStore(tmp_path, worker="a")
+    first.put(Trial(number=0, values={}))
+    [sign] = tmp_path.glob("afina.worker.*")
+    known = {**json.loads(sign.read_text()), "machine": "another", "host": "node7"}
+    sign.write_text(json.dumps(known))
+    second = SqliteStore(tmp_path, worker="b")
+    with pytest.raises(ProjectLockedError, match=r"process on node7.*storage=.postgresql://"):
+        second.put(Trial(number=1, values={}))
+    first.close()
+    second.put(Trial(number=1, values={}))
+    second.close()
 
 
 def test_a_process_that_ends_in_peace_writes_its_reports_and_frees_the_project(
@@ -57,9 +94,8 @@ def test_a_process_that_ends_in_peace_writes_its_reports_and_frees_the_project(
     store = open_store(tmp_path / "project")
     said = facts("fork", tmp_path / "project")
     assert said[0] == "child reads 1 0", "a fork must not see what its parent has buffered"
-    assert said[1].startswith("ProjectLockedError")
-    assert said[2:] == ["written", "parent reads 2 1"]
-    assert [trial.number for trial in store.trials()] == [0, 2]
+    assert said[1:] == ["written", "written", "parent reads 3 1"]
+    assert [trial.number for trial in store.trials()] == [0, 1, 2]
     store.put(Trial(number=3, values={}))
     store.close()
 
@@ -73,8 +109,8 @@ def test_the_project_is_free_when_its_owner_is_dead_though_its_fork_lives(tmp_pa
         store = open_store(folder)
         store.put(Trial(number=5, values={}))
         owner.stdin.close()
-        assert owner.stdout.readline().startswith("ProjectLockedError"), "the fork wrote"
-        assert [trial.number for trial in store.trials()] == [0, 5]
+        assert owner.stdout.readline() == "written\n", "a fork is a worker like any other"
+        assert [trial.number for trial in store.trials()] == [0, 1, 5]
         store.close()
 
 

@@ -42,7 +42,7 @@ class Forgetful(MemoryStore):
     """Breaks one promise: replaces finished trials."""
 
     def put(self, trial: object) -> None:
-        self._trials.pop(trial.number, None)
+        self._kept.trials.pop(trial.number, None)
         super().put(trial)
 
 

@@ -12,11 +12,12 @@ import keras
 import numpy as np
 import pytest
 
-from afina.testing import TRAINER_CHECKS, check_trainer
-from afina.training import CannotTrainError, FusedTrainer, PlainTrainer, Trainer
+from afina.testing import TRAINER_CHECKS, check_trainer, trainers
+from afina.training import CannotTrainError, Engine, PlainTrainer, Trainer
+from afina.training.choice import fused_trainer
 
 WAYS = {
-    "fused": FusedTrainer,
+    "fused": lambda: fused_trainer(Engine()),  # by what Keras runs on
     "fit": PlainTrainer,
     "fit as it is": lambda: PlainTrainer(hastens=False),
 }
@@ -107,21 +108,41 @@ class TooLate(Honest):
         return result
 
 
+TRAINS = trainers.check_trains_and_returns_a_history_of_all_metrics
+REFUSES = trainers.check_refuses_with_a_sentence_and_changes_nothing
+
 BROKEN = {
-    Nameless: "name must not be empty",
-    OneEpoch: "three epochs must be trained",
-    Unvalidated: "must return a History",
-    Halved: "must be that of fit",
-    Unseeded: "the same seed must give the same numbers",
-    Silent: "callbacks must be called as by fit",
-    Swallowing: "a callback's error must get through",
-    Wordless: "must say why not",
-    Drawing: "must draw no random numbers",
-    TooLate: "must leave the model as it was",
+    Nameless: (trainers.check_has_a_name, "name must not be empty"),
+    OneEpoch: (TRAINS, "three epochs must be trained"),
+    Unvalidated: (TRAINS, "must return a History"),
+    Halved: (trainers.check_trains_as_fit_does, "must be that of fit"),
+    Unseeded: (
+        trainers.check_same_seed_same_numbers,
+        "the same seed must give the same numbers",
+    ),
+    Silent: (
+        trainers.check_calls_callbacks_as_keras_does,
+        "callbacks must be called as by fit",
+    ),
+    Swallowing: (
+        trainers.check_lets_errors_of_callbacks_through,
+        "a callback's error must get through",
+    ),
+    Wordless: (REFUSES, "must say why not"),
+    Drawing: (REFUSES, "must draw no random numbers"),
+    TooLate: (REFUSES, "must leave the model as it was"),
 }
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.__name__)
 def test_a_trainer_that_breaks_a_promise_is_told_which(broken: type[Honest]) -> None:
-    with pytest.raises(AssertionError, match=BROKEN[broken]):
-        check_trainer(broken)
+    check, said = BROKEN[broken]
+    with pytest.raises(AssertionError, match=said):
+        check(broken())
+
+
+def test_all_checks_are_run_until_one_fails() -> None:
+    own = [check for name, check in vars(trainers).items() if name.startswith("check_")]
+    assert [check for check in own if check is not check_trainer] == TRAINER_CHECKS
+    with pytest.raises(AssertionError, match=BROKEN[Unvalidated][1]):
+        check_trainer(Unvalidated)

@@ -192,6 +192,7 @@ def test_a_snapshot_from_before_another_compile_is_saved_without_its_optimizer(
     assert int(other.optimizer.iterations) == 0
 
 
+@pytest.mark.service
 def test_a_process_killed_at_any_moment_leaves_a_whole_checkpoint(
     make_model: MakeModel, tmp_path: Path
 ) -> None:
@@ -340,3 +341,51 @@ def test_a_full_disk_is_no_trouble_of_the_model(make_model: MakeModel, tmp_path:
     with pytest.raises(OSError, match="No space") as raised:
         save_state(model, tmp_path / CHECKPOINT)
     assert not isinstance(raised.value, CheckpointError)
+
+
+class MakesLayersInBuild(keras.Model):  # type: ignore[misc]
+    """Its own `build` makes layers without building them, so the model is built before they are."""
+
+    def build(self, input_shape: object) -> None:
+        self.hidden = keras.layers.Dense(3)
+        self.outer = keras.Sequential([keras.layers.Dense(4), keras.layers.Dense(1)])
+        self.never_called = keras.layers.Dense(2)
+
+    def call(self, inputs: object) -> object:
+        if isinstance(inputs, dict):
+            return self.outer(self.hidden(inputs["a"])) + inputs["b"]
+        return self.outer(self.hidden(inputs))
+
+
+@pytest.mark.parametrize("built", [False, True], ids=["returned unbuilt", "built by its builder"])
+@pytest.mark.parametrize("several", [False, True], ids=["one input", "inputs in a dict"])
+def test_layers_that_the_models_own_build_makes_get_their_weights_too(
+    built: bool, several: bool, data: Data, tmp_path: Path
+) -> None:
+    x = {"a": data[0], "b": data[1]} if several else data[0]
+    model, other = MakesLayersInBuild(), MakesLayersInBuild()
+    for each in (model, other):
+        each.compile("adam", "mse")
+    model.fit(x, data[1], verbose=0)
+    save_state(model, tmp_path / CHECKPOINT)
+    if built:
+        other.build((None, 4))
+
+    load_state(other, tmp_path / CHECKPOINT)
+
+    assert np.array_equal(model.predict(x, verbose=0), other.predict(x, verbose=0))
+    assert same_state(model, other)
+
+
+def test_a_layer_that_cannot_get_its_weights_is_an_error_not_an_untrained_model(
+    data: Data, tmp_path: Path
+) -> None:
+    model, other = MakesLayersInBuild(), MakesLayersInBuild()
+    for each in (model, other):
+        each.compile("adam", "mse")
+    model.fit(*data, verbose=0)
+    save_state(model, tmp_path / CHECKPOINT)
+    (tmp_path / BUILD_CONFIG).unlink()  # with it goes how to build them
+    other.build((None, 4))
+    with pytest.raises(CheckpointError, match="has no variables yet"):
+        load_state(other, tmp_path / CHECKPOINT)

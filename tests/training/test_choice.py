@@ -221,7 +221,7 @@ def test_xla_that_the_user_asks_for_stays(monkeypatch: pytest.MonkeyPatch) -> No
 def test_on_a_gpu_xla_compiles_convolutions_too(monkeypatch: pytest.MonkeyPatch) -> None:
     model = WITHOUT_XLA["2 dimensions"]()
     monkeypatch.setattr("afina.training.plain.keras.backend.backend", lambda: "tensorflow")
-    monkeypatch.setattr("afina.training.plain._has_gpu", lambda: True)
+    monkeypatch.setattr("afina.training.on_tensorflow.xla.has_gpu", lambda: True)
     hasten(model)
     assert model.jit_compile
 

@@ -64,6 +64,7 @@ def child(folder: Path, *arguments: str, **more: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.service
 def test_a_second_process_finds_what_the_first_has_compiled_and_replaces_what_it_left_half(
     tmp_path: Path,
 ) -> None:

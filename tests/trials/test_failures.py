@@ -6,7 +6,13 @@ import pytest
 from tests.broken_errors import BROKEN, RaisingText, chain, nested_group, noted, raised
 
 from afina import errors
-from afina.errors import DivergedError, FailedTrialError, LostWorkerError, OversizedModelError
+from afina.errors import (
+    DivergedError,
+    FailedTrialError,
+    LostWorkerError,
+    OversizedModelError,
+    TrialTimeoutError,
+)
 from afina.trials import (
     Failure,
     FailureKind,
@@ -40,7 +46,20 @@ def caused(error: Exception, cause: Exception) -> Exception:
     [
         (MemoryError(), FailureKind.OUT_OF_MEMORY),
         (ResourceExhaustedError("OOM when allocating"), FailureKind.OUT_OF_MEMORY),
-        (OutOfMemoryError("CUDA out of memory"), FailureKind.OUT_OF_MEMORY),
+        (OutOfMemoryError("CUDA out of memory"), FailureKind.DEVICE_OUT_OF_MEMORY),
+        (
+            ResourceExhaustedError("OOM when allocating on device:GPU:0 by allocator GPU_0_bfc"),
+            FailureKind.DEVICE_OUT_OF_MEMORY,
+        ),
+        (
+            ResourceExhaustedError("OOM when allocating on device:CPU:0 by allocator cpu"),
+            FailureKind.OUT_OF_MEMORY,
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+            FailureKind.OUT_OF_MEMORY,
+        ),
+        (TrialTimeoutError("too long"), FailureKind.TIMEOUT),
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating"), FailureKind.OUT_OF_MEMORY),
         (caused(ValueError("in my fit"), MemoryError()), FailureKind.OUT_OF_MEMORY),
         (DivergedError("nan"), FailureKind.NOT_A_NUMBER),
@@ -62,6 +81,18 @@ def test_a_real_allocation_that_no_machine_can_make_is_out_of_memory() -> None:
     with pytest.raises(MemoryError) as numpys:
         np.empty(2**58, dtype="uint8")
     assert classify_failure(numpys.value) is FailureKind.OUT_OF_MEMORY
+
+
+def test_a_failure_for_want_of_memory_says_what_to_do() -> None:
+    host, device = (
+        failure_of(MemoryError("no room")),
+        failure_of(RuntimeError("CUDA out of memory")),
+    )
+    assert host.headline == "MemoryError: no room"
+    assert "The machine ran out of memory." in host.message
+    assert "halve_batch_on_oom=True" in device.message
+    long = failure_of(MemoryError("x" * 2 * LONGEST))
+    assert "The machine ran out of memory." in long.message
 
 
 def build_badly() -> None:
@@ -186,8 +217,13 @@ def test_what_is_no_exception_is_a_reason_too(reason: object) -> None:
     assert (failure.kind, failure.message) == (FailureKind.ERROR, str(reason))
 
 
-NOT_RETRIED = {"FailedTrialError", "OversizedModelError", "NoBuildError", "NoObjectiveError"} | {
-    name for name in vars(errors) if name.startswith("Fatal")
+NOT_RETRIED = {
+    "FailedTrialError",
+    "OversizedModelError",
+    "TrialTimeoutError",
+    "NoBuildError",
+    "NoObjectiveError",
+    *(name for name in vars(errors) if name.startswith("Fatal")),
 }
 
 
@@ -199,7 +235,8 @@ def test_every_error_says_whether_a_trial_that_raises_it_is_retried() -> None:
     tree = errors.__doc__ or ""
     starred = {line.split("── ")[1].split()[0] for line in tree.splitlines() if " * " in line}
     assert starred == NOT_RETRIED & starred
-    assert {"FailedTrialError", "OversizedModelError", "FatalError"} == starred
+    known = {"FailedTrialError", "OversizedModelError", "TrialTimeoutError", "FatalError"}
+    assert known == starred
 
 
 def test_a_class_of_ones_own_is_retried_as_its_parent_is_unless_it_says_otherwise() -> None:

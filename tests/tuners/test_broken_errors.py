@@ -54,6 +54,7 @@ def test_a_search_outlives_any_exception_and_shows_it(tmp_path, capsys):
     assert size < 2 * LONGEST * len(BROKEN) + 2**19
 
 
+@pytest.mark.service
 def test_so_does_one_whose_trials_run_in_a_process(tmp_path):
     tuner = raising(tmp_path / "there")
     with WorkerProcesses(1) as pool, RemoteTrials(tuner, 1, pool=pool) as remote:

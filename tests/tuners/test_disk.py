@@ -75,6 +75,7 @@ def test_errors_that_only_quote_a_full_disk_are_none():
     assert disk_trouble(loop) is None
 
 
+@pytest.mark.service
 def test_a_search_on_a_disk_that_gets_full_ends_cleanly_and_goes_on(tmp_path):
     mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(tmp_path)]
     if sys.platform != "linux" or os.geteuid() != 0:

@@ -38,7 +38,9 @@ def test_each_keras_tuner_types_the_options_of_all(tuner: Any) -> None:
 def test_the_other_tuners_type_what_they_take() -> None:
     assert options(kt.Tuner) is TrainingOptions
     assert options(kt.SklearnTuner) is ProjectOptions
-    assert set(options(BaseTuner).__annotations__) == {"tuner_id", "logger", "store", "executor"}
+    names = {"tuner_id", "logger", "store", "storage", "executor"}
+    names |= {"trial_timeout", "learn_from"}
+    assert set(options(BaseTuner).__annotations__) == names
 
 
 @pytest.mark.parametrize("tuner", KERAS_TUNERS)
@@ -62,11 +64,12 @@ class Toy(kt.RandomSearch):  # type: ignore[misc]
 DEFAULTS: dict[str, Any] = {
     "keep_checkpoints": 10,
     "training": "auto",
-    "workers": "auto",
     "train_on": None,
+    "workers": "auto",
     "group_trials": "auto",
     "narrow": None,
     "sparse_inputs": True,
+    "materialize": "auto",
     "max_model_size": None,
     "optimizer": None,
     "loss": None,
@@ -76,7 +79,12 @@ DEFAULTS: dict[str, Any] = {
     "project_name": None,
     "overwrite": False,
     "store": None,
+    "storage": None,
     "executor": None,
+    "trial_timeout": None,
+    "checkpoint_every": 300,
+    "halve_batch_on_oom": False,
+    "learn_from": None,
     "tuner_id": None,
     "logger": None,
 }

@@ -170,6 +170,7 @@ def test_a_model_with_a_fit_of_its_own_gets_no_argument_that_it_does_not_know(pl
     assert statuses(tuner) == {"COMPLETED"}
 
 
+@pytest.mark.service
 def test_worker_processes_pass_on_the_same(tmp_path):
     script = textwrap.dedent(
         """

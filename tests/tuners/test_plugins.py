@@ -198,6 +198,7 @@ def test_a_tuner_with_its_own_training_takes_an_executor_too(tmp_path, executor)
     assert len(tuner.oracle.end_order) == 5
 
 
+@pytest.mark.service
 def test_scikit_learn_models_are_validated_in_processes(tmp_path):
     linear = pytest.importorskip("sklearn.linear_model")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import afina as kt
-from afina.tuners.reserved_keys import Segment
+from afina.tuners.reserved_keys import PlannedSegment
 from tests.tuners import models
 
 
@@ -24,12 +24,12 @@ def trial_of(tuner, values=()):
     [
         ({}, None),
         ({"tuner/bracket": 1}, None),
-        ({"tuner/epochs": 4}, Segment(0, 4, None)),
-        ({"tuner/epochs": 4, "tuner/initial_epoch": 2}, Segment(2, 4, None)),
-        ({"tuner/trial_id": "0007"}, Segment(0, None, "0007")),
+        ({"tuner/epochs": 4}, PlannedSegment(0, 4, None)),
+        ({"tuner/epochs": 4, "tuner/initial_epoch": 2}, PlannedSegment(2, 4, None)),
+        ({"tuner/trial_id": "0007"}, PlannedSegment(0, None, "0007")),
         (
             {"tuner/epochs": 4, "tuner/initial_epoch": 2, "tuner/trial_id": "7"},
-            Segment(2, 4, "7"),
+            PlannedSegment(2, 4, "7"),
         ),
     ],
 )

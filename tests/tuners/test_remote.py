@@ -23,6 +23,8 @@ from afina.tuners.remote import RemoteTrials, keras_processes
 from afina.tuners.trial import TrialStatus
 from tests.tuners import models
 
+pytestmark = pytest.mark.service
+
 
 @pytest.fixture(scope="module")
 def pool():

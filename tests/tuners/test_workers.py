@@ -273,7 +273,8 @@ class OwnFit(kt.HyperModel):
         return build(hp)
 
     def fit(self, hp, model, *args, **kwargs):
-        return model.fit(*args, **kwargs)
+        self.model = model
+        return self.model.fit(*args, **kwargs)
 
 
 class OwnTrial(kt.RandomSearch):

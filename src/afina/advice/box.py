@@ -106,7 +106,7 @@ def peel(
     cost = np.zeros(len(parts))
     promise = volume = 1.0
     least = HELD / max(len(sample.targets), 1)
-    draws = _Draws.of(sample.geometry, belief, kept, rng)
+    draws = _BoxDraws.of(sample.geometry, belief, kept, rng)
     while True:
         cuts = [
             cut
@@ -126,11 +126,11 @@ def peel(
         promise, volume = promise * (1 - cut.lost), volume * (1 - cut.share)
         draws = draws.without(cut)
         if len(draws.weights) < DRAWS / 3:
-            draws = _Draws.of(sample.geometry, belief, kept, rng)
+            draws = _BoxDraws.of(sample.geometry, belief, kept, rng)
 
 
 @dataclass(frozen=True, eq=False)
-class _Draws:
+class _BoxDraws:
     """Configurations drawn from a box."""
 
     cells: Cells
@@ -150,7 +150,7 @@ class _Draws:
     @classmethod
     def of(
         cls, geometry: Geometry, belief: Belief, kept: Sequence[Mask], rng: np.random.Generator
-    ) -> _Draws:
+    ) -> _BoxDraws:
         """Draws anew."""
         units = rng.random((DRAWS, len(kept)))
         cells = np.zeros((DRAWS, len(kept)), dtype=np.intp)
@@ -218,13 +218,13 @@ class _Draws:
                 return False
         return True
 
-    def without(self, cut: _Cut) -> _Draws:
+    def without(self, cut: _Cut) -> _BoxDraws:
         """The draws that are left after a cut."""
         on = self.active[:, cut.column]
         left = ~(np.isin(self.cells[:, cut.column], cut.slab) & on)
         more = self.weights[on].sum() / self.weights[on & left].sum()
         weights = np.where(on, self.weights * more, self.weights)
-        return _Draws(
+        return _BoxDraws(
             self.cells[left], self.active[left], self.richness[left], weights[left], self.ordered
         )
 

@@ -4,6 +4,8 @@
     best trials recover  trials.py  reads a project folder, with rows.py for what it shows
     advice report      report.py    advice as sentences, a report as a page
     export             export.py    trials as files for other programs
+    import             importing.py searches of other packages as projects
+    doctor             doctor.py    what is wrong with a project, and a repaired copy
 
 A command imports what it needs when it runs, so that `afina --help` answers at once.
 """
@@ -16,7 +18,9 @@ import click
 
 from afina import __version__
 from afina.cli.demo import demo
+from afina.cli.doctor import doctor
 from afina.cli.export import export
+from afina.cli.importing import importing
 from afina.cli.report import advice, report
 from afina.cli.trials import best, recover, trials
 from afina.errors import AfinaError
@@ -41,5 +45,5 @@ def main() -> None:
     """Find good hyperparameters for Keras models, and look at finished searches."""
 
 
-for command in (demo, best, trials, advice, report, export, recover):
+for command in (demo, best, trials, advice, report, export, importing, doctor, recover):
     main.add_command(command)

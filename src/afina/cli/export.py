@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
+
+from afina.errors import ArgumentError, wrong
+from afina.trials import Trial
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -14,10 +18,11 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["json", "csv", "keras-tuner"]),
+    type=click.Choice(["json", "csv", "parquet", "keras-tuner"]),
     default="json",
     show_default=True,
-    help="json: a list of all trials. csv: a table with one row for each trial. keras-tuner: the "
+    help="json: a list of all trials. csv: a table with one row for each trial. parquet: the "
+    "same table, for which pandas and pyarrow must be installed. keras-tuner: the "
     "files oracle.json, tuner0.json and trial_*/trial.json, which Keras Tuner 1.4 can open.",
 )
 @click.option(
@@ -42,9 +47,14 @@ def export(folder: Path, form: str, output: Path | None) -> None:
 
             click.echo(f"Written: {export_keras_tuner(folder, output)}")
             return
-        from afina.report.records import as_csv, as_json, read_records
+        from afina.report import read_facts
+        from afina.trials.records import as_csv, as_json, record_of
 
-        text = (as_csv if form == "csv" else as_json)(read_records(folder))
+        trials = read_facts(folder).trials
+        if form == "parquet":
+            click.echo(f"Written: {_write_parquet(trials, output)}")
+            return
+        text = (as_csv if form == "csv" else as_json)([record_of(trial) for trial in trials])
         if output is None:
             click.echo(text, nl=False)
             return
@@ -56,3 +66,18 @@ def export(folder: Path, form: str, output: Path | None) -> None:
             f"output: must be writable, but got {str(output or folder)!r} ({error.strerror}). "
             "Give another --output."
         ) from error
+
+
+def _write_parquet(trials: Sequence[Trial], output: Path | None) -> Path:
+    from afina.trials.records import as_frame
+
+    if output is None:
+        rule = "must be given for parquet, which is no text"
+        raise ArgumentError(wrong("output", rule, None, "Give --output trials.parquet."))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        as_frame(trials).to_parquet(output)
+    except ImportError:
+        rule, advice = "must be installed for parquet", "Run: pip install pyarrow"
+        raise ArgumentError(wrong("pyarrow", rule, "no such package", advice)) from None
+    return output

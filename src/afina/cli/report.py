@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
+
+from afina.trials.text import json_text
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -44,7 +45,7 @@ def advice(folder: Path, as_json: bool, as_code: bool) -> None:
     facts = read_facts(folder)
     found = advise(facts.finished, facts.space, objective=facts.objective)
     if as_json:
-        click.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+        click.echo(json_text(found.to_dict()))
     elif as_code:
         click.echo(found.as_code(), nl=False)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import click
 from afina.cli.rows import best_rows, completed_rows, measured
 from afina.errors import StoreError, wrong
 from afina.trials import Failure, FailureKind, Status, why_none_completed
-from afina.trials.text import printable
+from afina.trials.text import json_text, printable
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -123,7 +122,7 @@ def _advice(folder: Path) -> str:
 
 def _print(trials: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(trials, indent=2, ensure_ascii=False))
+        click.echo(json_text(trials))
     elif not trials:
         click.echo("No trials yet.")
     else:

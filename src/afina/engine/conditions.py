@@ -2,4 +2,6 @@
 
 from afina.space import Parent
 
-__all__ = ["Parent"]
+Condition = Parent  # there is no other kind
+
+__all__ = ["Condition", "Parent"]

@@ -1,5 +1,6 @@
 """Keras Tuner's module path `engine.hypermodel`: what builds the models."""
 
-from afina.tuners.hypermodel import HyperModel
+from afina.tuners.hypermodel import DefaultHyperModel, HyperModel
+from afina.tuners.hypermodel import as_hypermodel as get_hypermodel
 
-__all__ = ["HyperModel"]
+__all__ = ["DefaultHyperModel", "HyperModel", "get_hypermodel"]

@@ -1,7 +1,7 @@
 """Keras Tuner's module path `engine.tuner_utils`: what copied bodies of `run_trial` call."""
 
+from afina.tuners.copied_code import KerasTunerDisplay as Display
 from afina.tuners.copied_code import (
-    Display,
     SaveBestEpoch,
     TunerCallback,
     TunerStats,

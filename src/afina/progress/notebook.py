@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import importlib
 import sys
 import threading
@@ -22,6 +21,7 @@ from afina.progress.wording import (
     time_left,
 )
 from afina.trials import Objective
+from afina.trials.text import markup
 
 FAILURES_SHOWN = 5
 COLUMNS = 4  # running trials whose hyperparameters are shown side by side
@@ -107,9 +107,7 @@ def draw_html(progress: SearchProgress, notes: list[str], now: float) -> str:
     parts.append(_standing(progress))
     parts.append(_table(progress))
     parts += [_epochs(progress, running) for running in progress.running.values()]
-    parts += [
-        f'<div style="opacity:.7">{html.escape(note)}</div>' for note in notes[-FAILURES_SHOWN:]
-    ]
+    parts += [f'<div style="opacity:.7">{markup(note)}</div>' for note in notes[-FAILURES_SHOWN:]]
     return (
         '<div style="max-width:44em;line-height:1.6;font-variant-numeric:tabular-nums">'
         + "".join(parts)
@@ -131,7 +129,7 @@ def _head(progress: SearchProgress, now: float) -> str:
         right += f" · {time_left(remaining)}"
     return (
         '<div style="display:flex;justify-content:space-between">'
-        f"<b>{html.escape(left)}</b><span>{html.escape(right)}</span></div>"
+        f"<b>{markup(left)}</b><span>{markup(right)}</span></div>"
     )
 
 
@@ -142,11 +140,11 @@ def _bar(done: int, total: int, width: str) -> str:
 def _standing(progress: SearchProgress) -> str:
     if progress.several:
         failed = f" · {progress.failed} failed" if progress.failed else ""
-        return f"<div>{html.escape(front_line(progress))}{failed}</div>"
-    name = html.escape(progress.objective.name)
+        return f"<div>{markup(front_line(progress))}{failed}</div>"
+    name = markup(progress.objective.name)
     best = "no score yet" if progress.best is None else f"best <b>{number(progress.best)}</b>"
     label = progress.best_label
-    where = f" in trial {html.escape(label)}" if label is not None else ""
+    where = f" in trial {markup(label)}" if label is not None else ""
     failed = f" · {progress.failed} failed" if progress.failed else ""
     return f"<div>{name}: {best}{where}{failed}</div>"
 
@@ -160,25 +158,25 @@ def _table(progress: SearchProgress) -> str:
     names = dict.fromkeys(name for running in shown for name in running.values) if shown else best
     if not names:
         return ""
-    head = "".join(f'<th style="text-align:left">{html.escape(each)}</th>' for each in heads)
+    head = "".join(f'<th style="text-align:left">{markup(each)}</th>' for each in heads)
     rows = []
     for name in names:
         known = [*(running.values for running in shown), best]
         cells = [name, *(number(values.get(name, "-")) for values in known)]
-        row = "".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in cells)
+        row = "".join(f'<td style="text-align:left">{markup(cell)}</td>' for cell in cells)
         rows.append(f"<tr>{row}</tr>")
     return f'<table style="margin:.4em 0"><tr>{head}</tr>{"".join(rows)}</table>'
 
 
 def _epochs(progress: SearchProgress, running: Running) -> str:
     several = len(progress.running) > 1
-    label = html.escape(f"trial {running.start.label}, ") if several else ""
+    label = markup(f"trial {running.start.label}, ") if several else ""
     if running.epoch is None:
         return f"<div>{label}begins</div>" if several else ""
     done, epochs = running.epoch.epoch + 1, running.epochs
     of = f" of {epochs} {_bar(done, epochs, '12em')}" if epochs else ""
     metrics = " &nbsp; ".join(
-        f"{html.escape(name)} {number(value, 4)}" for name, value in running.epoch.metrics.items()
+        f"{markup(name)} {number(value, 4)}" for name, value in running.epoch.metrics.items()
     )
     between = " &nbsp; " if several else "</div><div>"
     return f"<div>{label}epoch {done}{of}{between}{metrics}</div>"

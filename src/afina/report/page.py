@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import platform
 from collections.abc import Iterable, Sequence
 from importlib import metadata
@@ -20,6 +19,7 @@ from afina.report.slices import slices
 from afina.report.style import HEIGHT, MOST_POINTS, evenly, named, short
 from afina.report.words import advised_ranges, objective_of, range_of, summary
 from afina.trials import Configuration, Trial, epochs_of
+from afina.trials.text import markup
 
 MOST_ROWS = 20
 """Most rows in the table of the best configurations, and in the list of a front."""
@@ -78,21 +78,21 @@ def render(facts: Facts, *, seed: int = 0) -> str:
         _reproduce(facts),
     ]
     body = "\n".join(part for part in parts if part)
-    title = html.escape(f"{facts.name}: a search by Afina")
+    title = markup(f"{facts.name}: a search by Afina")
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{CSS}</style><script>{get_plotlyjs()}</script></head>\n<body>"
-        f"<header><h1>{html.escape(facts.name)}</h1></header>\n<main>{body}</main>"
+        f"<header><h1>{markup(facts.name)}</h1></header>\n<main>{body}</main>"
         f"<script>{script()}</script></body></html>\n"
     )
 
 
 def _section(title: str, sentences: Iterable[str], more: str = "") -> str:
-    paragraphs = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
+    paragraphs = "".join(f"<p>{markup(sentence, lines=True)}</p>" for sentence in sentences)
     if not paragraphs and not more:
         return ""
-    return f"<section><h2>{html.escape(title)}</h2>{paragraphs}{more}</section>"
+    return f"<section><h2>{markup(title)}</h2>{paragraphs}{more}</section>"
 
 
 def _drawn(title: str, figure: Any, sentences: Iterable[str] = (), *, wide: bool = False) -> str:
@@ -137,9 +137,9 @@ class _Fold:
 
 def _cell(cell: Any) -> str:
     if not isinstance(cell, _Fold):
-        return html.escape(short(cell))
-    lines = "<br>".join(html.escape(line) for line in cell.lines)
-    return f"<details><summary>{html.escape(cell.word)}</summary>{lines}</details>"
+        return markup(short(cell))
+    lines = "<br>".join(markup(line, lines=True) for line in cell.lines)
+    return f"<details><summary>{markup(cell.word)}</summary>{lines}</details>"
 
 
 def _best(facts: Facts) -> str:
@@ -220,7 +220,7 @@ def _matters(found: Advice) -> str:
     for aim in found.aims:
         figure = figures.importances(aim.importances)
         if figure is not None:
-            drawn.append(f"<div><h3>For {html.escape(aim.name)}</h3>{_div(figure)}</div>")
+            drawn.append(f"<div><h3>For {markup(aim.name)}</h3>{_div(figure)}</div>")
     if not drawn:
         return _section(title, of_importances(found.aims[0].importances, found.counts))
     return _section(title, [BARS], f'<div class="pairs">{"".join(drawn)}</div>')
@@ -231,7 +231,7 @@ def _slices(facts: Facts, found: Advice) -> str:
     parts = []
     for place, objective in enumerate(facts.objectives):
         drawn = [figure for _, figure in slices(facts, advised, place=place)]
-        head = f"<h3>{html.escape(objective.name)}</h3>" if facts.several and drawn else ""
+        head = f"<h3>{markup(objective.name)}</h3>" if facts.several and drawn else ""
         parts.append(head + _grid(drawn, "grid"))
     if not any(parts):
         return ""
@@ -256,7 +256,7 @@ def _advised(found: Advice) -> str:
         return _section("What to do next", [NO_RANGES])
     if found.importances.shortage is not None:
         return ""
-    code = html.escape(found.as_code())
+    code = markup(found.as_code(), lines=True)
     more = f"<h3>The next search space, to paste</h3><pre>{code}</pre>" if found.changes else ""
     return _section("What to do next", [of_range(each) for each in found.ranges], more)
 
@@ -337,5 +337,5 @@ def _reproduce(facts: Facts) -> str:
         f"Seed {facts.header.seed}: the same code, data and versions give the same trials.",
         "This report was written with " + ", ".join(versions) + ".",
     ]
-    code = f"<pre>{html.escape(reproduction(trials))}</pre>"
+    code = f"<pre>{markup(reproduction(trials), lines=True)}</pre>"
     return _section("How to reproduce it", text, code)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from typing import Any
 
+from afina.trials.text import printable
+
 # Colours that colour-blind people can distinguish: Okabe & Ito, "Color Universal Design" (2008).
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8a8f98"
 PINK, SKY, YELLOW = "#CC79A7", "#56B4E9", "#C9BC1F"
@@ -53,7 +55,7 @@ def short(value: Any) -> str:
     """
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e9:
         return str(int(value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else printable(str(value))
 
 
 def label(value: Any) -> str:

@@ -15,13 +15,18 @@ reads what users pass as `executor=`.
 worker process of its thread. Below it, `WorkerProcesses` starts the processes and talks to them:
 `parcels` packs calls and errors, `arrays` shares large arrays by file, `worker` is the life of the
 process at the other end, and `orphans` sees to it that nothing outlives a parent that was killed.
+`time_limit` ends a job that runs for too long, by raising in its thread; `limited` ends its process
+where that does not help.
 """
 
 from afina.run.base import Executor, Handout, JobExecutor, Signal
 from afina.run.create import ExecutorLike, check_executor_like, create_executor
+from afina.run.limited import RemoteClock, call_within
 from afina.run.processes import Processes, WorkerProcesses, call, processors
+from afina.run.ray_pool import RayExecutor, is_ray_name
 from afina.run.serial import Serial
 from afina.run.threads import Threads, stopping, worker_index
+from afina.run.time_limit import TimeLimit, check_trial_timeout, current_limit
 
 __all__ = [
     "Executor",
@@ -29,14 +34,21 @@ __all__ = [
     "Handout",
     "JobExecutor",
     "Processes",
+    "RayExecutor",
+    "RemoteClock",
     "Serial",
     "Signal",
     "Threads",
+    "TimeLimit",
     "WorkerProcesses",
     "call",
+    "call_within",
     "check_executor_like",
+    "check_trial_timeout",
     "create_executor",
+    "is_ray_name",
     "processors",
     "stopping",
+    "current_limit",
     "worker_index",
 ]

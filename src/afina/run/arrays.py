@@ -39,11 +39,9 @@ class SharedArrays:
 
     def path_of(self, value: object) -> str | None:
         """The file of a large array. None if the value is not one, or cannot be written."""
-        if type(value) not in (np.ndarray, np.memmap):  # what subclasses add would be lost
+        if not is_shared(value):
             return None
         array: Any = value
-        if array.nbytes < SMALLEST or not _survives(array.dtype):
-            return None
         with self._lock:
             known = self._known.get(id(array))
             if known is not None:
@@ -77,6 +75,19 @@ class SharedArrays:
         """Removes the files; arrays that are mapped stay readable."""
         self._known.clear()
         self._farewell()
+
+
+def is_shared(value: object) -> bool:
+    """Whether a value is an array that is large enough to travel by itself, and can."""
+    if type(value) not in (np.ndarray, np.memmap):  # what subclasses add would be lost
+        return False
+    array: Any = value
+    return bool(array.nbytes >= SMALLEST) and _survives(array.dtype)
+
+
+def place(name: str, array: Array) -> None:
+    """Has `mapped` return this array for a name that is no file; the caller keeps the array."""
+    _mapped[name] = array
 
 
 def mapped(path: str) -> Array:

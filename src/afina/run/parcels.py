@@ -10,13 +10,13 @@ import pickle
 import struct
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import cloudpickle
 
 from afina import errors
 from afina.errors import ArgumentError, RemoteError
-from afina.run.arrays import SharedArrays, mapped
+from afina.run.arrays import mapped
 from afina.trials import add_note, failure_of
 
 Frame = tuple["Kind", bytes]
@@ -77,8 +77,16 @@ def read_frame(stream: BinaryIO) -> Frame | None:
     return None if len(body) < size else (Kind(kind), body)
 
 
+class Places(Protocol):
+    """Where large arrays are put, so that a call only names them."""
+
+    def path_of(self, value: object) -> str | None:
+        """The name of an array; None for all that travels inside the call."""
+        ...
+
+
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    def __init__(self, file: BinaryIO, arrays: SharedArrays, stand_ins: StandIns) -> None:
+    def __init__(self, file: BinaryIO, arrays: Places, stand_ins: StandIns) -> None:
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
         self._arrays = arrays
         self._stand_ins = {id(original): double for original, double in stand_ins}
@@ -107,7 +115,7 @@ def pack_call(
     function: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
-    arrays: SharedArrays,
+    arrays: Places,
     stand_ins: StandIns = (),
     *,
     advice: str = TRAIN_HERE,

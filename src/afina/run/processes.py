@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import os
 import queue
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 from afina.errors import LostWorkerError, RemoteError, check_whole
 from afina.run.arrays import SharedArrays
 from afina.run.base import Signal
+from afina.run.memory_kills import memory_kills
 from afina.run.orphans import start_child
 from afina.run.parcels import (
     TRAIN_HERE,
@@ -39,7 +41,8 @@ from afina.run.parcels import (
     unpack_error,
     write_frame,
 )
-from afina.run.threads import Threads, worker_index
+from afina.run.threads import Threads, stopping, worker_index
+from afina.run.worker import STOPPING
 
 Job = TypeVar("Job")
 
@@ -99,12 +102,8 @@ class Processes:
 
     def run(self, next_job: Callable[[], Job | Signal], work: Callable[[Job], None]) -> None:
         """Returns when `next_job` answers `Signal.STOP` and every job has ended."""
-        with WorkerProcesses(self.workers) as pool:
-            before = _pool.set(pool)
-            try:
-                Threads(self.workers, stop=pool.stop).run(next_job, work)
-            finally:
-                _pool.reset(before)
+        with WorkerProcesses(self.workers) as pool, pool_of_jobs(pool):
+            Threads(self.workers, stop=pool.stop).run(next_job, work)
 
 
 def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -205,6 +204,7 @@ class WorkerProcesses:
         *,
         serve: Serve | None = None,
         guard: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        check: Callable[[], None] | None = None,
     ) -> Any:
         """Runs a packed function in a process and returns its result.
 
@@ -214,6 +214,7 @@ class WorkerProcesses:
             serve: Called in this thread with what the function gives to
                 `afina.run.worker.remote`, which gets the result, or the exception.
             guard: Entered while `serve` works and its result is packed.
+            check: Called now and then while the function runs; what it raises ends the process.
 
         Raises:
             LostWorkerError: The process died.
@@ -223,7 +224,8 @@ class WorkerProcesses:
         """
         worker = self._worker(index)
         try:
-            kind, answer = worker.call(packed, lambda question: _served(question, serve, guard))
+            answering = functools.partial(served, serve=serve, guard=guard)
+            kind, answer = worker.call(packed, answering, check)
             if kind is Kind.RESULT:
                 return unpack(answer)
         except BaseException as error:
@@ -279,15 +281,76 @@ class WorkerProcesses:
         self.close()
 
 
-_pool: contextvars.ContextVar[WorkerProcesses | None] = contextvars.ContextVar(
+class WorkerPool(Protocol):
+    """Processes that run functions: `WorkerProcesses` says what each method does."""
+
+    def call(
+        self,
+        index: int,
+        function: Callable[..., Any],
+        *args: Any,
+        serve: Serve | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Runs a function in a process and returns its result."""
+        ...
+
+    def pack(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        stand_ins: StandIns = (),
+        **kwargs: Any,
+    ) -> bytes:
+        """Packs a function and its arguments."""
+        ...
+
+    def run(
+        self,
+        index: int,
+        packed: bytes,
+        *,
+        serve: Serve | None = None,
+        guard: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        check: Callable[[], None] | None = None,
+    ) -> Any:
+        """Runs a packed function in a process and returns its result."""
+        ...
+
+    def stop(self) -> None:
+        """Ends all processes at once."""
+        ...
+
+    def close(self) -> None:
+        """Ends all processes."""
+        ...
+
+
+_pool: contextvars.ContextVar[WorkerPool | None] = contextvars.ContextVar(
     "afina_processes", default=None
 )
+
+
+def current_pool() -> WorkerPool | None:
+    """The worker processes of the run that the caller's job belongs to."""
+    return _pool.get()
+
+
+@contextlib.contextmanager
+def pool_of_jobs(pool: WorkerPool) -> Iterator[None]:
+    """Within the block, jobs call functions in these processes."""
+    before = _pool.set(pool)
+    try:
+        yield
+    finally:
+        _pool.reset(before)
 
 
 class _Worker:
     """The parent's end of one process."""
 
     def __init__(self, environment: Mapping[str, str], folder: str, preload: Sequence[str]) -> None:
+        self._kills = memory_kills()
         paths = [path for path in sys.path if isinstance(path, str)]
         code = (
             f"import sys; sys.path[:] = {paths!r}; sys.argv[:] = {sys.argv!r}; "
@@ -312,16 +375,23 @@ class _Worker:
         self._listener = threading.Thread(target=self._listen, name="afina-child", daemon=True)
         self._listener.start()
 
-    def call(self, body: bytes, served: Callable[[bytes], Frame]) -> Frame:
+    def call(
+        self,
+        body: bytes,
+        answering: Callable[[bytes], Frame],
+        check: Callable[[], None] | None = None,
+    ) -> Frame:
         """Sends a call, answers what the child asks meanwhile, returns its RESULT or ERROR."""
         if not self._ready:
             self._await_start()
         self._send(Kind.CALL, body)
         while True:
-            kind, answer = self._next()
+            kind, answer = self._next(check)
             if kind is not Kind.ASK:
                 return kind, answer
-            self._send(*served(answer))
+            if check is not None:
+                check()
+            self._send(*answering(answer))
 
     def end(self, grace: float) -> None:
         """Asks the process to end, and kills it after `grace` seconds."""
@@ -360,11 +430,13 @@ class _Worker:
         except (OSError, ValueError):
             raise self._lost() from None
 
-    def _next(self) -> Frame:
+    def _next(self, check: Callable[[], None] | None = None) -> Frame:
         while True:
             try:
                 frame = self._frames.get(timeout=_GLANCE)
             except queue.Empty:
+                if check is not None:
+                    check()
                 # Processes that the child has started may hold on to its pipe.
                 if self._process.poll() is None or not self._frames.empty():
                     continue
@@ -379,7 +451,9 @@ class _Worker:
         except subprocess.TimeoutExpired:  # it has closed its pipe, and lives
             self._kill()
             code = self._process.wait()
-        return LostWorkerError(f"The process that ran the trial died: {_end_of(code)}.")
+        error = LostWorkerError(f"The process that ran the trial died: {_end_of(code)}.")
+        error.out_of_memory = code == -signal.SIGKILL and memory_kills() != self._kills
+        return error
 
     def _listen(self) -> None:
         while True:
@@ -388,7 +462,7 @@ class _Worker:
             except (OSError, ValueError):
                 frame = None
             if frame is not None and frame[0] is Kind.SAY:
-                _say(frame[1])
+                say(frame[1])
                 continue
             self._frames.put(frame)
             if frame is None:
@@ -396,11 +470,20 @@ class _Worker:
                 return
 
 
-def _served(
+def served(
     question: bytes, serve: Serve | None, guard: Callable[[], AbstractContextManager[Any]]
 ) -> Frame:
+    """The answer to what a worker process asks, or the exception.
+
+    Args:
+        question: The body of its frame.
+        serve: See `WorkerProcesses.run`.
+        guard: See `WorkerProcesses.run`.
+    """
     try:
         name, args, kwargs = unpack(question)
+        if name == STOPPING:
+            return Kind.RESULT, pack(stopping())
         if serve is None:
             raise RuntimeError(f"remote({name!r}): the call has no `serve`.")
         with guard():
@@ -409,7 +492,8 @@ def _served(
         return Kind.ERROR, pack_error(error)
 
 
-def _say(body: bytes) -> None:
+def say(body: bytes) -> None:
+    """Prints what a worker process has printed."""
     name, text = unpack(body)
     stream = getattr(sys, name)
     with contextlib.suppress(Exception):  # a closed stream is no reason to lose the results

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from afina.errors import check_whole
+from afina.run import worker
 from afina.run.base import Signal
 from afina.run.serial import Serial
+from afina.run.stop_request import stop_request
 from afina.trials import add_note, failure_message, first_line
 
 Job = TypeVar("Job")
@@ -103,8 +105,10 @@ def worker_index() -> int:
 def stopping() -> bool:
     """Whether the search of the calling worker was interrupted. If so, end the job by raising
     `KeyboardInterrupt` and not an error: the job has not failed."""
+    if worker.is_worker():
+        return bool(worker.remote(worker.STOPPING))
     here = _here.get()
-    return here is not None and here[0].interrupted
+    return stop_request.number is not None or (here is not None and here[0].interrupted)
 
 
 class _Shift(Generic[Job]):

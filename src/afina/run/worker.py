@@ -36,10 +36,10 @@ class Link:
     Args:
         incoming: From the parent.
         outgoing: To the parent.
-        folder: The parent's files of arrays, to be removed if the parent dies.
+        folder: The parent's files of arrays, to be removed if the parent dies; None for no files.
     """
 
-    def __init__(self, incoming: BinaryIO, outgoing: BinaryIO, folder: str) -> None:
+    def __init__(self, incoming: BinaryIO, outgoing: BinaryIO, folder: str | None) -> None:
         self._incoming = incoming
         self._outgoing = outgoing
         self._folder = folder
@@ -70,7 +70,8 @@ class Link:
                 self._answers.put(frame)
 
     def _leave(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
         try:
             if not self._busy:
                 farewells.close()
@@ -164,6 +165,14 @@ farewells = contextlib.ExitStack()
 
 _link: Link | None = None
 
+STOPPING = "stopping"
+"""What a worker process asks for to learn whether the search is to stop."""
+
+
+def is_worker() -> bool:
+    """Whether this is a worker process."""
+    return _link is not None
+
 
 def remote(name: str, *args: Any, **kwargs: Any) -> Any:
     """In a worker process: calls the parent's `serve` with these arguments.
@@ -177,6 +186,13 @@ def remote(name: str, *args: Any, **kwargs: Any) -> Any:
     return _link.ask(name, args, kwargs)
 
 
+def attach(link: Link) -> None:
+    """Makes this process a worker at the end of these pipes; the parent prints what it prints."""
+    global _link
+    _link = link
+    sys.stdout, sys.stderr = Forwarder(link, "stdout"), Forwarder(link, "stderr")
+
+
 def main(folder: str, parent: int, preload: Sequence[str] = ()) -> None:
     """Serves until the parent is gone.
 
@@ -185,7 +201,6 @@ def main(folder: str, parent: int, preload: Sequence[str] = ()) -> None:
         parent: The number of the parent's process.
         preload: Modules to import first.
     """
-    global _link
     if not end_with_parent(parent):
         shutil.rmtree(folder, ignore_errors=True)
         os._exit(0)
@@ -195,11 +210,12 @@ def main(folder: str, parent: int, preload: Sequence[str] = ()) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
-    # The parent decides what happens to this process at Ctrl-C.
-    signal.signal(signal.SIGINT, lambda number, frame: None)
-    _link = Link(incoming, outgoing, folder)
-    sys.stdout, sys.stderr = Forwarder(_link, "stdout"), Forwarder(_link, "stderr")
-    threading.Thread(target=_link.listen, name="afina-parent", daemon=True).start()
+    # The parent decides what happens to this process at Ctrl-C, and when a cluster ends the job.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: None)
+    link = Link(incoming, outgoing, folder)
+    attach(link)
+    threading.Thread(target=link.listen, name="afina-parent", daemon=True).start()
     for module in preload:
         importlib.import_module(module)
-    _link.serve()
+    link.serve()

@@ -16,7 +16,7 @@ from afina.search import sobol
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.observation import Observation
 from afina.search.untried import (
-    Tried,
+    TriedKeys,
     answer,
     check_seed,
     first_new,
@@ -78,7 +78,7 @@ class BayesianState:
     observations: tuple[Observation, ...] = ()
     """The finished trials, in the order in which they ended."""
 
-    tried: Tried = field(default_factory=Tried)
+    tried: TriedKeys = field(default_factory=TriedKeys)
     """Keys of their configurations."""
 
 

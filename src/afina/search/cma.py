@@ -20,7 +20,7 @@ from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.observation import Observation
 from afina.search.untried import (
     NOTHING_TRIED,
-    Tried,
+    TriedKeys,
     answer,
     check_seed,
     first_new,
@@ -218,7 +218,7 @@ class CMAState:
     generations: tuple[Generation, ...] = ()
     """The last distributions, the newest last; empty during the first trials."""
 
-    tried: Tried = NOTHING_TRIED
+    tried: TriedKeys = NOTHING_TRIED
     """Keys of the configurations of all finished trials."""
 
 

@@ -15,7 +15,7 @@ from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.fidelity.brackets import Bracket, plan, scaled_sizes
 from afina.search.fidelity.pareto_rank import pareto_ranks, several_objectives
 from afina.search.fidelity.rungs import EMPTY, RungHistory, enough
-from afina.search.untried import NOTHING_TRIED, Tried, check_seed, draw_untried, keys_of
+from afina.search.untried import NOTHING_TRIED, TriedKeys, check_seed, draw_untried, keys_of
 from afina.space import Space, Value
 from afina.trials import Schedule, Status, Trial
 
@@ -26,7 +26,7 @@ Rungs = tuple[tuple[Trial, ...], ...]
 class HyperbandState:
     """What Hyperband remembers."""
 
-    tried: Tried = NOTHING_TRIED
+    tried: TriedKeys = NOTHING_TRIED
     """Keys of the configurations of all finished trials."""
 
     first: int = 0

@@ -16,7 +16,7 @@ from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.observation import Observation
 from afina.search.untried import (
     NOTHING_TRIED,
-    Tried,
+    TriedKeys,
     answer,
     check_seed,
     first_new,
@@ -59,7 +59,7 @@ class ParetoState:
     observations: tuple[Observation, ...] = ()
     """The finished trials, in the order in which they ended."""
 
-    tried: Tried = NOTHING_TRIED
+    tried: TriedKeys = NOTHING_TRIED
     """Keys of their configurations."""
 
 

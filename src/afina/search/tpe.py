@@ -18,7 +18,7 @@ from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.observation import Observation
 from afina.search.untried import (
     NOTHING_TRIED,
-    Tried,
+    TriedKeys,
     answer,
     check_seed,
     first_new,
@@ -116,7 +116,7 @@ class TPEState:
     sample: SortedObservations = field(default_factory=SortedObservations)
     """An even sample of all, failed ones too: at most `BAD_LIMIT + GOOD_LIMIT`."""
 
-    tried: Tried = NOTHING_TRIED
+    tried: TriedKeys = NOTHING_TRIED
     """Keys of the configurations of all of them."""
 
     space: Space | None = None

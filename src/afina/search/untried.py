@@ -31,14 +31,14 @@ STAND_IN_LIMIT = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class TriedKeys:
     """An immutable set of keys; `add` returns a larger one.
 
     Adding copies little: the keys are in frozen sets of decreasing size, and two of about the same
     size are merged. n additions cost O(n log n), a look-up costs O(log n).
 
     Example:
-        >>> one = Tried().add(["a"])
+        >>> one = TriedKeys().add(["a"])
         >>> "a" in one, "b" in one, "b" in one.add(["b"])
         (True, False, True)
     """
@@ -49,7 +49,7 @@ class Tried:
     def __contains__(self, key: Key) -> bool:
         return any(key in part for part in self.parts)
 
-    def add(self, keys: Iterable[Key]) -> Tried:
+    def add(self, keys: Iterable[Key]) -> TriedKeys:
         """The set with `keys` in it."""
         new = frozenset(key for key in keys if key not in self)
         if not new:
@@ -57,17 +57,17 @@ class Tried:
         parts = list(self.parts)
         while parts and len(parts[-1]) <= len(new):
             new = new | parts.pop()
-        return Tried((*parts, new))
+        return TriedKeys((*parts, new))
 
 
-NOTHING_TRIED = Tried()
+NOTHING_TRIED = TriedKeys()
 
 
 @dataclass(frozen=True, slots=True)
 class TriedState:
     """The state of an algorithm that learns nothing from results and only avoids repeats."""
 
-    tried: Tried = NOTHING_TRIED
+    tried: TriedKeys = NOTHING_TRIED
     """Keys of the configurations of all finished trials, failed ones too."""
 
 
@@ -183,7 +183,7 @@ def running_keys(situation: Situation) -> set[Key]:
 
 def first_new(
     situation: Situation,
-    tried: Tried,
+    tried: TriedKeys,
     proposals: Iterable[dict[str, Value]],
     rng: np.random.Generator,
 ) -> dict[str, Value] | None:

@@ -1,75 +1,35 @@
-"""Lets only one process write a project: a system lock that ends with its process."""
+"""The lock of a project: shared by the processes that work on it, held alone to open or delete it.
+
+    take ──▶ alone: nobody else writes ──share──▶ shared ──release──▶
+        └──▶ shared: others write already
+
+A system lock that ends with its process, however that dies.
+"""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import socket
 import sys
+import time
 import warnings
 from pathlib import Path
 
 from afina.errors import ProjectLockedError
-from afina.store import termination
+from afina.store.flock import CAN_SHARE, EXCLUSIVE, SHARED, try_lock
+from afina.store.folder import make_project_folder
 
 LOCK_FILE = "afina.lock"
 
-# Errors of file systems without locks (some network and cloud drives).
-_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK})
-
-if sys.platform == "win32":  # pragma: no cover
-    import msvcrt
-
-    # Windows locks bytes, and other processes cannot read those: lock one far behind the text.
-    _BYTE = 1 << 30
-
-    def _try_lock(file: int) -> bool:
-        os.lseek(file, _BYTE, os.SEEK_SET)
-        try:
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(file: int) -> bool:
-        # Not lockf: its lock ends when this process closes any other descriptor of the same file,
-        # as it does after reading the lock file's text.
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            warnings.warn(
-                "The project's folder is on a file system without locks, so Afina cannot detect "
-                "other processes that search in it. Start only one search in this folder.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        return True
-
-
-def _names_a_dead_process(file: int) -> bool:
-    """Whether the lock file contains a holder's name and nothing else; see `ProjectLock`."""
-    try:
-        text = os.pread(file, 4096, 0) if hasattr(os, "pread") else os.read(file, 4096)
-        return bool(json.loads(text)["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+_PATIENCE = 10.0  # seconds to wait for a process that opens or deletes the project
 
 
 class ProjectLock:
-    """Keeps other processes from writing in a folder while this one does.
+    """Lets processes write in a folder together, and one of them alone when it must be alone.
 
-    The lock file stays in the folder. What locks is the system's lock on it, which ends with its
-    process, however that dies. The file's text names the holder, for the error message. Releasing
-    the lock empties the file, and a signal that ends the process leaves text behind the name. So a
-    name alone means that its process died without warning.
+    The lock file stays in the folder. What locks is the system's lock on it. The file's text names
+    the process that came last, for the error message.
 
     Args:
         folder: The project's folder.
@@ -77,8 +37,8 @@ class ProjectLock:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / LOCK_FILE
-        self.holder_died = False
-        """Whether the previous holder had died without warning when this process took the lock."""
+        self.alone = False
+        """Whether no other process can write now."""
         self._file: int | None = None
 
     @property
@@ -86,45 +46,92 @@ class ProjectLock:
         """Whether this process holds the lock on the file that is in the folder now."""
         return self._file is not None and self._is_in_place(self._file)
 
-    def take(self) -> None:
-        """Takes the lock; creates the folder if it does not exist.
+    def take(self, *, alone: bool = False) -> None:
+        """Takes the lock: alone if nobody else has it, else shared. Creates the folder.
+
+        Args:
+            alone: Whether it must be alone.
 
         Raises:
-            ProjectLockedError: Another process holds it.
+            ProjectLockedError: Another process keeps it, or has it where this one must be alone.
             OSError: The folder cannot be written.
         """
         self.release()
+        until = time.monotonic() + (0.0 if alone else _PATIENCE)
         while True:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_project_folder(self.path.parent)
             file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
-                if not _try_lock(file):
-                    raise ProjectLockedError(self._message())
-                in_place = self._is_in_place(file)
+                got = self._try(file, alone=alone)
+                in_place = got and self._is_in_place(file)
                 if in_place:
-                    self.holder_died = _names_a_dead_process(file)
                     self._sign(file)
             except BaseException:
                 os.close(file)
                 raise
             if in_place:
                 self._file = file
-                termination.start(file)
                 return
-            # The previous holder has deleted the project since: lock the file that is there now.
+            # It is busy, or its last holder has deleted the project: lock what is there now.
             os.close(file)
+            if not got:
+                if time.monotonic() >= until:
+                    raise ProjectLockedError(self._message())
+                time.sleep(0.02)
+
+    def _try(self, file: int, *, alone: bool) -> bool:
+        got = try_lock(file, EXCLUSIVE)
+        if got is None:
+            warnings.warn(
+                "The project's folder is on a file system without locks, so Afina cannot detect "
+                "other processes that search in it. Start only one search in this folder.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        self.alone = got is not False
+        if self.alone or alone or not CAN_SHARE:
+            return self.alone
+        return try_lock(file, SHARED) is not False
+
+    def share(self) -> None:
+        """Lets other processes in, after a `take` that was alone."""
+        if self._file is None or not self.alone or not CAN_SHARE:
+            return
+        self.alone = False
+        # Another process may slip in between and hold it alone for a moment.
+        until = time.monotonic() + _PATIENCE
+        while try_lock(self._file, SHARED) is False:
+            if time.monotonic() >= until:
+                raise ProjectLockedError(self._message())
+            time.sleep(0.01)
+
+    def take_alone(self) -> None:
+        """Makes sure that no other process can write.
+
+        Raises:
+            ProjectLockedError: Another process works on the project.
+        """
+        if not self.held:
+            self.take(alone=True)
+        elif not self.alone and self._file is not None and CAN_SHARE:
+            if try_lock(self._file, EXCLUSIVE) is False:
+                try_lock(self._file, SHARED)
+                raise ProjectLockedError(self._message())
+            self.alone = True
 
     def release(self) -> None:
         """Releases the lock."""
         if self._file is None:
             return
         file, self._file = self._file, None
-        termination.stop(file)
         try:
-            os.ftruncate(file, 0)  # the text names only a current holder
+            # The text names only a current holder: the last one empties the file.
+            if self.alone or try_lock(file, EXCLUSIVE) is not False:
+                os.ftruncate(file, 0)
         except OSError:
             pass  # the disk is full or gone; the text alone does not lock
         finally:
+            self.alone = False
             os.close(file)
 
     def remove(self) -> None:
@@ -140,9 +147,9 @@ class ProjectLock:
         Otherwise the lock would last until the last child has ended.
         """
         if self._file is not None:
-            termination.stop(self._file)
             os.close(self._file)
             self._file = None
+            self.alone = False
 
     def _is_in_place(self, file: int) -> bool:
         try:
@@ -164,5 +171,6 @@ class ProjectLock:
             who = "another process"  # it has not written its name yet
         return (
             f"The project {str(self.path.parent)!r} is being written by {who}. Nothing was "
-            "changed. Wait for that search to end, stop it, or use another project_name."
+            "changed. Wait for that search to end, stop it, or use another project_name. To join "
+            "it, leave out overwrite=True."
         )

@@ -14,16 +14,51 @@ from afina.store.lock import LOCK_FILE
 from afina.store.memory import MemoryStore
 from afina.store.writer_lock import writer_lock_of
 
+STORAGE = "AFINA_STORAGE"
+"""The environment variable that names the storage of searches to which none is given."""
 
-def open_store(where: TrialStore | Path | str | None) -> TrialStore:
+
+def chosen_place(store: Any, storage: Any) -> Any:
+    """What a user has given as `store=` or `storage=`, which mean the same.
+
+    Returns:
+        None if neither is given, and the environment names none.
+
+    Raises:
+        ArgumentError: Both are given.
+    """
+    if store is not None and storage is not None:
+        rule = "must be None where store is given: the two mean the same"
+        raise ArgumentError(wrong("storage", rule, hide_password(storage)))
+    given = storage if store is None else store
+    return os.environ.get(STORAGE) or None if given is None else given
+
+
+def hide_password(where: Any) -> Any:
+    """A URL as messages may show it; anything else as it is.
+
+    Example:
+        >>> hide_password("postgresql://me:secret@host/db")
+        'postgresql://me:***@host/db'
+    """
+    if not isinstance(where, str):
+        return where
+    shown = re.sub(r"(?<=://)([^:/@\s]*):[^@/\s]*(?=@)", r"\1:***", where)
+    return re.sub(r"(?i)([?&]password=)[^&\s]*", r"\1***", shown)
+
+
+def open_store(where: TrialStore | Path | str | None, *, project: str | None = None) -> TrialStore:
     """Opens the store of a search.
 
     The first write creates the project; until then nothing changes on disk.
 
     Args:
         where: A project's folder, `<directory>/<project_name>`, which need not exist. Or a URL:
-            "sqlite:///folder" for the same folder, "memory:" or None to keep trials in memory. A
+            "sqlite:///folder" for the same folder, "postgresql://user@host/database" for a
+            database that several machines share, "memory:" or None to keep trials in memory. A
             `TrialStore` is returned unchanged.
+        project: Tells the searches in one database apart; the URL's own "?project=name" goes
+            before. None is "afina".
 
     Raises:
         ArgumentError: It is none of these, or the URL has another scheme.
@@ -35,6 +70,10 @@ def open_store(where: TrialStore | Path | str | None) -> TrialStore:
     if where is None or where in ("memory:", "memory://"):
         return MemoryStore()
     if isinstance(where, str):
+        if is_postgres(where):
+            from afina.store.postgres import PostgresStore
+
+            return PostgresStore(where, project=project)
         where = _folder_of(where)
     if isinstance(where, Path):
         # SQLAlchemy takes 0.2 s to import: only searches that keep trials on disk pay for it.
@@ -52,10 +91,15 @@ def check_store_like(store: Any) -> TrialStore:
     advice = "Your own store needs all methods of afina.store.TrialStore."
     if isinstance(store, type):
         advice = f"Pass an instance: {store.__name__}(...)."
-    raise ArgumentError(wrong("store", rule, store, advice))
+    raise ArgumentError(wrong("store", rule, hide_password(store), advice))
 
 
-_URLS = '"memory:" or "sqlite:///folder"'
+_URLS = '"memory:", "sqlite:///folder" or "postgresql://user@host/database"'
+
+
+def is_postgres(where: Any) -> bool:
+    """Whether this is the URL of a PostgreSQL database."""
+    return isinstance(where, str) and bool(re.match(r"(?i)postgres(ql)?(\+\w+)?://", where))
 
 
 def _folder_of(text: str) -> Path:
@@ -66,7 +110,7 @@ def _folder_of(text: str) -> Path:
     _, slashes, folder = text.partition(":///")
     if scheme[1].lower() == "sqlite" and slashes and folder:
         return Path(folder)
-    raise ArgumentError(wrong("store", f"must be a folder, or a URL: {_URLS}", text))
+    raise ArgumentError(wrong("store", f"must be a folder, or a URL: {_URLS}", hide_password(text)))
 
 
 def recover_project(folder: Path | str) -> int:
@@ -94,7 +138,9 @@ def recover_project(folder: Path | str) -> int:
         if is_empty(file):
             lock.clear(lambda: _delete(file, log_of(file), place / COUNT_FILE))
             return 0
-        finished = lock.take(lock.turn, lambda: SqliteWriter(file, forgive=True)).finished
+        finished = lock.take(
+            lock.turn, lambda: SqliteWriter(file, forgive=True), alone=True
+        ).finished
         lock.release()
         return finished
 

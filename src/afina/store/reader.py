@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from afina.store.completeness import check_file, check_whole, log_of, read_count
 from afina.store.sqlite_errors import readable_errors
+from afina.store.tables import COUNTER, NEW_TABLES
 from afina.store.writer import check_tables, connect, missing_columns
 
 _LOGS = ("-wal", "-journal")
@@ -53,12 +54,24 @@ class SqliteReader:
                 if not self._whole:
                     check_whole(self.file, connection, log=log, known=known)
                     self._whole = True
-                for name in missing_columns(connection):  # an older Afina made the project
-                    connection.exec_driver_sql(
-                        f"CREATE TEMP VIEW {name} AS SELECT *, NULL AS crc FROM main.{name}"
-                    )
+                _complete(connection)  # an older Afina made the project
                 connection.exec_driver_sql("PRAGMA query_only=ON")
                 yield connection
+
+
+def _complete(connection: Connection) -> None:
+    """Shows columns and tables that are not there as empty ones."""
+    for table, names in missing_columns(connection).items():
+        nothing = ", ".join(f"NULL AS {name}" for name in names)
+        connection.exec_driver_sql(
+            f"CREATE TEMP VIEW {table} AS SELECT *, {nothing} FROM main.{table}"
+        )
+    there = connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars().all()
+    for new in NEW_TABLES:
+        if new.name not in there:
+            columns = ", ".join(f"0 AS {column.name}" for column in new.columns)
+            some = "" if new is COUNTER else "WHERE 0"
+            connection.exec_driver_sql(f"CREATE TEMP VIEW {new.name} AS SELECT {columns} {some}")
 
 
 def open_to_read(file: Path) -> sqlite3.Connection:

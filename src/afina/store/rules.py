@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from afina.errors import StoreError, wrong
+from afina.errors import LostLeaseError, StoreError, wrong
 from afina.trials import Status, Trial
 
 
@@ -47,3 +47,11 @@ def check_replaceable(number: int, status: str | None) -> None:
 def same_end(number: int, ended: int) -> StoreError:
     """The error for two trials with the same place in the order in which trials finished."""
     return StoreError(wrong(f"trial {number}", "its place in `ended` must be free", ended))
+
+
+def claimed(number: int, owner: str) -> LostLeaseError:
+    """The error for a write of a trial that another worker runs."""
+    return LostLeaseError(
+        f"Trial {number} is being run by another worker, {owner}. Nothing was changed. If this "
+        "worker ran it before, its lease ended because it showed no sign of life for too long."
+    )

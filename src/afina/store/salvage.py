@@ -20,7 +20,8 @@ from afina.store.base import Header
 from afina.store.completeness import check_file
 from afina.store.reader import SqliteReader, open_to_read
 from afina.store.soundness import faults_of, gaps_in
-from afina.store.sqlite import META_COLUMNS, STORE_FILE, TRIAL_COLUMNS
+from afina.store.sql import META_COLUMNS, TRIAL_COLUMNS
+from afina.store.sqlite import STORE_FILE
 from afina.store.sqlite_errors import readable_errors
 from afina.store.tables import META, REPORTS, TRIALS
 from afina.trials import Report, Trial
@@ -132,7 +133,8 @@ class _Salvage:
                 continue
             found[report.trial, report.attempt, report.execution, report.step] = report
         if unreadable:
-            self._faults.append(f"{unreadable} reports of epochs cannot be read.")
+            what = "report of an epoch" if unreadable == 1 else "reports of epochs"
+            self._faults.append(f"{unreadable} {what} cannot be read.")
         return [found[place] for place in sorted(found)]
 
     def _all(self, table: str, key: str) -> Iterator[dict[str, Any]]:

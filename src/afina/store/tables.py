@@ -6,7 +6,7 @@ PostgreSQL's `::json` read it. Keep statements of a single dialect out of this f
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
 
 FORMAT = 1
 """Version of the tables below. Raise it when an older Afina could no longer read them."""
@@ -22,7 +22,7 @@ META = Table(
     Column("afina", String(40), nullable=False),  # version of the package that made the project
     Column("header", Text),
     Column("space", Text),
-    Column("crc", Integer),  # of the two above; see `codec.checksum`
+    Column("crc", BigInteger),  # of the two above; see `codec.checksum`
 )
 
 TRIALS = Table(
@@ -49,8 +49,31 @@ TRIALS = Table(
     Column("ended", Integer, unique=True),
     Column("seconds", Float(53), nullable=False),
     Column("notes", Text, nullable=False),
-    Column("crc", Integer),  # of all the others; None if an older Afina wrote the row
+    Column("crc", BigInteger),  # of all but this and the next; None if an older Afina wrote it
+    Column("revision", BigInteger),  # of the search when the row was last written
 )
+
+BY_REVISION = Index("trials_by_revision", TRIALS.c.revision)
+"""Finds what is new without reading the rest."""
+
+CLAIMS = Table(
+    "claims",
+    METADATA,
+    Column("trial", Integer, primary_key=True, autoincrement=False),
+    Column("owner", String(200), nullable=False),  # the worker that runs it
+    # The last sign of life of the owner: the database's time in seconds, or a count that goes up.
+    Column("beat", Float(53), nullable=False),
+)
+"""Which trials are running, and under whose lease. An older Afina does not know it."""
+
+COUNTER = Table(
+    "counter",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # one row, 0
+    Column("revision", BigInteger, nullable=False),
+)
+"""The revision of the search, which goes up with each change: a small row, as it is written with
+each of them."""
 
 # No foreign key: reports may come before their trial's row.
 REPORTS = Table(
@@ -66,6 +89,15 @@ REPORTS = Table(
 NOTES = Table(
     "notes",
     METADATA,
-    Column("key", String(200), primary_key=True),
+    Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+UNCHECKED = ("crc", "revision")
+"""The columns that no checksum covers."""
+
+ADDED = {META.name: ("crc",), TRIALS.name: UNCHECKED}
+"""Columns that the tables of the first projects lack."""
+
+NEW_TABLES = (CLAIMS, COUNTER)
+"""Tables that the first projects lack."""

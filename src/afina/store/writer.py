@@ -7,16 +7,15 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import sqlalchemy as sql
 from sqlalchemy import Connection
 from sqlalchemy.pool import NullPool
 
 from afina.errors import ProjectVersionError, StoreError
-from afina.store import codec
 from afina.store.completeness import (
     BESIDE,
     HERE,
@@ -29,22 +28,33 @@ from afina.store.completeness import (
     read_count,
     write_count,
 )
+from afina.store.migrations import afina_version
+from afina.store.sql import REVISION, Transaction, leave, write_reports
 from afina.store.sqlite_errors import damaged, readable_errors
-from afina.store.tables import FORMAT, META, METADATA, NOTES, REPORTS, TRIALS
+from afina.store.tables import (
+    ADDED,
+    BY_REVISION,
+    CLAIMS,
+    COUNTER,
+    FORMAT,
+    META,
+    METADATA,
+    NEW_TABLES,
+    NOTES,
+)
 from afina.trials import Report
 
-# How long to wait while another program (a database browser, a backup) has locked the file.
-_PATIENCE = 10.0  # seconds
+R = TypeVar("R")
+
+# How long to wait while another worker, or another program (a database browser, a backup), has
+# locked the file.
+_PATIENCE = 60.0  # seconds
+
+# How long SQLite waits by itself, in which Python sees no Ctrl-C.
+_SHORT = 2.0  # seconds
 
 # The log is moved into the file when it exceeds this size: after some hundred trials.
 _LONGEST_LOG = 4 * 2**20  # bytes
-
-_THIS_REPORT = sql.and_(
-    REPORTS.c.trial == sql.bindparam("its_trial"),
-    REPORTS.c.attempt == sql.bindparam("its_attempt"),
-    REPORTS.c.execution == sql.bindparam("its_execution"),
-    REPORTS.c.step == sql.bindparam("its_step"),
-)
 
 
 class SqliteWriter:
@@ -54,6 +64,8 @@ class SqliteWriter:
 
     Args:
         file: The SQLite file; created with empty tables if it does not exist.
+        worker: Whose claims it writes.
+        alone: Whether no other process writes now: then it brings the file into shape.
         forgive: Whether to accept that trials are missing.
 
     Raises:
@@ -61,10 +73,15 @@ class SqliteWriter:
         ProjectVersionError: Another version of Afina made it.
     """
 
-    def __init__(self, file: Path, *, forgive: bool = False) -> None:
+    def __init__(
+        self, file: Path, *, worker: str = "", alone: bool = True, forgive: bool = False
+    ) -> None:
         self.file = file
+        self.worker = worker
         self.finished = 0
-        """How many trials have finished."""
+        """How many trials have finished, as of the revision `_counted`."""
+        self._counted: int | None = None
+        self._open: Transaction | None = None
         self._waiting: dict[tuple[int, int, int, int], Report] = {}
         self._oldest = 0.0
         self._identity: os.stat_result | None = None
@@ -86,7 +103,10 @@ class SqliteWriter:
                     if not forgive:
                         check_whole(file, self.connection, log=log, known=known)
                     self.finished = count_finished(self.connection)
-                self._prepare()
+                if alone:
+                    self._prepare()
+                else:
+                    self._read_mode()
             except BaseException:
                 self.drop()
                 raise
@@ -101,9 +121,21 @@ class SqliteWriter:
             mode = self.connection.exec_driver_sql("PRAGMA journal_mode=WAL").scalar_one()
         self._has_log = mode == "wal"
         with self._transaction():
-            for name in missing_columns(self.connection):  # an older Afina made the project
-                self.connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN crc INTEGER")
+            for table, names in missing_columns(self.connection).items():
+                for name in names:  # an older Afina made the project
+                    self.connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {name} BIGINT")
+            for new in NEW_TABLES:
+                new.create(self.connection, checkfirst=True)
+            BY_REVISION.create(self.connection, checkfirst=True)
+            if self.connection.execute(REVISION).one_or_none() is None:
+                self.connection.execute(COUNTER.insert().values(id=0, revision=0))
         self._empty_log()
+
+    def _read_mode(self) -> None:
+        with self.connection.begin():
+            mode = self.connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+        self._has_log = mode == "wal"
+        self._checked = self._log_size()
 
     def _empty_log(self) -> None:
         """Moves the log into the file, so that the file alone says that there is more beside it.
@@ -117,7 +149,7 @@ class SqliteWriter:
             pragma = self.connection.exec_driver_sql
             pragma("PRAGMA busy_timeout=0")  # it does not matter if a reader keeps some in the log
             pragma("PRAGMA wal_checkpoint(TRUNCATE)").all()
-            pragma(f"PRAGMA busy_timeout={int(_PATIENCE * 1000)}")
+            pragma(f"PRAGMA busy_timeout={int(min(_SHORT, _PATIENCE) * 1000)}")
         self._say_where(HERE)
         self._checked = self._log_size()
 
@@ -135,28 +167,65 @@ class SqliteWriter:
     @contextlib.contextmanager
     def look(self) -> Iterator[Connection]:
         """The connection, for reading what has been written."""
+        if self._open is not None:
+            yield self.connection
+            return
         with readable_errors(self.file), self.connection.begin():
             yield self.connection
 
-    @contextlib.contextmanager
-    def change(self, *, finishes: bool = False) -> Iterator[Connection]:
-        """One transaction: what the caller executes in it, and the buffered reports.
+    def transact(self, write: Callable[[Transaction], R]) -> R:
+        """One transaction: what `write` does, and the buffered reports.
 
-        Args:
-            finishes: Whether it finishes a trial.
+        Within another one of this thread, `write` becomes a part of that.
+
+        Raises:
+            StoreError: The file cannot be written. What `write` raises itself is passed on.
         """
-        with readable_errors(self.file), self._transaction():
-            yield self.connection
-            self._write_reports()
+        if self._open is not None:
+            return write(self._open)
+        with readable_errors(self.file), contextlib.ExitStack() as stack:
+            stack.enter_context(self._transaction())
+            revision = int(self.connection.execute(REVISION).scalar_one())
+            ending = stack.pop_all()  # what `write` raises is not ours to explain
+        now = self._open = Transaction(self.connection, revision)
+        failed: BaseException | None = None
+        try:
+            result = write(now)
+        except BaseException as error:
+            failed = error
+            raise
+        finally:
+            self._open = None
+            with readable_errors(self.file):
+                if failed is not None:
+                    with contextlib.suppress(sql.exc.DBAPIError):
+                        ending.__exit__(type(failed), failed, failed.__traceback__)
+                else:
+                    with ending:
+                        write_reports(self.connection, list(self._waiting.values()))
+                        if now.finishes and self._counted != now.before:  # others have written
+                            self.finished = count_finished(self.connection) - now.finishes
+        self._after(now)
+        return result
+
+    def _after(self, now: Transaction) -> None:
+        """What is due once a transaction has been written."""
         # Cleared only now, so that reports survive a transaction that fails.
         self._waiting.clear()
-        if finishes:
-            self.finished += 1
+        if now.finishes or self._counted == now.before:
+            self._counted = now.revision
+        if now.finishes:
+            self.finished += now.finishes
             write_count(self.file.parent, self.finished)
         if self._log_size() > self._checked + _LONGEST_LOG:
             # The change is written. What prevents the clean-up now will prevent the next change.
             with contextlib.suppress(sql.exc.DBAPIError):
                 self._empty_log()
+
+    def owners(self) -> frozenset[str]:
+        """The workers that have claimed trials."""
+        with self.look() as connection:
+            return frozenset(connection.execute(sql.select(CLAIMS.c.owner)).scalars())
 
     def report(self, report: Report, delay: float) -> None:
         """Buffers a report; writes all of them once one has waited for `delay` seconds."""
@@ -175,13 +244,12 @@ class SqliteWriter:
     def flush(self) -> None:
         """Writes the buffered reports."""
         if self._waiting:
-            with self.change():
-                pass
+            self.transact(lambda now: None)
 
     def close(self) -> None:
-        """Writes the buffered reports, and closes the file."""
+        """Writes the buffered reports, ends this worker's claims, and closes the file."""
         try:
-            self.flush()
+            self.transact(lambda now: leave(now.connection, self.worker))
             # SQLite moves the log in when the last connection closes; a reader may still be open.
             with contextlib.suppress(sql.exc.SQLAlchemyError), self.connection.begin():
                 self.connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").all()
@@ -198,10 +266,25 @@ class SqliteWriter:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         self._check_in_place()
+        if self.connection.in_transaction():
+            self.connection.rollback()  # Ctrl-C came within the last one
         with self.connection.begin():
-            # IMMEDIATE: wait for other programs now, before anything is changed.
-            self.connection.exec_driver_sql("BEGIN IMMEDIATE")
+            self._begin()
             yield
+
+    def _begin(self) -> None:
+        """Waits until no other worker or program writes."""
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                # IMMEDIATE: wait for others now, before anything is changed.
+                self.connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except sql.exc.OperationalError as error:
+                code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+                if code != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                    raise
+            else:
+                return
 
     def _check_in_place(self) -> None:
         # A deleted file still accepts writes until it is closed, and they would be lost.
@@ -217,23 +300,11 @@ class SqliteWriter:
                 "it, or create the tuner again to continue with what is there now."
             )
 
-    def _write_reports(self) -> None:
-        if not self._waiting:
-            return
-        rows = [codec.report_to_row(report) for report in self._waiting.values()]
-        keys = [
-            {f"its_{name}": row[name] for name in ("trial", "attempt", "execution", "step")}
-            for row in rows
-        ]
-        # Delete and insert: every database spells "replace" differently.
-        self.connection.execute(REPORTS.delete().where(_THIS_REPORT), keys)
-        self.connection.execute(REPORTS.insert(), rows)
-
 
 def connect(path: str, *, uri: bool = False) -> sqlite3.Connection:
     """Opens a SQLite file for use by any thread, with explicit transactions."""
     return sqlite3.connect(
-        path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, uri=uri
+        path, timeout=min(_SHORT, _PATIENCE), isolation_level=None, check_same_thread=False, uri=uri
     )
 
 
@@ -259,7 +330,8 @@ def _create(file: Path) -> None:
     with engine.connect() as connection, connection.begin():
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         METADATA.create_all(connection)
-        connection.execute(META.insert().values(id=0, format=FORMAT, afina=_afina_version()))
+        connection.execute(META.insert().values(id=0, format=FORMAT, afina=afina_version()))
+        connection.execute(COUNTER.insert().values(id=0, revision=0))
     for left in (log_of(file), file.with_name(file.name + "-shm")):  # of an abandoned database
         left.unlink(missing_ok=True)
     os.replace(part, file)
@@ -285,30 +357,24 @@ def check_tables(connection: Connection, file: Path) -> None:
     if found[0].format != FORMAT:
         raise ProjectVersionError(
             f"{str(file)!r} is in format {found[0].format}, written by Afina {found[0].afina}. This"
-            f" is Afina {_afina_version()}, which reads and writes format {FORMAT}. Nothing was "
+            f" is Afina {afina_version()}, which reads and writes format {FORMAT}. Nothing was "
             "changed. Use that version of Afina, another project_name, or pass overwrite=True to "
             "delete the project and start over."
         )
     for table in METADATA.tables:
-        if table not in there:
+        if table not in there and table not in {each.name for each in NEW_TABLES}:
             raise damaged(file, f"its table {table!r} is missing")
 
 
-def missing_columns(connection: Connection) -> list[str]:
-    """Names of the tables that have no checksums yet: an older Afina made them."""
-    found = []
-    for table in (META, TRIALS):
-        columns = connection.exec_driver_sql(f"PRAGMA table_info({table.name})")
-        if "crc" not in {column[1] for column in columns}:
-            found.append(table.name)
+def missing_columns(connection: Connection) -> dict[str, list[str]]:
+    """Columns by table that an older Afina has not made."""
+    found = {}
+    for table, names in ADDED.items():
+        columns = connection.exec_driver_sql(f"PRAGMA table_info({table})")
+        there = {column[1] for column in columns}
+        if missing := [name for name in names if name not in there]:
+            found[table] = missing
     return found
-
-
-def _afina_version() -> str:
-    try:
-        return version("afina")
-    except PackageNotFoundError:  # run from a source folder
-        return "(unknown version)"
 
 
 def _sync_folders(folder: Path) -> None:

@@ -2,8 +2,8 @@
 
 People make a second tuner on a project while the first still exists: that is how they reload a
 search. So within a process nothing is refused. The newer store takes the writer lock, and the next
-write of the older one raises an error. The lock against other processes (`ProjectLock`) is held
-throughout.
+write of the older one raises an error. This process' share of the project (`ProjectLock`) and its
+sign of life (`WorkerFile`) are held throughout.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from afina.errors import StoreError
+from afina.errors import ProjectLockedError, StoreError
 from afina.store.lock import ProjectLock
+from afina.store.presence import WorkerFile
 
 
 class Writer(Protocol):
@@ -39,30 +40,40 @@ class WriterLock:
 
     Args:
         folder: The project's folder, its real path.
+        label: Names one of several workers within this process; "" for the process itself.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, label: str = "") -> None:
         self.folder = folder
+        self.presence = WorkerFile(folder, label)
+        """The sign that this worker is alive."""
         self.guard = threading.RLock()
         """Hold it for every use of `writer`."""
         self.writer: Writer | None = None
         self.turn = 0
         """Goes up with each new writer, so that a store notices that another one took over."""
-        self.predecessor_died = False
-        """Whether the process that wrote before this one died without warning; until asked for."""
+        self.beats = 0
+        """How many signs of life this worker has given."""
         self._lock = ProjectLock(folder)
         self._orphans: list[Writer] = []
 
-    def take(self, last: int | None, make: Callable[[], W]) -> W:
+    @property
+    def alone(self) -> bool:
+        """Whether no other process can write now."""
+        return self._lock.alone
+
+    def take(self, last: int | None, make: Callable[[], W], *, alone: bool = False) -> W:
         """Gives the lock to a new writer; the previous one writes its buffer and closes.
 
         Args:
             last: The turn of the caller's previous writer; None for its first.
             make: Opens the writer, once the lock is held.
+            alone: Whether no other process may be writing.
 
         Raises:
             StoreError: Another store has taken the lock since `last`.
-            ProjectLockedError: Another process writes the project.
+            ProjectLockedError: Another process keeps the project, or a process of another machine
+                writes it.
         """
         with self.guard:
             if last is not None and last != self.turn:
@@ -72,12 +83,17 @@ class WriterLock:
                     "know all trials."
                 )
             self._close_writer()
-            if not self._lock.held:
+            if alone:
+                self._lock.take_alone()
+            elif not self._lock.held:
                 self._lock.take()
-                self.predecessor_died |= self._lock.holder_died
             try:
+                self._check_machine()
+                self.presence.take()
                 writer = make()
+                self._lock.share()
             except BaseException:
+                self.presence.release()
                 self._lock.release()
                 raise
             self.writer = writer
@@ -92,6 +108,7 @@ class WriterLock:
                 if writer is not None:
                     writer.close()
             finally:
+                self.presence.release()
                 self._lock.release()
 
     def clear(self, delete: Callable[[], None]) -> None:
@@ -100,16 +117,26 @@ class WriterLock:
             writer, self.writer = self.writer, None
             if writer is not None:
                 writer.drop()
-            if not self._lock.held:
-                self._lock.take()
-            self.turn += 1
-            self.predecessor_died = False  # its project is deleted
             try:
+                self._lock.take_alone()
+                self.turn += 1
                 delete()
             except BaseException:
+                self.presence.release()
                 self._lock.release()
                 raise
+            self.presence.release()
             self._lock.remove()
+
+    def _check_machine(self) -> None:
+        """Raises ProjectLockedError if a worker of another machine writes the project."""
+        if self._lock.alone or (host := self.presence.host_elsewhere()) is None:
+            return
+        raise ProjectLockedError(
+            f"The project {str(self.folder)!r} is being written by a process on {host}. Nothing was"
+            " changed. A folder can be shared by the processes of one machine only: for several "
+            'machines keep the trials in a database, with storage="postgresql://...".'
+        )
 
     def _close_writer(self) -> None:
         writer, self.writer = self.writer, None
@@ -123,21 +150,23 @@ class WriterLock:
         """In a forked child: the lock and its open files belong to the parent."""
         self.guard = threading.RLock()  # a thread that does not exist here may have held it
         self._lock.forget()
+        self.presence.forget()
         if self.writer is not None:
             # SQLite must not notice the fork, not even by closing: keep it, never use it.
             self._orphans.append(self.writer)
             self.writer = None
 
 
-_LOCKS: dict[str, WriterLock] = {}
+_LOCKS: dict[tuple[str, str], WriterLock] = {}
 _LOCKS_GUARD = threading.Lock()
 
 
-def writer_lock_of(folder: Path) -> WriterLock:
+def writer_lock_of(folder: Path, label: str = "") -> WriterLock:
     """The writer lock of a project: the same one for every path that leads to its folder."""
     path = os.path.realpath(folder)
     with _LOCKS_GUARD:
-        return _LOCKS.setdefault(os.path.normcase(path), WriterLock(Path(path)))
+        key = os.path.normcase(path), label
+        return _LOCKS.setdefault(key, WriterLock(Path(path), label))
 
 
 def _forget_all() -> None:

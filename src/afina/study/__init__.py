@@ -21,6 +21,7 @@ from afina.study.curves import Curves
 from afina.study.discovery import discover
 from afina.study.resume import choose_seed
 from afina.study.retries import ENDED_AS
+from afina.study.sharing import BegunElsewhereError
 from afina.study.state import SearchState
 from afina.study.stopping import Budget
 from afina.study.study import Study, default_algorithm
@@ -28,6 +29,7 @@ from afina.trials.pareto import front_of
 
 __all__ = [
     "ENDED_AS",
+    "BegunElsewhereError",
     "Budget",
     "Curves",
     "SearchState",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from afina.store import TrialStore
 from afina.trials import Objective, Report, Trial
 
 Steps = dict[int, Mapping[str, float]]
@@ -83,3 +85,23 @@ class Curves:
     def _of(self, trial: Trial) -> dict[int, Steps]:
         attempt, executions = self._reports.get(trial.number, (trial.attempt, {}))
         return executions if attempt == trial.attempt else {}
+
+
+def as_they_ended(
+    finished: Sequence[Trial], store: TrialStore, objective: Objective
+) -> Iterator[Trial]:
+    """Stored trials as they were when they ended: a store keeps metrics, not what follows.
+
+    Args:
+        finished: Trials of the store.
+        store: Holds their reports.
+        objective: The search's.
+    """
+    curves = Curves(objective)
+    one = finished[0].number if len(finished) == 1 else None
+    for report in store.history(one) if finished else ():
+        curves.add(report)
+    for trial in finished:
+        curve = curves.curve(trial)
+        curves.forget(trial)
+        yield replace(trial, curve=curve, losses=objective.losses(trial.metrics))

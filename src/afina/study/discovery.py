@@ -64,3 +64,21 @@ def found_by(trial: Trial, space: Space, *, may_grow: bool) -> HyperParameters |
         return None
     found = {"space": ranges, "values": dict(trial.values)}
     return HyperParameters.from_config(found)
+
+
+def grown_by(
+    trial: Trial, hp: HyperParameters, space: Space, *, may_grow: bool
+) -> dict[str, Any] | None:
+    """The config of the space with what a finished trial has discovered; None for nothing.
+
+    Args:
+        trial: The trial.
+        hp: The space as known now; it is not changed.
+        space: The same.
+        may_grow: See `found_by`.
+    """
+    found = found_by(trial, space, may_grow=may_grow)
+    if found is None:
+        return None
+    preview = hp.copy()
+    return preview.get_config() if preview.absorb(found) else None

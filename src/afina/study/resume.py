@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from afina.errors import AfinaError, ProjectMismatchError, StoreError
@@ -58,6 +59,39 @@ def choose_seed(store: TrialStore, seed: int | None) -> int:
             stacklevel=4,
         )
     return header.seed
+
+
+def continued_header(
+    store: TrialStore,
+    new: Header,
+    fixed_settings: frozenset[str],
+    *,
+    trials: Sequence[Trial],
+    may_grow: bool,
+) -> tuple[Header, bool]:
+    """The header with which a search begins in a store, or continues the one that it holds.
+
+    Args:
+        store: Where the search is kept.
+        new: What the tuner would write.
+        fixed_settings: See `check_same_search`.
+        trials: See `check_same_search`.
+        may_grow: See `check_same_search`.
+
+    Returns:
+        The header, and whether it must replace the one in the store.
+
+    Raises:
+        ProjectMismatchError: The store holds another search.
+    """
+    old = store.header()
+    if old is None:
+        return new, False
+    check_same_search(
+        old, new, fixed_settings, grown=store.space(), trials=trials, may_grow=may_grow
+    )
+    header = replace(old, settings=new.settings)
+    return header, header != old
 
 
 def check_same_search(

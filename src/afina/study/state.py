@@ -3,38 +3,33 @@
 It does not train, print or choose. `next` hands out the next trial, `report` keeps an epoch's
 metrics, `complete` and `fail` end a trial. Every change of a trial is one transaction of the store.
 If the store holds trials already, the algorithm observes them again, in the order in which they
-ended, and the search continues as if it had never stopped.
+ended, and the search continues as if it had never stopped. In the same way it observes what other
+workers have added, at the start of each of its turns; see `study.sharing`.
 """
 
 from __future__ import annotations
 
-import bisect
 import math
 import threading
-import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from afina.advice import Advice, advice
 from afina.advice.resize import Limits
-from afina.errors import ArgumentError, check_whole, wrong
+from afina.errors import ArgumentError, LostLeaseError, check_whole, wrong
 from afina.search import Algorithm, Done, Situation, Suggestion, Wait
 from afina.space import HyperParameters, Space
-from afina.store import Header, TrialStore, check_trials
-from afina.study.curves import Curves
-from afina.study.discovery import found_by, ranges_of
+from afina.store import Changes, Header, TrialStore, check_trials
+from afina.study.curves import Curves, as_they_ended
+from afina.study.discovery import found_by, grown_by, ranges_of
 from afina.study.given import read_metrics, read_step
-from afina.study.resume import check_same_search, still_wanted
-from afina.study.retries import (
-    count_death,
-    failure_of_deaths,
-    kept_notes,
-    must_run_alone,
-    news_of,
-    next_chance,
-)
+from afina.study.known import KnownTrials
+from afina.study.lost import settle_lost
+from afina.study.resume import continued_header, still_wanted
+from afina.study.retries import kept_notes, news_of, next_chance
+from afina.study.sharing import BegunElsewhereError, Share, is_same_result, news_of_lost_lease
 from afina.study.stopping import Budget, StopRules
 from afina.trials import (
     Decision,
@@ -48,6 +43,8 @@ from afina.trials import (
     stream_of,
 )
 from afina.trials.pareto import front_of
+
+R = TypeVar("R")
 
 
 class SearchState:
@@ -98,19 +95,14 @@ class SearchState:
         self.max_retries = max_retries
         self.may_grow = may_grow
         self._lock = threading.RLock()
-        self._trials: dict[int, Trial] = {}
-        self._open: dict[int, Trial] = {}
-        self._ended: list[int] = []
-        self._ranked: list[tuple[float, int]] = []  # loss and number, best first
-        self._retry: list[int] = []  # last in, first out
-        self._interrupted: list[int] = []  # running still when the store was opened
-        self._continued = False
-        self._started: dict[int, float] = {}
+        self._known = KnownTrials()
+        self.changed_elsewhere: list[int] = []
+        """Numbers of the trials that other workers have changed; whoever shows them clears it."""
         self._curves = Curves(objective)  # of the open trials
         self._space: Space | None = None
-        self._header_to_write: Header | None = None
         self._begun = False
-        stored = store.trials()
+        self._share = Share(store)
+        stored = self._share.open()
         check_trials(stored, getattr(store, "folder", None))
         self._header = self._open_header(seed, stored)
         self.seed = self._header.seed
@@ -120,7 +112,6 @@ class SearchState:
     # -- opening ------------------------------------------------------------------------------
 
     def _open_header(self, seed: int, stored: Sequence[Trial]) -> Header:
-        old = self.store.header()
         new = Header(
             algorithm=self.algorithm.name,
             settings=dict(self.algorithm.settings()),
@@ -128,59 +119,35 @@ class SearchState:
             seed=seed,
             space=self.hp.get_config(),
         )
-        if old is None:
-            return new
-        check_same_search(
-            old,
-            new,
-            self.algorithm.fixed_settings,
-            grown=self.store.space(),
-            trials=stored,
-            may_grow=self.may_grow,
+        return self._continued(new, stored)[0]
+
+    def _continued(self, new: Header, trials: Sequence[Trial]) -> tuple[Header, bool]:
+        return continued_header(
+            self.store, new, self.algorithm.fixed_settings, trials=trials, may_grow=self.may_grow
         )
-        header = replace(old, settings=new.settings)
-        if header != old:
-            self._header_to_write = header
-        return header
 
     def _resume(self, trials: Sequence[Trial]) -> None:
         finished = sorted((t for t in trials if t.ended is not None), key=lambda t: t.ended or 0)
-        for trial in self._with_curves(finished):
+        for trial in as_they_ended(finished, self.store, self.objective):
             self._learn(trial)
         if (grown := self.store.space()) is not None:
             began = self._header.space
             self._absorb(still_wanted(grown, began, self.hp, may_grow=self.may_grow))
+        held = self._share.held_by_others()
         for trial in trials:
-            if not trial.status.finished:
-                # Its process died, or it was waiting for a retry: its number and values stay.
-                waiting = replace(trial, status=Status.WAITING)
-                self._trials[trial.number] = self._open[trial.number] = waiting
-                self._retry.insert(0, trial.number)
-                if trial.status is Status.RUNNING:
-                    self._interrupted.append(trial.number)
-        self._trials = dict(sorted(self._trials.items()))
-
-    def _with_curves(self, finished: Sequence[Trial]) -> Iterator[Trial]:
-        """The trials as they were when they ended: a store keeps metrics, not what follows."""
-        curves = Curves(self.objective)
-        for report in self.store.history() if finished else ():
-            curves.add(report)
-        for trial in finished:
-            curve = curves.curve(trial)
-            curves.forget(trial)
-            yield replace(trial, curve=curve, losses=self.objective.losses(trial.metrics))
+            if trial.status is Status.WAITING:
+                self._known.wait(trial)
+            elif not trial.status.finished:
+                self._known.write(trial)
+                if trial.number not in held:  # its process died, or has left it
+                    self._known.lose(trial, self._share.loss_of(trial.number))
+        self._known.sort()
 
     def _learn(self, trial: Trial) -> None:
         """Takes a finished trial in, the same way live and in a replay."""
         if (found := found_by(trial, self.space, may_grow=self.may_grow)) is not None:
             self._absorb(found)
-        self._trials[trial.number] = trial
-        self._open.pop(trial.number, None)
-        # It is in the queue still where its result has come from elsewhere.
-        self._retry = [number for number in self._retry if number != trial.number]
-        self._ended.append(trial.number)
-        if trial.loss is not None:
-            bisect.insort(self._ranked, (trial.loss, trial.number))
+        self._known.end(trial)
         self.stop_rules.learn(trial)
         self._algorithm_state = self.algorithm.tell(self._algorithm_state, trial, self.space)
 
@@ -224,25 +191,25 @@ class SearchState:
     @property
     def trials(self) -> Mapping[int, Trial]:
         """All trials by number, finished or not."""
-        return self._trials
+        return self._known.all
 
     @property
     def ended(self) -> tuple[int, ...]:
         """Numbers of the finished trials in the order in which they ended."""
-        return tuple(self._ended)
+        return tuple(self._known.ended)
 
     @property
     def running(self) -> tuple[Trial, ...]:
         """Trials that were handed out and have not finished, by number."""
-        return tuple(self._open[number] for number in sorted(self._open))
+        return self._known.running
 
     def best_trials(self, count: int = 1) -> list[Trial]:
         """The completed trials, best first; fewer than `count` if there are no more."""
-        return [self._trials[number] for _, number in self._ranked[:count]]
+        return self._known.best(count)
 
     def get_pareto_front(self) -> list[Trial]:
         """The completed trials that no other one beats in every objective, by number."""
-        return front_of(self._trials.values())
+        return front_of(self.trials.values())
 
     def advice(self, *, limits: Mapping[str, Limits] | None = None) -> Advice:
         """Says which hyperparameters matter, and what to search next; see `afina.advice.advice`.
@@ -250,104 +217,130 @@ class SearchState:
         Args:
             limits: The least and largest value that a hyperparameter may ever have, by name.
         """
-        trials = self._trials.values()
+        trials = self.trials.values()
         return advice(trials, self.space, objective=self.objective, limits=limits, seed=self.seed)
 
     def history(self, number: int) -> list[Report]:
         """Every epoch of every execution of a trial's last attempt."""
-        attempt = self._trials[number].attempt
+        attempt = self.trials[number].attempt
         return [each for each in self.store.history(number) if each.attempt == attempt]
 
     def stream(self, number: int) -> tuple[int, int]:
         """What seeds the training of a trial that was handed out; see `stream_of`."""
         with self._lock:
-            return stream_of(self._trials[number], self._trials)
+            return stream_of(self.trials[number], self.trials)
 
     def situation(self) -> Situation:
         """What the algorithm may look at for the next new trial."""
+        number, running = len(self.trials), self.running
         return Situation(
-            number=len(self._trials),
-            space=self.space,
-            running=self.running,
-            max_trials=self.max_trials,
+            number=number, space=self.space, running=running, max_trials=self.max_trials
         )
 
     # -- changing -----------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Takes the project for this process and writes the header, if that is still to do."""
+        """Joins the project and writes the header, if that is still to do.
+
+        Raises:
+            BegunElsewhereError: Another worker has begun the search since, with another seed.
+        """
         if self._begun:
             return
+        with self._lock:
+            self._in_turn(self._write_header)
+            self._begun = True
+            self._share.keep_alive(self)
+            self._keep_space()  # it may have grown since it was opened, or by another build
+
+    def _write_header(self) -> None:
         if self.store.header() is None:
             self.store.begin(self._header)
-        elif self._header_to_write is not None:
-            self.store.set_header(self._header_to_write)
-        self._begun = True
-        self._keep_space()  # it may have grown since it was opened, or by another build
+            return
+        header, changed = self._continued(self._header, list(self.trials.values()))
+        if header.seed != self.seed:
+            raise BegunElsewhereError(header.seed, self.seed)
+        if changed:
+            self.store.set_header(header)
+
+    def _in_turn(self, step: Callable[[], R]) -> R:
+        """Does a step while no other worker changes the search, and after learning what others did.
+
+        A step writes to the store, and changes nothing here: its writing may still fail.
+        """
+        seen = len(self._known.ended)
+        result = self._share.turn(step, self._catch_up)
+        if any(self.trials[number].failure for number in self._known.ended[seen:]):
+            self.check_failures()
+        return result
+
+    def _catch_up(self, changes: Changes) -> None:
+        """Takes in what other workers have written."""
+        for trial in changes.trials:
+            known = self.trials.get(trial.number)
+            if known is not None and known.status.finished:
+                continue
+            if self._known.see(trial, mine=trial.number in changes.mine):
+                self.changed_elsewhere.append(trial.number)
+            if trial.status.finished:
+                for ended in as_they_ended([trial], self.store, self.objective):
+                    self._learn(ended)
+        if changes.trials:
+            self._known.sort()
+        if changes.space is not None and self._begun:
+            found = still_wanted(changes.space, self._header.space, self.hp, may_grow=self.may_grow)
+            self._absorb(found)
 
     def next(self) -> Trial | Wait | Done:
         """Hands out the next trial: one that waits to be run again, else a new one."""
         with self._lock:
             self.begin()
-            self._continue()
             self.stop_rules.reason = None
-            answer = self._next()
-            if isinstance(answer, Done):
+            answer = None if self._known.lost else self._in_turn(self._propose)
+            if answer is None:
+                self._settle_lost()
+                answer = self._in_turn(self._propose) or Wait()
+            if isinstance(answer, Trial):
+                self._known.take_on(answer)
+            elif isinstance(answer, Done):
                 self.stop_rules.reason = answer.reason
             return answer
 
-    def _next(self) -> Trial | Wait | Done:
-        if self._must_wait():
+    def _propose(self) -> Trial | Wait | Done | None:
+        """The next trial, written; None where the trials of a worker that is gone come first."""
+        for trial, loss in self._share.newly_lost(self._known.others):
+            self._known.lose(trial, loss)
+        if self._known.lost:
+            return None
+        if self._known.must_wait():
             return Wait()
-        if self._retry:
-            waiting = self._trials[self._retry.pop()]
-            return self._start(replace(waiting, status=Status.RUNNING, attempt=waiting.attempt + 1))
-        over = self.stop_rules.why_over(len(self._trials), self.running)
+        if (waiting := self._known.waiting()) is not None:
+            again = replace(waiting, status=Status.RUNNING, attempt=waiting.attempt + 1)
+            self.store.put(again)
+            return again
+        over = self.stop_rules.why_over(len(self.trials), self.running)
         if over is not None:
-            return Wait() if self._open else Done(over)
+            return Wait() if self.running else Done(over)
         answer = self.algorithm.ask(self._algorithm_state, self.situation())
         if not isinstance(answer, Suggestion):
             return answer
-        return self._start(
-            Trial(
-                number=len(self._trials),
-                values=dict(answer.values),
-                schedule=answer.schedule,
-                known=len(self._ended),
-            )
-        )
+        return self._put_new(dict(answer.values), answer.schedule, {})
 
-    def _continue(self) -> None:
-        """Settles what becomes of the trials that another process, now gone, was running."""
-        if self._continued:
-            return
-        died = self.store.predecessor_died()
-        self._continued = True
-        numbers = [number for number in self._interrupted if number in self._open]
-        again, given_up = [], []
-        for number in numbers:
-            trial = self._trials[number]
-            if not died:
-                self._keep(trial)  # it waits in the store too: who dies next had not begun it
-                continue
-            notes = count_death(trial, with_others=len(numbers) > 1)
-            trial = replace(trial, notes=notes)
-            failure = failure_of_deaths(trial, self._trials.values(), self.max_retries)
-            if failure is None:
-                self._keep(trial)
-                again.append(trial)
-            else:
-                given_up.append(self._finish(replace(trial, status=Status.FAILED, failure=failure)))
-        if died and numbers:
-            warnings.warn(news_of(again, given_up), stacklevel=2)
+    def _put_new(
+        self, values: dict[str, Any], schedule: Schedule | None, notes: dict[str, str]
+    ) -> Trial:
+        number, known = len(self.trials), len(self._known.ended)
+        trial = Trial(number=number, values=values, schedule=schedule, notes=notes, known=known)
+        self.store.put(trial)
+        return trial
+
+    def _settle_lost(self) -> None:
+        """Decides what becomes of the trials whose worker is gone."""
+        again, given_up = settle_lost(self._known, self._rewrite, self.max_retries)
+        if again or given_up:
+            warnings.warn(news_of(again, given_up), stacklevel=4)
         if given_up:
             self.check_failures()
-
-    def _must_wait(self) -> bool:
-        """Whether the next trial, or one that runs now, must run alone; see `study.retries`."""
-        running = [trial for trial in self._open.values() if trial.status is Status.RUNNING]
-        following = [self._trials[number] for number in self._retry[-1:]]
-        return bool(running) and any(map(must_run_alone, [*running, *following]))
 
     def take(
         self,
@@ -363,26 +356,40 @@ class SearchState:
             notes: Facts to keep for people.
             schedule: Its place in a plan of epochs.
         """
+
         with self._lock:
             self.begin()
-            return self._start(
-                Trial(
-                    number=len(self._trials),
-                    values=dict(values),
-                    schedule=schedule,
-                    notes=dict(notes),
-                    known=len(self._ended),
-                )
-            )
+            new = self._in_turn(lambda: self._put_new(dict(values), schedule, dict(notes)))
+            return self._known.take_on(new)
 
-    def _start(self, trial: Trial) -> Trial:
-        self._keep(trial)
-        self._started[trial.number] = time.monotonic()
-        return trial
+    def _keep(self, trial: Trial) -> Trial | None:
+        """Writes a trial that runs here in another form; None if another worker has taken it."""
+        return self._rewrite(trial, lambda: trial.number not in self._known.taken)
 
-    def _keep(self, trial: Trial) -> None:
-        self.store.put(trial)
-        self._trials[trial.number] = self._open[trial.number] = trial
+    def _rewrite(self, trial: Trial, still: Callable[[], bool]) -> Trial | None:
+        """Writes an open trial in another form, or its end, if `still` says so in the turn.
+
+        Returns None where it is not written: another worker has it.
+        """
+
+        def write() -> Trial | None:
+            if not still():
+                return None
+            if trial.status.finished:
+                return self._write_end(trial)
+            self.store.put(trial)
+            return trial
+
+        try:
+            written = self._in_turn(write)  # after an error here, as of a full disk, try again
+        except LostLeaseError:
+            return None
+        if written is not None and written.status.finished:
+            self._curves.forget(written)
+            self._learn(written)
+        elif written is not None:
+            self._known.write(written)
+        return written
 
     def report(
         self, trial: Trial, metrics: Mapping[str, float], step: int, execution: int = 0
@@ -404,6 +411,8 @@ class SearchState:
         """
         step, metrics = read_step(step), read_metrics("report", metrics)
         with self._lock:
+            if self._is_taken(trial):
+                return Decision.STOP  # whoever runs it now reports it
             now = self.open_trial("report", trial)
             report = Report(
                 trial=now.number,
@@ -431,11 +440,11 @@ class SearchState:
         rule = "must get a trial that was handed out and has not ended"
         if not isinstance(trial, Trial):
             raise ArgumentError(wrong(what, rule, trial))
-        if trial.number not in self._open:
-            known = trial.number in self._trials
+        if trial.number not in self._known.open:
+            known = trial.number in self.trials
             got = f"trial {trial.number}, which has been told already" if known else trial
             raise ArgumentError(wrong(what, rule, got))
-        return self._open[trial.number]
+        return self._known.open[trial.number]
 
     def complete(
         self,
@@ -469,6 +478,8 @@ class SearchState:
             failure = Failure(FailureKind.NOT_A_NUMBER, message)
             return self.fail(trial, failure, retry=retry, hp=hp, notes=notes)
         with self._lock:
+            if self._is_taken(trial):
+                return self._drop(trial)
             return self._finish(
                 replace(
                     self._resolved(trial, hp),
@@ -478,7 +489,7 @@ class SearchState:
                     best_step=best_step,
                     metrics=dict(metrics),
                     failure=None,
-                    notes={**dict(notes or {}), **kept_notes(self._trials[trial.number])},
+                    notes={**dict(notes or {}), **kept_notes(self.trials[trial.number])},
                 )
             )
 
@@ -501,25 +512,36 @@ class SearchState:
             notes: As in `complete`.
         """
         with self._lock:
-            kept = {**dict(notes or {}), **kept_notes(self._trials[trial.number])}
+            if self._is_taken(trial):
+                return self._drop(trial)
+            kept = {**dict(notes or {}), **kept_notes(self.trials[trial.number])}
             resolved = replace(self._resolved(trial, hp), failure=failure, notes=kept)
-            chance = next_chance(self._trials[trial.number], failure, self.max_retries)
+            chance = next_chance(self.trials[trial.number], failure, self.max_retries)
             if retry and chance:
                 again = {**resolved.notes, **chance}
                 waiting = replace(resolved, status=Status.WAITING, notes=again)
-                self._keep(waiting)
-                self._forget(waiting)
-                if trial.number not in self._retry:
-                    self._retry.append(trial.number)
+                if self._keep(waiting) is None:
+                    return self._drop(waiting)
+                self._curves.forget(waiting)
+                self._known.put_back(waiting)
                 return waiting
             return self._finish(replace(resolved, status=Status.FAILED))
 
-    def check_failures(self) -> None:
-        """Ends a search whose trials keep failing.
+    def _is_taken(self, trial: Trial) -> bool:
+        """Whether a trial was handed out here and then taken over by another worker."""
+        return isinstance(trial, Trial) and trial.number in self._known.taken
 
-        Raises:
-            SearchFailedError: Too many trials in a row have failed.
-        """
+    def _drop(self, trial: Trial) -> Trial:
+        """Leaves the trial to the worker that has taken it over; what it has become there."""
+        now = self.trials[trial.number]
+        if not is_same_result(now, trial):  # else it was written before the connection was lost
+            warnings.warn(news_of_lost_lease(now), stacklevel=4)
+        self._known.forget(trial.number)
+        self._known.taken.discard(trial.number)
+        return now
+
+    def check_failures(self) -> None:
+        """Raises SearchFailedError if too many trials in a row have failed."""
         self.stop_rules.check_failures()
 
     def add_space(self, hp: HyperParameters) -> None:
@@ -546,37 +568,31 @@ class SearchState:
             self.store.set_space(config)
 
     def close(self) -> None:
-        """Lets go of the project, all written."""
+        """Leaves the project, all written; trials that run still are given back."""
+        self._share.rest()
         self.store.close()
 
     def _resolved(self, trial: Trial, hp: HyperParameters | None) -> Trial:
         """The trial with the values and ranges that its own build came to."""
-        now = self._trials[trial.number]
-        begun = self._started.get(trial.number)
-        seconds = now.seconds + (time.monotonic() - begun if begun is not None else 0.0)
+        now = self.trials[trial.number]
+        seconds = now.seconds + self._known.seconds(trial.number)
         if hp is None:
             return replace(now, seconds=seconds)
         ranges = ranges_of(hp, self.space, may_grow=self.may_grow)
         return replace(now, values=dict(hp.values), ranges=ranges, seconds=seconds)
 
     def _finish(self, trial: Trial) -> Trial:
+        """Ends a trial that runs here; one that another worker has taken over stays as it is."""
+        ended = self._keep(trial)
+        return self._drop(trial) if ended is None else ended
+
+    def _write_end(self, trial: Trial) -> Trial:
         ended = replace(
             trial,
-            ended=len(self._ended),
+            ended=len(self._known.ended),
             curve=self._curves.curve(trial),
             losses=self.objective.losses(trial.metrics),
         )
-        grown = None
-        if (found := found_by(ended, self.space, may_grow=self.may_grow)) is not None:
-            preview = self.hp.copy()
-            if preview.absorb(found):
-                grown = preview.get_config()
-        self.store.finish(ended, grown)  # after an error here, as of a full disk, try again
-        self._forget(ended)
-        self._learn(ended)
+        grown = grown_by(ended, self.hp, self.space, may_grow=self.may_grow)
+        self.store.finish(ended, grown)
         return ended
-
-    def _forget(self, trial: Trial) -> None:
-        """Lets go of what was kept of the training that has ended."""
-        self._started.pop(trial.number, None)
-        self._curves.forget(trial)

@@ -12,26 +12,28 @@ from afina.errors import (
     FatalError,
     NoTrialError,
     ObjectiveError,
-    StoreError,
     wrong,
 )
 from afina.run import (
     ExecutorLike,
     Handout,
     Signal,
-    call,
+    call_within,
     check_executor_like,
+    check_trial_timeout,
     create_executor,
 )
 from afina.search import Algorithm, Auto, ParetoSearch, StartFrom
 from afina.search.base import check_algorithm
 from afina.search.wrappers import check_points, reseeded
 from afina.space import HyperParameters, Value
-from afina.store import TrialStore, open_store
+from afina.store import MemoryStore, TrialStore, open_store
+from afina.store.project import chosen_place
 from afina.study.discovery import discover
 from afina.study.given import read_metrics, read_number
 from afina.study.resume import choose_seed
 from afina.study.state import SearchState
+from afina.study.stop_signals import stop_signals
 from afina.study.stopping import Budget
 from afina.trials import (
     MultiObjective,
@@ -44,7 +46,8 @@ from afina.trials import (
     is_retried,
     why_no_best,
 )
-from afina.trials.disk import disk_message, disk_trouble
+from afina.trials.disk import raise_disk_trouble
+from afina.trials.records import as_frame
 
 Builder = Callable[[HyperParameters], Any]
 
@@ -66,8 +69,9 @@ class Study(SearchState):
         algorithm: Chooses the trials; None takes `afina.search.Auto`, or `ParetoSearch` where
             there are several objectives.
         seed: Fixes every draw, in place of the algorithm's own seed; None keeps that.
-        store: Where the trials are kept: a folder, a URL ("sqlite:///folder", "memory:"), or any
-            `afina.store.TrialStore`. None keeps them in memory only.
+        store: Where the trials are kept: a folder, a URL ("postgresql://user@host/database",
+            "sqlite:///folder", "memory:"), or any `afina.store.TrialStore`. None keeps them in
+            memory only. Processes that run the same script on the same store share the search.
         storage: Another name of `store`, which Optuna's users know.
         executor: Who runs the trials of `optimize`: "serial" (one at a time, the default),
             "threads" or "processes" (one for each processor), or any `afina.run.Executor`, such as
@@ -115,12 +119,9 @@ class Study(SearchState):
         if algorithm is not None:
             check_algorithm(algorithm)
         check_points(start_from, space.to_space())
-        if store is not None and storage is not None:
-            rule = "must be None where store is given: the two mean the same"
-            raise ArgumentError(wrong("storage", rule, storage))
         check_executor_like(executor)
         self._executor = executor
-        place = open_store(storage if store is None else store)
+        place = open_store(chosen_place(store, storage))
         chosen = _seeded(algorithm or default_algorithm(goal), seed, place)
         self._built: dict[int, HyperParameters] = {}  # of the open trials
         super().__init__(
@@ -156,7 +157,7 @@ class Study(SearchState):
                 try:
                     self._build(hp)
                 except Exception as error:
-                    _raise_disk_trouble(answer, error)
+                    raise_disk_trouble(error, trial=answer.number)
                     self._fail_build(answer, hp, error)
                     continue
                 self._built[answer.number] = hp
@@ -241,7 +242,11 @@ class Study(SearchState):
     # -- all trials ---------------------------------------------------------------------------
 
     def optimize(
-        self, function: Callable[[Trial], Any], *, executor: ExecutorLike | None = None
+        self,
+        function: Callable[[Trial], Any],
+        *,
+        executor: ExecutorLike | None = None,
+        trial_timeout: float | None = None,
     ) -> None:
         """Calls a function with one trial after the other until the search is over.
 
@@ -251,6 +256,9 @@ class Study(SearchState):
                 trial; a `FatalError` or a `StoreError` ends the search. With "processes" it runs
                 in other processes: it must be able to travel there, and cannot report epochs.
             executor: Who runs the trials this time; None takes the study's own.
+            trial_timeout: Seconds that one trial may run; None is no limit. A trial that runs for
+                longer is interrupted, or its process is ended where it has one. It has failed, with
+                the kind `FailureKind.TIMEOUT`, and the search continues.
 
         Raises:
             SearchFailedError: Three trials in a row have failed.
@@ -265,6 +273,8 @@ class Study(SearchState):
             8
         """
 
+        seconds = check_trial_timeout(trial_timeout)
+
         def next_trial(place: int) -> Trial | Signal:
             del place
             trial = self.ask()
@@ -274,11 +284,11 @@ class Study(SearchState):
 
         def work(trial: Trial) -> None:
             try:
-                result = call(function, trial)
+                result = call_within(seconds, f"Trial {trial.number}", function, trial)
             except Exception as error:
                 if ends_the_search(error):
                     raise
-                _raise_disk_trouble(trial, error)
+                raise_disk_trouble(error, trial=trial.number)
                 told = self.tell(trial, failed=error)
             else:
                 told = self.tell(trial, result)
@@ -286,9 +296,18 @@ class Study(SearchState):
                 self.check_failures()
 
         runner = create_executor(self._executor if executor is None else executor)
-        Handout(next_trial, work).run(runner)
+        with stop_signals(lambda: False, resumes=not isinstance(self.store, MemoryStore)):
+            Handout(next_trial, work).run(runner)
 
     # -- results ------------------------------------------------------------------------------
+
+    def trials_dataframe(self) -> Any:
+        """All trials as a pandas DataFrame, one row each; see `afina.trials.records.as_frame`.
+
+        Raises:
+            ArgumentError: pandas is not installed.
+        """
+        return as_frame(self.trials.values())
 
     @property
     def best_trial(self) -> Trial:
@@ -299,14 +318,8 @@ class Study(SearchState):
         """
         best = self.best_trials(1)
         if not best:
-            raise NoTrialError(f"best_trial: {why_no_best(self._trials.values())}")
+            raise NoTrialError(f"best_trial: {why_no_best(self.trials.values())}")
         return best[0]
-
-
-def _raise_disk_trouble(trial: Trial, error: Exception) -> None:
-    """Raises StoreError if the error says that the disk is full, or the like."""
-    if (reason := disk_trouble(error)) is not None:
-        raise StoreError(disk_message(reason, trial=trial.number, folder=None)) from error
 
 
 def _space_of(hp: Any) -> tuple[Builder | None, HyperParameters]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from afina.testing.algorithms import check_algorithm
 from afina.testing.executors import EXECUTOR_CHECKS, check_executor
+from afina.testing.shared_stores import SHARED_STORE_CHECKS, check_shared_store
 from afina.testing.stores import STORE_CHECKS, check_store
 from afina.testing.toys import run
 
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXECUTOR_CHECKS",
+    "SHARED_STORE_CHECKS",
     "STORE_CHECKS",
     "TRAINER_CHECKS",
     "check_algorithm",
     "check_executor",
+    "check_shared_store",
     "check_store",
     "check_trainer",
     "run",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,12 +61,13 @@ def check_algorithm(
         AssertionError: A promise is broken; the message says which.
     """
     check_settings(make)
-    check_proposals(make, trials)
-    check_ask_is_pure(make, trials)
-    check_same_seed_same_trials(make, trials)
+    recorded = _record(make, trials)
+    check_proposals(make, trials, recorded)
+    check_ask_is_pure(make, trials, recorded)
+    check_same_seed_same_trials(make, trials, recorded)
     if draws:
         check_seeds_differ(make)
-    check_replay(make, trials)
+    check_replay(make, trials, recorded)
     check_parallel(make)
     check_failures(make, trials)
     check_growing_space(make, exhausts=exhausts)
@@ -88,26 +89,60 @@ def check_settings(make: Make) -> None:
     assert make(_SEED) == algorithm, "two algorithms with equal settings are not equal"
 
 
-def check_proposals(make: Make, trials: int = 24) -> None:
+@dataclass(frozen=True)
+class _Question:
+    """What an algorithm was asked in a run, and what it answered."""
+
+    state: Any
+    before: Hashable
+    """A snapshot of the state when it was asked."""
+
+    situation: Situation
+    answer: Suggestion | Wait | Done
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """A run of three workers with all its questions, which several checks look at."""
+
+    space: Space
+    loss: Loss
+    algorithm: Algorithm[Any]
+    done: Run
+    questions: tuple[_Question, ...]
+
+
+def _record(make: Make, trials: int) -> list[_Recorded]:
+    return [_recorded(make(_SEED), loss, space, trials, 3) for space, loss in _problems()]
+
+
+def _recorded(
+    algorithm: Algorithm[Any], loss: Loss, space: Space, trials: int, workers: int
+) -> _Recorded:
+    asked: list[_Question] = []
+
+    def watch(state: Any, situation: Situation, answer: Suggestion | Wait | Done) -> None:
+        asked.append(_Question(state, snapshot(state), situation, answer))
+
+    done = run(algorithm, loss, space, trials, workers, watch=watch)
+    return _Recorded(space, loss, algorithm, done, tuple(asked))
+
+
+def check_proposals(
+    make: Make, trials: int = 24, recorded: Sequence[_Recorded] | None = None
+) -> None:
     """Every proposal has a value in range for every active entry, and no other values."""
-    for space, loss in _problems():
-        for workers in (1, 3):
-            known: dict[int, Trial] = {}
-
-            def watch(
-                state: Any,
-                situation: Situation,
-                answer: Suggestion | Wait | Done,
-                known: dict[int, Trial] = known,
-            ) -> None:
-                if isinstance(answer, Suggestion):
-                    assert_valid(answer.values, situation.space)
-                    known[situation.number] = Trial(
-                        number=situation.number, values=answer.values, schedule=answer.schedule
-                    )
-                    _assert_promotion(known, situation.number)
-
-            run(make(_SEED), loss, space, trials, workers, watch=watch)
+    alone = [_recorded(make(_SEED), loss, space, trials, 1) for space, loss in _problems()]
+    for each in [*alone, *(recorded or _record(make, trials))]:
+        known: dict[int, Trial] = {}
+        for question in each.questions:
+            answer, situation = question.answer, question.situation
+            if isinstance(answer, Suggestion):
+                assert_valid(answer.values, situation.space)
+                known[situation.number] = Trial(
+                    number=situation.number, values=answer.values, schedule=answer.schedule
+                )
+                _assert_promotion(known, situation.number)
 
 
 def _assert_promotion(known: Mapping[int, Trial], number: int) -> None:
@@ -133,33 +168,27 @@ def assert_valid(values: Mapping[str, Value], space: Space) -> None:
         assert entry.contains(value), f"{entry.name}: {value!r} is out of range"
 
 
-def check_ask_is_pure(make: Make, trials: int = 24) -> None:
+def check_ask_is_pure(
+    make: Make, trials: int = 24, recorded: Sequence[_Recorded] | None = None
+) -> None:
     """`ask` twice gives one answer, and neither `ask` nor `tell` changes a state."""
-    for space, loss in _problems():
-        algorithm = make(_SEED)
-        seen: list[tuple[Any, Hashable]] = []
-
-        def watch(
-            state: Any,
-            situation: Situation,
-            answer: Suggestion | Wait | Done,
-            algorithm: Algorithm[Any] = algorithm,
-            seen: list[tuple[Any, Hashable]] = seen,
-        ) -> None:
-            seen.append((state, snapshot(state)))
-            again = algorithm.ask(state, situation)
-            assert snapshot(again) == snapshot(answer), f"asked twice: {answer}, then {again}"
-
-        run(algorithm, loss, space, trials, 2, watch=watch)
-        for number, (state, before) in enumerate(seen):
-            assert snapshot(state) == before, f"the state of question {number} has changed since"
+    for each in recorded or _record(make, trials):
+        for question in each.questions:
+            again = each.algorithm.ask(question.state, question.situation)
+            same = snapshot(again) == snapshot(question.answer)
+            assert same, f"asked twice: {question.answer}, then {again}"
+        for number, question in enumerate(each.questions):
+            same = snapshot(question.state) == question.before
+            assert same, f"the state of question {number} has changed since"
 
 
-def check_same_seed_same_trials(make: Make, trials: int = 24) -> None:
+def check_same_seed_same_trials(
+    make: Make, trials: int = 24, recorded: Sequence[_Recorded] | None = None
+) -> None:
     """Two runs with one seed are equal."""
-    for space, loss in _problems():
-        one, two = (run(make(_SEED), loss, space, trials, 3) for _ in range(2))
-        assert _values(one) == _values(two), "the same seed gave other trials"
+    for each in recorded or _record(make, trials):
+        second = run(make(_SEED), each.loss, each.space, trials, 3)
+        assert _values(each.done) == _values(second), "the same seed gave other trials"
 
 
 def check_seeds_differ(make: Make) -> None:
@@ -175,28 +204,22 @@ def check_seeds_differ(make: Make) -> None:
                 assert not common, f"seeds {one} and {other} both gave {common[0]}"
 
 
-def check_replay(make: Make, trials: int = 24) -> None:
+def check_replay(make: Make, trials: int = 24, recorded: Sequence[_Recorded] | None = None) -> None:
     """A replay of the finished trials rebuilds every state and every answer."""
-    for space, loss in _problems():
-        questions: dict[int, list[tuple[Hashable, Situation, Any]]] = {}
-
-        def watch(
-            state: Any,
-            situation: Situation,
-            answer: Suggestion | Wait | Done,
-            questions: dict[int, list[tuple[Hashable, Situation, Any]]] = questions,
-        ) -> None:
-            ended = situation.number - len(situation.running)
-            questions.setdefault(ended, []).append((snapshot(state), situation, answer))
-
-        done = run(make(_SEED), loss, space, trials, 3, watch=watch)
-        fresh = make(_SEED)
+    for each in recorded or _record(make, trials):
+        asked: dict[int, list[_Question]] = {}
+        for question in each.questions:
+            ended = question.situation.number - len(question.situation.running)
+            asked.setdefault(ended, []).append(question)
+        done, fresh = each.done, make(_SEED)
         state = fresh.init()
         for ended in range(len(done.trials) + 1):
-            for before, situation, answer in questions.get(ended, []):
-                assert snapshot(state) == before, f"the state after {ended} trials differs"
-                again = fresh.ask(state, situation)
-                assert snapshot(again) == snapshot(answer), f"after {ended}: {answer}, now {again}"
+            for question in asked.get(ended, []):
+                same = snapshot(state) == question.before
+                assert same, f"the state after {ended} trials differs"
+                again = fresh.ask(state, question.situation)
+                same = snapshot(again) == snapshot(question.answer)
+                assert same, f"after {ended}: {question.answer}, now {again}"
             if ended < len(done.trials):
                 copied = replace(done.trials[ended], values=dict(done.trials[ended].values))
                 state = fresh.tell(state, copied, done.spaces[ended])

@@ -8,6 +8,7 @@ One execution of a trial, from top to bottom:
       TrainerChooser.fit  asks each trainer `why_not`, trains with the first that can     choice
         |- your Trainer   if one was passed as training=                                  trainer
         |- FusedTrainer   an epoch is one compiled program, on JAX                fused/, epochs/
+        |- TensorFlowTrainer   the same on TensorFlow                    on_tensorflow/, epochs/
         `- PlainTrainer   model.fit, on any backend                                       plain
       BestEpoch.save      the state of the best epoch -> a checkpoint file                callbacks
     release               gives back the memory of the finished trial                     memory
@@ -46,6 +47,7 @@ from afina.training.python_turn import python_turn
 from afina.training.seeds import seeded, trial_seed
 from afina.training.session import fresh_session
 from afina.training.snapshot import take_snapshot
+from afina.training.streams import Materialize, Streams
 from afina.training.trainer import Account, CannotTrainError, Trainer
 
 __all__ = [
@@ -53,8 +55,10 @@ __all__ = [
     "Engine",
     "CannotTrainError",
     "FusedTrainer",
+    "Materialize",
     "Mode",
     "PlainTrainer",
+    "Streams",
     "Trainer",
     "TrainerChooser",
     "building",

@@ -11,12 +11,12 @@ step, so it is whole at any moment, however the process ends.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ import keras
 import numpy as np
 
 from afina.errors import CheckpointError, wrong
-from afina.training.keras_parts import overrides, rate_of
+from afina.training.keras_parts import layers_of, overrides, rate_of
 from afina.training.snapshot import (
     Array,
     Snapshot,
@@ -113,12 +113,12 @@ def _save(model: keras.Model, path: Path, *, epochs: int | None, with_optimizer:
                 warnings.filterwarnings("ignore", "__array__", DeprecationWarning)
                 model.save_weights(part)
             _add_extras(model, part, epochs=epochs, with_optimizer=with_optimizer)
-        _replace(part, path)
+        replace_file(part, path)
     finally:
         part.unlink(missing_ok=True)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _errors_of_the_model(model: keras.Model) -> Iterator[None]:
     """Turns what saving a model raises into a CheckpointError, as its layers may run code of the
     user's. Errors of the disk and of the memory are raised as they are."""
@@ -170,8 +170,8 @@ def load_state(
     the optimizer's state does not fit the optimizer that `build` makes.
 
     Args:
-        model: A model of the architecture that was saved. If it is not built yet, it is built from
-            the build config beside the file.
+        model: A model of the architecture that was saved. If it or one of its layers is not built
+            yet, it is built from the build config beside the file.
         path: A checkpoint by Afina or by Keras Tuner.
         optimizer: Whether to restore iterations, moments and learning rate too.
         left_out: Called with a sentence if the optimizer's state does not fit, and only the weights
@@ -187,7 +187,7 @@ def load_state(
         raise CheckpointError(
             wrong("checkpoint", "must exist to be loaded", str(path), "It may have been pruned.")
         )
-    if not model.built and not overrides(model, "load_weights"):
+    if not overrides(model, "load_weights") and not (model.built and _all_built(model)):
         _build(model, path.parent / BUILD_CONFIG)
     main = getattr(model, "optimizer", None)
     if isinstance(main, keras.optimizers.Optimizer) and not main.built:
@@ -256,13 +256,26 @@ def _load_weights(model: keras.Model, path: Path, optimizer: bool, *, fits: bool
             assign(each.variables, before)
             refused.append(True)
 
-    for each in ours:  # Keras asks each object to load itself
-        each.load_own_variables = functools.partial(take, each)
+    missed: list[str] = []
+
+    def miss(layer: Any, store: Any) -> None:
+        if len(store.keys()):
+            missed.append(layer.name)
+
+    # Keras asks each object to load itself. Many layers that are not built would skip it silently.
+    loaders: dict[int, tuple[Any, Callable[[Any, Any], None]]]
+    loaders = {id(each): (each, take) for each in ours}
+    if not overrides(model, "load_weights"):
+        loaders |= {id(each): (each, miss) for each in layers_of(model) if not each.built}
+    for each, loader in loaders.values():
+        each.load_own_variables = functools.partial(loader, each)
     try:
         model.load_weights(path)
     finally:
-        for each in ours:
+        for each, _ in loaders.values():
             del each.load_own_variables
+    if missed:
+        raise ValueError(f"layer {missed[0]!r} has no variables yet, so it cannot load any")
     return not refused
 
 
@@ -343,17 +356,24 @@ def _save_build_config(model: keras.Model, path: Path) -> None:
         os.replace(part, path)  # not worth a sync: only a model that is returned unbuilt needs it
 
 
+def _all_built(model: keras.Model) -> bool:
+    """Whether each layer has its variables: a model whose own `build` only makes layers is built
+    before they are. A layer that is never called stays so."""
+    return all(layer.built for layer in layers_of(model))
+
+
 def _build(model: keras.Model, path: Path) -> None:
-    """Creates the variables of a model that was returned unbuilt."""
+    """Creates the variables of a model, or of layers of it, that was returned unbuilt."""
     config = _shapes(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-    with warnings.catch_warnings():  # Keras warns where it gives up; the next lines do not
-        warnings.filterwarnings("ignore", "Model .* had a build config", UserWarning)
-        model.build_from_config(config)
-    if not model.built and "input_shape" in config:  # e.g. inputs in a dict
-        model(_tensors(config["input_shape"]))
-    if not model.built and "shapes_dict" in config:
-        shapes = config["shapes_dict"]
-        model(**{name.removesuffix("_shape"): _tensors(shapes[name]) for name in shapes})
+    if not model.built:
+        with warnings.catch_warnings():  # Keras warns where it gives up; the next lines do not
+            warnings.filterwarnings("ignore", "Model .* had a build config", UserWarning)
+            model.build_from_config(config)
+    if not model.built:
+        _call(model, config)  # e.g. inputs in a dict
+    elif not _all_built(model):
+        with contextlib.suppress(Exception):  # a layer that has variables to load will say so
+            _call(model, config)
     if not model.built:
         raise CheckpointError(
             wrong(
@@ -363,6 +383,15 @@ def _build(model: keras.Model, path: Path) -> None:
                 "Begin it with keras.Input(shape).",
             )
         )
+
+
+def _call(model: keras.Model, config: dict[str, Any]) -> None:
+    """Calls the model with symbolic inputs of its build config, if that has their shapes."""
+    if "input_shape" in config:
+        model(_tensors(config["input_shape"]))
+    elif "shapes_dict" in config:
+        shapes = config["shapes_dict"]
+        model(**{name.removesuffix("_shape"): _tensors(shapes[name]) for name in shapes})
 
 
 def _shapes(value: Any) -> Any:
@@ -399,7 +428,7 @@ def _part(path: Path) -> Path:
     return path.with_name("." + path.name.replace(".weights.h5", ".part.weights.h5"))
 
 
-def _replace(part: Path, path: Path) -> None:
+def replace_file(part: Path, path: Path) -> None:
     """Gives the written file its name, once its bytes are on the disk."""
     with part.open("rb+") as file:
         os.fsync(file.fileno())

@@ -10,15 +10,19 @@ a `Trainer`     that one, fused epochs, plain fit
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
 
 from afina.errors import ArgumentError, FatalValueError, wrong
+from afina.training import keras_parts
 from afina.training.epochs import reasons
 from afina.training.fused import Engine, FusedTrainer, quick_initializers
+from afina.training.on_tensorflow import TensorFlowTrainer
+from afina.training.own_fit import fitting_by, keras_fits
 from afina.training.plain import PlainTrainer
+from afina.training.streams import FromStreams, Streams
 from afina.training.trainer import Account, CannotTrainError, Trainer
 
 Mode = Literal["auto", "fit", "fused"]
@@ -31,16 +35,21 @@ class TrainerChooser:
     Args:
         training: One of `MODES`, or a trainer to ask first.
         engine: Programs and data for fused epochs.
+        streams: How streams of data are read; None reads those that mean the same as arrays.
 
     Raises:
         ArgumentError: `training` is neither.
     """
 
-    def __init__(self, training: Mode | Trainer, engine: Engine) -> None:
+    def __init__(
+        self, training: Mode | Trainer, engine: Engine, streams: Streams | None = None
+    ) -> None:
         _check(training)
         self.training = training
         self.engine = engine
-        fused = FusedTrainer(engine)
+        self.streams = streams or Streams()
+        self._fused = fused_trainer(engine)
+        fused = FromStreams(self._fused, self.streams)
         self.trainers: tuple[Trainer, ...] = (fused, PlainTrainer())
         if training == "fused":
             self.trainers = (fused,)
@@ -48,6 +57,13 @@ class TrainerChooser:
             self.trainers = (PlainTrainer(hastens=False),)
         elif isinstance(training, Trainer):
             self.trainers = (training, *self.trainers)
+
+    def forget(self) -> None:
+        """Forgets all data; they are read again when they are needed."""
+        self.engine.data.forget()
+        self.streams.forget()
+        if isinstance(self._fused, TensorFlowTrainer):
+            self._fused.data.forget()
 
     def fit(
         self,
@@ -66,7 +82,8 @@ class TrainerChooser:
             reason = trainer.why_not(model, args, kwargs)
             if reason is None:
                 try:
-                    result = trainer.fit(model, args, kwargs, account)
+                    with keras_fits():
+                        result = trainer.fit(model, args, kwargs, account)
                 except CannotTrainError as error:
                     reason = str(error)
                 else:
@@ -75,6 +92,47 @@ class TrainerChooser:
             refused[trainer.name] = reason
         [reason] = refused.values()  # only "fused" leaves no plain fit to fall back on
         raise _cannot_fuse(reason)
+
+    @contextlib.contextmanager
+    def inside(self, account: Account, own: str | None) -> Iterator[list[str]]:
+        """Within the block, the user's code trains: each `model.fit(...)` in it is trained as `fit`
+        would train it.
+
+        Args:
+            account: Where to add what each part took; its path becomes that of the trainings.
+            own: Why it is the user's code that trains, such as "Net overrides fit"; None if it does
+                not, and nothing changes.
+
+        Yields:
+            How each model was trained, one for each call of `model.fit` so far.
+        """
+        paths: list[str] = []
+        if own is not None:
+            account.path = f"fit: {own}"
+        if own is None or self.training == "fit":
+            yield paths
+            return
+
+        def fit(
+            model: Any,
+            args: Sequence[Any],
+            kwargs: Mapping[str, Any],
+            keras_fit: Callable[..., Any],
+        ) -> Any:
+            if keras_parts.overrides(model, "fit"):  # which is at work, and calls Keras' own
+                reason = f"{type(model).__name__} overrides fit"
+                self.refuse(reason)
+                paths.append(f"fit: {reason}")
+                return keras_fit(*args, **kwargs)
+            result = self.fit(model, args, kwargs, account)
+            paths.append(account.path)
+            return result
+
+        try:
+            with fitting_by(fit):
+                yield paths
+        finally:
+            account.path = ", then ".join(dict.fromkeys(paths)) or f"fit: {own}"
 
     def _path(self, trainer: Trainer, refused: Mapping[str, str]) -> str:
         """The trainer's name, with the reasons of those that were asked before it."""
@@ -88,6 +146,17 @@ class TrainerChooser:
         """Raises FatalValueError if only fused epochs were asked for."""
         if self.training == "fused":
             raise _cannot_fuse(reason)
+
+
+def fused_trainer(engine: Engine) -> Trainer:
+    """The trainer that fuses epochs on the backend that Keras runs on.
+
+    Args:
+        engine: Programs and data for fused epochs on JAX.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return TensorFlowTrainer()
+    return FusedTrainer(engine)
 
 
 def _check(training: Any) -> None:
@@ -120,10 +189,13 @@ def building() -> contextlib.AbstractContextManager[None]:
 
 
 def why_not_fused(training: Mode | Trainer) -> str | None:
-    """Why not all trainings of this process can be fused, as far as that is known before any model.
+    """Why trainings cannot run side by side in threads, as far as that is known before any model.
 
-    If they can, trials may train in threads: they release the python turn while programs run.
+    They can where all are fused and each program computes in one thread: they release the python
+    turn while programs run.
     """
+    if training != "fit" and keras.backend.backend() == "tensorflow":
+        return "TensorFlow shares its threads among all trainings"
     if isinstance(training, Trainer):
         return f"the trainer {training.name} is asked first"
     return "as asked for" if training == "fit" else reasons.why_not_here()

@@ -7,6 +7,7 @@ from typing import Any
 
 from afina.training.callbacks import BestEpoch, EpochReporter, OnEpoch
 from afina.training.guards import DivergenceGuard, ObjectiveGuard
+from afina.training.interim import InterimCheckpoint
 from afina.training.seeds import seeded
 from afina.training.session import fresh_session
 from afina.trials import Objective
@@ -18,6 +19,7 @@ def watch_execution(
     objective: Objective,
     callbacks: Sequence[Any] = (),
     best: BestEpoch | None = None,
+    interim: InterimCheckpoint | None = None,
     on_epoch: OnEpoch | None = None,
     execution: int = 0,
     seed: int | None = None,
@@ -30,6 +32,7 @@ def watch_execution(
         objective: The objective of the search.
         callbacks: The user's callbacks, already copied for this execution.
         best: Collects the best state; one object for all executions of a trial.
+        interim: Saves the training now and then, and continues one that was saved.
         on_epoch: Called with the numbers of each epoch.
         execution: Which of the trial's repeated trainings this is, from 0.
         seed: The seed of this execution; None leaves the global streams alone.
@@ -50,7 +53,10 @@ def watch_execution(
     if best is not None:
         best.begin(execution)
     # The user's callbacks come first: they may add to the logs that the others read.
-    own = [each for each in (found, diverged, best, reporter) if each is not None]
+    own = [each for each in (found, diverged, best, interim, reporter) if each is not None]
+    if found is not None and interim is not None:
+        for epoch, logs in interim.seen[-1]:
+            found.on_epoch_end(epoch, logs)
     fresh_session()
     with seeded(seed):
         result = _guarded(train, [*callbacks, *own], diverged, from_logs=from_logs)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -155,13 +156,20 @@ def first_epoch(model: keras.Model) -> int:
     return getattr(model, "_initial_epoch", 0) or 0
 
 
+LEARNING_RATE = "_learning_rate"
+"""The attribute in which an optimizer keeps what `rate_of` returns."""
+
+ATTENTION_DROPOUT = "_dropout"
+"""The attribute in which `MultiHeadAttention` keeps its dropout rate."""
+
+
 def rate_of(optimizer: Any) -> Any:
     """The learning rate as the optimizer holds it: a variable, a schedule, or a function.
 
     It is looked up, not asked for: asking for a schedule leaves a trace in the optimizer, which
     would change its key.
     """
-    held = getattr(optimizer, "_learning_rate", None)
+    held = getattr(optimizer, LEARNING_RATE, None)
     return optimizer.learning_rate if held is None else held
 
 
@@ -175,6 +183,9 @@ EXCLUSIONS = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"
 
 SHAPE = "_shape"
 """The attribute in which a variable keeps its shape, for `replaced`."""
+
+VALUE = "_value"
+"""The attribute in which a variable keeps the backend's own variable, for `replaced`."""
 
 
 def weights_and_uses(layer: Any) -> tuple[list[Any], list[Any]]:
@@ -208,7 +219,7 @@ def is_stock_model(model: keras.Model) -> bool:
 def overrides(model: keras.Model, name: str) -> bool:
     """Whether a model has its own method of this name."""
     own = getattr(type(model), name, None)
-    return name in vars(model) or own is not getattr(keras.Model, name)
+    return name in vars(model) or own is not getattr(keras.Model, name, None)
 
 
 def is_array(value: Any) -> bool:
@@ -226,11 +237,34 @@ def split(arrays: Any, fraction: float) -> tuple[Any, Any]:
     return _parts["train_validation_split"](arrays, validation_split=fraction)  # type: ignore[no-any-return]
 
 
+def stream_batches(data: Any, **given: Any) -> Any:
+    """Keras' iterator over a stream: one pass each time that it is iterated over.
+
+    Args:
+        data: The stream.
+        given: `shuffle`, `class_weight` and `steps_per_epoch`, as `fit` takes them.
+
+    Raises:
+        ValueError: Keras refuses the data.
+    """
+    return _parts["EpochIterator"](x=data, **given)
+
+
+def build_by(model: keras.Model, batch: Any) -> None:
+    """Builds a model by a batch of arrays, as `fit` does by the first of a stream."""
+    model._symbolic_build(data_batch=batch)
+
+
+WHOLE_BATCHES = "whole batches"
+"""A `shuffle` that `fit` does not know: the order of the batches, as it shuffles a `PyDataset`."""
+
+
 class Batches:
     """The samples of one `fit` or `evaluate`, in the order in which Keras would take them.
 
     Args:
-        x, y, sample_weight, batch_size, shuffle, class_weight: The arguments of `fit`.
+        x, y, sample_weight, batch_size, shuffle, class_weight: The arguments of `fit`; `shuffle`
+            may also be `WHOLE_BATCHES`.
 
     Raises:
         ValueError: Keras refuses the data.
@@ -251,7 +285,7 @@ class Batches:
             y=y,
             sample_weight=sample_weight,
             batch_size=batch_size,
-            shuffle=shuffle,
+            shuffle=shuffle if shuffle != WHOLE_BATCHES else False,
             class_weight=class_weight,
         )
         adapter = self.iterator.data_adapter
@@ -286,6 +320,8 @@ class Batches:
         NumPy's global stream if `fit` does."""
         if not self.shuffle:
             return np.arange(self.size, dtype=np.int32)
+        if self.shuffle == WHOLE_BATCHES:
+            return self._order_of_batches()
         if not _shuffles_by_numpy():
             return self._order_of_keras()
         if self.shuffle != "batch":
@@ -294,6 +330,15 @@ class Batches:
         ends = [min(start + self.batch_size, self.size) for start in starts]
         parts = [np.random.permutation(b - a) + a for a, b in zip(starts, ends, strict=True)]
         return np.concatenate(parts).astype(np.int32)
+
+    def _order_of_batches(self) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """The order of `fit` on a `PyDataset`, but that a smaller batch always comes last."""
+        numbers = list(range(self.steps))
+        random.shuffle(numbers)
+        rows = np.arange(self.steps * self.batch_size, dtype=np.int32).reshape(self.steps, -1)
+        full = self.size // self.batch_size
+        shuffled = rows[[number for number in numbers if number < full]].ravel()
+        return np.concatenate([shuffled, np.arange(len(shuffled), self.size, dtype=np.int32)])
 
     def go_on_from(self, before: Batches) -> None:
         """Continues the draws of `before`, whose data have changed since."""
@@ -308,9 +353,13 @@ class Batches:
 
     def build(self, model: keras.Model) -> None:
         """Creates all variables of model, optimizer and metrics, as `fit` does first."""
+        if self.shuffle == WHOLE_BATCHES and not has_begun(model):
+            random.shuffle(list(range(self.steps)))  # `fit` looks at a first batch
         if self._builds_simply(model):
             return
         build = getattr(model, "_maybe_symbolic_build", model._symbolic_build)  # from 3.16 on
+        if keras.backend.backend() == "tensorflow":  # there `fit` builds when it traces the step
+            build = model._symbolic_build
         build(iterator=self.iterator)
         self.iterator.reset()
 
@@ -345,7 +394,7 @@ class Batches:
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         model._post_build()
-        if self.shuffle and _shuffles_by_numpy():
+        if self.shuffle not in (False, WHOLE_BATCHES) and _shuffles_by_numpy():
             # `fit` looks at a first batch for its shapes, and draws its order for that.
             np.random.permutation(rows if self.shuffle == "batch" else self.size)
         return True

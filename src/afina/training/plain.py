@@ -14,6 +14,7 @@ import keras
 
 from afina.training import keras_parts
 from afina.training.epochs import is_all_kerass, reasons
+from afina.training.on_tensorflow.xla import is_slowed_by_xla
 from afina.training.trainer import Account
 
 VERBOSE = list(inspect.signature(keras.Model.fit).parameters).index("verbose") - 1
@@ -100,38 +101,6 @@ def hasten(model: keras.Model, callbacks: Any = None) -> None:
         and reasons.why_not_callbacks(reasons.flat(callbacks)) is None
     ):
         model.steps_per_execution = STEPS_AT_ONCE
-
-
-def is_slowed_by_xla(model: keras.Model) -> bool:
-    """Whether TensorFlow on a CPU trains a model faster without XLA than with it.
-
-    Its own convolutions over two and three dimensions take a half to a quarter of the time of
-    XLA's, and its interpolation of images half; see `benchmarks/speed/loops.py`.
-
-    Args:
-        model: A model of Keras' own parts.
-    """
-    if _has_gpu():
-        return False
-    layers = keras_parts.layers_of(model)
-    operations = [each for layer in layers for each in getattr(layer, "operations", [])]
-    return any(map(_is_tensorflows_strength, (*layers, *operations)))
-
-
-def _is_tensorflows_strength(operation: Any) -> bool:
-    """Whether TensorFlow computes a layer or a function of `keras.ops` faster than XLA."""
-    name = type(operation).__name__
-    if name in ("UpSampling2D", "Resizing", "Resize"):
-        return True
-    if not keras_parts.is_kerass(type(operation)) or "Conv" not in name:
-        return False
-    # A function does not say how many dimensions it has.
-    return not isinstance(operation, keras.Layer) or getattr(operation, "rank", 2) > 1
-
-
-def _has_gpu() -> bool:
-    tensorflow = sys.modules.get("tensorflow")
-    return tensorflow is not None and bool(tensorflow.config.list_physical_devices("GPU"))
 
 
 LITTLE = 3_000_000

@@ -44,6 +44,9 @@ class Account:
     """Name of the trainer, followed by the reasons of those that could not: "fused", or "fit" with
     why the epochs were not fused."""
 
+    data: str = ""
+    """What was made of streams of data; empty for arrays."""
+
     build: float = 0.0
     """Building the model."""
 
@@ -88,7 +91,8 @@ class Account:
         inside = self.trace + self.compile + self.train + self.validate
         parts["fit"] = max(0.0, self.fit - inside)
         seconds = ", ".join(f"{part} {value:.3f}" for part, value in parts.items())
-        return {"training": self.path, "seconds": seconds}
+        made = f" ({self.data})" if self.data else ""
+        return {"training": self.path + made, "seconds": seconds}
 
 
 @runtime_checkable

@@ -6,6 +6,7 @@ import errno
 import re
 from collections.abc import Iterator
 
+from afina.errors import StoreError
 from afina.trials.failures import attempt
 
 _NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
@@ -51,17 +52,22 @@ def _refusal(error: BaseException) -> str | None:
     return text.splitlines()[0][:300] if _WORDS.search(text) else None
 
 
-def disk_message(reason: str, *, trial: int, folder: str | None) -> str:
-    """The message for a search that the disk has stopped.
+def raise_disk_trouble(error: Exception, *, trial: int, folder: str | None = None) -> None:
+    """Returns if a trial's error is its own; a disk that cannot be written stops the search.
 
     Args:
-        reason: The text from `disk_trouble`.
-        trial: Number of the trial that ran into it.
+        error: What the trial has raised.
+        trial: Number of the trial.
         folder: The project's folder; None for a search in memory.
+
+    Raises:
+        StoreError: The error, or one of its causes, says that the disk is full, or the like.
     """
+    if (reason := disk_trouble(error)) is None:
+        return
     where = f" (the project is in {folder!r})" if folder else ""
-    return (
+    raise StoreError(
         f"The disk cannot be written: {reason}. The search has stopped at trial {trial}. "
         f"The trials finished so far are kept. Make room{where}, or make the folder writable, and "
         "search again: the search continues with this trial."
-    )
+    ) from error

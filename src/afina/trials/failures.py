@@ -31,7 +31,9 @@ from afina.errors import (
     LostWorkerError,
     OversizedModelError,
     StoreError,
+    TrialTimeoutError,
 )
+from afina.trials.out_of_memory import ADVICE, place_out_of_memory
 
 T = TypeVar("T")
 
@@ -46,7 +48,13 @@ class FailureKind(enum.Enum):
     """The loss or the objective became NaN or infinite."""
 
     OUT_OF_MEMORY = "out-of-memory"
-    """The machine or the device ran out of memory."""
+    """The machine ran out of memory."""
+
+    DEVICE_OUT_OF_MEMORY = "device-out-of-memory"
+    """The GPU or TPU ran out of memory."""
+
+    TIMEOUT = "timeout"
+    """It ran for longer than `trial_timeout` allows, and was ended."""
 
     OVERSIZED = "oversized"
     """The model has more parameters than `max_model_size`."""
@@ -58,7 +66,7 @@ class FailureKind(enum.Enum):
     """The process that trained it died."""
 
 
-REFUSALS = frozenset({FailureKind.OVERSIZED, FailureKind.REFUSED})
+REFUSALS = frozenset({FailureKind.OVERSIZED, FailureKind.REFUSED, FailureKind.TIMEOUT})
 """Expected failures: the user's settings or code reject such configurations."""
 
 KINDS: tuple[tuple[type[AfinaError], FailureKind], ...] = (
@@ -66,19 +74,12 @@ KINDS: tuple[tuple[type[AfinaError], FailureKind], ...] = (
     (OversizedModelError, FailureKind.OVERSIZED),
     (FailedTrialError, FailureKind.REFUSED),
     (LostWorkerError, FailureKind.LOST_WORKER),
+    (TrialTimeoutError, FailureKind.TIMEOUT),
 )
 """The kinds of Afina's own errors. `AfinaError.retried` says whether the trial is retried."""
 
-OUT_OF_MEMORY_CLASSES = frozenset({"OutOfMemoryError", "ResourceExhaustedError"})
-"""Classes of PyTorch and TensorFlow, by name: neither package needs to be installed."""
-
-OUT_OF_MEMORY_WORDS = (
-    "RESOURCE_EXHAUSTED",
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-)
-"""Texts of XLA, CUDA and PyTorch's allocators in a RuntimeError."""
+MEMORY_KINDS = frozenset({FailureKind.OUT_OF_MEMORY, FailureKind.DEVICE_OUT_OF_MEMORY})
+"""Kinds that a smaller batch may cure."""
 
 FRAMEWORKS = frozenset(
     {
@@ -167,7 +168,11 @@ def failure_of(reason: object) -> Failure:
     """
     if not isinstance(reason, BaseException):
         return Failure(FailureKind.ERROR, _text_of(reason) or attempt(lambda: repr(reason), ""))
-    return Failure(classify_failure(reason), failure_message(reason))
+    kind, message = classify_failure(reason), failure_message(reason)
+    if kind in MEMORY_KINDS:
+        advice = ADVICE["host" if kind is FailureKind.OUT_OF_MEMORY else "device"]
+        message = f"{_clipped(message, LONGEST - len(advice) - 2).rstrip()}\n\n{advice}\n"
+    return Failure(kind, message)
 
 
 def is_retried(error: BaseException) -> bool:
@@ -240,20 +245,10 @@ def _kind_of(error: BaseException) -> FailureKind | None:
     for errors, kind in KINDS:
         if issubclass(type(error), errors):
             return kind
-    return FailureKind.OUT_OF_MEMORY if _is_out_of_memory(error) else None
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    kind = type(error)
-    if issubclass(kind, MemoryError):
-        return True
-    if OUT_OF_MEMORY_CLASSES & {each.__name__ for each in kind.__mro__}:
-        return True
-    # Only runtime errors: a ValueError may mention memory for any reason.
-    if not issubclass(kind, RuntimeError):
-        return False
-    text = _text_of(error)
-    return any(words in text for words in OUT_OF_MEMORY_WORDS)
+    place = place_out_of_memory(error, _text_of(error))
+    if place is None:
+        return None
+    return FailureKind.OUT_OF_MEMORY if place == "host" else FailureKind.DEVICE_OUT_OF_MEMORY
 
 
 # -- the message ----------------------------------------------------------------------------------

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
 import unicodedata
+from typing import Any
 
 # Control characters, marks that are invisible or change the writing direction, lone surrogates.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _JOINERS = "\u200c\u200d"  # parts of words and of emoji
+_UNUSUAL = re.compile(r"[^\x00-\x7e]")
 
 
 def printable(text: str, *, lines: bool = False) -> str:
@@ -29,3 +34,31 @@ def printable(text: str, *, lines: bool = False) -> str:
         else each.encode("unicode_escape").decode()
         for each in text
     )
+
+
+def markup(text: str, *, lines: bool = False) -> str:
+    r"""A text as HTML that shows it: what `printable` escapes too, and what HTML would interpret.
+
+    Example:
+        >>> markup("a<b\x1b")
+        'a&lt;b\\x1b'
+    """
+    return html.escape(printable(text, lines=lines))
+
+
+def json_text(value: Any) -> str:
+    r"""Indented JSON that a terminal shows as it is; a program reads from it what was written.
+
+    Example:
+        >>> json_text("é\u202e")
+        '"é\\u202e"'
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return text if text.isascii() and "\x7f" not in text else _UNUSUAL.sub(_as_json, text)
+
+
+def _as_json(found: re.Match[str]) -> str:
+    each = found.group()
+    if each in _JOINERS or unicodedata.category(each) not in _HIDDEN:
+        return each
+    return "\\u007f" if each == "\x7f" else json.dumps(each)[1:-1]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -18,8 +16,6 @@ from afina.advice.resize import Limits
 from afina.errors import (
     ArgumentError,
     FatalTypeError,
-    NoTrialError,
-    StoreError,
     check_flag,
     check_whole,
     wrong,
@@ -33,30 +29,31 @@ from afina.progress import (
     TrialStarted,
     create_display,
 )
-from afina.run import Handout, Signal, stopping
+from afina.run import Handout, Signal, TimeLimit, check_trial_timeout, current_limit, stopping
+from afina.run.processes import WorkerPool
 from afina.space import HyperParameters
-from afina.store import TrialStore, delete_project, open_store
+from afina.store import MemoryStore, delete_project, make_project_folder
 from afina.study import discover
+from afina.study.stop_signals import stop_signals
 from afina.training.compile_cache import compile_cache
+from afina.training.keras_warnings import KerasWarnings
 from afina.training.memory import cheap_collections
 from afina.trials import Decision, Status, ends_the_search, failure_of, is_retried, why_no_best
-from afina.trials import Trial as StoredTrial
-from afina.trials.disk import disk_message, disk_trouble
+from afina.trials.disk import raise_disk_trouble
 from afina.trials.pareto import front_of
-from afina.trials.text import printable
+from afina.trials.records import as_frame
+from afina.tuners.again import prepared_again
 from afina.tuners.best_first import best_first
-from afina.tuners.execution import (
-    TrialExecutor,
-    check_executor_option,
-    choose_executor,
-    prepared,
-)
+from afina.tuners.earlier import known_trials
+from afina.tuners.execution import TrialExecutor, check_executor_option, choose_executor, prepared
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
+from afina.tuners.joining import joined_store, warn_of_keras_tuners_mode
 from afina.tuners.options import IdentityOptions, unrecognized
 from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import is_overridden
 from afina.tuners.remote import RemoteTrials
 from afina.tuners.results import read_result
+from afina.tuners.summaries import print_results, print_space
 from afina.tuners.trial import Trial, TrialStatus
 
 
@@ -80,11 +77,18 @@ class BaseTuner:
         directory: The folder in which projects lie; None is the working directory.
         project_name: The project's own folder in it; None is "untitled_project".
         overwrite: True deletes the existing project and starts anew; False continues it.
-        store: Where the trials are kept: a folder, a URL ("sqlite:///folder", "memory:"), or any
-            `afina.store.TrialStore`. None keeps them in the project's folder. Models are always
-            kept there.
+        store: Where the trials are kept: a folder, a URL ("postgresql://user@host/database",
+            "sqlite:///folder", "memory:"), or any `afina.store.TrialStore`. None keeps them in the
+            project's folder. Models are always kept there, so workers on several machines need a
+            `directory` that all of them see.
+        storage: Another name of `store`.
         executor: Who runs the trials: "serial", "threads", "processes" or any
             `afina.run.Executor`. None is "serial".
+        trial_timeout: Seconds that one trial may run; None is no limit. A trial that runs for
+            longer is ended after its epoch or interrupted, or its process is ended where it has
+            one. It has failed, with the kind `FailureKind.TIMEOUT`, and the search continues.
+        learn_from: The folder of an earlier project, or a list of folders. The search begins with
+            what their trials taught, as far as they fit this search space and this objective.
         tuner_id: Kept for Keras Tuner's users: the name under which this tuner asks the oracle.
         logger: Kept for Keras Tuner's users; ignored with a DeprecationWarning.
 
@@ -106,8 +110,11 @@ class BaseTuner:
         **kwargs: Unpack[IdentityOptions],
     ) -> None:
         check_oracle(oracle)
-        store, self.executor = kwargs.pop("store", None), kwargs.pop("executor", None)
+        store, storage = kwargs.pop("store", None), kwargs.pop("storage", None)
+        self.executor = kwargs.pop("executor", None)
+        learn_from = kwargs.pop("learn_from", None)
         check_executor_option(self.executor)
+        self.trial_timeout = check_trial_timeout(kwargs.pop("trial_timeout", None))
         if project_name is not None and not isinstance(project_name, str):
             raise ArgumentError(wrong("project_name", "must be a text or None", project_name))
         self.logger: Any = kwargs.pop("logger", None)
@@ -121,13 +128,17 @@ class BaseTuner:
         self.directory = directory or "."
         self.project_name = project_name or "untitled_project"
         self._begin_anew()
-        if store is not None:
-            oracle.given_store = given_store(store, overwrite=overwrite)
+        warn_of_keras_tuners_mode()
+        found = joined_store(store, storage, overwrite=overwrite, project=self.project_name)
+        oracle.given_store = oracle.given_store if found is None else found
         folder = Path(self.project_dir)
         if overwrite is not None and check_flag("overwrite", overwrite):
             delete_project(folder)
-        folder.mkdir(parents=True, exist_ok=True)  # others keep files of their own in it
+        make_project_folder(folder)  # others keep files of their own in it
         self._populate_initial_space()
+        if learn_from is not None:
+            space = oracle.hyperparameters.to_space()
+            oracle.known = known_trials(learn_from, oracle.objective, space)
         self._open_project()
         if self.oracle.trials:
             print(f"Reloading Tuner from {folder}")
@@ -136,6 +147,7 @@ class BaseTuner:
     def _begin_anew(self) -> None:
         """Makes this a tuner that has not searched yet; subclasses add to it."""
         self._display: Display | None = None
+        self._keras_warnings = KerasWarnings()  # of this search
         self._epochs: int | None = None
         self._searched: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})  # by the last `search`
         self._judgement: Judgement | None = None  # of the last `evaluate_best`
@@ -155,7 +167,7 @@ class BaseTuner:
         self.hypermodel.declare_hyperparameters(hp)
         self.oracle.update_space(hp)
         self.oracle.hyperparameters.bind()  # what is declared overrides what `build` says
-        with compile_cache():
+        with compile_cache(), self._keras_warnings.once():
             self._activate_all_conditions()
 
     def _activate_all_conditions(self) -> None:
@@ -179,6 +191,8 @@ class BaseTuner:
         Raises:
             SearchFailedError: Too many trials in a row have failed.
             FatalError: A trial raised it.
+            KeyboardInterrupt: Ctrl-C was pressed: once, and the running epoch ends first.
+            SystemExit: SIGTERM came, as clusters send it before they kill; with code 143.
         """
         if "verbose" in fit_kwargs:
             self.oracle.verbose = fit_kwargs["verbose"]
@@ -192,7 +206,13 @@ class BaseTuner:
         before = len(self.oracle.search_state.ended)
         try:
             self.on_search_begin()
-            with cheap_collections(), compile_cache():
+            keeps = not isinstance(self.oracle.search_state.store, MemoryStore)
+            with (
+                stop_signals(self._finishes_epochs, resumes=keeps),
+                cheap_collections(),
+                compile_cache(),
+                self._keras_warnings.once(),
+            ):
                 self._run_all(fit_args, fit_kwargs)
             self.on_search_end()
             self._show(SearchEnded(self.oracle.stop_reason, self._best_score()))
@@ -207,6 +227,10 @@ class BaseTuner:
                 self._display = None
             self.oracle.search_state.stop_rules.end()  # the next search gets the whole time again
             self.oracle.search_state.close()
+
+    def _finishes_epochs(self) -> bool:
+        """Whether running trials end after their epoch at Ctrl-C; subclasses that train say so."""
+        return False
 
     def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Refuses what cannot be searched before the first trial begins; subclasses add to it."""
@@ -225,15 +249,15 @@ class BaseTuner:
     ) -> None:
         """Has an executor run the trials."""
 
-        def send(count: int) -> RemoteTrials:
-            return RemoteTrials(self, count, args, kwargs, backend=self._backend)
+        def send(count: int, pool: WorkerPool | None) -> RemoteTrials:
+            return RemoteTrials(self, count, args, kwargs, pool=pool, backend=self._backend)
 
         with prepared(executor, send) as way:
 
             def work(trial: Trial) -> None:
                 self.on_trial_begin(trial)
                 if way.attempt is None:
-                    self._try_run_and_update_trial(trial, *args, **dict(kwargs))
+                    self._attempt(trial, *args, **kwargs)
                 else:
                     way.attempt(trial)
                 self.on_trial_end(trial)
@@ -242,24 +266,29 @@ class BaseTuner:
 
     def _next_trial(self, place: int) -> Trial | Signal:
         """The next trial, for a place among those that run side by side, from 0."""
+        if stopping():
+            raise KeyboardInterrupt
         self.pre_create_trial()
         trial = self.oracle.create_trial(f"{self.tuner_id}-{place}" if place else self.tuner_id)
         if trial.status == TrialStatus.STOPPED:
             return Signal.STOP
         return Signal.WAIT if trial.status == TrialStatus.IDLE else trial
 
+    def _attempt(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
+        """Runs the trial in this process, by methods that may be the user's."""
+        self._try_run_and_update_trial(trial, *args, **kwargs)
+
     def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
         """Runs the trial; what it raises becomes its failure, unless it is fatal."""
         try:
-            self._run_and_update_trial(trial, *args, **kwargs)
+            with TimeLimit(self.trial_timeout, f"Trial {trial.trial_id}").running():
+                self._run_and_update_trial(trial, *args, **kwargs)
             trial.status = TrialStatus.COMPLETED
         except Exception as error:
             if ends_the_search(error):
                 raise
-            if (reason := disk_trouble(error)) is not None:
-                number = self.oracle.number_of(trial.trial_id)
-                message = disk_message(reason, trial=number, folder=self.project_dir)
-                raise StoreError(message) from error
+            number = self.oracle.number_of(trial.trial_id)
+            raise_disk_trouble(error, trial=number, folder=self.project_dir)
             trial.failure = failure_of(error)
             trial.message = trial.failure.message
             trial.status = TrialStatus.INVALID if is_retried(error) else TrialStatus.FAILED
@@ -275,7 +304,8 @@ class BaseTuner:
             )
             return
         outcome = read_result(result, self.oracle.objective, f"{type(self).__name__}.run_trial()")
-        self.oracle.update_trial(trial.trial_id, outcome.metrics, step=outcome.step)
+        with current_limit().shielded():
+            self.oracle.update_trial(trial.trial_id, outcome.metrics, step=outcome.step)
 
     def run_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> Any:
         """Trains and scores one trial: override it.
@@ -365,16 +395,18 @@ class BaseTuner:
         """Keeps and shows one epoch's metrics; says whether the training continues."""
         if stopping():
             raise KeyboardInterrupt
-        decision = self.oracle.report_epoch(trial.trial_id, execution, epoch, metrics)
-        self._show(
-            EpochEnded(
-                number=self.oracle.number_of(trial.trial_id),
-                execution=execution,
-                epoch=epoch,
-                epochs=self._epochs_of(trial),
-                metrics=metrics,
+        with current_limit().shielded():
+            decision = self.oracle.report_epoch(trial.trial_id, execution, epoch, metrics)
+            self._show(
+                EpochEnded(
+                    number=self.oracle.number_of(trial.trial_id),
+                    execution=execution,
+                    epoch=epoch,
+                    epochs=self._epochs_of(trial),
+                    metrics=metrics,
+                )
             )
-        )
+        current_limit().check()
         return decision
 
     # -- results ----------------------------------------------------------------------------------
@@ -414,22 +446,19 @@ class BaseTuner:
             ArgumentError: There is nothing to train with.
             NoTrialError: There is no completed trial to learn from.
         """
-        args, kwargs = self._searched
-        if not fit_args and not kwargs and not fit_kwargs and not args:
-            rule = "needs the data, as search does, where this tuner has not searched itself"
-            raise ArgumentError(wrong("search_again", rule, "none"))
-        trials = self.oracle.search_state.trials.values()
-        if advice is None and not any(trial.status is Status.COMPLETED for trial in trials):
-            raise NoTrialError(f"search_again: {why_no_best(trials)}")
-        found = self.advice() if advice is None else advice
-        known = _fully_trained(found.carry_over(trials))
-        again = copy.copy(self)
-        again.oracle = self.oracle.anew(found.next_space(), known, max_trials)
-        again.project_name = project_name or f"{self.project_name}-again"
-        again._begin_anew()
-        again._open_project()
-        again.search(*(fit_args or args), **{**kwargs, **fit_kwargs})
+        again, args, kwargs = prepared_again(
+            self, advice, fit_args, fit_kwargs, max_trials, project_name
+        )
+        again.search(*args, **kwargs)
         return again
+
+    def results_dataframe(self) -> Any:
+        """All trials as a pandas DataFrame: values, metrics, score, epochs, seconds and failure.
+
+        Raises:
+            ArgumentError: pandas is not installed.
+        """
+        return as_frame(self.oracle.search_state.trials.values())
 
     def report(self, file: str | Path = "report.html") -> Path:
         """Writes the report of the search: one HTML file that needs nothing else.
@@ -501,27 +530,14 @@ class BaseTuner:
     def search_space_summary(self, extended: bool = False) -> None:
         """Prints each hyperparameter with its arguments."""
         del extended
-        space = self.oracle.hyperparameters.space
-        print("Search space summary")
-        print(f"Default search space size: {len(space)}")
-        for entry in space:
-            config = entry.get_config()
-            name = config.pop("name")
-            print(f"{printable(name)} ({type(entry).__name__})")
-            print(printable(str(config)))
+        print_space(self.oracle.hyperparameters)
 
     def results_summary(self, num_trials: int = 10) -> None:
         """Prints the best trials with their hyperparameters and scores."""
         count = check_whole("num_trials", num_trials, least=0)
-        print("Results summary")
-        print(f"Results in {self.project_dir}")
-        print(f"Showing {count} best trials")
-        print(self.oracle.objective)
-        if not self.oracle.search_state.best_trials(1):
-            print(why_no_best(self.oracle.search_state.trials.values()))
-        for trial in self.oracle.get_best_trials(count):
-            print()
-            trial.summary()
+        oracle = self.oracle
+        best, trials = oracle.get_best_trials(count), oracle.search_state.trials.values()
+        print_results(self.project_dir, oracle.objective, count, best, trials)
 
     @property
     def remaining_trials(self) -> int | None:
@@ -540,7 +556,9 @@ class BaseTuner:
         return str(folder)
 
     def _trial_folder(self, trial_id: str) -> Path:
-        return Path(self.project_dir) / f"trial_{trial_id}"
+        shared = getattr(self.executor, "checkpoint_dir", None)  # of all machines of a cluster
+        root = Path(self.project_dir) if shared is None else Path(shared) / self.project_name
+        return root / f"trial_{trial_id}"
 
     def get_state(self) -> dict[str, Any]:
         """For subclasses: what to keep with the project, as JSON values."""
@@ -575,19 +593,3 @@ class BaseTuner:
             raise FatalTypeError("There is no hypermodel to build: give one, or override run_trial")
         hp.start_build()
         yield self.hypermodel
-
-
-def given_store(store: Any, *, overwrite: bool) -> TrialStore:
-    """The store that a user has passed; ArgumentError where `overwrite` would have to empty it."""
-    found = open_store(store)
-    if overwrite and found.header() is not None:
-        rule = "must be False where store= holds a search: it deletes the project's folder only"
-        raise ArgumentError(wrong("overwrite", rule, overwrite, "Pass an empty store."))
-    return found
-
-
-def _fully_trained(trials: list[StoredTrial]) -> tuple[StoredTrial, ...]:
-    """Those that were trained to the most epochs, without their place in the old plan."""
-    longest = max((trial.end_epoch or 0 for trial in trials), default=0)
-    full = [trial for trial in trials if trial.end_epoch in (None, longest)]
-    return tuple(replace(trial, schedule=None) for trial in full)

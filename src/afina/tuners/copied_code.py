@@ -8,13 +8,15 @@ second under Keras Tuner's path.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import importlib
 import itertools
 import math
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -37,6 +39,45 @@ def maybe_distribute(distribution_strategy: Any) -> Iterator[None]:
     else:
         with distribution_strategy.scope():
             yield
+
+
+class CopiedNames:
+    """The small methods and attributes of a tuner that such bodies use; a base of `Tuner`."""
+
+    _reported_step = 0
+    _save_n_checkpoints = 10
+
+    if TYPE_CHECKING:
+
+        def get_trial_dir(self, trial_id: str) -> str:
+            """See `BaseTuner.get_trial_dir`."""
+
+    def _filter_metrics(self, metrics: Iterable[Any] | None) -> list[Any] | None:
+        return filter_metrics(metrics)
+
+    def _configure_tensorboard_dir(
+        self, callbacks: list[Any], trial: Trial | str, execution: int = 0
+    ) -> list[Any]:
+        """Lets each execution log into a folder of its own; `trial` may be an id, as in 1.0."""
+        trial_id = trial if isinstance(trial, str) else trial.trial_id
+        for callback in callbacks:
+            if type(callback).__name__ == "TensorBoard":
+                callback.log_dir = self._get_tensorboard_dir(callback.log_dir, trial_id, execution)
+        return callbacks
+
+    def _get_tensorboard_dir(self, logdir: Any, trial_id: Any, execution: Any) -> str:
+        return os.path.join(str(logdir), str(trial_id), f"execution{execution}")
+
+    def _get_checkpoint_dir(self, trial_id: str, epoch: int = 0) -> str:
+        """The folder of a trial's checkpoint; there is one for all epochs."""
+        del epoch
+        return str(self.get_trial_dir(trial_id))
+
+    def _get_build_config_fname(self, trial_id: str) -> str:
+        return str(Path(self.get_trial_dir(trial_id)) / training.BUILD_CONFIG)
+
+    def _on_train_begin(self, model: Any, hp: Any, *args: Any, **kwargs: Any) -> None:
+        """Called before `fit` by bodies copied from Keras Tuner 1.0; for overrides."""
 
 
 class TunerCallback(keras.callbacks.Callback):  # type: ignore[misc]
@@ -246,8 +287,10 @@ class TunerStats:
         return stats
 
 
-class Display:
-    """Prints trials as they begin and end; the tuners of Afina have displays of their own.
+class KerasTunerDisplay:
+    """`Display` of Keras Tuner: prints trials as they begin and end.
+
+    The tuners of Afina have displays of their own, in `afina.progress`.
 
     Args:
         oracle: Has the best trial, which is shown beside each.
@@ -308,6 +351,10 @@ class Display:
     def format_time(self, t: float) -> str:
         """Seconds as Keras Tuner prints them."""
         return wording.clock_time(t)
+
+    def format_duration(self, d: datetime.timedelta) -> str:
+        """A duration as Keras Tuner prints it."""
+        return wording.clock_time(d.total_seconds())
 
     def _number(self, trial: Trial) -> int:
         return int(trial.trial_id) + 1 if trial.trial_id.isdigit() else len(self.oracle.trials)

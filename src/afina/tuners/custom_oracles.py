@@ -54,7 +54,7 @@ def _with_trial(
     return (trial,), {}
 
 
-class Tried:
+class TriedHashes:
     """The hashes of the values that trials have, and those that an oracle adds itself.
 
     Args:

@@ -4,7 +4,8 @@
         └─ an executor ─┬─ Serial      one trial after the other, in the caller's thread
                         ├─ Groups      several trained in one program, by one worker
                         ├─ Threads     side by side, taking turns at Python; so is one of the user's
-                        └─ Processes   side by side, each trial in a process of its own
+                        ├─ Processes   side by side, each trial in a process of its own
+                        └─ RayExecutor the same, on the machines of a Ray cluster
 
 `choose_executor` reads the settings, and `prepared` puts around the executor what Keras needs to
 train in its threads.
@@ -23,15 +24,18 @@ from afina.run import (
     Executor,
     JobExecutor,
     Processes,
+    RayExecutor,
     Serial,
     Signal,
     Threads,
     check_executor_like,
     create_executor,
+    is_ray_name,
 )
+from afina.run.processes import WorkerPool
 from afina.run.threads import no_surroundings
 from afina.tuners.groups import Groups
-from afina.tuners.remote import RemoteTrials
+from afina.tuners.remote import RemoteTrials, backend_variables
 from afina.tuners.trial import Trial
 from afina.tuners.workers import (
     count_workers,
@@ -66,9 +70,10 @@ def check_executor_option(executor: Any, workers: Any = "auto", group_trials: An
     if group_trials not in ("auto", 1):
         rule = "must be None where group_trials is above 1"
         raise ArgumentError(wrong("executor", rule, executor, "One worker trains all groups."))
-    counted = executor in ("threads", "processes") or (executor == "serial" and workers == 1)
+    counted = executor in ("threads", "processes") or is_ray_name(executor)
+    counted = counted or (executor == "serial" and workers == 1)
     if workers != "auto" and not counted:
-        rule = 'must be "auto" unless executor is None, "threads" or "processes"'
+        rule = 'must be "auto" unless executor is None, "threads", "processes" or "ray"'
         raise ArgumentError(wrong("workers", rule, workers, "The executor decides how many."))
 
 
@@ -91,6 +96,8 @@ def choose_executor(
         why_one: Says why "auto" means one worker; None if there is no reason.
         why_not_threads: Says why several workers need processes; None if threads do.
     """
+    if is_ray_name(asked):
+        return create_executor(asked, None if workers == "auto" else int(workers))
     if asked is not None:
         return create_executor(asked, count_workers(workers, why_one=lambda: None))
     count = count_workers(workers, why_one=why_one)
@@ -105,19 +112,24 @@ def runs_side_by_side(executor: TrialExecutor) -> bool:
 
 
 @contextmanager
-def prepared(executor: TrialExecutor, send: Callable[[int], RemoteTrials]) -> Iterator[Way]:
+def prepared(
+    executor: TrialExecutor, send: Callable[[int, WorkerPool | None], RemoteTrials]
+) -> Iterator[Way]:
     """The executor with what Keras needs around it, for one search.
 
     Args:
         executor: Who runs the trials.
-        send: Makes so many processes that run trials.
+        send: Makes so many processes that run trials, or takes those of a pool.
     """
     if isinstance(executor, Serial | Groups):
         yield Way(executor)
     elif isinstance(executor, Processes):
-        with send(executor.workers) as remote:
+        with send(executor.workers, None) as remote:
             threads = Threads(executor.workers, around=surroundings(), stop=remote.stop)
             yield Way(InTurns(threads), remote.run)
+    elif isinstance(executor, RayExecutor):
+        with executor.open_pool(backend_variables()) as pool, send(pool.count, pool) as remote:
+            yield Way(InTurns(Threads(pool.count, stop=remote.stop)), remote.run)
     else:
         if isinstance(executor, Threads) and executor.around is no_surroundings:
             executor = replace(executor, around=surroundings())

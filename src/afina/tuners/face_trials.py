@@ -226,12 +226,26 @@ def adopt(oracle: Owner) -> None:
     The algorithm learns from the completed ones, as from all others.
     """
     state = oracle.search_state  # begins, where nobody has asked for it yet
+    if state.changed_elsewhere:
+        _take_news(oracle, state)
     for trial_id in oracle.ids.strangers(oracle.trials):
         _take_in(oracle, trial_id, oracle.trials[trial_id])
     if len(oracle.trials) < len(state.trials):
         for number, stored in state.trials.items():
             if oracle.ids.id_of(number) not in oracle.trials:
                 oracle.trials[oracle.ids.id_of(number)] = face_of(oracle, stored)
+
+
+def _take_news(oracle: Owner, state: SearchState) -> None:
+    """Brings the trials that users see up to what other workers have made of them."""
+    numbers, state.changed_elsewhere[:] = sorted(set(state.changed_elsewhere)), []
+    for number in numbers:
+        stored = state.trials[number]
+        oracle.ids.learn(stored)
+        face = face_of(oracle, stored)
+        known = oracle.trials.setdefault(face.trial_id, face)
+        if known is not face:  # who has the object sees it change
+            vars(known).update(vars(face))
 
 
 def _take_in(oracle: Owner, trial_id: str, trial: Trial) -> None:

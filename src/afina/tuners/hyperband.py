@@ -7,6 +7,7 @@ from typing import Any, Unpack
 from afina.errors import check_whole
 from afina.search import Algorithm
 from afina.search import Hyperband as HyperbandAlgorithm
+from afina.search.fidelity.brackets import Bracket, plan
 from afina.space import HyperParameters
 from afina.tuners.model_objective import objective_of_model
 from afina.tuners.options import TunerOptions
@@ -72,6 +73,25 @@ class HyperbandOracle(Oracle):
         brackets = self.search_state.algorithm_state.brackets
         return {trial.number for rungs in brackets for rung in rungs for trial in rung}
 
+    # -- names that copied code calls: the plan of a sweep ----------------------------------------
+
+    def _get_num_brackets(self) -> int:
+        return len(plan(self.max_epochs, self.factor))
+
+    def _get_num_rounds(self, bracket_num: int) -> int:
+        return len(self._planned(bracket_num).rungs)
+
+    def _get_size(self, bracket_num: int, round_num: int) -> int:
+        return self._planned(bracket_num).rungs[round_num].size
+
+    def _get_epochs(self, bracket_num: int, round_num: int) -> int:
+        return self._planned(bracket_num).rungs[round_num].end_epoch
+
+    def _planned(self, bracket_num: int) -> Bracket:
+        return next(
+            each for each in plan(self.max_epochs, self.factor) if each.number == bracket_num
+        )
+
 
 class Hyperband(Tuner):
     """Searches with many short trainings, of which the best continue with weights and optimizer.
@@ -90,9 +110,10 @@ class Hyperband(Tuner):
         max_retries_per_trial: See `Oracle`.
         max_consecutive_failed_trials: See `Oracle`.
         kwargs: Options of every tuner (`TunerOptions`, explained at `Tuner`): directory,
-            project_name, overwrite, executions_per_trial, max_model_size, optimizer, loss,
-            metrics, distribution_strategy, keep_checkpoints, training, train_on, workers,
-            group_trials, narrow, sparse_inputs, store, executor, tuner_id, logger.
+            project_name, overwrite, executions_per_trial, max_model_size, optimizer, loss, metrics,
+            distribution_strategy, keep_checkpoints, training, train_on, workers, group_trials,
+            narrow, sparse_inputs, materialize, store, storage, executor, learn_from, trial_timeout,
+            checkpoint_every, halve_batch_on_oom, tuner_id, logger.
     """
 
     def __init__(

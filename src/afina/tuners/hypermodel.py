@@ -54,8 +54,8 @@ class HyperModel:
     def fit(self, hp: HyperParameters, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Trains the model; override it to tune the whole loop.
 
-        For `batch_size` and other arguments, `fit_arguments` does, which leaves the training to the
-        tuner: it need not be plain `fit` then.
+        A `model.fit(...)` in it is trained as the search trains. Trials run side by side only where
+        the override keeps nothing in `self`; `fit_arguments` never stands in the way of that.
 
         Args:
             hp: More hyperparameters may be asked for here.
@@ -112,7 +112,7 @@ def _respecting_tunable(build: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-class FunctionModel(HyperModel):
+class DefaultHyperModel(HyperModel):
     """A `HyperModel` made of a function `build(hp)`."""
 
     def __init__(
@@ -159,7 +159,7 @@ def as_hypermodel(hypermodel: Any) -> HyperModel | None:
         return hypermodel
     _refuse_value(hypermodel)
     _check_takes("hypermodel", hypermodel, "hp")
-    return FunctionModel(hypermodel)
+    return DefaultHyperModel(hypermodel)
 
 
 def _check_methods(hypermodel: HyperModel) -> None:

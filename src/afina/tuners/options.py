@@ -23,12 +23,23 @@ class RunOptions(TypedDict, total=False):
     """Where trials are kept, and who runs them."""
 
     store: TrialStore | str | Path | None
-    """Where the trials are kept: a folder, a URL ("sqlite:///folder", "memory:"), or any
-    `afina.store.TrialStore`; None is the project's folder."""
+    """Where the trials are kept: a folder, a URL ("postgresql://user@host/database",
+    "sqlite:///folder", "memory:"), or any `afina.store.TrialStore`; None is the project's
+    folder."""
+
+    storage: TrialStore | str | Path | None
+    """Another name of `store`."""
 
     executor: ExecutorLike | None
     """Who runs the trials: "serial", "threads", "processes", or any `afina.run.Executor`; None
     chooses by the other options."""
+
+    trial_timeout: float | None
+    """Seconds that one trial may run; one that runs for longer fails. None is no limit."""
+
+    learn_from: str | Path | list[str | Path] | None
+    """The folder of an earlier project, or several: the search begins with what their trials
+    taught. They do not count as trials of this one."""
 
 
 class IdentityOptions(RunOptions, total=False):
@@ -78,6 +89,17 @@ class TrainingOptions(RunOptions, total=False):
 
     sparse_inputs: bool
     """Whether a first Dense layer may skip inputs that are zero. Default True."""
+
+    checkpoint_every: float | str | None
+    """How often a running training is saved: seconds, a text such as "5 epochs", or None for never.
+    Default 300 seconds."""
+
+    halve_batch_on_oom: bool
+    """Whether a trial for which memory runs out is tried again with half the batch. Default
+    False."""
+
+    materialize: bool | Literal["auto"]
+    """Whether streams of data are read into arrays. Default "auto"."""
 
 
 class TunerOptions(ProjectOptions, TrainingOptions, total=False):

@@ -20,13 +20,14 @@ from afina.tuners.best_first import best_first
 from afina.tuners.custom_oracles import (
     OwnState,
     Picture,
-    Tried,
+    TriedHashes,
     made_folder,
     synchronized,
     values_hash,
     warn_renamed,
     whole_state,
 )
+from afina.tuners.joining import next_of
 from afina.tuners.oracle_arguments import (
     check_arguments,
     check_no_new_entries,
@@ -98,7 +99,7 @@ class Oracle:
         self.max_trials = max_trials
         self.allow_new_entries = allow_new_entries
         self.tune_new_entries = tune_new_entries
-        self._asked_seed: int | None = None if seed is None else int(seed)
+        self._asked_seed = self._wished_seed = None if seed is None else int(seed)
         self.max_retries_per_trial = max_retries_per_trial
         self.max_consecutive_failed_trials = max_consecutive_failed_trials
         self._hyperparameters = HyperParameters()
@@ -122,7 +123,7 @@ class Oracle:
         self._search_state: SearchState | None = None
         self._ids = face_trials.TrialIds()
         self._with_curves: set[str] = set()
-        self._tried: Tried | None = None
+        self._tried: TriedHashes | None = None
         self._own_state = OwnState()
 
     @property
@@ -152,7 +153,7 @@ class Oracle:
         """After the search has begun it changes no draw but those of a subclass's own."""
         self._seed = value
         if self._search_state is None:
-            self._asked_seed = value
+            self._asked_seed = self._wished_seed = value
 
     @property
     def hyperparameters(self) -> HyperParameters:
@@ -214,10 +215,10 @@ class Oracle:
     should_report: ClassVar[bool] = True
 
     @property
-    def tried(self) -> Tried:
+    def tried(self) -> TriedHashes:
         """The hashes of all values tried; made when first asked for."""
         if self._tried is None:
-            self._tried = Tried(self.trials.values())
+            self._tried = TriedHashes(self.trials.values())
         return self._tried
 
     @property
@@ -328,6 +329,11 @@ class Oracle:
             if added is not None:
                 self.set_state({**self._whole_state(), **added})
 
+    def join(self) -> None:
+        """Opens the search that another worker has begun since this one was opened."""
+        self._asked_seed = self._wished_seed
+        self.open()
+
     def _set_project_dir(
         self, directory: Any, project_name: str | None, overwrite: bool = False
     ) -> None:
@@ -365,11 +371,7 @@ class Oracle:
         return self.ids.id_of(number)
 
     def number_of(self, trial_id: str) -> int:
-        """The number of the trial with this id.
-
-        Raises:
-            ArgumentError: There is none.
-        """
+        """The number of the trial with this id; ArgumentError if there is none."""
         if trial_id not in self.ids:
             face_trials.adopt(self)
         return self.ids.number_of(trial_id)
@@ -395,7 +397,8 @@ class Oracle:
         face_trials.adopt(self)
         self.tuner_ids.add(tuner_id)
         self.search_state.max_trials = self.max_trials  # users raise it between searches
-        answer = self.search_state.next()
+        answer = next_of(self)
+        face_trials.adopt(self)  # what other workers have done
         if not isinstance(answer, StoredTrial):
             status = TrialStatus.IDLE
             if isinstance(answer, Done):
@@ -503,11 +506,8 @@ class Oracle:
 
     @synchronized
     def update_space(self, hyperparameters: HyperParameters) -> None:
-        """Takes new hyperparameters into the space, as far as the oracle's arguments allow.
-
-        Raises:
-            FatalRuntimeError: There are new ones and `allow_new_entries` is False.
-        """
+        """Takes new hyperparameters into the space, as far as the oracle's arguments allow; raises
+        FatalRuntimeError if there are new ones and `allow_new_entries` is False."""
         self.check_entries(hyperparameters)
         if self.tune_new_entries and self._search_state is not None:
             self._search_state.add_space(hyperparameters)

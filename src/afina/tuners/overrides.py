@@ -88,3 +88,22 @@ def first_overridden(owner: Any, names: Iterable[str]) -> str | None:
         if is_overridden(owner, name):
             return f"{type(owner).__name__} overrides {name}"
     return None
+
+
+def named_override(*methods: tuple[Any, str]) -> str | None:
+    """The first of these methods that is overridden, as code names it; None if none is.
+
+    Args:
+        methods: Pairs of an owner and a method's name.
+
+    Example:
+        >>> from afina import HyperModel
+        >>> class Mine(HyperModel):
+        ...     fit = print
+        >>> named_override((Mine(), "declare_hyperparameters"), (Mine(), "fit"))
+        'Mine.fit'
+    """
+    for owner, name in methods:
+        if is_overridden(owner, name):
+            return f"{type(owner).__name__}.{name}"
+    return None

@@ -18,7 +18,7 @@ import numpy as np
 from afina.advice import Narrowing
 from afina.errors import ArgumentError, FatalRuntimeError, check_whole, wrong
 from afina.search import Algorithm, Done, Informed, Situation, Suggestion, Wait, Wrapper
-from afina.search.untried import NOTHING_TRIED, Tried, first_new, key_of, keys_of
+from afina.search.untried import NOTHING_TRIED, TriedKeys, first_new, key_of, keys_of
 from afina.space import Space, Value
 from afina.study import SearchState
 from afina.trials import Trial as StoredTrial
@@ -114,9 +114,9 @@ class PopulatedByOracle(Wrapper[Any]):
         return self.inner.order_independent and not chooses_itself
 
     @functools.cached_property
-    def draws(self) -> Draws:
+    def draws(self) -> RandomDraws:
         """Random values for an oracle that chooses by itself."""
-        return Draws(self.oracle.search_state)
+        return RandomDraws(self.oracle.search_state)
 
     def propose(self) -> Suggestion | Wait | Done:
         """What the algorithm proposes, before `populate_space` has its say."""
@@ -147,7 +147,7 @@ class PopulatedByOracle(Wrapper[Any]):
         return Suggestion(values={**draw, **values}, schedule=schedule)
 
 
-class Draws:
+class RandomDraws:
     """Random values for oracles that choose by themselves: each draw is another one.
 
     A draw follows from the search's seed, the number of the trial that is chosen, and how many
@@ -160,7 +160,7 @@ class Draws:
     def __init__(self, search: SearchState) -> None:
         self.search = search
         self._tried, self._seen = NOTHING_TRIED, 0
-        self._drawn: Tried = NOTHING_TRIED  # since the choice began
+        self._drawn: TriedKeys = NOTHING_TRIED  # since the choice began
         self._count = 0
         self._asking = False
         self._number = -1
@@ -188,7 +188,7 @@ class Draws:
             [self.search.seed, situation.number, *(place if self._asking else [self._count, 1])]
         )
         self._count += 1
-        unlike = Tried((*self._tried.parts, *self._drawn.parts))
+        unlike = TriedKeys((*self._tried.parts, *self._drawn.parts))
         values = first_new(situation, unlike, (), rng)
         if values is None:
             values = first_new(situation, self._tried, (), rng)

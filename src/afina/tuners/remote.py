@@ -14,12 +14,15 @@ from typing import Any
 import keras
 
 from afina import training
-from afina.errors import LostWorkerError
+from afina.errors import LostWorkerError, TrialTimeoutError
 from afina.progress import Message
-from afina.run import WorkerProcesses, worker_index
+from afina.run import RemoteClock, WorkerProcesses, stopping, worker_index
+from afina.run.limited import BEGUN
+from afina.run.processes import WorkerPool
 from afina.study import SearchState
-from afina.trials import Failure, FailureKind
-from afina.tuners import remote_parts
+from afina.study.retries import LOST
+from afina.trials import Failure, FailureKind, classify_failure
+from afina.tuners import half_batch, remote_parts
 from afina.tuners.remote_parts import (
     Path,
     RemoteDisplay,
@@ -58,7 +61,9 @@ class Home:
             pairs.append((tuner._display, RemoteDisplay()))
         trainer = getattr(tuner, "_trainer", None)
         if trainer is not None:
-            pairs.append((trainer, TrainerThere(trainer.training, trainer.engine.sparse)))
+            materialize = trainer.streams.materialize
+            there = TrainerThere(trainer.training, trainer.engine.sparse, materialize)
+            pairs.append((trainer, there))
         return pairs
 
     def serve(self, what: str, *args: Any, **kwargs: Any) -> Any:
@@ -121,16 +126,17 @@ class RemoteTrials:
         fit_args: tuple[Any, ...] = (),
         fit_kwargs: Mapping[str, Any] | None = None,
         *,
-        pool: WorkerProcesses | None = None,
+        pool: WorkerPool | None = None,
         backend: str | None = None,
     ) -> None:
         self._tuner = tuner
         self._fit_args = fit_args
         self._fit_kwargs = dict(fit_kwargs or {})
-        self._settings = Settings.read()
+        shared = getattr(getattr(tuner, "executor", None), "checkpoint_dir", None)
+        self._settings = Settings.read(with_folder=shared is None)
         self._home = Home(tuner)
         self._is_guest = pool is not None
-        self._pool = pool or keras_processes(workers, backend)
+        self._pool: WorkerPool = pool or keras_processes(workers, backend)
         try:
             self._pack(None)  # says now, before the first trial, what cannot travel
         except BaseException:
@@ -138,7 +144,7 @@ class RemoteTrials:
             raise
 
     def run(self, trial: Trial) -> None:
-        """Does in the process of the calling worker what `_try_run_and_update_trial` does here.
+        """Does in the process of the calling worker what `_attempt` does here.
 
         A thread on the stage is on it while the tuner is copied, and leaves it for the training.
 
@@ -147,13 +153,26 @@ class RemoteTrials:
             StoreError: The trial's files or its record could not be written.
         """
         packed = self._pack(trial)
+        clock = RemoteClock(self._tuner.trial_timeout, f"Trial {trial.trial_id}")
+
+        def serve(what: str, *args: Any, **kwargs: Any) -> Any:
+            return clock.begin() if what == BEGUN else self._home.serve(what, *args, **kwargs)
+
         try:
             with training.python_turn.released():
                 after = self._pool.run(
-                    worker_index(), packed, serve=self._home.serve, guard=training.python_turn.held
+                    worker_index(),
+                    packed,
+                    serve=serve,
+                    guard=training.python_turn.held,
+                    check=clock.check,
                 )
-        except LostWorkerError as error:
-            mark_lost(trial, error)
+        except (LostWorkerError, TrialTimeoutError) as error:
+            if stopping():
+                raise KeyboardInterrupt from None
+            halves = getattr(self._tuner, "halve_batch_on_oom", False)
+            can_halve = halves and half_batch.can_halve(self._fit_args, self._fit_kwargs)
+            mark_lost(trial, error, can_halve=can_halve)
         else:
             take_over(trial, after)
 
@@ -189,11 +208,27 @@ class RemoteTrials:
         )
 
 
-def mark_lost(trial: Trial, error: LostWorkerError) -> None:
-    """Has a trial fail because its process died."""
-    trial.failure = Failure(FailureKind.LOST_WORKER, str(error))
+def mark_lost(
+    trial: Trial, error: LostWorkerError | TrialTimeoutError, *, can_halve: bool = False
+) -> None:
+    """Has a trial fail because its process died, or was ended.
+
+    Args:
+        trial: The trial.
+        error: What became of its process.
+        can_halve: Whether a retry may train with half the batch, if memory was the reason.
+    """
+    kind, trial.status = classify_failure(error), TrialStatus.INVALID
+    if isinstance(error, TrialTimeoutError):
+        trial.status = TrialStatus.FAILED
+    elif error.out_of_memory:
+        if can_halve:
+            half_batch.note(trial)
+        # The first time it is run again, for what ran beside it may have taken the memory.
+        if LOST in trial.notes:
+            kind = FailureKind.OUT_OF_MEMORY
+    trial.failure = Failure(kind, str(error))
     trial.message = trial.failure.message
-    trial.status = TrialStatus.INVALID
 
 
 def take_over(trial: Trial, after: Trial) -> None:
@@ -204,5 +239,10 @@ def take_over(trial: Trial, after: Trial) -> None:
 
 def keras_processes(count: int, backend: str | None = None) -> WorkerProcesses:
     """Processes that train with a backend; None is that of this one."""
-    environment = {"KERAS_BACKEND": backend or keras.backend.backend()}
+    environment = backend_variables(backend)
     return WorkerProcesses(count, environment=environment, preload=(remote_parts.__name__,))
+
+
+def backend_variables(backend: str | None = None) -> dict[str, str]:
+    """The environment variables of a process that trains with a backend; None is that of this."""
+    return {"KERAS_BACKEND": backend or keras.backend.backend()}

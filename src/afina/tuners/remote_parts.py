@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from afina import training
+from afina.run.limited import BEGUN
 from afina.run.worker import remote
 from afina.tuners.settings import Settings
 from afina.tuners.trial import Trial
@@ -21,9 +22,10 @@ class TravellingTuner(Protocol):
     """What a tuner needs so that a copy of it can run a trial in another process."""
 
     oracle: Any
+    trial_timeout: float | None
     _display: Any
 
-    def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None: ...
+    def _attempt(self, trial: Trial, *args: Any, **kwargs: Any) -> None: ...
 
     def _show(self, event: Any) -> None: ...
 
@@ -44,11 +46,13 @@ def run_here(
         fit_kwargs: Likewise.
         settings: Of the process that the copies come from.
     """
+    if tuner.trial_timeout is not None:
+        remote(BEGUN)  # now: to import everything may have taken longer than the trial will
     settings.take()
     oracle: Any = tuner.oracle
     try:
         with oracle.following(trial):
-            tuner._try_run_and_update_trial(trial, *fit_args, **fit_kwargs)
+            tuner._attempt(trial, *fit_args, **fit_kwargs)
     finally:
         training.release()
     return trial
@@ -63,13 +67,17 @@ class TrainerThere:
 
     mode: training.Mode | training.Trainer
     sparse: bool
+    materialize: training.Materialize
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _trainer_here, (self.mode, self.sparse)
+        return _trainer_here, (self.mode, self.sparse, self.materialize)
 
 
-def _trainer_here(mode: training.Mode | training.Trainer, sparse: bool) -> training.TrainerChooser:
-    return training.TrainerChooser(mode, _engine_here(sparse))
+def _trainer_here(
+    mode: training.Mode | training.Trainer, sparse: bool, materialize: training.Materialize
+) -> training.TrainerChooser:
+    streams = training.Streams(materialize)
+    return training.TrainerChooser(mode, _engine_here(sparse), streams)
 
 
 @functools.cache

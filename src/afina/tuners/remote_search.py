@@ -41,6 +41,7 @@ class SearchingTuner(TravellingTuner, Protocol):
 
     hypermodel: Any
     _process: WorkerProcesses | None
+    _trainer: training.TrainerChooser
 
     def on_trial_begin(self, trial: Trial) -> None:
         """Called before a trial runs."""
@@ -197,16 +198,17 @@ def search_here(
     def work(trial: Trial) -> None:
         remote("begin", trial.trial_id)
         with oracle.following(trial):
-            tuner._try_run_and_update_trial(trial, *fit_args, **dict(fit_kwargs))
+            tuner._attempt(trial, *fit_args, **dict(fit_kwargs))
         remote("end", trial)
-        training.release(programs=trial.notes.get("training") != "fused")
+        fused = trial.notes.get("training", "").startswith("fused")
+        training.release(programs=not fused)
 
     with tuner._training_by(executor), prepared(executor, _no_processes) as way:
         Handout(lambda place: remote("next", place), work).run(way.executor)
     return None
 
 
-def _no_processes(count: int) -> NoReturn:
+def _no_processes(count: int, pool: object) -> NoReturn:
     raise AssertionError(f"{count} processes are started by the searching process")
 
 

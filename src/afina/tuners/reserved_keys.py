@@ -2,10 +2,11 @@
 
 This module alone knows these names. The search has a `Schedule` in each stored trial:
 
-    Schedule ── with_schedule ──▶ hyperparameters.values ── segment_of ──▶ Segment ──▶ Tuner
+    Schedule ── with_schedule ──▶ hyperparameters.values ── segment_of ──▶ PlannedSegment ──▶ Tuner
     Schedule ◀── split_schedule ── values that people wrote, as by `populate_space`
 
-Users read and set the names in `hyperparameters.values`, so a trial's `Segment` follows from them.
+Users read and set the names in `hyperparameters.values`, so a trial's `PlannedSegment` follows from
+them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _NEEDED = ("tuner/epochs", "tuner/initial_epoch", "tuner/bracket", "tuner/round"
 
 
 @dataclass(frozen=True)
-class Segment:
+class PlannedSegment:
     """The part of a training that a trial does: what to train, and from where."""
 
     start_epoch: int
@@ -36,18 +37,18 @@ class Segment:
     """Id of the trial whose weights and optimizer this one continues; None for a new model."""
 
 
-def segment_of(values: Mapping[str, Any]) -> Segment | None:
+def segment_of(values: Mapping[str, Any]) -> PlannedSegment | None:
     """The part of a training that the values of a trial ask for; None for all of it.
 
     Example:
         >>> segment_of({"units": 8, "tuner/epochs": 9, "tuner/initial_epoch": 3})
-        Segment(start_epoch=3, end_epoch=9, parent=None)
+        PlannedSegment(start_epoch=3, end_epoch=9, parent=None)
     """
     end, parent = values.get("tuner/epochs"), values.get("tuner/trial_id")
     if end is None and parent is None:
         return None
     start = values.get("tuner/initial_epoch", 0)
-    return Segment(start, end, None if parent is None else str(parent))
+    return PlannedSegment(start, end, None if parent is None else str(parent))
 
 
 def own_values(values: Mapping[str, Value]) -> dict[str, Value]:

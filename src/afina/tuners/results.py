@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from afina.errors import FatalTypeError, FatalValueError, NoObjectiveError, wrong
-from afina.trials import DefaultObjective, MultiObjective, Objective, infer_metric_direction
+from afina.trials import DefaultObjective, MultiObjective, Objective, Trial, infer_metric_direction
 
 
 @dataclass(frozen=True)
@@ -136,3 +136,10 @@ def _read_history(
     finite = [pair for pair in scored if not math.isnan(pair[0])] or scored
     _, best = min(finite, key=lambda pair: (objective.loss(pair[0]), pair[1]))
     return Outcome(_with_objective(logs[best], objective, where), step=best)
+
+
+def fully_trained(trials: list[Trial]) -> tuple[Trial, ...]:
+    """Those that were trained to the most epochs, without their place in the old plan."""
+    longest = max((trial.end_epoch or 0 for trial in trials), default=0)
+    full = [trial for trial in trials if trial.end_epoch in (None, longest)]
+    return tuple(replace(trial, schedule=None) for trial in full)

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from afina.errors import FatalRuntimeError, wrong
 from afina.run.worker import farewells
 from afina.training.compile_cache import cache_folder, compile_cache
 from afina.training.memory import cheap_collections
@@ -44,8 +45,8 @@ class Settings:
     What it has set in TensorFlow or torch themselves stays behind.
     """
 
-    folder: str
-    """The working directory."""
+    folder: str | None
+    """The working directory; None where nothing is read or written below it."""
 
     keras: Mapping[str, Any] = field(default_factory=dict)
     own: Mapping[str, Any] = field(default_factory=dict)
@@ -54,10 +55,14 @@ class Settings:
     """Those that the script itself has registered; modules do it again when they are imported."""
 
     @classmethod
-    def read(cls) -> Settings:
-        """Those of this process and thread."""
+    def read(cls, *, with_folder: bool = True) -> Settings:
+        """Those of this process and thread.
+
+        Args:
+            with_folder: Whether the working directory is among them.
+        """
         return cls(
-            folder=os.getcwd(),
+            folder=os.getcwd() if with_folder else None,
             keras={
                 "floatx": keras.config.floatx(),
                 "epsilon": keras.config.epsilon(),
@@ -74,7 +79,13 @@ class Settings:
 
     def take(self) -> None:
         """Makes them those of this process."""
-        os.chdir(self.folder)
+        try:
+            if self.folder is not None:
+                os.chdir(self.folder)
+        except OSError as error:
+            rule = "must be on a file system that all machines of the cluster share"
+            advice = "Search in a shared folder, or pass checkpoint_dir= to RayExecutor."
+            raise FatalRuntimeError(wrong("folder", rule, self.folder, advice)) from error
         if self.jax:
             import jax
 

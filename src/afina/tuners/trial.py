@@ -12,7 +12,7 @@ from afina.space import HyperParameters
 from afina.trials import Failure, Report
 from afina.trials.text import printable
 from afina.tuners.metrics_tracking import MetricObservation, MetricsTracker
-from afina.tuners.reserved_keys import Segment, segment_of
+from afina.tuners.reserved_keys import PlannedSegment, segment_of
 
 
 class TrialStatus:
@@ -63,7 +63,7 @@ class Trial:
         self.failure: Failure | None = None
 
     @property
-    def segment(self) -> Segment | None:
+    def segment(self) -> PlannedSegment | None:
         """What to train, and from where, if the search trains models in parts; else None."""
         return segment_of(self.hyperparameters.values)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Unpack
@@ -23,7 +21,8 @@ from afina.errors import (
 from afina.progress import Message
 from afina.space import HyperParameters
 from afina.training.build import recompile
-from afina.tuners import checkpoints, copied_code
+from afina.training.interim import InterimCheckpoint, Interval
+from afina.tuners import checkpoints, copied_code, half_batch
 from afina.tuners.base_tuner import BaseTuner, check_oracle
 from afina.tuners.copied_code import EpochHooks, TunerCallback, maybe_distribute
 from afina.tuners.execution import (
@@ -33,20 +32,22 @@ from afina.tuners.execution import (
     runs_side_by_side,
 )
 from afina.tuners.groups import Groups, check_group_trials, count_together
-from afina.tuners.hypermodel import join_arguments
+from afina.tuners.hypermodel import HyperModel, join_arguments
 from afina.tuners.model_objective import note_of_directions
 from afina.tuners.options import TrainingOptions
 from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import AROUND, TRAINING, first_overridden, is_overridden
+from afina.tuners.own_code import keeps_nothing
 from afina.tuners.populated import stage_length
 from afina.tuners.reserved_keys import segment_of, without_parent
 from afina.tuners.train_on import check_train_on, is_elsewhere, offer, run_elsewhere, start_early
 from afina.tuners.trial import Trial
+from afina.tuners.trial_run import continued, forget, train_trial
 from afina.tuners.winner import Final, Winner
 from afina.tuners.workers import check_workers
 
 
-class Tuner(BaseTuner):
+class Tuner(copied_code.CopiedNames, BaseTuner):
     """Tunes Keras models.
 
     Args:
@@ -63,10 +64,12 @@ class Tuner(BaseTuner):
         tuner_id: See `BaseTuner`.
         overwrite: See `BaseTuner`.
         store: See `BaseTuner`.
+        learn_from: See `BaseTuner`.
         executor: Who runs the trials: "serial", "threads", "processes", any `afina.run.Executor`,
             or None, which leaves the choice to `workers` and `group_trials`. Several threads take
             turns at Python code, so that they help where trainings are fused. "threads" and
             "processes" are as many as `workers`; its "auto" is one for each GPU or processor.
+        trial_timeout: See `BaseTuner`.
         executions_per_trial: How often each configuration is trained; the score is the mean.
         keep_checkpoints: Of how many trials, best first, the models stay on disk, beside those
             that the search still needs; None keeps all.
@@ -93,6 +96,14 @@ class Tuner(BaseTuner):
             does so each time that so many have. None leaves the space as it is.
         sparse_inputs: Whether a first Dense layer may skip inputs that are zero where nearly all
             are; False always multiplies.
+        checkpoint_every: How often a running training is saved, so that after a crash it continues
+            there: a number of seconds, a text such as "5 epochs", or None for never. A trial whose
+            callbacks may hold a state of their own, or that code of the user's trains, starts over.
+        halve_batch_on_oom: Whether a trial for which memory runs out, of the machine or of the
+            device, is tried once more with half the batch. Its notes say so.
+        materialize: "auto" reads streams of data (`tf.data`, `PyDataset`, `DataLoader`) into arrays
+            where that keeps their meaning. True reads every stream that ends, and takes what is
+            random in it as it came. False reads none.
     """
 
     _groups: Groups | None = None  # while it runs trials in groups
@@ -130,13 +141,20 @@ class Tuner(BaseTuner):
         self.training = kwargs.pop("training", "auto")
         self.workers = kwargs.pop("workers", "auto")
         check_workers(self.workers)
+        self.checkpoint_every = Interval.of(kwargs.pop("checkpoint_every", 300))
+        self.halve_batch_on_oom = check_flag(
+            "halve_batch_on_oom", kwargs.pop("halve_batch_on_oom", False)
+        )
         self.group_trials = kwargs.pop("group_trials", "auto")
         check_group_trials(self.group_trials, self.workers)
         check_executor_option(kwargs.get("executor"), self.workers, self.group_trials)
         self.train_on = self._backend = kwargs.pop("train_on", None)
         check_train_on(self.train_on, kwargs.get("executor"), distribution_strategy)
         sparse = check_flag("sparse_inputs", kwargs.pop("sparse_inputs", True))
-        self._trainer = training.TrainerChooser(self.training, training.Engine(sparse=sparse))
+        self.materialize = kwargs.pop("materialize", "auto")
+        streams = training.Streams(self.materialize)
+        engine = training.Engine(sparse=sparse)
+        self._trainer = training.TrainerChooser(self.training, engine, streams)
         self._process = start_early(
             self, self.train_on, directory, project_name, overwrite=overwrite
         )
@@ -161,6 +179,7 @@ class Tuner(BaseTuner):
     def _begin_anew(self) -> None:
         super()._begin_anew()
         self._accounts: dict[str, training.Account] = {}  # of the trials that are training
+        self._interims: dict[str, InterimCheckpoint] = {}  # theirs, too
         self._final: Final | None = None  # of the last `retrain_best`
         self._shown: set[str] = set()  # messages and warnings that are shown once
         self._from_scratch: dict[str, str] = {}  # parents that left no model, and why
@@ -220,6 +239,9 @@ class Tuner(BaseTuner):
         if self.hypermodel is not None and not is_overridden(self.hypermodel, "fit_arguments"):
             training.check_reusable(args, kwargs)
 
+    def _finishes_epochs(self) -> bool:
+        return self._whose_training() is None
+
     def _whose_training(self) -> str | None:
         """Which method of the user's trains, so that the arguments of `search` and the results mean
         what that method says; None if Afina's own do."""
@@ -237,7 +259,7 @@ class Tuner(BaseTuner):
             with self._training_by(executor):
                 self._run_by(executor, args, kwargs)
         finally:
-            self._trainer.engine.data.forget()
+            self._trainer.forget()
 
     @contextmanager
     def _training_by(self, executor: TrialExecutor) -> Iterator[None]:
@@ -269,8 +291,12 @@ class Tuner(BaseTuner):
         return reason
 
     def _why_not_threads(self) -> str | None:
-        """Why trainings cannot run side by side in threads: they would only take turns."""
-        return training.why_not_fused(self.training) or self._whose_training()
+        """Why trainings cannot run side by side in threads: they would only take turns, or the
+        user's code may keep something of a trial."""
+        reason = training.why_not_fused(self.training) or first_overridden(self, TRAINING)
+        if reason is None and not keeps_nothing(self.hypermodel.fit, HyperModel):
+            reason = self._whose_training()
+        return reason
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Builds and trains the trial's model `executions_per_trial` times.
@@ -286,39 +312,18 @@ class Tuner(BaseTuner):
         Returns:
             What `HyperModel.fit` returned, one for each execution.
         """
-        segment = trial.segment
-        if segment is not None and segment.end_epoch is not None:
-            kwargs["epochs"], kwargs["initial_epoch"] = segment.end_epoch, segment.start_epoch
-        callbacks = kwargs.pop("callbacks", None) or []
-        best = training.BestEpoch(self.oracle.objective)
-        seed = self.oracle.search_state.seed
-        number = self.oracle.number_of(trial.trial_id)
-        stream = self.oracle.search_state.stream(number)
-        retries = self.oracle.search_state.trials[number].retries
-        account = training.Account()
-        self._accounts[trial.trial_id] = account
-        results = []
-        for index in range(self.executions_per_trial):
-            own = self._deepcopy_callbacks(callbacks)
-            self._configure_tensorboard_dir(own, trial, index)
-            results.append(
-                training.watch_execution(
-                    lambda watched: self._build_and_fit_model(
-                        trial, *args, callbacks=watched, **kwargs
-                    ),
-                    objective=self.oracle.objective,
-                    callbacks=[*own, self._hooks(trial)],
-                    best=best,
-                    on_epoch=functools.partial(self._epoch_ended, trial),
-                    execution=index,
-                    seed=training.trial_seed(seed, stream, index, retries),
-                    from_logs=self._whose_training() is None,
-                )
-            )
-        with account.counted("save"):
-            checkpoints.save_best(trial, best, Path(self._get_checkpoint_fname(trial.trial_id)))
-        self._tell_path(trial, account)
-        return results
+        try:
+            return train_trial(self, trial, args, dict(kwargs))
+        except Exception as error:
+            others = self._whose_training() is not None
+            if not self.halve_batch_on_oom or not half_batch.may_help(
+                trial, error, args, kwargs, only_given=others
+            ):
+                raise
+        # Here the error is gone, and with it what its traceback held in memory.
+        half_batch.note(trial)
+        training.release()
+        return train_trial(self, trial, args, dict(kwargs))
 
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Builds one model, in its parent's state if it is promoted, and trains it."""
@@ -331,7 +336,7 @@ class Tuner(BaseTuner):
         if self._why_from_scratch(trial) is not None and "initial_epoch" in kwargs:
             kwargs["initial_epoch"] = 0  # all epochs are still to come
         with account.counted("fit"):
-            return self._fit(hp, model, args, kwargs, account)
+            return self._fit(hp, model, args, kwargs, account, trial)
 
     def _fit(
         self,
@@ -340,16 +345,34 @@ class Tuner(BaseTuner):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         account: training.Account,
+        trial: Trial | None = None,
     ) -> Any:
         """Trains a built model in the way that the tuner has chosen."""
         reason = first_overridden(self.hypermodel, ("fit",))
         if reason is not None:
-            self._trainer.refuse(reason)
-            account.path = f"fit: {reason}"
-            return self.hypermodel.fit(hp, model, *args, **kwargs)
+            if trial is not None:
+                args, kwargs = half_batch.applied(trial, args, kwargs, only_given=True)
+            with self._trainer.inside(account, reason) as fits:
+                result = self.hypermodel.fit(hp, model, *args, **kwargs)
+            if not fits:
+                self._trainer.refuse(f"{reason} and calls no model.fit")
+            return result
         kwargs = join_arguments(kwargs, self.hypermodel.fit_arguments(hp))
+        if trial is not None:
+            args, kwargs = half_batch.applied(trial, args, kwargs)
+            kwargs = continued(self, trial, model, kwargs)
         kwargs = training.without_progress_bar(model, args, kwargs)
         return (self._groups or self._trainer).fit(model, args, kwargs, account)
+
+    def _attempt(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
+        self._trainer.streams.materialize = self.materialize  # a process has another trainer
+        account, own = training.Account(), first_overridden(self, TRAINING)
+        if own is not None:
+            self._accounts[trial.trial_id] = account
+        with self._trainer.inside(account, own):
+            super()._attempt(trial, *args, **kwargs)
+        if self._accounts.get(trial.trial_id) is account:
+            self._tell_path(trial, account)
 
     def _why_from_scratch(self, trial: Trial) -> str | None:
         """Why a promoted model starts from scratch; None for one that does not, and for others."""
@@ -405,12 +428,11 @@ class Tuner(BaseTuner):
 
     def on_trial_end(self, trial: Trial) -> None:
         """Ends the trial, and gives back its memory and the checkpoints that nobody needs."""
-        account = self._accounts.get(trial.trial_id)
-        if account is not None and is_overridden(self, "run_trial"):
-            self._tell_path(trial, account)
         super().on_trial_end(trial)
+        forget(self, trial)
         if self._has_built:
-            training.release(programs=trial.notes.get("training") != "fused")
+            fused = trial.notes.get("training", "").startswith("fused")
+            training.release(programs=not fused)
             self._has_built = False
         self._cleaner.clean(
             self.keep_checkpoints,
@@ -548,9 +570,6 @@ class Tuner(BaseTuner):
 
     # -- names that copied code calls -------------------------------------------------------------
 
-    _reported_step = 0
-    _save_n_checkpoints = 10
-
     def _build_hypermodel(self, hp: HyperParameters) -> Any:
         """Builds the model, and compiles it with the optimizer, loss and metrics of the tuner."""
         with self._building(hp) as hypermodel, maybe_distribute(self.distribution_strategy):
@@ -564,30 +583,3 @@ class Tuner(BaseTuner):
         if any(part is not None for part in given.values()):
             with maybe_distribute(self.distribution_strategy):
                 recompile(model, **given)
-
-    def _filter_metrics(self, metrics: Iterable[Any] | None) -> list[Any] | None:
-        return copied_code.filter_metrics(metrics)
-
-    def _configure_tensorboard_dir(
-        self, callbacks: list[Any], trial: Trial | str, execution: int = 0
-    ) -> list[Any]:
-        """Lets each execution log into a folder of its own; `trial` may be an id, as in 1.0."""
-        trial_id = trial if isinstance(trial, str) else trial.trial_id
-        for callback in callbacks:
-            if type(callback).__name__ == "TensorBoard":
-                callback.log_dir = self._get_tensorboard_dir(callback.log_dir, trial_id, execution)
-        return callbacks
-
-    def _get_tensorboard_dir(self, logdir: Any, trial_id: Any, execution: Any) -> str:
-        return os.path.join(str(logdir), str(trial_id), f"execution{execution}")
-
-    def _get_checkpoint_dir(self, trial_id: str, epoch: int = 0) -> str:
-        """The folder of a trial's checkpoint; there is one for all epochs."""
-        del epoch
-        return str(self.get_trial_dir(trial_id))
-
-    def _get_build_config_fname(self, trial_id: str) -> str:
-        return str(Path(self.get_trial_dir(trial_id)) / training.BUILD_CONFIG)
-
-    def _on_train_begin(self, model: Any, hp: Any, *args: Any, **kwargs: Any) -> None:
-        """Called before `fit` by bodies copied from Keras Tuner 1.0; for overrides."""

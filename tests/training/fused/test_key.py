@@ -201,20 +201,20 @@ def with_attribute(name: str, value: Any) -> Make:
 
 OTHERS: dict[str, tuple[Make, Make]] = {
     "units": (layer(layers.Dense, 3), layer(layers.Dense, 4)),
-    "dropout": (layer(layers.Dropout, 0.1), layer(layers.Dropout, 0.2)),
-    "dropout set later": (with_attribute("rate", 0.3), with_attribute("rate", 0.4)),
-    "noise": (layer(layers.GaussianNoise, 0.1), layer(layers.GaussianNoise, 0.2)),
+    "no dropout": (layer(layers.Dropout, 0.0), layer(layers.Dropout, 0.2)),
+    "all dropped": (layer(layers.Dropout, 1.0), layer(layers.Dropout, 0.2)),
+    "noise of products": (layer(layers.GaussianDropout, 0.1), layer(layers.GaussianDropout, 0.2)),
     "momentum of normalization": (
         layer(layers.BatchNormalization, momentum=0.9),
         layer(layers.BatchNormalization, momentum=0.8),
     ),
-    "L2": (
-        layer(layers.Dense, 3, kernel_regularizer=keras.regularizers.L2(0.1)),
+    "no L2": (
+        layer(layers.Dense, 3, kernel_regularizer=keras.regularizers.L2(0.0)),
         layer(layers.Dense, 3, kernel_regularizer=keras.regularizers.L2(0.2)),
     ),
-    "regularizer of outputs": (
+    "kind of a regularizer": (
+        layer(layers.BatchNormalization, activity_regularizer=keras.regularizers.L1(0.1)),
         layer(layers.BatchNormalization, activity_regularizer=keras.regularizers.L2(0.1)),
-        layer(layers.BatchNormalization, activity_regularizer=keras.regularizers.L2(0.2)),
     ),
     "constraint": (
         layer(layers.Dense, 3, kernel_constraint=keras.constraints.MaxNorm(1)),
@@ -268,11 +268,11 @@ OTHERS: dict[str, tuple[Make, Make]] = {
     ),
     "schedule": (
         lambda: dense(optimizer=optimizers.SGD(schedules.ExponentialDecay(0.1, 5, 0.9))),
-        lambda: dense(optimizer=optimizers.SGD(schedules.ExponentialDecay(0.1, 5, 0.8))),
+        lambda: dense(optimizer=optimizers.SGD(schedules.InverseTimeDecay(0.1, 5, 0.9))),
     ),
-    "first rate of a schedule": (
+    "stairs of a schedule": (
         lambda: dense(optimizer=optimizers.SGD(schedules.ExponentialDecay(0.1, 5, 0.9))),
-        lambda: dense(optimizer=optimizers.SGD(schedules.ExponentialDecay(0.2, 5, 0.9))),
+        lambda: dense(optimizer=optimizers.SGD(schedules.ExponentialDecay(0.1, 5, 0.9, True))),
     ),
     "scaling within": (
         lambda: dense(optimizer=optimizers.LossScaleOptimizer(optimizers.Adam(beta_1=0.9))),
@@ -304,6 +304,32 @@ OTHERS: dict[str, tuple[Make, Make]] = {
     "threshold": (metric(metrics.Precision, 0.3), metric(metrics.Precision, 0.4)),
     "curve": (metric(metrics.AUC, curve="ROC"), metric(metrics.AUC, curve="PR")),
 }
+
+
+SAME: dict[str, tuple[Make, Make]] = {
+    "dropout": (layer(layers.Dropout, 0.1), layer(layers.Dropout, 0.2)),
+    "dropout set later": (with_attribute("rate", 0.3), with_attribute("rate", 0.4)),
+    "noise": (layer(layers.GaussianNoise, 0.1), layer(layers.GaussianNoise, 0.2)),
+    "L2": (
+        layer(layers.Dense, 3, kernel_regularizer=keras.regularizers.L2(0.1)),
+        layer(layers.Dense, 3, kernel_regularizer=keras.regularizers.L2(0.2)),
+    ),
+    "regularizer of outputs": (
+        layer(layers.BatchNormalization, activity_regularizer=keras.regularizers.L2(0.1)),
+        layer(layers.BatchNormalization, activity_regularizer=keras.regularizers.L2(0.2)),
+    ),
+    "weight decay": (adam(weight_decay=0.2), adam(weight_decay=0.1)),
+    "schedule": (
+        lambda: dense(optimizer=optimizers.SGD(schedules.ExponentialDecay(0.1, 5, 0.9))),
+        lambda: dense(optimizer=optimizers.SGD(schedules.ExponentialDecay(0.2, 7, 0.8))),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_numbers_that_are_inputs_of_a_program_do_not_make_another_one(name: str) -> None:
+    keys = [key_of(make) for make in SAME[name]]
+    assert keys[0] == keys[1] is not None
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import pytest
 
+from afina.training.epochs.partial import can_be_filled
 from afina.training.epochs.reasons import fit_arguments
 from afina.training.fused import Engine, FusedTrainer
 from afina.training.fused.data import data_cache
-from afina.training.fused.partial import can_be_filled
 from afina.training.fused.plan import Plan
 from afina.training.fused.sparse import (
     DENSEST,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from afina.search.base import Suggestion
-from afina.search.untried import NOTHING_TRIED, Tried, keys_of
+from afina.search.untried import NOTHING_TRIED, TriedKeys, keys_of
 from afina.space import Space, Value
 from afina.surrogates.geometry import Values
 from afina.trials import Schedule, Status, Trial
@@ -67,7 +67,7 @@ class RungHistory:
     segments: tuple[Segment, ...] = ()
     """In the order in which they finished."""
 
-    tried: Tried = NOTHING_TRIED
+    tried: TriedKeys = NOTHING_TRIED
     """Keys of their configurations."""
 
     def add(self, trial: Trial, space: Space, ends: Sequence[int]) -> RungHistory:

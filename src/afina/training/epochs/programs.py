@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+import keras
+
+from afina.training import keras_parts
 from afina.training.python_turn import python_turn
 
 Program = TypeVar("Program")
@@ -36,6 +40,7 @@ class ProgramCache(Generic[Program]):
         """How many programs have been compiled."""
         self._lock = threading.Lock()
         self._slots: dict[Any, _Slot[Program]] = {}
+        self._of_models: Any = weakref.WeakKeyDictionary()
 
     def get(self, key: Any, make: Callable[[], Program]) -> Program:
         """The program of this key; calls `make`, under the python turn, if there is none yet."""
@@ -56,3 +61,21 @@ class ProgramCache(Generic[Program]):
             return slot.program
         finally:
             slot.lock.release()
+
+    def get_own(self, model: keras.Model, key: Any, make: Callable[[], Program]) -> Program:
+        """The program of a model that shares it with no other, kept while the model lives.
+
+        A second `fit` of the model need not trace its step again, unless it was compiled meanwhile:
+        Keras' own `fit` keeps its step as long.
+
+        Args:
+            model: Compiled.
+            key: What the program depends on besides the model and what `compile` gave it.
+            make: Makes the program if there is none yet.
+        """
+        parts = model.optimizer, keras_parts.loss_of(model), keras_parts.metrics_of(model)
+        own = key, tuple(None if part is None else weakref.ref(part) for part in parts)
+        known: dict[Any, Program] = self._of_models.setdefault(model, {})
+        if own not in known:
+            known[own] = self.get(None, make)
+        return known[own]

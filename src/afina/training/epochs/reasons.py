@@ -54,7 +54,7 @@ def why_not(
     model: keras.Model, args: Sequence[Any], kwargs: Mapping[str, Any], *, backend: str = "jax"
 ) -> str | None:
     """Why the epochs of `model.fit(*args, **kwargs)` cannot be fused; None if it can be tried."""
-    reason = why_not_here(backend) or why_not_model(model)
+    reason = why_not_here(backend) or why_not_model(model, needs_xla=backend == "jax")
     if reason is not None:
         return reason
     given = fit_arguments(args, kwargs)
@@ -85,8 +85,13 @@ def why_not_here(needed: str = "jax") -> str | None:
     return None
 
 
-def why_not_model(model: keras.Model) -> str | None:
-    """A reason in the model or in how it was compiled; None if there is none."""
+def why_not_model(model: keras.Model, *, needs_xla: bool = True) -> str | None:
+    """A reason in the model or in how it was compiled; None if there is none.
+
+    Args:
+        model: Perhaps compiled.
+        needs_xla: Whether XLA must compile the steps.
+    """
     for name in OWN_LOOP:
         if keras_parts.overrides(model, name):
             return f"{type(model).__name__} overrides {name}"
@@ -94,7 +99,7 @@ def why_not_model(model: keras.Model) -> str | None:
         return "the model has no Keras optimizer"
     if model.run_eagerly:
         return "the model is compiled with run_eagerly=True"
-    if not model.jit_compile:
+    if needs_xla and not model.jit_compile:
         return "the model is compiled with jit_compile=False, or a layer does not support it"
     return None
 

@@ -80,18 +80,17 @@ LONGEST = 1024
 """Most pending steps j in (2)."""
 
 
-def room_for(model: keras.Model, dense: Any | None, rows: SparseRows, batch_size: int) -> int:
+def room_for(model: keras.Model, kernel: Any | None, rows: SparseRows, batch_size: int) -> int:
     """How many kernel rows may be active in a batch; 0 where updates are not deferred.
 
     Args:
         model: Compiled and built.
-        dense: The layer that reads the inputs; None if several do.
-        rows: The training inputs.
+        kernel: The variable whose rows the first layer reads; None if there is none.
+        rows: The rows that each training sample reads.
         batch_size: Samples in a step.
     """
-    if dense is None:
+    if kernel is None:
         return 0
-    kernel = dense.kernel
     if math.prod(kernel.shape) < LEAST or kernel.dtype != "float32":
         return 0
     if kernel.constraint or kernel.regularizer or not can_wait(model):

@@ -18,7 +18,9 @@ from afina.training.fused.program import (
     lower,
     trace,
 )
+from afina.training.fused.settings import Settings
 from afina.training.fused.sparse import first_dense
+from afina.training.fused.tables import Words, first_table
 from afina.training.python_turn import python_turn
 from afina.training.trainer import Account, CannotTrainError
 from afina.trials import first_line
@@ -47,6 +49,10 @@ class Engine:
         self.sparse = sparse
         self.data = data_cache(sparse=sparse)
         self.programs: ProgramCache[Program] = ProgramCache()
+        self.takes_settings = True
+        """Whether programs take numbers of the model as inputs; see `Settings`."""
+
+        self.words = Words()
         self.gains: dict[Any, float] = {}
         """The measured gain of training together, by group; see `Group.gain`."""
 
@@ -68,13 +74,15 @@ class Engine:
         """
         state = ModelState.of(model)
         key = self.key(model, state, train, validation, plan, rows, device)
+        # The user's code may look at a number, and its program is not shared anyway.
+        settings = self.settings(model) if key else self.settings(model).as_constants()
 
         def make() -> Program:
             alone = self.one_thread and device.platform == "cpu"
             try:
                 with account.counted("trace"):
                     packer = _packer(model, plan, rows) if device.platform == "cpu" else None
-                    functions = ProgramFunctions(model, train, validation, plan, packer)
+                    functions = ProgramFunctions(model, train, validation, plan, packer, settings)
                     try:
                         traced = trace(
                             functions, state, train, validation, rows=rows, device=device
@@ -89,7 +97,25 @@ class Engine:
             with account.counted("compile"), python_turn.released():
                 return compile_both(lowered, one_thread=alone, packer=packer)
 
-        return self.programs.get(key, make)
+        try:
+            if key is None:
+                data = _signature(train), _signature(validation)
+                parts = (settings.places, state.signature(), data, plan, rows, device)
+                return self.programs.get_own(model, (*parts, self.one_thread), make)
+            return self.programs.get(key, make)
+        except CannotFuseError:
+            if not settings.places:
+                raise
+            # This Keras reads a number in a way that an input does not stand up to, perhaps.
+            self.takes_settings = False
+        return self.program(
+            model, train, validation, plan, rows=rows, device=device, account=account
+        )
+
+    def settings(self, model: keras.Model) -> Settings:
+        """The numbers of a model that its programs take as inputs."""
+        found = Settings.of(model)
+        return found if self.takes_settings else found.as_constants()
 
     def key(
         self,
@@ -102,14 +128,14 @@ class Engine:
         device: Any,
     ) -> Any:
         """The key of the program for these; None if the program cannot be shared."""
-        configuration = program_key(model)
+        settings = self.settings(model)
+        with settings.left_out():
+            configuration = program_key(model)
         if configuration is None:
             return None
-        data = (
-            train.arrays.signature(),
-            None if validation is None else validation.arrays.signature(),
-        )
-        return (configuration, state.signature(), data, plan, rows, device, self.one_thread)
+        data = _signature(train), _signature(validation)
+        places = settings.places
+        return (configuration, places, state.signature(), data, plan, rows, device, self.one_thread)
 
     def can_read(self, model: keras.Model, *parts: Samples | None) -> bool:
         """Whether the model can read the data as they are kept, perhaps as `SparseRows`."""
@@ -117,8 +143,11 @@ class Engine:
         return not sparse or first_dense(model) is not None
 
 
+def _signature(samples: Samples | None) -> Any:
+    return None if samples is None else samples.arrays.signature()
+
+
 def _packer(model: keras.Model, plan: Plan, rows: int) -> Packer | None:
     """The packer for a program that takes `rows` samples at a time; None if nothing is packed."""
-    dense = first_dense(model) if plan.row_room else None
-    kernel, steps = None if dense is None else dense.kernel, -(-rows // plan.batch_size)
+    kernel, steps = first_table(model) if plan.row_room else None, -(-rows // plan.batch_size)
     return packer_of(model, kernel, row_room=plan.row_room, steps=steps)

@@ -23,7 +23,14 @@ from afina.training.fused.engine import CannotFuseError, Engine
 from afina.training.fused.loop import Training
 from afina.training.fused.member import GroupMember, MemberRun
 from afina.training.fused.plan import Plan
-from afina.training.fused.program import ModelState, Program, ProgramFunctions, compile_both, lower
+from afina.training.fused.program import (
+    ModelState,
+    Program,
+    ProgramFunctions,
+    abstract_settings,
+    compile_both,
+    lower,
+)
 from afina.training.python_turn import python_turn
 from afina.training.trainer import Account
 from afina.trials import first_line
@@ -132,7 +139,10 @@ class Group:
         validation = first.validation if whole else None
         leaves = _leaves(first, rows)
         states = [ModelState.of(member.model) for member in self.members]
-        arrays = [(state.trainable, state.non_trainable, state.optimizer) for state in states]
+        arrays = [
+            state.inputs(member.training(self.engine).settings)
+            for state, member in zip(states, self.members, strict=True)
+        ]
         metrics = [state.metrics for state in states]
         draws = np.random.default_rng(0)
         orders = np.stack([draws.permutation(rows).astype(np.int32) for _ in states])
@@ -259,7 +269,8 @@ class Group:
         train, device, state = own.train, own.device, ModelState.of(member.model)
 
         def make() -> Program:
-            functions = ProgramFunctions(member.model, train, validation, plan)
+            settings = self.engine.settings(member.model)
+            functions = ProgramFunctions(member.model, train, validation, plan, settings=settings)
             try:
                 with spent.counted("trace"):
                     leaves = _leaves(own, rows)
@@ -370,6 +381,7 @@ def trace_batched(
         )
 
     arrays = abstract((state.trainable, state.non_trainable, state.optimizer))
+    arrays[1].extend(abstract_settings(functions.settings, sharding))
     models = [arrays] * width, [abstract(state.metrics)] * width
     orders = jax.ShapeDtypeStruct((width, rows), "int32", sharding=sharding)
     trained = traced_for(device, batched(functions.train), *models, abstract(leaves), orders)

@@ -74,14 +74,17 @@ class Training(EpochLoop):
         if not engine.can_read(model, self.train, self.validation):
             self.train = self.train.dense()
             self.validation = None if self.validation is None else self.validation.dense()
-        defers = self.device.platform == "cpu"
-        self.plan = Plan.of(model, self.train, self.validation, defers=defers)
+        size = self.train.batches.batch_size
         self.rows = memory.rows_at_once(
-            self.train, self.validation, self.plan.batch_size, self.device, engine.memory
+            self.train, self.validation, size, self.device, engine.memory
         )
+        defers = self.device.platform == "cpu" and self.rows == self.train.size
+        self._words = engine.words.of(model, self.train.arrays) if defers else None
+        self.plan = Plan.of(model, self.train, self.validation, defers=defers, words=self._words)
         self._active_epoch: ActiveEpoch | None = None  # of the last epoch
         model.reset_metrics()
         self._zeros = [np.array(v.value) for v in model.metrics_variables]
+        self.settings = engine.settings(model).values()  # as they are when `fit` begins
         self._programs: dict[tuple[int, Plan], Program] = {}
 
     def prepare(self) -> None:
@@ -130,7 +133,7 @@ class Training(EpochLoop):
         """Trains one epoch; yields the calls of the training program."""
         self.make_room(order)
         state = ModelState.of(self.model)
-        arrays: Any = (state.trainable, state.non_trainable, state.optimizer)
+        arrays: Any = state.inputs(self.settings)
         metrics: Any = state.metrics
         logs: Any = {}
         for leaves, places in self._chunks(order):
@@ -142,7 +145,7 @@ class Training(EpochLoop):
         """Validates once; yields the call of the validation program."""
         assert self.validation is not None
         state = ModelState.of(self.model)
-        arrays = (state.trainable, state.non_trainable, state.optimizer)
+        arrays = state.inputs(self.settings)
         leaves = self.validation.arrays.on(self.device)
         non_trainable, metrics, logs = yield Work("validate", arrays, self._zeros, leaves)
         ModelState(state.trainable, non_trainable, state.optimizer, metrics).write(self.model)
@@ -173,7 +176,8 @@ class Training(EpochLoop):
         """
         if not self.plan.row_room:
             return None
-        rows, order = self.train.arrays.leaves[0], self.plan.filled(order)
+        rows = self.train.arrays.leaves[0] if self._words is None else self._words
+        order = self.plan.filled(order)
         with self.account.counted("train"), python_turn.released():
             while True:
                 plan = self.plan

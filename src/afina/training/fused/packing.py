@@ -182,13 +182,15 @@ class Packer:
         if at is not None:
             self._stand_ins[at] = keras.Variable(np.zeros(self._shape, "float32"), name="active")
         optimizer = model.optimizer
-        self._optimizer = type(optimizer).from_config(optimizer.get_config())
+        self.optimizer: keras.optimizers.Optimizer = type(optimizer).from_config(
+            optimizer.get_config()
+        )
         with quick_initializers():
-            self._optimizer.build(self._stand_ins)
+            self.optimizer.build(self._stand_ins)
         self.packing = Packing(
             Packed(groups, _shapes(variables)),
             Packed(
-                _groups_of_optimizer(self._optimizer, optimizer, groups),
+                _groups_of_optimizer(self.optimizer, optimizer, groups),
                 _shapes(optimizer.variables),
             ),
         )
@@ -196,11 +198,11 @@ class Packer:
         """Defers the kernel's updates; None if none are deferred."""
 
         if at is not None:
-            moments = [each[at] for each in keras_parts.moments_of(self._optimizer)]
-            ids = [id(each) for each in self._optimizer.variables]
+            moments = [each[at] for each in keras_parts.moments_of(self.optimizer)]
+            ids = [id(each) for each in self.optimizer.variables]
             places = KernelPlaces(at, *(ids.index(id(each)) for each in moments))
-            catch_up = CatchUp(PendingSteps.of(self._optimizer, steps), places)
-            self.deferral = Deferral(self._optimizer, catch_up)
+            catch_up = CatchUp(PendingSteps.of(self.optimizer, steps), places)
+            self.deferral = Deferral(self.optimizer, catch_up)
 
     def train_step(self, state: Any, data: Any) -> tuple[Any, tuple[Any, ...]]:
         """The model's `train_step` on a packed state."""
@@ -212,7 +214,7 @@ class Packer:
 
         def stateless_apply(_: Any, gradients: Any, arrays: Any) -> Any:
             packed = parts.lay_over(trainable, gradients)
-            after.extend(self._optimizer.stateless_apply(optimizer, packed, trainable))
+            after.extend(self.optimizer.stateless_apply(optimizer, packed, trainable))
             return arrays, []
 
         with contextlib.ExitStack() as stack:

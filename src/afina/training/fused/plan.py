@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afina.training.epochs import Samples, validation_batch_size
+from afina.training.epochs.partial import can_be_filled
 from afina.training.fused import deferred, sparse
-from afina.training.fused.partial import can_be_filled
+from afina.training.fused.sparse import SparseRows
+from afina.training.fused.tables import first_table
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Plan:
     """Samples in a validation batch, perhaps several batches of `fit` merged."""
 
     room: int = 0
-    """Length of a training batch's flat array of non-zeros; 0 for dense inputs."""
+    """Length of a training batch's flat array of non-zeros, or of words if updates of embeddings
+    are deferred; 0 for other dense inputs."""
 
     validation_room: int = 0
     """Length of a validation batch's flat array of non-zeros; 0 for dense inputs."""
@@ -45,6 +48,7 @@ class Plan:
         validation: Samples | None,
         *,
         defers: bool = False,
+        words: SparseRows | None = None,
     ) -> Plan:
         """The batches of `fit`; those of validation are merged where that changes nothing.
 
@@ -53,6 +57,8 @@ class Plan:
             train: Samples of an epoch.
             validation: Samples of a validation, if there is one.
             defers: Whether updates of rows that are not active in a batch may be deferred.
+            words: The rows of the first layer's embeddings that each training sample reads; None
+                if their updates are not deferred.
         """
         size = train.batches.batch_size
         # Dense inputs are trained as `fit` trains them, to the last bit.
@@ -64,7 +70,10 @@ class Plan:
             room = rows.room(size)
             filler = rows.shortest if partial and can_be_filled(model, size) else None
             if defers:
-                row_room = deferred.room_for(model, sparse.first_dense(model), rows, size)
+                row_room = deferred.room_for(model, first_table(model), rows, size)
+        elif words is not None and defers:
+            row_room = deferred.room_for(model, first_table(model), words, size)
+            room = words.room(size) if row_room else 0
         if validation is None:
             return cls(size, size, room, row_room=row_room, filler=filler)
         merged = validation_batch_size(model, validation)

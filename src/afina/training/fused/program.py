@@ -16,14 +16,16 @@ import keras
 
 from afina.training import keras_parts
 from afina.training.epochs import Samples
+from afina.training.epochs.partial import filled
 from afina.training.fused import sparse
 from afina.training.fused.active_rows import ActiveEpoch, ActiveRows, blank_active_rows
 from afina.training.fused.convolutions import traced_for
 from afina.training.fused.deferred import CatchUp, Deferral
 from afina.training.fused.packing import Packer, Packing
-from afina.training.fused.partial import filled
 from afina.training.fused.plan import Plan
+from afina.training.fused.settings import Settings
 from afina.training.fused.sparse import SparseRows
+from afina.training.fused.tables import first_embedding, looked_up, shape_of_rows
 
 Logs = dict[str, Any]
 
@@ -47,11 +49,20 @@ class ModelState:
             [variable.value for variable in model.metrics_variables],
         )
 
+    def inputs(self, settings: Sequence[Any] = ()) -> tuple[Any, ...]:
+        """What a program takes as the state: trainable, other and the optimizer's arrays.
+
+        Args:
+            settings: The model's `Settings.values`; they come last among the others.
+        """
+        return self.trainable, [*self.non_trainable, *settings], self.optimizer
+
     def write(self, model: keras.Model) -> None:
-        """Gives the model these arrays."""
+        """Gives the model these arrays; settings among them are passed over."""
+        others = model.non_trainable_variables
         pairs = (
             (model.trainable_variables, self.trainable),
-            (model.non_trainable_variables, self.non_trainable),
+            (others, self.non_trainable[: len(others)]),
             (model.optimizer.variables, self.optimizer),
             (model.metrics_variables, self.metrics),
         )
@@ -74,6 +85,7 @@ class ProgramFunctions:
         validation: The validation samples, likewise only structure and types; None for none.
         plan: How the samples are cut into batches.
         packer: Runs the model's train step on packed states; None for states that are not packed.
+        settings: The numbers of the model that are inputs.
     """
 
     def __init__(
@@ -83,13 +95,16 @@ class ProgramFunctions:
         validation: Samples | None,
         plan: Plan,
         packer: Packer | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self.model = model
+        self.settings = settings or Settings()
         self.plan = plan
         self.packer = packer
         self._train = train
         self._validation = validation
         self._dense = sparse.first_dense(model)
+        self._embedding = first_embedding(model)
         # The logs of a step matter only if they may differ from the metrics' results.
         metrics = keras_parts.overrides(model, "compute_metrics")
         self._logs_own = tuple(
@@ -113,12 +128,39 @@ class ProgramFunctions:
         updates also the sums that `CatchUp` needs.
 
         Args:
-            state: Trainable, non-trainable and the optimizer's arrays.
+            state: Trainable, other and the optimizer's arrays, as `ModelState.inputs` has them.
             metrics: The metrics' variables.
             leaves: The data.
             order: Sample numbers in the order of training.
             active_epoch: The active rows of each step, if updates are deferred; else None.
         """
+        trainable, others, optimizer = state
+        others, settings = self._apart(others)
+        with self._set(settings):
+            found = self._epoch(
+                (trainable, others, optimizer), metrics, leaves, order, active_epoch
+            )
+        (trainable, others, optimizer), *more = found
+        return (trainable, [*others, *settings], optimizer), *more
+
+    def _apart(self, others: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """The model's other variables, and its settings."""
+        count = len(self.model.non_trainable_variables)
+        return list(others[:count]), list(others[count:])
+
+    def _set(self, settings: Sequence[Any]) -> Any:
+        twin = None if self.packer is None else self.packer.optimizer
+        return self.settings.fed(settings, twin)
+
+    def _epoch(
+        self,
+        state: Sequence[Any],
+        metrics: Any,
+        leaves: Sequence[Any],
+        order: Any,
+        active_epoch: ActiveEpoch | None,
+    ) -> tuple[Any, ...]:
+        """`train` on a state without settings."""
         import jax
 
         size, rows = self.plan.batch_size, order.shape[0]
@@ -173,10 +215,13 @@ class ProgramFunctions:
             logs, state = self.train_step(state, leaves, places, real)
             return logs, (state, progress)
         assert self.packer is not None
-        batch = active_rows.batch(places.shape[0])
+        if self._train.arrays.is_sparse:
+            feeding = self._feeding(active_rows.batch(places.shape[0]))
+        else:
+            feeding = looked_up(self._embedding, active_rows.entries)
         data = self._data(self._train, leaves, places)
         sums, done = progress
-        with self._feeding(batch), self._filling(real):
+        with feeding, self._filling(real):
             logs, state, sums = self.packer.step_on_active_rows(
                 state, sums, data, active_rows, done + 1
             )
@@ -195,7 +240,21 @@ class ProgramFunctions:
     def validate(
         self, state: Sequence[Any], metrics: Any, leaves: Sequence[Any]
     ) -> tuple[Any, Any, Logs]:
-        """One validation: the non-trainable state and metrics' variables after it, and the logs."""
+        """One validation: the non-trainable state and metrics' variables after it, and the logs.
+
+        Args:
+            state: As `train` takes it.
+            metrics: The metrics' variables.
+            leaves: The data.
+        """
+        others, settings = self._apart(state[1])
+        with self._set(settings):
+            return self._validation_of((state[0], others), metrics, leaves)
+
+    def _validation_of(
+        self, state: Sequence[Any], metrics: Any, leaves: Sequence[Any]
+    ) -> tuple[Any, Any, Logs]:
+        """`validate` on a state without settings."""
         import jax
 
         assert self._validation is not None
@@ -345,15 +404,16 @@ def trace(
             lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), tree
         )
 
-    arrays = (state.trainable, state.non_trainable, state.optimizer)
+    arrays = abstract((state.trainable, state.non_trainable, state.optimizer))
+    arrays[1].extend(abstract_settings(functions.settings, sharding))
     order = jax.ShapeDtypeStruct((rows,), "int32", sharding=sharding)
-    inputs = [abstract(part) for part in (arrays, state.metrics)]
+    inputs = [arrays, abstract(state.metrics)]
     begin = inputs[0]
     if functions.packer is not None:
         begin = abstract(jax.eval_shape(functions.packer.packing.traced, arrays))
     active_epoch, plan = None, functions.plan
     if plan.row_room:
-        sparse_rows = train.arrays.leaves[0]
+        sparse_rows = shape_of_rows(functions.model, train.arrays)
         active_epoch = blank_active_rows(
             sparse_rows, rows, plan.batch_size, plan.room, plan.row_room
         )
@@ -363,6 +423,15 @@ def trace(
         return trained, None
     leaves = abstract(validation.arrays.on(device))
     return trained, traced_for(device, functions.validate, *inputs, leaves)
+
+
+def abstract_settings(settings: Settings, sharding: Any) -> list[Any]:
+    """A model's settings for tracing: of weak type, as the Python numbers in their places are."""
+    import jax
+
+    kind = jax.dtypes.canonicalize_dtype(float)
+    number = jax.ShapeDtypeStruct((), kind, weak_type=True, sharding=sharding)
+    return [number for _ in settings.values()]
 
 
 def lower(traced: tuple[Any, Any]) -> tuple[Any, Any]:

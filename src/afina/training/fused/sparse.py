@@ -200,21 +200,33 @@ def _is_thin(matrix: NDArray[Any]) -> bool:
     return bool(np.count_nonzero(some) <= 1.5 * DENSEST * some.size)
 
 
+def readers(model: keras.Model) -> list[Any]:
+    """The layers and operations that read the model's only input, and are used nowhere else; empty
+    if another one reads it too, or it is an output."""
+    if not keras_parts.is_stock_model(model):
+        return []
+    inputs, outputs, nodes = keras_parts.graph_of(model)
+    if len(inputs) != 1 or any(t is inputs[0] for t in outputs):
+        return []
+    first = [node for node in nodes if any(t is inputs[0] for t in node.input_tensors)]
+    for node in first:
+        others = [each.operation for each in nodes if each is not node]
+        parts = [each for other in others for each in keras_parts.parts_of(other)]
+        if any(node.operation is each for each in parts):
+            return []
+    return [node.operation for node in first]
+
+
 def first_dense(model: keras.Model) -> Any | None:
     """The only layer that reads the model's only input, if it is a Dense layer; else None."""
-    if not keras_parts.is_stock_model(model):
+    found = readers(model)
+    if len(found) != 1 or type(found[0]) is not keras.layers.Dense:
         return None
-    inputs, outputs, nodes = keras_parts.graph_of(model)
-    if len(inputs) != 1 or len(inputs[0].shape) != 2 or any(t is inputs[0] for t in outputs):
+    if len(model.inputs[0].shape) != 2:
         return None
-    readers = [node for node in nodes if any(t is inputs[0] for t in node.input_tensors)]
-    if len(readers) != 1 or type(readers[0].operation) is not keras.layers.Dense:
-        return None
-    dense = readers[0].operation
+    dense = found[0]
     plain = not getattr(dense, "lora_enabled", False) and "call" not in vars(dense)
-    others = [node.operation for node in nodes if node is not readers[0]]
-    used_once = not any(dense is each for other in others for each in keras_parts.parts_of(other))
-    return dense if plain and used_once and dense.quantization_mode is None else None
+    return dense if plain and dense.quantization_mode is None else None
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def sweep_losses(
     model.reset_metrics()
     state = ModelState.of(model)
     metrics = [np.array(value) for value in state.metrics]
-    arrays: Any = (state.trainable, state.non_trainable, state.optimizer)
+    arrays: Any = state.inputs()
     inputs = (metrics, samples.arrays.on(device), places[:at_once], rates[:at_once])
     program = _compiled(model, samples, plan, arrays, *inputs)
     for start in range(0, len(rates), at_once):

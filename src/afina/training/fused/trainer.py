@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 
 from afina.training.epochs import reasons
 from afina.training.fused.engine import CannotFuseError, Engine
+from afina.training.fused.feeding import StreamTraining
 from afina.training.fused.loop import Training
 from afina.training.trainer import Account
 from afina.trials import first_line
@@ -70,9 +72,27 @@ class FusedTrainer:
             raise CannotFuseError(reason)
         given = reasons.fit_arguments(args, kwargs)
         assert isinstance(given, dict), "why_not has looked"
-        try:
+        with _prepared():
             return Training(self.engine, model, given, account)
-        except (AttributeError, ImportError, TypeError) as error:
-            # A Keras with other parts, or code of the user's: `fit` will do, or raise it again.
-            message = f"the training cannot be prepared: {first_line(error)}"
-            raise CannotFuseError(message) from error
+
+    def fit_stream(
+        self, model: keras.Model, given: Mapping[str, Any], account: Account
+    ) -> keras.callbacks.History:
+        """Does what `model.fit(**given)` does, where `x` is a stream and `validation_data` arrays.
+
+        Raises:
+            CannotFuseError: The train step cannot be traced as one program.
+        """
+        with _prepared():
+            training = StreamTraining(self.engine, model, given, account)
+        return training.run()
+
+
+@contextlib.contextmanager
+def _prepared() -> Iterator[None]:
+    """A Keras with other parts, or code of the user's: `fit` will do, or raise it again."""
+    try:
+        yield
+    except (AttributeError, ImportError, TypeError) as error:
+        message = f"the training cannot be prepared: {first_line(error)}"
+        raise CannotFuseError(message) from error

@@ -1,4 +1,4 @@
-"""All trials of a project as JSON or CSV, for other programs."""
+"""Trials as plain records: JSON, CSV, and tables of pandas."""
 
 from __future__ import annotations
 
@@ -6,30 +6,20 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from afina.report.facts import read_facts
-from afina.trials import Trial
+from afina.errors import ArgumentError, wrong
+from afina.trials.trial import Trial
 
 LEADING = ("number", "status", "score", "best_step", "epochs", "seconds", "failure")
 """The first columns of a table; those of the values and metrics follow."""
 
-
-def read_records(folder: str | Path) -> list[dict[str, Any]]:
-    """All trials of the search in a project folder, by number, as JSON values.
-
-    Args:
-        folder: A tuner's `directory/project_name`. The search may still be running.
-
-    Raises:
-        StoreError: There is no search in the folder, or it cannot be read.
-    """
-    return [_record(trial) for trial in read_facts(folder).trials]
+_PARTS = ("values", "metrics")
 
 
-def _record(trial: Trial) -> dict[str, Any]:
+def record_of(trial: Trial) -> dict[str, Any]:
+    """A trial as JSON values, with None for NaN and infinities."""
     schedule = trial.schedule
     return {
         "number": trial.number,
@@ -71,12 +61,46 @@ def as_csv(records: Sequence[Mapping[str, Any]]) -> str:
         0,,,,,,,8
         <BLANKLINE>
     """
-    parts = ("values", "metrics")
-    names = {(part, name): None for part in parts for record in records for name in record[part]}
+    names = columns_of(records)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow([*LEADING, *(f"{part}.{name}" for part, name in names)])
+    table.writerow([*LEADING, *names])
     for record in records:
         cells = [record[name] for name in LEADING]
-        table.writerow([*cells, *(record[part].get(name) for part, name in names)])
+        table.writerow([*cells, *(record[part].get(name) for part, name in names.values())])
     return text.getvalue()
+
+
+def columns_of(records: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
+    """The columns after the leading ones, as "values.units", with the part and the name of each."""
+    rows = list(records)
+    pairs = [(part, name) for part in _PARTS for record in rows for name in record[part]]
+    return {f"{part}.{name}": (part, name) for part, name in pairs}
+
+
+def as_frame(trials: Iterable[Trial]) -> Any:
+    """The trials as a pandas DataFrame: one row for each trial, by number.
+
+    The columns are those of `as_csv`. A value that a trial does not have is missing (NaN or None).
+
+    Raises:
+        ArgumentError: pandas is not installed.
+
+    Example:
+        >>> frame = as_frame([Trial(number=0, values={"units": 8})])
+        >>> frame[["number", "status", "values.units"]].values.tolist()
+        [[0, 'running', 8]]
+    """
+    try:
+        import pandas as pd
+    except ImportError:
+        rule, advice = "must be installed for tables", "Run: pip install pandas"
+        raise ArgumentError(wrong("pandas", rule, "no such package", advice)) from None
+    records = [record_of(trial) for trial in trials]
+    rows = [
+        {name: record[name] for name in LEADING}
+        | {f"{part}.{name}": value for part in _PARTS for name, value in record[part].items()}
+        for record in records
+    ]
+    names = dict.fromkeys([*LEADING, *columns_of(records)])
+    return pd.DataFrame(rows, columns=list(names))

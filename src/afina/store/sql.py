@@ -1,0 +1,392 @@
+"""Trials in a database that speaks SQL: the statements that SQLite and PostgreSQL share."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import sqlalchemy as sql
+from sqlalchemy import Connection
+
+from afina.errors import StoreError
+from afina.store import codec, rules
+from afina.store.base import Changes, Claim, Header
+from afina.store.tables import CLAIMS, COUNTER, META, NOTES, REPORTS, TRIALS, UNCHECKED
+from afina.trials import Report, Status, Trial
+
+R = TypeVar("R")
+
+TRIAL_COLUMNS = [column.name for column in TRIALS.columns if column.name not in UNCHECKED]
+META_COLUMNS = ["header", "space"]
+"""The columns that the checksums cover."""
+
+# Built once: SQLAlchemy takes longer to build these than a database to run them.
+_THIS = TRIALS.c.number == sql.bindparam("its_number")
+_HELD = TRIALS.outerjoin(CLAIMS, CLAIMS.c.trial == TRIALS.c.number)
+_STATUS = sql.select(TRIALS.c.status, CLAIMS.c.owner, CLAIMS.c.beat).select_from(_HELD).where(_THIS)
+_SAME = sql.select(*(TRIALS.c[name] for name in TRIAL_COLUMNS)).where(_THIS)
+_ADD = TRIALS.insert()
+_REPLACE = TRIALS.update().where(_THIS)
+_ALL = sql.select(TRIALS).order_by(TRIALS.c.number)
+_WHOLE_NEWS = (
+    sql.select(TRIALS, CLAIMS.c.owner)
+    .select_from(_HELD)
+    .order_by(sql.func.coalesce(TRIALS.c.ended, -1), TRIALS.c.number)
+)
+_NEWS = _WHOLE_NEWS.where(TRIALS.c.revision > sql.bindparam("since"))
+_META = sql.select(META)
+REVISION = sql.select(COUNTER.c.revision)
+_COUNT = COUNTER.update().values(revision=sql.bindparam("its_revision"))
+_CLAIMS = sql.select(CLAIMS)
+_CLAIM = CLAIMS.insert()
+_RENEW = CLAIMS.update().where(CLAIMS.c.trial == sql.bindparam("its_trial"))
+_UNCLAIM = CLAIMS.delete().where(CLAIMS.c.trial == sql.bindparam("its_trial"))
+_LEAVE = CLAIMS.delete().where(CLAIMS.c.owner == sql.bindparam("its_owner"))
+_HOLDS = sql.select(CLAIMS.c.trial).where(CLAIMS.c.owner == sql.bindparam("its_owner"))
+_THIS_REPORT = sql.and_(
+    REPORTS.c.trial == sql.bindparam("its_trial"),
+    REPORTS.c.attempt == sql.bindparam("its_attempt"),
+    REPORTS.c.execution == sql.bindparam("its_execution"),
+    REPORTS.c.step == sql.bindparam("its_step"),
+)
+
+
+class Transaction:
+    """A transaction that writes; no other worker writes meanwhile.
+
+    Args:
+        connection: Open, with the transaction begun.
+        revision: The search's, before this transaction.
+        again: Whether an earlier try may have been written, as its end was never confirmed.
+    """
+
+    def __init__(self, connection: Connection, revision: int, *, again: bool = False) -> None:
+        self.connection = connection
+        self.before = self.revision = revision
+        self.again = again
+        self.finishes = 0
+        """How many trials it has finished."""
+
+    def count(self) -> int:
+        """The revision of what is written now."""
+        if self.revision == self.before:
+            self.revision += 1
+            self.connection.execute(_COUNT, {"its_revision": self.revision})
+        return self.revision
+
+
+class SqlStore(ABC):
+    """A `SharedStore` in a database; subclasses say how to connect, and how to wait."""
+
+    lease: float
+
+    # -- what a database must add -------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def worker(self) -> str:
+        """The name of this worker, known once it has begun to write."""
+
+    @abstractmethod
+    def _look(self) -> contextlib.AbstractContextManager[Connection | None]:
+        """A connection for reading; None if there is nothing to read."""
+
+    @abstractmethod
+    def _transact(self, write: Callable[[Transaction], R]) -> R:
+        """Calls `write` in a transaction, or in the one that this thread has open."""
+
+    @abstractmethod
+    def _explained(self) -> contextlib.AbstractContextManager[None]:
+        """Turns errors of the database into StoreErrors that say what to do."""
+
+    @abstractmethod
+    def _waiting(self, number: int | None) -> list[Report]:
+        """This worker's reports that are not written yet."""
+
+    @abstractmethod
+    def _now(self, connection: Connection) -> float:
+        """The sign of life to write for this worker."""
+
+    @abstractmethod
+    def _claim(self, row: codec.Row, now: float) -> Claim:
+        """Reads a row of the table of claims.
+
+        Args:
+            row: Its trial, owner and beat.
+            now: `_now`.
+        """
+
+    @abstractmethod
+    def _damaged(self, reason: str) -> StoreError:
+        """The error for what cannot be read."""
+
+    def _to_database(self, row: codec.Row) -> dict[Any, Any]:
+        """The row of a trial as this database can keep it."""
+        return dict(row)
+
+    def _from_database(self, row: codec.Row) -> codec.Row:
+        """What `_to_database` was given."""
+        return row
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def header(self) -> Header | None:
+        """The header of the search; None for an empty store."""
+        text = self._meta("header")
+        with self._decoding():
+            return None if text is None else codec.header_from_json(text)
+
+    def space(self) -> Mapping[str, Any] | None:
+        """The search space as last given to `finish` or `set_space`, else the header's."""
+        text = self._meta("space")
+        if text is None:
+            header = self.header()
+            return None if header is None else header.space
+        with self._decoding():
+            config: Mapping[str, Any] = codec.from_json(text)
+            return config
+
+    def trials(self) -> list[Trial]:
+        """All trials by number."""
+        return self._trials(self._rows(_ALL))
+
+    def _trials(self, rows: Sequence[codec.Row]) -> list[Trial]:
+        trials = []
+        for row in rows:
+            with self._decoding(f"trial {row['number']}: "):
+                read = self._from_database(row)
+                codec.check_sum(read, TRIAL_COLUMNS)
+                trials.append(codec.row_to_trial(read))
+        return trials
+
+    def history(self, number: int | None = None) -> list[Report]:
+        """The reports of one trial, or of all; by trial, attempt, execution and step."""
+        query = sql.select(REPORTS)
+        # Those that wait first: they may be written before the others are read.
+        waiting = self._waiting(number)
+        rows = self._rows(query if number is None else query.where(REPORTS.c.trial == number))
+        reports = []
+        for row in rows:
+            with self._decoding(f"a report of trial {row['trial']}: "):
+                reports.append(codec.row_to_report(row))
+        # A waiting report replaces the written one of the same step.
+        latest = {(r.trial, r.attempt, r.execution, r.step): r for r in [*reports, *waiting]}
+        return [latest[place] for place in sorted(latest)]
+
+    def note(self, key: str) -> Any:
+        """A JSON value kept under `key`, or None."""
+        rows = self._rows(sql.select(NOTES.c.value).where(NOTES.c.key == key))
+        with self._decoding():
+            return codec.from_json(rows[0]["value"]) if rows else None
+
+    def news(self, since: int | None) -> Changes:
+        """What was written after a revision."""
+        with self._look() as connection:
+            return Changes(revision=0) if connection is None else self._news(connection, since)
+
+    def claims(self) -> Mapping[int, Claim]:
+        """Who runs which trial, by number."""
+        with self._look() as connection:
+            if connection is None:
+                return {}
+            rows = connection.execute(_CLAIMS).all()
+            now = self._now(connection) if rows else 0.0
+        return {row.trial: self._claim(row._mapping, now) for row in rows}
+
+    def _news(self, connection: Connection, since: int | None) -> Changes:
+        revision = int(connection.execute(REVISION).scalar_one())
+        if since is not None and revision == since:
+            return Changes(revision=revision)
+        if since is None:
+            rows = connection.execute(_WHOLE_NEWS).all()
+        else:
+            rows = connection.execute(_NEWS, {"since": since}).all()
+        found = [row._mapping for row in rows]
+        mine = frozenset(row["number"] for row in found if row["owner"] == self.worker)
+        return Changes(revision=revision, trials=self._trials(found), mine=mine, space=self.space())
+
+    def _meta(self, column: str) -> str | None:
+        for row in self._rows(_META):
+            with self._decoding("the search's header: "):
+                codec.check_sum(row, META_COLUMNS)
+            text: str | None = row[column]
+            return text
+        return None
+
+    def _rows(self, query: sql.Select[Any]) -> Sequence[codec.Row]:
+        with self._look() as connection:
+            if connection is None:
+                return []
+            return [row._mapping for row in connection.execute(query)]
+
+    @contextlib.contextmanager
+    def _decoding(self, what: str = "") -> Iterator[None]:
+        try:
+            yield
+        except codec.UNREADABLE as error:
+            raise self._damaged(f"{what}{codec.why_unreadable(error)}") from error
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def turn(self, work: Callable[[Changes], R], since: int | None) -> R:
+        """Calls `work` while no other worker changes the search."""
+        seen: list[tuple[Changes, Transaction]] = []
+
+        def whole(now: Transaction) -> R:
+            with self._explained():
+                changes = self._news(now.connection, since)
+            seen[:] = [(changes, now)]
+            return work(changes)
+
+        result = self._transact(whole)
+        for changes, transaction in seen:
+            changes.revision = transaction.revision
+        return result
+
+    def _change(self, write: Callable[[Transaction], R]) -> R:
+        """Writes in a transaction; `write` does nothing but that."""
+
+        def explained(now: Transaction) -> R:
+            with self._explained():
+                return write(now)
+
+        return self._transact(explained)
+
+    def begin(self, header: Header) -> None:
+        """Starts a search in an empty store; raises StoreError if one has started already."""
+        text = codec.header_to_json(header)
+
+        def write(now: Transaction) -> None:
+            begun = now.connection.execute(sql.select(META.c.header)).scalar_one()
+            if not (now.again and begun == text):
+                rules.check_begin(begun=begun is not None)
+                _write_meta(now, header=text)
+
+        self._change(write)
+
+    def set_header(self, header: Header) -> None:
+        """Replaces the header of a search that resumes with changed settings."""
+        text = codec.header_to_json(header)
+
+        def write(now: Transaction) -> None:
+            begun = now.connection.execute(sql.select(META.c.header)).scalar_one()
+            rules.check_begun(begun=begun is not None)
+            _write_meta(now, header=text)
+
+        self._change(write)
+
+    def set_space(self, config: Mapping[str, Any]) -> None:
+        """Keeps a grown search space without finishing a trial."""
+        text = codec.to_json(config, "space")
+        self._change(lambda now: _write_meta(now, space=text))
+
+    def put(self, trial: Trial) -> None:
+        """Adds a trial, or replaces an unfinished one, in one transaction."""
+        row = codec.trial_to_row(trial)
+        self._change(lambda now: self._write_trial(now, row))
+
+    def finish(self, trial: Trial, space: Mapping[str, Any] | None = None) -> None:
+        """Writes a finished trial, its reports and the grown space in one transaction."""
+        rules.check_finished(trial)
+        row = codec.trial_to_row(trial)
+        text = None if space is None else codec.to_json(space, "space")
+
+        def write(now: Transaction) -> None:
+            self._write_trial(now, row)
+            if text is not None:
+                _write_meta(now, space=text)
+
+        self._change(write)
+
+    def set_note(self, key: str, value: Any) -> None:
+        """Keeps a JSON value under `key`."""
+        text = codec.to_json(value, f"note {key!r}")
+
+        def write(now: Transaction) -> None:
+            now.connection.execute(NOTES.delete().where(NOTES.c.key == key))
+            now.connection.execute(NOTES.insert().values(key=key, value=text))
+
+        self._change(write)
+
+    def beat(self) -> frozenset[int]:
+        """Renews the leases of this worker; returns the trials that it still holds."""
+
+        def write(now: Transaction) -> frozenset[int]:
+            mine = {"its_owner": self.worker}
+            held = frozenset(now.connection.execute(_HOLDS, mine).scalars())
+            if held:
+                beat = self._now(now.connection)
+                now.connection.execute(
+                    _RENEW, [{"its_trial": number, "beat": beat} for number in sorted(held)]
+                )
+            return held
+
+        return self._change(write)
+
+    def predecessor_died(self) -> bool:
+        """False: each claim says by itself whether its owner has died."""
+        return False
+
+    def _write_trial(self, now: Transaction, row: codec.Row) -> None:
+        row = self._to_database({**row, "crc": codec.checksum(row, TRIAL_COLUMNS)})
+        number, ended = row["number"], row["ended"]
+        old = now.connection.execute(_STATUS, {"its_number": number}).one_or_none()
+        if old is not None and now.again and Status(old.status).finished:
+            there = now.connection.execute(_SAME, {"its_number": number}).one()._mapping
+            if all(there[name] == row[name] for name in TRIAL_COLUMNS):
+                return  # an earlier try has been written after all
+        rules.check_replaceable(number, None if old is None else old.status)
+        owner = None if old is None else old.owner
+        if old is not None and owner is not None and owner != self.worker:
+            beat = {"trial": number, "owner": owner, "beat": old.beat}
+            claim = self._claim(beat, self._now(now.connection))
+            if not claim.lost:
+                raise rules.claimed(number, claim.owner)
+        row["revision"] = now.count()
+        try:
+            if old is None:
+                now.connection.execute(_ADD, row)
+            else:
+                now.connection.execute(_REPLACE, {**row, "its_number": number})
+        except sql.exc.IntegrityError as error:
+            raise rules.same_end(number, ended) from error
+        self._write_claim(now, row, owner)
+        now.finishes += Status(row["status"]).finished
+
+    def _write_claim(self, now: Transaction, row: codec.Row, owner: str | None) -> None:
+        running = row["status"] == Status.RUNNING.value
+        if owner is not None and not (running and owner == self.worker):
+            now.connection.execute(_UNCLAIM, {"its_trial": row["number"]})
+            owner = None
+        if running and owner is None:
+            beat = self._now(now.connection)
+            claim = {"trial": row["number"], "owner": self.worker, "beat": beat}
+            now.connection.execute(_CLAIM, claim)
+
+
+def leave(connection: Connection, worker: str) -> None:
+    """Ends all claims of a worker."""
+    connection.execute(_LEAVE, {"its_owner": worker})
+
+
+def write_reports(connection: Connection, reports: Sequence[Report]) -> None:
+    """Writes reports, each in place of an earlier one of the same step."""
+    if not reports:
+        return
+    rows = [codec.report_to_row(report) for report in reports]
+    keys = [
+        {f"its_{name}": row[name] for name in ("trial", "attempt", "execution", "step")}
+        for row in rows
+    ]
+    # Delete and insert: every database spells "replace" differently.
+    connection.execute(REPORTS.delete().where(_THIS_REPORT), keys)
+    connection.execute(REPORTS.insert(), rows)
+
+
+def _write_meta(now: Transaction, **texts: str) -> None:
+    row = {**now.connection.execute(_META).one()._mapping, **texts}
+    crc = codec.checksum(row, META_COLUMNS)
+    now.connection.execute(META.update().values(crc=crc, **texts))
+    now.count()

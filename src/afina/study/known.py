@@ -1,0 +1,158 @@
+"""What a worker knows of the trials of its search: which are open, which run here, which are best.
+
+handed out ──▶ mine ──▶ ended, ranked
+                │  ╲
+                │   └─▶ taken: its lease was over, and another worker took it
+                ▼
+waits for a retry ◀── lost: its worker is gone
+"""
+
+from __future__ import annotations
+
+import bisect
+import time
+from dataclasses import replace
+
+from afina.study.retries import must_run_alone
+from afina.study.sharing import Loss
+from afina.trials import Status, Trial
+
+
+class KnownTrials:
+    """The trials of a search, as one worker knows them."""
+
+    def __init__(self) -> None:
+        self.all: dict[int, Trial] = {}
+        """All by number."""
+        self.open: dict[int, Trial] = {}
+        """Those that have not ended, of all workers."""
+        self.ended: list[int] = []
+        """Numbers in the order in which the trials ended."""
+        self.lost: dict[int, Loss] = {}
+        """Those that are running in the store, but whose worker is gone."""
+        self.taken: set[int] = set()
+        """Those that ran here until another worker took them over."""
+        self._ranked: list[tuple[float, int]] = []  # loss and number, best first
+        self._retry: list[int] = []  # last in, first out
+        self._mine: set[int] = set()  # handed out here, and not ended
+        self._started: dict[int, float] = {}
+
+    def best(self, count: int) -> list[Trial]:
+        """The completed trials, best first."""
+        return [self.all[number] for _, number in self._ranked[:count]]
+
+    @property
+    def running(self) -> tuple[Trial, ...]:
+        """Those that were handed out, by any worker, and have not ended."""
+        return tuple(self.open[number] for number in sorted(self.open))
+
+    @property
+    def others(self) -> dict[int, Trial]:
+        """Those that run elsewhere, as far as it is known here."""
+        here = self._mine | set(self.lost)
+        return {
+            number: trial
+            for number, trial in self.open.items()
+            if trial.status is Status.RUNNING and number not in here
+        }
+
+    def waiting(self) -> Trial | None:
+        """The next trial to run again; None if no trial waits."""
+        return self.all[self._retry[-1]] if self._retry else None
+
+    def must_wait(self) -> bool:
+        """Whether the next trial, or one that runs here, must run alone; see `study.retries`."""
+        mine = [self.open[number] for number in self._mine if number in self.open]
+        running = [trial for trial in mine if trial.status is Status.RUNNING]
+        following = [self.all[number] for number in self._retry[-1:]]
+        return bool(running) and any(map(must_run_alone, [*running, *following]))
+
+    def seconds(self, number: int) -> float:
+        """How long a trial has been running here, by now."""
+        begun = self._started.get(number)
+        return 0.0 if begun is None else time.monotonic() - begun
+
+    # -- changing -----------------------------------------------------------------------------
+
+    def take_on(self, trial: Trial) -> Trial:
+        """Remembers that a trial runs here."""
+        self._leave_queue(trial.number)
+        self.taken.discard(trial.number)
+        self._mine.add(trial.number)
+        self._started[trial.number] = time.monotonic()
+        return self.write(trial)
+
+    def write(self, trial: Trial) -> Trial:
+        """Remembers an open trial in another form."""
+        self.all[trial.number] = self.open[trial.number] = trial
+        return trial
+
+    def put_back(self, trial: Trial) -> None:
+        """Remembers that a trial waits to be run again."""
+        self.write(trial)
+        self.forget(trial.number)
+        if trial.number not in self._retry:
+            self._retry.append(trial.number)
+
+    def end(self, trial: Trial) -> None:
+        """Remembers that a trial has ended."""
+        number = trial.number
+        self._leave_queue(number)  # where its result has come from elsewhere
+        self.all[number] = trial
+        self.open.pop(number, None)
+        self.ended.append(number)
+        self.forget(number)
+        if trial.loss is not None:
+            bisect.insort(self._ranked, (trial.loss, number))
+
+    def forget(self, number: int) -> None:
+        """Remembers that a trial does not run here any more."""
+        self._started.pop(number, None)
+        self._mine.discard(number)
+
+    def lose(self, trial: Trial, loss: Loss) -> None:
+        """Remembers that a trial's worker is gone: its number and values stay."""
+        self._leave_queue(trial.number)
+        self.write(replace(trial, status=Status.WAITING))
+        self._retry.insert(0, trial.number)
+        self.lost[trial.number] = loss
+
+    def wait(self, trial: Trial) -> None:
+        """Remembers a trial that waited when the search was opened."""
+        self.write(trial)
+        self._retry.insert(0, trial.number)
+
+    def see(self, trial: Trial, *, mine: bool) -> bool:
+        """Takes in what a worker has written; an ended trial is taken in by `end` besides.
+
+        Args:
+            trial: As it is in the store.
+            mine: Whether this worker is said to run it.
+
+        Returns:
+            Whether that was new.
+        """
+        number = trial.number
+        if number in self._mine:
+            if mine:
+                return False
+            self.taken.add(number)
+            self._mine.discard(number)
+        self._leave_queue(number)
+        if trial.status.finished:
+            return True
+        self.write(trial)
+        if trial.status is Status.WAITING:
+            self._retry.append(number)
+        elif mine:  # its writing ended in an error after all
+            self.lose(trial, Loss("", died=False))
+        return True
+
+    def sort(self) -> None:
+        """Puts the trials into the order of their numbers."""
+        self.all = dict(sorted(self.all.items()))
+
+    def _leave_queue(self, number: int) -> None:
+        self.lost.pop(number, None)
+        if number in self._retry:
+            self._retry.remove(number)

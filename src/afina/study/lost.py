@@ -1,0 +1,52 @@
+"""What becomes of the trials whose worker is gone: they wait to be run again, or have failed.
+
+A worker that left in peace is no reason to count anything. One that died may have been killed by
+its trial; see `study.retries`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from afina.study.known import KnownTrials
+from afina.study.retries import count_death, failure_of_deaths
+from afina.study.sharing import Loss
+from afina.trials import Status, Trial
+
+
+def settle_lost(
+    known: KnownTrials,
+    rewrite: Callable[[Trial, Callable[[], bool]], Trial | None],
+    max_retries: int,
+) -> tuple[list[Trial], list[Trial]]:
+    """Writes what becomes of all lost trials.
+
+    Args:
+        known: The trials; the lost ones are settled afterwards.
+        rewrite: Writes a trial if a question is answered by yes in its turn; see `SearchState`.
+        max_retries: How often a failed trial is run again.
+
+    Returns:
+        Of the trials whose worker died, those that are run again, and those that are given up.
+    """
+    by_worker: dict[Loss, list[int]] = {}
+    for number, loss in sorted(known.lost.items()):
+        by_worker.setdefault(loss, []).append(number)
+    again: list[Trial] = []
+    given_up: list[Trial] = []
+    for loss, numbers in by_worker.items():
+        for number in numbers:
+            if number not in known.lost:
+                continue  # another worker was quicker to settle it
+            trial = known.open[number]
+            if loss.died:
+                trial = replace(trial, notes=count_death(trial, with_others=len(numbers) > 1))
+                failure = failure_of_deaths(trial, known.all.values(), max_retries)
+                if failure is not None:
+                    trial = replace(trial, status=Status.FAILED, failure=failure)
+            settled = rewrite(trial, lambda number=number: number in known.lost)  # type: ignore[misc]
+            known.lost.pop(number, None)
+            if settled is not None and loss.died:
+                (given_up if settled.status.finished else again).append(settled)
+    return again, given_up

@@ -1,0 +1,204 @@
+"""One search in several processes: turns, leases, and trials whose worker is gone.
+
+    SearchState ── a step ──▶ Share.turn ──▶ SharedStore.turn
+                                  │             first: catch up with what other workers wrote
+                                  │             then: the step, which reads and writes
+                                  └── Heartbeat: a thread that renews the leases meanwhile
+
+With a store for one worker alone there is nothing to share: a turn is the step itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from afina.errors import StoreError
+from afina.store import Changes, SharedStore, TrialStore
+from afina.trials import Trial
+
+R = TypeVar("R")
+
+BEATS = 4
+"""Signs of life within the length of a lease."""
+
+
+class BegunElsewhereError(StoreError):
+    """Another worker began the search at the same moment, with another seed."""
+
+    def __init__(self, theirs: int, ours: int) -> None:
+        super().__init__(
+            f"The search was begun by another worker with seed {theirs}, and here with {ours}. "
+            "Nothing was changed. Start this one again to join it."
+        )
+
+
+@dataclass(frozen=True)
+class Loss:
+    """How a trial has lost its worker."""
+
+    worker: str
+    """In words for people; empty if it is not known."""
+
+    died: bool
+    """Whether the worker died without warning."""
+
+
+class Share:
+    """This worker's part in a search.
+
+    Args:
+        store: Any store.
+    """
+
+    def __init__(self, store: TrialStore) -> None:
+        self.store = store
+        self._shared = store if isinstance(store, SharedStore) else None
+        self._since: int | None = None
+        self._died: bool | None = None  # the last worker of a store for one alone
+        self._heart: Heartbeat | None = None
+
+    def open(self) -> list[Trial]:
+        """All trials by number, as a search finds them."""
+        if self._shared is None:
+            return self.store.trials()
+        changes = self._shared.news(None)
+        self._since = changes.revision
+        return sorted(changes.trials, key=lambda trial: trial.number)
+
+    def turn(self, step: Callable[[], R], catch_up: Callable[[Changes], None]) -> R:
+        """Does a step while no other worker changes the search.
+
+        Args:
+            step: Reads and writes.
+            catch_up: Called before, with what is new.
+        """
+        if self._shared is None:
+            return step()
+        seen: list[Changes] = []
+
+        def whole(changes: Changes) -> R:
+            if changes.revision != self._since:
+                catch_up(changes)
+                self._since = changes.revision
+            seen[:] = [changes]
+            return step()
+
+        result = self._shared.turn(whole, self._since)
+        self._since = seen[0].revision
+        return result
+
+    # -- trials whose worker is gone ----------------------------------------------------------
+
+    def held_by_others(self) -> frozenset[int]:
+        """The trials that other workers run."""
+        if self._shared is None:
+            return frozenset()
+        claims = self._shared.claims().values()
+        return frozenset(each.trial for each in claims if not each.mine and not each.lost)
+
+    def loss_of(self, number: int) -> Loss:
+        """How a running trial that nobody holds has lost its worker."""
+        if self._shared is None:
+            if self._died is None:
+                self._died = self.store.predecessor_died()
+            return Loss("", died=self._died)
+        claim = self._shared.claims().get(number)
+        return Loss("", died=False) if claim is None else Loss(claim.owner, died=claim.died)
+
+    def newly_lost(self, running: Mapping[int, Trial]) -> Iterator[tuple[Trial, Loss]]:
+        """Those trials that nobody holds any more.
+
+        Args:
+            running: Trials that other workers were running, by number.
+        """
+        if not running or self._shared is None:
+            return
+        claims = self._shared.claims()
+        for number, trial in sorted(running.items()):
+            claim = claims.get(number)
+            if claim is None:
+                yield trial, Loss("", died=False)
+            elif claim.lost:
+                yield trial, Loss(claim.owner, died=claim.died)
+
+    # -- signs of life ------------------------------------------------------------------------
+
+    def keep_alive(self, owner: Any) -> None:
+        """Renews the leases from now on, as long as the owner is there.
+
+        Args:
+            owner: The search.
+        """
+        if self._shared is not None and (self._heart is None or not self._heart.beats):
+            self._heart = Heartbeat(self._shared, owner)
+
+    def rest(self) -> None:
+        """Renews no leases from now on."""
+        if self._heart is not None:
+            self._heart.stop()
+            self._heart = None
+
+
+class Heartbeat:
+    """A thread that renews the leases of a store, until its owner is gone.
+
+    Args:
+        store: The store.
+        owner: Without this object the thread ends.
+    """
+
+    def __init__(self, store: SharedStore, owner: Any) -> None:
+        self._over = threading.Event()
+        self._process = os.getpid()
+        # Neither the owner nor its store may live on because of this thread.
+        target = weakref.ref(store)
+        here = weakref.ref(owner, lambda _: self._over.set())
+        pause = store.lease / BEATS
+        threading.Thread(
+            target=_beat, args=(target, here, self._over, pause), daemon=True, name="afina-lease"
+        ).start()
+
+    @property
+    def beats(self) -> bool:
+        """Whether the thread runs in this process."""
+        return not self._over.is_set() and self._process == os.getpid()
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        self._over.set()
+
+
+def _beat(
+    target: weakref.ref[SharedStore],
+    owner: weakref.ref[Any],
+    over: threading.Event,
+    pause: float,
+) -> None:
+    while not over.wait(pause):
+        store = target()
+        if store is None or owner() is None:
+            return
+        # The disk is full, or the database is away for a moment: the next beat may be in time.
+        with contextlib.suppress(StoreError):
+            store.beat()
+        del store
+
+
+def news_of_lost_lease(trial: Trial) -> str:
+    """The warning of a worker whose trial was taken over."""
+    there = "has ended it" if trial.status.finished else "runs it now"
+    return (
+        f"Trial {trial.number} was given to another worker, which {there}: this one had shown no "
+        "sign of life for too long. The result of this worker is dropped."
+    )
+
+
+def is_same_result(one: Trial, other: Trial) -> bool:
+    """Whether two forms of a trial tell of the same end of the same attempt."""
+    return (one.status, one.score, one.attempt) == (other.status, other.score, other.attempt)

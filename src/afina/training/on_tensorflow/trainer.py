@@ -1,0 +1,82 @@
+"""`TensorFlowTrainer`: trains models by fused epochs on TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from afina.training.epochs import DataCache, ProgramCache, ProgramLoop, reasons
+from afina.training.on_tensorflow.program import StepLoop, TensorFlowProgram
+from afina.training.trainer import Account, CannotTrainError
+from afina.trials import first_line
+
+FUNCTIONS = 16
+"""How many functions are kept, the most recently used ones; a training needs two."""
+
+
+class TensorFlowTrainer:
+    """Trains each epoch in one call of a TensorFlow function; a `Trainer`."""
+
+    name = "fused"
+
+    def __init__(self) -> None:
+        self.data = DataCache(_place)
+        self.programs: ProgramCache[StepLoop] = ProgramCache(FUNCTIONS)
+
+    def why_not(
+        self, model: keras.Model, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> str | None:
+        """Why `model.fit(*args, **kwargs)` cannot be fused; None if it can be tried."""
+        return reasons.why_not(model, args, kwargs, backend="tensorflow") or _why_not_strategy()
+
+    def fit(
+        self,
+        model: keras.Model,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        account: Account | None = None,
+    ) -> Any:
+        """Does what `model.fit(*args, **kwargs)` does; returns the History.
+
+        Args:
+            model: Compiled.
+            args: Positional arguments of `fit`.
+            kwargs: Keyword arguments of `fit`.
+            account: Where to add the seconds that each part took.
+
+        Raises:
+            CannotTrainError: `why_not` names a reason, or the train step cannot be traced. No epoch
+                has been trained, and no callback has been called.
+        """
+        kwargs, account = kwargs or {}, account or Account()
+        reason = self.why_not(model, args, kwargs)
+        if reason is not None:
+            raise CannotTrainError(reason)
+        given = reasons.fit_arguments(args, kwargs)
+        assert isinstance(given, dict), "why_not has looked"
+
+        def make(loop: ProgramLoop) -> TensorFlowProgram:
+            return TensorFlowProgram(loop, self.programs, account)
+
+        try:
+            training = ProgramLoop(self.data, model, given, make)
+        except (AttributeError, ImportError, TypeError) as error:
+            # A Keras with other parts, or code of the user's: `fit` will do, or raise it again.
+            message = f"the training cannot be prepared: {first_line(error)}"
+            raise CannotTrainError(message) from error
+        return training.run()
+
+
+def _why_not_strategy() -> str | None:
+    import tensorflow as tf
+
+    return "a TensorFlow strategy is set" if tf.distribute.has_strategy() else None
+
+
+def _place(leaf: Any, device: Any) -> Any:
+    import tensorflow as tf
+
+    del device  # TensorFlow chooses
+    return tf.constant(leaf)

@@ -1,0 +1,95 @@
+"""Code of the user's that calls `model.fit`: each of these calls is trained as a search trains.
+
+An override of `HyperModel.fit` or `run_trial` may do anything, and most end in `model.fit(...)`.
+While such code runs, `fit` of Keras' models asks the trainers of the search. Nothing is put into
+the models, which may be copied, pickled and saved meanwhile, and code in other threads is left
+alone: what counts is the context in which `fit` is called.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+
+import keras
+
+Fit: TypeAlias = Callable[[Any, Sequence[Any], Mapping[str, Any], Callable[..., Any]], Any]
+"""Called with a model, the arguments of its `fit` by place and by name, and Keras' own `fit`."""
+
+_fit: ContextVar[Fit | None] = ContextVar("fit", default=None)
+
+
+class _Redirection:
+    """`fit` of Keras' models, redirected while any context asks for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._original: Any = None
+        self._mine: Any = None
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """Within the block, `fit` looks whether its context has a `Fit`."""
+        # The class that defines `fit`, so that `super().fit(...)` is redirected too.
+        owner = next(kind for kind in keras.Model.__mro__ if "fit" in vars(kind))
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._original = vars(owner)["fit"]
+                self._mine = _redirected(self._original)
+                owner.fit = self._mine
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                # Whoever has replaced it meanwhile calls it: then it stays, and does nothing.
+                if self._users == 0 and vars(owner).get("fit") is self._mine:
+                    owner.fit = self._original
+
+
+def _redirected(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def fit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        chosen = _fit.get()
+        if chosen is None:
+            return original(self, *args, **kwargs)
+        with keras_fits():
+            return chosen(self, args, kwargs, functools.partial(original, self))
+
+    return fit
+
+
+_redirection = _Redirection()
+
+
+@contextmanager
+def fitting_by(fit: Fit) -> Iterator[None]:
+    """Within the block, `model.fit(...)` of any Keras model calls this instead.
+
+    It does so in the calling thread only. Calls of `model.fit` within `fit` are Keras' own.
+
+    Args:
+        fit: Trains the model, and returns what `model.fit` would return.
+    """
+    with _redirection.on():
+        token = _fit.set(fit)
+        try:
+            yield
+        finally:
+            _fit.reset(token)
+
+
+@contextmanager
+def keras_fits() -> Iterator[None]:
+    """Within the block, `model.fit` is Keras' own, whatever the context asks for."""
+    token = _fit.set(None)
+    try:
+        yield
+    finally:
+        _fit.reset(token)

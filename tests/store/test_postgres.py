@@ -1,0 +1,206 @@
+"""A search in a PostgreSQL database: the promises of a store, and a connection that is lost."""
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.postgres import Server, running_server
+
+from afina.errors import ArgumentError, ProjectVersionError, StoreError
+from afina.store import SharedStore, TrialStore, open_store
+from afina.testing import SHARED_STORE_CHECKS, STORE_CHECKS
+from afina.testing.stores import check_keeps_everything_when_closed
+from afina.trials import Report, Status, Trial
+
+pytestmark = pytest.mark.service
+
+LEASE = 0.5  # seconds
+_names = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def make(server: Server) -> Callable[..., Any]:
+    from afina.store.postgres import PostgresStore
+
+    project = f"search {os.getpid()} {next(_names)}"
+
+    def make(**options: Any) -> Any:
+        return PostgresStore(server.url, **{"project": project, "lease": LEASE, **options})
+
+    return make
+
+
+@pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
+def test_a_store_keeps_its_promises(
+    check: Callable[[TrialStore], None], make: Callable[..., Any]
+) -> None:
+    store = make()
+    check(store)
+    store.close()
+
+
+@pytest.mark.parametrize("check", SHARED_STORE_CHECKS, ids=lambda check: check.__name__)
+def test_a_shared_store_keeps_its_promises(
+    check: Callable[..., None], make: Callable[..., Any]
+) -> None:
+    store = make()
+    check(store, lambda store: make())
+    store.close()
+
+
+def test_everything_outlives_closing_a_search(make: Callable[..., Any]) -> None:
+    check_keeps_everything_when_closed(make(), lambda store: make())
+
+
+def test_looking_at_a_search_that_is_not_there_makes_nothing(
+    server: Server, make: Callable[..., Any]
+) -> None:
+    store = make(project="never begun")
+    assert (store.header(), store.trials(), store.history(0), store.claims()) == (None, [], [], {})
+    assert store.news(None).trials == ()
+    import psycopg
+
+    with psycopg.connect(server.url) as connection:
+        found = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE '%never%'")
+        assert found.fetchall() == []
+
+
+def test_searches_of_one_database_do_not_know_each_other(server: Server) -> None:
+    one, other = (open_store(server.url, project=name) for name in ("a b", "a_b"))
+    one.put(Trial(number=0, values={}))
+    assert other.trials() == []
+    third = open_store(f"{server.url}&project=a b")
+    assert len(third.trials()) == 1
+    one.close()
+
+
+def test_a_restart_of_the_server_loses_nothing_and_the_search_goes_on(
+    server: Server, make: Callable[..., Any]
+) -> None:
+    store = make()
+    store.put(Trial(number=0, values={}))
+    server.stop()
+    again = threading.Timer(1.0, server.start)
+    again.start()
+    for step in range(3):  # a training does not notice
+        began = time.monotonic()
+        store.report(Report(trial=0, step=step, metrics={"loss": 1.0}))
+        assert time.monotonic() - began < 0.5
+    with pytest.warns(UserWarning, match=r"cannot be reached\. The search waits for it"):
+        store.finish(Trial(number=0, values={}, status=Status.FAILED, ended=0))
+    again.join()
+    assert len(store.history(0)) == 3
+    assert [trial.ended for trial in make().trials()] == [0]
+    store.close()
+
+
+def test_a_change_that_was_written_before_the_connection_broke_is_not_refused(
+    make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+
+    store = make()
+    store.put(Trial(number=0, values={}))
+    dialect, broken = store._session._engine.dialect, []
+    commit = dialect.do_commit
+
+    def break_after(connection: Any) -> None:
+        commit(connection)
+        if not broken:
+            broken.append(True)
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(dialect, "do_commit", break_after)
+    with pytest.warns(UserWarning, match="cannot be reached"):
+        store.finish(Trial(number=0, values={}, status=Status.FAILED, ended=0))
+    assert broken
+    assert [trial.ended for trial in store.trials()] == [0]
+    store.close()
+
+
+def test_a_database_that_is_not_there_is_an_error_without_the_password(tmp_path: Path) -> None:
+    from afina.store.postgres import PostgresStore
+
+    store = PostgresStore(f"postgresql://me:secret@/db?host={tmp_path}", patience=0.1)
+    with pytest.raises(StoreError) as refused:
+        store.trials()
+    told = "".join(map(str, (refused.value, refused.value.__cause__, store.url, vars(store))))
+    assert "me:***@" in told
+    assert "secret" not in told.replace(repr(store._place), "")
+
+
+def test_a_url_that_cannot_be_read_is_refused_without_the_password() -> None:
+    for url in ("postgresql://me:secret@host:port/db", "mysql://me:secret@host/db"):
+        with pytest.raises(ArgumentError) as refused:
+            open_store(url)
+        assert "secret" not in str(refused.value)
+
+
+def test_a_search_of_another_format_is_named_and_left_alone(
+    server: Server, make: Callable[..., Any]
+) -> None:
+    import psycopg
+
+    store = make()
+    store.put(Trial(number=0, values={}))
+    store.close()
+    with psycopg.connect(server.url) as connection:
+        connection.execute(f"UPDATE {store.schema}.meta SET format = 99, afina = '7.0'")
+    for use in (lambda: make().trials(), lambda: make().put(Trial(number=1, values={}))):
+        with pytest.raises(ProjectVersionError, match=r"format 99, written by Afina 7\.0"):
+            use()
+
+
+def test_columns_that_an_older_version_lacks_are_added(
+    server: Server, make: Callable[..., Any]
+) -> None:
+    import psycopg
+
+    store = make()
+    store.put(Trial(number=0, values={}))
+    store.close()
+    with psycopg.connect(server.url) as connection:
+        connection.execute(f"ALTER TABLE {store.schema}.trials DROP COLUMN revision")
+    newer = make()
+    newer.put(Trial(number=1, values={}))
+    assert [trial.number for trial in newer.news(0).trials] == [1]
+    assert len(newer.trials()) == 2
+    newer.close()
+
+
+def test_a_process_of_this_machine_that_is_killed_is_known_to_be_dead(
+    server: Server, make: Callable[..., Any]
+) -> None:
+    store = make(lease=60.0)
+    code = (
+        "import sys, os; from afina.store.postgres import PostgresStore as P;"
+        "from afina.trials import Trial; s = P(sys.argv[1], project=sys.argv[2]);"
+        "s.put(Trial(number=0, values={})); os.kill(os.getpid(), 9)"
+    )
+    name = "killed"
+    done = subprocess.run([sys.executable, "-c", code, server.url, name], timeout=120)
+    assert done.returncode == -9
+    store = make(project=name, lease=60.0)
+    claim = store.claims()[0]
+    assert claim.died
+    assert re.match(r"process \d+ on ", claim.owner)
+    store.put(Trial(number=0, values={}, attempt=1))
+    store.close()
+
+
+def test_a_postgres_store_can_be_shared(make: Callable[..., Any]) -> None:
+    assert isinstance(make(), SharedStore)

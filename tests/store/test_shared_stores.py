@@ -1,0 +1,64 @@
+"""Stores for several workers keep their promises, each checked on its own."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from afina.store import MemoryStore, SharedStore, SqliteStore, open_store
+from afina.testing import SHARED_STORE_CHECKS, check_shared_store
+
+LEASE = 0.3  # seconds
+_workers = itertools.count()
+
+
+def in_memory(folder: Path) -> MemoryStore:
+    return MemoryStore(lease=LEASE)
+
+
+def beside_in_memory(store: Any) -> MemoryStore:
+    return MemoryStore(beside=store, lease=LEASE)
+
+
+def in_folder(folder: Path) -> SqliteStore:
+    return SqliteStore(folder / "project", lease=LEASE)
+
+
+def beside_in_folder(store: Any) -> SqliteStore:
+    return SqliteStore(store.folder, lease=LEASE, worker=f"w{next(_workers)}-")
+
+
+@pytest.mark.parametrize(
+    ("make", "join"),
+    [(in_memory, beside_in_memory), (in_folder, beside_in_folder)],
+    ids=["memory", "sqlite"],
+)
+@pytest.mark.parametrize("check", SHARED_STORE_CHECKS, ids=lambda check: check.__name__)
+def test_a_shared_store_keeps_its_promises(
+    check: Callable[..., None],
+    make: Callable[[Path], SharedStore],
+    join: Callable[[SharedStore], SharedStore],
+    tmp_path: Path,
+) -> None:
+    store = make(tmp_path)
+    check(store, join)
+    store.close()
+
+
+class Generous(MemoryStore):
+    """Breaks one promise: gives every trial to everybody."""
+
+    def claims(self) -> Any:
+        return {}
+
+
+def test_the_checks_notice_a_trial_with_two_owners() -> None:
+    with pytest.raises(AssertionError, match="another worker's trial must raise LostLeaseError"):
+        check_shared_store(Generous, lambda store: Generous(beside=store))
+
+
+def test_stores_of_afina_can_be_shared(tmp_path: Path) -> None:
+    assert isinstance(open_store(None), SharedStore)
+    assert isinstance(open_store(tmp_path), SharedStore)

@@ -1,0 +1,269 @@
+"""Fused epochs on TensorFlow: what is shared, what is refused, and what is drawn."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from afina.training import Account, TrainerChooser, fresh_session
+from afina.training.fused import Engine
+from afina.training.on_tensorflow import TensorFlowTrainer
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("Keras runs on another backend", allow_module_level=True)
+
+layers = keras.layers
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(50, 6)).astype("float32")
+Y = X[:, :1] + 0.1 * RNG.normal(size=(50, 1)).astype("float32")
+TRAINING: dict[str, Any] = {"epochs": 2, "batch_size": 16, "validation_split": 0.3, "verbose": 0}
+
+
+def network(*middle: Any, rate: float = 1e-2, **compiled: Any) -> keras.Model:
+    model = keras.Sequential([keras.Input((6,)), *middle, layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(rate), "mse", metrics=["mae"], **compiled)
+    return model
+
+
+def trained(model: keras.Model, trainer: TensorFlowTrainer | None = None, **kwargs: Any) -> Any:
+    """The logs of a training by fused epochs, or by plain `fit`."""
+    given = {**TRAINING, **kwargs}
+    if trainer is None:
+        return model.fit(X, Y, **given).history
+    return trainer.fit(model, (X, Y), given).history
+
+
+def path_of(model: keras.Model, *args: Any, **kwargs: Any) -> str:
+    """How a chooser trained a model."""
+    account = Account()
+    given = {**TRAINING, **kwargs}
+    TrainerChooser("auto", Engine()).fit(model, args or (X, Y), given, account)
+    return account.path
+
+
+# -- what is shared -------------------------------------------------------------------------------
+
+
+def test_ten_models_of_one_key_are_traced_once_and_each_is_trained_in_its_own_variables() -> None:
+    trainer, histories, models = TensorFlowTrainer(), [], []
+    for number in range(10):
+        keras.utils.set_random_seed(number)
+        fresh_session()
+        models.append(network(layers.Dense(4), layers.Dropout(0.2), rate=1e-3 * (number + 1)))
+        histories.append(trained(models[-1], trainer))
+    assert trainer.programs.compiled == 2  # the training and the validation
+    assert len({history["loss"][0] for history in histories}) == 10
+    assert all(int(model.optimizer.iterations) == 6 for model in models)
+
+
+def test_a_model_of_another_key_gets_programs_of_its_own() -> None:
+    trainer = TensorFlowTrainer()
+    for rate in (0.2, 0.4):
+        fresh_session()
+        trained(network(layers.Dense(4), layers.Dropout(rate)), trainer)
+    assert trainer.programs.compiled == 4
+
+
+def test_one_model_trained_in_between_by_a_shared_program_does_not_change_another() -> None:
+    def make() -> keras.Model:
+        fresh_session()
+        keras.utils.set_random_seed(1)
+        return network(layers.Dense(4))
+
+    trainer = TensorFlowTrainer()
+    alone = trained(make(), TensorFlowTrainer(), shuffle=False)
+    first = make()
+    one = trained(first, trainer, epochs=1, shuffle=False)
+    trained(make(), trainer, shuffle=False)
+    other = trained(first, trainer, epochs=2, initial_epoch=1, shuffle=False)
+    np.testing.assert_allclose([*one["loss"], *other["loss"]], alone["loss"], rtol=1e-5)
+
+
+def test_a_trained_model_is_not_kept_alive_by_its_programs() -> None:
+    trainer = TensorFlowTrainer()
+    model = network(layers.Dense(4))
+    trained(model, trainer)
+    kept = weakref.ref(model)
+    del model
+    fresh_session()
+    gc.collect()
+    assert kept() is None
+    assert trainer.programs.compiled == 2
+
+
+# -- what it is trained by ------------------------------------------------------------------------
+
+
+class Text(layers.Layer):  # type: ignore[misc]
+    """Goes through strings, which XLA knows nothing of."""
+
+    def call(self, inputs: Any) -> Any:
+        import tensorflow as tf
+
+        numbers = tf.strings.to_number(tf.strings.as_string(tf.stop_gradient(inputs)))
+        return inputs + 0.0 * tf.reshape(numbers, tf.shape(inputs))
+
+
+class Eager(layers.Layer):  # type: ignore[misc]
+    """Needs numbers where there are none yet."""
+
+    def call(self, inputs: Any) -> Any:
+        import tensorflow as tf
+
+        if tf.executing_eagerly():
+            return inputs
+        raise RuntimeError("only eagerly")
+
+
+class Image(keras.Sequential):  # type: ignore[misc]
+    """A model with a `fit` of its own."""
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        return super().fit(*args, **kwargs)
+
+
+class Batchwise(keras.callbacks.Callback):  # type: ignore[misc]
+    """Looks at single batches."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        pass
+
+
+FUSED: dict[str, Callable[[], keras.Model]] = {
+    "keras' own layers": lambda: network(layers.Dense(4)),
+    "what XLA cannot compile": lambda: network(Text()),
+    "what XLA cannot compile, though asked": lambda: network(Text(), jit_compile=True),
+    "without XLA, as asked": lambda: network(layers.Dense(4), jit_compile=False),
+    "a loss of its own": lambda: _of_loss(lambda y, p: keras.ops.mean((y - p) ** 2, axis=-1)),
+}
+
+
+def _of_loss(loss: Any) -> keras.Model:
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(1)])
+    model.compile("adam", loss)
+    return model
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_epochs_are_fused_and_come_to_what_fit_comes_to(name: str) -> None:
+    logs = []
+    for trainer in (None, TensorFlowTrainer()):
+        fresh_session()
+        keras.utils.set_random_seed(2)
+        logs.append(trained(FUSED[name](), trainer, shuffle=False))
+    for metric, values in logs[0].items():
+        np.testing.assert_allclose(logs[1][metric], values, rtol=1e-5, atol=1e-5, err_msg=metric)
+    fresh_session()
+    assert path_of(FUSED[name]()) == "fused"
+
+
+def test_the_last_smaller_batch_is_trained_and_counted_as_in_fit() -> None:
+    for batch_size in (16, 15, 7, 64):
+        logs = []
+        for trainer in (None, TensorFlowTrainer()):
+            fresh_session()
+            keras.utils.set_random_seed(2)
+            given = {"shuffle": False, "batch_size": batch_size}
+            logs.append(trained(network(layers.Dense(4)), trainer, **given))
+        for metric, values in logs[0].items():
+            np.testing.assert_allclose(logs[1][metric], values, rtol=1e-5, atol=1e-6)
+
+
+WEIGHTS = RNG.random(50).astype("float32")
+CLASSES = (Y > 0).astype("int32")
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "sample weights": {"sample_weight": WEIGHTS},
+    "class weights": {"class_weight": {0: 0.3, 1: 2.0}},
+    "validation data with weights": {"validation_data": (X, CLASSES, WEIGHTS)},
+    "a validation every second epoch": {"validation_freq": 2, "epochs": 4},
+    "validations in chosen epochs": {"validation_freq": [1, 3], "epochs": 3},
+    "a later beginning": {"initial_epoch": 1, "epochs": 3},
+    "no validation": {"validation_split": 0.0},
+    "small validation batches": {"validation_batch_size": 4},
+}
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_an_argument_means_what_it_means_in_fit(name: str) -> None:
+    logs = []
+    for trainer in (None, TensorFlowTrainer()):
+        fresh_session()
+        keras.utils.set_random_seed(2)
+        model = keras.Sequential([keras.Input((6,)), layers.Dense(1, activation="sigmoid")])
+        model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+        given = {**TRAINING, "shuffle": False, **ARGUMENTS[name]}
+        fit = model.fit if trainer is None else None
+        history = fit(X, CLASSES, **given) if fit else trainer.fit(model, (X, CLASSES), given)
+        logs.append(history.history)
+    assert list(logs[0]) == list(logs[1])
+    for metric, values in logs[0].items():
+        np.testing.assert_allclose(logs[1][metric], values, rtol=1e-5, atol=1e-5, err_msg=metric)
+
+
+REFUSED: dict[str, tuple[Callable[[], keras.Model], dict[str, Any], str]] = {
+    "eager": (lambda: network(run_eagerly=True), {}, "run_eagerly"),
+    "batches are looked at": (network, {"callbacks": [Batchwise()]}, "on_train_batch_end"),
+    "steps are given": (network, {"steps_per_epoch": 2}, "steps_per_epoch"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_fused_is_trained_by_fit_and_the_reason_is_noted(name: str) -> None:
+    make, kwargs, reason = REFUSED[name]
+    path = path_of(make(), X, Y, **kwargs)
+    assert path.startswith("fit: ")
+    assert reason in path
+
+
+def test_a_step_that_cannot_be_traced_changes_nothing_and_says_why() -> None:
+    heard: list[str] = []
+    callback = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: heard.append("began"))
+    model = network()
+    trainer = TensorFlowTrainer()
+    model.layers[0].call = Eager().call
+    before = model.get_weights()
+    reason = ""
+    try:
+        trainer.fit(model, (X, Y), {**TRAINING, "callbacks": [callback]})
+    except Exception as error:
+        reason = str(error)
+    assert "only eagerly" in reason
+    assert not heard
+    assert all(map(np.array_equal, before, model.get_weights()))
+
+
+# -- what is drawn --------------------------------------------------------------------------------
+
+
+def test_shuffled_trainings_come_to_what_fit_comes_to_on_average() -> None:
+    """Keras shuffles on TensorFlow by a stream of TensorFlow's own, which cannot be read."""
+    losses: dict[bool, list[float]] = {True: [], False: []}
+    trainer = TensorFlowTrainer()
+    for fused in losses:
+        for seed in range(12):
+            fresh_session()
+            keras.utils.set_random_seed(seed)
+            model = network(layers.Dense(8), layers.Dropout(0.2))
+            logs = trained(model, trainer if fused else None, epochs=4)
+            losses[fused].append(logs["val_loss"][-1])
+    differences = np.subtract(losses[True], losses[False])
+    assert np.abs(differences).max() > 0  # the orders differ
+    error = differences.std(ddof=1) / np.sqrt(len(differences))
+    assert abs(differences.mean()) < 3 * error
+
+
+def test_dropout_goes_on_drawing_where_fit_would() -> None:
+    states = []
+    for trainer in (None, TensorFlowTrainer()):
+        fresh_session()
+        keras.utils.set_random_seed(2)
+        model = network(layers.Dropout(0.5))
+        trained(model, trainer)
+        states.append([v.numpy().tolist() for v in model.non_trainable_variables])
+    assert states[0] == states[1]
