@@ -128,6 +128,35 @@ def test_tensors_travel_as_arrays_wherever_they_are_among_the_data():
     assert type(args[1]) is np.ndarray
 
 
+class Batches(keras.utils.PyDataset):
+    """Forty samples in four batches."""
+
+    def __init__(self):
+        super().__init__()
+        self.x, self.y = models.data(rows=40)
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return self.x[index * 10 : index * 10 + 10], self.y[index * 10 : index * 10 + 10]
+
+
+def test_streams_that_may_be_read_once_travel_as_arrays(place):
+    data, validation = Batches(), models.data(rows=4)
+    args, kwargs = train_on.without_streams(
+        kt.RandomSearch(models.build, "val_loss", **place),
+        (data,),
+        {"epochs": 2, "validation_data": validation},
+    )
+    assert args == ()
+    np.testing.assert_array_equal(kwargs["x"], data.x)
+    np.testing.assert_array_equal(kwargs["y"], data.y)
+    assert (kwargs["epochs"], kwargs["batch_size"]) == (2, 10)
+    assert kwargs["validation_data"] is validation
+    assert "class_weight" not in kwargs, "only what was given, and what reading has changed"
+
+
 # -- the model that is tried before the first trial -----------------------------------------------
 
 

@@ -61,7 +61,9 @@ class Home:
             pairs.append((tuner._display, RemoteDisplay()))
         trainer = getattr(tuner, "_trainer", None)
         if trainer is not None:
-            pairs.append((trainer, TrainerThere(trainer.training, trainer.engine.sparse)))
+            materialize = trainer.streams.materialize
+            there = TrainerThere(trainer.training, trainer.engine.sparse, materialize)
+            pairs.append((trainer, there))
         return pairs
 
     def serve(self, what: str, *args: Any, **kwargs: Any) -> Any:

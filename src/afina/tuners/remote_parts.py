@@ -67,13 +67,17 @@ class TrainerThere:
 
     mode: training.Mode | training.Trainer
     sparse: bool
+    materialize: training.Materialize
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _trainer_here, (self.mode, self.sparse)
+        return _trainer_here, (self.mode, self.sparse, self.materialize)
 
 
-def _trainer_here(mode: training.Mode | training.Trainer, sparse: bool) -> training.TrainerChooser:
-    return training.TrainerChooser(mode, _engine_here(sparse))
+def _trainer_here(
+    mode: training.Mode | training.Trainer, sparse: bool, materialize: training.Materialize
+) -> training.TrainerChooser:
+    streams = training.Streams(materialize)
+    return training.TrainerChooser(mode, _engine_here(sparse), streams)
 
 
 @functools.cache

@@ -41,6 +41,7 @@ class SearchingTuner(TravellingTuner, Protocol):
 
     hypermodel: Any
     _process: WorkerProcesses | None
+    _trainer: training.TrainerChooser
 
     def on_trial_begin(self, trial: Trial) -> None:
         """Called before a trial runs."""

@@ -111,10 +111,25 @@ def run_elsewhere(
     """
     pool, tuner._process = tuner._process or start_process(train_on), None
     with pool:
-        args, kwargs = as_arrays(args, kwargs)
+        args, kwargs = as_arrays(*without_streams(tuner, args, kwargs))
         workers = RemoteSearch(tuner, pool, args, kwargs).run()
     if workers is not None:
         tuner._run_by(Processes(workers), args, kwargs)
+
+
+def without_streams(
+    tuner: SearchingTuner, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """The arguments of `search` with arrays in place of the streams that may be read once."""
+    streams = tuner._trainer.streams
+    given = None if tuner._whose_training() is not None else streams.find(args, kwargs)
+    if given is None:
+        return args, kwargs
+    read = streams.rewrite(given)
+    if isinstance(read, str):
+        return args, kwargs
+    changed = {name: value for name, value in read.given.items() if value is not given[name]}
+    return (), {**training.by_name(args, kwargs), **changed}
 
 
 def as_arrays(
@@ -136,7 +151,7 @@ def _as_array(value: Any) -> Any:
     if keras.ops.is_tensor(value):
         return keras.ops.convert_to_numpy(value)
     if type(value).__module__.startswith("tensorflow.") and hasattr(value, "element_spec"):
-        advice = "Pass arrays, or a keras.utils.PyDataset, or leave train_on out."
+        advice = "Pass arrays, or materialize=True to have it read into arrays once."
         rule = "needs data that can leave this process"
         raise DataError(wrong("train_on", rule, type(value).__name__, advice))
     return value
