@@ -160,3 +160,17 @@ def test_the_ratio_is_of_medians_and_its_range_over_pairs_of_rounds():
     assert report.faster(runs(40, 60), runs(10, 10)) == "5.00 (4.00 to 6.00)"
     assert report.faster(runs(40), runs(10)) == "4.00"
     assert report.faster([], runs(10)) == ""
+
+
+@pytest.mark.parametrize("job", ["CNN", "GRU", "TABULAR"])
+def test_trials_of_a_random_search_are_drawn_once_and_are_ones_that_the_user_could_get(job):
+    drawn = jobs.drawn(job, 3)
+    assert drawn == jobs.drawn(job, 4)[:3]  # more trials begin with the same
+    assert len({str(trial) for trial in drawn}) == 3
+    for trial in drawn:
+        hp = kt.HyperParameters()
+        hp.values = dict(trial["values"])
+        jobs.JOBS[job].build(hp)
+        assert hp.values == trial["values"]
+    replay = jobs.Replay(Oracle(), drawn)
+    assert replay("0") == {"status": "RUNNING", "values": drawn[0]["values"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -149,3 +150,17 @@ def test_batches_that_read_most_rows_are_not_deferred() -> None:
 
 def test_data_that_is_fed_in_chunks_is_trained_as_in_fit() -> None:
     both(DEFERRED["pooled"], WORDS, Y, engine=Engine(memory=1000), tolerance=2e-6, **TRAINING)
+
+
+def test_words_are_kept_as_long_as_the_data_are() -> None:
+    given = fit_arguments((WORDS, Y), {"batch_size": 16})
+    assert isinstance(given, dict)
+    engine, model = Engine(), DEFERRED["pooled"]()
+    train, _ = engine.data.parts(given)
+    rows = engine.words.of(model, train.arrays)
+    assert rows is not None
+    assert engine.words.of(model, train.arrays) is rows
+    engine.data = Engine().data
+    del train
+    gc.collect()
+    assert not engine.words._known

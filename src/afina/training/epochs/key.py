@@ -1,10 +1,11 @@
 """The key of a model: models of equal keys share a compiled program.
 
 What lives in a variable (weights, moments, a plain learning rate, seeds) is an input of the
-program. Everything else is a constant in it: a schedule, betas, a dropout rate, an L2 factor. Most
-constants are in the configurations, if every part is Keras' own. The others are found by looking at
-what the parts hold: the mean of an adapted `Normalization`, the dtype of a loss. Code of the user's
-may depend on anything, so models with such code have no key and share nothing.
+program. Everything else is a constant in it, such as betas or an L2 factor, unless the caller makes
+it an input: on JAX `fused.settings` leaves such numbers out of the key. Most constants are in the
+configurations, if every part is Keras' own. The others are found by looking at what the parts hold:
+the mean of an adapted `Normalization`, the dtype of a loss. Code of the user's may depend on
+anything, so models with such code have no key and share nothing.
 """
 
 from __future__ import annotations

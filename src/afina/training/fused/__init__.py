@@ -10,14 +10,16 @@
 
 What other backends need too lies in `afina.training.epochs`.
 
-A program is traced from one model and serves every model of an equal key: weights, optimizer state
-and the learning rate are its inputs. What makes programs quicker, or quicker to compile:
+A program is traced from one model and serves every model of an equal key: weights, optimizer state,
+the learning rate, and numbers such as dropout rates (`settings`) are its inputs. What makes
+programs quicker, or quicker to compile:
 
     initializers         new weights without compiling a program for each shape
     packing              small variables end to end, updated by one piece of code
     partial              the last, smaller batch filled up instead of compiled once more
     convolutions         the layout that XLA's CPU backend computes quickly in loops
     sparse               a first Dense layer on inputs that are nearly all zero
+    tables               a first Embedding layer, of whose rows a batch reads a few
     active_rows, deferred   Adam updates only the kernel rows that a batch reads; the steps of the
                          others stay pending until they are read
 

@@ -10,7 +10,7 @@ places of the words in it.
 
 from __future__ import annotations
 
-import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,9 +21,6 @@ import numpy as np
 from afina.training.epochs import Arrays
 from afina.training.fused.sparse import SparseRows, first_dense, readers
 from afina.training.replacing import replaced
-
-KEPT = 4
-"""How many data sets' words are kept."""
 
 
 def first_embedding(model: keras.Model) -> Any | None:
@@ -59,11 +56,13 @@ def shape_of_rows(model: keras.Model, arrays: Arrays) -> SparseRows:
 
 
 class Words:
-    """The words of texts, as the rows of a table that each text reads; kept for all trials."""
+    """The words of texts, as the rows of a table that each text reads.
+
+    They are kept for all trials, as long as the data are.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, int], tuple[Arrays, SparseRows | None]] = {}
-        self._lock = threading.Lock()
+        self._known: dict[tuple[int, int], tuple[Any, SparseRows | None]] = {}
 
     def of(self, model: keras.Model, arrays: Arrays) -> SparseRows | None:
         """The words of the inputs if the model begins with an embedding; None if it does not, or
@@ -77,12 +76,12 @@ class Words:
         if embedding is None or arrays.is_sparse:
             return None
         key = id(arrays), embedding.input_dim
-        with self._lock:
-            if key not in self._known:
-                while len(self._known) >= KEPT:
-                    del self._known[next(iter(self._known))]
-                self._known[key] = arrays, _as_rows(arrays.leaves[0], embedding.input_dim)
-            return self._known[key][1]
+        known = self._known.get(key)
+        if known is None:
+            gone = weakref.ref(arrays, lambda _: self._known.pop(key, None))
+            known = gone, _as_rows(arrays.leaves[0], embedding.input_dim)
+            self._known[key] = known
+        return known[1]
 
 
 def _as_rows(words: Any, vocabulary: int) -> SparseRows | None:
