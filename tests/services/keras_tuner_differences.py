@@ -37,7 +37,60 @@ def _each(file: str, reasons: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 _TYPES = "engine/hyperparameters/hp_types"
 
+SLOW = "slow: trains a network of full size, which tests/applications do in small"
+NO_OPTIMIZER = "keras 3: a model that is not compiled has no attribute optimizer"
+
+TOO_SLOW = {
+    **_all(
+        SLOW,
+        "applications/efficientnet_test.py",
+        "test_model_construction[B0] test_model_construction[B1]",
+    ),
+    **_all(
+        SLOW,
+        "applications/resnet_test.py",
+        "test_model_construction[v1] test_model_construction[v2] test_model_construction[next]",
+    ),
+    **_all(
+        SLOW,
+        "applications/xception_test.py",
+        "test_model_construction[avg] test_model_construction[max] "
+        "test_model_construction[flatten]",
+    ),
+    **_all(SLOW, "engine/tuner_test.py", "test_tunable_false_hypermodel"),
+}
+"""Tests that take minutes each: they are skipped."""
+
 EVERYWHERE: dict[str, str] = {
+    **_each(
+        "applications/augment_test.py",
+        [
+            ("test_tf_version_too_low_error", "private: a module of an old TensorFlow"),
+            ("test_input_requirement", "wording: either input_shape or input_tensor"),
+            (
+                "test_model_construction_factor_zero",
+                "private: how many layers Keras sees; with none drawn, images stay",
+            ),
+            ("test_augment_layers_not_int", "wording: must be a whole number"),
+            ("test_3_range_params_raise_error", "wording: must be a number or a pair of them"),
+            (
+                "test_contrast_range_receive_string_raise_error",
+                "wording: must be a number or a pair of them",
+            ),
+        ],
+    ),
+    **_each(
+        "applications/efficientnet_test.py",
+        [
+            ("test_tf_version_too_low_error", "private: a module of an old TensorFlow"),
+            (
+                "test_augmentation_param_fixed_model",
+                "keras 3: a Sequential without layers cannot be built",
+            ),
+        ],
+    ),
+    **_all(NO_OPTIMIZER, "applications/resnet_test.py", "test_include_top_false"),
+    **_all(NO_OPTIMIZER, "applications/xception_test.py", "test_include_top_false"),
     **_all(
         PROTO,
         "engine/conditions_test.py",

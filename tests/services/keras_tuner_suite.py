@@ -16,7 +16,7 @@ from unittest import mock
 
 import pytest
 
-from tests.services.keras_tuner_differences import DIFFERENCES, LEFT_OUT
+from tests.services.keras_tuner_differences import DIFFERENCES, LEFT_OUT, TOO_SLOW
 
 
 def pytest_configure() -> None:
@@ -37,6 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     backend = os.environ.get("KERAS_BACKEND", "")
     for item in items:
         name = item.nodeid
+        if name in TOO_SLOW:
+            item.add_marker(pytest.mark.skip(reason=TOO_SLOW[name]))
         for about, differences in DIFFERENCES.items():
             if about in ("", backend) and (why := differences.get(name)):
                 item.add_marker(pytest.mark.xfail(reason=why, strict=False))
