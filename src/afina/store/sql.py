@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from afina.errors import StoreError
 from afina.store import codec, rules
 from afina.store.base import Changes, Claim, Header
+from afina.store.statements import Statement
 from afina.store.tables import CLAIMS, COUNTER, META, NOTES, REPORTS, TRIALS, UNCHECKED
 from afina.trials import Report, Status, Trial
 
@@ -25,10 +26,12 @@ META_COLUMNS = ["header", "space"]
 # Built once: SQLAlchemy takes longer to build these than a database to run them.
 _THIS = TRIALS.c.number == sql.bindparam("its_number")
 _HELD = TRIALS.outerjoin(CLAIMS, CLAIMS.c.trial == TRIALS.c.number)
-_STATUS = sql.select(TRIALS.c.status, CLAIMS.c.owner, CLAIMS.c.beat).select_from(_HELD).where(_THIS)
+_STATUS = Statement(
+    sql.select(TRIALS.c.status, CLAIMS.c.owner, CLAIMS.c.beat).select_from(_HELD).where(_THIS)
+)
 _SAME = sql.select(*(TRIALS.c[name] for name in TRIAL_COLUMNS)).where(_THIS)
-_ADD = TRIALS.insert()
-_REPLACE = TRIALS.update().where(_THIS)
+_ADD = Statement(TRIALS.insert())
+_REPLACE = Statement(TRIALS.update().where(_THIS))
 _ALL = sql.select(TRIALS).order_by(TRIALS.c.number)
 _WHOLE_NEWS = (
     sql.select(TRIALS, CLAIMS.c.owner)
@@ -38,11 +41,12 @@ _WHOLE_NEWS = (
 _NEWS = _WHOLE_NEWS.where(TRIALS.c.revision > sql.bindparam("since"))
 _META = sql.select(META)
 REVISION = sql.select(COUNTER.c.revision)
-_COUNT = COUNTER.update().values(revision=sql.bindparam("its_revision"))
+_REVISION = Statement(REVISION)
+_COUNT = Statement(COUNTER.update().values(revision=sql.bindparam("its_revision")))
 _CLAIMS = sql.select(CLAIMS)
-_CLAIM = CLAIMS.insert()
+_CLAIM = Statement(CLAIMS.insert())
 _RENEW = CLAIMS.update().where(CLAIMS.c.trial == sql.bindparam("its_trial"))
-_UNCLAIM = CLAIMS.delete().where(CLAIMS.c.trial == sql.bindparam("its_trial"))
+_UNCLAIM = Statement(CLAIMS.delete().where(CLAIMS.c.trial == sql.bindparam("its_trial")))
 _LEAVE = CLAIMS.delete().where(CLAIMS.c.owner == sql.bindparam("its_owner"))
 _HOLDS = sql.select(CLAIMS.c.trial).where(CLAIMS.c.owner == sql.bindparam("its_owner"))
 _THIS_REPORT = sql.and_(
@@ -73,7 +77,7 @@ class Transaction:
         """The revision of what is written now."""
         if self.revision == self.before:
             self.revision += 1
-            self.connection.execute(_COUNT, {"its_revision": self.revision})
+            _COUNT.run(self.connection, {"its_revision": self.revision})
         return self.revision
 
 
@@ -184,7 +188,9 @@ class SqlStore(ABC):
     def news(self, since: int | None) -> Changes:
         """What was written after a revision."""
         with self._look() as connection:
-            return Changes(revision=0) if connection is None else self._news(connection, since)
+            if connection is None:
+                return Changes(revision=0)
+            return self._news(connection, since, read_revision(connection))
 
     def claims(self) -> Mapping[int, Claim]:
         """Who runs which trial, by number."""
@@ -195,8 +201,7 @@ class SqlStore(ABC):
             now = self._now(connection) if rows else 0.0
         return {row.trial: self._claim(row._mapping, now) for row in rows}
 
-    def _news(self, connection: Connection, since: int | None) -> Changes:
-        revision = int(connection.execute(REVISION).scalar_one())
+    def _news(self, connection: Connection, since: int | None, revision: int) -> Changes:
         if since is not None and revision == since:
             return Changes(revision=revision)
         if since is None:
@@ -236,7 +241,7 @@ class SqlStore(ABC):
 
         def whole(now: Transaction) -> R:
             with self._explained():
-                changes = self._news(now.connection, since)
+                changes = self._news(now.connection, since, now.revision)
             seen[:] = [(changes, now)]
             return work(changes)
 
@@ -332,7 +337,7 @@ class SqlStore(ABC):
     def _write_trial(self, now: Transaction, row: codec.Row) -> None:
         row = self._to_database({**row, "crc": codec.checksum(row, TRIAL_COLUMNS)})
         number, ended = row["number"], row["ended"]
-        old = now.connection.execute(_STATUS, {"its_number": number}).one_or_none()
+        old = _STATUS.run(now.connection, {"its_number": number}).one_or_none()
         if old is not None and now.again and Status(old.status).finished:
             there = now.connection.execute(_SAME, {"its_number": number}).one()._mapping
             if all(there[name] == row[name] for name in TRIAL_COLUMNS):
@@ -347,9 +352,9 @@ class SqlStore(ABC):
         row["revision"] = now.count()
         try:
             if old is None:
-                now.connection.execute(_ADD, row)
+                _ADD.run(now.connection, row)
             else:
-                now.connection.execute(_REPLACE, {**row, "its_number": number})
+                _REPLACE.run(now.connection, {**row, "its_number": number})
         except sql.exc.IntegrityError as error:
             raise rules.same_end(number, ended) from error
         self._write_claim(now, row, owner)
@@ -358,12 +363,17 @@ class SqlStore(ABC):
     def _write_claim(self, now: Transaction, row: codec.Row, owner: str | None) -> None:
         running = row["status"] == Status.RUNNING.value
         if owner is not None and not (running and owner == self.worker):
-            now.connection.execute(_UNCLAIM, {"its_trial": row["number"]})
+            _UNCLAIM.run(now.connection, {"its_trial": row["number"]})
             owner = None
         if running and owner is None:
             beat = self._now(now.connection)
             claim = {"trial": row["number"], "owner": self.worker, "beat": beat}
-            now.connection.execute(_CLAIM, claim)
+            _CLAIM.run(now.connection, claim)
+
+
+def read_revision(connection: Connection) -> int:
+    """The revision of the search."""
+    return int(_REVISION.run(connection).scalar_one())
 
 
 def leave(connection: Connection, worker: str) -> None:

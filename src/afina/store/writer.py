@@ -29,7 +29,7 @@ from afina.store.completeness import (
     write_count,
 )
 from afina.store.migrations import afina_version
-from afina.store.sql import REVISION, Transaction, leave, write_reports
+from afina.store.sql import REVISION, Transaction, leave, read_revision, write_reports
 from afina.store.sqlite_errors import damaged, readable_errors
 from afina.store.tables import (
     ADDED,
@@ -190,7 +190,7 @@ class SqliteWriter:
             return write(self._open)
         with readable_errors(self.file), contextlib.ExitStack() as stack:
             stack.enter_context(self._transaction())
-            revision = int(self.connection.execute(REVISION).scalar_one())
+            revision = read_revision(self.connection)
             ending = stack.pop_all()  # what `write` raises is not ours to explain
         now = self._open = Transaction(self.connection, revision)
         failed: BaseException | None = None

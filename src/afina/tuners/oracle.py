@@ -403,7 +403,8 @@ class Oracle:
         self.tuner_ids.add(tuner_id)
         self.search_state.max_trials = self.max_trials  # users raise it between searches
         answer = next_of(self)
-        face_trials.adopt(self)  # what other workers have done
+        if self.search_state.changed_elsewhere:
+            face_trials.adopt(self)
         if not isinstance(answer, StoredTrial):
             status = TrialStatus.IDLE
             if isinstance(answer, Done):
