@@ -13,13 +13,7 @@ from afina import report as reports
 from afina.advice import Advice
 from afina.advice.judgement import Judgement
 from afina.advice.resize import Limits
-from afina.errors import (
-    ArgumentError,
-    FatalTypeError,
-    check_flag,
-    check_whole,
-    wrong,
-)
+from afina.errors import ArgumentError, FatalTypeError, check_flag, check_whole, wrong
 from afina.progress import (
     Display,
     EpochEnded,
