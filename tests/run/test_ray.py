@@ -171,23 +171,21 @@ def test_a_search_on_a_cluster_gives_what_it_gives_here_though_a_node_is_killed(
     straight = random_search(tmp_path / "here", executor="processes", workers=1)
     node = cluster.add_node(**NODE)
     node_id = node.node_id
-    waits, goes_on = tmp_path / "waits", tmp_path / "goes on"
+    waits = tmp_path / "waits"
 
     def wait_on_the_node(epoch: int, rate: float) -> float:
         import ray
 
         mine = ray.is_initialized() and ray.get_runtime_context().get_node_id()
-        if epoch == 3 and not goes_on.exists() and mine == node_id:
+        if epoch == 3 and mine == node_id:
             waits.touch()
-            while not goes_on.exists():
-                time.sleep(0.05)
+            time.sleep(600)  # until it dies with its node
         return rate
 
     def kill() -> None:
         while not waits.exists():
             time.sleep(0.05)
         cluster.remove_node(node, allow_graceful=False)
-        goes_on.touch()
 
     killer = threading.Thread(target=kill)
     killer.start()

@@ -163,3 +163,33 @@ def test_a_worker_process_that_hangs_in_compiled_code_is_ended_and_replaced() ->
     assert ended[1].failure.kind is FailureKind.TIMEOUT
     assert "Its process was ended." in ended[1].failure.message
     assert ended[0].score != ended[2].score == ended[3].score
+
+
+def test_a_thread_that_waits_for_the_python_turn_is_interrupted_once_it_has_it() -> None:
+    from afina.training.python_turn import PythonTurn
+
+    turn, errors = PythonTurn(), list[BaseException]()
+    turn.undisturbed = lambda: afina.run.current_limit().shielded()
+    others, waits = threading.Event(), threading.Event()
+
+    def job() -> None:
+        with turn.held():
+            with turn.released():
+                others.set()
+                waits.wait()
+            loop_in_python()
+
+    def run() -> None:
+        errors.append(timed_out(job, 0.01))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    others.wait()
+    with turn.held():
+        waits.set()
+        time.sleep(0.4)  # several tries of the watch
+        assert not errors
+    thread.join()
+    assert errors
+    with turn.held():  # nobody holds it any more
+        pass

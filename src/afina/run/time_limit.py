@@ -76,6 +76,7 @@ class TimeLimit:
         self._is_main = False
         self._over = threading.Event()
         self._turn = threading.Lock()  # held by the job where nothing may be raised in it
+        self._is_shielded = False
         self._ended = False
         self._pending = False  # what was raised has not arrived yet
         self._fired = False
@@ -118,13 +119,15 @@ class TimeLimit:
     @contextlib.contextmanager
     def shielded(self) -> Iterator[None]:
         """Within the block the watch raises nothing: a file or a database is being written."""
-        if threading.get_ident() != self._thread or not self._turn.acquire(blocking=False):
-            yield  # another thread, or within another `shielded`
-            return
-        try:
+        if threading.get_ident() != self._thread or self._is_shielded:
             yield
-        finally:
-            self._turn.release()
+            return
+        with self._turn:  # a `with`, so that nothing is raised between it and the block
+            self._is_shielded = True
+            try:
+                yield
+            finally:
+                self._is_shielded = False
 
     def _error(self, how: str) -> TrialTimeoutError:
         return timed_out(self.what, time.monotonic() - self._began, self.seconds or 0.0, how)

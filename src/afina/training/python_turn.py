@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,9 @@ class PythonTurn:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._here = threading.local()
+        self.undisturbed: Callable[[], AbstractContextManager[Any]] = nullcontext
+        """Entered while a thread takes a lock that others wait for: nothing may be raised in it
+        from outside then, or the lock would be held for ever."""
 
     @property
     def is_mine(self) -> bool:
@@ -56,11 +60,12 @@ class PythonTurn:
         try:
             yield
         finally:
-            self._lock.acquire()
-            self._here.held = True
-            random.setstate(streams[0])
-            np.random.set_state(streams[1])
-            write_session(session)
+            with self.undisturbed():
+                self._lock.acquire()
+                self._here.held = True
+                random.setstate(streams[0])
+                np.random.set_state(streams[1])
+                write_session(session)
 
 
 python_turn = PythonTurn()

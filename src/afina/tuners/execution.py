@@ -30,6 +30,7 @@ from afina.run import (
     Threads,
     check_executor_like,
     create_executor,
+    current_limit,
     is_ray_name,
 )
 from afina.run.processes import WorkerPool
@@ -146,6 +147,7 @@ class InTurns:
     def run(self, next_trial: Callable[[], Trial | Signal], work: Callable[[Trial], None]) -> None:
         """Returns when there are no more trials and all have ended."""
         take_settings = settings_here()
+        training.python_turn.undisturbed = lambda: current_limit().shielded()
 
         def next_in_turn() -> Trial | Signal:
             with training.python_turn.held():

@@ -52,15 +52,16 @@ class ProgramCache(Generic[Program]):
             self._slots[key] = slot  # the newest is last
             while len(self._slots) > self.most:
                 del self._slots[next(iter(self._slots))]
-        with python_turn.released():
-            slot.lock.acquire()
-        try:
-            if slot.program is None:
-                slot.program = make()
-                self.compiled += 1
-            return slot.program
-        finally:
-            slot.lock.release()
+        with python_turn.undisturbed():
+            with python_turn.released():
+                slot.lock.acquire()
+            try:
+                if slot.program is None:
+                    slot.program = make()
+                    self.compiled += 1
+                return slot.program
+            finally:
+                slot.lock.release()
 
     def get_own(self, model: keras.Model, key: Any, make: Callable[[], Program]) -> Program:
         """The program of a model that shares it with no other, kept while the model lives.
