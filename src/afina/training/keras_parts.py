@@ -243,12 +243,16 @@ def overrides(model: keras.Model, name: str) -> bool:
 
 
 def is_array(value: Any) -> bool:
-    """Whether fused epochs can put this on the device: NumPy, JAX (dense) and pandas."""
+    """Whether fused epochs can put this on the device: NumPy, JAX (dense), pandas, and dense
+    tensors of TensorFlow where Keras runs on it."""
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "biuf" or str(value.dtype) in ("bfloat16",)
     module = type(value).__module__.partition(".")[0]
     if module in ("jax", "jaxlib"):
         return hasattr(value, "shape") and not _parts["is_jax_sparse"](value)
+    if module == "tensorflow" and keras.backend.backend() == "tensorflow":
+        dense = type(value).__name__ == "EagerTensor"
+        return dense and (value.dtype.is_floating or value.dtype.is_integer or value.dtype.is_bool)
     return module == "pandas" and bool(_parts["can_slice_array"](value))
 
 

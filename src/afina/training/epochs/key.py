@@ -35,9 +35,15 @@ PASSING = frozenset(
         "_path",
         "_parent_path",
         "_jit_compile",  # not read for an inner model; loading weights sets it
+        "_distribution_strategy",  # TensorFlow's default one: trainers refuse others
+        "_distribute_strategy",
+        "_distribute_reduction_method",
     }
 )
 """Attributes of Keras' parts that may differ between equal parts, as no program depends on them."""
+
+TRACKED = "_self_"
+"""What the names of attributes begin with that TensorFlow saves and loads objects by."""
 
 SAID_ONLY_ONCE_LOADED = frozenset({"is_awq_calibrated", "is_gptq_calibrated"})
 """Attributes that loading weights adds; False means the same as no attribute."""
@@ -209,7 +215,9 @@ class _Holdings:
         named = sorted(
             (name, value)
             for name, value in vars(part).items()
-            if name not in PASSING and not (name in SAID_ONLY_ONCE_LOADED and value is False)
+            if name not in PASSING
+            and not name.startswith(TRACKED)
+            and not (name in SAID_ONLY_ONCE_LOADED and value is False)
         )
         return type(part).__name__, *((name, self._word(value, depth + 1)) for name, value in named)
 

@@ -25,6 +25,11 @@ def free_bytes(place: Any) -> int | None:
     stats = place.memory_stats() if place.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
+    return free_host_bytes()
+
+
+def free_host_bytes() -> int | None:
+    """Free bytes of the system; None if unknown."""
     try:
         lines = MEMINFO.read_text(encoding="ascii").splitlines()
         [line] = [line for line in lines if line.startswith("MemAvailable:")]

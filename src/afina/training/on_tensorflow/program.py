@@ -214,7 +214,8 @@ class TensorFlowProgram:
         self.validation = loop.validation
         self.cache = cache
         self.account = account
-        self.uses_xla = uses_xla(self.model)
+        epochs = loop.given["epochs"] - loop.first_epoch
+        self.uses_xla = uses_xla(self.model, epochs * self.train.batches.steps)
         self._values = values_of(self.model)
 
     def prepare(self) -> None:

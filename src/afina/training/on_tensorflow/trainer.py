@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from afina.training.epochs import DataCache, ProgramCache, ProgramLoop, reasons
+from afina.training.fused.memory import SHARE, free_host_bytes
 from afina.training.on_tensorflow.program import StepLoop, TensorFlowProgram
 from afina.training.trainer import Account, CannotTrainError
 from afina.trials import first_line
@@ -66,6 +67,7 @@ class TensorFlowTrainer:
             # A Keras with other parts, or code of the user's: `fit` will do, or raise it again.
             message = f"the training cannot be prepared: {first_line(error)}"
             raise CannotTrainError(message) from error
+        _check_room(training)
         return training.run()
 
 
@@ -73,6 +75,16 @@ def _why_not_strategy() -> str | None:
     import tensorflow as tf
 
     return "a TensorFlow strategy is set" if tf.distribute.has_strategy() else None
+
+
+def _check_room(training: ProgramLoop) -> None:
+    """Raises CannotTrainError if the data would not fit beside the models."""
+    parts = [training.train.arrays]
+    parts += [] if training.validation is None else [training.validation.arrays]
+    free = free_host_bytes()
+    size = sum(part.nbytes for part in parts if not part.placed)
+    if free is not None and size > SHARE * free:
+        raise CannotTrainError("the data are larger than half of the free memory")
 
 
 def _place(leaf: Any, device: Any) -> Any:

@@ -1,8 +1,13 @@
-"""Whether XLA trains a model faster than TensorFlow's own kernels; `benchmarks/speed/loops.py`
-measures it by kind of layer."""
+"""Whether XLA trains a model faster than TensorFlow's own kernels do.
+
+It is decided by what the model is made of and by how many steps are planned, never by a clock: XLA
+rounds in its own way, and the same seed must give the same numbers. `benchmarks/speed/loops.py`
+measures the kinds of layers.
+"""
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -11,12 +16,28 @@ import keras
 from afina.training import keras_parts
 from afina.training.epochs import is_all_kerass
 
+COMPILE = 0.16
+"""Seconds that XLA takes to compile a train step, for each trainable variable."""
 
-def uses_xla(model: keras.Model) -> bool:
+A_VARIABLE = 4e-5
+"""Seconds of a step that XLA saves for each trainable variable, by starting fewer kernels."""
+
+A_WEIGHT = 1.2e-9
+"""Seconds of a step that XLA saves for each weight, by fusing the updates of the optimizer."""
+
+A_TIME = 2.5e-4
+"""Seconds of a step that XLA saves for each time of a sequence that a recurrent layer reads."""
+
+TIMES = 30
+"""Length that is assumed for sequences of varied lengths."""
+
+
+def uses_xla(model: keras.Model, steps: int) -> bool:
     """Whether to compile the loop of a model with XLA.
 
     Args:
-        model: Compiled.
+        model: Compiled and built.
+        steps: How many steps are planned: few do not pay for the compilation.
     """
     asked = (keras_parts.compile_arguments(model) or {}).get("jit_compile", "auto")
     if asked != "auto":
@@ -24,7 +45,24 @@ def uses_xla(model: keras.Model) -> bool:
     if not all(getattr(layer, "supports_jit", True) for layer in keras_parts.layers_of(model)):
         return False
     # Code of the user's may do what XLA cannot, or does otherwise: draw random numbers, say.
-    return is_all_kerass(model) and not is_slowed_by_xla(model)
+    if not is_all_kerass(model) or is_slowed_by_xla(model):
+        return False
+    return has_gpu() or steps * _saved(model) > COMPILE * len(model.trainable_variables)
+
+
+def _saved(model: keras.Model) -> float:
+    """Seconds that XLA saves in each step, as measured on one core of a server."""
+    weights: int = sum(math.prod(each.shape) for each in model.trainable_variables)
+    times: int = sum(map(_times, keras_parts.layers_of(model)))
+    return A_VARIABLE * len(model.trainable_variables) + A_WEIGHT * weights + A_TIME * times
+
+
+def _times(layer: Any) -> int:
+    """How many times a recurrent layer computes its cell for a batch; 0 for other layers."""
+    if not isinstance(layer, keras.layers.RNN):
+        return 0
+    shape = getattr(getattr(layer, "input", None), "shape", None) or (None, None)
+    return shape[1] or TIMES
 
 
 def is_slowed_by_xla(model: keras.Model) -> bool:
