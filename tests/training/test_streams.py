@@ -196,9 +196,9 @@ def test_a_large_stream_is_not_read(monkeypatch):
 # -- in chunks ------------------------------------------------------------------------------------
 
 
-def noisy():
+def noisy(**kwargs):
     np.random.seed(5)
-    return Noisy()
+    return Noisy(**kwargs)
 
 
 def generator(count=None):
@@ -216,9 +216,10 @@ def uneven():
 
 
 CHUNKS = {
-    "augmentation": (noisy, {}),
-    "shuffled at the end of an epoch": (Reordering, {}),
-    "uneven": (uneven, {}),
+    "augmentation": (noisy, {"shuffle": False}),
+    "augmentation, shuffled": (lambda: noisy(x=X[:20], y=Y[:20], size=5), {}),
+    "shuffled at the end of an epoch": (Reordering, {"shuffle": False}),
+    "uneven": (uneven, {"shuffle": False}),
     "endless generator": (generator, {"steps_per_epoch": 5, "shuffle": False}),
     "endless dataset": (Endless, {"steps_per_epoch": 2, "shuffle": False}),
 }
@@ -281,7 +282,7 @@ def test_a_chunk_has_so_many_batches_that_few_are_left_over_and_no_more_than_its
         sizes = [len(each.leaves[0]) // 2 for each in fed.chunks(fed.at_once())]
         return fed.at_once(), sizes
 
-    assert chunks() == (11, [11])
+    assert chunks() == (10, [10, 1])
     monkeypatch.setattr(feed, "STEPS", 6)
     assert chunks() == (5, [5, 5, 1])
     monkeypatch.setattr(feed, "CHUNK", 2 * 2 * 5 * 4)
@@ -304,3 +305,10 @@ def test_a_search_reads_a_stream_once_for_all_its_trials(tmp_path):
         "fused (x read into arrays; validation_data read into arrays)"
     }
     assert data.read == tested.read == 6
+
+
+def test_a_smaller_batch_comes_last_in_chunks_too():
+    fed = feed.Feed(Batches(), shuffle=True, class_weight=None, steps=None)
+    fed.build(model())
+    epochs = [[each.batch_size for each in fed.chunks(fed.at_once())] for _ in range(5)]
+    assert epochs[1:] == 4 * [[8, 6]]  # once a full batch has been seen

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from afina.training import keras_parts
 from afina.training.session import read_session, write_session
+from afina.training.streams.kinds import PY_DATASET, kind_of
 
 CHUNK = 16 * 2**20
 """Bytes of a chunk, unless a single batch has more. At most three chunks are in memory: one that is
@@ -56,6 +57,8 @@ class Feed:
             self._batches = keras_parts.stream_batches(
                 data, shuffle=shuffle, class_weight=class_weight, steps_per_epoch=steps
             )
+        self._largest = 0  # samples of a batch so far
+        self._shuffles = bool(shuffle) and kind_of(data) == PY_DATASET
         self.first: tuple[Any, ...] = ()
         """The batch that `build` has looked at."""
 
@@ -82,8 +85,8 @@ class Feed:
         if steps is None:
             return most
         most = min(most, steps)
-        # The batches that are left over are trained one by one.
-        return min(range(most, most // 2, -1), key=lambda count: steps % count)
+        # What is left over is trained batch by batch, and the last batch is so often smaller.
+        return min(range(most, most // 2, -1), key=lambda count: (steps - 1) % count)
 
     def chunks(self, count: int) -> Generator[Chunk, None, None]:
         """The batches of one epoch, `count` to a chunk where so many of one form follow each other.
@@ -127,10 +130,25 @@ class Feed:
             thread.join()
 
     def _all(self) -> Iterator[Any]:
-        """The batches of the next epoch, as `fit` takes them."""
+        """The batches of the next epoch, as `fit` takes them.
+
+        Of a `PyDataset`, `fit` shuffles the batches. A smaller one would cut a chunk into single
+        steps, so it comes last.
+        """
+        held: Any = None
         with self._batches.catch_stop_iteration():
             for _, _, [batch] in self._batches:
-                yield batch
+                if self._shuffles and held is None and self._is_smaller(batch):
+                    held = keras.tree.map_structure(np.array, batch)
+                else:
+                    yield batch
+        if held is not None:
+            yield held
+
+    def _is_smaller(self, batch: Any) -> bool:
+        rows = len(keras.tree.flatten(batch)[0])
+        self._largest = max(rows, self._largest)
+        return rows < self._largest
 
     def _epoch(self, count: int) -> Generator[Chunk, None, None]:
         kept: tuple[NDArray[Any], ...] = ()
