@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from sparse_layer import without_waiting
 
-from afina.training.fused import Engine, FusedTrainer, deferred
+from afina.training.fused import Engine, FusedTrainer, deferred, plan
 
 
 class Clock(keras.callbacks.Callback):  # type: ignore[misc]
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40, help="in an epoch")
     parser.add_argument("--epochs", type=int, default=4, help="the cheapest counts")
     options = parser.parse_args()
-    deferred.LARGEST_SHARE, deferred.LEAST = 1.0, 1
+    deferred.LARGEST_SHARE, deferred.LEAST, plan.WORTH = 1.0, 1, 1
     heads = "vocabulary", "dim", "batch", "a batch reads", "fit: ms", "fused: x", "deferred: x"
     table = Table(*heads)
     for vocabulary in options.vocabularies:

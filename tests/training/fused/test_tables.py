@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from afina.training.epochs.reasons import fit_arguments
-from afina.training.fused import Engine, deferred
+from afina.training.fused import Engine, deferred, plan
 from afina.training.fused.plan import Plan
 from afina.training.fused.tables import first_embedding
 
@@ -27,6 +27,7 @@ TRAINING: dict[str, Any] = {"epochs": 3, "batch_size": 16, "validation_split": 0
 @pytest.fixture(autouse=True)
 def small_tables_wait_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deferred, "LEAST", 1)
+    monkeypatch.setattr(plan, "WORTH", 1)
 
 
 def reading(
@@ -141,6 +142,16 @@ def test_words_outside_of_the_vocabulary_and_other_numbers_are_left_to_keras() -
     assert row_room(plain, WORDS + VOCABULARY) == 0
     assert row_room(plain, WORDS.astype("float32")) == 0
     assert first_embedding(plain()) is not None
+
+
+def test_an_epoch_too_short_to_repay_the_larger_program_defers_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = 3  # 35 samples in batches of 16
+    monkeypatch.setattr(plan, "WORTH", steps * VOCABULARY * 4)
+    assert row_room(DEFERRED["pooled"]) > 0
+    monkeypatch.setattr(plan, "WORTH", steps * VOCABULARY * 4 + 1)
+    assert row_room(DEFERRED["pooled"]) == 0
 
 
 def test_batches_that_read_most_rows_are_not_deferred() -> None:
