@@ -53,7 +53,6 @@ settings.load_profile("afina")
 
 
 WHOLE_RUN = contextlib.ExitStack()
-"""Closed with the process."""
 
 
 def pytest_collection_finish() -> None:
@@ -69,3 +68,8 @@ def pytest_collection_finish() -> None:
     else:
         WHOLE_RUN.enter_context(memory.cheap_collections())
         memory._keeper.growth = 24 * memory.GROWTH
+
+
+def pytest_unconfigure() -> None:
+    """Ends what `pytest_collection_finish` began."""
+    WHOLE_RUN.close()

@@ -14,6 +14,14 @@ OF_THE_ENGINE = Path(__file__).parent / "training"
 MOST = 200
 """How many programs are kept; each takes about a megabyte."""
 
+KEPT: dict[Any, Any] = {}
+"""The programs by key, the most recently used last."""
+
+
+@pytest.fixture
+def own_programs() -> None:
+    """For a test that needs its programs to be traced: it shares none."""
+
 
 @pytest.fixture(autouse=True)
 def programs_outlive_their_search(
@@ -23,19 +31,18 @@ def programs_outlive_their_search(
     its own: to trace the same train step again takes most of a small search's time. An engine
     counts what it takes over as compiled. The tests of the engine itself share nothing."""
     engine = sys.modules.get(ENGINE)
-    if engine is None or OF_THE_ENGINE in request.path.parents:
+    alone = OF_THE_ENGINE in request.path.parents or "own_programs" in request.fixturenames
+    if engine is None or alone:
         return
     original = engine.ProgramCache
 
     class Shared(original):
-        kept: dict[Any, Any] = vars(request.config).setdefault("_afina_programs", {})
-
         def get(self, key: Any, make: Callable[[], Any]) -> Any:
             def kept_or_made() -> Any:
-                program = self.kept.pop(key, None) or make()
-                self.kept[key] = program  # the newest is last
-                if len(self.kept) > MOST:
-                    del self.kept[next(iter(self.kept))]
+                program = KEPT.pop(key, None) or make()
+                KEPT[key] = program
+                if len(KEPT) > MOST:
+                    KEPT.pop(next(iter(KEPT)))
                 return program
 
             return super().get(key, make if key is None else kept_or_made)

@@ -26,7 +26,7 @@ from ..space.strategies import spaces
 
 
 def test_it_keeps_the_promises_of_every_algorithm():
-    check_algorithm(lambda seed: Auto(seed=seed))
+    check_algorithm(lambda seed: Auto(seed=seed), trials=16)
 
 
 def test_with_epochs_it_begins_with_short_trainings():

@@ -92,7 +92,7 @@ def assert_same_trials(search, space, workers, seed, **options):
     return alone, together
 
 
-@settings(max_examples=40)
+@settings(max_examples=24)
 @given(
     workers=st.sampled_from([2, 3, 8, 40]),
     seed=st.integers(0, 2**16),

@@ -175,6 +175,7 @@ def test_models_that_their_first_batch_builds_get_the_same_numbers(tmp_path):
     assert notes(tuner) == ["2 together"] * 4
 
 
+@pytest.mark.usefixtures("own_programs")
 def test_where_a_group_fails_its_trials_go_on_alone(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise MemoryError("no room for so many")
