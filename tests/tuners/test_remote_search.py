@@ -346,20 +346,27 @@ def test_the_process_of_a_new_project_starts_and_ends_with_its_tuner(place, else
     assert children() == before
 
 
+def loss_on_jax(true, found):
+    assert keras.backend.backend() == "jax"
+    return keras.losses.sparse_categorical_crossentropy(true, found)
+
+
 def test_trainings_that_cannot_share_a_process_get_one_each(place, elsewhere):
-    class OwnFit(kt.HyperModel):
-        def build(self, hp):
-            return models.build(hp)
-
-        def fit(self, hp, model, *args, **kwargs):
-            assert keras.backend.backend() == "jax"
-            return model.fit(*args, **kwargs)
-
     x, y = data()
-    tuner = kt.RandomSearch(OwnFit(), "val_loss", max_trials=2, train_on="jax", workers=2, **place)
+    tuner = kt.RandomSearch(
+        models.build,
+        "val_loss",
+        max_trials=2,
+        train_on="jax",
+        workers=2,
+        training="fit",
+        loss=loss_on_jax,
+        **place,
+    )
     seen = []
     run_by = tuner._run_by
     tuner._run_by = lambda executor, *args: (seen.append(executor), run_by(executor, *args))
+    cloudpickle.register_pickle_by_value(models)
     tuner.search(x, y, **FIT)
     assert seen == [Processes(2)]
     assert [trial.status for trial in tuner.oracle.trials.values()] == ["COMPLETED"] * 2
