@@ -150,11 +150,8 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         check_executor_option(kwargs.get("executor"), self.workers, self.group_trials)
         self.train_on = self._backend = kwargs.pop("train_on", None)
         check_train_on(self.train_on, kwargs.get("executor"), distribution_strategy)
-        sparse = check_flag("sparse_inputs", kwargs.pop("sparse_inputs", True))
         self.materialize = kwargs.pop("materialize", "auto")
-        streams = training.Streams(self.materialize)
-        engine = training.Engine(sparse=sparse)
-        self._trainer = training.TrainerChooser(self.training, engine, streams)
+        self._trainer = self._create_trainer(kwargs.pop("sparse_inputs", True))
         oracle.narrow_every = stage_length(kwargs.pop("narrow", None), oracle)
         others: Any = kwargs
         super().__init__(
@@ -172,6 +169,10 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
                 "Received `hypermodel=None`: give a function build(hp) or a HyperModel, or "
                 "override run_trial in a subclass."
             )
+
+    def _create_trainer(self, sparse_inputs: Any) -> training.TrainerChooser:
+        engine = training.Engine(sparse=check_flag("sparse_inputs", sparse_inputs))
+        return training.TrainerChooser(self.training, engine, training.Streams(self.materialize))
 
     def _begin_anew(self) -> None:
         super()._begin_anew()
