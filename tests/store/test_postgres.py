@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from tests.postgres import Server, running_server
 
+import afina
+from afina.cli import main
 from afina.errors import ArgumentError, ProjectVersionError, StoreError
+from afina.report import read_facts
 from afina.store import SharedStore, TrialStore, open_store
 from afina.testing import SHARED_STORE_CHECKS, STORE_CHECKS
 from afina.testing.stores import check_keeps_everything_when_closed
-from afina.trials import Report, Status, Trial
+from afina.trials import Objective, Report, Status, Trial
 
 pytestmark = pytest.mark.service
 
-LEASE = 0.5  # seconds
 _names = itertools.count()
 
 
@@ -39,7 +42,7 @@ def make(server: Server) -> Callable[..., Any]:
     project = f"search {os.getpid()} {next(_names)}"
 
     def make(**options: Any) -> Any:
-        return PostgresStore(server.url, **{"project": project, "lease": LEASE, **options})
+        return PostgresStore(server.url, **{"project": project, **options})
 
     return make
 
@@ -204,3 +207,19 @@ def test_a_process_of_this_machine_that_is_killed_is_known_to_be_dead(
 
 def test_a_postgres_store_can_be_shared(make: Callable[..., Any]) -> None:
     assert isinstance(make(), SharedStore)
+
+
+def test_the_command_line_reads_a_search_by_its_url(server: Server) -> None:
+    hp = afina.HyperParameters()
+    hp.Float("x", 0.0, 1.0)
+    url = f"{server.url}&project=read"
+    study = afina.Study(hp, objective=Objective("loss", "min"), max_trials=12, storage=url)
+    study.optimize(lambda trial: trial.values["x"])
+    study.close()
+    for command in (["trials"], ["best"], ["advice"], ["export"]):
+        ran = CliRunner().invoke(main, [*command, url])
+        assert ran.exit_code == 0, ran.output
+        assert "x" in ran.output
+    assert len(read_facts(url).finished) == 12
+    nothing = CliRunner().invoke(main, ["trials", server.url])
+    assert "?project=" in nothing.output

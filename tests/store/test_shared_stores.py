@@ -10,24 +10,23 @@ import pytest
 from afina.store import MemoryStore, SharedStore, SqliteStore, open_store
 from afina.testing import SHARED_STORE_CHECKS, check_shared_store
 
-LEASE = 0.3  # seconds
 _workers = itertools.count()
 
 
 def in_memory(folder: Path) -> MemoryStore:
-    return MemoryStore(lease=LEASE)
+    return MemoryStore()
 
 
 def beside_in_memory(store: Any) -> MemoryStore:
-    return MemoryStore(beside=store, lease=LEASE)
+    return MemoryStore(beside=store)
 
 
 def in_folder(folder: Path) -> SqliteStore:
-    return SqliteStore(folder / "project", lease=LEASE)
+    return SqliteStore(folder / "project")
 
 
 def beside_in_folder(store: Any) -> SqliteStore:
-    return SqliteStore(store.folder, lease=LEASE, worker=f"w{next(_workers)}-")
+    return SqliteStore(store.folder, worker=f"w{next(_workers)}-")
 
 
 @pytest.mark.parametrize(

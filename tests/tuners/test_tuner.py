@@ -192,7 +192,7 @@ def test_data_that_cannot_be_used_is_refused_before_the_first_trial(place, data,
     assert len(tuner.oracle.trials) == 0
 
 
-def test_two_processes_cannot_search_in_one_project(place, tmp_path):
+def test_a_process_cannot_join_the_search_of_another_kind(place, tmp_path):
     import subprocess
     import sys
 

@@ -6,7 +6,7 @@
         check_shared_store(MyStore, lambda store: MyStore(same_place_as=store))
 
 Each check takes a new, empty store and a function that gives another worker's store of the same
-search. The leases of these stores should last a fraction of a second.
+search.
 """
 
 from __future__ import annotations
@@ -83,6 +83,8 @@ def check_a_trial_that_is_given_back_can_be_claimed(store: SharedStore, join: Jo
 def check_a_lease_ends_without_signs_of_life(store: SharedStore, join: Join) -> None:
     """A worker that calls `beat` keeps its trials; one that does not loses them, once."""
     other, third = join(store), join(store)
+    for each in (store, other, third):
+        each.lease = 1.0
     store.put(_FIRST)
     for _ in range(4):
         other.claims()
