@@ -33,6 +33,7 @@ FACE = (
     "tests/compat/test_hyperband.py",
     "tests/compat/test_keras_tuner.py",
     "tests/compat/test_search.py",
+    "tests/compat/test_user_programs.py",
 )
 """What Keras Tuner's users call, on any backend."""
 
