@@ -147,7 +147,6 @@ class Batchwise(keras.callbacks.Callback):  # type: ignore[misc]
 FUSED: dict[str, Callable[[], keras.Model]] = {
     "keras' own layers": lambda: network(layers.Dense(4)),
     "what XLA cannot compile": lambda: network(Text()),
-    "without XLA, as asked": lambda: network(layers.Dense(4), jit_compile=False),
     "a loss of its own": lambda: _of_loss(lambda y, p: keras.ops.mean((y - p) ** 2, axis=-1)),
 }
 
@@ -169,6 +168,28 @@ def test_epochs_are_fused_and_come_to_what_fit_comes_to(name: str) -> None:
         np.testing.assert_allclose(logs[1][metric], values, rtol=1e-5, atol=1e-5, err_msg=metric)
     fresh_session()
     assert path_of(FUSED[name]()) == "fused"
+
+
+@pytest.mark.parametrize("name", ["dense", "normalization", "sequences"])
+def test_a_function_that_xla_has_compiled_comes_to_what_fit_comes_to(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xla, "COMPILE", 0.0)
+    middle = {
+        "dense": [layers.Dense(4, activation="relu")],
+        "normalization": [layers.Dense(4, use_bias=False), layers.BatchNormalization()],
+        "sequences": [layers.Reshape((3, 2)), layers.GRU(4)],
+    }[name]
+    logs = []
+    for trainer in (None, TensorFlowTrainer()):
+        fresh_session()
+        keras.utils.set_random_seed(2)
+        fresh = [layer.from_config(layer.get_config()) for layer in middle]
+        model = network(*fresh)
+        assert xla.uses_xla(model, 1)
+        logs.append(trained(model, trainer, shuffle=False))
+    for metric, values in logs[0].items():
+        np.testing.assert_allclose(logs[1][metric], values, rtol=1e-5, atol=1e-5, err_msg=metric)
 
 
 @pytest.mark.usefixtures("kernels")
@@ -274,7 +295,6 @@ STEPS_PLANNED: dict[str, tuple[Callable[[], keras.Model], int, bool]] = {
     "convolutions": (lambda: convolution(), 10_000, False),
     "code of the user's": (lambda: network(Text()), 10_000, False),
     "XLA, as asked": (lambda: network(layers.Dense(4), jit_compile=True), 10, True),
-    "no XLA, as asked": (lambda: network(layers.Dense(4), jit_compile=False), 10_000, False),
 }
 
 
@@ -300,8 +320,10 @@ def test_xla_compiles_what_it_makes_quicker_if_enough_steps_are_planned(name: st
 # -- what is drawn --------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("kernels")
 def test_shuffled_trainings_come_to_what_fit_comes_to_on_average() -> None:
-    """Keras shuffles on TensorFlow by a stream of TensorFlow's own, which cannot be read."""
+    """Keras shuffles on TensorFlow by a stream of TensorFlow's own, which cannot be read, and XLA
+    draws other masks for dropout from the same seeds."""
     losses: dict[bool, list[float]] = {True: [], False: []}
     trainer = TensorFlowTrainer()
     for fused in losses:

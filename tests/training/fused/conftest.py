@@ -20,13 +20,10 @@ import pytest
 from afina.training import fresh_session
 from afina.training.choice import fused_trainer
 from afina.training.fused import Engine
-from afina.training.on_tensorflow import xla
 
 layers = keras.layers
 Make = Callable[[], keras.Model]
 TENSORFLOW = keras.backend.backend() == "tensorflow"
-if TENSORFLOW:
-    xla.COMPILE = 0.0  # such short trainings would not be worth compiling
 TRAINERS: Any = weakref.WeakKeyDictionary()
 
 

@@ -259,6 +259,7 @@ def test_a_layer_that_is_frozen_by_a_new_compile_is_not_trained_from_then_on() -
     assert trained.logs["val_mse"][-1] == pytest.approx(scored[1], rel=1e-5)
 
 
+@pytest.mark.skipif(TENSORFLOW, reason="there fit goes on with the step that it has traced")
 def test_a_layer_that_is_frozen_without_a_new_compile_is_refused_as_in_fit() -> None:
     class Freezing(Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

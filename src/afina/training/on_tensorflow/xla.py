@@ -39,9 +39,9 @@ def uses_xla(model: keras.Model, steps: int) -> bool:
         model: Compiled and built.
         steps: How many steps are planned: few do not pay for the compilation.
     """
-    asked = (keras_parts.compile_arguments(model) or {}).get("jit_compile", "auto")
-    if asked != "auto":
-        return bool(asked)
+    if model.jit_compile:  # as asked for, or by Keras' own choice on a GPU
+        return True
+    # False may be the user's word or Keras' own choice on a CPU: Keras does not keep which.
     if not all(getattr(layer, "supports_jit", True) for layer in keras_parts.layers_of(model)):
         return False
     # Code of the user's may do what XLA cannot, or does otherwise: draw random numbers, say.
