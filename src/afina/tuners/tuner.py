@@ -150,8 +150,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         check_executor_option(kwargs.get("executor"), self.workers, self.group_trials)
         self.train_on = self._backend = kwargs.pop("train_on", None)
         check_train_on(self.train_on, kwargs.get("executor"), distribution_strategy)
-        self.materialize = kwargs.pop("materialize", "auto")
-        self._trainer = self._create_trainer(kwargs.pop("sparse_inputs", True))
+        self._create_trainer(kwargs)
         oracle.narrow_every = stage_length(kwargs.pop("narrow", None), oracle)
         others: Any = kwargs
         super().__init__(
@@ -170,9 +169,11 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
                 "override run_trial in a subclass."
             )
 
-    def _create_trainer(self, sparse_inputs: Any) -> training.TrainerChooser:
-        engine = training.Engine(sparse=check_flag("sparse_inputs", sparse_inputs))
-        return training.TrainerChooser(self.training, engine, training.Streams(self.materialize))
+    def _create_trainer(self, options: Any) -> None:
+        sparse = check_flag("sparse_inputs", options.pop("sparse_inputs", True))
+        self.materialize = options.pop("materialize", "auto")
+        engine, streams = training.Engine(sparse=sparse), training.Streams(self.materialize)
+        self._trainer = training.TrainerChooser(self.training, engine, streams)
 
     def _begin_anew(self) -> None:
         super()._begin_anew()

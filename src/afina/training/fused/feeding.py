@@ -29,7 +29,7 @@ _NOTHING = np.zeros((1, 1))
 
 
 @dataclass
-class _View:
+class _ChunkBatches:
     """A chunk in place of `keras_parts.Batches`."""
 
     size: int
@@ -194,7 +194,7 @@ class StreamTraining(Training):
             structure = keras.tree.map_structure(lambda _: next(numbers), self.feed.first)
             # No numbers: the program gets each chunk's own.
             arrays = Arrays(structure, blanks, jax.device_put, {self.device: structs})
-            view: Any = _View(rows, batch_size, self.feed)
+            view: Any = _ChunkBatches(rows, batch_size, self.feed)
             self._forms[key] = Samples(view, arrays)
         return self._forms[key]
 
