@@ -33,7 +33,7 @@ from afina.training.interim import (
 from afina.trials import FailureKind
 from afina.tuners import checkpoints
 from afina.tuners.half_batch import HALVED
-from afina.tuners.overrides import AROUND, first_overridden, named_override
+from afina.tuners.overrides import AROUND, first_overridden, is_overridden, named_override
 from afina.tuners.results import read_result
 from afina.tuners.trial import Trial
 
@@ -124,9 +124,9 @@ def train_trial(
                 from_logs=tuner._whose_training() is None,
             )
         )
-        # A result without a score is refused before the next execution is trained.
-        where = whose or f"{type(tuner).__name__}.run_trial"
-        read_result(results[-1], tuner.oracle.objective, f"{where}()")
+        if whose is not None and not is_overridden(tuner, "run_trial"):
+            # A result without a score is refused before the next execution is trained.
+            read_result(results[-1], tuner.oracle.objective, f"{whose}()")
     with account.counted("save"):
         path = Path(tuner._get_checkpoint_fname(trial.trial_id))
         checkpoints.save_best(trial, best, path)
