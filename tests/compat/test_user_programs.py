@@ -21,6 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The checkpoint's weights are loaded"),
     # Keras tells that a generator has ended, and TensorFlow that it was not asked for more.
     pytest.mark.filterwarnings("ignore:Your input ran out of data"),
+    pytest.mark.filterwarnings("ignore:Model doesn't support .jit_compile"),  # on TensorFlow
     pytest.mark.filterwarnings("ignore:.*shuffle=True. was passed"),  # of any generator
 ]
 
