@@ -219,8 +219,8 @@ class Packer:
             return arrays, []
 
         with contextlib.ExitStack() as stack:
-            optimizer = self._model.optimizer
-            stack.enter_context(replaced(optimizer, "stateless_apply", stateless_apply))
+            its = self._model.optimizer
+            stack.enter_context(replaced(its, "stateless_apply", stateless_apply))
             if self._kernel is not None:  # Keras checks the shape of what takes its place
                 stack.enter_context(replaced(self._kernel, keras_parts.SHAPE, self._shape))
             no_variables: list[Any] = []
