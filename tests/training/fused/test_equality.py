@@ -163,6 +163,8 @@ def _compiled(model: keras.Model) -> keras.Model:
     return model
 
 
+# On TensorFlow Keras warns of gradients that do not exist, in plain `fit` too.
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
 @pytest.mark.parametrize("name", DENSE)
 def test_a_model_is_trained_as_fit_trains_it(name: str) -> None:
     targets = (Y > 0).astype("float32") if name == "metric objects" else Y
