@@ -216,7 +216,7 @@ def test_only_one_of_the_two_names_may_be_given():
         study(store="memory:", storage="memory:")
 
 
-@pytest.mark.parametrize("executor", ["thread", "ray", 4, None, Serial, object()])
+@pytest.mark.parametrize("executor", ["thread", "dask", 4, None, Serial, object()])
 def test_what_is_no_executor_is_refused_when_the_study_is_made(executor):
     with pytest.raises(ArgumentError, match='executor: must be "serial", "threads", "processes"'):
         study(executor=executor)
@@ -224,4 +224,4 @@ def test_what_is_no_executor_is_refused_when_the_study_is_made(executor):
 
 def test_the_executor_of_one_call_is_checked_too():
     with pytest.raises(ArgumentError, match="executor"):
-        study().optimize(square, executor="ray")
+        study().optimize(square, executor="dask")

@@ -596,8 +596,8 @@ def compiled_metrics(model: keras.Model) -> list[Any]:
 def has_mean_metrics(model: keras.Model) -> bool:
     """Whether a built model's metrics are all means over samples, and none is a weighted metric."""
     compiled = model._compile_metrics
-    if compiled is not None and any(compiled._flat_weighted_metrics):
-        return False
-    return all(
-        isinstance(each, keras.metrics.MeanMetricWrapper) for each in compiled_metrics(model)
+    weighted, means = (
+        getattr(compiled, "_flat_weighted_metrics", ()),
+        keras.metrics.MeanMetricWrapper,
     )
+    return not any(weighted) and all(isinstance(each, means) for each in compiled_metrics(model))
