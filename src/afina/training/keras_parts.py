@@ -595,9 +595,6 @@ def compiled_metrics(model: keras.Model) -> list[Any]:
 
 def has_mean_metrics(model: keras.Model) -> bool:
     """Whether a built model's metrics are all means over samples, and none is a weighted metric."""
-    compiled = model._compile_metrics
-    weighted, means = (
-        getattr(compiled, "_flat_weighted_metrics", ()),
-        keras.metrics.MeanMetricWrapper,
-    )
+    weighted = getattr(model._compile_metrics, "_flat_weighted_metrics", None) or ()
+    means = keras.metrics.MeanMetricWrapper
     return not any(weighted) and all(isinstance(each, means) for each in compiled_metrics(model))
