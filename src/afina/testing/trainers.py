@@ -177,7 +177,8 @@ class _OwnStep(keras.Sequential):  # type: ignore[misc]
 
 
 def _own_step() -> keras.Model:
-    model = _OwnStep([keras.Input((3,)), keras.layers.Dense(1)])
+    # TensorFlow takes no name that begins with an underscore.
+    model = _OwnStep([keras.Input((3,)), keras.layers.Dense(1)], name="own_step")
     model.compile("sgd", "mse", metrics=["mae"])
     return model
 
