@@ -122,7 +122,9 @@ def test_a_search_that_is_ended_by_failures_tells_all_their_reasons_once(tmp_pat
         "MemoryError (1 trial)",
     ):
         assert told.count(line) == 1
-    assert told.endswith("MemoryError\n"), "the last one as a whole"
+    last = told[told.index("Traceback") :]  # as a whole, with what to do
+    assert "\nMemoryError\n" in last
+    assert last.rstrip().endswith("on a machine with more memory.")
 
 
 def test_of_many_reasons_the_most_frequent_are_told(tmp_path):

@@ -224,7 +224,10 @@ def test_taking_turns_keeps_what_the_executor_promises(make):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"executor": "thread"}, 'executor: must be "serial", "threads", "processes" or an object'),
+        (
+            {"executor": "thread"},
+            'executor: must be "serial", "threads", "processes", "ray" or an object',
+        ),
         ({"executor": Serial}, r"Pass an instance: Serial\(...\)"),
         ({"executor": 3}, "executor: must be"),
         ({"executor": "serial", "workers": 2}, 'workers: must be "auto" unless executor is None'),
@@ -287,7 +290,9 @@ def test_overwrite_does_not_empty_a_store(tmp_path):
     Toy(tmp_path, store=store, overwrite=True).search()
     mark = tmp_path / "untitled_project" / "mine.txt"
     mark.write_text("keep")
-    with pytest.raises(ArgumentError, match="overwrite: must be False where store= holds a search"):
+    with pytest.raises(
+        ArgumentError, match="overwrite: must be False where the store holds a search"
+    ):
         Toy(tmp_path, store=store, overwrite=True)
     assert mark.exists(), "nothing was deleted"
     assert len(store.trials()) == 4
@@ -295,7 +300,10 @@ def test_overwrite_does_not_empty_a_store(tmp_path):
 
 def test_a_store_that_cannot_be_is_refused_before_anything_is_deleted(tmp_path):
     Toy(tmp_path).search()
-    for store, told in [("redis://host", '"memory:" or "sqlite:///folder"'), (3, "TrialStore")]:
+    for store, told in [
+        ("redis://host", '"memory:", "sqlite:///folder" or "postgresql://'),
+        (3, "TrialStore"),
+    ]:
         with pytest.raises(ArgumentError, match=told):
             Toy(tmp_path, store=store, overwrite=True)
     assert len(Toy(tmp_path).oracle.trials) == 4

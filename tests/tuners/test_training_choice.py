@@ -93,8 +93,8 @@ REASONS = {
     "steps": (build, {**ARRAYS, "steps_per_epoch": 2}, "steps_per_epoch is given"),
     "dataset": (
         build,
-        {"x": Batches(), "validation_data": (X, Y)},
-        "x is a Batches, and Batches overrides on_epoch_end",
+        {"x": X, "y": Y, "validation_data": Batches()},
+        "validation_data is a Batches, and Batches overrides on_epoch_end",
     ),
 }
 

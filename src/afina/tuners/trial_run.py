@@ -124,7 +124,8 @@ def train_trial(
                 from_logs=tuner._whose_training() is None,
             )
         )
-        if whose is not None and not is_overridden(tuner, "run_trial"):
+        reported = trial.metrics.exists(tuner.oracle.objective.name)  # by the user's own call
+        if whose is not None and not reported and not is_overridden(tuner, "run_trial"):
             # A result without a score is refused before the next execution is trained.
             read_result(results[-1], tuner.oracle.objective, f"{whose}()")
     with account.counted("save"):

@@ -34,8 +34,12 @@ class FusedTrainer:
         self, model: keras.Model, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> str | None:
         """Why `model.fit(*args, **kwargs)` cannot be fused; None if it can be tried."""
+        reason = reasons.why_not(model, args, kwargs)
+        compiles = getattr(model, "jit_compile", None) is not False
+        if reason is None or compiles or keras_parts.missing:
+            return reason
         if not keras_parts.only_pictures_forbid_compiling(model):
-            return reasons.why_not(model, args, kwargs)
+            return reason
         with replaced(model, keras_parts.JIT_COMPILE, True):
             return reasons.why_not(model, args, kwargs)
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from afina.training.fused import Engine, FusedTrainer, settings
+from afina.training.fused import Engine, FusedTrainer, numbers
 from afina.training.fused.group import Group
 from afina.training.fused.member import GroupMember
 
@@ -174,7 +174,7 @@ def test_trainings_with_other_numbers_are_grouped_and_come_to_what_each_comes_to
 def test_a_number_that_keras_reads_as_a_number_stays_a_constant(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(settings.RATES, layers.GaussianDropout, ("rate",))  # it takes a root
+    monkeypatch.setitem(numbers.RATES, layers.GaussianDropout, ("rate",))  # it takes a root
     engine = Engine()
     for rate in (0.2, 0.4):
         both(
