@@ -107,10 +107,11 @@ SERVICES = {
     "streams": Service("jax", ("jax", "tensorflow-cpu", "torch==2.13.0"), STREAMS),
     "tensorflow": Service(
         "tensorflow",
-        ("tensorflow-cpu", "jax"),
+        (),
         (*FACE, *ON_JAX, *ON_TENSORFLOW, *STREAMS),
+        environment="streams",
     ),
-    "torch": Service("torch", ("torch==2.13.0", "jax"), (*FACE, *ON_JAX)),
+    "torch": Service("torch", (), (*FACE, *ON_JAX), environment="streams"),
     "packages": Service(
         "jax",
         ("jax", "tensorflow-cpu==2.20.0", "dm-tree==0.1.10"),

@@ -136,6 +136,7 @@ def test_a_change_that_was_written_before_the_connection_broke_is_not_refused(
 
 
 def test_a_database_that_is_not_there_is_an_error_without_the_password(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
     from afina.store.postgres import PostgresStore
 
     store = PostgresStore(f"postgresql://me:secret@/db?host={tmp_path}", patience=0.1)
