@@ -125,7 +125,7 @@ SERVICES = {
         ("tests/run/test_ray.py",),
         at_once=0,  # one cluster
     ),
-    "optuna": Service("jax", (), ("tests/migration",), environment="ray"),
+    "optuna": Service("jax", (), ("tests/migration/test_optuna.py",), environment="ray"),
     "postgres": Service(
         "jax",
         (),
