@@ -399,3 +399,11 @@ def test_trials_with_a_trainer_of_ones_own_are_not_trained_together(place):
     notes = {trial.notes["group"] for trial in tuner.oracle.trials.values()}
     assert notes == {"alone: the trainer small is asked first"}
     assert notes_of(tuner)[:2] == ["small", "small"]
+
+
+def test_epochs_without_a_validation_are_not_scored(place):
+    tuner = tuner_of(build, place, max_trials=1)
+    tuner.search(**ARRAYS, epochs=5, validation_freq=2, verbose=0)
+    (trial,) = tuner.oracle.trials.values()
+    assert trial.status == "COMPLETED"
+    assert trial.best_step in (1, 3)  # the second and the fourth epoch

@@ -124,15 +124,18 @@ def _read_history(
             f"{where} trained no epoch, so there is nothing to score. Pass epochs=... of at least "
             "1 to search, and data that is not empty."
         )
-    logs = [
-        {name: values[epoch] for name, values in history.items() if epoch < len(values)}
-        for epoch in range(epochs)
-    ]
+    logs: list[dict[str, Any]] = [{} for _ in range(epochs)]
+    for name, values in history.items():
+        every = epochs // max(1, len(values))  # validation_freq: Keras lists no other epochs
+        for place, value in enumerate(values):
+            logs[(place + 1) * every - 1][name] = value
     scored = [
-        (objective.get_value(_with_objective(log, objective, where)), epoch)
+        (objective.get_value(log), epoch)
         for epoch, log in enumerate(logs)
-        if objective.has_value(log) or epoch == epochs - 1
+        if objective.has_value(log)
     ]
+    if not scored:
+        scored = [(objective.get_value(_with_objective(logs[-1], objective, where)), epochs - 1)]
     finite = [pair for pair in scored if not math.isnan(pair[0])] or scored
     _, best = min(finite, key=lambda pair: (objective.loss(pair[0]), pair[1]))
     return Outcome(_with_objective(logs[best], objective, where), step=best)
