@@ -6,7 +6,7 @@
     keras 3     fails on Keras 3 by itself, whichever tuner runs it
     intended    a difference that docs/from-keras-tuner.md names
 
-A test that passes after all is shown as XPASS: its line can go.
+A test that passes after all ends the run with a failure: take its line out.
 """
 
 from __future__ import annotations

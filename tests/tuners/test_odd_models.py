@@ -9,6 +9,7 @@ import pytest
 import afina as kt
 from afina.errors import FatalValueError
 from tests.tuners import models
+from tests.tuners.models import goal, statuses, trials_of
 
 X, Y = models.data(48)
 
@@ -16,18 +17,6 @@ X, Y = models.data(48)
 @pytest.fixture
 def place(tmp_path):
     return {"directory": tmp_path, "project_name": "p"}
-
-
-def goal():
-    return kt.Objective("score", "min")
-
-
-def trials_of(tuner):
-    return list(tuner.oracle.trials.values())
-
-
-def statuses(tuner):
-    return {trial.status for trial in trials_of(tuner)}
 
 
 class Counting(keras.Model):

@@ -14,6 +14,7 @@ import pytest
 import afina as kt
 from afina.tuners.overrides import AROUND, TRAINING, first_overridden, is_overridden
 from tests.tuners import models
+from tests.tuners.models import goal, statuses, trials_of
 
 X, Y = models.data(48)
 
@@ -21,18 +22,6 @@ X, Y = models.data(48)
 @pytest.fixture
 def place(tmp_path):
     return {"directory": tmp_path, "project_name": "p"}
-
-
-def goal():
-    return kt.Objective("score", "min")
-
-
-def trials_of(tuner):
-    return list(tuner.oracle.trials.values())
-
-
-def statuses(tuner):
-    return {trial.status for trial in trials_of(tuner)}
 
 
 # -- what is overridden ---------------------------------------------------------------------------

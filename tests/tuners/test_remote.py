@@ -22,6 +22,7 @@ from afina.trials import FailureKind
 from afina.tuners.remote import RemoteTrials, keras_processes
 from afina.tuners.trial import TrialStatus
 from tests.tuners import models
+from tests.tuners.models import picture
 
 pytestmark = pytest.mark.service
 
@@ -66,21 +67,6 @@ def search(tuner, pool, *args, workers=2, **kwargs):
 def data():
     x, y = models.data(rows=600, columns=6)
     return np.tile(x, (10, 1)), np.tile(y, 10)  # large enough to be mapped
-
-
-def picture(tuner):
-    """All that must not depend on where and in which order the trials were trained."""
-    found = []
-    for trial in tuner.oracle.trials.values():
-        values = dict(trial.hyperparameters.values)
-        parent = values.pop("tuner/trial_id", None)
-        before = tuner.oracle.trials[parent].score if parent else None
-        curves = [
-            (report.execution, report.step, sorted(report.metrics.items()))
-            for report in tuner.oracle.study.history(int(trial.trial_id))
-        ]
-        found.append((trial.status, str(values), before, trial.score, trial.best_step, curves))
-    return sorted(found, key=str)
 
 
 @pytest.mark.parametrize(

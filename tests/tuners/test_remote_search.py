@@ -22,6 +22,7 @@ from afina.tuners import train_on
 from afina.tuners.remote import keras_processes
 from afina.tuners.remote_search import RemoteSearch
 from tests.tuners import models
+from tests.tuners.models import picture
 
 pytestmark = pytest.mark.service
 
@@ -52,21 +53,6 @@ def search(tuner, pool, *args, **kwargs):
     assert RemoteSearch(tuner, pool, args, {"verbose": 0, **kwargs}).run() is None
     tuner.oracle.search_state.close()
     return tuner
-
-
-def picture(tuner):
-    """All that must not depend on where the trials were trained."""
-    found = []
-    for trial in tuner.oracle.trials.values():
-        values = dict(trial.hyperparameters.values)
-        parent = values.pop("tuner/trial_id", None)
-        before = tuner.oracle.trials[parent].score if parent else None
-        curves = [
-            (report.execution, report.step, sorted(report.metrics.items()))
-            for report in tuner.oracle.search_state.history(int(trial.trial_id))
-        ]
-        found.append((str(trial.status), str(values), before, trial.score, trial.best_step, curves))
-    return sorted(found, key=str)
 
 
 def random_search(**where):

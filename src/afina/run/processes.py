@@ -125,7 +125,52 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return pool.call(worker_index(), function, *args, **kwargs)
 
 
-class WorkerProcesses:
+class WorkerPool(Protocol):
+    """Processes that run functions: `WorkerProcesses` says what each method does."""
+
+    def call(
+        self,
+        index: int,
+        function: Callable[..., Any],
+        *args: Any,
+        serve: Serve | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Runs a function in a process and returns its result: `pack` and `run` in one."""
+        return self.run(index, self.pack(function, *args, **kwargs), serve=serve)
+
+    def pack(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        stand_ins: StandIns = (),
+        **kwargs: Any,
+    ) -> bytes:
+        """Packs a function and its arguments."""
+        ...
+
+    def run(
+        self,
+        index: int,
+        packed: bytes,
+        *,
+        serve: Serve | None = None,
+        guard: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        check: Callable[[], None] | None = None,
+    ) -> Any:
+        """Runs a packed function in a process and returns its result."""
+        ...
+
+    def stop(self) -> None:
+        """Ends all processes at once."""
+        ...
+
+    def close(self) -> None:
+        """Ends all processes."""
+        ...
+
+
+class WorkerProcesses(WorkerPool):
     """Up to `count` processes, each started when it is first called; they end with this one.
 
     Each index is used by one thread at a time. A process that dies is replaced at its next call.
@@ -160,17 +205,6 @@ class WorkerProcesses:
         self._workers: dict[int, _Worker] = {}
         self._lock = threading.Lock()
         self._stopped = False
-
-    def call(
-        self,
-        index: int,
-        function: Callable[..., Any],
-        *args: Any,
-        serve: Serve | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Runs a function in a process and returns its result: `pack` and `run` in one."""
-        return self.run(index, self.pack(function, *args, **kwargs), serve=serve)
 
     def pack(
         self,
@@ -279,51 +313,6 @@ class WorkerProcesses:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-class WorkerPool(Protocol):
-    """Processes that run functions: `WorkerProcesses` says what each method does."""
-
-    def call(
-        self,
-        index: int,
-        function: Callable[..., Any],
-        *args: Any,
-        serve: Serve | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Runs a function in a process and returns its result."""
-        ...
-
-    def pack(
-        self,
-        function: Callable[..., Any],
-        *args: Any,
-        stand_ins: StandIns = (),
-        **kwargs: Any,
-    ) -> bytes:
-        """Packs a function and its arguments."""
-        ...
-
-    def run(
-        self,
-        index: int,
-        packed: bytes,
-        *,
-        serve: Serve | None = None,
-        guard: Callable[[], AbstractContextManager[Any]] = nullcontext,
-        check: Callable[[], None] | None = None,
-    ) -> Any:
-        """Runs a packed function in a process and returns its result."""
-        ...
-
-    def stop(self) -> None:
-        """Ends all processes at once."""
-        ...
-
-    def close(self) -> None:
-        """Ends all processes."""
-        ...
 
 
 _pool: contextvars.ContextVar[WorkerPool | None] = contextvars.ContextVar(

@@ -46,7 +46,15 @@ from afina.run.parcels import (
     unpack,
     unpack_error,
 )
-from afina.run.processes import QUIET, THREAD_LIMITS, Serve, pool_of_jobs, say, served
+from afina.run.processes import (
+    QUIET,
+    THREAD_LIMITS,
+    Serve,
+    WorkerPool,
+    pool_of_jobs,
+    say,
+    served,
+)
 from afina.run.ray_actor import RayActor, end_process
 from afina.run.threads import Threads
 
@@ -140,7 +148,7 @@ def ray_executor(name: str, workers: int | None) -> RayExecutor:
     return RayExecutor(None if name == "ray" else name, workers=count)
 
 
-class RayWorkers:
+class RayWorkers(WorkerPool):
     """Actors that run packed functions, as `WorkerProcesses` does in child processes.
 
     Args:
@@ -187,17 +195,6 @@ class RayWorkers:
         return _Actor(self._ray, self._plan, self._environment)
 
     # -- as WorkerProcesses -----------------------------------------------------------------------
-
-    def call(
-        self,
-        index: int,
-        function: Callable[..., Any],
-        *args: Any,
-        serve: Serve | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """See `WorkerProcesses.call`."""
-        return self.run(index, self.pack(function, *args, **kwargs), serve=serve)
 
     def pack(
         self,

@@ -60,10 +60,8 @@ class TrainerChooser:
 
     def forget(self) -> None:
         """Forgets all data; they are read again when they are needed."""
-        self.engine.data.forget()
+        self._fused.forget()
         self.streams.forget()
-        if isinstance(self._fused, TensorFlowTrainer):
-            self._fused.data.forget()
 
     def fit(
         self,
@@ -148,7 +146,7 @@ class TrainerChooser:
             raise _cannot_fuse(reason)
 
 
-def fused_trainer(engine: Engine) -> Trainer:
+def fused_trainer(engine: Engine) -> FusedTrainer | TensorFlowTrainer:
     """The trainer that fuses epochs on the backend that Keras runs on.
 
     Args:

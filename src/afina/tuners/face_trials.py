@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from afina.errors import ArgumentError, ObjectiveError, wrong
 from afina.space import HyperParameters
+from afina.store import TrialStore
 from afina.study import ENDED_AS, SearchState
 from afina.trials import (
     Failure,
@@ -52,6 +53,7 @@ class TrialIds:
 
     def __init__(self, width: int | None = None, trials: Iterable[StoredTrial] = ()) -> None:
         self.width = width
+        self._is_kept = width is not None
         self._own: dict[int, str] = {}
         self._numbers: dict[str, int] = {}
         for trial in trials:
@@ -59,6 +61,14 @@ class TrialIds:
 
     def __contains__(self, trial_id: str) -> bool:
         return trial_id in self._numbers
+
+    def keep_width(self, store: TrialStore) -> None:
+        """Writes the width into the project, unless it is there."""
+        if self._is_kept:
+            return
+        if store.note("trial_id_width") is None:
+            store.set_note("trial_id_width", self.width)
+        self._is_kept = True
 
     def learn(self, trial: StoredTrial) -> None:
         """Records the id of a trial that the search knows."""

@@ -411,8 +411,7 @@ class Oracle:
                 self.tuner_ids.discard(tuner_id)
                 status = TrialStatus.STOPPED
             return Trial(HyperParameters(), self.id_of(len(self.trials)), status)
-        if self.search_state.store.note("trial_id_width") is None:
-            self.search_state.store.set_note("trial_id_width", self.ids.width)
+        self.ids.keep_width(self.search_state.store)
         self.ids.learn(answer)
         trial = self.face_of(answer)
         if trial.trial_id in self.trials:  # it is run again: who has the object sees it change

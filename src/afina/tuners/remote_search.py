@@ -28,6 +28,7 @@ from afina.tuners.remote import Home, mark_lost, take_over
 from afina.tuners.remote_parts import TravellingTuner
 from afina.tuners.settings import Settings
 from afina.tuners.trial import Trial
+from afina.tuners.trial_run import give_back
 
 ADVICE = "Make it inside of the build, or leave train_on out."
 """What to do about something that cannot travel to the process of another backend."""
@@ -200,8 +201,7 @@ def search_here(
         with oracle.following(trial):
             tuner._attempt(trial, *fit_args, **dict(fit_kwargs))
         remote("end", trial)
-        fused = trial.notes.get("training", "").startswith("fused")
-        training.release(programs=not fused)
+        give_back(trial)
 
     with tuner._training_by(executor), prepared(executor, _no_processes) as way:
         Handout(lambda place: remote("next", place), work).run(way.executor)

@@ -215,3 +215,9 @@ def forget(tuner: RunningTuner, trial: Trial) -> None:
     # A lost worker's trial is continued by another one.
     if failure is None or failure.kind is not FailureKind.LOST_WORKER:
         remove_interim(tuner._trial_folder(trial.trial_id) / INTERIM)
+
+
+def give_back(trial: Trial) -> None:
+    """Gives back the memory of a trial; programs of fused epochs stay for the next ones."""
+    fused = trial.notes.get("training", "").startswith("fused")
+    training.release(programs=not fused)

@@ -42,7 +42,7 @@ from afina.tuners.populated import stage_length
 from afina.tuners.reserved_keys import segment_of, without_parent
 from afina.tuners.train_on import check_train_on, is_elsewhere, offer, run_elsewhere, start_early
 from afina.tuners.trial import Trial
-from afina.tuners.trial_run import continued, forget, train_trial
+from afina.tuners.trial_run import continued, forget, give_back, train_trial
 from afina.tuners.winner import Final, Winner
 from afina.tuners.workers import check_workers
 
@@ -370,7 +370,6 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         return (self._groups or self._trainer).fit(model, args, kwargs, account)
 
     def _attempt(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
-        self._trainer.streams.materialize = self.materialize  # a process has another trainer
         account, own = training.Account(), first_overridden(self, TRAINING)
         if own is not None:
             self._accounts[trial.trial_id] = account
@@ -436,8 +435,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         super().on_trial_end(trial)
         forget(self, trial)
         if self._has_built:
-            fused = trial.notes.get("training", "").startswith("fused")
-            training.release(programs=not fused)
+            give_back(trial)
             self._has_built = False
         self._cleaner.clean(
             self.keep_checkpoints,

@@ -3,6 +3,7 @@
     reasons          why a training cannot be fused: settings, model, arguments, callbacks
     DataCache        the arrays of `fit`, read and placed on the device once             (data)
       Samples          the samples of an epoch or a validation, and their order
+    accepted_arguments, preparing   the arguments, or the refusal of a trainer     (accepting)
     EpochLoop        callbacks, stopping, validation and History around the steps        (loop)
       ProgramLoop      the same around an `EpochProgram`, which is simply called
     program_key      models of equal keys share a program                                (key)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
 from afina.training import keras_parts
 from afina.training.epochs import reasons
+from afina.training.epochs.accepting import accepted_arguments, preparing
 from afina.training.fused.engine import CannotFuseError, Engine
 from afina.training.fused.feeding import StreamTraining
 from afina.training.fused.loop import Training
 from afina.training.replacing import replaced
 from afina.training.trainer import Account
-from afina.trials import first_line
 
 
 class FusedTrainer:
@@ -29,6 +28,10 @@ class FusedTrainer:
 
     def __init__(self, engine: Engine | None = None) -> None:
         self.engine = engine or Engine()
+
+    def forget(self) -> None:
+        """Forgets the data; they are read again when they are needed."""
+        self.engine.data.forget()
 
     def why_not(
         self, model: keras.Model, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -76,12 +79,8 @@ class FusedTrainer:
         Raises:
             CannotFuseError: `why_not` names a reason.
         """
-        reason = self.why_not(model, args, kwargs)
-        if reason is not None:
-            raise CannotFuseError(reason)
-        given = reasons.fit_arguments(args, kwargs)
-        assert isinstance(given, dict), "why_not has looked"
-        with _prepared():
+        given = accepted_arguments(self, model, args, kwargs, CannotFuseError)
+        with preparing(CannotFuseError):
             return Training(self.engine, model, given, account)
 
     def fit_stream(
@@ -92,16 +91,6 @@ class FusedTrainer:
         Raises:
             CannotFuseError: The train step cannot be traced as one program.
         """
-        with _prepared():
+        with preparing(CannotFuseError):
             training = StreamTraining(self.engine, model, given, account)
         return training.run()
-
-
-@contextlib.contextmanager
-def _prepared() -> Iterator[None]:
-    """A Keras with other parts, or code of the user's: `fit` will do, or raise it again."""
-    try:
-        yield
-    except (AttributeError, ImportError, TypeError) as error:
-        message = f"the training cannot be prepared: {first_line(error)}"
-        raise CannotFuseError(message) from error

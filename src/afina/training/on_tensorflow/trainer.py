@@ -8,10 +8,10 @@ from typing import Any
 import keras
 
 from afina.training.epochs import DataCache, ProgramCache, ProgramLoop, reasons
+from afina.training.epochs.accepting import accepted_arguments, preparing
 from afina.training.fused.memory import SHARE, free_host_bytes
 from afina.training.on_tensorflow.program import StepLoop, TensorFlowProgram
 from afina.training.trainer import Account, CannotTrainError
-from afina.trials import first_line
 
 FUNCTIONS = 16
 """How many functions are kept, the most recently used ones; a training needs two."""
@@ -25,6 +25,10 @@ class TensorFlowTrainer:
     def __init__(self) -> None:
         self.data = DataCache(_place)
         self.programs: ProgramCache[StepLoop] = ProgramCache(FUNCTIONS)
+
+    def forget(self) -> None:
+        """Forgets the data; they are read again when they are needed."""
+        self.data.forget()
 
     def why_not(
         self, model: keras.Model, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -52,21 +56,13 @@ class TensorFlowTrainer:
                 has been trained, and no callback has been called.
         """
         kwargs, account = kwargs or {}, account or Account()
-        reason = self.why_not(model, args, kwargs)
-        if reason is not None:
-            raise CannotTrainError(reason)
-        given = reasons.fit_arguments(args, kwargs)
-        assert isinstance(given, dict), "why_not has looked"
+        given = accepted_arguments(self, model, args, kwargs)
 
         def make(loop: ProgramLoop) -> TensorFlowProgram:
             return TensorFlowProgram(loop, self.programs, account)
 
-        try:
+        with preparing():
             training = ProgramLoop(self.data, model, given, make)
-        except (AttributeError, ImportError, TypeError) as error:
-            # A Keras with other parts, or code of the user's: `fit` will do, or raise it again.
-            message = f"the training cannot be prepared: {first_line(error)}"
-            raise CannotTrainError(message) from error
         _check_room(training)
         return training.run()
 
