@@ -82,6 +82,5 @@ def _write_parquet(trials: Sequence[Trial], output: Path | None) -> Path:
     try:
         as_frame(trials).to_parquet(output)
     except ImportError:
-        rule, advice = "must be installed for parquet", "Run: pip install pyarrow"
-        raise ArgumentError(wrong("pyarrow", rule, "no such package", advice)) from None
+        raise ArgumentError("Parquet needs pyarrow: pip install pyarrow") from None
     return output

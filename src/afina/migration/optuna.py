@@ -43,9 +43,7 @@ def read_optuna(storage: str, study: str | None = None) -> Imported:
     try:
         import optuna
     except ImportError:
-        advice = "Run: pip install optuna"
-        rule = "must be installed to read its studies"
-        raise ArgumentError(wrong("optuna", rule, "no such package", advice)) from None
+        raise ArgumentError("To read its studies, Optuna is needed: pip install optuna") from None
     names = _names(optuna, storage)
     if study is None and len(names) == 1:
         study = names[0]

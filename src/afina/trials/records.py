@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import ArgumentError
 from afina.trials.trial import Trial
 
 LEADING = ("number", "status", "score", "best_step", "epochs", "seconds", "failure")
@@ -94,8 +94,7 @@ def as_frame(trials: Iterable[Trial]) -> Any:
     try:
         import pandas as pd
     except ImportError:
-        rule, advice = "must be installed for tables", "Run: pip install pandas"
-        raise ArgumentError(wrong("pandas", rule, "no such package", advice)) from None
+        raise ArgumentError("Tables need pandas: pip install pandas") from None
     records = [record_of(trial) for trial in trials]
     rows = [
         {name: record[name] for name in LEADING}
