@@ -31,7 +31,11 @@ which only the collector frees, and a collection takes as long as a short epoch.
 BLIND_TRIALS = 3
 """Trials after which programs are thrown away, if the resident size cannot be read."""
 
+SHARE = 0.5
+"""Share of the free memory that data may take; models and programs need the rest."""
+
 STATM = Path("/proc/self/statm")
+MEMINFO = Path("/proc/meminfo")
 
 
 def resident_bytes() -> int | None:
@@ -41,6 +45,16 @@ def resident_bytes() -> int | None:
     except (OSError, ValueError, IndexError):
         return None
     return pages * os.sysconf("SC_PAGESIZE")
+
+
+def free_host_bytes() -> int | None:
+    """Free bytes of the system; None if unknown."""
+    try:
+        lines = MEMINFO.read_text(encoding="ascii").splitlines()
+        [line] = [line for line in lines if line.startswith("MemAvailable:")]
+        return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def trim_heap() -> None:

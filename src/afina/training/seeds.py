@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 import numpy as np
@@ -49,26 +50,29 @@ def seeded(seed: int | None) -> Iterator[None]:
     if seed is None:
         yield
         return
-    python, numpy, torch = random.getstate(), np.random.get_state(), _torch_stream()
+    torch = sys.modules["torch"] if keras.backend.backend() == "torch" else None
     keras_seeds = read_globals(SEEDS)
+    with streams_kept(torch):
+        try:
+            keras.utils.set_random_seed(seed)
+            yield
+        finally:
+            write_globals(keras_seeds)
+
+
+@contextmanager
+def streams_kept(torch: Any) -> Iterator[None]:
+    """The random streams of Python and NumPy are after the block as they were before.
+
+    Args:
+        torch: The package, if its stream is to be kept too.
+    """
+    python, numpy = random.getstate(), np.random.get_state()
+    drawn = None if torch is None else torch.get_rng_state()
     try:
-        keras.utils.set_random_seed(seed)
         yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
-        write_globals(keras_seeds)
-        torch()
-
-
-def _torch_stream() -> Callable[[], None]:
-    """A function that restores torch's stream; it does nothing if torch is not in use."""
-    if keras.backend.backend() != "torch":
-        return lambda: None
-    torch = sys.modules["torch"]
-    state = torch.get_rng_state()
-
-    def put_back() -> None:
-        torch.set_rng_state(state)
-
-    return put_back
+        if drawn is not None:
+            torch.set_rng_state(drawn)

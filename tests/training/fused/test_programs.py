@@ -300,7 +300,7 @@ def test_free_memory_is_the_devices_or_the_systems(
     assert memory.free_bytes(Device()) == 70
     cpu = jax.devices("cpu")[0]
     told = tmp_path / "meminfo"
-    monkeypatch.setattr(memory, "MEMINFO", told)
+    monkeypatch.setattr("afina.training.memory.MEMINFO", told)
     assert memory.free_bytes(cpu) is None
     assert memory.rows_at_once(samples(50), None, 8, cpu, None) == 50
     told.write_text("MemTotal: 9 kB\nMemAvailable: 2 kB\n", encoding="ascii")

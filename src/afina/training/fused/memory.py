@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from afina.training.epochs import Samples
-
-SHARE = 0.5
-"""Share of the free memory that data may take; models and programs need the rest."""
-
-MEMINFO = Path("/proc/meminfo")
+from afina.training.memory import SHARE, free_host_bytes
 
 
 def device() -> Any:
@@ -26,16 +21,6 @@ def free_bytes(place: Any) -> int | None:
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
     return free_host_bytes()
-
-
-def free_host_bytes() -> int | None:
-    """Free bytes of the system; None if unknown."""
-    try:
-        lines = MEMINFO.read_text(encoding="ascii").splitlines()
-        [line] = [line for line in lines if line.startswith("MemAvailable:")]
-        return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        return None
 
 
 def rows_at_once(

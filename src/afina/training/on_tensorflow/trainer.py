@@ -9,7 +9,7 @@ import keras
 
 from afina.training.epochs import DataCache, ProgramCache, ProgramLoop, reasons
 from afina.training.epochs.accepting import accepted_arguments, preparing
-from afina.training.fused.memory import SHARE, free_host_bytes
+from afina.training.memory import SHARE, free_host_bytes
 from afina.training.on_tensorflow.program import StepLoop, TensorFlowProgram
 from afina.training.trainer import Account, CannotTrainError
 

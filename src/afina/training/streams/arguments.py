@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from afina.errors import ArgumentError, wrong
 from afina.training import keras_parts
 from afina.training.epochs import reasons
+from afina.training.memory import free_host_bytes
 from afina.training.streams.kinds import (
     DATA_LOADER,
     GENERATOR,
@@ -28,8 +28,6 @@ MOST = 2 * 2**30
 
 SHARE = 0.25
 """Share of the free memory that one stream may take."""
-
-MEMINFO = Path("/proc/meminfo")
 
 STEPS = {"x": "steps_per_epoch", "validation_data": "validation_steps"}
 """The arguments of `fit` that limit how much it reads of a stream."""
@@ -151,9 +149,5 @@ def _is_given(value: Any) -> bool:
 
 def _most_bytes() -> int:
     """Bytes that a stream may take here: no more than a share of what is free."""
-    try:
-        lines = MEMINFO.read_text(encoding="ascii").splitlines()
-        [line] = [line for line in lines if line.startswith("MemAvailable:")]
-        return min(MOST, int(SHARE * int(line.split()[1]) * 1024))
-    except (OSError, ValueError, IndexError):
-        return MOST
+    free = free_host_bytes()
+    return MOST if free is None else min(MOST, int(SHARE * free))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import random
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afina.training import keras_parts
+from afina.training.seeds import streams_kept
 from afina.training.streams import kinds
 from afina.training.streams.kinds import PY_DATASET, kind_of
 from afina.trials import first_line
@@ -74,7 +73,7 @@ def read(data: Any, *, most: int, asked: bool = False) -> Reading | str:
     if reason is not None:
         return reason
     try:
-        with _random_streams_kept():
+        with streams_kept(sys.modules.get("torch")):
             batches = _all_batches(data, most)
             if isinstance(batches, str):
                 return batches
@@ -201,18 +200,3 @@ def _digest(leaves: Sequence[NDArray[Any]]) -> bytes:
 def _digests(leaves: Sequence[NDArray[Any]]) -> list[bytes]:
     """A digest of each sample."""
     return [_digest([leaf[row] for leaf in leaves]) for row in range(len(leaves[0]))]
-
-
-@contextlib.contextmanager
-def _random_streams_kept() -> Iterator[None]:
-    """Python's, NumPy's and PyTorch's random streams are after the block as they were before."""
-    torch: Any = sys.modules.get("torch")
-    python, numpy = random.getstate(), np.random.get_state()
-    drawn = None if torch is None else torch.get_rng_state()
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        if drawn is not None:
-            torch.set_rng_state(drawn)
