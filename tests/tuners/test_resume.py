@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from afina.store import open_store
 from tests.tuners import interrupted_search
 
 pytestmark = pytest.mark.service
@@ -50,6 +51,11 @@ def kill_in_the_middle(nursery, folder, kind, delay):
     return status == 0
 
 
+def finished(folder):
+    """How many trials have ended."""
+    return sum(trial.status.finished for trial in open_store(folder / "p").trials())
+
+
 def picture(tuner):
     """Everything that must not depend on interruptions, nor on which of two workers is first."""
     found = []
@@ -68,7 +74,12 @@ def test_a_search_killed_again_and_again_ends_with_the_same_trials_and_scores(
 ):
     straight = picture(interrupted_search.run(tmp_path / "straight", kind))
     clock = random.Random(f"{kind} 0")
+    patience = 0.0  # a slow machine must get something done, or a trial rightly fails
     for _ in range(KILLS[kind]):
-        kill_in_the_middle(nursery, tmp_path / "killed", kind, clock.uniform(0.0, 2.5))
+        before = finished(tmp_path / "killed")
+        delay = clock.uniform(0.0, 2.5) + patience
+        ended = kill_in_the_middle(nursery, tmp_path / "killed", kind, delay)
+        stuck = not ended and finished(tmp_path / "killed") == before
+        patience = 2 * patience + 2.0 if stuck else 0.0
     resumed = interrupted_search.run(tmp_path / "killed", kind)
     assert picture(resumed) == straight

@@ -152,19 +152,24 @@ class PostgresStore(SqlStore):
             session = self._check_process()
             if session.open is not None:
                 return write(session.open)
-            waiting = list(self._reports.values())
+            return self._with_reports(session, write, patience=None)
 
-            def whole(now: Transaction) -> R:
-                result = write(now)
-                write_reports(now.connection, waiting)
-                return result
+    def _with_reports(
+        self, session: Session, write: Callable[[Transaction], R], *, patience: float | None
+    ) -> R:
+        """Writes, with the reports that wait in the same transaction."""
+        waiting = dict(self._reports)
 
-            result = session.transact(whole)
-            for report in waiting:
-                key = (report.trial, report.attempt, report.execution, report.step)
-                if self._reports.get(key) is report:
-                    del self._reports[key]
+        def whole(now: Transaction) -> R:
+            result = write(now)
+            write_reports(now.connection, list(waiting.values()))
             return result
+
+        result = session.transact(whole, patience=patience)
+        for key, report in waiting.items():
+            if self._reports.get(key) is report:  # else a later one of the same step waits
+                del self._reports[key]
+        return result
 
     def _explained(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()  # the session does it, once it has tried again
@@ -224,15 +229,8 @@ class PostgresStore(SqlStore):
 
     def _flush(self, patience: float) -> None:
         session = self._check_process()
-        waiting = dict(self._reports)
-        if not waiting:
-            return
-        session.transact(
-            lambda now: write_reports(now.connection, list(waiting.values())), patience=patience
-        )
-        for key, report in waiting.items():
-            if self._reports.get(key) is report:
-                del self._reports[key]
+        if self._reports:
+            self._with_reports(session, lambda now: None, patience=patience)
 
     def beat(self) -> frozenset[int]:
         """Renews the leases of this worker; returns the trials that it still holds."""
