@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
+from afina import html_tables
 from afina.advice import sentences
 from afina.advice.carry import carry_over
 from afina.advice.code import as_code
@@ -61,6 +62,11 @@ class Advice(Findings):
         """The findings as JSON values."""
         plain: dict[str, Any] = _plain(self)
         return plain
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the sentences, and the code of the next search space."""
+        code = html_tables.code(self.as_code()) if self.changes else ""
+        return html_tables.lines(str(self)) + code
 
     def __str__(self) -> str:
         return printable(sentences.of_advice(self), lines=True)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from afina import html_tables
 from afina.advice.classification import ClassScore, class_scores, confusion_matrix, mean_f1
 from afina.advice.learning import Learning
 from afina.trials import Objective
@@ -55,6 +56,10 @@ class Judgement:
 
     direction: str
     """ "min" or "max": which direction of the metric is better."""
+
+    def _repr_html_(self) -> str:
+        """For notebooks: a paragraph for each sentence."""
+        return html_tables.lines("\n".join(self.sentences()))
 
     def __str__(self) -> str:
         return " ".join(self.sentences())
@@ -212,6 +217,10 @@ class Comparison:
         """The contender with the best mean."""
         sign = -1 if self.direction == "max" else 1
         return min(self.contenders, key=lambda each: sign * each.mean)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: a paragraph for each line."""
+        return html_tables.lines(str(self))
 
     def __str__(self) -> str:
         lines = [

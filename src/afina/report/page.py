@@ -19,6 +19,7 @@ from afina.report.reproduce import reproduction
 from afina.report.slices import slices
 from afina.report.style import HEIGHT, MOST_POINTS, evenly, named, short
 from afina.report.words import advised_ranges, objective_of, range_of, summary
+from afina.space.shown import when_text
 from afina.trials import Configuration, Trial, epochs_of
 from afina.trials.text import markup
 
@@ -221,11 +222,7 @@ def _parallel(facts: Facts, found: Advice) -> str:
 def _searched(facts: Facts) -> str:
     rows = []
     for entry in facts.space:
-        when = " and ".join(
-            f"{parent.name} is {' or '.join(map(short, parent.values))}"
-            for parent in entry.conditions
-        )
-        rows.append((entry.name, type(entry).__name__, range_of(entry), when or "always"))
+        rows.append((entry.name, type(entry).__name__, range_of(entry), when_text(entry, short)))
     settings = ", ".join(f"{k} {short(v)}" for k, v in facts.header.settings.items())
     text = [
         f"Algorithm: {facts.header.algorithm} ({settings}).",

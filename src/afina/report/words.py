@@ -10,6 +10,7 @@ from afina.report.facts import Facts
 from afina.report.style import short
 from afina.space import Float, HyperParameter, Int
 from afina.space.conditions import same_value
+from afina.space.shown import range_text
 from afina.trials import Trial, configurations
 
 
@@ -108,14 +109,7 @@ _WISHED = {"min": "the smaller the better", "max": "the larger the better"}
 
 def range_of(entry: HyperParameter) -> str:
     """The range of a hyperparameter, in few words."""
-    if isinstance(entry, Int | Float):
-        text = f"{short(entry.min_value)} to {short(entry.max_value)}"
-        step = entry.step if entry.step not in (None, 1) else None
-        text += f", step {short(step)}" if step is not None else ""
-        return text + (
-            f", {entry.sampling} scale" if entry.sampling not in (None, "linear") else ""
-        )
-    return ", ".join(short(value) for value in entry.values)
+    return range_text(entry, short)
 
 
 def advised_ranges(found: Advice) -> dict[str, Any]:

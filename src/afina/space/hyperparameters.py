@@ -12,6 +12,7 @@ from afina.space.categorical import Boolean, Choice, Fixed
 from afina.space.conditions import Parent, plain, same_value
 from afina.space.definitions import Definitions, Place, place_of
 from afina.space.parameters import Float, HyperParameter, Int, warn
+from afina.space.shown import space_html
 from afina.space.space import Space, all_hold, deserialize, serialize
 
 
@@ -354,6 +355,10 @@ class HyperParameters:
         others = {name: value for name, value in self.values.items() if name not in known}
         chosen = self.to_space().complete(self.values, lambda e: e.prob_to_value(rng.random()))
         self.values = {**chosen, **others}
+
+    def _repr_html_(self) -> str:
+        """For notebooks: a table of the entries."""
+        return space_html(self.space)
 
     def __repr__(self) -> str:
         return f"HyperParameters({len(self._definitions)} entries, values={self.values})"

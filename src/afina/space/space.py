@@ -12,6 +12,7 @@ from afina.errors import SpaceError, SpaceTypeError, wrong
 from afina.space.categorical import Boolean, Choice, Fixed
 from afina.space.conditions import Parent, Value, plain
 from afina.space.parameters import Float, HyperParameter, Int
+from afina.space.shown import space_html
 from afina.space.size import count_configurations
 
 
@@ -114,6 +115,10 @@ class Space:
             for entry in self.active(values)
             if entry.name in values
         )
+
+    def _repr_html_(self) -> str:
+        """For notebooks: a table of the entries."""
+        return space_html(self.entries)
 
     def size(self, limit: int = 1_000_000) -> int | None:
         """The number of configurations; None if it is infinite or above `limit`."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from afina import html_tables
 from afina.space import Value
 from afina.trials.failures import Failure
 
@@ -151,6 +152,13 @@ class Trial:
     def parent(self) -> int | None:
         """Number of the trial whose weights this one starts from; None for a new model."""
         return None if self.schedule is None else self.schedule.parent
+
+    def _repr_html_(self) -> str:
+        """For notebooks: how it ended, and its values."""
+        score = "" if self.score is None else f", score {html_tables.escaped(self.score)}"
+        why = f"<p>{html_tables.escaped(self.failure.headline)}</p>" if self.failure else ""
+        head = f"<p><b>Trial {self.number}</b>: {self.status.value}{score}</p>{why}"
+        return head + html_tables.table(("hyperparameter", "value"), self.values.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

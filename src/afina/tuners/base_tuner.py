@@ -45,7 +45,7 @@ from afina.tuners.overrides import is_overridden
 from afina.tuners.remote import RemoteTrials
 from afina.tuners.results import read_result
 from afina.tuners.shown import epochs_of, search_started, trial_ended, trial_started
-from afina.tuners.summaries import print_results, print_space
+from afina.tuners.summaries import print_results, print_space, tuner_html
 from afina.tuners.trial import Trial, TrialStatus
 
 
@@ -502,6 +502,10 @@ class BaseTuner:
         """Prints each hyperparameter with its arguments."""
         del extended
         print_space(self.oracle.hyperparameters)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: where the search stands, and its best configurations."""
+        return tuner_html(self)
 
     def results_summary(self, num_trials: int = 10) -> None:
         """Prints the best trials with their hyperparameters and scores."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from afina import html_tables, report
+from afina.report.words import summary
 from afina.space import HyperParameters
 from afina.trials import Trial, why_no_best
 from afina.trials.text import printable
@@ -43,3 +45,31 @@ def print_results(
     for trial in best:
         print()
         trial.summary()
+
+
+MOST_SHOWN = 5
+"""Configurations that a notebook shows of a tuner."""
+
+
+def tuner_html(tuner: Any) -> str:
+    """What a notebook shows of a tuner: the report's summary and its best configurations.
+
+    Args:
+        tuner: A `BaseTuner`; it may be searching.
+    """
+    head = f"<b>{html_tables.escaped(type(tuner).__name__)}</b>"
+    head = f"<p>{head} in {html_tables.escaped(tuner.project_dir)}</p>"
+    store = tuner.oracle.search_state.store
+    if store.header() is None:
+        return head + "<p>The search has not begun yet.</p>"
+    facts = report.facts_of(store, tuner.project_name)
+    rows = []
+    for each in facts.configurations[:MOST_SHOWN]:
+        trial = facts.shown(each)
+        scores = ["" if value is None else value for value in facts.values_of(trial)]
+        values = ", ".join(f"{name} {value}" for name, value in trial.values.items())
+        epochs = "" if each.epochs is None else each.epochs
+        rows.append((trial.number, *scores, epochs, values))
+    names = [objective.name for objective in facts.objectives]
+    table = html_tables.table(("trial", *names, "epochs", "values"), rows) if rows else ""
+    return head + html_tables.lines("\n".join(summary(facts))) + table

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from afina import html_tables
 from afina.space import HyperParameters
 from afina.trials import Failure, Report
 from afina.trials.text import printable
@@ -132,6 +133,15 @@ class Trial:
             if not self.metrics.exists(name):
                 self.metrics.register(name)
             self.metrics.metrics[name].set_history([MetricObservation(value, step)])
+
+    def _repr_html_(self) -> str:
+        """For notebooks: how it ended, and its hyperparameters."""
+        score = "" if self.score is None else f", score {html_tables.escaped(self.score)}"
+        name, status = html_tables.escaped(self.trial_id), html_tables.escaped(self.status)
+        why = f"<p>{html_tables.escaped(self.failure.headline)}</p>" if self.failure else ""
+        head = f"<p><b>Trial {name}</b>: {status}{score}</p>{why}"
+        rows = self.hyperparameters.values.items()
+        return head + html_tables.table(("hyperparameter", "value"), rows)
 
     def __repr__(self) -> str:
         return f"Trial({self.trial_id!r}, {self.status}, score={self.score})"
