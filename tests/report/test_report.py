@@ -524,3 +524,11 @@ def test_ticks_of_parallel_coordinates_are_round(folder):
     ticks = {each.label: each.ticktext for each in drawn.dimensions if each.ticktext}
     assert {"0.001", "0.01"} <= set(ticks["rate"])
     assert all(len(text) <= 6 for text in ticks["momentum"])
+
+
+def test_a_search_that_trains_in_parts_shows_which_trainings_went_on(folder, pareto, tmp_path):
+    page = write_report(folder, tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "The search trained models in parts." in page
+    assert '"name":"went on"' in page
+    other = write_report(pareto, tmp_path / "o.html").read_text(encoding="utf-8")
+    assert "in parts" not in other[other.index("<body>") :]

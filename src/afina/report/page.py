@@ -16,6 +16,7 @@ from afina.report.facts import Facts, read_facts
 from afina.report.look import CSS, script
 from afina.report.parallel import MOST_AXES, parallel
 from afina.report.reproduce import reproduction
+from afina.report.rungs import rungs
 from afina.report.slices import slices
 from afina.report.style import HEIGHT, MOST_POINTS, evenly, named, short
 from afina.report.words import advised_ranges, objective_of, range_of, summary
@@ -28,6 +29,11 @@ MOST_ROWS = 20
 
 MOST_OPEN = 12
 """Longer tables, and more figures than this, are folded."""
+
+RUNGS = (
+    "The search trained models in parts. A line connects the results of one configuration; it ends "
+    "where its training stopped."
+)
 
 BARS = "The lines are 90 % intervals. Grey bars are within what chance alone would give."
 
@@ -234,8 +240,10 @@ def _searched(facts: Facts) -> str:
 
 def _learning(facts: Facts) -> str:
     places = range(len(facts.objectives))
-    drawn = [*(figures.curves(facts, place) for place in places), *figures.learning(facts)]
-    return _section("Learning curves", (), _grid(drawn, "pairs"))
+    parts = [rungs(facts, place) for place in places]
+    drawn = [*(figures.curves(facts, place) for place in places), *parts]
+    text = [RUNGS] if any(part is not None for part in parts) else []
+    return _section("Learning curves", text, _grid([*drawn, *figures.learning(facts)], "pairs"))
 
 
 def _matters(found: Advice) -> str:
