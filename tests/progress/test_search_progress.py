@@ -76,3 +76,13 @@ def test_a_board_is_never_changed() -> None:
     seen = (progress.done, dict(progress.running))
     progress.after(SEARCH[3][1], 104.0).after(SEARCH[4][1], 105.0)
     assert (progress.done, dict(progress.running)) == seen
+
+
+def test_of_equal_trials_the_lowest_number_is_the_best_whichever_ends_first() -> None:
+    progress = after([(0.0, started(0)), (0.0, started(1)), (0.0, started(2))])
+    for number, label in ((1, "1"), (2, "1"), (0, "0")):
+        progress = progress.after(scored(number, 0.5, units=number), 1.0)
+        assert progress.best_label == label
+        assert progress.last is not None
+        assert progress.last.is_best == (number == 1)  # news of a better score comes once
+    assert progress.best_values == {"units": 0}

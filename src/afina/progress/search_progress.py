@@ -99,6 +99,9 @@ class SearchProgress:
     """Label of the trial with the best score; None if an earlier call ran it."""
 
     best_values: Mapping[str, Value] | None = None
+    best_number: int | None = None
+    """Number of the trial with the best score: of equal ones, the lowest counts, as everywhere."""
+
     front: tuple[Ended, ...] = ()
     """The Pareto front, if there are several objectives. Then there is no best trial."""
 
@@ -173,8 +176,15 @@ class SearchProgress:
         rest = {number: other for number, other in self.running.items() if number != trial.number}
         last = Ended(trial, label, seconds, is_best)
         progress = replace(self, running=rest, last=last, front=front)
-        if is_best and not self.several:
-            progress = replace(progress, best=score, best_label=label, best_values=trial.values)
+        equal = score is not None and score == self.best and self.best_number is not None
+        if (is_best or (equal and trial.number < (self.best_number or 0))) and not self.several:
+            progress = replace(
+                progress,
+                best=score,
+                best_label=label,
+                best_values=trial.values,
+                best_number=trial.number,
+            )
         if not trial.status.finished:
             return progress
         return replace(
@@ -194,7 +204,11 @@ class SearchProgress:
             return progress
         label = str(event.best.number) if event.label is None else event.label
         return replace(
-            progress, best=event.best.score, best_label=label, best_values=event.best.values
+            progress,
+            best=event.best.score,
+            best_label=label,
+            best_values=event.best.values,
+            best_number=event.best.number,
         )
 
     @property
