@@ -232,10 +232,8 @@ class SearchState:
 
     def situation(self) -> Situation:
         """What the algorithm may look at for the next new trial."""
-        number, running = len(self.trials), self.running
-        return Situation(
-            number=number, space=self.space, running=running, max_trials=self.max_trials
-        )
+        number, most = len(self.trials), self.max_trials
+        return Situation(number=number, space=self.space, running=self.running, max_trials=most)
 
     # -- changing -----------------------------------------------------------------------------
 
@@ -326,6 +324,11 @@ class SearchState:
             return answer
         return self._put_new(dict(answer.values), answer.schedule, {})
 
+    def keep_reports(self) -> None:
+        """Writes the reports that wait."""
+        with self._lock:
+            self._in_turn(lambda: None)
+
     def _put_new(
         self, values: dict[str, Any], schedule: Schedule | None, notes: dict[str, str]
     ) -> Trial:
@@ -336,7 +339,7 @@ class SearchState:
 
     def _settle_lost(self) -> None:
         """Decides what becomes of the trials whose worker is gone."""
-        again, given_up = settle_lost(self._known, self._rewrite, self.max_retries)
+        again, given_up = settle_lost(self._known, self._rewrite, self.max_retries, self.history)
         if again or given_up:
             warnings.warn(news_of(again, given_up), stacklevel=4)
         if given_up:
@@ -356,7 +359,6 @@ class SearchState:
             notes: Facts to keep for people.
             schedule: Its place in a plan of epochs.
         """
-
         with self._lock:
             self.begin()
             new = self._in_turn(lambda: self._put_new(dict(values), schedule, dict(notes)))
@@ -514,9 +516,10 @@ class SearchState:
         with self._lock:
             if self._is_taken(trial):
                 return self._drop(trial)
-            kept = {**dict(notes or {}), **kept_notes(self.trials[trial.number])}
+            now = self.trials[trial.number]
+            kept = {**dict(notes or {}), **kept_notes(now)}
             resolved = replace(self._resolved(trial, hp), failure=failure, notes=kept)
-            chance = next_chance(self.trials[trial.number], failure, self.max_retries)
+            chance = next_chance(now, failure, self.max_retries, self.history(now.number))
             if retry and chance:
                 again = {**resolved.notes, **chance}
                 waiting = replace(resolved, status=Status.WAITING, notes=again)
@@ -583,8 +586,7 @@ class SearchState:
 
     def _finish(self, trial: Trial) -> Trial:
         """Ends a trial that runs here; one that another worker has taken over stays as it is."""
-        ended = self._keep(trial)
-        return self._drop(trial) if ended is None else ended
+        return self._keep(trial) or self._drop(trial)
 
     def _write_end(self, trial: Trial) -> Trial:
         ended = replace(

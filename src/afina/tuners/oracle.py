@@ -459,6 +459,11 @@ class Oracle:
         return self.search_state.report(stored, metrics, epoch, execution)
 
     @synchronized
+    def keep_reports(self) -> None:
+        """Writes the reported epochs now, which may otherwise wait for some seconds."""
+        self.search_state.keep_reports()
+
+    @synchronized
     def end_trial(
         self,
         trial: Trial | str | None = None,

@@ -202,6 +202,7 @@ def continued(
         for epoch, logs in part:
             numbers = training.scalars(logs)
             tuner.oracle.report_epoch(trial.trial_id, execution, epoch, numbers)
+    tuner.oracle.keep_reports()  # should it die again, it is known to have come this far
     trial.notes[RESUMED] = f"after epoch {found.epochs}, where its process had saved it"
     tuner._show(Message(f"Trial {trial.trial_id} continues after epoch {found.epochs}."))
     return {**kwargs, "initial_epoch": found.epochs}
