@@ -6,6 +6,7 @@
     export             export.py    trials as files for other programs
     import             importing.py searches of other packages as projects
     doctor             doctor.py    what is wrong with a project, and a repaired copy
+    delete             delete.py    deletes a search
     work               work.py      a script in several processes that share one search
 
 A command imports what it needs when it runs, so that `afina --help` answers at once.
@@ -18,6 +19,7 @@ from typing import Any
 import click
 
 from afina import __version__
+from afina.cli.delete import delete
 from afina.cli.demo import demo
 from afina.cli.doctor import doctor
 from afina.cli.export import export
@@ -47,7 +49,7 @@ def main() -> None:
     """Find good hyperparameters for Keras models, and look at finished searches."""
 
 
-COMMANDS = (best, trials, advice, report, export, importing, doctor, recover, work)
+COMMANDS = (best, trials, advice, report, export, importing, doctor, recover, delete, work)
 
 for command in (demo, *COMMANDS):
     main.add_command(command)
