@@ -72,6 +72,9 @@ class Transaction:
         self.again = again
         self.finishes = 0
         """How many trials it has finished."""
+        self.lasting = False
+        """Whether it writes what must survive a power loss, which ends all workers of a machine:
+        after one, a trial that was only begun is begun again."""
 
     def count(self) -> int:
         """The revision of what is written now."""
@@ -312,6 +315,7 @@ class SqlStore(ABC):
         def write(now: Transaction) -> None:
             now.connection.execute(NOTES.delete().where(NOTES.c.key == key))
             now.connection.execute(NOTES.insert().values(key=key, value=text))
+            now.lasting = True
 
         self._change(write)
 
@@ -358,7 +362,9 @@ class SqlStore(ABC):
         except sql.exc.IntegrityError as error:
             raise rules.same_end(number, ended) from error
         self._write_claim(now, row, owner)
-        now.finishes += Status(row["status"]).finished
+        finished = Status(row["status"]).finished
+        now.finishes += finished
+        now.lasting |= finished
 
     def _write_claim(self, now: Transaction, row: codec.Row, owner: str | None) -> None:
         running = row["status"] == Status.RUNNING.value
@@ -399,4 +405,5 @@ def _write_meta(now: Transaction, **texts: str) -> None:
     row = {**now.connection.execute(_META).one()._mapping, **texts}
     crc = codec.checksum(row, META_COLUMNS)
     now.connection.execute(META.update().values(crc=crc, **texts))
+    now.lasting = True
     now.count()
