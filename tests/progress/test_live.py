@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from afina.progress.live import LiveDisplay
 from afina.progress.search_progress import SearchProgress
 from afina.trials import Objective
 
-from .recorded import ACCURACY, SEARCH, Clock, epoch, started
+from .recorded import ACCURACY, SEARCH, Clock, epoch, failed, started
 from .terminal import Terminal
 
 pty = pytest.importorskip("pty", reason="no pseudo-terminals here")
@@ -149,7 +150,7 @@ def test_the_drawing_of_a_running_trial() -> None:
         "rate             0.5               0.012346",
         "activation       a_name_longer_…   relu",
         "",
-        "epoch 0 of 2  ━━━━━━━━━━━━━━━━━━━━━━━━",
+        "compiling, then epoch 1 of 2",
         "",
     ]
 
@@ -192,7 +193,7 @@ def test_trials_side_by_side_have_a_column_and_a_line_each() -> None:
         "only_1          -        1        -",
         "",
         "trial 0  epoch 1 of 2  ━━━━━━╺━━━━━  val_accuracy 0.5   loss 0.5",
-        "trial 1  epoch 0 of 2  ━━━━━━━━━━━━",
+        "trial 1  compiling",
     ]
 
 
@@ -201,10 +202,11 @@ def test_trials_side_by_side_have_a_column_and_a_line_each() -> None:
 def test_many_trials_side_by_side_fit_the_terminal(width: int, height: int) -> None:
     lines = drawing(side_by_side(16), 101.0, width=width, height=height)
     assert len(lines) <= height
-    assert max(map(len, lines)) <= min(width, 84)
+    assert len(lines[1]) == width  # it takes the whole terminal, however wide
+    assert max(map(len, lines)) <= width
     assert "16 trials, the newest" in lines[1]
-    bars = [line for line in lines if "epoch" in line]
-    assert bars[-1].startswith("trial 15  epoch 0 of 2")
+    bars = [line for line in lines if "epoch" in line or "compiling" in line]
+    assert bars[-1].startswith("trial 15  compiling")
     assert f"and {16 - len(bars)} more" in lines
 
 
@@ -216,3 +218,57 @@ def test_streams_that_go_into_files_are_left_alone(monkeypatch: pytest.MonkeyPat
     with LiveDisplay(Objective("x", "min"), clock=Clock(), console=console) as display:
         display.handle(SEARCH[0][1])
         assert (sys.stdout, sys.stderr) == (out, err)
+
+
+class SlowLine:
+    """A line that takes its time: the drawing changes its height meanwhile, if it can."""
+
+    def __init__(self, redrawn: threading.Event) -> None:
+        self.redrawn = redrawn
+
+    def __rich_console__(self, console: Console, options: Any) -> Any:
+        self.redrawn.wait(0.5)
+        yield "a line"
+
+
+def test_a_redrawing_while_a_line_is_printed_leaves_no_half_a_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    printing, redrawn = threading.Event(), threading.Event()
+    seen: list[int] = []
+
+    def draw_table(*_: Any) -> str:
+        if not printing.is_set():
+            return "table\n" * 2
+        seen.append(1)
+        if len(seen) > 2:
+            redrawn.set()  # the redrawing before this one has been written
+        return "table\n" * 9
+
+    monkeypatch.setattr("afina.progress.live.draw", draw_table)
+    monkeypatch.setattr("afina.progress.live.news", lambda *_: SlowLine(redrawn))
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=60, height=20)
+    display = LiveDisplay(ACCURACY, clock=Clock(), console=console, frequency=200.0)
+    for _, event in SEARCH[:4]:
+        display.handle(event)
+    printing.set()
+    display.handle(SEARCH[4][1])  # prints a line
+    printing.clear()
+    display.close()
+    screen = Terminal(stream.getvalue().replace("\n", "\r\n"))
+    assert screen.lines[0] == "a line"
+    assert [line for line in screen.lines if "table" in line] == []
+
+
+def test_a_long_reason_is_broken_between_words() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=40, height=20)
+    words = "ValueError: " + " ".join(f"word{n}" for n in range(30))
+    with LiveDisplay(ACCURACY, clock=Clock(), console=console) as display:
+        for event in (SEARCH[0][1], started(0), failed(0, words)):
+            display.handle(event)
+    lines = Terminal(stream.getvalue().replace("\n", "\r\n")).lines
+    assert max(map(len, lines)) <= 40
+    found = " ".join(line.strip() for line in lines).split()
+    assert {f"word{n}" for n in range(30)} <= set(found)

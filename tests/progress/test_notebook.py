@@ -113,7 +113,7 @@ def test_trials_side_by_side_have_a_column_and_a_line_each(kernel: Kernel) -> No
     heads = re.findall(r"<th[^>]*>([^<]*)", last)
     assert heads == ["hyperparameter", *(f"trial {n}" for n in (2, 3, 4, 5)), "best so far"]
     assert '<td style="text-align:left">&lt;5&gt;</td>' in last
-    assert last.count("begins</div>") == 5
+    assert last.count("compiling, then epoch 1 of 2</div>") == 5
     assert re.search(r"<div>trial 5, epoch 1 of 2 .*?loss 0.5 .*?val_accuracy 0.5</div>", last)
 
 

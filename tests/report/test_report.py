@@ -16,6 +16,8 @@ import afina
 from afina.cli import main
 from afina.errors import ArgumentError, StoreError
 from afina.report import draw, figures, read_facts, write_report
+from afina.report.parallel import chosen as axes_of
+from afina.report.parallel import parallel
 from afina.report.slices import slices
 from afina.search import Hyperband, Random
 
@@ -93,7 +95,7 @@ def test_the_page_stands_alone_and_tells_everything(folder, tmp_path):
         "Learning curves",
         "Which hyperparameters matter",
         "Each hyperparameter by itself",
-        "All trials at once",
+        "All configurations at once",
         "What to do next",
         "Failures",
         "Where the time went",
@@ -453,3 +455,72 @@ def test_every_colour_that_drowns_in_the_dark_has_another_there(folder):
         text = figure.to_json()
         used = set(re.findall(r"#[0-9a-fA-F]{6}|rgba\([^)]*\)", text)) - {"rgba(0,0,0,0)"}
         assert used <= {*DARK, "#ffffff"}
+
+
+def test_axes_of_epochs_and_trials_have_ticks_at_whole_numbers_only(folder):
+    facts = read_facts(folder)
+    for drawn in (figures.course(facts), figures.curves(facts), *figures.learning(facts)):
+        assert drawn.layout.xaxis.dtick >= 1
+        assert float(drawn.layout.xaxis.dtick).is_integer()
+    buttons = {b.label: b.args[1] for b in figures.course(facts).layout.updatemenus[0].buttons}
+    assert buttons["epochs"]["xaxis.dtick"] >= 1
+    assert buttons["seconds"]["xaxis.dtick"] is None
+
+
+def test_of_equal_trials_one_is_the_best_everywhere(tmp_path):
+    study = afina.Study(build, objective="loss", algorithm=Random(0), storage=tmp_path / "p")
+    for value in (2.0, 1.0, 1.0):
+        study.tell(study.ask(), value)
+    study.close()
+    facts = read_facts(tmp_path / "p")
+    assert facts.best.number == 1
+    for _, drawn in slices(facts):
+        stars = [part for part in drawn.data if part.name == "the best"]
+        assert all(part.text[0].startswith("trial 1:") and len(part.x) == 1 for part in stars)
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """A search of more hyperparameters than fit beside each other, with long names."""
+    place = tmp_path_factory.mktemp("wide") / "wide"
+    hp = afina.HyperParameters()
+    for number in range(30):
+        hp.Float(f"<b>a long name of a hyperparameter, its number is {number}", 0, 1)
+    study = afina.Study(hp, objective="loss", algorithm=Random(0), storage=place)
+    for value in range(3):
+        study.tell(study.ask(), float(value))
+    study.close()
+    return place
+
+
+def test_many_hyperparameters_are_folded_and_the_page_says_how_many_are_drawn(wide, tmp_path):
+    page = write_report(wide, tmp_path / "r.html").read_text(encoding="utf-8")
+    assert Structure(page).open == []
+    assert "Show all 30 hyperparameters" in page
+    assert "Show 18 more" in page
+    assert "12 of 30 hyperparameters are drawn: the first." in page
+
+
+def test_a_long_name_is_cut_before_it_is_escaped(wide):
+    facts = read_facts(wide)
+    titles = [drawn.layout.xaxis.title.text for _, drawn in slices(facts)]
+    axes = [dimension.label for dimension in parallel(facts).data[0].dimensions]
+    assert len(axes) == 13
+    for text in [*titles, *axes[:-1]]:
+        assert text.startswith("&lt;b&gt;a long")
+        assert len(html.unescape(text)) <= 34
+
+
+def test_the_important_hyperparameters_get_the_axes(wide):
+    facts = read_facts(wide)
+    last = facts.names[-1]
+    chosen = [dimension.label for dimension in parallel(facts, [last]).data[0].dimensions]
+    names = [entry.name for entry in axes_of(facts, [last])]
+    assert (len(chosen), names[-1]) == (13, last)
+
+
+def test_ticks_of_parallel_coordinates_are_round(folder):
+    [drawn] = parallel(read_facts(folder)).data
+    ticks = {each.label: each.ticktext for each in drawn.dimensions if each.ticktext}
+    assert {"0.001", "0.01"} <= set(ticks["rate"])
+    assert all(len(text) <= 6 for text in ticks["momentum"])

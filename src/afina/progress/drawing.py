@@ -13,6 +13,7 @@ from rich.text import Text
 from afina.progress.search_progress import Ended, Running, SearchProgress
 from afina.progress.wording import (
     duration,
+    epoch_of,
     front_line,
     number,
     plural,
@@ -25,7 +26,6 @@ from afina.space import Value
 from afina.trials import Status
 from afina.trials.text import printable
 
-WIDEST = 84  # columns; wider rows are hard to read
 BAR = 24  # columns of an epoch's bar
 OTHER_ROWS = 11  # lines of the drawing besides the hyperparameters
 LEAST_ROWS = 3  # lines for hyperparameters, at least
@@ -41,7 +41,7 @@ def draw(progress: SearchProgress, now: float, width: int, height: int) -> Rende
         width: Width of the terminal, in columns.
         height: Height of the terminal, in lines; a longer table is cut.
     """
-    wide = min(width, WIDEST)
+    wide = width
     parts: list[RenderableType] = [_head(progress, now, wide)]
     if progress.total:
         parts.append(_bar(progress.done, progress.total, wide))
@@ -159,21 +159,16 @@ def _side_by_side(progress: SearchProgress, shown: list[Running], width: int) ->
 
 
 def _epochs(running: Running, bar: int = BAR) -> RenderableType:
-    done = running.epoch.epoch + 1 if running.epoch else 0
     line = Text(no_wrap=True)
-    if running.epoch is None and running.epochs is None:
-        line.append("running", style="dim")
-        return line
-    of = f" of {running.epochs}" if running.epochs else ""
-    line.append(f"epoch {done}{of}")
+    line.append(epoch_of(running, short=bar < BAR), style="dim" if running.epoch is None else "")
     if running.epoch is not None and (running.epoch.execution or running.epoch.executions):
         many = f" of {running.epoch.executions}" if running.epoch.executions else ""
         if running.epoch.executions != 1:
             line.append(f"  run {running.epoch.execution + 1}{many}", style="dim")
-    if not running.epochs:
+    if not running.epochs or running.epoch is None:
         return line
     row = Table.grid(padding=(0, 2, 0, 0))
-    row.add_row(line, _bar(done, running.epochs, bar))
+    row.add_row(line, _bar(running.epoch.epoch + 1, running.epochs, bar))
     return row
 
 

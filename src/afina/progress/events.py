@@ -36,6 +36,12 @@ class SearchStarted:
     front: tuple[Trial, ...] = ()
     """The Pareto front so far, if there are several objectives."""
 
+    total_epochs: int | None = None
+    """Epochs of all trials together, if the algorithm sets them."""
+
+    done_epochs: int = 0
+    """Those of them that earlier calls trained."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrialStarted:
@@ -47,7 +53,8 @@ class TrialStarted:
     """The name that users see: its number, or an id that they chose."""
 
     total: int | None
-    """The number of trials; None if unknown."""
+    """The number of trials; None if unknown. It may change: a search can discover more
+    combinations, never fewer."""
 
     values: Mapping[str, Value]
     """Hyperparameter name to value, as users see them."""

@@ -28,6 +28,9 @@ class LiveDisplay(SilentDisplay):
     Output of user code appears above, as does a line for each new best score and each failure.
     At the end the live lines disappear and a summary stays.
 
+    One thread at a time writes to the terminal: Rich moves the cursor up by the height of the last
+    drawing, which must not change between that move and the next drawing.
+
     Args:
         objective: What the scores measure.
         clock: Returns seconds, such as `time.monotonic`.
@@ -50,11 +53,15 @@ class LiveDisplay(SilentDisplay):
         self._live = Live(
             console=self._console,
             get_renderable=self._draw,
-            refresh_per_second=frequency,
+            auto_refresh=False,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )
+        self._writing = threading.RLock()
+        self._pause = 1 / frequency
+        self._ended = threading.Event()
+        self._redrawing: threading.Thread | None = None
         self._gates: dict[str, LineGate] = {}
         self._open = False
 
@@ -67,9 +74,9 @@ class LiveDisplay(SilentDisplay):
         elif isinstance(event, TrialEnded) and progress.last is not None:
             line = news(progress, progress.last)
             if line is not None:
-                self._console.print(line, soft_wrap=True)
+                self._print(line)
         elif isinstance(event, Message):
-            self._console.print(Text(printable(event.text, lines=True)), soft_wrap=True)
+            self._print(Text(printable(event.text, lines=True)))
 
     def close(self) -> None:
         """Clears the live lines, restores the streams and the cursor, and prints the summary."""
@@ -79,11 +86,13 @@ class LiveDisplay(SilentDisplay):
         atexit.unregister(self.close)
         for gate in self._gates.values():
             gate.finish()
+        self._ended.set()
         try:
-            self._live.stop()
+            with self._writing:
+                self._live.stop()
         finally:
             self._give_streams_back()
-        self._console.print(farewell(self._progress, self._clock()))
+        self._print(farewell(self._progress, self._clock()))
 
     def _begin(self) -> None:
         if self._open:
@@ -91,7 +100,21 @@ class LiveDisplay(SilentDisplay):
         self._open = True
         atexit.register(self.close)  # otherwise the cursor would stay hidden after the process
         self._take_streams()
-        self._live.start(refresh=True)
+        with self._writing:
+            self._live.start(refresh=True)
+        self._redrawing = threading.Thread(target=self._redraw, daemon=True)
+        self._redrawing.start()
+
+    def _redraw(self) -> None:
+        while not self._ended.wait(self._pause):
+            with self._writing:
+                if not self._ended.is_set():
+                    self._live.refresh()
+
+    def _print(self, line: Text) -> None:
+        """Prints a line of our own; a long one is broken between words."""
+        with self._writing:
+            self._console.print(line)
 
     def _draw(self) -> RenderableType:
         size = self._console.size
@@ -112,4 +135,5 @@ class LiveDisplay(SilentDisplay):
         self._gates = {}
 
     def _print_foreign(self, text: str) -> None:
-        self._console.print(Text.from_ansi(text), soft_wrap=True)
+        with self._writing:
+            self._console.print(Text.from_ansi(text), soft_wrap=True)

@@ -13,6 +13,7 @@ from afina.progress.events import Event, Message, SearchEnded, SearchStarted, Tr
 from afina.progress.search_progress import Running, SearchProgress
 from afina.progress.wording import (
     duration,
+    epoch_of,
     front_line,
     number,
     plural,
@@ -172,11 +173,11 @@ def _epochs(progress: SearchProgress, running: Running) -> str:
     several = len(progress.running) > 1
     label = markup(f"trial {running.start.label}, ") if several else ""
     if running.epoch is None:
-        return f"<div>{label}begins</div>" if several else ""
+        return f"<div>{label}{epoch_of(running)}</div>"
     done, epochs = running.epoch.epoch + 1, running.epochs
-    of = f" of {epochs} {_bar(done, epochs, '12em')}" if epochs else ""
+    bar = f" {_bar(done, epochs, '12em')}" if epochs else ""
     metrics = " &nbsp; ".join(
         f"{markup(name)} {number(value, 4)}" for name, value in running.epoch.metrics.items()
     )
     between = " &nbsp; " if several else "</div><div>"
-    return f"<div>{label}epoch {done}{of}{between}{metrics}</div>"
+    return f"<div>{label}{epoch_of(running)}{bar}{between}{metrics}</div>"

@@ -84,12 +84,18 @@ class PlainDisplay(SilentDisplay):
             case EpochEnded() if now - self._last_line >= self._silence:
                 mine = progress.running.get(event.number) if len(progress.running) > 1 else None
                 return [epoch_line(event, None if mine is None else mine.start.label)]
-            case SearchEnded() if progress.total is None or progress.done < progress.total:
+            case SearchEnded() if not _as_announced(event, progress):
                 return ["", f"Search ended: {event.reason}."]
             case Message():
                 return [event.text]
             case _:
                 return []
+
+
+def _as_announced(event: SearchEnded, progress: SearchProgress) -> bool:
+    """Whether the search ended with the last of its `max_trials`: Keras Tuner prints nothing."""
+    whole = progress.total is not None and progress.done >= progress.total
+    return whole and event.reason.startswith("max_trials=")
 
 
 def start_lines(event: TrialStarted) -> list[str]:

@@ -17,6 +17,7 @@ from afina.progress.events import (
     TrialEnded,
     TrialStarted,
 )
+from afina.progress.pace import Pace, planned_epochs
 from afina.space import Value
 from afina.trials import MultiObjective, Objective, Status, Trial
 
@@ -84,8 +85,14 @@ class SearchProgress:
     failed: int = 0
     """Failed trials of this call."""
 
-    trial_seconds: float = 0.0
-    """Seconds that the trials of this call took together."""
+    pace: Pace = field(default_factory=Pace)
+    """How long the trials of this call took."""
+
+    total_epochs: int | None = None
+    """Epochs that all trials will train together; None if the algorithm does not set them."""
+
+    done_epochs: int = 0
+    """Those that finished trials trained, including trials of earlier calls."""
 
     best: float | None = None
     best_label: str | None = None
@@ -113,6 +120,8 @@ class SearchProgress:
                     before=event.elapsed,
                     total=event.total,
                     done=event.done,
+                    total_epochs=event.total_epochs,
+                    done_epochs=event.done_epochs,
                     best=None if self.several else event.best,
                 )
             case TrialStarted():
@@ -121,7 +130,10 @@ class SearchProgress:
                 running[event.trial.number] = Running(event, now)
                 best = self.best_values if event.best_values is None else event.best_values
                 best = None if self.several else best
-                return replace(self, running=running, best_values=best)
+                total = self.total
+                if total is not None and event.total is not None:
+                    total = max(total, event.total)  # a grid grows with its space
+                return replace(self, running=running, best_values=best, total=total)
             case EpochEnded():
                 return self._after_epoch(event)
             case TrialEnded():
@@ -170,7 +182,8 @@ class SearchProgress:
             done=self.done + 1,
             here=self.here + 1,
             failed=self.failed + (trial.status is Status.FAILED),
-            trial_seconds=self.trial_seconds + seconds,
+            pace=self.pace.after(planned_epochs(trial), seconds),
+            done_epochs=self.done_epochs + planned_epochs(trial),
         )
 
     def _after_others(self, event: OthersEnded) -> SearchProgress:
@@ -214,15 +227,19 @@ class SearchProgress:
         return self.before + now - self.began
 
     def seconds_left(self, now: float) -> float | None:
-        """An estimate from the mean time of this call's trials.
+        """An estimate from the times of this call's trials.
 
         None before the first trial has ended, or if the number of trials is unknown.
         """
         if self.total is None or not self.here:
             return None
-        mean = self.trial_seconds / self.here
-        spent = sum(min(now - mine.began, mean) for mine in self.running.values())
-        left = mean * max(self.total - self.done, 0) - spent
+        epochs = 0 if self.total_epochs is None else self.total_epochs - self.done_epochs
+        left = self.pace.left(self.total - self.done, epochs)
+        if self.total_epochs is None:  # trials differ in nothing that is known
+            left = self.pace.seconds / self.here * max(self.total - self.done, 0)
+        for mine in self.running.values():
+            whole = self.pace.of_one(planned_epochs(mine.start.trial))
+            left -= min(now - mine.began, whole)
         return max(left, 0.0) / max(len(self.running), 1)
 
     def newest(self, count: int) -> list[Running]:

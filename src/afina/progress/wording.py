@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from afina.progress.search_progress import SearchProgress
+from afina.progress.search_progress import Running, SearchProgress
 from afina.trials import Failure, MultiObjective, Objective, Trial
 from afina.trials.text import printable
 
@@ -101,6 +101,25 @@ def running_trials(labels: Sequence[str], done: int, total: int | None) -> str:
     if len(others) < LISTED:
         return f"trials {', '.join(others)} and {last}{of}"
     return f"{len(labels)} trials, the newest {last}{of}"
+
+
+def epoch_of(running: Running, *, short: bool = False) -> str:
+    """Writes which epoch a trial has reached. Before its first one it builds and compiles.
+
+    Args:
+        running: The trial.
+        short: Whether to leave out which epoch follows.
+    """
+    of = f" of {running.epochs}" if running.epochs else ""
+    if running.epoch is not None:
+        return f"epoch {running.epoch.epoch + 1}{of}"
+    if not running.epochs:
+        return "running"
+    if short:
+        return "compiling"
+    plan = running.start.trial.schedule
+    first = 1 if plan is None else plan.start_epoch + 1
+    return f"compiling, then epoch {first}{of}"
 
 
 def plural(count: int, noun: str) -> str:

@@ -11,6 +11,9 @@ from afina.report.style import GRID, HEIGHT, INK, PAPER, SMALL, label
 from afina.space import HyperParameter
 from afina.trials import Objective
 
+MOST_WHOLE = 8
+"""At most about this many ticks on an axis of whole numbers."""
+
 
 def empty(y: str, *, small: bool = False) -> Any:
     """An empty Plotly figure.
@@ -38,6 +41,27 @@ def empty(y: str, *, small: bool = False) -> Any:
             "hovermode": "closest",
         }
     )
+
+
+def whole_step(highest: float) -> int:
+    """The distance of ticks on an axis of whole numbers from 0 or 1 up.
+
+    Example:
+        >>> whole_step(3), whole_step(12), whole_step(1000)
+        (1, 2, 200)
+    """
+    step = 1
+    while highest / step > MOST_WHOLE:
+        step *= 2 if str(step)[0] in "15" else 5
+        if str(step)[0] == "2" and highest / step > MOST_WHOLE:
+            step = step // 2 * 5
+    return step
+
+
+def whole_axis(drawn: Any, title: str, highest: float) -> None:
+    """Makes the horizontal axis one of whole numbers, such as epochs: no ticks between them."""
+    drawn.update_layout(xaxis_title=title)
+    drawn.update_xaxes(tick0=0, dtick=whole_step(highest), tickformat="d")
 
 
 def zoomed(drawn: Any, scores: Sequence[float | None], objective: Objective) -> None:

@@ -114,6 +114,13 @@ class Facts:
             known = tuple(trial for trial in self.trials if trial.losses)
         return front_of(known)
 
+    @property
+    def starred(self) -> list[Trial]:
+        """The trials that figures mark: the best one, or with several objectives the front."""
+        if self.several:
+            return self.front
+        return [] if self.best is None else [self.best]
+
     @functools.cached_property
     def configurations(self) -> list[Configuration]:
         """The configurations with a score, best first; with several objectives, front by front."""

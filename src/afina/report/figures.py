@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from afina.advice import Importances, Share
-from afina.report.canvas import empty, entries_of, zoomed
+from afina.report.canvas import empty, whole_axis, whole_step, zoomed
 from afina.report.facts import Facts
 from afina.report.style import (
     BLUE,
@@ -18,7 +18,6 @@ from afina.report.style import (
     HEIGHT,
     INK,
     MOST_CURVES,
-    MOST_LINES,
     MOST_POINTS,
     ORANGE,
     PAPER,
@@ -26,26 +25,17 @@ from afina.report.style import (
     RED,
     SKY,
     YELLOW,
-    cut,
     evenly,
     label,
-    log_scaled,
     named,
     spread,
 )
-from afina.space import Float, HyperParameter, Int
 from afina.trials import Trial
 
 Figure = Any
 
-MOST_TICKS = 8
-"""At most this many values of a hyperparameter are all written at its axis."""
-
 MOST_PAIRS = 6
 """At most this many pairs of objectives are drawn."""
-
-NOTHING = "(none)"
-"""The label for trials without a value of the hyperparameter."""
 
 BETTER = {"min": "smaller is better", "max": "larger is better"}
 
@@ -118,7 +108,7 @@ def _let_choose(
     counted = [name for name, axis in axes.items() if name == "trials" or (axis and axis[-1] > 0)]
     if axes["epochs"] == axes["trials"] and "epochs" in counted:
         counted.remove("epochs")
-    drawn.update_layout(xaxis_title="trials")
+    whole_axis(drawn, "trials", len(axes["trials"]))
     if len(counted) < 2:
         return
     buttons = [
@@ -127,7 +117,11 @@ def _let_choose(
             "method": "update",
             "args": [
                 {"x": [[axes[name][place] for place in part] for part in parts]},
-                {"xaxis.title.text": name},
+                {
+                    "xaxis.title.text": name,
+                    "xaxis.dtick": None if name == "seconds" else whole_step(axes[name][-1]),
+                    "xaxis.autorange": True,
+                },
             ],
         }
         for name in counted
@@ -243,7 +237,7 @@ def curves(facts: Facts, place: int = 0) -> Figure | None:
             name="the best",
             connectgaps=True,
         )
-    drawn.update_layout(xaxis_title="epoch")
+    whole_axis(drawn, "epoch", facts.longest)
     ends = [objective.loss(loss) for trial in kept for loss in known[trial.number]]
     zoomed(drawn, ends, objective)
     return drawn
@@ -280,7 +274,7 @@ def learning(facts: Facts) -> list[Figure]:
                     line={"color": colour, "width": 2},
                     name=label(f"{name}, {which}"),
                 )
-        drawn.update_layout(xaxis_title="epoch")
+        whole_axis(drawn, "epoch", len(facts.history[name]))
         figures.append(drawn)
     return figures
 
@@ -325,39 +319,6 @@ def _named(share: Share) -> str:
     return share.names[0] + (f" ({' and '.join(share.conditions)})" if share.conditions else "")
 
 
-def parallel(facts: Facts) -> Figure | None:
-    """Parallel coordinates: one line for each configuration, through its values to its scores."""
-    entries = entries_of(facts)
-    trials = [facts.shown(each) for each in facts.configurations]
-    if len(trials) < 2 or not entries:
-        return None
-    trials = [trials[place] for place in spread(len(trials), MOST_LINES)]
-    dimensions = [_axis(entry, trials) for entry in entries]
-    for place, objective in enumerate(facts.objectives):
-        values = [facts.values_of(trial)[place] for trial in trials]
-        dimensions.append({"label": label(objective.name), "values": values})
-    drawn = empty("")
-    line: dict[str, Any] = {
-        "color": [trial.score for trial in trials],
-        "colorscale": "Viridis",
-        "reversescale": facts.objective.direction != "max",
-        "showscale": True,
-    }
-    if facts.several:
-        front = {trial.number for trial in facts.front}
-        marks = [float(trial.number in front) for trial in trials]
-        line = {"color": marks, "colorscale": [[0, DIM], [1, RED]], "cmin": 0, "cmax": 1}
-    drawn.add_parcoords(
-        dimensions=dimensions,
-        line=line,
-        labelfont={"size": 12, "color": INK},
-        tickfont={"color": INK},
-        rangefont={"color": "rgba(0,0,0,0)"},
-    )
-    drawn.update_layout(margin={"l": 70, "r": 60, "t": 60, "b": 30}, height=HEIGHT + 40)
-    return drawn
-
-
 def seconds(facts: Facts) -> Figure | None:
     """Where the time went, as one bar."""
     parts = {name: value for name, value in facts.seconds.items() if value > 0}
@@ -392,38 +353,3 @@ def confusion(facts: Facts) -> Figure | None:
     drawn.update_xaxes(type="category")
     drawn.update_yaxes(type="category", autorange="reversed")
     return drawn
-
-
-def _axis(entry: HyperParameter, trials: Sequence[Trial]) -> dict[str, Any]:
-    """One axis of the parallel coordinates; trials without a value are drawn below it."""
-    values = [trial.values.get(entry.name) for trial in trials]
-    known = [value for value in values if value is not None]
-    if known and isinstance(entry, Int | Float):
-        log = log_scaled(entry.sampling) and min(map(float, known)) > 0
-        placed = [None if v is None else math.log10(float(v)) if log else float(v) for v in values]
-        low, high = min(p for p in placed if p is not None), max(p for p in placed if p is not None)
-        below = low - 0.08 * ((high - low) or 1.0)
-        missing = any(p is None for p in placed)
-        ticks = sorted({p for p in placed if p is not None})
-        if len(ticks) > MOST_TICKS and entry.count is not None:
-            # Only existing values are written: those of the trials.
-            ticks = [ticks[place] for place in evenly(len(ticks), MOST_TICKS - 2)]
-        elif len(ticks) > MOST_TICKS:
-            ticks = [low + share * (high - low) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
-        values_at = [float(10**tick if log else tick) for tick in ticks]
-        texts = [label(round(v) if isinstance(entry, Int) else v) for v in values_at]
-        return {
-            "label": label(entry.name),
-            "values": [below if p is None else p for p in placed],
-            "tickvals": [below, *ticks] if missing else ticks,
-            "ticktext": [NOTHING, *texts] if missing else texts,
-        }
-    labels = list(dict.fromkeys(label(value) for value in [*entry.values, *known]))
-    if any(value is None for value in values):
-        labels.insert(0, NOTHING)
-    return {
-        "label": label(entry.name),
-        "values": [labels.index(NOTHING if v is None else label(v)) for v in values],
-        "tickvals": list(range(len(labels))),
-        "ticktext": [cut(text) for text in labels],
-    }

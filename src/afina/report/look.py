@@ -44,14 +44,19 @@ pre{background:var(--code);padding:.7rem;border-radius:6px;overflow-x:auto;font-
 table{border-collapse:collapse;font-size:.88rem;min-width:60%}
 th,td{text-align:left;padding:.25rem .7rem;border-bottom:1px solid var(--line);vertical-align:top}
 th{white-space:nowrap}
-td:last-child{min-width:14rem;overflow-wrap:anywhere}
+td:last-child{min-width:20rem;overflow-wrap:anywhere}
 td:first-child:last-child,td:nth-child(2):last-child{min-width:0}
+dl.values{display:grid;gap:.5rem 1.4rem;margin:.5rem 0;
+grid-template-columns:repeat(auto-fill,minmax(min(100%,9.5rem),1fr))}
+dl.values div{min-width:0;border-bottom:1px solid var(--line);padding-bottom:.25rem}
+dt{font-size:.82rem;opacity:.75;overflow-wrap:anywhere}
+dd{margin:0;font-weight:600;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
 summary{cursor:pointer;white-space:nowrap}
 details{font-size:.95em}
 .scroll,.wide{overflow-x:auto}
 .wide>div{min-width:720px}
 .grid{display:grid;gap:.4rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,290px),1fr))}
-.pairs{display:grid;gap:.6rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,480px),1fr))}
+.pairs{display:grid;gap:.6rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr))}
 .grid>*,.pairs>*,.figure{min-width:0}
 .legend span{display:inline-block;margin-right:1.1rem}
 .legend i{display:inline-block;width:.7rem;height:.7rem;margin-right:.4rem;border-radius:50%}
@@ -70,9 +75,11 @@ const paint=(v,on)=>typeof v==='string'?(on&&DARK[v]||v):Array.isArray(v)?v.map(
 v&&typeof v==='object'?Object.fromEntries(Object.entries(v).map(([k,e])=>
 [k,paint(e,/color/i.test(k))])):v;
 const draw=()=>document.querySelectorAll('.drawing').forEach(place=>{
+if(place.closest('details:not([open])'))return;
 let f=JSON.parse(place.nextElementSibling.textContent);if(dark.matches)f=paint(f,false);
 if(touch)f.layout.dragmode=false;
 Plotly.react(place,f.data,f.layout,{responsive:true,displaylogo:false,displayModeBar:false})});
+document.querySelectorAll('details').forEach(fold=>fold.addEventListener('toggle',draw));
 dark.addEventListener('change',draw);addEventListener('load',draw);
 """
 

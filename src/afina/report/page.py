@@ -14,6 +14,7 @@ from afina.errors import ArgumentError
 from afina.report import figures
 from afina.report.facts import Facts, read_facts
 from afina.report.look import CSS, script
+from afina.report.parallel import MOST_AXES, parallel
 from afina.report.reproduce import reproduction
 from afina.report.slices import slices
 from afina.report.style import HEIGHT, MOST_POINTS, evenly, named, short
@@ -23,6 +24,9 @@ from afina.trials.text import markup
 
 MOST_ROWS = 20
 """Most rows in the table of the best configurations, and in the list of a front."""
+
+MOST_OPEN = 12
+"""Longer tables, and more figures than this, are folded."""
 
 BARS = "The lines are 90 % intervals. Grey bars are within what chance alone would give."
 
@@ -69,7 +73,7 @@ def render(facts: Facts, *, seed: int = 0) -> str:
         _learning(facts),
         _matters(found),
         _slices(facts, found),
-        _drawn("All trials at once", figures.parallel(facts), _parallel_words(facts), wide=True),
+        _parallel(facts, found),
         _advised(found),
         _failures(facts),
         _time(facts),
@@ -128,6 +132,13 @@ def _rows(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     )
 
 
+def _folded(table: str, count: int, what: str) -> str:
+    """A long table behind a clickable line; a short one as it is."""
+    if count <= MOST_OPEN:
+        return table
+    return f"<details><summary>Show all {count} {what}</summary>{table}</details>"
+
+
 class _Fold:
     """Lines that are hidden behind a clickable word."""
 
@@ -146,9 +157,12 @@ def _best(facts: Facts) -> str:
     best = facts.best
     if best is None:
         return ""
-    rows = [(name, value) for name, value in best.values.items()]
+    pairs = "".join(
+        f"<div><dt>{markup(name)}</dt><dd>{markup(short(value))}</dd></div>"
+        for name, value in best.values.items()
+    )
     text = [f"Trial {best.number}, {facts.objectives[0].name} {short(best.score)}."]
-    return _section("The best configuration", text, _rows(("hyperparameter", "value"), rows))
+    return _section("The best configuration", text, f'<dl class="values">{pairs}</dl>')
 
 
 def _front(facts: Facts) -> str:
@@ -157,7 +171,7 @@ def _front(facts: Facts) -> str:
         return ""
     head = ("trial", *(each.name for each in facts.objectives), "values")
     rows = [
-        (trial.number, *facts.values_of(trial), _spelled(trial))
+        (trial.number, *facts.values_of(trial), _values(trial))
         for trial in sorted(facts.front, key=lambda trial: trial.losses)
     ]
     text = [f"Sorted by {facts.objectives[0].name}, the best first."]
@@ -168,8 +182,14 @@ def _front(facts: Facts) -> str:
     return _section("The Pareto front", text, drawn + _rows(head, rows))
 
 
-def _spelled(trial: Trial) -> str:
-    return ", ".join(f"{name} {short(value)}" for name, value in trial.values.items())
+def _values(trial: Trial) -> str | _Fold:
+    """A trial's hyperparameters; many of them are folded."""
+    spelled = ", ".join(f"{name} {short(value)}" for name, value in trial.values.items())
+    return (
+        _Fold(f"{len(trial.values)} values", [spelled])
+        if len(trial.values) > MOST_OPEN
+        else spelled
+    )
 
 
 def _course_words(facts: Facts) -> list[str]:
@@ -181,8 +201,21 @@ def _course_words(facts: Facts) -> list[str]:
     ]
 
 
-def _parallel_words(facts: Facts) -> list[str]:
-    return ["Red lines are on the Pareto front."] if facts.several else []
+def _important(found: Advice) -> list[str]:
+    """Names of hyperparameters, the most important first; empty if nothing is known."""
+    parts = [aim.importances for aim in found.aims] or [found.importances]
+    shares = [share for part in parts for share in part.single]
+    shares.sort(key=lambda share: -share.share)
+    return list(dict.fromkeys(share.names[0] for share in shares))
+
+
+def _parallel(facts: Facts, found: Advice) -> str:
+    text = ["Red lines are on the Pareto front."] if facts.several else []
+    if len(facts.names) > MOST_AXES:
+        which = "the most important" if _important(found) else "the first"
+        text.append(f"{MOST_AXES} of {len(facts.names)} hyperparameters are drawn: {which}.")
+    figure = parallel(facts, _important(found))
+    return _drawn("All configurations at once", figure, text, wide=True)
 
 
 def _searched(facts: Facts) -> str:
@@ -198,9 +231,8 @@ def _searched(facts: Facts) -> str:
         f"Algorithm: {facts.header.algorithm} ({settings}).",
         f"Objective: {objective_of(facts)}.",
     ]
-    return _section(
-        "Search space", text, _rows(("hyperparameter", "kind", "range", "active"), rows)
-    )
+    head = ("hyperparameter", "kind", "range", "active")
+    return _section("Search space", text, _folded(_rows(head, rows), len(rows), "hyperparameters"))
 
 
 def _learning(facts: Facts) -> str:
@@ -229,10 +261,18 @@ def _matters(found: Advice) -> str:
 def _slices(facts: Facts, found: Advice) -> str:
     advised = advised_ranges(found)
     parts = []
+    order = {name: rank for rank, name in enumerate(_important(found))}
     for place, objective in enumerate(facts.objectives):
-        drawn = [figure for _, figure in slices(facts, advised, place=place)]
+        known = slices(facts, advised, place=place)
+        if len(known) > MOST_OPEN:  # the important ones are not folded
+            known.sort(key=lambda each: order.get(each[0], len(order)))
+        drawn = [figure for _, figure in known]
         head = f"<h3>{markup(objective.name)}</h3>" if facts.several and drawn else ""
-        parts.append(head + _grid(drawn, "grid"))
+        rest = _grid(drawn[MOST_OPEN:], "grid")
+        if rest:
+            more = f"Show {len(drawn) - MOST_OPEN} more"
+            rest = f"<details><summary>{more}</summary>{rest}</details>"
+        parts.append(head + _grid(drawn[:MOST_OPEN], "grid") + rest)
     if not any(parts):
         return ""
     many = min(len(facts.configurations), MOST_POINTS)
@@ -300,8 +340,8 @@ def _table(facts: Facts) -> str:
         epochs: Any = "" if each.epochs is None else each.epochs
         if len(each.parts) > 1:
             epochs = _Fold(f"{epochs} in {len(each.parts)} parts", _parts(facts, each))
-        values = _spelled(shown)
-        rows.append((shown.number, *scores, epochs, f"{each.seconds:.1f}", values))
+        row = (shown.number, *scores, epochs, f"{each.seconds:.1f}", _values(shown))
+        rows.append(row)
     if not rows:
         return ""
     names = [each.name for each in facts.objectives]

@@ -16,10 +16,11 @@ from afina.report.style import (
     INK,
     MOST_POINTS,
     RED,
-    cut,
     label,
     log_scaled,
     named,
+    short,
+    short_label,
     spread,
 )
 from afina.space import Boolean, Choice, HyperParameter, Value
@@ -40,6 +41,9 @@ EDGE = 0.015
 """How far the band of a continuous range extends beyond its ends, as a share of the axis. So a
 point at the end lies inside the band, not across its edge."""
 
+LONGEST_TITLE = 34
+"""Most characters of a hyperparameter's name below its axis."""
+
 FAINTEST = 0.35
 """Opacity of the first trial; the last trial has 1."""
 
@@ -59,7 +63,7 @@ def slices(
     objective = facts.objectives[place]
     every = facts.configurations
     kept = [every[each] for each in spread(len(every), MOST_POINTS)]
-    front = {trial.number for trial in facts.front}
+    starred = {trial.number for trial in facts.starred}
     found = []
     for entry in entries_of(facts):
         points = [
@@ -77,7 +81,7 @@ def slices(
         for low, high in shade:
             drawn.add_vrect(x0=low, x1=high, fillcolor=BAND, line_width=0, layer="below")
         _draw_points(drawn, points, axis, facts, named("trials", len(kept), len(every)))
-        best = [point for point in points if point.trial.number in front]
+        best = [point for point in points if point.trial.number in starred]
         _draw_best(drawn, best, axis, facts)
         axis.draw(drawn)
         zoomed(drawn, [point.score for point in points], objective)
@@ -96,8 +100,8 @@ def _draw_points(
     drawn: Figure, points: Sequence[_Dot], axis: _ValueAxis, facts: Facts, every: str
 ) -> None:
     count = max(len(facts.trials) - 1, 1)
-    for name, short in (("fewer epochs", True), (every, False)):
-        mine = [point for point in points if point.short is short]
+    for name, few in (("fewer epochs", True), (every, False)):
+        mine = [point for point in points if point.short is few]
         if not mine:
             continue
         ages = [point.trial.number / count for point in mine]
@@ -110,7 +114,7 @@ def _draw_points(
             x=[axis.place(point.trial.values[axis.name]) for point in mine],
             y=[point.score for point in mine],
             mode="markers",
-            marker={"size": 6, "color": DIM} if short else whole,
+            marker={"size": 6, "color": DIM} if few else whole,
             text=[axis.text(point.trial) for point in mine],
             hovertemplate="%{text}<br>%{y}<extra></extra>",
             name=name,
@@ -144,7 +148,8 @@ class _ValueAxis:
         self.is_log = self.is_number and log_scaled(getattr(entry, "sampling", None))
         seen = list(dict.fromkeys(trial.values[entry.name] for trial in trials))
         self._entry = entry
-        self.labels = [] if self.is_number else _labels([*entry.values, *seen])
+        self._texts = [] if self.is_number else _texts([*entry.values, *seen])
+        self.labels = [label(text) for text in self._texts]
         ends = [self._line(value) for value in (*seen, *_numbers(band, self.is_number))]
         self.low, self.high = min(ends, default=0.0), max(ends, default=1.0)
         self.ticks = self._ticks(seen)
@@ -204,9 +209,9 @@ class _ValueAxis:
 
     def draw(self, drawn: Figure) -> None:
         """Sets title, scale, labels, and space beside the outermost points."""
-        drawn.update_xaxes(title={"text": label(self.name)})
+        drawn.update_xaxes(title={"text": short_label(self.name, LONGEST_TITLE)})
         if not self.is_number:
-            texts = [cut(text) for text in self.labels]
+            texts = [short_label(text) for text in self._texts]
             drawn.update_xaxes(
                 tickvals=list(range(len(texts))), ticktext=texts, range=[-0.6, len(texts) - 0.4]
             )
@@ -245,8 +250,8 @@ def _numbers(band: Any, is_number: bool) -> tuple[Any, ...]:
     return tuple(band) if band is not None and is_number else ()
 
 
-def _labels(values: Sequence[Value]) -> list[str]:
-    return list(dict.fromkeys(label(value) for value in values))
+def _texts(values: Sequence[Value]) -> list[str]:
+    return list(dict.fromkeys(short(value) for value in values))
 
 
 def _is_short(configuration: Configuration, facts: Facts) -> bool:

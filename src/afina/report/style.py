@@ -68,14 +68,15 @@ def label(value: Any) -> str:
     return html.escape(short(value), quote=False)
 
 
-def cut(text: str) -> str:
-    """Shortens a text so that it fits below an axis.
+def short_label(value: Any, most: int = LONGEST_TICK) -> str:
+    """A value as text in a figure, cut to fit. It is cut first: half an escape is no escape.
 
     Example:
-        >>> cut("a rather long name of a value")
-        'a rather long n…'
+        >>> short_label("<b>a rather long name</b>", 8)
+        '&lt;b&gt;a ra…'
     """
-    return text if len(text) <= LONGEST_TICK else text[: LONGEST_TICK - 1] + "…"
+    text = short(value)
+    return html.escape(text if len(text) <= most else text[: most - 1] + "…", quote=False)
 
 
 def log_scaled(sampling: str | None) -> bool:

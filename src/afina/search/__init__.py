@@ -33,7 +33,7 @@ rungs and brackets). The models themselves are in `afina.surrogates`.
 
 from afina.search.asha import AsynchronousHalving
 from afina.search.auto import Auto
-from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
+from afina.search.base import Algorithm, Done, Planned, Situation, Suggestion, Wait
 from afina.search.bayesian import BayesianOptimization
 from afina.search.cma import CMAES
 from afina.search.grid import Grid
@@ -58,6 +58,7 @@ __all__ = [
     "Hyperband",
     "Informed",
     "ModelBasedHalving",
+    "Planned",
     "ParetoSearch",
     "PopulationBasedTraining",
     "QuasiRandom",

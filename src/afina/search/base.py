@@ -58,6 +58,17 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """How long a search will be if no trial fails and the space stays as it is."""
+
+    trials: int
+    """All trials of the search."""
+
+    epochs: int | None = None
+    """Epochs of all trials together; None if the algorithm does not set them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The algorithm has nothing more to propose, now or later."""
 
@@ -155,6 +166,14 @@ class Algorithm(Protocol[S]):
         """
         del state, trial, curve
         return Decision.CONTINUE
+
+    def planned(self, space: Space) -> Planned | None:
+        """How long the whole search will be; None, by default, if it has no end of its own.
+
+        Displays show it as the total. It does not limit the search.
+        """
+        del space
+        return None
 
 
 METHODS = ("init", "ask", "tell", "settings", "stop_early")

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from afina.errors import ArgumentError, wrong
-from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
+from afina.search.base import Algorithm, Done, Planned, Situation, Suggestion, Wait
 from afina.search.untried import (
     Place,
     count_tried,
@@ -65,6 +65,9 @@ class Branch:
 
 MOST_VALUES = 1_000_000
 """A grid lists the values of each entry; it refuses entries with more."""
+
+MOST_COUNTED = 100_000
+"""The combinations of a larger grid are not counted in advance."""
 
 _ROOT = Branch(base={}, name="", values=(None,), start=0, stop=1, settled=frozenset())
 
@@ -138,6 +141,11 @@ class Grid(Algorithm[GridState]):
                 branch, index = spot
                 return Suggestion(values=frontier[branch].values_at(index, space))
         return Wait() if situation.running else Done(count_tried(state.finished))
+
+    def planned(self, space: Space) -> Planned | None:
+        """One trial for each combination that is known; None if a range has no steps."""
+        count = space.size(limit=MOST_COUNTED)
+        return None if count is None else Planned(count)
 
     def tell(self, state: GridState, trial: Trial, space: Space) -> GridState:
         """Replaces the trial by its children, whether it completed or failed."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from afina.errors import check_whole
 from afina.search.asha import Sampler, check_sampler
-from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
+from afina.search.base import Algorithm, Done, Planned, Situation, Suggestion, Wait
 from afina.search.fidelity.brackets import Bracket, plan, scaled_sizes
 from afina.search.fidelity.pareto_rank import pareto_ranks, several_objectives
 from afina.search.fidelity.rungs import EMPTY, RungHistory, enough
@@ -163,6 +163,21 @@ class Hyperband(Algorithm[HyperbandState]):
         ):
             through += 1
         return HyperbandState(tried, state.first + through, tuple(brackets[through:]), history)
+
+    def planned(self, space: Space) -> Planned | None:
+        """The trials and epochs of all brackets; None if they are repeated without end."""
+        if not self.iterations:
+            return None
+        most = space.size(limit=max(bracket.sizes[0] for bracket in self._plan))
+        trials = epochs = 0
+        for bracket in self._plan:
+            started = bracket.sizes[0] if most is None else min(bracket.sizes[0], most)
+            for rung, size in zip(
+                bracket.rungs, scaled_sizes(bracket, started, self.factor), strict=True
+            ):
+                trials += size
+                epochs += size * (rung.end_epoch - rung.start_epoch)
+        return Planned(self.iterations * trials, self.iterations * epochs)
 
     # -- one bracket -----------------------------------------------------------------------------
 

@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from afina.errors import ArgumentError, wrong
-from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait, check_algorithm
+from afina.search.base import (
+    Algorithm,
+    Done,
+    Planned,
+    Situation,
+    Suggestion,
+    Wait,
+    check_algorithm,
+)
 from afina.search.grid import Grid
 from afina.space import HyperParameter, Space, Value
 from afina.trials import Decision, Trial
@@ -75,6 +83,10 @@ class Wrapper(Algorithm[S]):
     def stop_early(self, state: S, trial: Trial, curve: tuple[float, ...]) -> Decision:
         """As the algorithm inside decides."""
         return self.inner.stop_early(self.inner_state(state), trial, curve)
+
+    def planned(self, space: Space) -> Planned | None:
+        """As the algorithm inside."""
+        return self.inner.planned(space)
 
 
 def innermost(algorithm: Algorithm[Any]) -> Algorithm[Any]:

@@ -19,6 +19,7 @@ run again; `discovery` finds the search space that a builder draws from.
 
 from afina.study.curves import Curves
 from afina.study.discovery import discover
+from afina.study.planned import planned
 from afina.study.resume import choose_seed
 from afina.study.retries import ENDED_AS
 from afina.study.sharing import BegunElsewhereError
@@ -38,4 +39,5 @@ __all__ = [
     "default_algorithm",
     "discover",
     "front_of",
+    "planned",
 ]

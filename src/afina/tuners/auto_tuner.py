@@ -12,6 +12,8 @@ from afina.search.wrappers import check_mappings, check_points, reseeded
 from afina.space import HyperParameters, Value
 from afina.study import Budget, default_algorithm
 from afina.trials import Status
+from afina.tuners.base_tuner import BaseTuner
+from afina.tuners.documented import documented
 from afina.tuners.model_objective import objective_of_model
 from afina.tuners.options import TunerOptions
 from afina.tuners.oracle import Oracle
@@ -22,12 +24,15 @@ TRAININGS = 30
 """Full trainings' worth of epochs that a search may take if you set no limit."""
 
 
+@documented(None, Oracle)
 class AutoOracle(Oracle):
     """Chooses and switches its way of searching by space, budget and what it has seen.
 
     Args:
-        objective: See `Oracle`, as for all that is not named here. A list searches for the Pareto
-            front.
+        objective: What to search for: a metric's name such as "val_accuracy", an `Objective`, or a
+            list of either, for several at a time. None is the single number that your own
+            `run_trial` or `HyperModel.fit` returns, to be minimized.
+            A list searches for the Pareto front.
         max_epochs: The most epochs that one model is trained.
         max_trials: How many trials; a promotion counts as one.
         max_total_epochs: How many epochs in all.
@@ -119,6 +124,7 @@ class AutoOracle(Oracle):
         }
 
 
+@documented(TunerOptions, Tuner, BaseTuner)
 class AutoTuner(Tuner):
     """The recommended tuner: many short trainings, a model of what they show, few long ones.
 
@@ -127,20 +133,26 @@ class AutoTuner(Tuner):
 
     Args:
         hypermodel: A `HyperModel`, or a function `build(hp)` that returns a compiled model.
-        objective: See `AutoOracle`.
-        max_epochs: See `AutoOracle`. `epochs` given to `search` is not looked at.
-        max_trials: See `AutoOracle`.
-        max_total_epochs: See `AutoOracle`.
-        time_budget: See `AutoOracle`.
-        start_from: See `AutoOracle`.
-        stop_when_unlikely: See `AutoOracle`.
-        algorithm: See `AutoOracle`.
+        objective: What to search for: a metric's name such as "val_accuracy", an `Objective`, or a
+            list of either, for several at a time. None is the single number that your own
+            `run_trial` or `HyperModel.fit` returns, to be minimized.
+            A list searches for the Pareto front.
+        max_epochs: The most epochs that one model is trained; `epochs=` of `search` is ignored.
+        max_trials: How many trials at most; a promotion counts as one. None is no limit.
+        max_total_epochs: How many epochs all trials may train together. None is no limit, or 30
+            times `max_epochs` if no limit is given at all.
+        time_budget: Wall time of each call of `search`, in seconds. None is no limit.
+        start_from: Configurations (dicts of hyperparameter name to value) to try before all others.
+        stop_when_unlikely: Whether to end the search when a better result has become unlikely.
+        algorithm: An algorithm of `afina.search` in place of the automatic choice.
         seed: Fixes the configurations and the trainings.
-        hyperparameters: See `Oracle`.
-        tune_new_entries: See `Oracle`.
-        allow_new_entries: See `Oracle`.
-        max_retries_per_trial: See `Oracle`.
-        max_consecutive_failed_trials: See `Oracle`.
+        hyperparameters: Entries that override those of the same name in the model's build.
+        tune_new_entries: False leaves hyperparameters that are not in `hyperparameters` at their
+            defaults.
+        allow_new_entries: False refuses hyperparameters that are not in `hyperparameters`.
+        max_retries_per_trial: How often a failed trial is run again.
+        max_consecutive_failed_trials: The search stops when so many in a row have failed. Models
+            above `max_model_size` and trials that raise `FailedTrialError` do not count.
         kwargs: Options of every tuner (`TunerOptions`, explained at `Tuner`): directory,
             project_name, overwrite, executions_per_trial, max_model_size, optimizer, loss, metrics,
             distribution_strategy, keep_checkpoints, training, train_on, workers, group_trials,

@@ -18,9 +18,6 @@ from afina.progress import (
     Display,
     EpochEnded,
     SearchEnded,
-    SearchStarted,
-    TrialEnded,
-    TrialStarted,
     create_display,
 )
 from afina.run import Handout, Signal, TimeLimit, check_trial_timeout, current_limit, stopping
@@ -34,10 +31,10 @@ from afina.training.keras_warnings import KerasWarnings
 from afina.training.memory import cheap_collections
 from afina.trials import Decision, Status, ends_the_search, failure_of, is_retried, why_no_best
 from afina.trials.disk import raise_disk_trouble
-from afina.trials.pareto import front_of
 from afina.trials.records import as_frame
 from afina.tuners.again import prepared_again
 from afina.tuners.best_first import best_first
+from afina.tuners.documented import documented
 from afina.tuners.earlier import known_trials
 from afina.tuners.execution import TrialExecutor, check_executor_option, choose_executor, prepared
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
@@ -47,6 +44,7 @@ from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import is_overridden
 from afina.tuners.remote import RemoteTrials
 from afina.tuners.results import read_result
+from afina.tuners.shown import epochs_of, search_started, trial_ended, trial_started
 from afina.tuners.summaries import print_results, print_space
 from afina.tuners.trial import Trial, TrialStatus
 
@@ -61,6 +59,7 @@ def check_oracle(oracle: Any) -> None:
     raise ArgumentError(wrong("oracle", "must be an Oracle", oracle, advice))
 
 
+@documented(IdentityOptions)
 class BaseTuner:
     """Searches with any oracle and any way to train: subclass it and override `run_trial`.
 
@@ -335,30 +334,15 @@ class BaseTuner:
         """Called before a trial runs."""
         if self._display is None:
             return
-        best = self.oracle.search_state.best_trials(1)
-        number = self.oracle.number_of(trial.trial_id)
-        self._show(
-            TrialStarted(
-                trial=self.oracle.search_state.trials[number],
-                label=self.oracle.ids.label_of(number),
-                total=self.oracle.max_trials,
-                values=dict(trial.hyperparameters.values),
-                best_values=dict(best[0].values) if best else None,
-                epochs=self._epochs_of(trial),
-            )
-        )
+        self._show(trial_started(self.oracle, trial, self._epochs))
 
     def on_trial_end(self, trial: Trial) -> None:
         """Called after a trial has run: ends it. An override must call this one."""
         self.oracle.end_trial(trial)
         self._keep_state()
-        number = self.oracle.number_of(trial.trial_id)
-        ended = self.oracle.search_state.trials[number]
-        waiting = ended.status is Status.WAITING
-        self._counted += not waiting
-        left = self.oracle.max_retries_per_trial - ended.retries + waiting
-        label = self.oracle.ids.label_of(number)
-        self._show(TrialEnded(ended, label=label, retries_left=left))
+        event = trial_ended(self.oracle, trial)
+        self._counted += event.trial.status is not Status.WAITING
+        self._show(event)
 
     # -- display ----------------------------------------------------------------------------------
 
@@ -366,21 +350,7 @@ class BaseTuner:
         self._epochs = fit_kwargs.get("epochs")
         self._display = create_display(verbose, self.oracle.objective, clock=time.monotonic)
         self._counted = len(self.oracle.end_order)
-        self._show(
-            SearchStarted(
-                total=self.oracle.max_trials,
-                done=len(self.oracle.end_order),
-                objective=str(self.oracle.objective.name),
-                best=self._best_score(),
-                folder=self.project_dir,
-                front=tuple(front_of(self.oracle.search_state.trials.values())),
-            )
-        )
-
-    def _epochs_of(self, trial: Trial) -> int | None:
-        planned = trial.segment and trial.segment.end_epoch
-        epochs = self._epochs if planned is None else planned
-        return epochs if isinstance(epochs, int) else None
+        self._show(search_started(self.oracle, self.project_dir))
 
     def _best_score(self) -> float | None:
         best = self.oracle.search_state.best_trials(1)
@@ -403,7 +373,7 @@ class BaseTuner:
                     number=self.oracle.number_of(trial.trial_id),
                     execution=execution,
                     epoch=epoch,
-                    epochs=self._epochs_of(trial),
+                    epochs=epochs_of(trial, self._epochs),
                     metrics=metrics,
                 )
             )

@@ -7,23 +7,25 @@ from typing import Any, Unpack
 from afina.search import Algorithm
 from afina.search import BayesianOptimization as BayesianAlgorithm
 from afina.space import HyperParameters
+from afina.tuners.base_tuner import BaseTuner
+from afina.tuners.documented import documented
 from afina.tuners.model_objective import objective_of_model
 from afina.tuners.options import TunerOptions
 from afina.tuners.oracle import Oracle
 from afina.tuners.tuner import Tuner
 
 
+@documented(None, Oracle)
 class BayesianOptimizationOracle(Oracle):
     """Proposes where a Gaussian process expects improvement.
 
     Args:
-        objective: See `Oracle`, as for all that is not named here.
         max_trials: How many configurations.
         num_initial_points: Trials before the process takes over; None for a number that grows
             slowly with the hyperparameters.
         alpha: Least variance of the noise in the scores, in units of their variance.
-        beta: Kept for Keras Tuner's users: exploration is weighed by the logarithm of the expected
-            improvement, which needs no such number.
+        beta: Ignored; kept for Keras Tuner's users. Exploration follows the logarithm of the
+            expected improvement, which needs no such number.
         seed: Fixes every draw.
     """
 
@@ -66,22 +68,29 @@ class BayesianOptimizationOracle(Oracle):
         )
 
 
+@documented(TunerOptions, Tuner, BaseTuner)
 class BayesianOptimization(Tuner):
     """Searches where a Gaussian process, fitted to the trials so far, expects improvement.
 
     Args:
         hypermodel: A `HyperModel`, or a function `build(hp)` that returns a compiled model.
-        objective: See `Oracle`.
-        max_trials: How many configurations; fewer where the space has no more.
-        num_initial_points: See `BayesianOptimizationOracle`.
-        alpha: See `BayesianOptimizationOracle`.
-        beta: See `BayesianOptimizationOracle`.
+        objective: What to search for: a metric's name such as "val_accuracy", an `Objective`, or a
+            list of either, for several at a time. None is the single number that your own
+            `run_trial` or `HyperModel.fit` returns, to be minimized.
+        max_trials: How many trials; fewer if the space has fewer configurations.
+        num_initial_points: Trials before the process takes over; None for a number that grows
+            slowly with the hyperparameters.
+        alpha: Least variance of the noise in the scores, in units of their variance.
+        beta: Ignored; kept for Keras Tuner's users. Exploration follows the logarithm of the
+            expected improvement, which needs no such number.
         seed: Fixes the configurations and the trainings.
-        hyperparameters: See `Oracle`.
-        tune_new_entries: See `Oracle`.
-        allow_new_entries: See `Oracle`.
-        max_retries_per_trial: See `Oracle`.
-        max_consecutive_failed_trials: See `Oracle`.
+        hyperparameters: Entries that override those of the same name in the model's build.
+        tune_new_entries: False leaves hyperparameters that are not in `hyperparameters` at their
+            defaults.
+        allow_new_entries: False refuses hyperparameters that are not in `hyperparameters`.
+        max_retries_per_trial: How often a failed trial is run again.
+        max_consecutive_failed_trials: The search stops when so many in a row have failed. Models
+            above `max_model_size` and trials that raise `FailedTrialError` do not count.
         kwargs: Options of every tuner (`TunerOptions`, explained at `Tuner`): directory,
             project_name, overwrite, executions_per_trial, max_model_size, optimizer, loss, metrics,
             distribution_strategy, keep_checkpoints, training, train_on, workers, group_trials,

@@ -6,14 +6,17 @@ from typing import Any, Unpack
 
 from afina.search import Algorithm, Grid
 from afina.space import HyperParameters
+from afina.tuners.base_tuner import BaseTuner
+from afina.tuners.documented import documented
 from afina.tuners.model_objective import objective_of_model
 from afina.tuners.options import TunerOptions
 from afina.tuners.oracle import Oracle
 from afina.tuners.tuner import Tuner
 
 
+@documented(None, Oracle)
 class GridSearchOracle(Oracle):
-    """Proposes every configuration, the last hyperparameter moving fastest; see `Oracle`."""
+    """Proposes every configuration, the last hyperparameter moving fastest."""
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class GridSearchOracle(Oracle):
         return Grid()
 
 
+@documented(TunerOptions, Tuner, BaseTuner)
 class GridSearch(Tuner):
     """Searches every configuration of the space.
 
@@ -50,14 +54,18 @@ class GridSearch(Tuner):
 
     Args:
         hypermodel: A `HyperModel`, or a function `build(hp)` that returns a compiled model.
-        objective: See `Oracle`.
+        objective: What to search for: a metric's name such as "val_accuracy", an `Objective`, or a
+            list of either, for several at a time. None is the single number that your own
+            `run_trial` or `HyperModel.fit` returns, to be minimized.
         max_trials: How many configurations; None for all.
         seed: Fixes the configurations and the trainings.
-        hyperparameters: See `Oracle`.
-        tune_new_entries: See `Oracle`.
-        allow_new_entries: See `Oracle`.
-        max_retries_per_trial: See `Oracle`.
-        max_consecutive_failed_trials: See `Oracle`.
+        hyperparameters: Entries that override those of the same name in the model's build.
+        tune_new_entries: False leaves hyperparameters that are not in `hyperparameters` at their
+            defaults.
+        allow_new_entries: False refuses hyperparameters that are not in `hyperparameters`.
+        max_retries_per_trial: How often a failed trial is run again.
+        max_consecutive_failed_trials: The search stops when so many in a row have failed. Models
+            above `max_model_size` and trials that raise `FailedTrialError` do not count.
         kwargs: Options of every tuner (`TunerOptions`, explained at `Tuner`): directory,
             project_name, overwrite, executions_per_trial, max_model_size, optimizer, loss, metrics,
             distribution_strategy, keep_checkpoints, training, train_on, workers, group_trials,

@@ -9,20 +9,22 @@ from afina.search import Algorithm
 from afina.search import Hyperband as HyperbandAlgorithm
 from afina.search.fidelity.brackets import Bracket, plan
 from afina.space import HyperParameters
+from afina.tuners.base_tuner import BaseTuner
+from afina.tuners.documented import documented
 from afina.tuners.model_objective import objective_of_model
 from afina.tuners.options import TunerOptions
 from afina.tuners.oracle import Oracle
 from afina.tuners.tuner import Tuner
 
 
+@documented(None, Oracle)
 class HyperbandOracle(Oracle):
     """Proposes random configurations for few epochs, and promotes the best to more.
 
     Args:
-        objective: See `Oracle`, as for all that is not named here.
         max_epochs: The most epochs that one model is trained.
-        factor: Each round keeps one in so many, for so many times the epochs.
-        hyperband_iterations: How often the whole set of brackets is run; 0 or None: for ever.
+        factor: Each round keeps one trial in so many, and trains it for so many times the epochs.
+        hyperband_iterations: How often the whole set of brackets is run; 0 or None: without end.
         seed: Fixes every draw.
 
     Source:
@@ -93,22 +95,27 @@ class HyperbandOracle(Oracle):
         )
 
 
+@documented(TunerOptions, Tuner, BaseTuner)
 class Hyperband(Tuner):
     """Searches with many short trainings, of which the best continue with weights and optimizer.
 
     Args:
         hypermodel: A `HyperModel`, or a function `build(hp)` that returns a compiled model.
-        objective: See `Oracle`.
-        max_epochs: See `HyperbandOracle`. Best a little above what your model needs; use an
-            EarlyStopping callback as well.
-        factor: See `HyperbandOracle`.
-        hyperband_iterations: See `HyperbandOracle`.
+        objective: What to search for: a metric's name such as "val_accuracy", an `Objective`, or a
+            list of either, for several at a time. None is the single number that your own
+            `run_trial` or `HyperModel.fit` returns, to be minimized.
+        max_epochs: The most epochs that one model is trained. Choose a little more than your model
+            needs, and pass an EarlyStopping callback to `search`.
+        factor: Each round keeps one trial in so many, and trains it for so many times the epochs.
+        hyperband_iterations: How often the whole set of brackets is run; 0 or None: without end.
         seed: Fixes the configurations and the trainings.
-        hyperparameters: See `Oracle`.
-        tune_new_entries: See `Oracle`.
-        allow_new_entries: See `Oracle`.
-        max_retries_per_trial: See `Oracle`.
-        max_consecutive_failed_trials: See `Oracle`.
+        hyperparameters: Entries that override those of the same name in the model's build.
+        tune_new_entries: False leaves hyperparameters that are not in `hyperparameters` at their
+            defaults.
+        allow_new_entries: False refuses hyperparameters that are not in `hyperparameters`.
+        max_retries_per_trial: How often a failed trial is run again.
+        max_consecutive_failed_trials: The search stops when so many in a row have failed. Models
+            above `max_model_size` and trials that raise `FailedTrialError` do not count.
         kwargs: Options of every tuner (`TunerOptions`, explained at `Tuner`): directory,
             project_name, overwrite, executions_per_trial, max_model_size, optimizer, loss, metrics,
             distribution_strategy, keep_checkpoints, training, train_on, workers, group_trials,

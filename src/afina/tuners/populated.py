@@ -17,7 +17,7 @@ import numpy as np
 
 from afina.advice import Narrowing
 from afina.errors import ArgumentError, FatalRuntimeError, check_whole, wrong
-from afina.search import Algorithm, Done, Informed, Situation, Suggestion, Wait, Wrapper
+from afina.search import Algorithm, Done, Informed, Planned, Situation, Suggestion, Wait, Wrapper
 from afina.search.untried import NOTHING_TRIED, TriedKeys, first_new, key_of, keys_of
 from afina.space import Space, Value
 from afina.study import SearchState
@@ -112,6 +112,11 @@ class PopulatedByOracle(Wrapper[Any]):
         """As the algorithm inside; False for an oracle that chooses by itself."""
         chooses_itself = is_overridden(self.oracle, "populate_space")
         return self.inner.order_independent and not chooses_itself
+
+    def planned(self, space: Space) -> Planned | None:
+        """As the algorithm inside; None for an oracle that chooses by itself."""
+        chooses_itself = is_overridden(self.oracle, "populate_space")
+        return None if chooses_itself else self.inner.planned(space)
 
     @functools.cached_property
     def draws(self) -> RandomDraws:

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 
 from afina.tuners.base_tuner import BaseTuner
 from afina.tuners.cross_validation import check_samples, cross_validate
+from afina.tuners.documented import documented
 from afina.tuners.options import ProjectOptions
 from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import is_overridden
@@ -17,6 +18,7 @@ from afina.tuners.trial import Trial
 MODEL = "model.pickle"
 
 
+@documented(ProjectOptions, BaseTuner)
 class SklearnTuner(BaseTuner):
     """Tunes scikit-learn models.
 

@@ -25,6 +25,7 @@ from afina.training.interim import InterimCheckpoint, Interval
 from afina.tuners import checkpoints, copied_code, half_batch
 from afina.tuners.base_tuner import BaseTuner, check_oracle
 from afina.tuners.copied_code import EpochHooks, TunerCallback, maybe_distribute
+from afina.tuners.documented import documented
 from afina.tuners.execution import (
     TrialExecutor,
     check_executor_option,
@@ -47,6 +48,7 @@ from afina.tuners.winner import Final, Winner
 from afina.tuners.workers import check_workers
 
 
+@documented(TrainingOptions, BaseTuner)
 class Tuner(copied_code.CopiedNames, BaseTuner):
     """Tunes Keras models.
 
@@ -58,19 +60,11 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         loss: Replaces the one that the model was compiled with.
         metrics: Replace those that the model was compiled with.
         distribution_strategy: TensorFlow's; each trial runs in its scope.
-        directory: See `BaseTuner`.
-        project_name: See `BaseTuner`.
-        logger: See `BaseTuner`.
-        tuner_id: See `BaseTuner`.
-        overwrite: See `BaseTuner`.
-        store: See `BaseTuner`.
-        learn_from: See `BaseTuner`.
         executor: Who runs the trials: "serial", "threads", "processes", "ray" or the address of a
             Ray cluster, any `afina.run.Executor`, or None, which leaves the choice to `workers` and
             `group_trials`. Several threads take turns at Python code, so that they help where
             trainings are fused. "threads" and "processes" are as many as `workers`; its "auto" is
             one for each GPU or processor, and for "ray" as many as the cluster has room for.
-        trial_timeout: See `BaseTuner`.
         executions_per_trial: How often each configuration is trained; the score is the mean.
         keep_checkpoints: Of how many trials, best first, the models stay on disk, beside those
             that the search still needs; None keeps all.
