@@ -260,6 +260,11 @@ def check_points(points: Sequence[Mapping[str, Any]], space: Space) -> None:
             if not any(entry.contains(value) for entry in known):
                 rule = f"must be a value of {known[0]!r}"
                 raise ArgumentError(wrong(f"start_from[{place}][{name!r}]", rule, value))
+        placed = _placed(point, space, repair=False)
+        broken = [rule.name for rule in space.constraints if not rule.holds(placed)]
+        if broken:
+            rule = f"must satisfy the {broken[0]}"
+            raise ArgumentError(wrong(f"start_from[{place}]", rule, dict(placed)))
 
 
 def _names(space: Space) -> str:
@@ -270,9 +275,12 @@ def _is_fresh(begun: Suggestion | Trial) -> bool:
     return begun.schedule is None or begun.schedule.parent is None
 
 
-def _placed(point: Mapping[str, Value], space: Space) -> Mapping[str, Value]:
+def _placed(
+    point: Mapping[str, Value], space: Space, *, repair: bool = True
+) -> Mapping[str, Value]:
     def choose(index: int, entry: HyperParameter) -> Value:
         del index
         return entry.clip(point[entry.name]) if entry.name in point else entry.default
 
-    return space.walk(choose)
+    values = space.walk(choose)
+    return (space.repaired(values) if repair else None) or values

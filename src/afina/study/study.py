@@ -155,6 +155,7 @@ class Study(SearchState):
                 if self._build is None:
                     return answer
                 hp = HyperParameters.for_trial(self.hp, answer.values, answer.ranges)
+                hp.enforce_constraints()
                 try:
                     self._build(hp)
                 except Exception as error:

@@ -293,6 +293,7 @@ class BaseTuner:
             trial.status = TrialStatus.INVALID if is_retried(error) else TrialStatus.FAILED
 
     def _run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
+        trial.hyperparameters.enforce_constraints()
         result = self.run_trial(trial, *args, **kwargs)
         if trial.metrics.exists(self.oracle.objective.name):
             warnings.warn(
