@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from afina.trials import Failure, FailureKind, Status, Trial
+from afina.trials.trial import USER_ATTR
 
 LOST = "lost_worker"
 """The note of a trial that is run again because its worker process died; once only."""
@@ -27,6 +28,9 @@ ENDED_AS = "ended_as"
 
 DEATHS = "deaths"
 """Note of a trial whose process died: how often while no other trial was running."""
+
+QUEUED = "queued"
+"""The note of a trial whose values somebody has put into the queue."""
 
 LIMIT = 3
 """Deaths with which a trial has failed, where `max_retries` does not allow more."""
@@ -67,7 +71,9 @@ def must_run_alone(trial: Trial) -> bool:
 
 def kept_notes(trial: Trial) -> dict[str, str]:
     """The notes that a trial keeps, however it ends."""
-    return {DEATHS: trial.notes[DEATHS]} if DEATHS in trial.notes else {}
+    kept = (DEATHS, QUEUED)
+    notes = trial.notes.items()
+    return {name: text for name, text in notes if name in kept or name.startswith(USER_ATTR)}
 
 
 def count_death(trial: Trial, *, with_others: bool) -> dict[str, str]:
