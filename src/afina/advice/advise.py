@@ -180,7 +180,7 @@ def _after(space: Space, ranges: Iterable[RangeAdvice]) -> Space:
         new = changed.get(id(entry), entry)
         if all(_can_hold(condition, kept) for condition in new.conditions):
             kept.append(new)
-    return Space(tuple(kept))
+    return replace(space, entries=tuple(kept))
 
 
 def _can_hold(condition: Parent, entries: Iterable[HyperParameter]) -> bool:

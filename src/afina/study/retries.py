@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from afina.trials import Failure, FailureKind, Report, Status, Trial
+from afina.trials.trial import USER_ATTR
 
 LOST = "lost_worker"
 """The note of a trial that is run again because its worker process died; once only."""
@@ -34,6 +35,9 @@ DEATHS = "deaths"
 
 FAR = "died_after"
 """Note of a trial whose process died: how many epochs it had reported by then."""
+
+QUEUED = "queued"
+"""The note of a trial whose values somebody has put into the queue."""
 
 LIMIT = 3
 """Deaths with which a trial has failed, where `max_retries` does not allow more."""
@@ -81,7 +85,9 @@ def must_run_alone(trial: Trial) -> bool:
 
 def kept_notes(trial: Trial) -> dict[str, str]:
     """The notes that a trial keeps, however it ends."""
-    return {name: trial.notes[name] for name in (DEATHS, FAR) if name in trial.notes}
+    kept = (DEATHS, FAR, QUEUED)
+    notes = trial.notes.items()
+    return {name: text for name, text in notes if name in kept or name.startswith(USER_ATTR)}
 
 
 def count_death(trial: Trial, far: int, *, with_others: bool) -> dict[str, str]:

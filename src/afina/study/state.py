@@ -582,6 +582,8 @@ class SearchState:
         if hp is None:
             return replace(now, seconds=seconds)
         ranges = ranges_of(hp, self.space, may_grow=self.may_grow)
+        if self.hp.learn_constraints(hp):
+            self._space = None
         return replace(now, values=dict(hp.values), ranges=ranges, seconds=seconds)
 
     def _finish(self, trial: Trial) -> Trial:

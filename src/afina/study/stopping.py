@@ -13,7 +13,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from afina.errors import ArgumentError, SearchFailedError, check_count, check_whole, wrong
+from afina.errors import (
+    ArgumentError,
+    SearchFailedError,
+    check_count,
+    check_number,
+    check_whole,
+    wrong,
+)
 from afina.study.retries import counts_as_failure
 from afina.trials import Trial, reasons_in_words
 
@@ -40,6 +47,33 @@ class Budget:
             number = isinstance(limit, int | float) and not isinstance(limit, bool)
             if not number or not 0 < limit < math.inf:
                 raise ArgumentError(wrong(name, "must be above 0 and finite, or None", limit))
+
+
+class Part:
+    """Limits of one call of `optimize`.
+
+    Args:
+        n_trials: How many trials the call begins at most; None for any number.
+        timeout: Seconds after which it begins no more; None for no limit.
+
+    Raises:
+        ArgumentError: A limit is out of range.
+    """
+
+    def __init__(self, n_trials: int | None, timeout: float | None) -> None:
+        self.n_trials = check_count("n_trials", n_trials)
+        self.timeout = None if timeout is None else check_number("timeout", timeout, above=0)
+        self.begun = 0
+        """Trials that the call has begun."""
+        self._since = time.monotonic()
+
+    def why_over(self) -> str | None:
+        """Which limit ends the call, as a sentence's end; None if none does yet."""
+        if self.n_trials is not None and self.begun >= self.n_trials:
+            return f"n_trials={self.n_trials} trials have been run"
+        if self.timeout is not None and time.monotonic() - self._since >= self.timeout:
+            return f"timeout={self.timeout:g} seconds are over"
+        return None
 
 
 MOST_UNSPENT = 500

@@ -210,10 +210,11 @@ class BaseTuner:
                 self._run_all(fit_args, fit_kwargs)
             self.on_search_end()
             self._show(SearchEnded(self.oracle.stop_reason, self._best_score()))
-            if self.oracle.search_state.ended and self._best_score() is None:
-                ran = len(self.oracle.search_state.ended) > before
+            state = self.oracle.search_state
+            if (state.ended or not state.trials) and self._best_score() is None:
+                ran = len(state.ended) > before
                 left = "" if ran else f"nothing was left to run ({self.oracle.stop_reason}). "
-                why = why_no_best(self.oracle.search_state.trials.values())
+                why = why_no_best(state.trials.values())
                 warnings.warn(f"search: {left}{why}", stacklevel=2)
         finally:
             if self._display is not None:
@@ -292,6 +293,7 @@ class BaseTuner:
             trial.status = TrialStatus.INVALID if is_retried(error) else TrialStatus.FAILED
 
     def _run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
+        trial.hyperparameters.enforce_constraints()
         result = self.run_trial(trial, *args, **kwargs)
         if trial.metrics.exists(self.oracle.objective.name):
             warnings.warn(
