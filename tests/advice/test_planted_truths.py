@@ -121,7 +121,7 @@ def test_on_a_plateau_the_search_may_end():
 def test_failures_are_tied_to_the_hyperparameter_that_causes_them(search):
     told = told_of("failing region", search)
     assert [each.name for each in told.failing] == ["rate"]
-    assert 0.01 < told.failing[0].above < 0.3
+    assert told.failing[0].above > 0.03
     assert told.failing[0].failed == told.failing[0].tried
     assert "Avoid rate from " in str(told)
     assert range_of(told, "rate").after.max_value < 0.3

@@ -102,7 +102,8 @@ def _near_best(sample: Sample, rng: np.random.Generator) -> Array:
     fresh = rng.random(places.shape)
     places = np.where(np.isnan(places), fresh, places)
     moved = places + 0.1 * rng.standard_normal(places.shape)
-    return np.clip(np.where(rng.random(places.shape) < 0.5, moved, places), 0.0, 0.999)
+    chosen = np.where(rng.random(places.shape) < 0.5, moved, places)
+    return np.asarray(np.clip(chosen, 0.0, 0.999))
 
 
 def _lowest(sample: Sample, belief: Belief, units: Array, column: int) -> Array:
