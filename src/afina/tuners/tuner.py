@@ -27,6 +27,7 @@ from afina.tuners import checkpoints, copied_code, half_batch
 from afina.tuners.base_tuner import BaseTuner, check_oracle
 from afina.tuners.copied_code import EpochHooks, TunerCallback, maybe_distribute
 from afina.tuners.documented import documented
+from afina.tuners.ensemble import Ensemble, ensemble_of, load_kept
 from afina.tuners.execution import (
     TrialExecutor,
     check_executor_option,
@@ -46,7 +47,7 @@ from afina.tuners.reserved_keys import segment_of, without_parent
 from afina.tuners.train_on import check_train_on, is_elsewhere, offer, run_elsewhere, start_early
 from afina.tuners.trial import Trial
 from afina.tuners.trial_run import continued, forget, give_back, train_trial
-from afina.tuners.winner import Final, Winner
+from afina.tuners.winner import Final, Winner, validation_size
 from afina.tuners.workers import check_workers
 
 
@@ -459,6 +460,8 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
             build=self._try_build,
             fit=self._fit,
             seed=self.oracle.seed,
+            load=lambda trial: load_kept(self, trial),
+            validated=validation_size(*self._searched),
         )
 
     def retrain_best(
@@ -519,12 +522,10 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
             model: What to judge; None takes the model of the last `retrain_best`, else the best
                 trial's own.
             class_names: For the table.
-            baselines: The metric of whatever else you know, by name. The score of the default
-                configuration is added if the search tried it.
+            baselines: The metric of other models on the same test data, by name. A score of
+                `random_baseline` is compared with the search's. The default configuration is added
+                if the search tried it.
             batch_size: Rows evaluated at once.
-
-        Returns:
-            Facts; printed, sentences.
         """
         final = self._final if model is None else None
         if model is None:
@@ -556,6 +557,16 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
             ArgumentError: A number is below 1, or the trainings do not measure the objective.
         """
         return self._winner.compare(x, y, fit_kwargs, count=count, seeds=seeds)
+
+    def ensemble(self, n: int = 10, **data: Any) -> Ensemble:
+        """Averages the outputs of the best kept models, chosen greedily; trains nothing.
+
+        Args:
+            n: How many times a model is added; one may be added again, for more weight.
+            data: `validation_data=(x, y)` to choose by, if not that of the last `search`;
+                `test_data=(x, y)` to score by; `batch_size`. See `afina.tuners.ensemble`.
+        """
+        return ensemble_of(self, n, **data)
 
     def _get_checkpoint_fname(self, trial_id: str, epoch: int = 0) -> str:
         """The file of a trial's checkpoint; there is one for all epochs."""
