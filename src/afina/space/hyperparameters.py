@@ -12,6 +12,7 @@ from afina.space.categorical import Boolean, Choice, Fixed
 from afina.space.conditions import Parent, plain, same_value
 from afina.space.definitions import Definitions, Place, place_of
 from afina.space.parameters import Float, HyperParameter, Int, warn
+from afina.space.slips import METHODS, checks_names, question
 from afina.space.space import Space, all_hold, deserialize, serialize
 
 
@@ -67,7 +68,15 @@ class HyperParameters:
             return self.values[name]
         if known:
             raise SpaceError(f"{name} is currently inactive.")
-        raise KeyError(f"{name} does not exist.")
+        near = question(name, (entry.name for entry in self._definitions))
+        raise KeyError(f"{name} does not exist.{near}")
+
+    def __getattr__(self, name: str) -> Any:
+        told = f"{type(self).__name__!r} object has no attribute {name!r}."
+        if not name.startswith("_"):
+            known = [each for each in dir(type(self)) if not each.startswith("_")]
+            told += question(name, [*known, "values"], METHODS)
+        raise AttributeError(told)
 
     def __getitem__(self, name: str) -> Any:
         return self.get(name)
@@ -90,6 +99,7 @@ class HyperParameters:
 
     # -- defining -------------------------------------------------------------------------------
 
+    @checks_names
     def Int(
         self,
         name: str,
@@ -121,6 +131,7 @@ class HyperParameters:
             Int(full, min_value, max_value, step, sampling, default, conditions=conditions)
         )
 
+    @checks_names
     def Float(
         self,
         name: str,
@@ -138,6 +149,7 @@ class HyperParameters:
             Float(full, min_value, max_value, step, sampling, default, conditions=conditions)
         )
 
+    @checks_names
     def Choice(
         self,
         name: str,
@@ -151,6 +163,7 @@ class HyperParameters:
         full, conditions = self._place(name, parent_name, parent_values)
         return self._ask(Choice(full, values, ordered, default, conditions=conditions))
 
+    @checks_names
     def Boolean(
         self,
         name: str,
@@ -162,6 +175,7 @@ class HyperParameters:
         full, conditions = self._place(name, parent_name, parent_values)
         return self._ask(Boolean(full, default, conditions=conditions))
 
+    @checks_names
     def Fixed(
         self, name: str, value: Any, parent_name: str | None = None, parent_values: Any = None
     ) -> Any:
