@@ -54,6 +54,12 @@ STREAMS = ("tests/training/test_streams.py", "tests/training/test_streams_of_oth
 """Streams of data; the second needs TensorFlow and PyTorch."""
 
 
+def lines(name: str) -> tuple[str, ...]:
+    """The requirements in a file of the project."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return tuple(line for line in text.splitlines() if line and not line.startswith("#"))
+
+
 @dataclass(frozen=True)
 class Service:
     """An environment and the tests that run in it."""
@@ -132,6 +138,12 @@ SERVICES = {
         ("tests/store/test_postgres.py", "tests/services/test_many_workers.py"),
         environment="ray",
         system=("initdb", "postgresql"),
+    ),
+    "site": Service(
+        "jax",
+        ("jax", *lines("website/requirements.txt")),
+        ("tests/services/test_site.py",),
+        at_once=0,  # it is built once
     ),
 }
 

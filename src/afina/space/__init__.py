@@ -9,7 +9,7 @@
 Rules between hyperparameters (`constraints.py`, `repair.py`) belong to the space, too.
 
 Users write to `HyperParameters`; algorithms see the frozen `Space`. `sampling.py` scales numbers to
-[0, 1] and back, and `size.py` counts configurations.
+[0, 1] and back, `size.py` counts configurations, and `slips.py` guesses what a misspelt name meant.
 """
 
 from afina.space.categorical import Boolean, Choice, Fixed

@@ -13,6 +13,7 @@ from afina.space.conditions import Parent, plain, same_value
 from afina.space.constraints import Constraint
 from afina.space.definitions import Definitions, Place, place_of
 from afina.space.parameters import Float, HyperParameter, Int, warn
+from afina.space.slips import METHODS, checks_names, question
 from afina.space.space import Space, all_hold, deserialize, serialize
 
 
@@ -70,7 +71,15 @@ class HyperParameters:
             return self.values[name]
         if known:
             raise SpaceError(f"{name} is currently inactive.")
-        raise KeyError(f"{name} does not exist.")
+        near = question(name, (entry.name for entry in self._definitions))
+        raise KeyError(f"{name} does not exist.{near}")
+
+    def __getattr__(self, name: str) -> Any:
+        told = f"{type(self).__name__!r} object has no attribute {name!r}."
+        if not name.startswith("_"):
+            known = [each for each in dir(type(self)) if not each.startswith("_")]
+            told += question(name, [*known, "values"], METHODS)
+        raise AttributeError(told)
 
     def __getitem__(self, name: str) -> Any:
         return self.get(name)
@@ -93,6 +102,7 @@ class HyperParameters:
 
     # -- defining -------------------------------------------------------------------------------
 
+    @checks_names
     def Int(
         self,
         name: str,
@@ -124,6 +134,7 @@ class HyperParameters:
             Int(full, min_value, max_value, step, sampling, default, conditions=conditions)
         )
 
+    @checks_names
     def Float(
         self,
         name: str,
@@ -141,6 +152,7 @@ class HyperParameters:
             Float(full, min_value, max_value, step, sampling, default, conditions=conditions)
         )
 
+    @checks_names
     def Choice(
         self,
         name: str,
@@ -175,6 +187,7 @@ class HyperParameters:
             raise SpaceError(wrong(full, f"must be one of the names {asked.values}", value))
         return list(values.values())[asked.index_of(value)]
 
+    @checks_names
     def Boolean(
         self,
         name: str,
@@ -186,6 +199,7 @@ class HyperParameters:
         full, conditions = self._place(name, parent_name, parent_values)
         return self._ask(Boolean(full, default, conditions=conditions))
 
+    @checks_names
     def Fixed(
         self, name: str, value: Any, parent_name: str | None = None, parent_values: Any = None
     ) -> Any:
