@@ -106,6 +106,52 @@ def test_a_trained_model_is_not_kept_alive_by_its_programs() -> None:
     assert trainer.programs.compiled == 2
 
 
+def graphs_alive() -> set[int]:
+    """The graphs in memory that hold more than their C++ shell."""
+    import tensorflow as tf
+
+    gc.collect()
+    alive = [each for each in gc.get_objects() if isinstance(each, tf.Graph)]
+    return {id(each) for each in alive if hasattr(each, "_resource_tensor_inputs")}
+
+
+def test_a_function_that_leaves_the_cache_leaves_no_graph_behind() -> None:
+    before = graphs_alive()
+    trainer = TensorFlowTrainer()
+    trainer.programs.most = 2
+    for width in (3, 4, 5):
+        fresh_session()
+        trained(network(layers.Dense(width)), trainer)
+    kept = len(graphs_alive() - before)
+    assert kept == 6  # of the last training and validation, with two graphs of each loop
+    del trainer
+    assert not graphs_alive() - before
+
+
+@pytest.mark.parametrize("training", ["fit", "auto"])
+def test_plain_fit_leaves_no_graph_behind_once_its_model_is_gone(training: Any) -> None:
+    before = graphs_alive()
+    chooser = TrainerChooser(training, Engine())
+    for _ in range(2):
+        fresh_session()
+        given: Any = {**TRAINING, "callbacks": [Batchwise()]}
+        chooser.fit(network(layers.Dense(4)), (X, Y), given, Account())
+        del given  # the callback knows the model
+    fresh_session()
+    assert not graphs_alive() - before
+
+
+def test_a_model_that_plain_fit_has_trained_goes_on_training_and_predicting() -> None:
+    chooser, model = TrainerChooser("fit", Engine()), network(layers.Dense(4))
+    losses = []
+    for _ in range(2):
+        losses += chooser.fit(model, (X, Y), TRAINING, Account()).history["loss"]
+        gc.collect()
+        model.predict(X, verbose=0)
+    assert losses[-1] < losses[0]
+    assert np.isfinite(model.evaluate(X, Y, verbose=0)).all()
+
+
 # -- what it is trained by ------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ import keras
 
 from afina.training import keras_parts
 from afina.training.epochs import is_all_kerass, reasons
+from afina.training.on_tensorflow.graphs import giving_back_graphs
 from afina.training.on_tensorflow.xla import is_slowed_by_xla
 from afina.training.trainer import Account
 
@@ -52,15 +53,14 @@ class PlainTrainer:
     ) -> Any:
         """Calls `model.fit(*args, **kwargs)`."""
         del account  # the caller counts the seconds of the whole
-        if not self.hastens:
-            return model.fit(*args, **kwargs)
-        given = reasons.fit_arguments(args, kwargs)
+        given = reasons.fit_arguments(args, kwargs) if self.hastens else "as asked for"
         if isinstance(given, str):
-            return model.fit(*args, **kwargs)
+            with giving_back_graphs(model):
+                return model.fit(*args, **kwargs)
         limits = given["steps_per_epoch"], given["validation_steps"]
         is_changed = hasten(model, given["callbacks"], limits)
         try:
-            with fitting_threads(model, kwargs):
+            with fitting_threads(model, kwargs), giving_back_graphs(model):
                 return model.fit(*args, **kwargs)
         finally:
             if is_changed:  # another `fit` of the model may have other arguments
