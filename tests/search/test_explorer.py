@@ -106,10 +106,10 @@ def test_the_branch_with_fewest_trials_for_its_size_comes_first_unless_it_is_far
         few = observed(*[(worst, loss) for loss in losses])
         return emptiest([Branch(easy, of_easy, ()), Branch(good, few, ())]).space
 
-    assert chosen(0.22, 0.25) == good
+    assert chosen(0.22, 0.25, 0.25) == good
     assert chosen(*[0.22] * 9) == easy
-    assert chosen(9.0, 9.0) == easy
-    assert chosen(9.0) == good  # too few trials to know
+    assert chosen(9.0, 9.0, 9.0) == easy
+    assert chosen(9.0, 9.0) == good  # too few trials to know
 
 
 def test_proposals_are_configurations_of_the_space_also_with_failed_trials():
