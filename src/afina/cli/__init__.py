@@ -3,6 +3,7 @@
     demo               demo.py      runs a case study
     best trials recover  trials.py  reads a project folder, with rows.py for what it shows
     advice report      report.py    advice as sentences, a report as a page
+    dashboard          dashboard.py  a live page about a search
     export             export.py    trials as files for other programs
     import             importing.py searches of other packages as projects
     doctor             doctor.py    what is wrong with a project, and a repaired copy
@@ -18,6 +19,7 @@ from typing import Any
 import click
 
 from afina import __version__
+from afina.cli.dashboard import dashboard
 from afina.cli.demo import demo
 from afina.cli.doctor import doctor
 from afina.cli.export import export
@@ -47,7 +49,7 @@ def main() -> None:
     """Find good hyperparameters for Keras models, and look at finished searches."""
 
 
-COMMANDS = (best, trials, advice, report, export, importing, doctor, recover, work)
+COMMANDS = (best, trials, advice, report, dashboard, export, importing, doctor, recover, work)
 
 for command in (demo, *COMMANDS):
     main.add_command(command)
