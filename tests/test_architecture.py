@@ -15,8 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent / "src" / "afina"
 FLOORS = [  # top to bottom; rooms on one floor do not know each other
     {"__main__"},
     {"cli"},
-    {"web", "demos", "migration"},
+    {"demos", "migration"},
     {"tuners", "testing", "engine", "oracles", "applications", "spaces", "src", "as_keras_tuner"},
+    {"dashboard"},
     {"report"},
     {"study", "progress"},
     {"advice"},
@@ -49,6 +50,7 @@ HEAVY = {
     "starlette",
     "tensorflow",
     "torch",
+    "uvicorn",
 }
 
 MOST_LINES = 600

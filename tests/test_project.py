@@ -74,7 +74,7 @@ def test_everything_that_make_installs_is_pinned() -> None:
     project = PROJECT["project"]
     extras = project["optional-dependencies"]
     wanted = required(PROJECT["build-system"]["requires"] + project["dependencies"])
-    for extra in ("dev", "jax", "plot", "sklearn"):
+    for extra in ("dev", "jax", "plot", "sklearn", "web"):
         wanted |= required(extras[extra])
     assert not wanted - required(pins)
 

@@ -5,6 +5,7 @@
     status             status.py    where a search stands
     best trials recover  trials.py  reads a project folder, with rows.py for what it shows
     advice report      report.py    advice as sentences, a report as a page
+    dashboard          dashboard.py  a live page about a search
     export             export.py    trials as files for other programs
     import             importing.py searches of other packages as projects
     doctor             doctor.py    what is wrong with a project, and a repaired copy
@@ -26,8 +27,9 @@ from typing import Any
 import click
 
 from afina import __version__
-from afina.cli.delete import delete
 from afina.cli.completion import completion
+from afina.cli.dashboard import dashboard
+from afina.cli.delete import delete
 from afina.cli.demo import demo
 from afina.cli.doctor import doctor
 from afina.cli.export import export
@@ -71,6 +73,7 @@ COMMANDS = (
     trials,
     advice,
     report,
+    dashboard,
     export,
     importing,
     doctor,

@@ -106,6 +106,20 @@ def reseeded(algorithm: Any, seed: int) -> Any:
     return dataclasses.replace(algorithm, seed=seed)
 
 
+def replaced(
+    answer: Suggestion, point: Mapping[str, Value], space: Space
+) -> Mapping[str, Value] | None:
+    """A given point in place of the values of a suggestion; None if it continues a training.
+
+    Args:
+        answer: What an algorithm suggests.
+        point: Hyperparameters that are not named stand at their defaults; values out of range move
+            to the nearest one.
+        space: The space.
+    """
+    return _placed(point, space) if _is_fresh(answer) else None
+
+
 def check_draws(what: str, algorithm: Any) -> None:
     """Refuses what cannot be wrapped by something that changes the order of trials.
 

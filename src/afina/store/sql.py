@@ -182,6 +182,27 @@ class SqlStore(ABC):
         latest = {(r.trial, r.attempt, r.execution, r.step): r for r in [*reports, *waiting]}
         return [latest[place] for place in sorted(latest)]
 
+    def last_steps(self, numbers: Sequence[int] | None) -> dict[int, int]:
+        """The last step that each trial has reported, by trial; see `store.reported`.
+
+        Args:
+            numbers: The trials; None for all.
+        """
+        query = sql.select(REPORTS.c.trial, sql.func.max(REPORTS.c.step)).group_by(REPORTS.c.trial)
+        queries = [query]
+        if numbers is not None:  # databases limit how many numbers a statement may name
+            parts = (numbers[start : start + 500] for start in range(0, len(numbers), 500))
+            queries = [query.where(REPORTS.c.trial.in_(part)) for part in parts]
+        steps: dict[int, int] = {}
+        with self._look() as connection:
+            if connection is not None:
+                for each in queries:
+                    steps.update({row[0]: row[1] for row in connection.execute(each)})
+        for report in self._waiting(None):
+            if numbers is None or report.trial in numbers:
+                steps[report.trial] = max(steps.get(report.trial, -1), report.step)
+        return steps
+
     def note(self, key: str) -> Any:
         """A JSON value kept under `key`, or None."""
         rows = self._rows(sql.select(NOTES.c.value).where(NOTES.c.key == key))

@@ -27,6 +27,7 @@ from afina.study.discovery import found_by, grown_by, ranges_of
 from afina.study.given import read_metrics, read_step
 from afina.study.known import KnownTrials
 from afina.study.lost import settle_lost
+from afina.study.requests import Requests
 from afina.study.resume import continued_header, still_wanted
 from afina.study.retries import kept_notes, news_of, next_chance
 from afina.study.sharing import BegunElsewhereError, WorkerShare, is_same_result, news_of_lost_lease
@@ -87,6 +88,7 @@ class SearchState:
             max_trials=max_trials,
             max_consecutive_failed=max_consecutive_failed,
             budget=budget or Budget(),
+            requests=Requests(store),
         )
         self.algorithm = algorithm
         self.objective = objective
@@ -301,7 +303,7 @@ class SearchState:
             if isinstance(answer, Trial):
                 self._known.take_on(answer)
             elif isinstance(answer, Done):
-                self.stop_rules.reason = answer.reason
+                self.stop_rules.done(answer.reason)
             return answer
 
     def _propose(self) -> Trial | Wait | Done | None:
@@ -322,7 +324,8 @@ class SearchState:
         answer = self.algorithm.ask(self._algorithm_state, self.situation())
         if not isinstance(answer, Suggestion):
             return answer
-        return self._put_new(dict(answer.values), answer.schedule, {})
+        values, notes = self.stop_rules.requests.instead(answer, self.algorithm, self.space)
+        return self._put_new(values, answer.schedule, notes)
 
     def keep_reports(self) -> None:
         """Writes the reports that wait."""
@@ -425,7 +428,7 @@ class SearchState:
             )
             self.store.report(report)
             self._curves.add(report)
-            if self.stop_rules.out_of_time():
+            if self.stop_rules.ends(now):
                 return Decision.STOP
             curve = self._curves.curve(now, execution)
             if not curve:

@@ -3,6 +3,7 @@
 max_trials                          ─┐
 epochs and wall time (`Budget`)     ─┤
 trials that fail one after another  ─┼─▶ StopRules.reason ─▶ Study.stop_reason, displays
+somebody's request (`Requests`)     ─┤
 the algorithm's own end (`Done`)    ─┘
 """
 
@@ -21,6 +22,7 @@ from afina.errors import (
     check_whole,
     wrong,
 )
+from afina.study.requests import STOPPED, Requests
 from afina.study.retries import counts_as_failure
 from afina.trials import Trial, reasons_in_words
 
@@ -88,19 +90,26 @@ class StopRules:
         max_trials: How many trials in all; None for as many as the algorithm has.
         max_consecutive_failed: The search stops when so many trials in a row have failed.
         budget: The other limits.
+        requests: What people ask of the search from outside.
 
     Raises:
         ArgumentError: A number is out of range.
     """
 
     def __init__(
-        self, *, max_trials: int | None, max_consecutive_failed: int, budget: Budget
+        self,
+        *,
+        max_trials: int | None,
+        max_consecutive_failed: int,
+        budget: Budget,
+        requests: Requests,
     ) -> None:
         check_count("max_trials", max_trials)
         check_whole("max_consecutive_failed_trials", max_consecutive_failed)
         self.max_trials = max_trials
         self.max_consecutive_failed = max_consecutive_failed
         self.budget = budget
+        self.requests = requests
         self.reason: str | None = None
         """Why the search has stopped, as a sentence's end; None while it runs."""
         self.epochs = 0
@@ -112,13 +121,30 @@ class StopRules:
         self._began: float | None = None
 
     def begin(self) -> None:
-        """Starts the clock; does nothing where it runs."""
+        """Starts the clock, and announces the limits; does nothing where it runs."""
         if self._began is None:
             self._began = time.monotonic()
+            self.requests.announce(
+                {
+                    "max_trials": self.max_trials,
+                    "max_total_epochs": self.budget.epochs,
+                    "time_budget": self.budget.seconds,
+                }
+            )
+
+    def done(self, reason: str) -> None:
+        """Remembers why the search has stopped.
+
+        Args:
+            reason: A sentence's end.
+        """
+        self.reason = reason
+        self.requests.farewell(reason)
 
     def end(self) -> None:
         """Stops the clock: the next `begin` starts it from 0."""
         self._began = None
+        self.requests.answer_stop()
 
     def learn(self, trial: Trial) -> None:
         """Counts a finished trial: its epochs, and whether it has failed."""
@@ -142,6 +168,14 @@ class StopRules:
             return False
         return time.monotonic() - self._began >= limit
 
+    def ends(self, trial: Trial) -> bool:
+        """Whether a running trial ends after its epoch: the time is over, or somebody asked for it.
+
+        Args:
+            trial: The trial.
+        """
+        return self.out_of_time() or self.requests.ends(trial.number)
+
     def why_over(self, begun: int, running: Sequence[Trial]) -> str | None:
         """Which limit lets no more trials begin, as a sentence's end; None if they may.
 
@@ -149,6 +183,8 @@ class StopRules:
             begun: How many trials have begun.
             running: Trials whose epochs are still to come; they count as if done.
         """
+        if self.requests.stop_is_asked():
+            return STOPPED
         if self.max_trials is not None and begun >= self.max_trials:
             return f"max_trials={self.max_trials} trials have been run"
         self.begin()

@@ -39,6 +39,7 @@ from afina.tuners.earlier import known_trials
 from afina.tuners.execution import TrialExecutor, check_executor_option, choose_executor, prepared
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
 from afina.tuners.joining import ended_elsewhere, joined_store, warn_of_keras_tuners_mode
+from afina.tuners.live_page import dashboard_of
 from afina.tuners.options import IdentityOptions, unrecognized
 from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import is_overridden
@@ -449,6 +450,8 @@ class BaseTuner:
         state.begin()
         facts = reports.facts_of(state.store, self.project_name, judgement=self._judgement)
         return reports.write_report(facts, file, seed=state.seed)
+
+    dashboard = dashboard_of
 
     def get_pareto_front(self) -> list[Any]:
         """The completed trials that no other one beats in every objective, by number.
