@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from afina.training import Account, TrainerChooser, fresh_session
+from afina.training import Account, TrainerChooser, build_model, building, fresh_session
 from afina.training.fused import Engine
 from afina.training.on_tensorflow import TensorFlowTrainer, xla
 
@@ -361,6 +362,55 @@ def convolution() -> keras.Model:
 def test_xla_compiles_what_it_makes_quicker_if_enough_steps_are_planned(name: str) -> None:
     make, steps, compiled = STEPS_PLANNED[name]
     assert xla.uses_xla(make(), steps) is compiled
+
+
+ASKED: dict[str, tuple[Any, str]] = {
+    "without": (False, "no XLA: jit_compile=False"),
+    "with": (True, "XLA: jit_compile is True"),
+    "auto": ("auto", "XLA: the 6 steps planned pay for compiling"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "training", "renewed"),
+    [
+        *itertools.product(ASKED, ["fused", "auto"], [False]),
+        ("without", "fused", True),
+        ("auto", "fused", True),
+    ],
+)
+def test_what_the_user_asks_of_xla_holds_and_is_noted(
+    name: str, training: Any, renewed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By fused epochs and by plain `fit`, and where the tuner compiles the model again."""
+    monkeypatch.setattr(xla, "COMPILE", 0.0)
+    asked, note = ASKED[name]
+
+    class Net:
+        def build(self, hp: Any) -> keras.Model:
+            return network(layers.Dense(4), jit_compile=asked)
+
+    with building():
+        model = build_model(Net(), None, optimizer="sgd" if renewed else None)
+    given = dict(TRAINING, callbacks=[Batchwise()] if training == "auto" else [])
+    account = Account()
+    TrainerChooser(training, Engine()).fit(model, (X, Y), given, account)
+    assert account.notes()["choices"] == note
+    assert keras.Model.compile.__module__.startswith("keras.")
+    if training == "auto":
+        assert account.path.startswith("fit")
+        assert bool(model.jit_compile) is (name != "without")
+
+
+def test_plain_fit_of_few_steps_is_not_compiled_by_xla() -> None:
+    for epochs, compiles in ((1, False), (2_000, True)):
+        fresh_session()
+        model = network(layers.Dense(4))
+        stop = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs, model=model: setattr(model, "stop_training", True)
+        )
+        path_of(model, X, Y, epochs=epochs, callbacks=[Batchwise(), stop])
+        assert bool(model.jit_compile) is compiles
 
 
 # -- what is drawn --------------------------------------------------------------------------------

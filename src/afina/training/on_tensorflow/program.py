@@ -17,7 +17,7 @@ from afina.training.epochs import ProgramCache, ProgramLoop, Samples, program_ke
 from afina.training.epochs.merging import validation_batch_size
 from afina.training.epochs.partial import can_be_filled, filled
 from afina.training.on_tensorflow.graphs import free_with, take_apart
-from afina.training.on_tensorflow.xla import uses_xla
+from afina.training.on_tensorflow.xla import why_xla
 from afina.training.python_turn import python_turn
 from afina.training.replacing import replaced
 from afina.training.trainer import Account, CannotTrainError
@@ -219,7 +219,7 @@ class TensorFlowProgram:
         self.cache = cache
         self.account = account
         epochs = loop.given["epochs"] - loop.first_epoch
-        self.uses_xla = uses_xla(self.model, epochs * self.train.batches.steps)
+        self.uses_xla, self._why = why_xla(self.model, epochs * self.train.batches.steps)
         self._values = values_of(self.model)
 
     def prepare(self) -> None:
@@ -231,14 +231,17 @@ class TensorFlowProgram:
         if self.uses_xla:
             try:
                 self._prepare()
+            except Exception as error:
+                self.uses_xla, self._why = False, f"XLA cannot compile it: {first_line(error)}"
+            else:
+                self.account.choices.append(f"XLA: {self._why}")
                 return
-            except Exception:
-                self.uses_xla = False
         try:
             self._prepare()
         except Exception as error:
             message = f"the train step cannot become one program: {first_line(error)}"
             raise CannotTrainError(message) from error
+        self.account.choices.append(f"no XLA: {self._why}")
 
     def _prepare(self) -> None:
         key = program_key(self.model)
