@@ -15,7 +15,14 @@ from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.fidelity.brackets import Bracket, plan, scaled_sizes
 from afina.search.fidelity.pareto_rank import pareto_ranks, several_objectives
 from afina.search.fidelity.rungs import EMPTY, RungHistory, enough
-from afina.search.untried import NOTHING_TRIED, TriedKeys, check_seed, draw_untried, keys_of
+from afina.search.untried import (
+    NOTHING_TRIED,
+    TriedKeys,
+    check_seed,
+    draw_untried,
+    keys_of,
+    running_keys,
+)
 from afina.space import Space, Value
 from afina.trials import Schedule, Status, Trial
 
@@ -197,7 +204,7 @@ class Hyperband(Algorithm[HyperbandState]):
             if promising is not None:
                 return promising
         rng = np.random.default_rng([self.seed, turn])
-        running = {key for trial in situation.running for key in keys_of(trial, space)}
+        running = running_keys(situation)
         new = draw_untried(space, rng, lambda key: key in running or key in state.tried)
         if new is not None:
             return new
