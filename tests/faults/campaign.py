@@ -98,7 +98,7 @@ class Campaign:
 
     def check(self) -> list[Trial]:
         """Opens the project as the next start would, and compares it with all that was seen."""
-        counts = self.counts
+        counts, lines = self.counts, self.lines()  # read first: other workers go on
         try:
             trials = open_store(self.url or self.folder / "p", project="p").trials()
         except AfinaError as error:
@@ -111,7 +111,6 @@ class Campaign:
             if there.get(number) != before:
                 counts["lost"] += 1
                 print("lost or changed:", before, there.get(number), flush=True)
-        lines = self.lines()
         for word, number, *score in lines:
             trial = there.get(int(number))
             if word == "ended" and (trial is None or str(trial.score) != score[0]):
