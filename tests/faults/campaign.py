@@ -106,6 +106,7 @@ class Campaign:
             print(error, flush=True)
             return []
         counts["opened"] += 1
+        seen = len(self.lines())  # what begins from now on has not finished yet
         there = {trial.number: trial for trial in trials}
         for number, before in self.finished.items():
             if there.get(number) != before:
@@ -120,7 +121,7 @@ class Campaign:
             if word == "begun" and int(number) in self.finished:
                 counts["doubled"] += 1
                 print("finished before, begun again:", number, flush=True)
-        self._seen_lines = len(lines)
+        self._seen_lines = seen
         ends = Counter(line[1] for line in lines if line[0] == "ended")
         counts["doubled"] += sum(count - 1 for count in ends.values())
         places = [trial.ended for trial in trials if trial.ended is not None]
