@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from afina.errors import AfinaError
@@ -16,6 +17,14 @@ from afina.trials import Status, Trial
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+
+
+_PATIENCE = 120.0  # seconds
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a fork has ended, and its parent has not asked yet how."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 class Nursery:
@@ -69,20 +78,27 @@ class Campaign:
     def lines(self) -> list[list[str]]:
         return [line.split() for line in self.log.read_text().splitlines()]
 
-    def wait_for(self, begun: int, timeout: float = 60.0) -> bool:
-        """Waits until so many trials more have begun; False if none does."""
-        until = time.monotonic() + timeout
+    def wait_for(self, begun: int, workers: Sequence[int] = ()) -> bool:
+        """Waits until so many trials more have begun; False if that never comes.
+
+        Args:
+            begun: How many.
+            workers: Processes; if all of them have ended, it never comes.
+        """
+        until = time.monotonic() + _PATIENCE
         seen = len(self.lines())
         while time.monotonic() < until:
             new = self.lines()[seen:]
             if sum(line[0] == "begun" for line in new) >= begun:
                 return True
-            time.sleep(0.002)
+            if workers and all(map(has_ended, workers)):
+                return False
+            time.sleep(0.005)
         return False
 
     def check(self) -> list[Trial]:
         """Opens the project as the next start would, and compares it with all that was seen."""
-        counts = self.counts
+        counts, lines = self.counts, self.lines()  # read first: other workers go on
         try:
             trials = open_store(self.url or self.folder / "p", project="p").trials()
         except AfinaError as error:
@@ -90,12 +106,12 @@ class Campaign:
             print(error, flush=True)
             return []
         counts["opened"] += 1
+        seen = len(self.lines())  # what begins from now on has not finished yet
         there = {trial.number: trial for trial in trials}
         for number, before in self.finished.items():
             if there.get(number) != before:
                 counts["lost"] += 1
                 print("lost or changed:", before, there.get(number), flush=True)
-        lines = self.lines()
         for word, number, *score in lines:
             trial = there.get(int(number))
             if word == "ended" and (trial is None or str(trial.score) != score[0]):
@@ -105,7 +121,7 @@ class Campaign:
             if word == "begun" and int(number) in self.finished:
                 counts["doubled"] += 1
                 print("finished before, begun again:", number, flush=True)
-        self._seen_lines = len(lines)
+        self._seen_lines = seen
         ends = Counter(line[1] for line in lines if line[0] == "ended")
         counts["doubled"] += sum(count - 1 for count in ends.values())
         places = [trial.ended for trial in trials if trial.ended is not None]
@@ -162,7 +178,7 @@ def killed(
     running = [start(number) for number in range(processes)]
     hits, started = 0, processes
     while hits < kills:
-        if not campaign.wait_for(rng.randint(1, 6), timeout=8.0):
+        if not campaign.wait_for(rng.randint(1, 6), running):
             break  # it is over
         time.sleep(rng.uniform(0.0, after))
         victim = running.pop(rng.randrange(len(running)))

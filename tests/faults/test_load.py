@@ -103,7 +103,7 @@ def test_clocks_that_are_set_back_end_no_lease(nursery: Nursery, tmp_path: Path)
 
 def test_a_full_disk_stops_the_workers_and_loses_nothing(nursery: Nursery, tmp_path: Path) -> None:
     campaign = Campaign(tmp_path, Counter())
-    workers = started(nursery, campaign, 3, pause=0.1, room=110_000)
+    workers = started(nursery, campaign, 3, pause=0.1, room=240_000)
     assert 0 not in {nursery.wait(worker) for worker in workers}, "there was room for all"
     assert any(trial.status.finished for trial in campaign.check()), "there was room for none"
     for worker in started(nursery, campaign, 2, pause=0.0):

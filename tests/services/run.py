@@ -135,7 +135,7 @@ SERVICES = {
     "postgres": Service(
         "jax",
         (),
-        ("tests/store/test_postgres.py", "tests/services/test_many_workers.py"),
+        ("tests/store/test_postgres.py", "tests/services/test_many_workers.py", "tests/faults"),
         environment="ray",
         system=("initdb", "postgresql"),
     ),

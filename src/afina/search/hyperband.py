@@ -22,6 +22,7 @@ from afina.search.untried import (
     check_seed,
     draw_untried,
     keys_of,
+    running_keys,
 )
 from afina.space import Space, Value
 from afina.trials import Schedule, Status, Trial
@@ -220,7 +221,7 @@ class Hyperband(Algorithm[HyperbandState]):
             if promising is not None:
                 return promising
         rng = np.random.default_rng([self.seed, turn])
-        running = {key for trial in situation.running for key in keys_of(trial, space)}
+        running = running_keys(situation)
         new = draw_untried(space, rng, lambda key: key in running or key in state.tried)
         if new is not None:
             return new

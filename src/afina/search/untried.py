@@ -206,7 +206,27 @@ def first_repaired(
 
 def running_keys(situation: Situation) -> set[Key]:
     """Keys of the configurations that are running."""
-    return {key for trial in situation.running for key in keys_of(trial, situation.space)}
+    keys: set[Key] = set()
+    for trial in situation.running:
+        keys.update(_remembered_keys(trial, situation.space))
+    return keys
+
+
+def _remembered_keys(trial: Trial, space: Space) -> list[Key]:
+    """`keys_of`, computed once while a trial runs: with many workers it is asked for often."""
+    whose, where, keys = _REMEMBERED.get(id(trial), (None, None, []))
+    if whose is not trial or where is not space:
+        keys = keys_of(trial, space)
+        if len(_REMEMBERED) >= _MOST_REMEMBERED:
+            _REMEMBERED.clear()
+        _REMEMBERED[id(trial)] = trial, space, keys
+    return keys
+
+
+_MOST_REMEMBERED = 4096
+
+# By the trial's identity. Each entry holds its trial, so that no other one gets the same.
+_REMEMBERED: dict[int, tuple[Trial, Space, list[Key]]] = {}
 
 
 def first_new(
