@@ -131,6 +131,19 @@ class Facts:
         losses = np.array([self.shown(each).losses for each in whole], dtype=float)
         return [whole[place] for place in pareto_order(losses).tolist()] if whole else []
 
+    @functools.cached_property
+    def comparable(self) -> list[Configuration]:
+        """The configurations that were trained as long as the longest; all if that is just one.
+
+        In a multi-fidelity search, the score after one epoch says little beside that after many.
+        """
+        most = max((each.epochs or 0 for each in self.configurations), default=0)
+        planned = any(trial.schedule is not None for trial in self.trials)
+        if not planned:
+            return self.configurations
+        kept = [each for each in self.configurations if (each.epochs or 0) == most]
+        return kept if len(kept) > 1 else self.configurations
+
     def shown(self, configuration: Configuration) -> Trial:
         """The trial that represents a configuration: its best one.
 

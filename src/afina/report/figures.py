@@ -144,8 +144,13 @@ def _let_choose(
     )
 
 
-def fronts(facts: Facts) -> list[Figure]:
-    """The trials in each pair of objectives, with the Pareto front marked."""
+def fronts(facts: Facts, pair: tuple[int, int] | None = None) -> list[Figure]:
+    """The trials in each pair of objectives, with the Pareto front marked.
+
+    Args:
+        facts: The search.
+        pair: The places of two objectives, to draw only these.
+    """
     if not facts.several:
         return []
     measured = [(t, v) for t in facts.completed if None not in (v := facts.values_of(t))]
@@ -153,6 +158,7 @@ def fronts(facts: Facts) -> list[Figure]:
         return []
     front = {trial.number for trial in facts.front}
     pairs = list(combinations(range(len(facts.objectives)), 2))[:MOST_PAIRS]
+    pairs = pairs if pair is None else [pair]
     return [_front(facts, measured, front, *pair) for pair in pairs]
 
 

@@ -34,28 +34,35 @@ NOTHING = "(none)"
 """The label for trials without a value of the hyperparameter."""
 
 
-def chosen(facts: Facts, first: Iterable[str] = ()) -> list[HyperParameter]:
+def chosen(
+    facts: Facts, first: Iterable[str] = (), only: Sequence[str] | None = None
+) -> list[HyperParameter]:
     """The hyperparameters that get an axis, in the order of their definition.
 
     Args:
         facts: The search.
         first: Names that are chosen before others if there are too many, such as the important
             ones.
+        only: The names of all that get an axis, in their order; None leaves the choice to `first`.
     """
+    if only is not None:
+        known = {entry.name: entry for entry in entries_of(facts)}
+        return [known[name] for name in only if name in known]
     entries = {entry.name: entry for entry in entries_of(facts)}
     names = dict.fromkeys([*(name for name in first if name in entries), *entries])
     kept = set(list(names)[:MOST_AXES])
     return [entry for name, entry in entries.items() if name in kept]
 
 
-def parallel(facts: Facts, first: Iterable[str] = ()) -> Any:
+def parallel(facts: Facts, first: Iterable[str] = (), *, only: Sequence[str] | None = None) -> Any:
     """Parallel coordinates; None if there are fewer than two configurations.
 
     Args:
         facts: The search.
         first: See `chosen`.
+        only: See `chosen`.
     """
-    entries = chosen(facts, first)
+    entries = chosen(facts, first, only)
     trials = [facts.shown(each) for each in facts.configurations]
     if len(trials) < 2 or not entries:
         return None
