@@ -9,6 +9,7 @@
     import             importing.py searches of other packages as projects
     doctor             doctor.py    what is wrong with a project, and a repaired copy
     work               work.py      a script in several processes that share one search
+    mcp                mcp.py       lets an assistant read a project
     completion         completion.py what a shell needs to complete commands
 
 Exit codes: 0 done; 1 an error of Afina, as one message; 2 wrong usage; 3 a search in which no trial
@@ -30,6 +31,7 @@ from afina.cli.demo import demo
 from afina.cli.doctor import doctor
 from afina.cli.export import export
 from afina.cli.importing import importing
+from afina.cli.mcp import mcp
 from afina.cli.report import advice, report
 from afina.cli.status import status
 from afina.cli.trials import best, recover, trials
@@ -74,6 +76,7 @@ COMMANDS = (
     doctor,
     recover,
     work,
+    mcp,
     completion,
 )
 
