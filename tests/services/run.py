@@ -125,8 +125,11 @@ SERVICES = {
     "keras-tuner": Service("jax", (), (), environment="packages", wheel="keras-tuner==1.3.5"),
     "integrations": Service(
         "jax",
-        ("jax", "tensorboard", "mlflow-skinny", "alembic", "wandb", "mcp>=2"),
-        ("tests/integrations/test_integrations.py",),
+        (
+            *("jax", "tensorboard", "mlflow-skinny", "alembic", "wandb", "mcp>=2"),
+            *("nbclient", "nbformat", "ipykernel", "matplotlib", "plotly"),
+        ),
+        ("tests/integrations/test_integrations.py", "tests/notebooks/test_notebooks.py"),
     ),
     "ray": Service(
         "jax",
