@@ -20,6 +20,7 @@ FLOORS = [  # top to bottom; rooms on one floor do not know each other
         "tuners",
         "testing",
         "visualization",
+        "integrations",
         "engine",
         "oracles",
         "applications",

@@ -110,7 +110,11 @@ SERVICES = {
         own_keras=True,
         daily=True,
     ),
-    "streams": Service("jax", ("jax", "tensorflow-cpu", "torch==2.13.0"), STREAMS),
+    "streams": Service(
+        "jax",
+        ("jax", "tensorflow-cpu", "torch==2.13.0", "lightning"),
+        (*STREAMS, "tests/integrations/test_lightning.py"),
+    ),
     "tensorflow": Service(
         "tensorflow",
         (),
@@ -125,6 +129,14 @@ SERVICES = {
         alone=("autokeras==3.0.0", "keras-tuner-extensionpack==0.1.0"),
     ),
     "keras-tuner": Service("jax", (), (), environment="packages", wheel="keras-tuner==1.3.5"),
+    "integrations": Service(
+        "jax",
+        (
+            *("jax", "tensorboard", "mlflow-skinny", "alembic", "wandb", "mcp>=2"),
+            *("nbclient", "nbformat", "ipykernel", "matplotlib", "plotly"),
+        ),
+        ("tests/integrations/test_integrations.py", "tests/notebooks/test_notebooks.py"),
+    ),
     "ray": Service(
         "jax",
         ("ray", "jax", "psycopg[binary]", "optuna==5.0.0"),

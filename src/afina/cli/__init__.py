@@ -11,6 +11,7 @@
     doctor             doctor.py    what is wrong with a project, and a repaired copy
     delete             delete.py    deletes a search
     work               work.py      a script in several processes that share one search
+    mcp                mcp.py       lets an assistant read a project
     completion         completion.py what a shell needs to complete commands
 
 Exit codes: 0 done; 1 an error of Afina, as one message; 2 wrong usage; 3 a search in which no trial
@@ -34,6 +35,7 @@ from afina.cli.demo import demo
 from afina.cli.doctor import doctor
 from afina.cli.export import export
 from afina.cli.importing import importing
+from afina.cli.mcp import mcp
 from afina.cli.report import advice, report
 from afina.cli.status import status
 from afina.cli.trials import best, recover, trials
@@ -80,6 +82,7 @@ COMMANDS = (
     recover,
     delete,
     work,
+    mcp,
     completion,
 )
 
