@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from afina.errors import check_whole
 from afina.search import Algorithm, Done, Situation, Suggestion, Wait, Wrapper
-from afina.search.untried import TriedKeys, key_of, keys_of
+from afina.search.untried import TriedKeys, default_of, key_of, keys_of
 from afina.space import HyperParameter, Space, Value
 from afina.trials import Trial
 
@@ -29,11 +31,11 @@ class PreferringState:
 
 @dataclass(frozen=True)
 class Preferring(Wrapper[PreferringState]):
-    """Moves proposals of an algorithm into a preferred space, less and less often.
+    """Draws proposals of an algorithm into a preferred space, less and less often.
 
-    The algorithm inside knows all trials and searches the whole space. At first each of its
-    proposals is moved to the nearest values of the preferred space, later every second, then every
-    third. So a preference that is wrong costs a few trials only.
+    The algorithm inside knows all trials and searches the whole space. At first, values of its
+    proposals that lie outside of the preferred space are drawn anew inside, later those of every
+    second proposal, then of every third. So a preference that is wrong costs a few trials only.
 
     Args:
         inner: The algorithm; required.
@@ -46,8 +48,8 @@ class Preferring(Wrapper[PreferringState]):
         >>> from afina.space import Float
         >>> whole, part = Space((Float("rate", 0, 1),)), Space((Float("rate", 0.8, 1),))
         >>> search = Preferring(Random(seed=1), part)
-        >>> search.ask(search.init(), Situation(number=0, space=whole)).values
-        {'rate': 0.8}
+        >>> search.ask(search.init(), Situation(number=0, space=whole)).values["rate"] >= 0.8
+        True
     """
 
     inner: Algorithm[Any]
@@ -88,21 +90,25 @@ class Preferring(Wrapper[PreferringState]):
             return answer
         if answer.schedule is not None and answer.schedule.parent is not None:
             return answer  # it continues a training, whose configuration is given
-        values = moved(answer.values, situation.space, self.space)
-        running = [key_of(trial.values, situation.space) for trial in situation.running]
-        key = key_of(values, situation.space)
+        space = situation.space
+        values = moved(answer.values, space, self.space, np.random.default_rng(number))
+        running = [key_of(space.complete(t.values, default_of), space) for t in situation.running]
+        key = key_of(values, space)
         if key in running or key in state.tried:
             return answer
         return replace(answer, values=values)
 
 
-def moved(values: Mapping[str, Value], whole: Space, preferred: Space) -> Mapping[str, Value]:
-    """The configuration with each value at the nearest one of the preferred space.
+def moved(
+    values: Mapping[str, Value], whole: Space, preferred: Space, rng: np.random.Generator
+) -> Mapping[str, Value]:
+    """The configuration with other values in place of those outside of the preferred space.
 
     Args:
         values: A configuration of the whole space.
         whole: The whole space.
         preferred: Entries of the same names and conditions; what it lacks is left as it is.
+        rng: Draws the other values.
     """
     known = {(entry.name, entry.conditions): entry for entry in preferred}
 
@@ -112,7 +118,7 @@ def moved(values: Mapping[str, Value], whole: Space, preferred: Space) -> Mappin
         liked = known.get((entry.name, entry.conditions))
         if liked is None or liked.contains(value):
             return value
-        nearest = liked.clip(value) if liked.count != 1 else liked.default
-        return nearest if entry.contains(nearest) else value
+        drawn = liked.default if liked.count == 1 else liked.prob_to_value(rng.random())
+        return entry.clip(drawn) if entry.contains(drawn) else value  # type: ignore[no-any-return]
 
     return whole.walk(choose)
