@@ -18,9 +18,16 @@ from afina.advice.evidence import Evidence, gather
 from afina.advice.failing import FailingRegion, failing_regions
 from afina.advice.findings import Aim, Findings
 from afina.advice.importance import Importances, Method, importance_of
-from afina.advice.ranges import Grounds, RangeAdvice, Verdict, ranges_of, untouched
+from afina.advice.ranges import (
+    Grounds,
+    RangeAdvice,
+    Verdict,
+    moved_default,
+    ranges_of,
+    untouched,
+)
 from afina.advice.recommendation import Recommendation, recommend, without_result
-from afina.advice.resize import Limits
+from afina.advice.resize import Limits, joined
 from afina.advice.sample import sample_of
 from afina.errors import ArgumentError, wrong
 from afina.space import HyperParameter, HyperParameters, Parent, Space, serialize
@@ -47,6 +54,23 @@ class Advice(Findings):
         hp = HyperParameters()
         hp.merge(list(self.after))
         return hp
+
+    def whole_space(self) -> HyperParameters:
+        """The space that was searched, with the ranges that are to be widened, and no cut.
+
+        `search_again` searches here, so every trial counts; the cuts are only preferred.
+        """
+        wider = {id(each.before): each.after for each in self.ranges if each.widen}
+        best = {id(each.before): each.best for each in self.ranges if each.best is not None}
+        hp = HyperParameters()
+        for entry in self.before:
+            whole = joined(entry, wider[id(entry)]) if id(entry) in wider else entry
+            hp.merge([moved_default(whole, best.get(id(entry), entry.default))])
+        return hp
+
+    def carry_over_all(self, trials: Iterable[Trial]) -> list[Trial]:
+        """All finished trials, as trials of `whole_space()`."""
+        return carry_over(trials, self.before, self.whole_space().to_space())
 
     def as_code(self, hp: str = "hp") -> str:
         """The Python code that defines the space to search next.

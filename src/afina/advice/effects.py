@@ -123,6 +123,9 @@ class Effects:
     columns: tuple[tuple[int, int], ...] = ()
     """The columns of the pairs."""
 
+    chance: float = 1.0
+    """The probability of such results if no hyperparameter has any effect."""
+
     def mattering(self) -> list[int]:
         """The columns of the hyperparameters that matter."""
         places = enumerate(self.single)
@@ -143,8 +146,9 @@ def effects_of(sample: Sample, belief: Belief, seed: int) -> Effects:
         sample = sample.take(np.sort(rng.choice(count, ROWS, replace=False)))
     families = [_family(sample, column) for column in range(len(sample.geometry.tunable))]
     with one_blas_thread():
-        tests = _Tests(sample)
-        raw = [_tail(tests.gain(family), len(family)) for family in families]
+        tests = _Tests(sample, families)
+        nothing = _tail(tests.gain, len(families))
+        raw = [_tail(gain, len(family)) for gain, family in zip(tests.gains, families, strict=True)]
         chances = holm(raw)
         totals, joint = _shares(sample, belief, rng)
         clear = [place for place, chance in enumerate(chances) if chance <= LEVEL]
@@ -175,7 +179,10 @@ def effects_of(sample: Sample, belief: Belief, seed: int) -> Effects:
     ]
     found.sort(key=lambda each: -each[0].share)
     return Effects(
-        tuple(single), tuple(each for each, _ in found), tuple(columns for _, columns in found)
+        tuple(single),
+        tuple(each for each, _ in found),
+        tuple(columns for _, columns in found),
+        nothing,
     )
 
 
@@ -240,7 +247,7 @@ def _family(sample: Sample, column: int) -> list[int]:
 class _Tests:
     """Likelihoods of one set of trials under models with less freedom."""
 
-    def __init__(self, sample: Sample) -> None:
+    def __init__(self, sample: Sample, families: Sequence[Sequence[int]]) -> None:
         features, groups = sample.geometry.embed(sample.points), sample.geometry.groups
         self._targets = sample.modelled
         self._likelihood = Likelihood(features, self._targets, groups)
@@ -252,6 +259,22 @@ class _Tests:
         parts = [features[:, groups == group] for group in range(count)]
         self._distances = np.array([squared_distances(part, part) for part in parts])
         self._whole, self._best = self._fitted(self._starts, ())
+        everything = range(count)
+        kernels = [self._fitted([self._whole, *self._starts], each) for each in families]
+        # A kernel found without some columns may be more likely than the one found with all: then
+        # the others were stuck in worse maxima, and start again from it.
+        logs, best = max(kernels, key=lambda each: each[1], default=(self._whole, self._best))
+        if best > self._best:
+            eased = np.minimum(logs, self._starts[1])
+            again = [self._fitted([logs], ()), self._fitted([eased], ())]
+            self._whole, self._best = max([(logs, best), *again], key=lambda each: each[1])
+            retried = [self._fitted([self._whole, logs], each) for each in families]
+            pairs = zip(kernels, retried, strict=True)
+            kernels = [max(pair, key=lambda each: each[1]) for pair in pairs]
+        self.gains = [max(self._best - value, 0.0) for _, value in kernels]
+        """For each family, the log-likelihood with it, less that without it."""
+        self.gain = self._best - self._fitted([self._whole], everything)[1]
+        """The gain by all of them."""
 
     def _objective(self, logs: Array) -> tuple[float, Array]:
         """Minus the likelihood alone. The priors of a search (hyperparameters matter, trainings are
@@ -277,10 +300,6 @@ class _Tests:
             found.append((self._value(logs, None), logs))
         best = max(found, key=lambda each: each[0])
         return best[1], best[0]
-
-    def gain(self, columns: Sequence[int]) -> float:
-        """The gain in log-likelihood by these columns: fitted with them, less fitted without."""
-        return self._best - self._fitted([self._whole, *self._starts], columns)[1]
 
     def pair_gain(self, a: int, b: int) -> float:
         """The gain in log-likelihood by letting two columns act together.

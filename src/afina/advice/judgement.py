@@ -210,25 +210,10 @@ def judge(
         names = list(class_names or ()) + [str(n) for n in range(len(class_names or ()), count)]
         confusion = confusion_matrix(true, predicted, count)
         classes = tuple(class_scores(confusion, names))
-        if "acc" in metric:
-            counts = np.bincount(true)
-            share = float(counts.max() / len(true))
-            known[MOST_FREQUENT] = share
-            if test is not None:
-                right = (predicted == true).astype(float) - (true == counts.argmax())
-                compared.setdefault(
-                    MOST_FREQUENT,
-                    Beside(
-                        name=MOST_FREQUENT,
-                        score=share,
-                        ours=test,
-                        data="test",
-                        gain=objective.loss(share) - objective.loss(test),
-                        error=error_of(right),
-                        paired=True,
-                    ),
-                )
-    known.update({each.name: each.score for each in beside})
+        if "acc" in metric and test is not None:
+            most = _most_frequent(true, predicted, test, objective)
+            compared.setdefault(MOST_FREQUENT, most)
+    known.update({each.name: each.score for each in compared.values()})
     for name, value in known.items():
         found = _compared(name, value, objective, test, searched, error, optimism_error)
         if name not in compared and found is not None:
@@ -247,6 +232,22 @@ def judge(
         error=error,
         optimism_error=optimism_error,
         beside=tuple(compared.values()),
+    )
+
+
+def _most_frequent(true: Labels, predicted: Labels, test: float, objective: Objective) -> Beside:
+    """The model beside always naming the class that most test examples have."""
+    counts = np.bincount(true)
+    share = float(counts.max() / len(true))
+    gains = (predicted == true).astype(float) - (true == counts.argmax())
+    return Beside(
+        name=MOST_FREQUENT,
+        score=share,
+        ours=test,
+        data="test",
+        gain=objective.loss(share) - objective.loss(test),
+        error=error_of(gains),
+        paired=True,
     )
 
 

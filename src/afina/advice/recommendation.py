@@ -10,7 +10,7 @@ import numpy as np
 
 from afina.advice.belief import Belief
 from afina.advice.claims import better_inside
-from afina.advice.effects import Effects, Visibility
+from afina.advice.effects import LEVEL, Effects, Visibility
 from afina.advice.evidence import Evidence
 from afina.advice.failing import FailingRegion
 from afina.advice.importance import Importances
@@ -103,7 +103,7 @@ def recommend(
         action, names = Action.MEND, ()
     elif _plateau(evidence):
         action, names = Action.FINISH, ()
-    elif not mattering and len(rows) >= BY_CHANCE:
+    elif not mattering and effects.chance > LEVEL and len(rows) >= BY_CHANCE:
         action, names = Action.REPEAT, ()
     elif chance < LITTLE_LEFT:
         action, names = Action.FINISH, ()

@@ -404,7 +404,10 @@ class BaseTuner:
         project_name: str | None = None,
         **fit_kwargs: Any,
     ) -> Any:
-        """Searches anew in the advised space, knowing what the trials of this search taught.
+        """Searches on with a model that knows all trials of this search and what they advise.
+
+        The ranges that the advice widens are wider. Its cuts are a preference that fades, so no
+        value is ruled out. A random search goes on with Bayesian optimization.
 
         Args:
             advice: None takes `advice()`.
