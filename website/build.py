@@ -82,6 +82,8 @@ def stage_page(page: Path, name: str, pages: Path, language: str) -> None:
             return within(match, found, language)
         if found.suffix == ".md":
             outside = found.relative_to(ROOT).as_posix()
+            if language == "es":  # the English site has it
+                return f'<a href="../{outside.removesuffix(".md")}.html{anchor}">{text}</a>'
             stage_page(found, outside, pages, language)
         elif found.is_file():
             outside = "files/" + found.relative_to(ROOT).as_posix()

@@ -7,6 +7,7 @@
     import             importing.py searches of other packages as projects
     doctor             doctor.py    what is wrong with a project, and a repaired copy
     work               work.py      a script in several processes that share one search
+    --version          version.py   what is installed
 
 A command imports what it needs when it runs, so that `afina --help` answers at once.
 """
@@ -17,13 +18,13 @@ from typing import Any
 
 import click
 
-from afina import __version__
 from afina.cli.demo import demo
 from afina.cli.doctor import doctor
 from afina.cli.export import export
 from afina.cli.importing import importing
 from afina.cli.report import advice, report
 from afina.cli.trials import best, recover, trials
+from afina.cli.version import version_option
 from afina.cli.work import work
 from afina.errors import AfinaError
 from afina.trials.text import printable
@@ -42,7 +43,7 @@ class _Afina(click.Group):
 
 
 @click.group(cls=_Afina, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="afina")
+@version_option
 def main() -> None:
     """Find good hyperparameters for Keras models, and look at finished searches."""
 
