@@ -248,3 +248,19 @@ def test_every_test_that_the_docs_name_exists() -> None:
     for path, name in named:
         text = (ROOT / path).read_text(encoding="utf-8")
         assert f"def {name}(" in text, f"{path} has no {name}"
+
+
+def test_the_notebooks_are_those_of_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "website"))
+    import notebooks
+
+    sys.modules.pop("notebooks")
+    for page, notebook in notebooks.NOTEBOOKS.items():
+        written = notebook.read_text(encoding="utf-8")
+        assert written == notebooks.text_of(page, notebook), "run python website/notebooks.py"
+        code = [
+            "".join(cell["source"]) + "\n"
+            for cell in json.loads(written)["cells"]
+            if cell["cell_type"] == "code"
+        ]
+        assert code == blocks(page)

@@ -23,7 +23,7 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "images" / "terminal.svg"
-COMMANDS = ("best clothes --count 5", "advice clothes")
+COMMANDS = ("advice clothes",)
 WIDTH = 110
 
 
