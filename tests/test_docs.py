@@ -22,7 +22,11 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 SPANISH = sorted((DOCS / "es").glob("*.md"))
 
-FEWER = {r"\bmax_trials=\d+": "max_trials=2", r"\b(max_)?epochs=\d+": r"\g<1>epochs=2"}
+FEWER = {
+    r"\bmax_trials=\d+": "max_trials=2",
+    r"\b(max_)?epochs=\d+": r"\g<1>epochs=2",
+    r"\bmax_total_epochs=\d+": "max_total_epochs=6",
+}
 """A page's search, made short."""
 
 
@@ -34,6 +38,9 @@ class Build(afina.HyperModel):
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
         model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
         return model
+
+    def __call__(self, hp: Any) -> Any:
+        return self.build(hp)
 
     def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
         return {"val_accuracy": float(hp.get("rate")), "parameters": 10.0}
@@ -108,8 +115,8 @@ def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MPLBACKEND", "Agg")
 
 
-SEARCHES = {"exercises.md"}
-"""Pages that search and train real models, which takes half a minute."""
+SEARCHES = {"exercises.md", "first-search.md"}
+"""Pages that search with real models and their data, which takes long."""
 
 
 @pytest.mark.parametrize(
@@ -233,3 +240,28 @@ def test_every_path_and_name_in_the_architecture_page_exists() -> None:
     for name, path in named:
         text = (package / path).read_text(encoding="utf-8")
         assert re.search(rf"(class|def) {name}\b", text), f"{path} has no {name}"
+
+
+def test_every_test_that_the_docs_name_exists() -> None:
+    page = (DOCS / "promises.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+    assert len(named) > 10
+    for path, name in named:
+        text = (ROOT / path).read_text(encoding="utf-8")
+        assert f"def {name}(" in text, f"{path} has no {name}"
+
+
+def test_the_notebooks_are_those_of_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "website"))
+    import notebooks
+
+    sys.modules.pop("notebooks")
+    for page, notebook in notebooks.NOTEBOOKS.items():
+        written = notebook.read_text(encoding="utf-8")
+        assert written == notebooks.text_of(page, notebook), "run python website/notebooks.py"
+        code = [
+            "".join(cell["source"]) + "\n"
+            for cell in json.loads(written)["cells"]
+            if cell["cell_type"] == "code"
+        ]
+        assert code == blocks(page)

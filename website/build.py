@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +75,19 @@ def stage_page(page: Path, name: str, pages: Path, language: str) -> None:
     to.touch()
 
     def moved(match: re.Match[str]) -> str:
-        picture, text, target, anchor = match[1], match[2], match[3], match[4] or ""
-        if not target or "://" in target or target.startswith("mailto:"):
+        picture, text, target, anchor = match[1], match[2], match[3], slug(match[4] or "")
+        if "://" in target or target.startswith("mailto:"):
             return match[0]
+        if not target:
+            return f"[{text}]({anchor})"
         found = (page.parent / target).resolve()
-        if found.is_relative_to(DOCS) and (name.endswith("CHANGELOG.md") or "/" not in name):
-            return within(match, found, language)
+        up = "../" * name.count("/")
+        if found.is_relative_to(DOCS):
+            return within(match, found, language, up)
         if found.suffix == ".md":
             outside = found.relative_to(ROOT).as_posix()
+            if language == "es":  # the English site has it
+                return f'<a href="../{outside.removesuffix(".md")}.html{anchor}">{text}</a>'
             stage_page(found, outside, pages, language)
         elif found.is_file():
             outside = "files/" + found.relative_to(ROOT).as_posix()
@@ -89,28 +95,31 @@ def stage_page(page: Path, name: str, pages: Path, language: str) -> None:
             shutil.copy(found, pages / outside)
         else:  # a folder: there is nothing to open
             return text
-        up = "../" * name.count("/")
         return f"{picture}[{text}]({up}{outside}{anchor})"
 
-    lines, fenced = [], False
-    for line in page.read_text(encoding="utf-8").splitlines():
-        fenced ^= line.lstrip().startswith("```")
-        lines.append(line if fenced else LINK.sub(moved, line))
-    to.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    # What is between fences is code; a link may go on in the next line.
+    parts = re.split(r"(^```.*?^```$)", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    text = "".join(part if part.startswith("```") else LINK.sub(moved, part) for part in parts)
+    to.write_text(text, encoding="utf-8")
 
 
-def within(match: re.Match[str], found: Path, language: str) -> str:
-    """A link to a page or a picture of `docs`."""
-    picture, text, anchor = match[1], match[2], match[4] or ""
+def slug(anchor: str) -> str:
+    """An anchor as the generator writes it, without accents; repositories keep them."""
+    return unicodedata.normalize("NFKD", anchor).encode("ascii", "ignore").decode("ascii")
+
+
+def within(match: re.Match[str], found: Path, language: str, up: str) -> str:
+    """A link from a page, so far `up` below the others, to a page or a picture of `docs`."""
+    picture, text, anchor = match[1], match[2], slug(match[4] or "")
     place = found.relative_to(DOCS).as_posix()
     if place.startswith("images/"):
-        return f"{picture}[{text}]({place})"
+        return f"{picture}[{text}]({up}{place})"
     if place.startswith("es/") and language == "es":
         return f"[{text}]({place.removeprefix('es/')}{anchor})"
     if place.startswith("es/") or language == "es":
-        up = "" if language == "en" else "../"
+        up = up if language == "en" else "../"
         return f'<a href="{up}{place.removesuffix(".md")}.html{anchor}">{text}</a>'
-    return f"[{text}]({place}{anchor})"
+    return f"[{text}]({up}{place}{anchor})"
 
 
 def write_reference(page: dict[str, Any], folder: Path) -> None:
@@ -155,7 +164,7 @@ def config_of(settings: dict[str, Any], language: str, pages: Path) -> dict[str,
         "inherited_members": False,
         "merge_init_into_class": True,
         "separate_signature": True,
-        "show_signature_annotations": True,
+        "show_signature_annotations": False,
     }
     config["plugins"] = ["search"]
     if language == "en":

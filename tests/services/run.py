@@ -157,6 +157,12 @@ SERVICES = {
         ("tests/services/test_site.py",),
         at_once=0,  # it is built once
     ),
+    "package": Service(
+        "jax",
+        ("jax", "hatchling"),
+        ("tests/services/test_package.py",),
+        at_once=0,  # pip shares a cache
+    ),
 }
 
 

@@ -78,13 +78,14 @@ def test_no_page_fetches_anything_from_elsewhere(site: dict[Path, Page]) -> None
 
 
 def test_the_site_speaks_both_languages_and_leads_from_each_page_to_its_counterpart(site) -> None:
-    english = {file.name: page for file, page in site.items() if page.lang == "en"}
-    spanish = {file.name: page for file, page in site.items() if page.lang == "es"}
+    spanish = {file: page for file, page in site.items() if file.parent.name == "es"}
     assert len(spanish) > 5
-    for name, page in spanish.items():
-        if name != "404.html":
-            assert f"../{name}" in page.targets, name
-            assert any(target.endswith(f"es/{name}") for target in english[name].targets), name
+    for file, page in spanish.items():
+        if file.name != "404.html":
+            english = site[file.parent.parent / file.name]
+            assert (english.lang, page.lang) == ("en", "es"), file.name
+            assert f"../{file.name}" in page.targets, file.name
+            assert any(target.endswith(f"es/{file.name}") for target in english.targets), file.name
 
 
 def test_the_reference_has_every_public_name(site: dict[Path, Page]) -> None:

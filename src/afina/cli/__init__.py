@@ -13,6 +13,7 @@
     work               work.py      a script in several processes that share one search
     mcp                mcp.py       lets an assistant read a project
     completion         completion.py what a shell needs to complete commands
+    --version          version.py   what is installed
 
 Exit codes: 0 done; 1 an error of Afina, as one message; 2 wrong usage; 3 a search in which no trial
 was completed; 130 Ctrl-C; 143 SIGTERM.
@@ -27,7 +28,6 @@ from typing import Any
 
 import click
 
-from afina import __version__
 from afina.cli.completion import completion
 from afina.cli.dashboard import dashboard
 from afina.cli.delete import delete
@@ -40,6 +40,7 @@ from afina.cli.report import advice, report
 from afina.cli.status import status
 from afina.cli.trials import best, recover, trials
 from afina.cli.tune import tune
+from afina.cli.version import version_option
 from afina.cli.work import work
 from afina.errors import AfinaError
 from afina.trials.text import printable
@@ -63,7 +64,7 @@ class _Afina(click.Group):
 
 
 @click.group(cls=_Afina, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="afina")
+@version_option
 def main() -> None:
     """Find good hyperparameters for Keras models, and look at finished searches."""
 
