@@ -3,18 +3,19 @@
 import csv
 import io
 import json
-import math
-import time
 
 import pytest
 
 import afina
+from afina.dashboard.actions import act
 from afina.dashboard.lessons import Lessons
+from afina.dashboard.searches import Searches
 from afina.dashboard.watch import Watch
 from afina.search import Grid, Hyperband, ParetoSearch, Random
 from afina.store import MemoryStore, open_store
 from afina.study import Study
 from tests.dashboard.searches import HOSTILE, build, hostile, search, train
+from tests.postgres import running_server
 
 
 def rows_of(state):
@@ -282,10 +283,27 @@ def test_a_damaged_store_is_told_of_and_the_last_view_stays(tmp_path):
     assert watch.trouble is None
 
 
-def test_scores_that_are_infinite_are_left_out():
-    study = search(MemoryStore(), 2)
-    assert all(math.isfinite(t.score) for t in study.trials.values() if t.score is not None)
-    watch = Watch(study.store, "x")
-    began = time.monotonic()
-    watch.refresh()
-    assert watch._looked >= began
+@pytest.mark.service
+def test_a_search_in_postgresql_is_followed_and_stopped():
+    with running_server() as server:
+        study = Study(
+            build,
+            objective="val_accuracy",
+            algorithm=Random(0),
+            store=open_store(server.url),
+            max_trials=9,
+        )
+        train(study, study.ask())
+        watch = Searches(server.url).watch(None)
+        watch.refresh(at_once=True)
+        assert len(watch.trials) == 1
+        trial = study.ask()
+        watch.refresh(at_once=True)
+        assert [run["number"] for run in watch.live["running"]] == [1]
+        act(watch, {"do": "stop"})
+        train(study, trial)
+        assert study.ask() is None
+        watch.refresh(at_once=True)
+        assert len(watch.trials) == 2
+        assert watch.live["reason"] == study.stop_reason == "it was stopped from outside"
+        study.close()

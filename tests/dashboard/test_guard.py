@@ -1,15 +1,21 @@
 """Who may look at the dashboard: hosts, origins, tokens and the page's own rules."""
 
+import json
 import re
 from pathlib import Path
 
+import httpx2
+import keras
 import pytest
 
 import afina.dashboard
 from afina.dashboard import start_dashboard
 from afina.dashboard.guard import NO_TOKEN, Rights
 from afina.errors import ArgumentError, StoreError
+from afina.search import Random
 from afina.store import MemoryStore
+from afina.study import Study
+from tests.dashboard.searches import build, search
 
 PAGE = Path(afina.dashboard.__file__).parent / "page"
 EVERYTHING = ("/", "/api/state", "/api/events", "/api/trial/0", "/api/curves", "/api/advice")
@@ -137,3 +143,42 @@ def test_a_server_for_all_addresses_knows_addresses_but_no_foreign_names():
     assert rights.knows("192.168.1.5:8642")
     assert rights.knows("localhost:8642")
     assert not rights.knows("evil.example:8642")
+
+
+def test_what_is_new_is_streamed_by_a_real_server():
+    store = MemoryStore()
+    search(store, 2)
+    dashboard = start_dashboard(store, port=0, background=True)
+    address = f"{dashboard.url}api/events?version=0"
+    with httpx2.stream("GET", address, timeout=30) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        lines = answer.iter_lines()
+        first = json.loads(next(line for line in lines if line.startswith("data: "))[6:])
+        assert len(first["rows"]) == 2
+        Study(build, objective="val_accuracy", algorithm=Random(0), store=store).ask()
+        news = json.loads(next(line for line in lines if line.startswith("data: "))[6:])
+        assert [row[0] for row in news["rows"]] == [2]
+    dashboard.stop()
+
+
+def test_a_tuner_shows_its_own_search(tmp_path):
+    tuner = afina.RandomSearch(Nothing(), "val_loss", max_trials=2, directory=tmp_path)
+    page = tuner.dashboard(port=0)
+    tuner.search()
+    state = httpx2.get(f"{page.url}api/state", timeout=30).json()
+    page.stop()
+    assert state["search"]["name"] == tuner.project_name
+    assert state["live"]["reason"] == "max_trials=2 trials have been run"
+
+
+class Nothing(afina.HyperModel):
+    """Trains nothing."""
+
+    def build(self, hp):
+        hp.Float("rate", 0.0, 1.0)
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        model.compile(loss="mse")
+        return model
+
+    def fit(self, hp, model, *args, **kwargs):
+        return {"val_loss": hp.get("rate")}

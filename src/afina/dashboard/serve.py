@@ -127,6 +127,7 @@ def start_dashboard(
     dashboard = Dashboard(
         _server(config, over), searches, sock, url if token is None else f"{url}?token={token}"
     )
+    searches.warm_up()
     if background:
         dashboard.start()
     return dashboard

@@ -1,6 +1,6 @@
 // The page's frame: what stands at the top, the views, and which of them is drawn.
 import { act, best, changed, get, objective, open, S, scoreOf, subscribe } from "./state.js";
-import { byId, el, num, plural, say, span } from "./dom.js";
+import { byId, el, many, num, plural, say, span } from "./dom.js";
 import { repaint } from "./plots.js";
 import { overview } from "./overview.js";
 import { trials } from "./table.js";
@@ -49,13 +49,13 @@ function facts() {
   const held = (live.running ?? []).filter((each) => !each.lost).length;
   const limit = live.limits ?? {};
   const ends = live.left !== null && live.left !== undefined ? span(live.left) : live.state === "ended" ? "done" : "–";
-  const why = live.reason ? live.reason : limit.time_budget ? `of ${span(limit.time_budget)}` : limit.max_total_epochs ? `of ${num(limit.max_total_epochs)} epochs` : live.total ? "estimated from recent trials" : "no limit is known";
+  const why = live.reason ? live.reason : limit.time_budget ? `of ${span(limit.time_budget)}` : limit.max_total_epochs ? `of ${many(limit.max_total_epochs)} epochs` : live.total ? "estimated from recent trials" : "no limit is known";
   byId("facts").replaceChildren(
     fact(`Best ${objective().name}`, top ? num(scoreOf(top)) : "–", top ? `trial ${top[0]}${get(top, "epochs") ? ` · ${plural(get(top, "epochs"), "epoch")}` : ""}` : "no result yet", undefined, top && (() => showTrial(top[0]))),
-    fact("Trials finished", [String(done), live.total ? el("small", {}, ` of ${live.total}`) : ""], null, live.total ? done / live.total : undefined),
+    fact("Trials finished", [many(done), live.total ? el("small", {}, ` of ${many(live.total)}`) : ""], null, live.total ? done / live.total : undefined),
     fact("Running", String(held), workers(live.running ?? [])),
-    fact("Failed", String(counts.failed ?? 0), counts.waiting ? `${counts.waiting} wait for a retry` : done ? `${Math.round((100 * (counts.failed ?? 0)) / done)} % of the finished` : ""),
-    fact("Epochs trained", String(live.trained ?? 0), live.seconds ? `in ${span(live.seconds)} of training` : ""),
+    fact("Failed", many(counts.failed ?? 0), counts.waiting ? `${counts.waiting} wait for a retry` : done ? `${Math.round((100 * (counts.failed ?? 0)) / done)} % of the finished` : ""),
+    fact("Epochs trained", many(live.trained ?? 0), live.seconds ? `in ${span(live.seconds)} of training` : ""),
     fact("Time left", ends, why),
   );
 }

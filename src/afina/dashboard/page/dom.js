@@ -28,8 +28,14 @@ function fill(node, given) {
 
 export const byId = (id) => document.getElementById(id);
 
+// Asked for thousands of times a drawing, and slow to compute: kept until the theme changes.
+const DARK = matchMedia("(prefers-color-scheme: dark)"), colours = new Map();
+let theme = null;
 export function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const now = document.documentElement.dataset.theme ?? DARK.matches;
+  if (now !== theme) { theme = now; colours.clear(); }
+  if (!colours.has(name)) colours.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+  return colours.get(name);
 }
 
 export function num(value) {
@@ -58,7 +64,8 @@ export function span(seconds) {
   return `${(seconds / 86400).toFixed(1)} days`;
 }
 
-export const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+export const many = (count) => Number(count).toLocaleString("en");
+export const plural = (count, word) => `${many(count)} ${word}${count === 1 ? "" : "s"}`;
 
 export function tip(event, text) {
   const box = byId("tip");

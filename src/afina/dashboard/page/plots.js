@@ -31,7 +31,7 @@ export class Plot {
     this.u?.destroy();
     const { x, y } = this.spec;
     this.u = new uPlot({
-      width: this.host.clientWidth, height: this.height, padding: [10, 14, 0, 2],
+      width: this.host.clientWidth, height: this.height, padding: [10, 20, 0, 2],
       legend: { show: false }, series: [{}, { show: true, paths: () => null, points: { show: false } }],
       cursor: { points: { show: false }, drag: { x: true, y: true, uni: 24 }, y: false },
       scales: {
@@ -122,7 +122,11 @@ export function brief(value) {
   return String(Number(value.toPrecision(4)));
 }
 
-export function dot(ctx, x, y, size) { ctx.beginPath(); ctx.arc(x, y, size, 0, 6.2832); ctx.fill(); }
+// A small dot is a square to the eye, and ten times as fast to paint.
+export function dot(ctx, x, y, size) {
+  if (size < 2.2 * (devicePixelRatio || 1)) { ctx.fillRect(x - size, y - size, 2 * size, 2 * size); return; }
+  ctx.beginPath(); ctx.arc(x, y, size, 0, 6.2832); ctx.fill();
+}
 
 export function path(ctx, xs, ys, X, Y, step = false) {
   ctx.beginPath();

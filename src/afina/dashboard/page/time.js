@@ -1,7 +1,7 @@
 // Where the time went: who trained what when, and how good the results are as a whole.
 import { finished, get, isAlive, objective, rows, robust, S, scored, scoreOf, statusOf } from "./state.js";
 import { card, colour, el, num, plural, span } from "./dom.js";
-import { path, Picture, Plot } from "./plots.js";
+import { dot, path, Picture, Plot } from "./plots.js";
 import { lineOf } from "./overview.js";
 import { showTrial } from "./trial.js";
 
@@ -81,7 +81,7 @@ function drawCost(box, plot) {
     x: { label: "seconds", log, min: log ? least * 0.8 : 0, max: most * 1.05 || 1 }, y: { min: low, max: high }, points, tip: lineOf, pick: showTrial, label: `Time against result of ${plural(points.length, "trial")}`,
     draw(ctx, X, Y, { ratio }) {
       ctx.fillStyle = colour("blue"); ctx.globalAlpha = points.length > 500 ? 0.35 : 0.6;
-      for (const [x, y] of points) { ctx.beginPath(); ctx.arc(X(x), Y(y), 2.8 * ratio, 0, 6.2832); ctx.fill(); }
+      for (const [x, y] of points) dot(ctx, X(x), Y(y), (points.length > 800 ? 1.6 : 2.8) * ratio);
       ctx.globalAlpha = 1;
     },
   });
