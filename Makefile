@@ -4,6 +4,7 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
+DOCS_VENV := .venv-docs
 
 # The first Python that both starts and is new enough; `make PYTHON3=...` overrules the choice.
 PYTHON3 ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3 python; do \
@@ -20,7 +21,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demos test test-services check format bench speed quality clean
+.PHONY: help demo demos test test-services check format docs bench speed quality clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +48,9 @@ format: $(READY) ## Put the code into its format
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
 
+docs: $(DOCS_VENV)/.ready ## Build the documentation site, both languages, into site/
+	$(DOCS_VENV)/bin/python website/build.py
+
 bench: $(READY) ## Measure: each script of benchmarks/ prints its figures
 	@set -e; for file in $(filter-out benchmarks/speed/% benchmarks/search_quality/%,$(wildcard benchmarks/*.py benchmarks/*/*.py)); do \
 	  echo "== $$file"; $(PYTHON) $$file; done
@@ -58,7 +62,7 @@ quality: $(READY) ## Measure search quality against other packages (hours; QUALI
 	$(PYTHON) benchmarks/search_quality/run.py $(QUALITY)
 
 clean: ## Remove the environment and everything that was made
-	rm -rf $(VENV) .services benchmarks/speed/.bench benchmarks/search_quality/.bench demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(DOCS_VENV) site .services benchmarks/speed/.bench benchmarks/search_quality/.bench demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON3)" ]; then \
@@ -67,4 +71,10 @@ $(READY): pyproject.toml constraints.txt
 	@if [ ! -x $(PYTHON) ]; then echo "Creating $(VENV) with $(PYTHON3)"; $(PYTHON3) -m venv $(VENV); fi
 	@echo "Installing the pinned dependencies (once; a minute or two)"
 	$(PYTHON) -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+$(DOCS_VENV)/.ready: website/requirements.txt constraints.txt
+	@if [ ! -x $(DOCS_VENV)/bin/python ]; then $(PYTHON3) -m venv $(DOCS_VENV); fi
+	@echo "Installing what builds the site (once; half a minute)"
+	$(DOCS_VENV)/bin/python -m pip install --quiet --requirement website/requirements.txt
 	@touch $@

@@ -15,11 +15,12 @@ ROOT = Path(__file__).resolve().parent.parent / "src" / "afina"
 FLOORS = [  # top to bottom; rooms on one floor do not know each other
     {"__main__"},
     {"cli"},
-    {"web", "demos", "migration"},
+    {"demos", "migration"},
     {
         "tuners",
         "testing",
         "visualization",
+        "integrations",
         "engine",
         "oracles",
         "applications",
@@ -27,6 +28,7 @@ FLOORS = [  # top to bottom; rooms on one floor do not know each other
         "src",
         "as_keras_tuner",
     },
+    {"dashboard"},
     {"report"},
     {"study", "progress"},
     {"advice"},
@@ -59,6 +61,7 @@ HEAVY = {
     "starlette",
     "tensorflow",
     "torch",
+    "uvicorn",
 }
 
 MOST_LINES = 600

@@ -13,6 +13,7 @@ import afina
 from afina.cli import main
 from tests.services.known import KNOWN
 from tests.services.run import SERVICES, dependencies
+from tests.services.test_package import PYTHONS
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -59,6 +60,14 @@ def test_the_version_is_one_everywhere() -> None:
     newest = re.search(r"^## \[?(\d+\.\d+\.\d+)", changelog, re.MULTILINE)
     assert newest is not None
     assert newest[1] == afina.__version__ == PROJECT["project"]["version"]
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {afina.__version__}\n" in citation
+
+
+def test_each_declared_python_is_one_that_the_package_is_tried_on() -> None:
+    named = re.findall(r"Python :: (3\.\d+)\"", (ROOT / "pyproject.toml").read_text("utf-8"))
+    assert named
+    assert set(named) <= set(PYTHONS)
 
 
 def required(names: list[str]) -> set[str]:
@@ -74,7 +83,7 @@ def test_everything_that_make_installs_is_pinned() -> None:
     project = PROJECT["project"]
     extras = project["optional-dependencies"]
     wanted = required(PROJECT["build-system"]["requires"] + project["dependencies"])
-    for extra in ("dev", "jax", "plot", "sklearn"):
+    for extra in ("dev", "jax", "plot", "sklearn", "web"):
         wanted |= required(extras[extra])
     assert not wanted - required(pins)
 

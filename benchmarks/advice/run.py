@@ -216,20 +216,22 @@ def _begun(name: str, entries: list[HyperParameter], seed: int, narrow: bool) ->
 # -- searches --------------------------------------------------------------------------------------
 
 
-def searched(algorithm: Any, case: Case, space: Space, known: list[Trial]) -> list[Trial]:
-    """Up to `TRIALS` trials of an algorithm that is told some trials first."""
+def searched(
+    algorithm: Any, case: Case, space: Space, known: list[Trial], count: int = TRIALS
+) -> list[Trial]:
+    """Up to `count` trials of an algorithm that is told some trials first."""
     state = algorithm.init()
     for trial in known:
         state = algorithm.tell(state, trial, space)
     free = None if case.records is None else case.records.inside(space)
     found: list[Trial] = []
-    for number in range(len(known), len(known) + TRIALS):
+    for number in range(len(known), len(known) + count):
         answer = algorithm.ask(state, Situation(number=number, space=space))
         if not isinstance(answer, Suggestion) or (free is not None and not len(free)):
             break
         if free is not None and case.records is not None:
-            rng = np.random.default_rng([algorithm.seed, number])
             by_chance = isinstance(algorithm, Random)
+            rng = np.random.default_rng([algorithm.seed if by_chance else 0, number])
             place = rng.choice(free) if by_chance else case.records.nearest(answer.values, free)
             free = free[free != place]
             answer = Suggestion(values=case.records.values[int(place)])

@@ -97,7 +97,16 @@ def __getattr__(name: str) -> Any:
         value = getattr(_load(_HOME[name]), name)
         globals()[name] = value
         return value
-    raise AttributeError(f"module 'afina' has no attribute {name!r}")
+    raise AttributeError(f"module 'afina' has no attribute {name!r}.{_meant(name)}")
+
+
+def _meant(name: str) -> str:
+    """The public name that was probably meant, as a question; empty for private names."""
+    if name.startswith("_"):
+        return ""
+    from afina.space.slips import question
+
+    return question(name, __all__)
 
 
 def _load(module: str) -> Any:

@@ -19,6 +19,7 @@
     ├── TrialTimeoutError (TimeoutError) *  a trial ran for longer than it may
     ├── RemoteError (RuntimeError)          what a worker process raised cannot travel; its text can
     ├── FailedTrialError          *         raise it in a trial: the trial failed
+    │   ├── ConstraintError       *         the configuration breaks a constraint of the space
     │   ├── OversizedModelError   *         the model has more parameters than allowed
     │   └── DivergedError                   the loss or the objective is no number any more
     └── FatalError                *         raise it in a trial: the whole search must stop
@@ -127,6 +128,10 @@ class FailedTrialError(AfinaError):
     help. It does not count among the failures in a row that end a search."""
 
     retried = False
+
+
+class ConstraintError(FailedTrialError):
+    """The values of a trial break a rule of `hp.constraint`."""
 
 
 class OversizedModelError(FailedTrialError):

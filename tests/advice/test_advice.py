@@ -175,7 +175,7 @@ def test_a_branch_that_is_never_entered_any_more_leaves_the_space(searched):
     )
     told = advice(searched(adam_wins, space, 60), space)
     assert [entry.name for entry in told.after] == ["optimizer", "rate"]
-    assert "momentum: left out" in str(told)
+    assert "momentum (where optimizer = 'sgd'): leave out" in str(told)
     assert executed(told.as_code()).space == told.next_space().space
 
 

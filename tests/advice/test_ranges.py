@@ -3,7 +3,6 @@ import math
 import pytest
 
 from afina.advice import Verdict, advice
-from afina.advice.ranges import _chance_of
 from afina.search import Random
 from afina.space import Boolean, Choice, Float, Int, Parent, Space
 from afina.testing.toys import run
@@ -174,20 +173,3 @@ def test_the_optimum_is_not_cut_off():
         narrowed += verdicts(told)["x0"].verdict is not Verdict.KEEP
     assert cut == 0
     assert narrowed >= 4
-
-
-@pytest.mark.parametrize("part", [0.25, 0.5, 0.9])
-def test_the_chance_of_pressing_is_the_tail_of_the_binomial_distribution(part):
-    for number in (1, 5, 30):
-        for count in range(number + 1):
-            exact = math.fsum(
-                math.comb(number, k) * part**k * (1 - part) ** (number - k)
-                for k in range(count, number + 1)
-            )
-            assert _chance_of(count, number, part) == pytest.approx(exact, rel=1e-9)
-
-
-def test_the_chance_of_pressing_holds_for_any_number_of_trials():
-    assert _chance_of(1500, 1500, 0.25) == 0.0
-    assert _chance_of(500, 2000, 0.25) == pytest.approx(0.5, abs=0.02)
-    assert _chance_of(250_000, 10**6, 0.25) == pytest.approx(0.5, abs=0.001)

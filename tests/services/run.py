@@ -54,6 +54,12 @@ STREAMS = ("tests/training/test_streams.py", "tests/training/test_streams_of_oth
 """Streams of data; the second needs TensorFlow and PyTorch."""
 
 
+def lines(name: str) -> tuple[str, ...]:
+    """The requirements in a file of the project."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return tuple(line for line in text.splitlines() if line and not line.startswith("#"))
+
+
 @dataclass(frozen=True)
 class Service:
     """An environment and the tests that run in it."""
@@ -104,7 +110,11 @@ SERVICES = {
         own_keras=True,
         daily=True,
     ),
-    "streams": Service("jax", ("jax", "tensorflow-cpu", "torch==2.13.0"), STREAMS),
+    "streams": Service(
+        "jax",
+        ("jax", "tensorflow-cpu", "torch==2.13.0", "lightning"),
+        (*STREAMS, "tests/integrations/test_lightning.py"),
+    ),
     "tensorflow": Service(
         "tensorflow",
         (),
@@ -119,6 +129,14 @@ SERVICES = {
         alone=("autokeras==3.0.0", "keras-tuner-extensionpack==0.1.0"),
     ),
     "keras-tuner": Service("jax", (), (), environment="packages", wheel="keras-tuner==1.3.5"),
+    "integrations": Service(
+        "jax",
+        (
+            *("jax", "tensorboard", "mlflow-skinny", "alembic", "wandb", "mcp>=2"),
+            *("nbclient", "nbformat", "ipykernel", "matplotlib", "plotly"),
+        ),
+        ("tests/integrations/test_integrations.py", "tests/notebooks/test_notebooks.py"),
+    ),
     "ray": Service(
         "jax",
         ("ray", "jax", "psycopg[binary]", "optuna==5.0.0"),
@@ -129,9 +147,21 @@ SERVICES = {
     "postgres": Service(
         "jax",
         (),
-        ("tests/store/test_postgres.py", "tests/services/test_many_workers.py"),
+        ("tests/store/test_postgres.py", "tests/services/test_many_workers.py", "tests/faults"),
         environment="ray",
         system=("initdb", "postgresql"),
+    ),
+    "site": Service(
+        "jax",
+        ("jax", *lines("website/requirements.txt")),
+        ("tests/services/test_site.py",),
+        at_once=0,  # it is built once
+    ),
+    "package": Service(
+        "jax",
+        ("jax", "hatchling"),
+        ("tests/services/test_package.py",),
+        at_once=0,  # pip shares a cache
     ),
 }
 

@@ -190,12 +190,33 @@ def test_a_crash_while_the_database_is_made_leaves_nothing_under_its_name(tmp_pa
     assert not (tmp_path / "afina.sqlite3.new").exists()
 
 
-def test_each_change_is_synced_once_and_readers_never_wait(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_each_result_is_synced_once_and_readers_never_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = SqliteStore(tmp_path)
     store.put(Trial(number=0, values={}))
     writer = store._writer
     assert isinstance(writer, SqliteWriter)
     pragma = writer.connection.exec_driver_sql
     assert pragma("PRAGMA journal_mode").scalar_one() == "wal"
-    assert pragma("PRAGMA synchronous").scalar_one() == 2  # FULL
+    assert pragma("PRAGMA synchronous").scalar_one() == 1  # NORMAL: the store syncs by itself
+    writer.connection.rollback()
+    synced, fsync = [], os.fsync
+
+    def count(file: int) -> None:
+        synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{file}")))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", count)
+    log = "afina.sqlite3-wal"
+    store.put(Trial(number=1, values={}))
+    store.report(Report(trial=1, step=0, metrics={"loss": 1.0}))
+    store.beat()
+    assert synced == []
+    store.finish(Trial(number=0, values={}, status=Status.FAILED, ended=0))
+    assert synced == [log]
+    store.set_note("n", 1)
+    store.set_space({"space": []})
+    assert synced == [log] * 3
     store.close()

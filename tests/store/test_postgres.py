@@ -17,7 +17,7 @@ from tests.postgres import Server, running_server
 
 import afina
 from afina.cli import main
-from afina.errors import ArgumentError, ProjectVersionError, StoreError
+from afina.errors import ArgumentError, ProjectLockedError, ProjectVersionError, StoreError
 from afina.report import read_facts
 from afina.store import SharedStore, TrialStore, open_store
 from afina.testing import SHARED_STORE_CHECKS, STORE_CHECKS
@@ -204,6 +204,62 @@ def test_a_process_of_this_machine_that_is_killed_is_known_to_be_dead(
     assert re.match(r"process \d+ on ", claim.owner)
     store.put(Trial(number=0, values={}, attempt=1))
     store.close()
+
+
+class Cheap(afina.RandomSearch):
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> float:
+        return trial.hyperparameters.Float("x", 0.0, 1.0)
+
+
+def cheap(url: str, folder: Path, **options: Any) -> Cheap:
+    return Cheap(objective="loss", max_trials=3, storage=url, directory=folder, **options)
+
+
+def test_overwrite_deletes_a_search_and_spares_its_neighbours(
+    server: Server, tmp_path: Path
+) -> None:
+    cheap(server.url, tmp_path, project_name="kept").search()
+    first = cheap(server.url, tmp_path, project_name="anew")
+    first.search()
+    model = tmp_path / "anew" / "model.txt"
+    model.write_text("old")
+    again = cheap(server.url, tmp_path, project_name="anew", overwrite=True)
+    assert not again.oracle.trials
+    assert not model.exists()
+    with pytest.raises(StoreError, match="was deleted while this worker was away"):
+        first.oracle.search_state.take({"x": 0.5}, {})
+    again.search()
+    with pytest.raises(StoreError, match="was deleted while this worker was away"):
+        first.oracle.search_state.take({"x": 0.5}, {})
+    assert len(cheap(server.url, tmp_path, project_name="kept").oracle.trials) == 3
+
+
+def test_a_search_on_which_another_process_works_is_not_deleted(
+    server: Server, tmp_path: Path
+) -> None:
+    code = (
+        "import sys; from afina.store.postgres import PostgresStore as P;"
+        "from afina.trials import Trial; s = P(sys.argv[1], project='busy');"
+        "from afina.store import Header;"
+        "s.begin(Header(algorithm='a', settings={}, objective={}, seed=0, space={}));"
+        "s.put(Trial(number=0, values={})); print('ready', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, server.url]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True) as other:
+        assert other.stdout.readline() == "ready\n"
+        with pytest.raises(ProjectLockedError, match=f"worked on by process {other.pid} on "):
+            cheap(server.url, tmp_path, project_name="busy", overwrite=True)
+        url = f"{server.url}&project=busy"
+        ran = CliRunner().invoke(main, ["delete", url, "--yes"])
+        assert ran.exit_code == 1
+        assert "Nothing was changed" in ran.output
+        assert len(open_store(url).trials()) == 1
+        other.kill()
+    ran = CliRunner().invoke(main, ["delete", url], input="y\n")
+    assert ran.exit_code == 0, ran.output
+    assert open_store(url).header() is None
+    assert CliRunner().invoke(main, ["delete", url, "--yes"]).exit_code == 1
 
 
 def test_a_postgres_store_can_be_shared(make: Callable[..., Any]) -> None:

@@ -1,7 +1,8 @@
 """Searches that end as their trials say: for each line of input, one search in a fork of its own.
 
-A line holds the folder, the number of the trial that ends its process, how, and how many trials are
-handed out at a time. The answer: how the process ended, minus the signal if one killed it.
+A line holds the folder, the number of the trial that ends its process, how, how many trials are
+handed out at a time, how often a failed one is run again, and whether a trial comes one epoch
+further with each attempt. The answer: how the process ended, minus the signal if one killed it.
 """
 
 import os
@@ -9,9 +10,11 @@ import signal
 import sys
 import tempfile
 import warnings
+from pathlib import Path
 
 import afina
 from afina.search import Random
+from afina.store import SqliteStore
 
 
 def end(how: str) -> None:
@@ -23,7 +26,9 @@ def end(how: str) -> None:
     os.kill(os.getpid(), getattr(signal, how))
 
 
-def search(folder: str, bad: int, how: str, at_once: int, max_retries: int) -> None:
+def search(
+    folder: str, bad: int, how: str, at_once: int, max_retries: int, *, farther: bool = False
+) -> None:
     warnings.simplefilter("ignore")
     hp = afina.HyperParameters()
     hp.Float("x", 0.0, 1.0)
@@ -31,7 +36,7 @@ def search(folder: str, bad: int, how: str, at_once: int, max_retries: int) -> N
         hp,
         objective=afina.Objective("loss", "min"),
         algorithm=Random(seed=0),
-        storage=folder,
+        storage=SqliteStore(Path(folder), report_delay=0.0 if farther else 5.0),
         max_trials=5,
         max_retries=max_retries,
     )
@@ -41,7 +46,8 @@ def search(folder: str, bad: int, how: str, at_once: int, max_retries: int) -> N
         if not trials:
             return
         for trial in trials:
-            study.report(trial, {"loss": 0.5}, step=0)
+            for step in range(trial.attempt + 1 if farther else 1):
+                study.report(trial, {"loss": 0.5}, step=step)
             if trial.number == bad:
                 end(how)
         for trial in trials:
@@ -49,12 +55,12 @@ def search(folder: str, bad: int, how: str, at_once: int, max_retries: int) -> N
 
 
 def fork(line: str) -> int:
-    folder, bad, how, at_once, max_retries = line.rstrip("\n").split("\t")
+    folder, bad, how, at_once, max_retries, farther = line.rstrip("\n").split("\t")
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what Python says of an error that is meant
-    search(folder, int(bad), how, int(at_once), int(max_retries))
+    search(folder, int(bad), how, int(at_once), int(max_retries), farther=farther == "True")
     return 0
 
 

@@ -34,8 +34,11 @@ def nursery() -> Iterator[subprocess.Popen[str]]:
 def search(nursery: subprocess.Popen[str], tmp_path: Path) -> Search:
     """Runs one process that searches; how it ended."""
 
-    def run(bad: int, how: str, *, at_once: int = 1, max_retries: int = 0) -> int:
-        print(tmp_path / "p", bad, how, at_once, max_retries, sep="\t", file=nursery.stdin)
+    def run(
+        bad: int, how: str, *, at_once: int = 1, max_retries: int = 0, farther: bool = False
+    ) -> int:
+        line = (tmp_path / "p", bad, how, at_once, max_retries, farther)
+        print(*line, sep="\t", file=nursery.stdin)
         nursery.stdin.flush()
         return int(nursery.stdout.readline())
 
@@ -71,6 +74,27 @@ def test_more_retries_give_a_trial_that_kills_its_process_more_chances(
         assert search(1, "SIGKILL", max_retries=LIMIT + 1) == -signal.SIGKILL
     assert search(1, "SIGKILL", max_retries=LIMIT + 1) == 0
     assert statuses(tmp_path) == "cfccc"
+
+
+def test_a_long_trial_that_comes_further_at_each_start_is_never_given_up(
+    search: Search, tmp_path: Path
+) -> None:
+    for _ in range(3 * LIMIT):
+        assert search(1, "SIGKILL", farther=True) == -signal.SIGKILL
+    assert search(-1, "", farther=True) == 0
+    assert statuses(tmp_path) == "ccccc"
+    notes = trials(tmp_path)[1].notes
+    assert (notes["deaths"], notes["died_after"]) == ("1", str(3 * LIMIT))
+
+
+def test_deaths_without_progress_count_after_some_with_progress(
+    search: Search, tmp_path: Path
+) -> None:
+    for farther in [True] * 4 + [False] * (LIMIT - 1):
+        assert search(1, "SIGKILL", farther=farther) == -signal.SIGKILL
+    assert search(1, "SIGKILL") == 0
+    assert statuses(tmp_path) == "cfccc"
+    assert "came no further" in trials(tmp_path)[1].failure.message
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "SIGINT", "error"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from afina.training import Account, TrainerChooser, fresh_session
+from afina.training import Account, TrainerChooser, build_model, building, fresh_session
 from afina.training.fused import Engine
 from afina.training.on_tensorflow import TensorFlowTrainer, xla
 
@@ -104,6 +105,52 @@ def test_a_trained_model_is_not_kept_alive_by_its_programs() -> None:
     gc.collect()
     assert kept() is None
     assert trainer.programs.compiled == 2
+
+
+def graphs_alive() -> set[int]:
+    """The graphs in memory that hold more than their C++ shell."""
+    import tensorflow as tf
+
+    gc.collect()
+    alive = [each for each in gc.get_objects() if isinstance(each, tf.Graph)]
+    return {id(each) for each in alive if hasattr(each, "_resource_tensor_inputs")}
+
+
+def test_a_function_that_leaves_the_cache_leaves_no_graph_behind() -> None:
+    before = graphs_alive()
+    trainer = TensorFlowTrainer()
+    trainer.programs.most = 2
+    for width in (3, 4, 5):
+        fresh_session()
+        trained(network(layers.Dense(width)), trainer)
+    kept = len(graphs_alive() - before)
+    assert kept == 6  # of the last training and validation, with two graphs of each loop
+    del trainer
+    assert not graphs_alive() - before
+
+
+@pytest.mark.parametrize("training", ["fit", "auto"])
+def test_plain_fit_leaves_no_graph_behind_once_its_model_is_gone(training: Any) -> None:
+    before = graphs_alive()
+    chooser = TrainerChooser(training, Engine())
+    for _ in range(2):
+        fresh_session()
+        given: Any = {**TRAINING, "callbacks": [Batchwise()]}
+        chooser.fit(network(layers.Dense(4)), (X, Y), given, Account())
+        del given  # the callback knows the model
+    fresh_session()
+    assert not graphs_alive() - before
+
+
+def test_a_model_that_plain_fit_has_trained_goes_on_training_and_predicting() -> None:
+    chooser, model = TrainerChooser("fit", Engine()), network(layers.Dense(4))
+    losses = []
+    for _ in range(2):
+        losses += chooser.fit(model, (X, Y), TRAINING, Account()).history["loss"]
+        gc.collect()
+        model.predict(X, verbose=0)
+    assert losses[-1] < losses[0]
+    assert np.isfinite(model.evaluate(X, Y, verbose=0)).all()
 
 
 # -- what it is trained by ------------------------------------------------------------------------
@@ -315,6 +362,55 @@ def convolution() -> keras.Model:
 def test_xla_compiles_what_it_makes_quicker_if_enough_steps_are_planned(name: str) -> None:
     make, steps, compiled = STEPS_PLANNED[name]
     assert xla.uses_xla(make(), steps) is compiled
+
+
+ASKED: dict[str, tuple[Any, str]] = {
+    "without": (False, "no XLA: jit_compile=False"),
+    "with": (True, "XLA: jit_compile is True"),
+    "auto": ("auto", "XLA: the 6 steps planned pay for compiling"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "training", "renewed"),
+    [
+        *itertools.product(ASKED, ["fused", "auto"], [False]),
+        ("without", "fused", True),
+        ("auto", "fused", True),
+    ],
+)
+def test_what_the_user_asks_of_xla_holds_and_is_noted(
+    name: str, training: Any, renewed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By fused epochs and by plain `fit`, and where the tuner compiles the model again."""
+    monkeypatch.setattr(xla, "COMPILE", 0.0)
+    asked, note = ASKED[name]
+
+    class Net:
+        def build(self, hp: Any) -> keras.Model:
+            return network(layers.Dense(4), jit_compile=asked)
+
+    with building():
+        model = build_model(Net(), None, optimizer="sgd" if renewed else None)
+    given = dict(TRAINING, callbacks=[Batchwise()] if training == "auto" else [])
+    account = Account()
+    TrainerChooser(training, Engine()).fit(model, (X, Y), given, account)
+    assert account.notes()["choices"] == note
+    assert keras.Model.compile.__module__.startswith("keras.")
+    if training == "auto":
+        assert account.path.startswith("fit")
+        assert bool(model.jit_compile) is (name != "without")
+
+
+def test_plain_fit_of_few_steps_is_not_compiled_by_xla() -> None:
+    for epochs, compiles in ((1, False), (2_000, True)):
+        fresh_session()
+        model = network(layers.Dense(4))
+        stop = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs, model=model: setattr(model, "stop_training", True)
+        )
+        path_of(model, X, Y, epochs=epochs, callbacks=[Batchwise(), stop])
+        assert bool(model.jit_compile) is compiles
 
 
 # -- what is drawn --------------------------------------------------------------------------------

@@ -83,6 +83,12 @@ def model():
 ON_JAX = pytest.mark.skipif(keras.backend.backend() != "jax", reason="chunks are for JAX")
 
 
+@pytest.fixture(autouse=True)
+def any_training_is_worth_chunks(monkeypatch):
+    """As short ones would be left to `fit`."""
+    monkeypatch.setattr("afina.training.streams.trainer.WORTH", 0)
+
+
 @pytest.fixture(scope="module")
 def engine():
     return Engine()
@@ -234,6 +240,20 @@ def test_a_stream_in_chunks_trains_as_by_fit(engine, name):
     assert note.startswith("fused (in chunks, as x is a ")
     by_fit, _ = trained(engine, "fit", x=make(), **kwargs)
     assert_same(found, by_fit)
+
+
+@ON_JAX
+def test_few_steps_of_a_stream_are_left_to_fit_unless_fused_is_asked_for(engine, monkeypatch):
+    monkeypatch.setattr("afina.training.streams.trainer.WORTH", 10)
+    for mode, epochs, steps, path in (
+        ("auto", 3, 9, "fit: x is a Noisy, and two passes over it differ, and 9 steps do not pay"),
+        ("auto", 4, 12, "fused (in chunks"),
+        ("fused", 3, 9, "fused (in chunks"),
+    ):
+        given = {"x": noisy(), "epochs": epochs, "validation_data": (X, Y)}
+        history, note = trained(engine, mode, **given)
+        assert note.startswith(path)
+        assert len(history["loss"]) == epochs == steps / 3
 
 
 class Broken(Batches):

@@ -13,6 +13,12 @@ X = RNG.normal(size=(22, 4)).astype("float32")
 Y = (X[:, :1] > 0).astype("float32")
 
 
+@pytest.fixture(autouse=True)
+def any_training_is_worth_chunks(monkeypatch):
+    """As short ones would be left to `fit`."""
+    monkeypatch.setattr("afina.training.streams.trainer.WORTH", 0)
+
+
 @pytest.fixture(scope="module")
 def tf():
     return pytest.importorskip("tensorflow")

@@ -218,6 +218,7 @@ def test_what_is_no_exception_is_a_reason_too(reason: object) -> None:
 
 
 NOT_RETRIED = {
+    "ConstraintError",
     "FailedTrialError",
     "OversizedModelError",
     "TrialTimeoutError",
@@ -235,7 +236,8 @@ def test_every_error_says_whether_a_trial_that_raises_it_is_retried() -> None:
     tree = errors.__doc__ or ""
     starred = {line.split("── ")[1].split()[0] for line in tree.splitlines() if " * " in line}
     assert starred == NOT_RETRIED & starred
-    known = {"FailedTrialError", "OversizedModelError", "TrialTimeoutError", "FatalError"}
+    known = {"FailedTrialError", "ConstraintError", "OversizedModelError"}
+    known |= {"TrialTimeoutError", "FatalError"}
     assert known == starred
 
 

@@ -76,6 +76,7 @@ DEFAULTS: dict[str, Any] = {
     "metrics": None,
     "distribution_strategy": None,
     "executions_per_trial": 1,
+    "cv": None,
     "project_name": None,
     "overwrite": False,
     "store": None,

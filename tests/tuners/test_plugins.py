@@ -291,11 +291,20 @@ def test_overwrite_does_not_empty_a_store(tmp_path):
     mark = tmp_path / "untitled_project" / "mine.txt"
     mark.write_text("keep")
     with pytest.raises(
-        ArgumentError, match="overwrite: must be False where the store holds a search"
+        ArgumentError, match="overwrite: must be False where a store of this kind holds a search"
     ):
         Toy(tmp_path, store=store, overwrite=True)
     assert mark.exists(), "nothing was deleted"
     assert len(store.trials()) == 4
+
+
+def test_overwrite_deletes_a_search_in_a_folder_that_storage_names(tmp_path):
+    trials = tmp_path / "trials"
+    Toy(tmp_path, storage=trials).search()
+    with pytest.raises(ArgumentError, match="overwrite: must be True or False"):
+        Toy(tmp_path, storage=trials, overwrite="no")
+    assert len(Toy(tmp_path, storage=trials).oracle.trials) == 4
+    assert not Toy(tmp_path, storage=trials, overwrite=True).oracle.trials
 
 
 def test_a_store_that_cannot_be_is_refused_before_anything_is_deleted(tmp_path):

@@ -1,14 +1,18 @@
 """The final model: trained anew, judged on test data, compared with the next ones."""
 
 import json
+import math
 
 import keras
 import numpy as np
 import pytest
 
 import afina as kt
+from afina.advice.judgement import judge
 from afina.errors import ArgumentError
+from afina.trials import Objective
 from afina.tuners import random_baseline
+from afina.tuners.ensemble import greedy_ensemble
 from afina.tuners.winner import best_epochs
 
 RNG = np.random.default_rng(1)
@@ -76,14 +80,82 @@ def test_the_judgement_holds_what_scikit_learn_would_say(tuner):
     assert verdict.confusion.sum() == len(TEST[1])
     most = np.bincount(TEST[1]).max() / len(TEST[1])
     assert verdict.baselines["always the most frequent class"] == most
-    first = tuner.oracle.study.trials[0]
-    assert verdict.baselines["the default configuration in the search"] == first.score
     best = tuner.oracle.study.best_trials(1)[0].score
     assert verdict.optimism == pytest.approx(best - verdict.test)
     text = str(verdict)
     assert "On the test data: " in text
     assert "Hardest classes, by F1: " in text
     assert json.dumps(verdict.to_dict())
+
+
+def test_the_default_configuration_is_compared_on_the_test_data_example_by_example(tuner):
+    final = tuner.retrain_best(*TRAIN, validation_split=0.25, batch_size=16, epochs=6)
+    verdict = tuner.evaluate_best(*TEST)
+    default = next(each for each in verdict.beside if each.name == "the default configuration")
+    model = tuner.load_model(tuner.oracle.trials[tuner.oracle.id_of(0)])
+    right = [
+        (each.predict(TEST[0], verbose=0).argmax(axis=1) == TEST[1]).astype(float)
+        for each in (final.model, model)
+    ]
+    gains = right[0] - right[1]
+    assert (default.data, default.paired) == ("test", True)
+    assert default.gain == pytest.approx(gains.mean())
+    assert default.error == pytest.approx(gains.std(ddof=1) / math.sqrt(len(gains)))
+    assert verdict.error == pytest.approx(right[0].std(ddof=1) / math.sqrt(len(gains)))
+
+
+def test_a_default_whose_model_is_gone_is_compared_on_the_validation_data(tuner, monkeypatch):
+    monkeypatch.setattr("afina.tuners.tuner.load_kept", lambda tuner, trial: None)
+    verdict = tuner.evaluate_best(*TEST, model=tuner.get_best_models()[0])
+    default = next(each for each in verdict.beside if each.name == "the default configuration")
+    trials = tuner.oracle.study.trials
+    assert (default.data, default.score) == ("validation", trials[0].score)
+    assert default.ours == tuner.oracle.study.best_trials(1)[0].score
+    assert default.error is not None
+
+
+def test_a_difference_within_its_error_is_called_luck_and_a_larger_one_is_not():
+    def said(value, error):
+        verdict = judge({"accuracy": 0.8}, Objective("val_accuracy", "max"), searched=value,
+                        error=error, optimism_error=error, baselines={"other": 0.78})  # fmt: skip
+        return str(verdict)
+
+    assert "0.01 ± 0.02 better than on the test data, which may be luck" in said(0.81, 0.02)
+    assert "more than luck explains" in said(0.9, 0.02)
+    assert "0.02 ± 0.03 better than other (0.78), which may be luck" in said(0.8, 0.02)
+    assert "0.02 ± 0.001 better than other (0.78)." in said(0.8, 0.001)
+    assert "luck" not in said(0.9, None)
+
+
+def test_the_ensemble_is_no_worse_than_the_winner_where_it_was_chosen(tuner):
+    found = tuner.ensemble(6, test_data=TEST)
+    validation = (X[135:180], Y[135:180])
+    outputs = found.predict(validation[0])
+    right = float(np.mean(outputs.argmax(axis=1) == validation[1]))
+    assert found.validation.ensemble == pytest.approx(right)
+    assert found.validation.ensemble >= found.validation.winner
+    assert sum(found.weights) == pytest.approx(1)
+    assert set(found.numbers) <= set(tuner.oracle.study.trials)
+    best = tuner.get_best_models()[0].evaluate(*TEST, verbose=0, return_dict=True)
+    assert found.test.winner == pytest.approx(best["accuracy"], abs=1e-6)
+    assert "the winner alone has" in str(found)
+    alone = tuner.ensemble(1)
+    assert alone.validation.ensemble == alone.validation.winner
+    assert alone.test is None
+
+
+def test_an_ensemble_without_data_or_with_a_strange_metric_is_refused(tuner, monkeypatch):
+    monkeypatch.setattr(tuner, "_searched", ((), {}))
+    with pytest.raises(ArgumentError, match="needs validation_data with targets"):
+        tuner.ensemble(3)
+    with pytest.raises(ArgumentError, match="needs an objective that is a mean over examples"):
+        greedy_ensemble(
+            [tuner.oracle.study.best_trials(1)[0]],
+            lambda trial: tuner.get_best_models()[0],
+            Objective("val_auc", "max"),
+            3,
+            TEST,
+        )
 
 
 def test_one_hot_targets_and_single_outputs_are_classes_too(tuner):
@@ -133,6 +205,9 @@ def test_random_search_at_equal_epochs_is_a_baseline(tuner):
     verdict = tuner.evaluate_best(*TEST, baselines={"random search": score})
     assert verdict.baselines["random search"] == score
     assert f"random search ({score:.4g})" in str(verdict)
+    beside = next(each for each in verdict.beside if each.name == "random search")
+    assert beside.data == "validation"
+    assert beside.ours == tuner.oracle.study.best_trials(1)[0].score
     with pytest.raises(ArgumentError, match="must be from 1 to 20"):
         random_baseline(tuner, *TRAIN, epochs=21, **data)
 

@@ -1,31 +1,47 @@
 """What the trials of a search teach: which hyperparameters matter, and what to search next.
 
-    trials --evidence--> sample --+--> importance (fanova, ped_anova)  which ones matter
+    trials --evidence--> sample --+--> importance (fanova, ped_anova)   shares of the variance
                                   |
-                                  +--> belief --> box --> ranges       what to search next
-                                       (kernels, functions)
+                                  +--> belief --+--> effects            which ones matter
+                                  |   (kernels, |
+                                  |   functions)+--> box, claims --+
+                                  |                                +--> ranges --> recommendation
+                                  +--> failing --------------------+
 
+`effects` explains, `ranges` cuts, and only what `effects` or `failing` shows clearly is cut.
 `advice` (advise.py) runs all of it and returns `Findings`: plain data. `sentences.py` and `code.py`
-draw them as text and as Python. `Narrowing` applies the advice during a search, and `carry_over`
-takes old trials into the next one. `learning.py`, `judgement.py` and `classification.py` describe
-the final model.
+draw them as text and as Python. `Narrowing` applies the advice during a search, `Preferring` in the
+next one, and `carry_over` takes old trials there. `learning.py`, `judgement.py`, `spread.py` and
+`classification.py` describe the final model.
 """
 
 from afina.advice.advise import Advice, advice
 from afina.advice.carry import carry_over
+from afina.advice.effects import Effect, Effects, Interaction, Visibility
+from afina.advice.failing import FailingRegion
 from afina.advice.findings import Aim
 from afina.advice.importance import Importances, Share, importance
 from afina.advice.narrowing import Narrowing
+from afina.advice.preferring import Preferring
 from afina.advice.ranges import RangeAdvice, Verdict
+from afina.advice.recommendation import Action, Recommendation
 
 __all__ = [
+    "Action",
     "Advice",
     "Aim",
+    "Effect",
+    "Effects",
+    "FailingRegion",
     "Importances",
+    "Interaction",
     "Narrowing",
+    "Preferring",
     "RangeAdvice",
+    "Recommendation",
     "Share",
     "Verdict",
+    "Visibility",
     "advice",
     "carry_over",
     "importance",

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
+
+import numpy as np
 
 from afina import html_tables
 from afina.advice import sentences
+from afina.advice.belief import believe
 from afina.advice.carry import carry_over
 from afina.advice.code import as_code
-from afina.advice.evidence import gather
+from afina.advice.effects import Effects, effects_of
+from afina.advice.evidence import Evidence, gather
+from afina.advice.failing import FailingRegion, failing_regions
 from afina.advice.findings import Aim, Findings
 from afina.advice.importance import Importances, Method, importance_of
-from afina.advice.ranges import RangeAdvice, Verdict, ranges_of
-from afina.advice.resize import Limits
+from afina.advice.ranges import (
+    Grounds,
+    RangeAdvice,
+    Verdict,
+    moved_default,
+    ranges_of,
+    untouched,
+)
+from afina.advice.recommendation import Recommendation, recommend, without_result
+from afina.advice.resize import Limits, joined
+from afina.advice.sample import sample_of
 from afina.errors import ArgumentError, wrong
 from afina.space import HyperParameter, HyperParameters, Parent, Space, serialize
 from afina.trials import MultiObjective, Objective, Trial
@@ -41,6 +55,23 @@ class Advice(Findings):
         hp = HyperParameters()
         hp.merge(list(self.after))
         return hp
+
+    def whole_space(self) -> HyperParameters:
+        """The space that was searched, with the ranges that are to be widened, and no cut.
+
+        `search_again` searches here, so every trial counts; the cuts are only preferred.
+        """
+        wider = {id(each.before): each.after for each in self.ranges if each.widen}
+        best = {id(each.before): each.best for each in self.ranges if each.best is not None}
+        hp = HyperParameters()
+        for entry in self.before:
+            whole = joined(entry, wider[id(entry)]) if id(entry) in wider else entry
+            hp.merge([moved_default(whole, best.get(id(entry), entry.default))])
+        return hp
+
+    def carry_over_all(self, trials: Iterable[Trial]) -> list[Trial]:
+        """All finished trials, as trials of `whole_space()`."""
+        return carry_over(trials, self.before, self.whole_space().to_space())
 
     def as_code(self, hp: str = "hp") -> str:
         """The Python code that defines the space to search next.
@@ -73,7 +104,7 @@ class Advice(Findings):
 
 
 def advice(
-    trials: Iterable[Trial],
+    trials: Iterable[Trial] | Mapping[int, Trial],
     space: Space | HyperParameters,
     direction: Literal["min", "max"] = "min",
     *,
@@ -88,7 +119,8 @@ def advice(
     space unchanged. It never raises because of the trials.
 
     Args:
-        trials: The trials of the search. Unfinished ones are only counted.
+        trials: The trials of the search, or a mapping to them such as `study.trials`. Unfinished
+            ones are only counted.
         space: The space that was searched.
         direction: Whether the objective was minimized or maximized; only the sentences use it.
         objective: The objective of the search. It replaces `direction`, and names several
@@ -104,7 +136,7 @@ def advice(
     if direction not in ("min", "max"):
         raise ArgumentError(wrong("direction", 'must be "min" or "max"', direction))
     known = space.to_space() if isinstance(space, HyperParameters) else space
-    listed = list(trials)
+    listed = list(trials.values()) if isinstance(trials, Mapping) else list(trials)
     parts = _objectives(listed, objective)
     if len(parts) > 1:
         return _of_several(listed, known, parts, method, seed)
@@ -112,17 +144,55 @@ def advice(
         direction = "max" if parts[0].direction == "max" else "min"
     evidence = gather(listed, known)
     importances = importance_of(evidence, method, seed)
-    ranges = ranges_of(evidence, importances, limits, seed)
+    learnt = _learn(evidence, importances, limits or {}, seed)
+    after = _after(known, learnt.ranges)
     return Advice(
         counts=evidence.counts,
         best=evidence.best,
         direction=direction,
         importances=importances,
-        ranges=ranges,
+        ranges=tuple(_left_out(each, after) for each in learnt.ranges),
         before=known,
-        after=_after(known, ranges),
+        after=after,
+        recommendation=learnt.recommendation,
+        effects=learnt.effects,
+        failing=learnt.failing,
         top=evidence.top,
     )
+
+
+@dataclass(frozen=True)
+class _Learnt:
+    """What the trials of one objective taught."""
+
+    ranges: tuple[RangeAdvice, ...]
+    recommendation: Recommendation
+    effects: Effects = field(default_factory=Effects)
+    failing: tuple[FailingRegion, ...] = ()
+
+
+def _learn(
+    evidence: Evidence, importances: Importances, limits: Mapping[str, Limits], seed: int
+) -> _Learnt:
+    sample = sample_of(evidence)
+    if importances.shortage is not None:
+        return _Learnt(untouched(evidence, sample), without_result(importances))
+    belief = believe(sample, seed)
+    effects = effects_of(sample, belief, seed)
+    failed = np.array([row.failed for row in evidence.rows], dtype=bool)
+    failing = failing_regions(sample, failed)
+    ranges = ranges_of(Grounds(evidence, sample, belief, effects, failing, limits), seed)
+    advised = recommend(evidence, sample, belief, effects, failing, ranges, seed)
+    return _Learnt(ranges, advised, effects, failing)
+
+
+def _left_out(each: RangeAdvice, after: Space) -> RangeAdvice:
+    """The advice on one entry; if nothing makes it active any more, it is to be left out."""
+    if any(
+        entry.name == each.name and entry.conditions == each.after.conditions for entry in after
+    ):
+        return each
+    return replace(each, verdict=Verdict.LEAVE_OUT, after=each.before, kept=0.0, confidence=1.0)
 
 
 def _objectives(trials: Sequence[Trial], objective: Objective | None) -> list[Objective]:
@@ -167,6 +237,7 @@ def _of_several(
         ranges=(),
         before=space,
         after=space,
+        recommendation=without_result(nothing),
         aims=tuple(aims),
         front=tuple(trial.number for trial in front_of(trials)),
     )
@@ -186,7 +257,7 @@ def _after(space: Space, ranges: Iterable[RangeAdvice]) -> Space:
         new = changed.get(id(entry), entry)
         if all(_can_hold(condition, kept) for condition in new.conditions):
             kept.append(new)
-    return Space(tuple(kept))
+    return replace(space, entries=tuple(kept))
 
 
 def _can_hold(condition: Parent, entries: Iterable[HyperParameter]) -> bool:

@@ -78,9 +78,9 @@ def believe(sample: Sample, seed: int) -> Belief:
     functions, levels, parts = [], [], []
     with one_blas_thread():
         for kernel in draw_kernels(
-            features[rows], sample.targets[rows], groups, KERNELS, rng, NOISE_FLOOR
+            features[rows], sample.modelled[rows], groups, KERNELS, rng, NOISE_FLOOR
         ):
-            process = GaussianProcess(kernel, features, sample.targets, groups)
+            process = GaussianProcess(kernel, features, sample.modelled, groups)
             drawn = Functions(process, FUNCTIONS, rng)
             level, part = _level(drawn(probes), drawn.deviation, good)
             functions.append(drawn)

@@ -87,6 +87,7 @@ def peel(
     belief: Belief,
     seed: int,
     partners: Mapping[int, Collection[int]] | None = None,
+    safe: Sequence[Mask] | None = None,
 ) -> Box:
     """The box that is left after cutting all slabs whose removal makes a win more likely.
 
@@ -97,11 +98,14 @@ def peel(
         partners: For each varying entry, the entries that it interacts with. A slab is cut only if
             it is no better than the mean for each half of such a partner, or for each of its values
             if they have no order.
+        safe: For each varying entry, cells that are not cut. None protects those of the best trials
+            and of values that were hardly tried.
     """
     rng = np.random.default_rng([seed, 3])
     parts = sample.geometry.tunable
     kept = [np.ones(cells_of(part), dtype=bool) for part in parts]
-    safe = [_safe(sample, column) for column in range(len(parts))]
+    if safe is None:
+        safe = [safe_cells(sample, column) for column in range(len(parts))]
     together = partners or {}
     cost = np.zeros(len(parts))
     promise = volume = 1.0
@@ -245,11 +249,19 @@ def _faces(own: NDArray[np.intp], safe: Mask, ordered: bool) -> list[NDArray[np.
     return lower + [places[start:] for start in range(last + 1, len(own))]
 
 
-def _safe(sample: Sample, column: int) -> Mask:
+def safe_cells(
+    sample: Sample, column: int, counted: Mask | None = None, least: Sequence[int] | None = None
+) -> Mask:
     """Cells that are never cut.
 
     These are the cells of the best trials, their neighbours if a cell is a part of a range, and
     values of a choice that were hardly tried.
+
+    Args:
+        sample: The trials.
+        column: The entry.
+        counted: (n,) the trials that count as tries; None counts all.
+        least: For each value of a choice, how often it must have been tried; None is always 3.
     """
     part = sample.geometry.tunable[column]
     count = cells_of(part)
@@ -258,8 +270,9 @@ def _safe(sample: Sample, column: int) -> Mask:
     best = cells[sample.best(HELD)]
     safe[best[best >= 0]] = True
     if not is_ordered(part):
-        tried = np.bincount(cells[cells >= 0], minlength=count)
-        return np.asarray(safe | (tried < TRIED))
+        known = cells >= 0 if counted is None else (cells >= 0) & counted
+        tried = np.bincount(cells[known], minlength=count)
+        return np.asarray(safe | (tried < (TRIED if least is None else np.array(least))))
     if len(part.values) != count:
         safe[1:] |= safe[:-1].copy()
         safe[:-1] |= safe[1:].copy()

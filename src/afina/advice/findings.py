@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from afina.advice.effects import Effects
 from afina.advice.evidence import Counts, Row
+from afina.advice.failing import FailingRegion
 from afina.advice.importance import Importances
 from afina.advice.ranges import RangeAdvice, Verdict
+from afina.advice.recommendation import Recommendation
 from afina.space import Space
 
 
@@ -55,6 +58,16 @@ class Findings:
     after: Space
     """The space to search next. Each default is the best known value. It lacks entries that can
     no longer become active."""
+
+    recommendation: Recommendation
+    """The one thing to do next."""
+
+    effects: Effects = field(default_factory=Effects)
+    """What each hyperparameter does, as far as the trials show it. Empty if they are too few, or if
+    there are several objectives."""
+
+    failing: tuple[FailingRegion, ...] = ()
+    """Values with which trainings fail."""
 
     top: Row | None = None
     """The best result of all, as the search itself ranks them, after any number of epochs."""

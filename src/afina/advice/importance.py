@@ -155,7 +155,7 @@ def importance_of(
 
 def trials_needed(entries: int) -> int:
     """How many configurations are needed to compare this many hyperparameters."""
-    return max(10, 2 * entries + 2)
+    return max(10, entries + 2)
 
 
 def shortage_of(evidence: Evidence, entries: int) -> Shortage | None:

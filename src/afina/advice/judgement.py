@@ -13,12 +13,66 @@ from numpy.typing import NDArray
 from afina import html_tables
 from afina.advice.classification import ClassScore, class_scores, confusion_matrix, mean_f1
 from afina.advice.learning import Learning
+from afina.advice.spread import CLEAR, error_of
 from afina.trials import Objective
 
 Labels = NDArray[np.int64]
 
+MOST_FREQUENT = "always the most frequent class"
+
 FEW_SEEDS = 3
 """Fewer repetitions than this say nothing about which of two configurations is better."""
+
+
+class ValidationScore(float):
+    """A score on the validation data of a search, to be compared with the search's own score.
+
+    Example:
+        >>> ValidationScore(0.9) + 0
+        0.9
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """The model beside an alternative, both measured on the same data."""
+
+    name: str
+    """The alternative."""
+
+    score: float
+    """Its score."""
+
+    ours: float
+    """The model's score on the same data."""
+
+    data: str
+    """ "test" or "validation": which data."""
+
+    gain: float
+    """By how much the model is better; negative if it is worse."""
+
+    error: float | None = None
+    """The standard error of the gain; None if it is not known."""
+
+    paired: bool = False
+    """Whether the error is that of the differences of single examples."""
+
+    @property
+    def clear(self) -> bool | None:
+        """Whether the gain is more than its error explains; None without an error."""
+        return None if self.error is None else abs(self.gain) > CLEAR * self.error
+
+    def __str__(self) -> str:
+        where = "On the test data" if self.data == "test" else "On the validation data"
+        other = f"{self.name} ({self.score:.4g})"
+        size = f"{abs(self.gain):.2g}"
+        if self.error is not None:
+            size += f" ± {self.error:.1g}"
+        if self.gain == 0:
+            return f"{where} it is as good as {other}."
+        text = f"{where} it is {size} {'better' if self.gain > 0 else 'worse'} than {other}"
+        return f"{text}, which may be luck." if self.clear is False else f"{text}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +94,15 @@ class Judgement:
     optimism: float | None
     """By how much the score in the search was better than on the test data; None if one is
     missing."""
+
+    error: float | None = None
+    """The standard error of `test`; None if it is not known."""
+
+    optimism_error: float | None = None
+    """The standard error of `optimism`; None if it is not known."""
+
+    beside: tuple[Beside, ...] = ()
+    """The model beside each of the alternatives, on the same data."""
 
     learning: Learning | None
     """What the curves of the final training show; None if there was no final training."""
@@ -66,24 +129,22 @@ class Judgement:
 
     def sentences(self) -> list[str]:
         """The facts in plain words, the most important first."""
-        named = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())
+        errors = {} if self.error is None else {self.metric: f" ± {self.error:.1g}"}
+        named = ", ".join(
+            f"{name} {value:.4g}{errors.get(name, '')}" for name, value in self.metrics.items()
+        )
         found = [f"On the test data: {named}."]
         if self.optimism is not None and self.searched is not None:
-            found.append(_on_optimism(self.metric, self.searched, self.optimism))
-        found += [self._beside(name, value) for name, value in self.baselines.items()]
+            found.append(
+                _on_optimism(self.metric, self.searched, self.optimism, self.optimism_error)
+            )
+        found += [str(each) for each in self.beside]
         if self.learning is not None:
             found.append(str(self.learning))
             found += list(self.learning.remedies)
         if self.classes:
             found += _on_classes(self.classes)
         return found
-
-    def _beside(self, name: str, value: float) -> str:
-        if self.test is None:
-            return f"{name}: {self.metric} {value:.4g}."
-        gain = self.test - value if self.direction == "max" else value - self.test
-        verdict = "better than" if gain > 0 else "no better than"
-        return f"That is {verdict} {name} ({value:.4g})."
 
     def to_dict(self) -> dict[str, Any]:
         """All facts as JSON values."""
@@ -93,6 +154,11 @@ class Judgement:
             "test": self.test,
             "searched": self.searched,
             "optimism": self.optimism,
+            "error": self.error,
+            "optimism_error": self.optimism_error,
+            "beside": [
+                {name: getattr(each, name) for name in Beside.__slots__} for each in self.beside
+            ],
             "baselines": dict(self.baselines),
             "classes": [
                 {name: getattr(each, name) for name in ClassScore.__slots__}
@@ -113,6 +179,9 @@ def judge(
     predicted: Labels | None = None,
     class_names: Sequence[str] | None = None,
     baselines: Mapping[str, float] | None = None,
+    error: float | None = None,
+    optimism_error: float | None = None,
+    beside: Sequence[Beside] = (),
 ) -> Judgement:
     """Collects the facts about a final model.
 
@@ -125,7 +194,12 @@ def judge(
         predicted: (n,) classes that the model predicts.
         class_names: Names of the classes; None numbers them.
         baselines: The metric without a search, by the name of the alternative. If the metric is an
-            accuracy, "always the most frequent class" is added.
+            accuracy, "always the most frequent class" is added. Each is compared on the data that
+            it was measured on: a `ValidationScore` with the score in the search, another number
+            with the score on the test data.
+        error: The standard error of the score on the test data, if it is known.
+        optimism_error: The standard error of the difference between both scores.
+        beside: Comparisons that are made already; they replace the baselines of their names.
     """
     metric = objective.name.removeprefix("val_")
     test = metrics.get(metric)
@@ -135,14 +209,20 @@ def judge(
     classes: tuple[ClassScore, ...] = ()
     confusion = None
     known = dict(baselines or {})
+    compared = {each.name: each for each in beside}
     if true is not None and predicted is not None and len(true):
         count = int(max(true.max(), predicted.max(), len(class_names or ()) - 1)) + 1
         names = list(class_names or ()) + [str(n) for n in range(len(class_names or ()), count)]
         confusion = confusion_matrix(true, predicted, count)
         classes = tuple(class_scores(confusion, names))
-        if "acc" in metric:
-            share = float(np.bincount(true).max() / len(true))
-            known["always the most frequent class"] = share
+        if "acc" in metric and test is not None:
+            most = _most_frequent(true, predicted, test, objective)
+            compared.setdefault(MOST_FREQUENT, most)
+    known.update({each.name: each.score for each in compared.values()})
+    for name, value in known.items():
+        found = _compared(name, value, objective, test, searched, error, optimism_error)
+        if name not in compared and found is not None:
+            compared[name] = found
     return Judgement(
         metrics=dict(metrics),
         metric=metric,
@@ -154,14 +234,69 @@ def judge(
         confusion=confusion,
         baselines=known,
         direction=objective.direction,
+        error=error,
+        optimism_error=optimism_error,
+        beside=tuple(compared.values()),
     )
 
 
-def _on_optimism(metric: str, searched: float, optimism: float) -> str:
-    text = f"In the search its {metric} was {searched:.4g}: "
-    if optimism > 0:
-        return text + f"{optimism:.2g} too optimistic: the best of many trials is partly luck."
-    return text + "the test data confirm it."
+def _most_frequent(true: Labels, predicted: Labels, test: float, objective: Objective) -> Beside:
+    """The model beside always naming the class that most test examples have."""
+    counts = np.bincount(true)
+    share = float(counts.max() / len(true))
+    gains = (predicted == true).astype(float) - (true == counts.argmax())
+    return Beside(
+        name=MOST_FREQUENT,
+        score=share,
+        ours=test,
+        data="test",
+        gain=objective.loss(share) - objective.loss(test),
+        error=error_of(gains),
+        paired=True,
+    )
+
+
+def _compared(
+    name: str,
+    value: float,
+    objective: Objective,
+    test: float | None,
+    searched: float | None,
+    error: float | None,
+    optimism_error: float | None,
+) -> Beside | None:
+    """The model beside a number, with its score on the same data; None if it has none there."""
+    validated = isinstance(value, ValidationScore)
+    ours = searched if validated else test
+    if ours is None:
+        return None
+    own = error
+    if validated:
+        own = None
+        if error is not None and optimism_error is not None:
+            own = math.sqrt(max(optimism_error**2 - error**2, 0.0))
+    return Beside(
+        name=name,
+        score=float(value),
+        ours=ours,
+        data="validation" if validated else "test",
+        gain=objective.loss(value) - objective.loss(ours),
+        # The other score has an error of about the same size.
+        error=None if own is None else math.sqrt(2) * own,
+    )
+
+
+def _on_optimism(metric: str, searched: float, optimism: float, error: float | None) -> str:
+    text = f"In the search its {metric} was {searched:.4g} on the validation data: "
+    size = f"{abs(optimism):.2g}" + ("" if error is None else f" ± {error:.1g}")
+    if optimism <= 0:
+        return text + "the test data confirm it."
+    if error is not None and optimism <= CLEAR * error:
+        return text + f"{size} better than on the test data, which may be luck."
+    text += f"{size} better than on the test data"
+    if error is None:
+        return text + "."
+    return text + ", more than luck explains: the best of many trials was chosen by this score."
 
 
 def _on_classes(classes: Sequence[ClassScore]) -> list[str]:

@@ -109,7 +109,8 @@ def _narrowed(trials: _Trials, space: Space, seed: int) -> Space:
     }
     if not narrower:
         return space
-    return Space(tuple(narrower.get(id(entry), entry) for entry in space))
+    entries = tuple(narrower.get(id(entry), entry) for entry in space)
+    return replace(space, entries=entries)
 
 
 class _Trials:

@@ -1,33 +1,46 @@
-"""What to do about each hyperparameter's range: widen, narrow, drop values, freeze, or leave it."""
+"""What to do about each hyperparameter's range: widen, narrow, drop values, freeze, or leave it.
+
+Only what is clear is changed. A hyperparameter that the trials do not show to matter keeps its
+range. One that matters is cut where the box (`box.py`) leaves it, but no further than to where the
+model is sure that nothing better is lost; its values with which trainings fail are cut, too. It is
+widened where the model is fairly sure that something better lies beyond a bound.
+"""
 
 from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.advice.belief import Belief, believe
-from afina.advice.box import Box, cells_in, peel
+from afina.advice.belief import Belief
+from afina.advice.box import TRIED, cells_in, peel, safe_cells
+from afina.advice.claims import better_beyond, keeps_best
+from afina.advice.effects import Effects, Visibility
 from afina.advice.evidence import Evidence
-from afina.advice.importance import Importances
+from afina.advice.failing import FailingRegion
 from afina.advice.resize import Limits, Side, fixed, part_of, widened, with_range, with_values
-from afina.advice.sample import Sample, cells_of, described, is_ordered, sample_of
+from afina.advice.sample import Sample, cells_of, described, is_ordered
 from afina.space import Choice, HyperParameter, Int, Value
 from afina.space.parameters import Numerical
 from afina.surrogates.geometry import Dimension
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
-PRESSED_PART = 0.25  # the outer part of a range
-PRESSED_BEST = 0.15  # the share of trials that are the best ones ...
-PRESSED_LEAST = 6  # ... and how many these are at least
-PRESSED_CHANCE = 0.01  # largest probability that so many of them lie there by chance
+OUTER = 0.25  # the outer part of a range
+BEST_PART = 0.15  # the share of trials that are the best ones ...
+BEST_LEAST = 6  # ... and how many these are at least
+SURE_TO_CUT = 0.9  # the least probability that a cut loses nothing better
+SURE_TO_WIDEN = 0.8  # the least probability that something better lies beyond a bound
 NO_EFFECT = 0.02  # no effect: the upper end of the share of the variance is below
 TRIALS_TO_FREEZE = 10  # configurations for each hyperparameter that "no effect" needs
+TRIED_PER_CHILD = 3  # more tries that a value needs for each hyperparameter that it switches on
+LONG = 0.5  # trainings of so many of the most epochs tell what a region is worth
+LONG_LEAST = 2  # ... and so many of them must lie in what is cut off a range
 GAP = 0.25  # the smallest empty part of a range that is reported
 INTERACTING = 0.05  # the smallest share of a pair that counts
 
@@ -54,6 +67,9 @@ class Verdict(enum.Enum):
     FREEZE = "freeze"
     """It has no effect: one value is enough."""
 
+    LEAVE_OUT = "leave out"
+    """No value that is left makes it active."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangeAdvice:
@@ -79,7 +95,8 @@ class RangeAdvice:
     """The share of its range, on its scale, or of its values, that is kept."""
 
     confidence: float
-    """The share of the good configurations that the model expects in the kept part."""
+    """Of a cut, the probability that nothing better lies in what is cut off. If the range is
+    widened, the probability that something better lies beyond its bound. Otherwise 1."""
 
     tried: int
     """In how many configurations it was active."""
@@ -92,6 +109,15 @@ class RangeAdvice:
 
     pressing: int = 0
     """How many best trials there are."""
+
+    crowd: float = 0.0
+    """The share of all trials that lie there."""
+
+    visibility: Visibility = Visibility.UNDECIDED
+    """What the trials show of its effect."""
+
+    failing: tuple[FailingRegion, ...] = ()
+    """Values of it with which trainings fail."""
 
     partners: tuple[str, ...] = ()
     """Hyperparameters that it interacts with; it is narrowed only as far as that is right for all
@@ -113,148 +139,211 @@ class _View:
     part: Dimension
     best: Value | None
     tried: int
+    visibility: Visibility
     partners: tuple[str, ...]
+    failing: tuple[FailingRegion, ...]
+    kept: Mask
+    sure: float
+    """See `RangeAdvice.confidence`, of the cut."""
+
     widen: Side | None = None
     pressed: int = 0
     pressing: int = 0
+    crowd: float = 0.0
+    beyond: float = 0.0
+    """The probability that something better lies beyond that end."""
 
 
-def ranges_of(
-    evidence: Evidence,
-    importances: Importances,
-    limits: Mapping[str, Limits] | None = None,
-    seed: int = 0,
-) -> tuple[RangeAdvice, ...]:
+@dataclass(frozen=True)
+class Grounds:
+    """What the advice on ranges stands on."""
+
+    evidence: Evidence
+    sample: Sample
+    belief: Belief
+    effects: Effects
+    failing: tuple[FailingRegion, ...] = ()
+    limits: Mapping[str, Limits] = field(default_factory=dict)
+    """The smallest and the largest value that a hyperparameter may ever have, by name."""
+
+
+def ranges_of(grounds: Grounds, seed: int = 0) -> tuple[RangeAdvice, ...]:
     """Advice on every hyperparameter that varies, in the order of the space.
 
     Args:
-        evidence: From `gather`.
-        importances: The importances from the same evidence. If they say that there are too few
-            trials, all ranges are kept.
-        limits: The smallest and the largest value that a hyperparameter may ever have, by name.
+        grounds: What is known.
         seed: Fixes every draw.
     """
-    sample = sample_of(evidence)
-    if importances.shortage is not None:
-        return tuple(_untouched(evidence, sample, column) for column in _columns(sample))
-    belief = believe(sample, seed)
-    together = _partners(sample, importances)
-    box = peel(sample, belief, seed, together)
+    sample, belief = grounds.sample, grounds.belief
+    mattering = grounds.effects.mattering()
+    together = _partners(grounds.effects)
+    safe = [
+        _safe(grounds, column) if column in mattering else _all(sample, column)
+        for column in _columns(sample)
+    ]
+    box = peel(sample, belief, seed, together, safe)
+    rng = np.random.default_rng([seed, 5])
     found = []
     for column in _columns(sample):
+        kept, sure = _surely(sample, belief, column, box.kept[column], rng)
         names = tuple(sorted({sample.entries[other].name for other in together.get(column, ())}))
-        view = _view(evidence, sample, belief, column, names)
-        found.append(_advice(view, sample, box, importances, dict(limits or {})))
+        regions = tuple(each for each in grounds.failing if each.column == column)
+        kept = _without_failures(sample, column, kept, regions)
+        entry = sample.entries[column]
+        view = _View(
+            column=column,
+            entry=entry,
+            part=sample.geometry.tunable[column],
+            best=_best_value(grounds.evidence, entry),
+            tried=int((~np.isnan(sample.places[:, column])).sum()),
+            visibility=grounds.effects.single[column].visibility,
+            partners=names,
+            failing=regions,
+            kept=kept,
+            sure=sure,
+        )
+        if column in mattering:
+            view = _pressing(view, sample, belief)
+        found.append(_advice(view, grounds))
     return tuple(found)
+
+
+def untouched(evidence: Evidence, sample: Sample) -> tuple[RangeAdvice, ...]:
+    """The advice to keep every range, where there is too little to say more."""
+    return tuple(_untouched(evidence, sample, column) for column in _columns(sample))
 
 
 def _columns(sample: Sample) -> range:
     return range(len(sample.geometry.tunable))
 
 
-def _view(
-    evidence: Evidence, sample: Sample, belief: Belief, column: int, partners: tuple[str, ...]
-) -> _View:
-    entry, part = sample.entries[column], sample.geometry.tunable[column]
+def _all(sample: Sample, column: int) -> Mask:
+    return np.ones(cells_of(sample.geometry.tunable[column]), dtype=bool)
+
+
+def _best_value(evidence: Evidence, entry: HyperParameter) -> Value | None:
     row = evidence.best
-    best = None
-    if row is not None and any(entry is active for active in evidence.space.active(row.values)):
-        best = row.values[entry.name]
-    tried = int((~np.isnan(sample.places[:, column])).sum())
-    view = _View(column, entry, part, best, tried, partners)
+    if row is None or not any(entry is active for active in evidence.space.active(row.values)):
+        return None
+    return row.values[entry.name]
+
+
+def _safe(grounds: Grounds, column: int) -> Mask:
+    """Cells that are not cut, because they hold good trials or too little is known of them."""
+    sample, part = grounds.sample, grounds.sample.geometry.tunable[column]
+    longest = grounds.evidence.counts.epochs
+    long = np.array(
+        [
+            row.failed or longest is None or (row.epochs or 0) >= LONG * longest
+            for row in grounds.evidence.rows
+        ]
+    )
+    least = [TRIED + TRIED_PER_CHILD * _children(sample, part, value) for value in part.values]
+    safe = safe_cells(sample, column, long, least or None)
+    if is_ordered(part) and not long.all():
+        # Cut no end of which only short trainings tell: what starts slowly may end best.
+        cells = cells_in(sample.places[:, column], len(safe))
+        for end in (np.arange(len(safe)), np.arange(len(safe))[::-1]):
+            met = np.cumsum(np.bincount(cells[long & (cells >= 0)], minlength=len(safe))[end])
+            if met[-1]:
+                safe[end[met < LONG_LEAST]] = True
+    return safe
+
+
+def _children(sample: Sample, part: Dimension, value: Value) -> int:
+    """How many hyperparameters that vary a value switches on."""
+    number, place = sample.geometry.dimensions.index(part), part.values.index(value)
+    return sum(
+        any(parent == number and mask[place] for pairs in other.switches for parent, mask in pairs)
+        for other in sample.geometry.tunable
+    )
+
+
+def _surely(
+    sample: Sample, belief: Belief, column: int, kept: Mask, rng: np.random.Generator
+) -> tuple[Mask, float]:
+    """The cells to keep, with more of them until the cut is sure; and how sure it is."""
+    ordered = is_ordered(sample.geometry.tunable[column])
+    kept = kept.copy()
+    while not kept.all():
+        sure = keeps_best(sample, belief, column, kept, rng)
+        if sure >= SURE_TO_CUT:
+            return kept, sure
+        if ordered:
+            kept[1:] |= kept[:-1].copy()
+            kept[:-1] |= kept[1:].copy()
+            continue
+        chances = []
+        for cell in np.flatnonzero(~kept):
+            other = np.ones_like(kept)
+            other[cell] = False
+            chances.append((keeps_best(sample, belief, column, other, rng), int(cell)))
+        kept[min(chances)[1]] = True
+    return kept, 1.0
+
+
+def _without_failures(
+    sample: Sample, column: int, kept: Mask, regions: Sequence[FailingRegion]
+) -> Mask:
+    """The kept cells without those in which nearly all trainings fail."""
+    middles = (np.arange(len(kept)) + 0.5) / len(kept)
+    edges = np.arange(len(kept)) / len(kept)
+    part = sample.geometry.tunable[column]
+    places = sample.places[sample.best(1), column]
+    cells = cells_in(places, len(kept))
+    for region in regions:
+        if not region.useless:
+            continue
+        inside = (middles >= region.low) & (middles <= region.high)
+        if is_ordered(part):
+            inside = (edges >= region.low - 1e-9) & (edges + 1 / len(kept) <= region.high + 1e-9)
+        left = kept & ~inside
+        if left.any() and all(left[cell] or cell < 0 for cell in cells):
+            kept = left
+    return kept
+
+
+def _pressing(view: _View, sample: Sample, belief: Belief) -> _View:
+    """The view with the end beyond which something better is expected."""
+    if not is_ordered(view.part):
+        return view
+    wanted = max(BEST_LEAST, math.ceil(BEST_PART * len(sample.targets)))
+    places = sample.places[:, view.column]
+    best = sample.best(wanted)
+    best = [row for row in best if not np.isnan(places[row])]
     for side in ("low", "high"):
-        pressed, pressing = _pressed(sample, column, side)
-        if pressing and _rising(sample, belief, column, side):
-            return replace(view, widen=side, pressed=pressed, pressing=pressing)
+        outer = places > 1 - OUTER if side == "high" else places < OUTER
+        if not best or not outer[best[0]]:
+            continue
+        beyond = better_beyond(sample, belief, view.column, side)
+        if beyond >= SURE_TO_WIDEN:
+            return replace(
+                view,
+                widen=side,
+                beyond=beyond,
+                pressed=int(outer[best].sum()),
+                pressing=len(best),
+                crowd=float(outer[~np.isnan(places)].mean()),
+            )
     return view
 
 
-def _pressed(sample: Sample, column: int, side: Side) -> tuple[int, int]:
-    """How many of the best trials lie in the outer quarter of a range, and of how many; (0, 0)
-    where that may be chance, or the very best is not among them."""
-    if not is_ordered(sample.geometry.tunable[column]):
-        return 0, 0
-    wanted = max(PRESSED_LEAST, math.ceil(PRESSED_BEST * len(sample.targets)))
-    places = sample.places[sample.best(wanted), column]
-    places = places[~np.isnan(places)]
-    if len(places) < PRESSED_LEAST:
-        return 0, 0
-    outer = places > 1 - PRESSED_PART if side == "high" else places < PRESSED_PART
-    count, number = int(outer.sum()), len(outer)
-    part = _outer_part(sample, column, side)
-    chance = _chance_of(count, number, part)
-    return (count, number) if outer[0] and chance <= PRESSED_CHANCE else (0, 0)
-
-
-def _chance_of(count: int, number: int, part: float) -> float:
-    """The chance that at least `count` of `number` draws lie in a part of all values.
-
-    The upper tail of the binomial distribution, as the regularized incomplete beta function: a sum
-    of binomial coefficients overflows a float from about 1,000 draws on.
-
-    Args:
-        count: From 0 to `number`.
-        number: Of independent draws.
-        part: The chance of each, from 0 to 1.
-
-    Example:
-        >>> _chance_of(2, 2, 0.25)
-        0.0625
-    """
-    if count <= 0:
-        return 1.0
-    from scipy.special import betainc
-
-    return float(betainc(count, number - count + 1, part))
-
-
-def _outer_part(sample: Sample, column: int, side: Side) -> float:
-    """The share of an entry's values in the outer quarter: not a quarter if the values are few."""
-    positions = sample.geometry.tunable[column].positions
-    if positions is None:
-        return PRESSED_PART
-    outer = positions > 1 - PRESSED_PART if side == "high" else positions < PRESSED_PART
-    return max(float(outer.mean()), PRESSED_PART)
-
-
-def _rising(sample: Sample, belief: Belief, column: int, side: Side) -> bool:
-    """Whether the model expects the best trial to do at least as well at the very end of the range
-    as further inside."""
-    geometry = sample.geometry
-    axis = geometry.tunable[column].axes[0]
-    best = next(row for row in sample.best(PRESSED_LEAST) if not np.isnan(sample.points[row, axis]))
-    positions = geometry.tunable[column].positions
-    ends = (0.0, 1.0) if positions is None else (float(positions[0]), float(positions[-1]))
-    steps = np.array([0.0, PRESSED_PART / 2, PRESSED_PART, 0.5, 1.0])
-    if side == "high":
-        steps = 1 - steps
-    places = ends[0] + steps * (ends[1] - ends[0])
-    moved = np.tile(np.nan_to_num(sample.points[best], nan=0.5), (len(places), 1))
-    moved[:, axis] = places
-    features = geometry.embed(moved)
-    means = belief.mean(features)
-    return bool(means[0] <= means[1:].min())
-
-
-def _advice(
-    view: _View,
-    sample: Sample,
-    box: Box,
-    importances: Importances,
-    limits: Mapping[str, Limits],
-) -> RangeAdvice:
+def _advice(view: _View, grounds: Grounds) -> RangeAdvice:
     """The verdict on one entry."""
-    entry, kept = view.entry, box.kept[view.column]
+    entry, sample = view.entry, grounds.sample
     default = entry.default if view.best is None else view.best
-    share = importances.of(entry.name)
-    flat = share is not None and share.high < NO_EFFECT and not kept.sum() < len(kept) / 2
+    effect = grounds.effects.single[view.column]
+    gap, untried = _unexplored(sample, view.column, entry)
+    flat = view.visibility is Visibility.NONE and effect.high < NO_EFFECT and view.kept.all()
     enough = len(sample.targets) >= TRIALS_TO_FREEZE * len(sample.geometry.tunable)
-    if flat and enough and not view.partners and view.widen is None:
+    if flat and enough and not view.partners and gap is None and not untried:
         after, verdict = fixed(entry, _cheap(entry, default)), Verdict.FREEZE
     else:
-        after, verdict = _resized(view, kept, default, limits.get(entry.name, (None, None)))
+        after, verdict = _resized(
+            view, view.kept, default, grounds.limits.get(entry.name, (None, None))
+        )
     widen = view.widen if verdict is Verdict.WIDEN else None
-    gap, untried = _unexplored(sample, view.column, entry)
+    sure = view.sure if verdict in (Verdict.NARROW, Verdict.DROP) else 1.0
     return RangeAdvice(
         name=entry.name,
         conditions=described(entry),
@@ -262,15 +351,18 @@ def _advice(
         before=entry,
         after=after,
         best=view.best,
-        kept=1.0 if verdict is Verdict.KEEP else float(kept.mean()),
-        confidence=1.0 if verdict in (Verdict.KEEP, Verdict.FREEZE) else 1 - box.cost[view.column],
+        kept=1.0 if verdict is Verdict.KEEP else float(view.kept.mean()),
+        confidence=view.beyond if widen else sure,
         tried=view.tried,
         widen=widen,
         pressed=view.pressed if widen else 0,
         pressing=view.pressing if widen else 0,
+        crowd=view.crowd if widen else 0.0,
         partners=view.partners,
         gap=gap,
         untried=untried,
+        visibility=view.visibility,
+        failing=view.failing,
     )
 
 
@@ -336,21 +428,13 @@ def _cheap(entry: HyperParameter, best: Value) -> Value:
     return best
 
 
-def _partners(sample: Sample, importances: Importances) -> dict[int, Collection[int]]:
+def _partners(effects: Effects) -> dict[int, Collection[int]]:
     """The varying entries that clearly interact."""
-    entries = sample.entries
     together: dict[int, set[int]] = {}
-    for pair in importances.pairs:
-        if not pair.clear or pair.share < INTERACTING:
-            continue
-        first, second = (
-            [column for column, entry in enumerate(entries) if entry.name == name]
-            for name in pair.names
-        )
-        for a in first:
-            for b in second:
-                together.setdefault(a, set()).add(b)
-                together.setdefault(b, set()).add(a)
+    for pair, (a, b) in zip(effects.pairs, effects.columns, strict=True):
+        if pair.share >= INTERACTING:
+            together.setdefault(a, set()).add(b)
+            together.setdefault(b, set()).add(a)
     return {column: frozenset(others) for column, others in together.items()}
 
 

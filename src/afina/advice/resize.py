@@ -131,6 +131,19 @@ def widened(entry: HyperParameter, side: Side, limits: Limits = (None, None)) ->
     return with_range(entry, entry.min_value, reached, entry.default)
 
 
+def joined(entry: HyperParameter, other: HyperParameter) -> HyperParameter:
+    """The entry with all values of both, where `other` is the same one with other bounds."""
+    if isinstance(entry, Numerical) and isinstance(other, Numerical):
+        low = min(entry.min_value, other.min_value)
+        high = max(entry.max_value, other.max_value)
+        wide = with_range(entry, low, high, entry.default)
+        return wide if wide.contains(entry.default) else entry
+    if isinstance(entry, Choice) and isinstance(other, Choice):
+        added = [value for value in other.values if not entry.contains(value)]
+        return _changed(entry, values=[*entry.values, *added])
+    return entry
+
+
 def _beyond(entry: Numerical, side: Side) -> float:
     """Where the end would be without limits."""
     low, high = float(entry.min_value), float(entry.max_value)

@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from afina.advice.evidence import Evidence
 from afina.space import HyperParameter, Value
 from afina.surrogates.geometry import Dimension, Geometry
-from afina.surrogates.targets import standardised
+from afina.surrogates.targets import standardised, tamed
+from afina.surrogates.threads import one_blas_thread
+from afina.surrogates.warped_process import fit_warped
 
 Array = NDArray[np.float64]
 
 # A number with more values than this is divided into so many equal parts of its scale.
 CELLS = 16
+FIT_LIMIT = 100  # rows that the scale of the losses is fitted to
+NOISE_FLOOR = 1e-3  # of the variance
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +37,12 @@ class Sample:
     inactive. The values of a choice lie at the middles of equal cells."""
 
     targets: Array
-    """(n,) standardised losses, lower is better; a failed trial is as bad as the worst."""
+    """(n,) standardised losses, lower is better; a failed trial is as bad as the worst. In the
+    worse half only the order counts."""
+
+    modelled: Array
+    """(n,) the losses on the scale on which a Gaussian process fits them best: after a search that
+    crowds its trials, the few bad ones show what matters, so their proportions count."""
 
     numbers: tuple[int, ...]
     """(n,) the trial numbers of the rows."""
@@ -57,6 +66,7 @@ class Sample:
             self.points[chosen],
             self.places[chosen],
             self.targets[chosen],
+            self.modelled[chosen],
             tuple(self.numbers[row] for row in chosen),
         )
 
@@ -65,15 +75,31 @@ def sample_of(evidence: Evidence) -> Sample:
     """The evidence as arrays."""
     geometry = Geometry(evidence.space)
     points = geometry.encode([row.values for row in evidence.rows])
+    points = points.reshape(len(evidence.rows), geometry.dim)
     columns = [_place(points, part) for part in geometry.tunable]
     places = np.stack(columns, axis=1) if columns else np.zeros((len(points), 0))
+    losses = _losses(evidence)
     return Sample(
         geometry,
-        points.reshape(len(evidence.rows), geometry.dim),
+        points,
         places,
-        standardised(_losses(evidence)),
+        standardised(losses),
+        _modelled(geometry, points, losses),
         tuple(row.number for row in evidence.rows),
     )
+
+
+def _modelled(geometry: Geometry, points: Array, losses: list[float | None]) -> Array:
+    """The losses as the model of the search sees them, with a power that fits best."""
+    values = tamed(losses)
+    if not len(values):
+        return values
+    rows = np.arange(len(values))
+    if len(rows) > FIT_LIMIT:
+        rows = np.sort(np.random.default_rng(0).choice(rows, FIT_LIMIT, replace=False))
+    with one_blas_thread():
+        features = geometry.embed(points)
+        return fit_warped(features, values, rows, geometry.groups, NOISE_FLOOR)[1]
 
 
 def _losses(evidence: Evidence) -> list[float | None]:

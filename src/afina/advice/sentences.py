@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from afina.advice.effects import Effects
 from afina.advice.evidence import Counts, Row
+from afina.advice.failing import FailingRegion
 from afina.advice.findings import Aim, Findings
 from afina.advice.importance import Importances, Share
-from afina.advice.ranges import RangeAdvice, Verdict
+from afina.advice.ranges import INTERACTING, RangeAdvice, Verdict
+from afina.advice.recommendation import Action, Recommendation
 from afina.space import Choice, Fixed, HyperParameter, Value
 from afina.space.parameters import Numerical
 
@@ -16,21 +21,82 @@ MOST_NUMBERS = 12
 
 
 def of_advice(found: Findings) -> str:
-    """Three parts: what was tried, what matters, what to search next."""
+    """Four parts: what to do, what was tried, what matters, what to search next."""
     if found.aims:
         return _of_several(found)
-    parts = [_of_counts(found), *of_importances(found.importances, found.counts)]
-    if found.importances.shortage is None:
-        parts += ["", "What to search next:", *(f"  {of_range(each)}" for each in found.ranges)]
-        gone = _gone(found)
-        if gone:
-            parts.append(
-                f"  {', '.join(gone)}: left out, because none of the remaining values makes it "
-                "active."
-            )
-        if not found.changes:
-            parts.append("  There is no reason for a change: continue in the same space.")
+    parts = [of_recommendation(found), "", _of_counts(found)]
+    if found.importances.shortage is not None:
+        return "\n".join([*parts, *of_importances(found.importances, found.counts)])
+    parts += of_effects(found.effects)
+    parts += ["", "What to search next:", *(f"  {of_range(each)}" for each in found.ranges)]
+    if not found.changes:
+        parts.append("  There is no reason for a change: continue in the same space.")
     return "\n".join(parts)
+
+
+def of_recommendation(found: Findings) -> str:
+    """What to do next, in a sentence or a few."""
+    advised = found.recommendation
+    said = [_action(found, advised)]
+    said += [_of_failing(each) for each in advised.avoid]
+    if advised.idle:
+        names = _listed(advised.idle)
+        one = len(advised.idle) == 1
+        said.append(
+            f"{names} {'has' if one else 'have'} no visible effect: fix "
+            f"{'it' if one else 'them'} at the cheapest value."
+        )
+    return " ".join(said)
+
+
+def _action(found: Findings, advised: Recommendation) -> str:
+    counts, idea = found.counts, advised.action
+    if idea is Action.WIDEN:
+        wider = [e for e in found.ranges if e.name in advised.names and e.verdict is Verdict.WIDEN]
+        ranges = _listed([f"{each.name} to {_range(each.after)}" for each in wider])
+        return (
+            f"Widen {ranges}, then go on searching with a model (search_again does both): better "
+            f"results are likely beyond the {'bound' if len(wider) == 1 else 'bounds'}."
+        )
+    if idea is Action.GO_ON:
+        return (
+            "Go on searching with a model that knows these trials (search_again): it still "
+            "expects better results in this space."
+        )
+    if idea is Action.REPEAT:
+        return (
+            "Repeat the best configurations with other seeds (compare_best) before you search on: "
+            "no hyperparameter shows an effect, so the results differ as chance would have it."
+        )
+    if idea is Action.FINISH and found.importances.shortage is None:
+        return (
+            "Stop here, or change the model or the data: the model expects little more from this "
+            "space. compare_best tells whether the best configurations really differ."
+        )
+    if idea is Action.MEND and found.importances.shortage is None:
+        return (
+            f"Mend the failures first: {counts.failed} of {counts.failed + counts.completed} "
+            "configurations failed, and no single hyperparameter explains it."
+        )
+    return {
+        Action.MEND: "Find out why the trials fail before you search on.",
+        Action.CHECK: "Check the objective before you search on: all results are equal.",
+        Action.FINISH: "There is nothing to search: no hyperparameter has more than one value.",
+    }.get(idea, "Search on: the trials are too few for advice.")
+
+
+def _of_failing(region: FailingRegion) -> str:
+    ends = (_text(region.above), _text(region.below))
+    if region.high >= 1 and region.low > 0:
+        where = f"from {ends[0]} up"
+    elif region.low <= 0 and region.high < 1:
+        where = f"up to {ends[1]}"
+    else:
+        where = f"= {ends[0]}"
+    return (
+        f"Avoid {region.name} {where}: {region.failed} of {region.tried} trainings failed there, "
+        f"{region.failed_elsewhere} of {region.tried_elsewhere} elsewhere."
+    )
 
 
 def _of_several(found: Findings) -> str:
@@ -106,6 +172,24 @@ def _score(found: Findings, row: Row) -> str:
     return f"{-loss if found.direction == 'max' else loss:.6g}"
 
 
+def of_effects(effects: Effects) -> list[str]:
+    """A line for each hyperparameter, the largest effect first, and one for each interaction."""
+    single = sorted(effects.single, key=lambda each: -each.share)
+    width = max(len(each.name) for each in single)
+    lines = ["", "What matters (share of the variance over the space, 90 % interval):"]
+    for each in single:
+        interval = f"{100 * each.low:.0f} to {100 * each.high:.0f} %"
+        text = f"  {each.name:<{width}}  {_percent(each.share):>5}  ({interval})"
+        text += f"  {each.visibility.value}"
+        lines.append(f"{text}, where {' and '.join(each.conditions)}" if each.conditions else text)
+    return lines + [
+        f"  {pair.names[0]} and {pair.names[1]} act together: the best value of one depends on "
+        f"the other ({_percent(pair.share)} of the variance)"
+        for pair in effects.pairs[:MOST_PAIRS]
+        if pair.share >= INTERACTING
+    ]
+
+
 def of_importances(found: Importances, counts: Counts, what: str = "") -> list[str]:
     """A line for each hyperparameter; if there is no result, one line that says why.
 
@@ -169,8 +253,8 @@ def of_range(each: RangeAdvice) -> str:
         >>> less = Float("rate", 1e-4, 0.01, sampling="log")
         >>> print(of_range(RangeAdvice(name="rate", conditions=(), verdict=Verdict.NARROW,
         ...     before=rate, after=less, best=0.001, kept=0.5, confidence=0.97, tried=40)))
-        rate: narrow to 0.0001 ... 0.01 (was 0.0001 ... 1.0). The model expects 97 % of the good \
-configurations there; best so far: 0.001.
+        rate: narrow to 0.0001 ... 0.01 (was 0.0001 ... 1.0). With 97 % nothing better lies in \
+the rest. Best so far: 0.001.
     """
     name = each.name
     if each.conditions:
@@ -179,28 +263,32 @@ configurations there; best so far: 0.001.
 
 
 def _verdict(each: RangeAdvice) -> str:
-    best = "" if each.best is None else f"; best so far: {_text(each.best)}"
+    best = "" if each.best is None else f" Best so far: {_text(each.best)}."
     was = f"(was {_range(each.before)})"
-    expects = (
-        f"The model expects {_percent(each.confidence)} of the good configurations there{best}."
-    )
-    if each.verdict is Verdict.NARROW:
-        return f"narrow to {_range(each.after)} {was}. {expects}"
-    if each.verdict is Verdict.DROP:
-        return f"keep {_range(each.after)} {was}: the other values do not win. {expects}"
+    sure = f"With {_percent(each.confidence)} nothing better lies in the rest.{best}"
+    if each.verdict in (Verdict.NARROW, Verdict.DROP):
+        if each.confidence == 1 and any(region.useless for region in each.failing):
+            sure = f"Trainings fail with the rest.{best}"
+        narrow = each.verdict is Verdict.NARROW
+        return f"{'narrow to' if narrow else 'keep'} {_range(each.after)} {was}. {sure}"
     if each.verdict is Verdict.FREEZE:
-        return f"freeze at {_range(each.after)} {was}: its value makes no difference."
+        return f"freeze at {_range(each.after)} {was}: its value makes no visible difference."
+    if each.verdict is Verdict.LEAVE_OUT:
+        return "leave out: none of the remaining values makes it active."
     if each.verdict is Verdict.WIDEN:
         end = "upper" if each.widen == "high" else "lower"
         return (
-            f"widen to {_range(each.after)} {was}. {each.pressed} of the best {each.pressing} "
-            f"trials are near the {end} bound{best}."
+            f"widen to {_range(each.after)} {was}. Near the {end} bound lie {each.pressed} of the "
+            f"best {each.pressing} trials and {_percent(each.crowd)} of all; better results lie "
+            f"beyond it with {_percent(each.confidence)}.{best}"
         )
-    return f"keep {_range(each.before)}{best}."
+    return f"keep {_range(each.before)}.{best}"
 
 
 def _remarks(each: RangeAdvice) -> list[str]:
     said = []
+    cut = each.verdict in (Verdict.NARROW, Verdict.DROP)
+    said += [_of_failing(region) for region in each.failing if not (cut and region.useless)]
     if each.partners and each.verdict in (Verdict.NARROW, Verdict.DROP):
         others = " and ".join(each.partners)
         said.append(
@@ -216,9 +304,9 @@ def _remarks(each: RangeAdvice) -> list[str]:
     return said
 
 
-def _gone(found: Findings) -> list[str]:
-    left = {(entry.name, entry.conditions) for entry in found.after}
-    return [e.name for e in found.before if (e.name, e.conditions) not in left]
+def _listed(names: Sequence[str]) -> str:
+    """Names as a list in a sentence."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else list(names))
 
 
 def _range(entry: HyperParameter) -> str:

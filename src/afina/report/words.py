@@ -116,7 +116,7 @@ def advised_ranges(found: Advice) -> dict[str, Any]:
     """The new range of each hyperparameter that should change: (low, high), or the choices."""
     ranges: dict[str, Any] = {}
     for each in found.ranges:
-        if each.verdict is Verdict.KEEP:
+        if each.verdict in (Verdict.KEEP, Verdict.LEAVE_OUT):
             continue
         after = each.after
         if isinstance(after, Int | Float):

@@ -9,17 +9,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from afina.errors import check_count, check_flag
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
-from afina.search.bayesian import BayesianOptimization, draws_every
+from afina.search.bayesian import BayesianOptimization, BayesianState, draws_every
 from afina.search.cma import CMAES
+from afina.search.explorer import explored, is_turn
 from afina.search.model_halving import ModelBasedHalving
 from afina.search.tpe import TPE
-from afina.search.untried import check_seed
+from afina.search.untried import answer, check_seed, first_new
 from afina.space import Boolean, Choice, Space
+from afina.surrogates.threads import one_blas_thread
 from afina.trials import Decision, Schedule, Trial
 
-Name = Literal["bayesian", "tpe", "cma", "model-halving"]
+Name = Literal["bayesian", "tpe", "cma", "model-halving", "explorer"]
 
 MANY = 300
 """From so many finished trials on, a Gaussian process sees only a part of them."""
@@ -78,6 +82,9 @@ class Auto(Algorithm[AutoState]):
       are unordered or conditional, the process may be a poor model. From the twelfth result on,
       `TPE` proposes every other trial while the process predicts results no better than chance. So
       the search needs at most twice the trials of the better of the two.
+    - If next to nothing was gained for five trials in a space with branches, an *explorer* proposes
+      every third trial, later more: see `afina.search.explorer`. A branch is what is active with
+      one value of a choice.
     - If the process has gained nothing for ten trials, `TPE` proposes every fourth trial.
     - After 300 finished trials: `CMAES` if all hyperparameters are numbers and always active,
       otherwise `TPE`.
@@ -174,12 +181,27 @@ class Auto(Algorithm[AutoState]):
         if vain is not None:
             return Wait() if situation.running else Done(vain)
         chosen, _ = self._choice(state, situation)
+        if chosen == "explorer":
+            return self._whole(self._explored(state, situation))
         place = list(self.algorithms).index(chosen)
-        answer = self.algorithms[chosen].ask(state.inner[place], situation)
-        if isinstance(answer, Suggestion) and self.max_epochs and answer.schedule is None:
+        return self._whole(self.algorithms[chosen].ask(state.inner[place], situation))
+
+    def _whole(self, given: Suggestion | Wait | Done) -> Suggestion | Wait | Done:
+        """The answer; a suggestion without a schedule trains for all epochs."""
+        if isinstance(given, Suggestion) and self.max_epochs and given.schedule is None:
             whole = Schedule(bracket=0, rung=0, start_epoch=0, end_epoch=self.max_epochs)
-            return dataclasses.replace(answer, schedule=whole)
-        return answer
+            return dataclasses.replace(given, schedule=whole)
+        return given
+
+    def _explored(self, state: AutoState, situation: Situation) -> Suggestion | Wait | Done:
+        """What `explored` proposes, from the trials that the Gaussian process knows."""
+        known: BayesianState = state.inner[0]
+        rng = np.random.default_rng([self.seed, situation.number])
+        with one_blas_thread():
+            values = explored(
+                situation.space, known.observations, situation.running, self.seed, rng
+            )
+        return answer(first_new(situation, known.tried, [values], rng), situation)
 
     def stop_early(self, state: AutoState, trial: Trial, curve: tuple[float, ...]) -> Decision:
         """As the first of the algorithms decides."""
@@ -198,6 +220,8 @@ class Auto(Algorithm[AutoState]):
                 return "cma", f"{state.finished} trials, and nothing but numbers"
             return "tpe", f"{state.finished} trials, more than a Gaussian process sees"
         why = "a Gaussian process, as there are few trials yet"
+        if is_turn(state.losses, situation.number, situation.space):
+            return "explorer", "the search has stalled, so each branch is tried on its own"
         if situation.number % OTHER_EVERY == 1 and draws_every(state.inner[0]):
             return "tpe", "a Gaussian process has stalled, and another may find more"
         if share < MIXED or len(state.losses) < EVIDENCE:

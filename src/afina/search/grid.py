@@ -9,12 +9,14 @@ A parent's children are made when the parent has finished, because its build sho
 they have and in which ranges. Different branches of the tree can run at the same time. The root
 alone has children before it has finished: those of the space as known then. They give several
 workers something to do from the beginning.
+
+A combination that breaks a constraint is passed over: its children take its place at once.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -22,6 +24,7 @@ from afina.errors import ArgumentError, wrong
 from afina.search.base import Algorithm, Done, Planned, Situation, Suggestion, Wait
 from afina.search.untried import (
     Place,
+    all_tried,
     count_tried,
     default_of,
     own_ranges,
@@ -127,11 +130,11 @@ class Grid(Algorithm[GridState]):
                 got = f"{entry.name!r} with {entry.count:,}"
                 raise ArgumentError(wrong("grid search", rule, got, "Give it a step."))
         frontier = state.frontier
-        if frontier is None:
-            if not situation.running:
-                return Suggestion(values=space.defaults())
-            frontier = _below_root(space)
+        if frontier is None and not situation.running and space.allows(space.defaults()):
+            return Suggestion(values=space.defaults())
+        frontier = _below_root(space) if frontier is None else frontier
         taken: set[tuple[int, int]] = set()
+        frontier = _reaching(frontier, (*state.early, *situation.running), space)
         for trial in (*state.early, *situation.running):
             found = _find(frontier, trial, space, taken)
             if found is not None:
@@ -140,6 +143,8 @@ class Grid(Algorithm[GridState]):
             if spot not in taken:
                 branch, index = spot
                 return Suggestion(values=frontier[branch].values_at(index, space))
+        if not state.finished and not situation.running:
+            return Done(all_tried(space))  # the constraints allow nothing
         return Wait() if situation.running else Done(count_tried(state.finished))
 
     def planned(self, space: Space) -> Planned | None:
@@ -149,6 +154,8 @@ class Grid(Algorithm[GridState]):
 
     def tell(self, state: GridState, trial: Trial, space: Space) -> GridState:
         """Replaces the trial by its children, whether it completed or failed."""
+        if state.frontier is None and not space.allows(space.defaults()):
+            state = replace(state, frontier=_below_root(space))
         if state.frontier is None:
             if trial.number > 0 and _find(_below_root(space), trial, space, set()) is not None:
                 return replace(state, early=(*state.early, trial))
@@ -156,24 +163,63 @@ class Grid(Algorithm[GridState]):
             return functools.reduce(
                 lambda now, child: self.tell(now, child, space), state.early, rooted
             )
-        found = _find(state.frontier, trial, space, set())
+        frontier = _reaching(state.frontier, (trial,), space)
+        found = _find(frontier, trial, space, set())
         if found is None:  # the trial was not proposed by the grid
             return state
-        at, index = found
-        branch = state.frontier[at]
-        middle = [
-            replace(branch, stop=index),
-            *_children(branch, index, trial, space),
-            replace(branch, start=index + 1),
-        ]
-        left = [part for part in middle if part.start < part.stop]
-        frontier = (*state.frontier[:at], *left, *state.frontier[at + 1 :])
-        return GridState(frontier, state.finished + 1)
+        return GridState(_replaced(frontier, found, trial, space), state.finished + 1)
 
 
 def _below_root(space: Space) -> tuple[Branch, ...]:
     """The children that the root has in the space as known before it has finished."""
     return tuple(_children(_ROOT, 0, Trial(number=0, values=space.defaults()), space))
+
+
+def _replaced(
+    frontier: tuple[Branch, ...], spot: tuple[int, int], trial: Trial, space: Space
+) -> tuple[Branch, ...]:
+    """The frontier with the children of a trial in its place."""
+    at, index = spot
+    branch = frontier[at]
+    middle = [
+        replace(branch, stop=index),
+        *_children(branch, index, trial, space),
+        replace(branch, start=index + 1),
+    ]
+    left = [part for part in middle if part.start < part.stop]
+    return (*frontier[:at], *left, *frontier[at + 1 :])
+
+
+def _reaching(
+    frontier: tuple[Branch, ...], trials: Sequence[Trial], space: Space
+) -> tuple[Branch, ...]:
+    """The frontier with the children of combinations that break a constraint in their place, as far
+    as the places of these trials and the first free place after them.
+
+    Without constraints it is the frontier itself.
+    """
+    if not space.constraints:
+        return frontier
+    at, index, left = 0, None, list(trials)
+    while at < len(frontier):
+        branch = frontier[at]
+        index = branch.start if index is None else index
+        values = branch.values_at(index, space)
+        if not space.allows(values):
+            passed = Trial(number=0, values=values)
+            before = index > branch.start
+            frontier, index = _replaced(frontier, (at, index), passed, space), None
+            at += before
+            continue
+        one = (replace(branch, start=index, stop=index + 1),)
+        mine = next((t for t in left if _find(one, t, space, set()) is not None), None)
+        if mine is None:
+            break  # the first free place
+        left.remove(mine)
+        index += 1
+        if index >= branch.stop:
+            at, index = at + 1, None
+    return frontier
 
 
 def _pending(frontier: tuple[Branch, ...]) -> Iterator[tuple[int, int]]:

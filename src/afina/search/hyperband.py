@@ -15,7 +15,15 @@ from afina.search.base import Algorithm, Done, Planned, Situation, Suggestion, W
 from afina.search.fidelity.brackets import Bracket, plan, scaled_sizes
 from afina.search.fidelity.pareto_rank import pareto_ranks, several_objectives
 from afina.search.fidelity.rungs import EMPTY, RungHistory, enough
-from afina.search.untried import NOTHING_TRIED, TriedKeys, check_seed, draw_untried, keys_of
+from afina.search.untried import (
+    NOTHING_TRIED,
+    TriedKeys,
+    all_tried,
+    check_seed,
+    draw_untried,
+    keys_of,
+    running_keys,
+)
 from afina.space import Space, Value
 from afina.trials import Schedule, Status, Trial
 
@@ -142,7 +150,8 @@ class Hyperband(Algorithm[HyperbandState]):
         if self.iterations and place >= self.iterations * len(self._plan):
             return Wait() if situation.running else Done(self._farewell(place))
         answer = self._fresh(state, situation, place, ())
-        assert answer is not None, "the rung is empty: any configuration will do"
+        if answer is None:  # the rung is empty, so any allowed configuration would do
+            return Wait() if situation.running else Done(all_tried(situation.space))
         return answer
 
     def tell(self, state: HyperbandState, trial: Trial, space: Space) -> HyperbandState:
@@ -212,7 +221,7 @@ class Hyperband(Algorithm[HyperbandState]):
             if promising is not None:
                 return promising
         rng = np.random.default_rng([self.seed, turn])
-        running = {key for trial in situation.running for key in keys_of(trial, space)}
+        running = running_keys(situation)
         new = draw_untried(space, rng, lambda key: key in running or key in state.tried)
         if new is not None:
             return new

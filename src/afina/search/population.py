@@ -12,7 +12,7 @@ import numpy as np
 from afina.errors import ArgumentError, check_whole, wrong
 from afina.search import sobol
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
-from afina.search.untried import check_seed, draw_untried, key_of, keys_of
+from afina.search.untried import all_tried, check_seed, draw_untried, key_of, keys_of
 from afina.space import Boolean, Choice, Float, HyperParameter, Int, Space, Value
 from afina.space.conditions import same_value
 from afina.space.parameters import all_values
@@ -165,6 +165,8 @@ class PopulationBasedTraining(Algorithm[PopulationState]):
                 return answer
         if situation.running:
             return Wait()  # every member is running or has trained in full
+        if not state.members:
+            return Done(all_tried(situation.space))  # the constraints allow nothing
         return Done(f"all {self.population} members have trained for {self.max_epochs} epochs")
 
     # -- one member ------------------------------------------------------------------------------
@@ -216,7 +218,7 @@ class PopulationBasedTraining(Algorithm[PopulationState]):
     ) -> Suggestion | None:
         """A new model, with a configuration that no other member has if the space has one.
 
-        None if a running build may still discover one.
+        None if a running build may still discover one, or the constraints allow none.
         """
         space = situation.space
         taken = {key for trial in situation.running for key in keys_of(trial, space)}
@@ -226,13 +228,15 @@ class PopulationBasedTraining(Algorithm[PopulationState]):
         }
         values: dict[str, Value] | None = None
         if generation == 0:
-            values = sobol.configuration(geometry_of(space), slot, self.seed)
+            values = space.repaired(sobol.configuration(geometry_of(space), slot, self.seed))
         if values is None or key_of(values, space) in taken:
             values = draw_untried(space, rng, taken.__contains__)
         if values is None:
             if any(trial.parent is None for trial in situation.running):
                 return None
             values = dict(space.sample(rng))
+            if not space.allows(values):
+                return None
         schedule = Schedule(
             bracket=slot,
             rung=generation,
@@ -250,7 +254,8 @@ class PopulationBasedTraining(Algorithm[PopulationState]):
             named = isinstance(entry, Float) if self.explore is None else entry.name in self.explore
             if named and entry.name in values:
                 changed[entry.name] = perturbed(entry, values[entry.name], rng)
-        return space.complete(changed, lambda entry: entry.prob_to_value(float(rng.random())))
+        found = space.complete(changed, lambda entry: entry.prob_to_value(float(rng.random())))
+        return space.repaired(found) or dict(values)
 
 
 def perturbed(entry: HyperParameter, value: Value, rng: np.random.Generator) -> Value:

@@ -26,6 +26,8 @@ QUICK_DRAWS = 24
 PATIENT_DRAWS = 1000
 # The largest space that is listed; a list of it takes a few megabytes.
 LIST_LIMIT = 20_000
+# Proposals that break a constraint and are repaired, if none of the others is allowed.
+REPAIRED = 8
 # How many configurations one trial may stand for; see `keys_of`.
 STAND_IN_LIMIT = 1000
 
@@ -134,7 +136,7 @@ def own_ranges(trial: Trial) -> dict[Place, HyperParameter]:
 
 @functools.lru_cache(maxsize=4)
 def listed(space: Space) -> tuple[tuple[Key, Mapping[str, Value]], ...] | None:
-    """All configurations with their keys, in odometer order; None if there are too many."""
+    """All allowed configurations with their keys, in odometer order; None if there are too many."""
     if space.size(LIST_LIMIT) is None:
         return None
     rows: list[dict[str, Any]] = [{}]
@@ -146,13 +148,13 @@ def listed(space: Space) -> tuple[tuple[Key, Mapping[str, Value]], ...] | None:
             for active in (entry.name not in row and space.is_active(entry, row),)
             for value in (values if active else (None,))
         ]
-    return tuple((key_of(row, space), row) for row in rows)
+    return tuple((key_of(row, space), row) for row in rows if space.allows(row))
 
 
 def draw_untried(
     space: Space, rng: np.random.Generator, is_tried: Callable[[Key], bool]
 ) -> dict[str, Value] | None:
-    """A random configuration that was not tried; None if none can be found.
+    """A random allowed configuration that was not tried; None if none can be found.
 
     Draws from the space's own distribution first. If that finds nothing new and the space can be
     listed, it draws evenly from all configurations that are left.
@@ -164,21 +166,67 @@ def draw_untried(
     """
 
     def draws(count: int) -> Iterator[dict[str, Value]]:
-        return (dict(space.sample(rng)) for _ in range(count))
+        return (dict(space.draw(rng)) for _ in range(count))
 
-    for values in draws(QUICK_DRAWS):
-        if not is_tried(key_of(values, space)):
+    def is_new(values: Mapping[str, Value]) -> bool:
+        return not is_tried(key_of(values, space)) and space.allows(values)
+
+    quick = list(draws(QUICK_DRAWS)) if space.constraints else draws(QUICK_DRAWS)
+    for values in quick:
+        if is_new(values):
             return values
     rows = listed(space)
     if rows is not None:
         left = [values for key, values in rows if not is_tried(key)]
         return dict(left[int(rng.integers(len(left)))]) if left else None
-    return next((v for v in draws(PATIENT_DRAWS) if not is_tried(key_of(v, space))), None)
+    found = next((v for v in draws(PATIENT_DRAWS) if is_new(v)), None)
+    if found is None and space.constraints:
+        return first_repaired(space, list(quick)[:REPAIRED], is_tried)
+    return found
+
+
+def first_repaired(
+    space: Space, proposals: Iterable[Mapping[str, Value]], is_tried: Callable[[Key], bool]
+) -> dict[str, Value] | None:
+    """The first proposal that is new after its repair; None if there is none.
+
+    Args:
+        space: With constraints.
+        proposals: Configurations that break them.
+        is_tried: Whether the configuration of a key must not be proposed.
+    """
+    for values in proposals:
+        allowed = space.repaired(values)
+        if allowed is None:
+            return None  # nothing in the space is allowed, as far as is known
+        if not is_tried(key_of(allowed, space)):
+            return allowed
+    return None
 
 
 def running_keys(situation: Situation) -> set[Key]:
     """Keys of the configurations that are running."""
-    return {key for trial in situation.running for key in keys_of(trial, situation.space)}
+    keys: set[Key] = set()
+    for trial in situation.running:
+        keys.update(_remembered_keys(trial, situation.space))
+    return keys
+
+
+def _remembered_keys(trial: Trial, space: Space) -> list[Key]:
+    """`keys_of`, computed once while a trial runs: with many workers it is asked for often."""
+    whose, where, keys = _REMEMBERED.get(id(trial), (None, None, []))
+    if whose is not trial or where is not space:
+        keys = keys_of(trial, space)
+        if len(_REMEMBERED) >= _MOST_REMEMBERED:
+            _REMEMBERED.clear()
+        _REMEMBERED[id(trial)] = trial, space, keys
+    return keys
+
+
+_MOST_REMEMBERED = 4096
+
+# By the trial's identity. Each entry holds its trial, so that no other one gets the same.
+_REMEMBERED: dict[int, tuple[Trial, Space, list[Key]]] = {}
 
 
 def first_new(
@@ -203,10 +251,15 @@ def first_new(
     def is_tried(key: Key) -> bool:
         return key in running or key in tried
 
+    space, broken = situation.space, list[dict[str, Value]]()
     for values in proposals:
-        if not is_tried(key_of(values, situation.space)):
+        if is_tried(key_of(values, space)):
+            continue
+        if space.allows(values):
             return values
-    return draw_untried(situation.space, rng, is_tried)
+        broken.append(values)
+    repaired = first_repaired(space, broken[:REPAIRED], is_tried)
+    return draw_untried(space, rng, is_tried) if repaired is None else repaired
 
 
 def answer(values: Mapping[str, Value] | None, situation: Situation) -> Suggestion | Wait | Done:
@@ -220,6 +273,9 @@ def answer(values: Mapping[str, Value] | None, situation: Situation) -> Suggesti
 def all_tried(space: Space) -> str:
     """Why a search ends whose space has nothing new left."""
     rows = listed(space)
+    if not rows and space.constraints and space.repaired(space.defaults()) is None:
+        rules = ", ".join(rule.name for rule in space.constraints)
+        return f"no combination of values satisfies the constraints ({rules})"
     if rows is None:
         return f"{PATIENT_DRAWS} draws in a row found no combination that has not been tried"
     return count_tried(len(rows))

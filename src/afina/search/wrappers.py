@@ -106,6 +106,20 @@ def reseeded(algorithm: Any, seed: int) -> Any:
     return dataclasses.replace(algorithm, seed=seed)
 
 
+def replaced(
+    answer: Suggestion, point: Mapping[str, Value], space: Space
+) -> Mapping[str, Value] | None:
+    """A given point in place of the values of a suggestion; None if it continues a training.
+
+    Args:
+        answer: What an algorithm suggests.
+        point: Hyperparameters that are not named stand at their defaults; values out of range move
+            to the nearest one.
+        space: The space.
+    """
+    return _placed(point, space) if _is_fresh(answer) else None
+
+
 def check_draws(what: str, algorithm: Any) -> None:
     """Refuses what cannot be wrapped by something that changes the order of trials.
 
@@ -244,7 +258,7 @@ class Informed(Wrapper[Any]):
         return state
 
 
-def check_mappings(points: Any) -> None:
+def check_mappings(points: Any, what: str = "start_from") -> None:
     """Checks that `points` is a list of configurations.
 
     Raises:
@@ -253,25 +267,38 @@ def check_mappings(points: Any) -> None:
     listed = isinstance(points, Sequence) and not isinstance(points, str)
     if not listed or any(not isinstance(point, Mapping) for point in points):
         rule = "must be a list of mappings of names to values"
-        raise ArgumentError(wrong("start_from", rule, points))
+        raise ArgumentError(wrong(what, rule, points))
 
 
-def check_points(points: Sequence[Mapping[str, Any]], space: Space) -> None:
+def check_points(
+    points: Sequence[Mapping[str, Any]], space: Space, what: str = "start_from"
+) -> None:
     """Checks that `points` are configurations of the space.
+
+    Args:
+        points: Values by name.
+        space: The space as known now.
+        what: Who got them, for the message.
 
     Raises:
         ArgumentError: A name or a value is not in the space.
     """
-    check_mappings(points)
+    check_mappings(points, what)
     for place, point in enumerate(points):
+        here = what if what != "start_from" else f"start_from[{place}]"
         for name, value in point.items():
             known = [entry for entry in space if entry.name == name]
             if not known:
                 rule = f"must name hyperparameters of the space ({_names(space)})"
-                raise ArgumentError(wrong(f"start_from[{place}]", rule, name))
+                raise ArgumentError(wrong(here, rule, name))
             if not any(entry.contains(value) for entry in known):
                 rule = f"must be a value of {known[0]!r}"
-                raise ArgumentError(wrong(f"start_from[{place}][{name!r}]", rule, value))
+                raise ArgumentError(wrong(f"{here}[{name!r}]", rule, value))
+        placed = _placed(point, space, repair=False)
+        broken = [rule.name for rule in space.constraints if not rule.holds(placed)]
+        if broken:
+            rule = f"must satisfy the {broken[0]}"
+            raise ArgumentError(wrong(here, rule, dict(placed)))
 
 
 def _names(space: Space) -> str:
@@ -282,9 +309,12 @@ def _is_fresh(begun: Suggestion | Trial) -> bool:
     return begun.schedule is None or begun.schedule.parent is None
 
 
-def _placed(point: Mapping[str, Value], space: Space) -> Mapping[str, Value]:
+def _placed(
+    point: Mapping[str, Value], space: Space, *, repair: bool = True
+) -> Mapping[str, Value]:
     def choose(index: int, entry: HyperParameter) -> Value:
         del index
         return entry.clip(point[entry.name]) if entry.name in point else entry.default
 
-    return space.walk(choose)
+    values = space.walk(choose)
+    return (space.repaired(values) if repair else None) or values

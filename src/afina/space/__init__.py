@@ -6,12 +6,15 @@
                   several definitions        Choice, Boolean, Fixed (categorical.py),
                   of a name counts           active while their Parents hold (conditions.py)
 
+Rules between hyperparameters (`constraints.py`, `repair.py`) belong to the space, too.
+
 Users write to `HyperParameters`; algorithms see the frozen `Space`. `sampling.py` scales numbers to
-[0, 1] and back, and `size.py` counts configurations.
+[0, 1] and back, `size.py` counts configurations, and `slips.py` guesses what a misspelt name meant.
 """
 
 from afina.space.categorical import Boolean, Choice, Fixed
 from afina.space.conditions import Parent, Value
+from afina.space.constraints import Constraint
 from afina.space.encoding import Axis, Encoding
 from afina.space.hyperparameters import HyperParameters
 from afina.space.parameters import Float, HyperParameter, Int, SpaceWarning
@@ -21,6 +24,7 @@ __all__ = [
     "Axis",
     "Boolean",
     "Choice",
+    "Constraint",
     "Encoding",
     "Fixed",
     "Float",

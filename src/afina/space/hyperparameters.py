@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from afina.errors import SpaceError, SpaceTypeError, wrong
+from afina.errors import ConstraintError, SpaceError, SpaceTypeError, wrong
 from afina.space.categorical import Boolean, Choice, Fixed
 from afina.space.conditions import Parent, plain, same_value
+from afina.space.constraints import Constraint
 from afina.space.definitions import Definitions, Place, place_of
 from afina.space.parameters import Float, HyperParameter, Int, warn
 from afina.space.shown import space_html
+from afina.space.slips import METHODS, checks_names, question
 from afina.space.space import Space, all_hold, deserialize, serialize
 
 
@@ -42,6 +44,8 @@ class HyperParameters:
         self._conditions: list[Parent] = []
         self._entered: dict[tuple[Parent, ...], bool] = {}
         self._proposed = False
+        self._constraints: dict[Constraint, None] = {}
+        self._enforces = False
 
     # -- looking ------------------------------------------------------------------------------
 
@@ -68,7 +72,15 @@ class HyperParameters:
             return self.values[name]
         if known:
             raise SpaceError(f"{name} is currently inactive.")
-        raise KeyError(f"{name} does not exist.")
+        near = question(name, (entry.name for entry in self._definitions))
+        raise KeyError(f"{name} does not exist.{near}")
+
+    def __getattr__(self, name: str) -> Any:
+        told = f"{type(self).__name__!r} object has no attribute {name!r}."
+        if not name.startswith("_"):
+            known = [each for each in dir(type(self)) if not each.startswith("_")]
+            told += question(name, [*known, "values"], METHODS)
+        raise AttributeError(told)
 
     def __getitem__(self, name: str) -> Any:
         return self.get(name)
@@ -91,6 +103,7 @@ class HyperParameters:
 
     # -- defining -------------------------------------------------------------------------------
 
+    @checks_names
     def Int(
         self,
         name: str,
@@ -122,6 +135,7 @@ class HyperParameters:
             Int(full, min_value, max_value, step, sampling, default, conditions=conditions)
         )
 
+    @checks_names
     def Float(
         self,
         name: str,
@@ -139,6 +153,7 @@ class HyperParameters:
             Float(full, min_value, max_value, step, sampling, default, conditions=conditions)
         )
 
+    @checks_names
     def Choice(
         self,
         name: str,
@@ -148,10 +163,32 @@ class HyperParameters:
         parent_name: str | None = None,
         parent_values: Any = None,
     ) -> Any:
-        """One of several values of one kind; see `afina.space.Choice`."""
-        full, conditions = self._place(name, parent_name, parent_values)
-        return self._ask(Choice(full, values, ordered, default, conditions=conditions))
+        """One of several values of one kind, or one of several objects by name.
 
+        Args:
+            name: The name; it must be unique under its conditions.
+            values: A list of values (see `afina.space.Choice`), or a mapping of names to objects of
+                any kind. Of a mapping, the trial keeps the name, and the call returns the object.
+            ordered: Whether neighbouring values are similar; None means yes for numbers.
+            default: None for the first; of a mapping, a name.
+            parent_name: See `Int`.
+            parent_values: See `Int`.
+
+        Example:
+            >>> hp = HyperParameters()
+            >>> hp.Choice("shape", {"round": (1, 1), "wide": (4, 1)}, default="wide"), hp["shape"]
+            ((4, 1), 'wide')
+        """
+        full, conditions = self._place(name, parent_name, parent_values)
+        asked = Choice(full, values, ordered, default, conditions=conditions)
+        value = self._ask(asked)
+        if not isinstance(values, Mapping) or (value is None and not asked.contains(None)):
+            return value
+        if not asked.contains(value):  # of a definition that overrides this one
+            raise SpaceError(wrong(full, f"must be one of the names {asked.values}", value))
+        return list(values.values())[asked.index_of(value)]
+
+    @checks_names
     def Boolean(
         self,
         name: str,
@@ -163,12 +200,58 @@ class HyperParameters:
         full, conditions = self._place(name, parent_name, parent_values)
         return self._ask(Boolean(full, default, conditions=conditions))
 
+    @checks_names
     def Fixed(
         self, name: str, value: Any, parent_name: str | None = None, parent_values: Any = None
     ) -> Any:
         """A value that is not tuned."""
         full, conditions = self._place(name, parent_name, parent_values)
         return self._ask(Fixed(full, value, conditions=conditions))
+
+    def constraint(
+        self, check: Callable[[Mapping[str, Any]], Any], name: str | None = None
+    ) -> None:
+        """Adds a rule between hyperparameters: the search proposes no configuration that breaks it.
+
+        Call it after the hyperparameters that it names. In a conditional scope it applies while the
+        scope is active, and in a name scope it may use the short names. A function cannot be
+        stored: the build registers it again whenever it runs.
+
+        Args:
+            check: Gets a mapping of the active hyperparameters' names to their values; returns
+                whether they go together. A rule that asks for an inactive one does not apply.
+            name: How messages call the rule; None for the place where `check` is written.
+
+        Raises:
+            SpaceError: `check` fails, or returns neither True nor False.
+            ConstraintError: A trial runs with values that break the rule.
+
+        Example:
+            >>> hp = HyperParameters()
+            >>> _ = hp.Int("first", 8, 64), hp.Int("second", 8, 64)
+            >>> hp.constraint(lambda v: v["second"] <= v["first"])
+        """
+        prefix = "".join(f"{scope}/" for scope in self._name_scopes)
+        rule = Constraint(check, name, tuple(self._conditions), prefix)
+        self._constraints.pop(rule, None)  # a newer function counts
+        self._constraints[rule] = None
+        rule.missing = None
+        holds = rule.holds(self.values)
+        if rule.missing is not None and not self._is_defined(rule.missing):
+            self._warn_of_unknown(rule)
+        if not holds and self._enforces:
+            advice = "The trial is skipped: its values were not proposed by a search that knew it."
+            raise ConstraintError(wrong(rule.name, "must hold", dict(self.values), advice))
+
+    def _is_defined(self, name: str) -> bool:
+        return bool(self._definitions.named(name) or self._definitions.named(self._full_name(name)))
+
+    def _warn_of_unknown(self, rule: Constraint) -> None:
+        if not self._proposed:
+            warn(
+                f"{rule.name}: names a hyperparameter {rule.missing!r} that is not defined before. "
+                "The rule does not apply until it is. Check the spelling, or define it first."
+            )
 
     def _full_name(self, name: str) -> str:
         return "/".join([*self._name_scopes, name]) if self._name_scopes else name
@@ -280,6 +363,7 @@ class HyperParameters:
         other._definitions = self._definitions.copy()
         other._entered = dict(self._entered)
         other._proposed = self._proposed
+        other._constraints = dict(self._constraints)
         return other
 
     def merge(
@@ -367,7 +451,22 @@ class HyperParameters:
 
     def to_space(self) -> Space:
         """The entries as frozen data."""
-        return Space(tuple(self._definitions))
+        return Space(tuple(self._definitions), self.constraints)
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """The rules that builds have registered in this process."""
+        return tuple(self._constraints)
+
+    def learn_constraints(self, other: HyperParameters) -> bool:
+        """Adds the rules that another build has registered; returns whether any is new."""
+        new = [rule for rule in other.constraints if rule not in self._constraints]
+        self._constraints.update(dict.fromkeys(new))
+        return bool(new)
+
+    def enforce_constraints(self) -> None:
+        """Makes a rule that does not hold raise, as it must in a trial."""
+        self._enforces = True
 
     def bind(self) -> None:
         """Makes all current entries override later definitions of the same name."""
@@ -407,6 +506,7 @@ class HyperParameters:
         """
         unknown = [e for e in other._definitions if self._definitions.at(place_of(e)) is None]
         changed = self._definitions.absorb(other._definitions)
+        changed = self.learn_constraints(other) or changed
         for entry in unknown:
             if self.is_active(entry):
                 self.values.setdefault(entry.name, entry.default)

@@ -11,9 +11,14 @@ import numpy as np
 from afina.errors import SpaceError, SpaceTypeError, wrong
 from afina.space.categorical import Boolean, Choice, Fixed
 from afina.space.conditions import Parent, Value, plain
+from afina.space.constraints import Constraint
 from afina.space.parameters import Float, HyperParameter, Int
+from afina.space.repair import nearest_allowed
 from afina.space.shown import space_html
 from afina.space.size import count_configurations
+
+REJECTED = 100
+"""Draws that a random configuration may take, before one that breaks a constraint is repaired."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,8 @@ class Space:
 
     Args:
         entries: The entries in the order of definition; a parent comes before its children.
+        constraints: Rules that every proposed configuration satisfies. They are not stored: see
+            `afina.space.constraints`.
 
     Example:
         >>> from afina.space import Boolean, Float, Parent
@@ -36,6 +43,7 @@ class Space:
     """
 
     entries: tuple[HyperParameter, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
 
     def __iter__(self) -> Iterator[HyperParameter]:
         return iter(self.entries)
@@ -100,8 +108,33 @@ class Space:
         """The default configuration."""
         return self.walk(lambda index, entry: entry.default)
 
+    def allows(self, values: Mapping[str, Value]) -> bool:
+        """Whether a configuration satisfies all constraints."""
+        return all(constraint.holds(values) for constraint in self.constraints)
+
+    def repaired(self, values: Mapping[str, Value]) -> dict[str, Value] | None:
+        """The configuration, or one nearby that satisfies all constraints; None if none is found.
+
+        Example:
+            >>> from afina.space.constraints import Constraint
+            >>> entries = (Int("a", 1, 9), Int("b", 1, 9))
+            >>> space = Space(entries, (Constraint(lambda v: v["a"] < v["b"]),))
+            >>> space.repaired({"a": 5, "b": 4})
+            {'a': 3, 'b': 4}
+        """
+        return nearest_allowed(self, values) if self.constraints else dict(values)
+
     def sample(self, rng: np.random.Generator) -> dict[str, Value]:
-        """A random configuration; each entry draws once, active or not."""
+        """A random configuration that satisfies the constraints, if one is found."""
+        drawn = self.draw(rng)
+        for _ in range(REJECTED if self.constraints else 0):
+            if self.allows(drawn):
+                return drawn
+            drawn = self.draw(rng)
+        return self.repaired(drawn) or drawn
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Value]:
+        """A random configuration that may break constraints; each entry draws once."""
         draws = rng.random(len(self.entries)).tolist()
         return self.walk(lambda index, entry: entry.prob_to_value(draws[index]))
 
@@ -121,7 +154,8 @@ class Space:
         return space_html(self.entries)
 
     def size(self, limit: int = 1_000_000) -> int | None:
-        """The number of configurations; None if it is infinite or above `limit`."""
+        """The number of configurations, whatever the constraints; None if it is infinite or above
+        `limit`."""
         return count_configurations(self.entries, limit)
 
     def get_config(self) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 from pathlib import Path
 
@@ -28,6 +29,8 @@ COUNT_FILE = "afina.count"
 
 LOG = "_log"
 """The note that says where the latest changes are."""
+
+_COUNT_BYTES = 40  # longer than any count, so that each one replaces the last
 
 BESIDE, HERE = '"beside"', '"here"'
 
@@ -54,6 +57,12 @@ def count_finished(connection: Connection) -> int:
     return int(connection.execute(_FINISHED).scalar_one())
 
 
+def count_finished_since(connection: Connection, revision: int) -> int:
+    """How many trials have finished after a revision of the search, that of now included."""
+    query = _FINISHED.where(TRIALS.c.revision > sql.bindparam("since"))
+    return int(connection.execute(query, {"since": revision}).scalar_one())
+
+
 def read_count(folder: Path) -> int | None:
     """How many finished trials a project should have; None if that is not recorded."""
     try:
@@ -64,8 +73,14 @@ def read_count(folder: Path) -> int | None:
 
 def write_count(folder: Path, finished: int) -> None:
     """Records the count. If that fails, a later loss of trials may go unnoticed; nothing worse."""
+    # In place: file systems write a file that is emptied first to the disk at once.
+    text = json.dumps({"finished": finished}).ljust(_COUNT_BYTES)
     with contextlib.suppress(OSError):
-        (folder / COUNT_FILE).write_text(json.dumps({"finished": finished}))
+        file = os.open(folder / COUNT_FILE, os.O_WRONLY | os.O_CREAT, 0o666)
+        try:
+            os.write(file, text.encode())
+        finally:
+            os.close(file)
 
 
 def check_file(file: Path) -> None:

@@ -130,7 +130,7 @@ class MemoryStore:
         with self._guard:
             old = kept.trials.get(number)
             rules.check_replaceable(number, None if old is None else old["status"])
-            claim = self.claims().get(number)
+            claim = self._claim(number) if number in kept.claims else None
             if claim is not None and not claim.mine and not claim.lost:
                 raise rules.claimed(number, claim.owner)
             if ended is not None:
@@ -224,18 +224,14 @@ class MemoryStore:
 
     def claims(self) -> Mapping[int, Claim]:
         """Who runs which trial, by number."""
-        now = time.monotonic()
         with self._guard:
-            return {
-                number: Claim(
-                    trial=number,
-                    owner=owner,
-                    mine=owner == self.worker,
-                    lost=owner != self.worker and now - beat > self.lease,
-                    died=owner != self.worker and now - beat > self.lease,
-                )
-                for number, (owner, beat) in self._kept.claims.items()
-            }
+            return {number: self._claim(number) for number in self._kept.claims}
+
+    def _claim(self, number: int) -> Claim:
+        owner, beat = self._kept.claims[number]
+        mine = owner == self.worker
+        lost = not mine and time.monotonic() - beat > self.lease
+        return Claim(trial=number, owner=owner, mine=mine, lost=lost, died=lost)
 
     def beat(self) -> frozenset[int]:
         """Renews the leases of this worker; returns the trials that it still holds."""

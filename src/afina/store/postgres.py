@@ -27,12 +27,14 @@ import sqlalchemy as sql
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 
-from afina.errors import ArgumentError, StoreError, check_number, wrong
+from afina.errors import ArgumentError, ProjectLockedError, StoreError, check_number, wrong
 from afina.store import codec
 from afina.store.base import Changes, Claim
+from afina.store.membership import check_same, delete_schema, join, was_deleted
 from afina.store.migrations import prepare_schema
 from afina.store.presence import is_gone, process_mark
-from afina.store.sql import REVISION, SqlStore, Transaction, leave, write_reports
+from afina.store.sql import SqlStore, Transaction, leave, write_reports
+from afina.store.tables import COUNTER
 from afina.trials import Report
 
 R = TypeVar("R")
@@ -52,7 +54,24 @@ _SETTINGS = (
     "-c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
 )
 
+# A worker whose connection goes nowhere notices it in half a minute, rather than in hours.
+_CLIENT = {
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
 _MARK = "\u2400"  # stands before a 0 in place of a character 0, and before itself
+
+_GOODBYE = 5.0  # seconds that the server may take to notice that a connection was closed
+
+_GONE = ("3F000", "42P01")  # there is no such schema, or table
+
+# Locks the counter; the number that the server has given to its table tells one search from a
+# later one of the same name.
+_COUNTER = sql.select(COUNTER.c.revision, sql.literal_column("tableoid")).with_for_update()
 
 _NOW = sql.text("SELECT extract(epoch FROM clock_timestamp())")
 
@@ -239,6 +258,17 @@ class PostgresStore(SqlStore):
         with self._guard:
             return super().beat()
 
+    def delete(self) -> None:
+        """Deletes the search. Stores of this process that are open on it can no longer write.
+
+        Raises:
+            ProjectLockedError: Another process works on it; nothing was deleted.
+            StoreError: The database cannot be reached.
+        """
+        with self._guard:
+            self._reports.clear()
+            self._check_process().delete()
+
     def close(self) -> None:
         """Writes what is buffered and ends the leases; a later write connects again."""
         with self._guard:
@@ -272,11 +302,14 @@ class Session:
         """Whether the database has been reached and not been left since."""
         self._reached = False
         self._ready = False  # the tables are there
+        self._tables: int | None = None  # which ones: those of a later search are others
+        self._home = place, os.getpid()
+        _SESSIONS.add(self)
         self._engine = sql.create_engine(
             place,
             pool_size=1,
             max_overflow=1,  # one to read, while a turn of the same thread is open
-            connect_args={"options": _SETTINGS, "connect_timeout": 10},
+            connect_args={"options": _SETTINGS, **_CLIENT},
             hide_parameters=True,
             execution_options={"schema_translate_map": {None: schema}},
         )
@@ -302,19 +335,42 @@ class Session:
             tries += 1
             with self._engine.connect() as connection, connection.begin():
                 self.connected = True
+                join(connection, self.schema)
                 if not self._ready:
                     prepare_schema(connection, self.schema, self.shown, change=True)
-                locked = REVISION.with_for_update()
-                revision = int(connection.execute(locked).scalar_one())
-                self.open = Transaction(connection, revision, again=tries > 1)
+                counter = connection.execute(_COUNTER).one()
+                tables = check_same(self._tables, counter.tableoid, self.schema, self.shown)
+                self.open = Transaction(connection, int(counter.revision), again=tries > 1)
                 try:
                     result = write(self.open)
                 finally:
                     self.open = None
-            self._ready = True
+            self._ready, self._tables = True, tables
             return result
 
         return self.again(once, patience=patience)
+
+    def delete(self) -> None:
+        """Deletes the search; the other sessions of this process on it end."""
+        for each in list(_SESSIONS):
+            if (each.schema, each._home) == (self.schema, self._home):
+                each.drop()
+        until = time.monotonic() + _GOODBYE
+
+        def once() -> None:
+            with self._engine.connect() as connection, connection.begin():
+                delete_schema(connection, self.schema, self.shown)
+
+        while True:
+            try:
+                self.again(once)
+            except ProjectLockedError:  # or the server has not noticed yet that we have left
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(0.1)
+            else:
+                break
+        self._ready, self._tables = False, None
 
     def check(self) -> None:
         """Connects, without much patience.
@@ -357,6 +413,8 @@ class Session:
                 return result
 
     def _error(self, error: sql.exc.DBAPIError) -> StoreError:
+        if self._ready and getattr(error.orig, "sqlstate", None) in _GONE:
+            return was_deleted(self.schema, self.shown)
         # libpq's own words may name the host, but never the password.
         said = " ".join(str(error.orig).split())
         return StoreError(
@@ -369,6 +427,10 @@ class Session:
         """Closes the connections."""
         self.connected = False
         self._engine.dispose()
+
+
+_SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
+"""Those of this process, and those that a forked child has inherited."""
 
 
 def read_url(url: str) -> tuple[URL, str | None]:

@@ -194,6 +194,25 @@ def delete_project(folder: Path | str) -> None:
         ) from error
 
 
+def delete_search(store: TrialStore) -> bool:
+    """Deletes the search that a store holds, if stores of its kind can: a folder or a database.
+
+    Returns:
+        Whether it is gone; False for other kinds of stores.
+
+    Raises:
+        ProjectLockedError: Another process works on it; nothing was deleted.
+        StoreError: It cannot be deleted.
+    """
+    if callable(delete := getattr(store, "delete", None)):
+        delete()
+        return True
+    if isinstance(folder := getattr(store, "folder", None), Path):
+        delete_project(folder)
+        return True
+    return False
+
+
 def _delete_contents(folder: Path) -> None:
     for entry in folder.iterdir():
         if entry.name == LOCK_FILE:

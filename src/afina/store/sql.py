@@ -72,6 +72,9 @@ class Transaction:
         self.again = again
         self.finishes = 0
         """How many trials it has finished."""
+        self.lasting = False
+        """Whether it writes what must survive a power loss, which ends all workers of a machine:
+        after one, a trial that was only begun is begun again."""
 
     def count(self) -> int:
         """The revision of what is written now."""
@@ -178,6 +181,27 @@ class SqlStore(ABC):
         # A waiting report replaces the written one of the same step.
         latest = {(r.trial, r.attempt, r.execution, r.step): r for r in [*reports, *waiting]}
         return [latest[place] for place in sorted(latest)]
+
+    def last_steps(self, numbers: Sequence[int] | None) -> dict[int, int]:
+        """The last step that each trial has reported, by trial; see `store.reported`.
+
+        Args:
+            numbers: The trials; None for all.
+        """
+        query = sql.select(REPORTS.c.trial, sql.func.max(REPORTS.c.step)).group_by(REPORTS.c.trial)
+        queries = [query]
+        if numbers is not None:  # databases limit how many numbers a statement may name
+            parts = (numbers[start : start + 500] for start in range(0, len(numbers), 500))
+            queries = [query.where(REPORTS.c.trial.in_(part)) for part in parts]
+        steps: dict[int, int] = {}
+        with self._look() as connection:
+            if connection is not None:
+                for each in queries:
+                    steps.update({row[0]: row[1] for row in connection.execute(each)})
+        for report in self._waiting(None):
+            if numbers is None or report.trial in numbers:
+                steps[report.trial] = max(steps.get(report.trial, -1), report.step)
+        return steps
 
     def note(self, key: str) -> Any:
         """A JSON value kept under `key`, or None."""
@@ -312,6 +336,7 @@ class SqlStore(ABC):
         def write(now: Transaction) -> None:
             now.connection.execute(NOTES.delete().where(NOTES.c.key == key))
             now.connection.execute(NOTES.insert().values(key=key, value=text))
+            now.lasting = True
 
         self._change(write)
 
@@ -358,7 +383,9 @@ class SqlStore(ABC):
         except sql.exc.IntegrityError as error:
             raise rules.same_end(number, ended) from error
         self._write_claim(now, row, owner)
-        now.finishes += Status(row["status"]).finished
+        finished = Status(row["status"]).finished
+        now.finishes += finished
+        now.lasting |= finished
 
     def _write_claim(self, now: Transaction, row: codec.Row, owner: str | None) -> None:
         running = row["status"] == Status.RUNNING.value
@@ -399,4 +426,5 @@ def _write_meta(now: Transaction, **texts: str) -> None:
     row = {**now.connection.execute(_META).one()._mapping, **texts}
     crc = codec.checksum(row, META_COLUMNS)
     now.connection.execute(META.update().values(crc=crc, **texts))
+    now.lasting = True
     now.count()

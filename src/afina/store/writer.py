@@ -23,6 +23,7 @@ from afina.store.completeness import (
     check_file,
     check_whole,
     count_finished,
+    count_finished_since,
     empty,
     log_of,
     read_count,
@@ -108,6 +109,7 @@ class SqliteWriter:
                     self._prepare()
                 else:
                     self._read_mode()
+                self._sync_less()
             except BaseException:
                 self.drop()
                 raise
@@ -152,12 +154,29 @@ class SqliteWriter:
             pragma("PRAGMA wal_checkpoint(TRUNCATE)").all()
             pragma(f"PRAGMA busy_timeout={int(min(_SHORT, _PATIENCE) * 1000)}")
         self._say_where(HERE)
+        self._sync_log()
         self._checked = self._log_size()
 
     def _say_where(self, where: str) -> None:
         with self._transaction():
             self.connection.execute(NOTES.delete().where(NOTES.c.key == LOG))
             self.connection.execute(NOTES.insert().values(key=LOG, value=where))
+
+    def _sync_log(self) -> None:
+        """Has the system write the log to the disk, so that it survives a power loss."""
+        if self._has_log:
+            # A disk that refuses keeps the change all the same, unless the power fails.
+            with contextlib.suppress(OSError):
+                log = os.open(log_of(self.file), os.O_RDWR)
+                try:
+                    os.fsync(log)
+                finally:
+                    os.close(log)
+
+    def _sync_less(self) -> None:
+        if self._has_log:
+            with self.connection.begin():
+                self.connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
 
     def _log_size(self) -> int:
         try:
@@ -194,6 +213,7 @@ class SqliteWriter:
             ending = stack.pop_all()  # what `write` raises is not ours to explain
         now = self._open = Transaction(self.connection, revision)
         failed: BaseException | None = None
+        others = 0
         try:
             result = write(now)
         except BaseException as error:
@@ -209,14 +229,17 @@ class SqliteWriter:
                     with ending:
                         write_reports(self.connection, list(self._waiting.values()))
                         if now.finishes and self._counted != now.before:  # others have written
-                            self.finished = count_finished(self.connection) - now.finishes
-        self._after(now)
+                            others = self._finished_by_others(now)
+        self._after(now, others)
         return result
 
-    def _after(self, now: Transaction) -> None:
+    def _after(self, now: Transaction, others: int) -> None:
         """What is due once a transaction has been written."""
         # Cleared only now, so that reports survive a transaction that fails.
         self._waiting.clear()
+        if now.lasting:
+            self._sync_log()
+        self.finished += others
         if now.finishes or self._counted == now.before:
             self._counted = now.revision
         if now.finishes:
@@ -226,6 +249,12 @@ class SqliteWriter:
             # The change is written. What prevents the clean-up now will prevent the next change.
             with contextlib.suppress(sql.exc.DBAPIError):
                 self._empty_log()
+
+    def _finished_by_others(self, now: Transaction) -> int:
+        """How many trials have finished since they were counted, without those of this turn."""
+        if self._counted is None:
+            return count_finished(self.connection) - now.finishes - self.finished
+        return count_finished_since(self.connection, self._counted) - now.finishes
 
     def owners(self) -> frozenset[str]:
         """The workers that have claimed trials."""
@@ -315,11 +344,11 @@ def connect(path: str, *, uri: bool = False) -> sqlite3.Connection:
 
 def _open_to_write(file: Path) -> sqlite3.Connection:
     connection = connect(str(file))
-    # A change of state is one transaction, and must survive a power loss with one synced write.
-    # With a write-ahead log and synchronous=FULL, a commit appends to the log and syncs it once.
-    # NORMAL would sync only when the log is moved into the file; a rollback journal would sync
-    # three times. Readers see the last commit and never wait for the writer.
-    # Set for each connection: SQLAlchemy opens a new one after Ctrl-C within a statement.
+    # What must survive a power loss is one transaction with one synced write. With a write-ahead
+    # log and synchronous=FULL, each commit appends to the log and syncs it once. NORMAL leaves
+    # that to us, so that the start of a trial, a report and a lease cost no sync; a log that is
+    # cut short is a state that was. FULL is for a rollback journal, which syncs three times, and
+    # for a connection that SQLAlchemy opens after Ctrl-C within a statement.
     connection.execute("PRAGMA synchronous=FULL")
     return connection
 

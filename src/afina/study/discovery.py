@@ -23,14 +23,28 @@ def discover(
     """
     seen: set[Any] = set()
     while True:
-        hp.start_build()
-        build(hp)
+        _build_allowed(hp, build)
         learn(hp)
         fresh = [scope for scope in hp.inactive_scopes if scope not in seen]
         if not fresh:
             return
         seen.add(fresh[0])
         hp.activate(fresh[0])
+
+
+def _build_allowed(hp: HyperParameters, build: Callable[[HyperParameters], Any]) -> None:
+    """Builds; if the values break a constraint and the build fails, once more with allowed ones."""
+    hp.start_build()
+    try:
+        build(hp)
+    except Exception:
+        space = hp.to_space()
+        allowed = None if space.allows(hp.values) else space.repaired(hp.values)
+        if allowed is None:
+            raise
+        hp.values = dict(allowed)
+        hp.start_build()
+        build(hp)
 
 
 def ranges_of(hp: HyperParameters, space: Space, *, may_grow: bool) -> tuple[Any, ...]:

@@ -36,6 +36,7 @@ class KnownTrials:
         self._retry: list[int] = []  # last in, first out
         self._mine: set[int] = set()  # handed out here, and not ended
         self._started: dict[int, float] = {}
+        self._in_order = True
 
     def best(self, count: int) -> list[Trial]:
         """The completed trials, best first."""
@@ -84,8 +85,14 @@ class KnownTrials:
 
     def write(self, trial: Trial) -> Trial:
         """Remembers an open trial in another form."""
-        self.all[trial.number] = self.open[trial.number] = trial
+        self._put(trial)
+        self.open[trial.number] = trial
         return trial
+
+    def _put(self, trial: Trial) -> None:
+        if trial.number not in self.all and self.all:
+            self._in_order &= trial.number > next(reversed(self.all))
+        self.all[trial.number] = trial
 
     def put_back(self, trial: Trial) -> None:
         """Remembers that a trial waits to be run again."""
@@ -98,7 +105,7 @@ class KnownTrials:
         """Remembers that a trial has ended."""
         number = trial.number
         self._leave_queue(number)  # where its result has come from elsewhere
-        self.all[number] = trial
+        self._put(trial)
         self.open.pop(number, None)
         self.ended.append(number)
         self.forget(number)
@@ -149,8 +156,10 @@ class KnownTrials:
         return True
 
     def sort(self) -> None:
-        """Puts the trials into the order of their numbers."""
-        self.all = dict(sorted(self.all.items()))
+        """Puts the trials into the order of their numbers, unless they are in it."""
+        if not self._in_order:
+            self.all = dict(sorted(self.all.items()))
+            self._in_order = True
 
     def _leave_queue(self, number: int) -> None:
         self.lost.pop(number, None)

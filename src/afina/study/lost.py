@@ -6,19 +6,20 @@ its trial; see `study.retries`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from afina.study.known import KnownTrials
 from afina.study.retries import count_death, failure_of_deaths
 from afina.study.sharing import Loss
-from afina.trials import Status, Trial
+from afina.trials import Report, Status, Trial
 
 
 def settle_lost(
     known: KnownTrials,
     rewrite: Callable[[Trial, Callable[[], bool]], Trial | None],
     max_retries: int,
+    history: Callable[[int], Sequence[Report]],
 ) -> tuple[list[Trial], list[Trial]]:
     """Writes what becomes of all lost trials.
 
@@ -26,6 +27,7 @@ def settle_lost(
         known: The trials; the lost ones are settled afterwards.
         rewrite: Writes a trial if a question is answered by yes in its turn; see `SearchState`.
         max_retries: How often a failed trial is run again.
+        history: The reports of a trial's last run, by its number.
 
     Returns:
         Of the trials whose worker died, those that are run again, and those that are given up.
@@ -41,7 +43,8 @@ def settle_lost(
                 continue  # another worker was quicker to settle it
             trial = known.open[number]
             if loss.died:
-                trial = replace(trial, notes=count_death(trial, with_others=len(numbers) > 1))
+                far, others = len(history(number)), len(numbers) > 1
+                trial = replace(trial, notes=count_death(trial, far, with_others=others))
                 failure = failure_of_deaths(trial, known.all.values(), max_retries)
                 if failure is not None:
                     trial = replace(trial, status=Status.FAILED, failure=failure)

@@ -8,13 +8,18 @@ killed from outside; with `LIMIT` deaths it has failed. Where several trials wer
 blamed. Whatever has died is run again while no other trial runs, so that the next death tells more.
 
     died with others  ->  again, alone  ->  died: 1  ->  again, alone  ->  died: 2  ->  ...  failed
+
+A death counts only if the trial came no further than at the death before. A long trial that is
+killed from outside now and then, and continues each time, is therefore never given up. One that
+kills its process is: it cannot come further each time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from afina.trials import Failure, FailureKind, Status, Trial
+from afina.trials import Failure, FailureKind, Report, Status, Trial
+from afina.trials.trial import USER_ATTR
 
 LOST = "lost_worker"
 """The note of a trial that is run again because its worker process died; once only."""
@@ -28,6 +33,12 @@ ENDED_AS = "ended_as"
 DEATHS = "deaths"
 """Note of a trial whose process died: how often while no other trial was running."""
 
+FAR = "died_after"
+"""Note of a trial whose process died: how many epochs it had reported by then."""
+
+QUEUED = "queued"
+"""The note of a trial whose values somebody has put into the queue."""
+
 LIMIT = 3
 """Deaths with which a trial has failed, where `max_retries` does not allow more."""
 
@@ -39,19 +50,26 @@ def counts_as_failure(trial: Trial) -> bool:
     return trial.status is Status.FAILED and ENDED_AS not in trial.notes
 
 
-def next_chance(trial: Trial, failure: Failure, max_retries: int) -> dict[str, str]:
+def next_chance(
+    trial: Trial, failure: Failure, max_retries: int, history: Sequence[Report]
+) -> dict[str, str]:
     """What a trial that is run again notes of it; nothing where it has no chance left.
 
     Args:
         trial: As it was handed out.
         failure: What it came to.
         max_retries: How often a configuration is run again.
+        history: Its reports.
     """
+    far = len(history)
     used = {name: trial.notes[name] for name in (LOST, RETRIES) if name in trial.notes}
-    if failure.kind is FailureKind.LOST_WORKER and LOST not in trial.notes:
+    lost = failure.kind is FailureKind.LOST_WORKER
+    if lost and (LOST not in trial.notes or _came_further(trial, far)):
         # The machine's fault, most likely: neither a retry of the configuration's, nor a reason
-        # to train with other draws. Once, for it may have been the configuration's.
-        return {**used, LOST: "run again, as the process that trained it had died"}
+        # to train with other draws. Once, for it may have been the configuration's; and again if
+        # it came further this time.
+        again = {LOST: "run again, as the process that trained it had died"}
+        return {**used, **again, **_noted(far)}
     if trial.retries < max_retries:
         return {**used, RETRIES: str(trial.retries + 1)}
     return {}
@@ -67,12 +85,22 @@ def must_run_alone(trial: Trial) -> bool:
 
 def kept_notes(trial: Trial) -> dict[str, str]:
     """The notes that a trial keeps, however it ends."""
-    return {DEATHS: trial.notes[DEATHS]} if DEATHS in trial.notes else {}
+    kept = (DEATHS, FAR, QUEUED)
+    notes = trial.notes.items()
+    return {name: text for name, text in notes if name in kept or name.startswith(USER_ATTR)}
 
 
-def count_death(trial: Trial, *, with_others: bool) -> dict[str, str]:
-    """The notes of a trial that has died once more."""
-    return {**trial.notes, DEATHS: str(_deaths(trial) + (not with_others))}
+def count_death(trial: Trial, far: int, *, with_others: bool) -> dict[str, str]:
+    """The notes of a trial that has died once more.
+
+    Args:
+        trial: As it ran.
+        far: How many epochs this run of it had reported.
+        with_others: Whether its process was running other trials too.
+    """
+    counts = not with_others and not _came_further(trial, far)
+    kept = {name: text for name, text in trial.notes.items() if name != FAR}
+    return {**kept, DEATHS: str(_deaths(trial) + counts), **_noted(far)}
 
 
 def failure_of_deaths(trial: Trial, trials: Iterable[Trial], max_retries: int) -> Failure | None:
@@ -90,9 +118,10 @@ def failure_of_deaths(trial: Trial, trials: Iterable[Trial], max_retries: int) -
         return None
     return Failure(
         FailureKind.LOST_WORKER,
-        f"The process of the search died {deaths} times while it ran this trial alone: killed, as "
-        "the system does when memory runs out, or crashed in compiled code. Leave such "
-        "configurations out of the space, or make room for them.",
+        f"The process of the search died {deaths} times while it ran this trial alone, and the "
+        "trial came no further: killed, as the system does when memory runs out, or crashed in "
+        "compiled code. Leave such configurations out of the space, or make room for them. If "
+        "something else ends the process that often, save trials more often: checkpoint_every=60.",
     )
 
 
@@ -105,9 +134,20 @@ def news_of(again: Sequence[Trial], given_up: Sequence[Trial]) -> str:
     if again:
         sentences.append(
             f"Run again, one at a time: {_named(again)}. A trial with which the process dies "
-            f"again and again has failed after {LIMIT} times, and the search goes on."
+            f"again and again, no further than before, has failed after {LIMIT} times, and the "
+            "search goes on."
         )
     return " ".join(sentences)
+
+
+def _came_further(trial: Trial, far: int) -> bool:
+    """Whether a trial came further than when it died before."""
+    died_before = DEATHS in trial.notes or LOST in trial.notes
+    return died_before and far > int(trial.notes.get(FAR, 0))
+
+
+def _noted(far: int) -> dict[str, str]:
+    return {FAR: str(far)} if far else {}
 
 
 def _deaths(trial: Trial) -> int:

@@ -27,6 +27,7 @@ from afina.study.discovery import found_by, grown_by, ranges_of
 from afina.study.given import read_metrics, read_step
 from afina.study.known import KnownTrials
 from afina.study.lost import settle_lost
+from afina.study.requests import Requests
 from afina.study.resume import continued_header, still_wanted
 from afina.study.retries import kept_notes, news_of, next_chance
 from afina.study.sharing import BegunElsewhereError, WorkerShare, is_same_result, news_of_lost_lease
@@ -87,6 +88,7 @@ class SearchState:
             max_trials=max_trials,
             max_consecutive_failed=max_consecutive_failed,
             budget=budget or Budget(),
+            requests=Requests(store),
         )
         self.algorithm = algorithm
         self.objective = objective
@@ -232,10 +234,8 @@ class SearchState:
 
     def situation(self) -> Situation:
         """What the algorithm may look at for the next new trial."""
-        number, running = len(self.trials), self.running
-        return Situation(
-            number=number, space=self.space, running=running, max_trials=self.max_trials
-        )
+        number, most = len(self.trials), self.max_trials
+        return Situation(number=number, space=self.space, running=self.running, max_trials=most)
 
     # -- changing -----------------------------------------------------------------------------
 
@@ -303,7 +303,7 @@ class SearchState:
             if isinstance(answer, Trial):
                 self._known.take_on(answer)
             elif isinstance(answer, Done):
-                self.stop_rules.reason = answer.reason
+                self.stop_rules.done(answer.reason)
             return answer
 
     def _propose(self) -> Trial | Wait | Done | None:
@@ -324,7 +324,13 @@ class SearchState:
         answer = self.algorithm.ask(self._algorithm_state, self.situation())
         if not isinstance(answer, Suggestion):
             return answer
-        return self._put_new(dict(answer.values), answer.schedule, {})
+        values, notes = self.stop_rules.requests.instead(answer, self.algorithm, self.space)
+        return self._put_new(values, answer.schedule, notes)
+
+    def keep_reports(self) -> None:
+        """Writes the reports that wait."""
+        with self._lock:
+            self._in_turn(lambda: None)
 
     def _put_new(
         self, values: dict[str, Any], schedule: Schedule | None, notes: dict[str, str]
@@ -336,7 +342,7 @@ class SearchState:
 
     def _settle_lost(self) -> None:
         """Decides what becomes of the trials whose worker is gone."""
-        again, given_up = settle_lost(self._known, self._rewrite, self.max_retries)
+        again, given_up = settle_lost(self._known, self._rewrite, self.max_retries, self.history)
         if again or given_up:
             warnings.warn(news_of(again, given_up), stacklevel=4)
         if given_up:
@@ -356,7 +362,6 @@ class SearchState:
             notes: Facts to keep for people.
             schedule: Its place in a plan of epochs.
         """
-
         with self._lock:
             self.begin()
             new = self._in_turn(lambda: self._put_new(dict(values), schedule, dict(notes)))
@@ -423,7 +428,7 @@ class SearchState:
             )
             self.store.report(report)
             self._curves.add(report)
-            if self.stop_rules.out_of_time():
+            if self.stop_rules.ends(now):
                 return Decision.STOP
             curve = self._curves.curve(now, execution)
             if not curve:
@@ -514,9 +519,10 @@ class SearchState:
         with self._lock:
             if self._is_taken(trial):
                 return self._drop(trial)
-            kept = {**dict(notes or {}), **kept_notes(self.trials[trial.number])}
+            now = self.trials[trial.number]
+            kept = {**dict(notes or {}), **kept_notes(now)}
             resolved = replace(self._resolved(trial, hp), failure=failure, notes=kept)
-            chance = next_chance(self.trials[trial.number], failure, self.max_retries)
+            chance = next_chance(now, failure, self.max_retries, self.history(now.number))
             if retry and chance:
                 again = {**resolved.notes, **chance}
                 waiting = replace(resolved, status=Status.WAITING, notes=again)
@@ -579,12 +585,13 @@ class SearchState:
         if hp is None:
             return replace(now, seconds=seconds)
         ranges = ranges_of(hp, self.space, may_grow=self.may_grow)
+        if self.hp.learn_constraints(hp):
+            self._space = None
         return replace(now, values=dict(hp.values), ranges=ranges, seconds=seconds)
 
     def _finish(self, trial: Trial) -> Trial:
         """Ends a trial that runs here; one that another worker has taken over stays as it is."""
-        ended = self._keep(trial)
-        return self._drop(trial) if ended is None else ended
+        return self._keep(trial) or self._drop(trial)
 
     def _write_end(self, trial: Trial) -> Trial:
         ended = replace(

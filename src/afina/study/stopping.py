@@ -3,6 +3,7 @@
 max_trials                          ─┐
 epochs and wall time (`Budget`)     ─┤
 trials that fail one after another  ─┼─▶ StopRules.reason ─▶ Study.stop_reason, displays
+somebody's request (`Requests`)     ─┤
 the algorithm's own end (`Done`)    ─┘
 """
 
@@ -13,7 +14,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from afina.errors import ArgumentError, SearchFailedError, check_count, check_whole, wrong
+from afina.errors import (
+    ArgumentError,
+    SearchFailedError,
+    check_count,
+    check_number,
+    check_whole,
+    wrong,
+)
+from afina.study.requests import STOPPED, Requests
 from afina.study.retries import counts_as_failure
 from afina.trials import Trial, reasons_in_words
 
@@ -42,6 +51,33 @@ class Budget:
                 raise ArgumentError(wrong(name, "must be above 0 and finite, or None", limit))
 
 
+class Part:
+    """Limits of one call of `optimize`.
+
+    Args:
+        n_trials: How many trials the call begins at most; None for any number.
+        timeout: Seconds after which it begins no more; None for no limit.
+
+    Raises:
+        ArgumentError: A limit is out of range.
+    """
+
+    def __init__(self, n_trials: int | None, timeout: float | None) -> None:
+        self.n_trials = check_count("n_trials", n_trials)
+        self.timeout = None if timeout is None else check_number("timeout", timeout, above=0)
+        self.begun = 0
+        """Trials that the call has begun."""
+        self._since = time.monotonic()
+
+    def why_over(self) -> str | None:
+        """Which limit ends the call, as a sentence's end; None if none does yet."""
+        if self.n_trials is not None and self.begun >= self.n_trials:
+            return f"n_trials={self.n_trials} trials have been run"
+        if self.timeout is not None and time.monotonic() - self._since >= self.timeout:
+            return f"timeout={self.timeout:g} seconds are over"
+        return None
+
+
 MOST_UNSPENT = 500
 """Trials in a row without an epoch after which a budget of epochs alone will never be spent, most
 likely: all models are too large, or all configurations are refused."""
@@ -54,19 +90,26 @@ class StopRules:
         max_trials: How many trials in all; None for as many as the algorithm has.
         max_consecutive_failed: The search stops when so many trials in a row have failed.
         budget: The other limits.
+        requests: What people ask of the search from outside.
 
     Raises:
         ArgumentError: A number is out of range.
     """
 
     def __init__(
-        self, *, max_trials: int | None, max_consecutive_failed: int, budget: Budget
+        self,
+        *,
+        max_trials: int | None,
+        max_consecutive_failed: int,
+        budget: Budget,
+        requests: Requests,
     ) -> None:
         check_count("max_trials", max_trials)
         check_whole("max_consecutive_failed_trials", max_consecutive_failed)
         self.max_trials = max_trials
         self.max_consecutive_failed = max_consecutive_failed
         self.budget = budget
+        self.requests = requests
         self.reason: str | None = None
         """Why the search has stopped, as a sentence's end; None while it runs."""
         self.epochs = 0
@@ -78,13 +121,30 @@ class StopRules:
         self._began: float | None = None
 
     def begin(self) -> None:
-        """Starts the clock; does nothing where it runs."""
+        """Starts the clock, and announces the limits; does nothing where it runs."""
         if self._began is None:
             self._began = time.monotonic()
+            self.requests.announce(
+                {
+                    "max_trials": self.max_trials,
+                    "max_total_epochs": self.budget.epochs,
+                    "time_budget": self.budget.seconds,
+                }
+            )
+
+    def done(self, reason: str) -> None:
+        """Remembers why the search has stopped.
+
+        Args:
+            reason: A sentence's end.
+        """
+        self.reason = reason
+        self.requests.farewell(reason)
 
     def end(self) -> None:
         """Stops the clock: the next `begin` starts it from 0."""
         self._began = None
+        self.requests.answer_stop()
 
     def learn(self, trial: Trial) -> None:
         """Counts a finished trial: its epochs, and whether it has failed."""
@@ -108,6 +168,14 @@ class StopRules:
             return False
         return time.monotonic() - self._began >= limit
 
+    def ends(self, trial: Trial) -> bool:
+        """Whether a running trial ends after its epoch: the time is over, or somebody asked for it.
+
+        Args:
+            trial: The trial.
+        """
+        return self.out_of_time() or self.requests.ends(trial.number)
+
     def why_over(self, begun: int, running: Sequence[Trial]) -> str | None:
         """Which limit lets no more trials begin, as a sentence's end; None if they may.
 
@@ -115,6 +183,8 @@ class StopRules:
             begun: How many trials have begun.
             running: Trials whose epochs are still to come; they count as if done.
         """
+        if self.requests.stop_is_asked():
+            return STOPPED
         if self.max_trials is not None and begun >= self.max_trials:
             return f"max_trials={self.max_trials} trials have been run"
         self.begin()

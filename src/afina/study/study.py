@@ -12,6 +12,7 @@ from afina.errors import (
     FatalError,
     NoTrialError,
     ObjectiveError,
+    check_count,
     wrong,
 )
 from afina.run import (
@@ -31,10 +32,12 @@ from afina.store import MemoryStore, TrialStore, open_store
 from afina.store.project import chosen_place
 from afina.study.discovery import discover
 from afina.study.given import read_metrics, read_number
+from afina.study.open_trial import OpenTrial
 from afina.study.resume import choose_seed
+from afina.study.retries import QUEUED
 from afina.study.state import SearchState
 from afina.study.stop_signals import stop_signals
-from afina.study.stopping import Budget
+from afina.study.stopping import Budget, Part
 from afina.trials import (
     MultiObjective,
     Objective,
@@ -125,6 +128,7 @@ class Study(SearchState):
         place = open_store(chosen_place(store, storage))
         chosen = _seeded(algorithm or default_algorithm(goal), seed, place)
         self._built: dict[int, HyperParameters] = {}  # of the open trials
+        self._stop_asked = False
         super().__init__(
             algorithm=StartFrom(chosen, tuple(start_from)) if start_from else chosen,
             objective=goal,
@@ -138,8 +142,8 @@ class Study(SearchState):
 
     # -- one trial ----------------------------------------------------------------------------
 
-    def ask(self) -> Trial | None:
-        """Hands out the next trial.
+    def ask(self) -> OpenTrial | None:
+        """Hands out the next trial: one that waits in the queue, else a new one.
 
         Returns:
             What to try: `values`, and where the algorithm plans epochs, `start_epoch` and
@@ -153,8 +157,9 @@ class Study(SearchState):
         with self._lock:
             while isinstance(answer := self.next(), Trial):
                 if self._build is None:
-                    return answer
+                    return OpenTrial.of(answer, self)
                 hp = HyperParameters.for_trial(self.hp, answer.values, answer.ranges)
+                hp.enforce_constraints()
                 try:
                     self._build(hp)
                 except Exception as error:
@@ -164,7 +169,7 @@ class Study(SearchState):
                 self._built[answer.number] = hp
                 resolved = dataclasses.replace(answer, values=dict(hp.values))
                 self._keep(resolved)
-                return resolved
+                return OpenTrial.of(resolved, self)
             return None
 
     def _fail_build(self, trial: Trial, hp: HyperParameters, error: Exception) -> None:
@@ -240,14 +245,62 @@ class Study(SearchState):
             raise ObjectiveError(wrong("tell", rule, metrics))
         return None, {self.objective.name: read_number("tell", self.objective.name, metrics)}
 
+    def note(self, trial: Trial, notes: Mapping[str, str]) -> None:
+        """Keeps facts about an open trial with the project, at once.
+
+        Args:
+            trial: As `ask` handed it out.
+            notes: Facts by name, in addition to those that it has.
+
+        Raises:
+            ArgumentError: The trial is not open.
+        """
+        with self._lock:
+            now = self.open_trial("note", trial)
+            self._keep(dataclasses.replace(now, notes={**now.notes, **notes}))
+
+    def enqueue(self, values: Mapping[str, Value]) -> Trial:
+        """Puts a configuration into the queue: it is tried before any other.
+
+        The queue is kept with the project, and all of its workers take from it.
+
+        Args:
+            values: By name. Hyperparameters that are not named stand at their defaults.
+
+        Returns:
+            The trial, which waits.
+
+        Raises:
+            ArgumentError: A name or a value is not in the space, or they break a constraint.
+        """
+        check_points([values], self.space, what="enqueue")
+        placed = dict(self.space.complete(dict(values), lambda entry: entry.default))
+        with self._lock:
+            self.begin()
+            queued = self._in_turn(lambda: self._put_waiting(placed))
+            self._known.wait(queued)
+            return queued
+
+    enqueue_trial = enqueue
+
+    def _put_waiting(self, values: dict[str, Any]) -> Trial:
+        number, known = len(self.trials), len(self._known.ended)
+        notes = {QUEUED: "its values were put into the queue"}
+        trial = Trial(number=number, values=values, status=Status.WAITING, notes=notes, known=known)
+        self.store.put(trial)
+        return trial
+
     # -- all trials ---------------------------------------------------------------------------
 
     def optimize(
         self,
-        function: Callable[[Trial], Any],
+        function: Callable[[OpenTrial], Any],
+        n_trials: int | None = None,
+        timeout: float | None = None,
         *,
         executor: ExecutorLike | None = None,
         trial_timeout: float | None = None,
+        callbacks: Sequence[Callable[[Any, Trial], Any]] = (),
     ) -> None:
         """Calls a function with one trial after the other until the search is over.
 
@@ -256,13 +309,20 @@ class Study(SearchState):
                 mapping of metrics, or None after it has reported epochs. What it raises fails the
                 trial; a `FatalError` or a `StoreError` ends the search. With "processes" it runs
                 in other processes: it must be able to travel there, and cannot report epochs.
+            n_trials: How many trials this call runs at most, in addition to those that there are;
+                None for as many as the study has.
+            timeout: Seconds after which this call begins no more trials; those that are running
+                come to their ends.
             executor: Who runs the trials this time; None takes the study's own.
             trial_timeout: Seconds that one trial may run; None is no limit. A trial that runs for
                 longer is interrupted, or its process is ended where it has one. It has failed, with
                 the kind `FailureKind.TIMEOUT`, and the search continues.
+            callbacks: Functions `callback(study, trial)`, called when a trial has ended; they may
+                call `stop`.
 
         Raises:
             SearchFailedError: Three trials in a row have failed.
+            ArgumentError: A number is out of range.
 
         Example:
             >>> import afina
@@ -275,15 +335,23 @@ class Study(SearchState):
         """
 
         seconds = check_trial_timeout(trial_timeout)
+        part = Part(check_count("n_trials", n_trials), timeout)
+        self._stop_asked = False
 
-        def next_trial(place: int) -> Trial | Signal:
+        def next_trial(place: int) -> OpenTrial | Signal:
             del place
-            trial = self.ask()
-            if trial is not None:
-                return trial
+            with self._lock:
+                over = "stop() was called" if self._stop_asked else part.why_over()
+                if over is not None:
+                    self.stop_rules.reason = over
+                    return Signal.STOP
+                trial = self.ask()
+                if trial is not None:
+                    part.begun += 1
+                    return trial
             return Signal.WAIT if self.stop_reason is None else Signal.STOP
 
-        def work(trial: Trial) -> None:
+        def work(trial: OpenTrial) -> None:
             try:
                 result = call_within(seconds, f"Trial {trial.number}", function, trial)
             except Exception as error:
@@ -293,12 +361,23 @@ class Study(SearchState):
                 told = self.tell(trial, failed=error)
             else:
                 told = self.tell(trial, result)
+            if told.status.finished:
+                for callback in callbacks:
+                    callback(self, told)
             if told.status is Status.FAILED:
                 self.check_failures()
 
         runner = create_executor(self._executor if executor is None else executor)
         with stop_signals(lambda: False, resumes=not isinstance(self.store, MemoryStore)):
             Handout(next_trial, work).run(runner)
+
+    def stop(self) -> None:
+        """Ends `optimize`: it begins no more trials, and those that are running come to their ends.
+
+        Call it from the function, from a callback or from another thread. The next `optimize`
+        continues the search.
+        """
+        self._stop_asked = True
 
     # -- results ------------------------------------------------------------------------------
 
@@ -321,6 +400,34 @@ class Study(SearchState):
         if not best:
             raise NoTrialError(f"best_trial: {why_no_best(self.trials.values())}")
         return best[0]
+
+    @property
+    def best_params(self) -> dict[str, Value]:
+        """The values of `best_trial`.
+
+        Raises:
+            NoTrialError: No trial has been completed.
+            ArgumentError: There are several objectives.
+        """
+        self._check_one_objective("best_params")
+        return dict(self.best_trial.values)
+
+    @property
+    def best_value(self) -> float:
+        """The score of `best_trial`.
+
+        Raises:
+            NoTrialError: No trial has been completed.
+            ArgumentError: There are several objectives.
+        """
+        self._check_one_objective("best_value")
+        return float(self.best_trial.score or 0.0)
+
+    def _check_one_objective(self, what: str) -> None:
+        if isinstance(self.objective, MultiObjective):
+            advice = "Use get_pareto_front()."
+            rule = "needs one objective"
+            raise ArgumentError(wrong(what, rule, list(self.objective.names), advice))
 
 
 def _space_of(hp: Any) -> tuple[Builder | None, HyperParameters]:

@@ -42,6 +42,11 @@ INCUMBENTS = 4
 AROUND_EACH = 48
 STARTS = 4
 ROUNDS = 2
+# With constraints: batches of `UNIFORM` points that are drawn for as many allowed ones, the best
+# points not allowed that are repaired, and the halvings of a climb that leaves what is allowed.
+BATCHES = 8
+REPAIRED = 8
+HALVINGS = 6
 STEPS = 12
 
 
@@ -314,7 +319,8 @@ def maximise(
     It compares points from the whole space with points near the best known ones. Then it improves
     the winner of each of these groups in two alternating steps: gradient ascent over the active
     real axes, then the best single change of any integer or choice. A changed choice activates and
-    deactivates dependent axes.
+    deactivates dependent axes. Where the space has constraints, all points satisfy them: others are
+    dropped or repaired.
 
     Args:
         acquisition: What to maximise.
@@ -327,6 +333,8 @@ def maximise(
     """
     pool = [geometry.uniform(UNIFORM, rng)]
     pool += [geometry.perturbed(point, AROUND_EACH, rng) for point in incumbents[:INCUMBENTS]]
+    if geometry.space.constraints:
+        pool = _allowed(acquisition, geometry, pool, rng)
     values = acquisition.value(geometry.embed(np.concatenate(pool)))
     bounds = np.cumsum([0] + [len(part) for part in pool])
     winners = [low + int(values[low:high].argmax()) for low, high in itertools.pairwise(bounds)]
@@ -342,6 +350,32 @@ def maximise(
     points = np.concatenate([starts, points])
     order = np.argsort(-np.concatenate([worth, values]), kind="stable")
     return np.asarray(points[order])
+
+
+def _allowed(
+    acquisition: Acquisition, geometry: Geometry, pool: list[Array], rng: np.random.Generator
+) -> list[Array]:
+    """The groups of points without those that break a constraint, and a group of repaired ones.
+
+    If nothing is allowed, the groups as they are: then no point of the space may be.
+    """
+    masks = [geometry.allowed(group) for group in pool]
+    kept = [group[mask] for group, mask in zip(pool, masks, strict=True)]
+    for _ in range(BATCHES - 1):
+        if len(kept[0]) >= UNIFORM:
+            break
+        more = geometry.uniform(UNIFORM, rng)
+        kept[0] = np.concatenate([kept[0], more[geometry.allowed(more)]])[:UNIFORM]
+    broken = np.concatenate([group[~mask] for group, mask in zip(pool, masks, strict=True)])
+    if len(broken):
+        order = np.argsort(-acquisition.value(geometry.embed(broken)), kind="stable")[:REPAIRED]
+        repaired = [geometry.space.repaired(geometry.decode(broken[row])) for row in order]
+        rows = [values for values in repaired if values is not None]
+        if rows:
+            full = geometry.encode(rows)
+            kept.append(np.where(np.isnan(full), broken[order[: len(rows)]], full))
+    kept = [group for group in kept if len(group)]
+    return kept or pool
 
 
 def _climbed(
@@ -371,6 +405,12 @@ def _climbed(
     )
     moved = points.copy()
     moved[:, real] = np.clip(found.x, 0, 1).reshape(len(points), len(real))
+    for _ in range(HALVINGS if geometry.space.constraints else 0):
+        outside = ~geometry.allowed(moved)
+        moved[outside] = (moved[outside] + points[outside]) / 2
+    if geometry.space.constraints:
+        outside = ~geometry.allowed(moved)
+        moved[outside] = points[outside]
     return _better(moved, acquisition.value(geometry.embed(moved)), points, worth)
 
 
@@ -383,6 +423,8 @@ def _stepped(
 ) -> tuple[Array, Array]:
     """For each point the best of all changes of one integer or one choice."""
     moves = [geometry.neighbours(point, rng) for point in points]
+    if geometry.space.constraints:
+        moves = [part[geometry.allowed(part)] for part in moves]
     sizes = [len(part) for part in moves]
     if not sum(sizes):
         return points, worth

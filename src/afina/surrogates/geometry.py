@@ -226,6 +226,13 @@ class Geometry:
                 points[:, dimension.axes[0]] = _snapped(dimension, unit)
         return points
 
+    def allowed(self, points: Array) -> Mask:
+        """(n,) whether the configurations at full points satisfy the constraints of the space."""
+        rules = self.space.constraints
+        rows = (self.decode(point) for point in points) if rules else ()
+        found = [self.space.allows(values) for values in rows]
+        return np.array(found, dtype=bool) if rules else np.ones(len(points), dtype=bool)
+
     def uniform(self, count: int, rng: np.random.Generator) -> Array:
         """(count, dim) full points from the whole space."""
         return self.place(rng.random((count, len(self.tunable))))

@@ -10,6 +10,7 @@ import keras
 
 from afina.errors import FatalTypeError, FatalValueError, OversizedModelError, wrong
 from afina.training.keras_parts import compile_arguments, overrides
+from afina.training.on_tensorflow import asked
 from afina.trials import failure_of
 
 
@@ -98,6 +99,8 @@ def recompile(
         FatalValueError: An optimizer, loss or metric cannot be re-created from its config.
     """
     parts = compiled_parts(model)
+    if parts.get("jit_compile") is False and asked.listens() and not asked.forbids_xla(model):
+        parts["jit_compile"] = "auto"  # it was Keras that made False of this
     given = {"optimizer": optimizer, "loss": loss, "metrics": metrics}
     parts.update({name: renewed(part) for name, part in given.items() if part is not None})
     model.compile(**parts)

@@ -20,6 +20,7 @@ from afina.training import keras_parts
 from afina.training.epochs import reasons
 from afina.training.fused import Engine, FusedTrainer, quick_initializers
 from afina.training.on_tensorflow import TensorFlowTrainer
+from afina.training.on_tensorflow.asked import listening
 from afina.training.own_fit import fitting_by, keras_fits
 from afina.training.plain import PlainTrainer
 from afina.training.streams import FromStreams, Streams
@@ -49,7 +50,7 @@ class TrainerChooser:
         self.engine = engine
         self.streams = streams or Streams()
         self._fused = fused_trainer(engine)
-        fused = FromStreams(self._fused, self.streams)
+        fused = FromStreams(self._fused, self.streams, always=training == "fused")
         self.trainers: tuple[Trainer, ...] = (fused, PlainTrainer())
         if training == "fused":
             self.trainers = (fused,)
@@ -127,7 +128,7 @@ class TrainerChooser:
             return result
 
         try:
-            with fitting_by(fit):
+            with fitting_by(fit), listening():
                 yield paths
         finally:
             account.path = ", then ".join(dict.fromkeys(paths)) or f"fit: {own}"
@@ -181,9 +182,12 @@ def _cannot_fuse(reason: str) -> FatalValueError:
     )
 
 
-def building() -> contextlib.AbstractContextManager[None]:
-    """Within the block, models are built by initializers that compile nothing for a new shape."""
-    return quick_initializers()
+@contextlib.contextmanager
+def building() -> Iterator[None]:
+    """Within the block, models are built by initializers that compile nothing for a new shape, and
+    what `compile` was given is remembered where Keras does not keep it."""
+    with quick_initializers(), listening():
+        yield
 
 
 def why_not_fused(training: Mode | Trainer) -> str | None:

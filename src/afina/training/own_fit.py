@@ -9,7 +9,6 @@ alone: what counts is the context in which `fit` is called.
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,40 +16,12 @@ from typing import Any, TypeAlias
 
 import keras
 
+from afina.training.replacing import MethodPatch
+
 Fit: TypeAlias = Callable[[Any, Sequence[Any], Mapping[str, Any], Callable[..., Any]], Any]
 """Called with a model, the arguments of its `fit` by place and by name, and Keras' own `fit`."""
 
 _fit: ContextVar[Fit | None] = ContextVar("fit", default=None)
-
-
-class _Redirection:
-    """`fit` of Keras' models, redirected while any context asks for it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._original: Any = None
-        self._mine: Any = None
-
-    @contextmanager
-    def on(self) -> Iterator[None]:
-        """Within the block, `fit` looks whether its context has a `Fit`."""
-        # The class that defines `fit`, so that `super().fit(...)` is redirected too.
-        owner = next(kind for kind in keras.Model.__mro__ if "fit" in vars(kind))
-        with self._lock:
-            self._users += 1
-            if self._users == 1:
-                self._original = vars(owner)["fit"]
-                self._mine = _redirected(self._original)
-                owner.fit = self._mine
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-                # Whoever has replaced it meanwhile calls it: then it stays, and does nothing.
-                if self._users == 0 and vars(owner).get("fit") is self._mine:
-                    owner.fit = self._original
 
 
 def _redirected(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,7 +36,7 @@ def _redirected(original: Callable[..., Any]) -> Callable[..., Any]:
     return fit
 
 
-_redirection = _Redirection()
+_redirection = MethodPatch(keras.Model, "fit", _redirected)
 
 
 @contextmanager

@@ -14,7 +14,9 @@ import keras
 
 from afina.training import keras_parts
 from afina.training.epochs import is_all_kerass, reasons
-from afina.training.on_tensorflow.xla import is_slowed_by_xla
+from afina.training.on_tensorflow.graphs import giving_back_graphs
+from afina.training.on_tensorflow.xla import why_xla
+from afina.training.streams.kinds import planned_steps
 from afina.training.trainer import Account
 
 VERBOSE = list(inspect.signature(keras.Model.fit).parameters).index("verbose") - 1
@@ -51,16 +53,15 @@ class PlainTrainer:
         account: Account,
     ) -> Any:
         """Calls `model.fit(*args, **kwargs)`."""
-        del account  # the caller counts the seconds of the whole
-        if not self.hastens:
-            return model.fit(*args, **kwargs)
-        given = reasons.fit_arguments(args, kwargs)
+        # The caller counts the seconds of the whole.
+        given = reasons.fit_arguments(args, kwargs) if self.hastens else "as asked for"
         if isinstance(given, str):
-            return model.fit(*args, **kwargs)
+            with giving_back_graphs(model):
+                return model.fit(*args, **kwargs)
         limits = given["steps_per_epoch"], given["validation_steps"]
-        is_changed = hasten(model, given["callbacks"], limits)
+        is_changed = hasten(model, given["callbacks"], limits, planned_steps(given), account)
         try:
-            with fitting_threads(model, kwargs):
+            with fitting_threads(model, kwargs), giving_back_graphs(model):
                 return model.fit(*args, **kwargs)
         finally:
             if is_changed:  # another `fit` of the model may have other arguments
@@ -87,7 +88,13 @@ def without_progress_bar(
     return {**kwargs, "verbose": 0}
 
 
-def hasten(model: keras.Model, callbacks: Any = None, limits: Sequence[int | None] = ()) -> bool:
+def hasten(
+    model: keras.Model,
+    callbacks: Any = None,
+    limits: Sequence[int | None] = (),
+    planned: int | None = None,
+    account: Account | None = None,
+) -> bool:
     """On TensorFlow: compiles the train step with XLA if that is quicker, and runs many at once.
 
     This is only for models of Keras' own parts, whose steps are known to compile: a loss of the
@@ -98,6 +105,8 @@ def hasten(model: keras.Model, callbacks: Any = None, limits: Sequence[int | Non
         model: Compiled, not trained yet.
         callbacks: The callbacks that `fit` will be given.
         limits: The steps of an epoch and of a validation that `fit` will be given.
+        planned: The steps of the whole training; None if unknown, which counts as many.
+        account: Where to note what was chosen.
 
     Returns:
         Whether several steps run at once now that did not before.
@@ -108,7 +117,11 @@ def hasten(model: keras.Model, callbacks: Any = None, limits: Sequence[int | Non
         return False
     if keras.distribution.distribution() is not None:
         return False
-    model.jit_compile = model.jit_compile is True or not is_slowed_by_xla(model)
+    compiles, why = why_xla(model, planned)
+    if account is not None:
+        account.choices.append(f"{'XLA' if compiles else 'no XLA'}: {why}")
+    if compiles != model.jit_compile:
+        model.jit_compile = compiles
     looks = reasons.why_not_callbacks(reasons.flat(callbacks)) is not None
     if model.steps_per_execution != 1 or looks:
         return False

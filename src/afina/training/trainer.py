@@ -20,7 +20,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import keras
@@ -46,6 +46,9 @@ class Account:
 
     data: str = ""
     """What was made of streams of data; empty for arrays."""
+
+    choices: list[str] = field(default_factory=list)
+    """What the trainer has chosen besides, each with its reason."""
 
     build: float = 0.0
     """Building the model."""
@@ -92,7 +95,10 @@ class Account:
         parts["fit"] = max(0.0, self.fit - inside)
         seconds = ", ".join(f"{part} {value:.3f}" for part, value in parts.items())
         made = f" ({self.data})" if self.data else ""
-        return {"training": self.path + made, "seconds": seconds}
+        notes = {"training": self.path + made, "seconds": seconds}
+        if self.choices:
+            notes["choices"] = "; ".join(dict.fromkeys(self.choices))
+        return notes
 
 
 @runtime_checkable

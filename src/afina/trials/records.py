@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from afina.errors import ArgumentError
-from afina.trials.trial import Trial
+from afina.trials.trial import USER_ATTR, Trial
 
 LEADING = ("number", "status", "score", "best_step", "epochs", "seconds", "failure")
-"""The first columns of a table; those of the values and metrics follow."""
+"""The first columns of a table; those of the values, metrics and attributes follow."""
 
-_PARTS = ("values", "metrics")
+_PARTS = ("values", "metrics", "user_attrs")
 
 
 def record_of(trial: Trial) -> dict[str, Any]:
@@ -37,7 +37,8 @@ def record_of(trial: Trial) -> dict[str, Any]:
         "rung": None if schedule is None else schedule.rung,
         "failure": None if trial.failure is None else trial.failure.message,
         "failure_kind": None if trial.failure is None else trial.failure.kind.value,
-        "notes": dict(trial.notes),
+        "notes": {n: text for n, text in trial.notes.items() if not n.startswith(USER_ATTR)},
+        "user_attrs": trial.user_attrs,
     }
 
 
@@ -52,7 +53,7 @@ def as_json(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def as_csv(records: Sequence[Mapping[str, Any]]) -> str:
-    """The records as CSV: one column for each value ("values.units") and each metric.
+    """The records as CSV: one column for each value ("values.units"), metric and attribute.
 
     Example:
         >>> record = dict.fromkeys(LEADING) | {"number": 0, "values": {"units": 8}, "metrics": {}}
@@ -67,14 +68,14 @@ def as_csv(records: Sequence[Mapping[str, Any]]) -> str:
     table.writerow([*LEADING, *names])
     for record in records:
         cells = [record[name] for name in LEADING]
-        table.writerow([*cells, *(record[part].get(name) for part, name in names.values())])
+        table.writerow([*cells, *(record.get(part, {}).get(name) for part, name in names.values())])
     return text.getvalue()
 
 
 def columns_of(records: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
     """The columns after the leading ones, as "values.units", with the part and the name of each."""
     rows = list(records)
-    pairs = [(part, name) for part in _PARTS for record in rows for name in record[part]]
+    pairs = [(part, name) for part in _PARTS for record in rows for name in record.get(part, {})]
     return {f"{part}.{name}": (part, name) for part, name in pairs}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -11,12 +12,16 @@ from afina import html_tables
 from afina.space import Value
 from afina.trials.failures import Failure
 
+USER_ATTR = "user_attr:"
+"""Begins the names of notes that hold the user's attributes, as JSON."""
+
 
 class Status(enum.Enum):
     """The state of a trial. A store keeps the values: you may add some, but never rename one."""
 
     WAITING = "waiting"
-    """It failed or was lost, and waits for a retry with the same number and values."""
+    """It failed or was lost, and waits for a retry with the same number and values; or it was
+    queued, and waits for its first run."""
 
     RUNNING = "running"
     """It is being trained, or was when the process died."""
@@ -123,7 +128,7 @@ class Trial:
     NaN for an epoch without a report. Empty without reports, and until finished."""
 
     failure: Failure | None = None
-    """Set if and only if the status is FAILED or WAITING."""
+    """Set if the status is FAILED, or if it waits for a retry."""
 
     ended: int | None = None
     """Place in the order in which trials finished, from 0; None until finished. An algorithm that
@@ -134,6 +139,14 @@ class Trial:
 
     notes: Mapping[str, str] = field(default_factory=dict)
     """Facts for people, such as which trainer trained it and why."""
+
+    @property
+    def user_attrs(self) -> dict[str, Any]:
+        """The attributes that the user's code has set, by key; see `Study`."""
+        notes = self.notes.items()
+        return {
+            n[len(USER_ATTR) :]: json.loads(text) for n, text in notes if n.startswith(USER_ATTR)
+        }
 
     @property
     def start_epoch(self) -> int:

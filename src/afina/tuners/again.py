@@ -1,4 +1,4 @@
-"""`search_again`: the tuner of a second search, in the space that the first one advises."""
+"""`search_again`: the tuner of a second search, which knows the first one and its advice."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def prepared_again(
     if advice is None and not any(trial.status is Status.COMPLETED for trial in trials):
         raise NoTrialError(f"search_again: {why_no_best(trials)}")
     found = tuner.advice() if advice is None else advice
-    known = fully_trained(found.carry_over(trials))
+    known = fully_trained(found.carry_over_all(trials))
     again = copy.copy(tuner)
-    again.oracle = tuner.oracle.anew(found.next_space(), known, max_trials)
+    again.oracle = tuner.oracle.anew(found.whole_space(), known, max_trials, found.after)
     again.project_name = project_name or f"{tuner.project_name}-again"
     again._begin_anew()
     again._open_project()

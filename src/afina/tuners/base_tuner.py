@@ -39,6 +39,7 @@ from afina.tuners.earlier import known_trials
 from afina.tuners.execution import TrialExecutor, check_executor_option, choose_executor, prepared
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
 from afina.tuners.joining import ended_elsewhere, joined_store, warn_of_keras_tuners_mode
+from afina.tuners.live_page import dashboard_of
 from afina.tuners.options import IdentityOptions, unrecognized
 from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import is_overridden
@@ -210,10 +211,11 @@ class BaseTuner:
                 self._run_all(fit_args, fit_kwargs)
             self.on_search_end()
             self._show(SearchEnded(self.oracle.stop_reason, self._best_score()))
-            if self.oracle.search_state.ended and self._best_score() is None:
-                ran = len(self.oracle.search_state.ended) > before
+            state = self.oracle.search_state
+            if (state.ended or not state.trials) and self._best_score() is None:
+                ran = len(state.ended) > before
                 left = "" if ran else f"nothing was left to run ({self.oracle.stop_reason}). "
-                why = why_no_best(self.oracle.search_state.trials.values())
+                why = why_no_best(state.trials.values())
                 warnings.warn(f"search: {left}{why}", stacklevel=2)
         finally:
             if self._display is not None:
@@ -292,6 +294,7 @@ class BaseTuner:
             trial.status = TrialStatus.INVALID if is_retried(error) else TrialStatus.FAILED
 
     def _run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
+        trial.hyperparameters.enforce_constraints()
         result = self.run_trial(trial, *args, **kwargs)
         if trial.metrics.exists(self.oracle.objective.name):
             warnings.warn(
@@ -401,7 +404,10 @@ class BaseTuner:
         project_name: str | None = None,
         **fit_kwargs: Any,
     ) -> Any:
-        """Searches anew in the advised space, knowing what the trials of this search taught.
+        """Searches on with a model that knows all trials of this search and what they advise.
+
+        The ranges that the advice widens are wider. Its cuts are a preference that fades, so no
+        value is ruled out. A random search goes on with Bayesian optimization.
 
         Args:
             advice: None takes `advice()`.
@@ -447,6 +453,8 @@ class BaseTuner:
         state.begin()
         facts = reports.facts_of(state.store, self.project_name, judgement=self._judgement)
         return reports.write_report(facts, file, seed=state.seed)
+
+    dashboard = dashboard_of
 
     def get_pareto_front(self) -> list[Any]:
         """The completed trials that no other one beats in every objective, by number.

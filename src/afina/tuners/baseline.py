@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from afina.advice.judgement import ValidationScore
 from afina.errors import ArgumentError, wrong
 from afina.tuners.random_search import RandomSearch
 from afina.tuners.tuner import Tuner
 
 
-def random_baseline(tuner: Tuner, *fit_args: Any, epochs: int, **fit_kwargs: Any) -> float:
+def random_baseline(
+    tuner: Tuner, *fit_args: Any, epochs: int, **fit_kwargs: Any
+) -> ValidationScore:
     """Searches at random for as many epochs as a search has trained.
 
     The trials have a project of their own within the tuner's, so a second call, or one after an
@@ -23,7 +26,8 @@ def random_baseline(tuner: Tuner, *fit_args: Any, epochs: int, **fit_kwargs: Any
         fit_kwargs: As given to its `search`.
 
     Returns:
-        The best score, for `evaluate_best(..., baselines={"random search": ...})`.
+        The best score on the validation data, for `evaluate_best(..., baselines={"random search":
+        ...})`, which compares it with the score of the search, not with that on the test data.
 
     Raises:
         ArgumentError: The search has trained fewer epochs than one full training.
@@ -52,4 +56,4 @@ def random_baseline(tuner: Tuner, *fit_args: Any, epochs: int, **fit_kwargs: Any
     )
     baseline.oracle.verbose = 0
     baseline.search(*fit_args, epochs=epochs, **fit_kwargs)
-    return float(baseline.oracle.search_state.best_trials(1)[0].score or 0.0)
+    return ValidationScore(baseline.oracle.search_state.best_trials(1)[0].score or 0.0)

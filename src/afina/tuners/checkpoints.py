@@ -24,6 +24,12 @@ PROMOTION = "promotion"
 """The note of a promoted trial that says why it starts from scratch."""
 
 
+def of_fold(path: Path, fold: int | None) -> Path:
+    """The checkpoint of one fold of a cross-validated trial, beside the trial's own, which it is
+    for None."""
+    return path if fold is None else path.with_name(f"fold_{fold}.{path.name}")
+
+
 def save_best(trial: Trial, best: training.BestEpoch, path: Path) -> None:
     """Writes the model of the best epoch; a trial without one keeps its score all the same."""
     trial.notes.pop(NO_CHECKPOINT, None)
@@ -124,5 +130,8 @@ class Cleaner:
         self._there |= set(state.ended[self._looked_at :])
         self._looked_at = len(state.ended)
         for number in self._there - kept:
-            training.remove_checkpoint(folder_of(number) / training.CHECKPOINT)
+            path = folder_of(number) / training.CHECKPOINT
+            training.remove_checkpoint(path)
+            for fold in path.parent.glob(f"fold_*.{path.name}"):
+                fold.unlink(missing_ok=True)
         self._there &= kept

@@ -12,11 +12,11 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import ArgumentError, check_flag, wrong
 from afina.progress import OthersEnded
 from afina.search import Done, Wait
 from afina.store import TrialStore, open_store
-from afina.store.project import chosen_place
+from afina.store.project import chosen_place, delete_search
 from afina.study import BegunElsewhereError, SearchState
 from afina.trials import Trial as StoredTrial
 from afina.tuners.face_trials import TrialIds
@@ -69,18 +69,20 @@ def joined_store(store: Any, storage: Any, *, overwrite: bool, project: str) -> 
     Args:
         store: As given to a tuner.
         storage: Another name of `store`.
-        overwrite: Whether the search is to begin anew.
+        overwrite: Whether the search is to begin anew: the one that is there is deleted.
         project: The project's name, which tells the searches in one database apart.
 
     Raises:
-        ArgumentError: Both are given, or `overwrite` would have to empty the store.
+        ArgumentError: Both are given, or `overwrite` would have to empty a store that cannot be.
+        ProjectLockedError: The search is to be deleted, but another process works on it.
     """
     place = chosen_place(store, storage)
     if place is None:
         return None
     found = open_store(place, project=project)
-    if overwrite and found.header() is not None:
-        rule = "must be False where the store holds a search: it deletes the project's folder only"
+    anew = overwrite is not None and check_flag("overwrite", overwrite)
+    if anew and found.header() is not None and not delete_search(found):
+        rule = "must be False where a store of this kind holds a search: it cannot be emptied"
         advice = "Pass an empty store, or leave overwrite=True out to join the search."
         raise ArgumentError(wrong("overwrite", rule, overwrite, advice))
     return found

@@ -68,6 +68,10 @@ class ProjectOptions(IdentityOptions, total=False):
 class TrainingOptions(RunOptions, total=False):
     """How trials are trained and which models are kept; see `Tuner` for each."""
 
+    cv: Any
+    """A number of folds, a splitter or pairs of row numbers, to cross-validate each trial; None
+    validates as `search` says."""
+
     keep_checkpoints: int | None
     """Of how many trials, best first, the models stay on disk; None keeps all. Default 10."""
 

@@ -15,10 +15,23 @@ from typing import Any
 
 import numpy as np
 
-from afina.advice import Narrowing
+from afina.advice import Narrowing, Preferring
 from afina.errors import ArgumentError, FatalRuntimeError, check_whole, wrong
-from afina.search import Algorithm, Done, Informed, Planned, Situation, Suggestion, Wait, Wrapper
+from afina.search import (
+    Algorithm,
+    BayesianOptimization,
+    Done,
+    Grid,
+    Informed,
+    Planned,
+    Random,
+    Situation,
+    Suggestion,
+    Wait,
+    Wrapper,
+)
 from afina.search.untried import NOTHING_TRIED, TriedKeys, first_new, key_of, keys_of
+from afina.search.wrappers import innermost
 from afina.space import Space, Value
 from afina.study import SearchState
 from afina.trials import Trial as StoredTrial
@@ -37,6 +50,7 @@ def surrounded(
     known: Sequence[StoredTrial],
     space: Space,
     seed: int,
+    preferred: Space | None = None,
 ) -> Algorithm[Any] | None:
     """The algorithm with narrowing and with knowledge of an earlier search; None stays None.
 
@@ -46,9 +60,16 @@ def surrounded(
         known: Trials of the earlier search.
         space: Where the search begins.
         seed: The search's seed.
+        preferred: Where an earlier search advises to search. A model searches there, in place of
+            random draws.
     """
     if algorithm is None:
         return None
+    if preferred is not None:
+        if isinstance(innermost(algorithm), Random):
+            algorithm = BayesianOptimization(seed=seed)
+        if not isinstance(innermost(algorithm), Grid):  # it has an order of its own
+            algorithm = Preferring(algorithm, preferred)
     if narrow_every is not None:
         algorithm = Narrowing(algorithm, narrow_every, seed)
     return Informed(algorithm, tuple(known), space) if known else algorithm

@@ -88,13 +88,7 @@ def train_trial(
     Returns:
         What `HyperModel.fit` returned, one for each execution.
     """
-    segment = trial.segment
-    if segment is not None and segment.end_epoch is not None:
-        kwargs["epochs"], kwargs["initial_epoch"] = segment.end_epoch, segment.start_epoch
-    callbacks = kwargs.pop("callbacks", None) or []
-    state = tuner.oracle.search_state
-    number = tuner.oracle.number_of(trial.trial_id)
-    seeds = state.seed, state.stream(number), state.trials[number].retries
+    callbacks, seeds = planned_arguments(tuner, trial, kwargs)
     best = training.BestEpoch(tuner.oracle.objective)
     account = tuner._accounts[trial.trial_id] = training.Account()
     reason = _why_not_saved(tuner, callbacks, args)
@@ -137,6 +131,25 @@ def train_trial(
         trial.notes[NO_INTERIM] = f"none: {reason}"
     tuner._tell_path(trial, account)
     return results
+
+
+def planned_arguments(
+    tuner: RunningTuner, trial: Trial, kwargs: dict[str, Any]
+) -> tuple[Any, tuple[Any, Any, int]]:
+    """The callbacks, and what seeds the trial; `kwargs` get the epochs of its plan.
+
+    Args:
+        tuner: Whose trial.
+        trial: What is to be trained.
+        kwargs: Of `search`; the callbacks are taken out of them.
+    """
+    segment = trial.segment
+    if segment is not None and segment.end_epoch is not None:
+        kwargs["epochs"], kwargs["initial_epoch"] = segment.end_epoch, segment.start_epoch
+    callbacks = kwargs.pop("callbacks", None) or []
+    state = tuner.oracle.search_state
+    number = tuner.oracle.number_of(trial.trial_id)
+    return callbacks, (state.seed, state.stream(number), state.trials[number].retries)
 
 
 def _why_not_saved(tuner: RunningTuner, callbacks: Any, args: tuple[Any, ...]) -> str | None:
@@ -202,6 +215,7 @@ def continued(
         for epoch, logs in part:
             numbers = training.scalars(logs)
             tuner.oracle.report_epoch(trial.trial_id, execution, epoch, numbers)
+    tuner.oracle.keep_reports()  # should it die again, it is known to have come this far
     trial.notes[RESUMED] = f"after epoch {found.epochs}, where its process had saved it"
     tuner._show(Message(f"Trial {trial.trial_id} continues after epoch {found.epochs}."))
     return {**kwargs, "initial_epoch": found.epochs}

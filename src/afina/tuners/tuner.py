@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,12 +27,14 @@ from afina.tuners import checkpoints, copied_code, half_batch
 from afina.tuners.base_tuner import BaseTuner, check_oracle
 from afina.tuners.copied_code import EpochHooks, TunerCallback, maybe_distribute
 from afina.tuners.documented import documented
+from afina.tuners.ensemble import Ensemble, ensemble_of, load_kept
 from afina.tuners.execution import (
     TrialExecutor,
     check_executor_option,
     choose_executor,
     runs_side_by_side,
 )
+from afina.tuners.fold_run import first_fold, folds_of, train_folds
 from afina.tuners.groups import Groups, check_group_trials, count_together
 from afina.tuners.hypermodel import HyperModel, join_arguments
 from afina.tuners.model_objective import note_of_directions
@@ -44,7 +47,7 @@ from afina.tuners.reserved_keys import segment_of, without_parent
 from afina.tuners.train_on import check_train_on, is_elsewhere, offer, run_elsewhere, start_early
 from afina.tuners.trial import Trial
 from afina.tuners.trial_run import continued, forget, give_back, train_trial
-from afina.tuners.winner import Final, Winner
+from afina.tuners.winner import Final, Winner, validation_size
 from afina.tuners.workers import check_workers
 
 
@@ -66,6 +69,8 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
             trainings are fused. "threads" and "processes" are as many as `workers`; its "auto" is
             one for each GPU or processor, and for "ray" as many as the cluster has room for.
         executions_per_trial: How often each configuration is trained; the score is the mean.
+        cv: A number of folds, a splitter as those of scikit-learn, or pairs of row numbers: each
+            configuration is cross-validated, and the score is the mean over the folds.
         keep_checkpoints: Of how many trials, best first, the models stay on disk, beside those
             that the search still needs; None keeps all.
         training: "auto" trains an epoch as one compiled program wherever that gives what `fit`
@@ -167,6 +172,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         self.group_trials = options.pop("group_trials", "auto")
         check_group_trials(self.group_trials, self.workers)
         check_executor_option(options.get("executor"), self.workers, self.group_trials)
+        self._folds = folds_of(options.pop("cv", None), self.executions_per_trial)
         self.train_on = self._backend = options.pop("train_on", None)
         check_train_on(self.train_on, options.get("executor"), self.distribution_strategy)
         sparse = check_flag("sparse_inputs", options.pop("sparse_inputs", True))
@@ -195,6 +201,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
             return model
         parent = self.oracle.get_trial(segment.parent)
         path = Path(self._get_checkpoint_fname(segment.parent))
+        path = checkpoints.of_fold(path, self._folds.current)
         self._from_scratch.pop(segment.parent, None)
         try:
             checkpoints.continue_parent(model, hp, parent, path, left_out=self._warn_once)
@@ -231,6 +238,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
     # -- training ---------------------------------------------------------------------------------
 
     def _check_search(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        args, kwargs = first_fold(self, self._folds, args, kwargs)
         if self._whose_training() is not None:
             return
         training.check_data(args, kwargs, self.oracle.objective.names)
@@ -259,6 +267,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
                 self._run_by(executor, args, kwargs)
         finally:
             self._trainer.forget()
+            self._folds.forget()
 
     @contextmanager
     def _training_by(self, executor: TrialExecutor) -> Iterator[None]:
@@ -284,6 +293,8 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
 
     def _why_one_worker(self) -> str | None:
         """Why "auto" trains one trial at a time; None if several side by side are as good."""
+        if self._folds:
+            return "the folds of a trial are compared with those of the trials before it"
         reason = self._why_not_threads() or first_overridden(self, AROUND)
         if reason is None and not self.oracle.search_state.algorithm.order_independent:
             return "each trial is chosen by what came of those before it"
@@ -298,7 +309,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         return reason
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
-        """Builds and trains the trial's model `executions_per_trial` times.
+        """Builds and trains the trial's model `executions_per_trial` times, or once a fold of `cv`.
 
         Where the oracle plans the epochs of each trial, as Hyperband's does, those count, whatever
         `search` was given.
@@ -309,10 +320,11 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
             kwargs: As given to `search`.
 
         Returns:
-            What `HyperModel.fit` returned, one for each execution.
+            What `HyperModel.fit` returned, one for each execution; means over the folds with `cv`.
         """
+        train = functools.partial(train_folds, self._folds) if self._folds else train_trial
         try:
-            return train_trial(self, trial, args, dict(kwargs))
+            return train(self, trial, args, dict(kwargs))
         except Exception as error:
             others = self._whose_training() is not None
             if not self.halve_batch_on_oom or not half_batch.may_help(
@@ -322,7 +334,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         # Here the error is gone, and with it what its traceback held in memory.
         half_batch.note(trial)
         training.release()
-        return train_trial(self, trial, args, dict(kwargs))
+        return train(self, trial, args, dict(kwargs))
 
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Builds one model, in its parent's state if it is promoted, and trains it."""
@@ -448,6 +460,8 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
             build=self._try_build,
             fit=self._fit,
             seed=self.oracle.seed,
+            load=lambda trial: load_kept(self, trial),
+            validated=validation_size(*self._searched),
         )
 
     def retrain_best(
@@ -508,12 +522,10 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
             model: What to judge; None takes the model of the last `retrain_best`, else the best
                 trial's own.
             class_names: For the table.
-            baselines: The metric of whatever else you know, by name. The score of the default
-                configuration is added if the search tried it.
+            baselines: The metric of other models on the same test data, by name. A score of
+                `random_baseline` is compared with the search's. The default configuration is added
+                if the search tried it.
             batch_size: Rows evaluated at once.
-
-        Returns:
-            Facts; printed, sentences.
         """
         final = self._final if model is None else None
         if model is None:
@@ -545,6 +557,16 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
             ArgumentError: A number is below 1, or the trainings do not measure the objective.
         """
         return self._winner.compare(x, y, fit_kwargs, count=count, seeds=seeds)
+
+    def ensemble(self, n: int = 10, **data: Any) -> Ensemble:
+        """Averages the outputs of the best kept models, chosen greedily; trains nothing.
+
+        Args:
+            n: How many times a model is added; one may be added again, for more weight.
+            data: `validation_data=(x, y)` to choose by, if not that of the last `search`;
+                `test_data=(x, y)` to score by; `batch_size`. See `afina.tuners.ensemble`.
+        """
+        return ensemble_of(self, n, **data)
 
     def _get_checkpoint_fname(self, trial_id: str, epoch: int = 0) -> str:
         """The file of a trial's checkpoint; there is one for all epochs."""

@@ -12,14 +12,25 @@ import keras
 import numpy as np
 
 from afina import training
-from afina.advice.judgement import Comparison, Contender, Judgement, compare, judge
+from afina.advice.judgement import (
+    Beside,
+    Comparison,
+    Contender,
+    Judgement,
+    ValidationScore,
+    compare,
+    judge,
+)
 from afina.advice.learning import Learning, read_learning
+from afina.advice.spread import Measure, correct, error_of, error_of_share, measure_of
 from afina.errors import ArgumentError, NoTrialError, wrong
 from afina.space import HyperParameters
 from afina.study import SearchState
 from afina.trials import Trial, why_no_best
 from afina.tuners.overrides import is_overridden
 from afina.tuners.results import read_result
+
+DEFAULT = "the default configuration"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +81,12 @@ class Winner:
     seed: int
     """Seeds trainings for which no other seed is given."""
 
+    load: Callable[[Trial], Any] = lambda trial: None
+    """Loads the model of a trial; None if it is not kept."""
+
+    validated: int | None = None
+    """How many examples the validation data of the search had; None if that is not known."""
+
     def retrain(
         self,
         x: Any,
@@ -104,22 +121,81 @@ class Winner:
     ) -> Judgement:
         """Judges a model on test data; see `Tuner.evaluate_best`."""
         found = model.evaluate(x_test, y_test, batch_size=batch_size, verbose=0, return_dict=True)
-        true = predicted = None
+        metrics = {name: float(value) for name, value in found.items()}
+        objective, best = self.state.objective, self.ranked(0)
+        metric = objective.name.removeprefix("val_")
+        true = predicted = measure = None
+        values = np.zeros(0)
         if y_test is not None:
+            targets = np.asarray(y_test)
             outputs = model.predict(x_test, batch_size=batch_size, verbose=0)
-            true, predicted = _classes(np.asarray(y_test), outputs)
-        default = self._default_score()
-        known = {} if default is None else {"the default configuration in the search": default}
+            true, predicted = _classes(targets, outputs)
+            if metric in metrics:
+                measure = measure_of(metrics[metric], targets, outputs)
+            if measure is not None:
+                values = measure(targets, np.asarray(outputs))
+        error = None if measure is None else error_of(values)
+        beside = []
+        if measure is not None:
+            default = self._default_beside(x_test, targets, values, measure, batch_size)
+            beside = [] if default is None else [default]
+        known: dict[str, float] = {}
+        score = self._default_score()
+        if score is not None and not beside:
+            known[DEFAULT] = ValidationScore(score)
         return judge(
-            {name: float(value) for name, value in found.items()},
-            self.state.objective,
-            searched=self.ranked(0).score,
+            metrics,
+            objective,
+            searched=best.score,
             learning=learning,
             true=true,
             predicted=predicted,
             class_names=class_names,
             baselines={**known, **(baselines or {})},
+            error=error,
+            optimism_error=self._optimism_error(error, len(values), measure, best.score),
+            beside=beside,
         )
+
+    def _default_beside(
+        self, x_test: Any, targets: Any, values: Any, measure: Measure, batch_size: int
+    ) -> Beside | None:
+        """The default configuration beside the model on the test data, example by example; None if
+        its model is not kept."""
+        defaults = self.state.space.defaults()
+        trial = next(
+            (t for t in self.state.best_trials(len(self.state.trials)) if t.values == defaults),
+            None,
+        )
+        model = None if trial is None else self.load(trial)
+        if model is None:
+            return None
+        theirs = measure(
+            targets, np.asarray(model.predict(x_test, batch_size=batch_size, verbose=0))
+        )
+        sign = -1 if self.state.objective.direction == "max" else 1
+        gains = sign * (theirs - values)
+        return Beside(
+            name=DEFAULT,
+            score=float(theirs.mean()),
+            ours=float(values.mean()),
+            data="test",
+            gain=float(gains.mean()),
+            error=error_of(gains),
+            paired=True,
+        )
+
+    def _optimism_error(
+        self, error: float | None, tested: int, measure: Measure | None, score: float | None
+    ) -> float | None:
+        """The standard error of the difference between the score in the search and on test data."""
+        if error is None or not self.validated or score is None:
+            return None
+        if measure is correct:
+            own = error_of_share(score, self.validated)
+        else:  # the same examples vary as much, there are only more or fewer of them
+            own = error * math.sqrt(tested / self.validated)
+        return math.hypot(error, own)
 
     def compare(
         self, x: Any, y: Any, fit_kwargs: Mapping[str, Any], *, count: int, seeds: int
@@ -202,6 +278,23 @@ class Winner:
         defaults = self.state.space.defaults()
         completed = self.state.best_trials(len(self.state.trials))
         return next((trial.score for trial in completed if trial.values == defaults), None)
+
+
+def validation_size(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
+    """How many examples `fit` validates on with these arguments; None if that is not known."""
+    data, split = kwargs.get("validation_data"), kwargs.get("validation_split")
+    if isinstance(data, tuple | list) and data:
+        return _rows(data[0])
+    rows = _rows(args[0] if args else kwargs.get("x"))
+    if split and rows is not None:
+        return rows - int(rows * (1 - split))
+    return None
+
+
+def _rows(x: Any) -> int | None:
+    leaves = keras.tree.flatten(x)
+    shape = getattr(leaves[0], "shape", None) if leaves else None
+    return int(shape[0]) if shape and shape[0] is not None else None
 
 
 def best_epochs(trial: Trial) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import keras
 
 from afina.training.epochs import ProgramCache, Samples, program_key
+from afina.training.fused.convolutions import has_convolutions
 from afina.training.fused.data import data_cache
 from afina.training.fused.numbers import ModelNumbers
 from afina.training.fused.packing import Packer, packer_of
@@ -89,13 +91,15 @@ class Engine:
                         )
                     finally:
                         functions.forget()
+                    convolves = device.platform == "cpu" and has_convolutions(traced[0].jaxpr)
                     with python_turn.released():
                         lowered = lower(traced)
             except Exception as error:
                 message = f"the train step cannot become one program: {first_line(error)}"
                 raise CannotFuseError(message) from error
             with account.counted("compile"), python_turn.released():
-                return compile_both(lowered, one_thread=alone, packer=packer)
+                made = compile_both(lowered, one_thread=alone, packer=packer)
+                return replace(made, convolves=convolves)
 
         try:
             if key is None:

@@ -108,7 +108,18 @@ class Training(EpochLoop):
                 device=self.device,
                 account=self.account,
             )
+            self._note(known)
         return known
+
+    def _note(self, program: Program) -> None:
+        """Notes what the plan and the program have chosen."""
+        chosen = {
+            "inputs by their non-zeros: nearly all are zero": self.train.arrays.is_sparse,
+            "deferred updates: a batch reads few rows of the first layer": self.plan.row_room > 0,
+            "convolutions in the layout that is quick in loops": program.convolves,
+            "data in chunks: they do not fit in memory": self.rows != self.train.size,
+        }
+        self.account.choices += [name for name, is_so in chosen.items() if is_so]
 
     # -- the loop -------------------------------------------------------------------------------
 

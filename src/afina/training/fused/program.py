@@ -357,6 +357,9 @@ class Program:
     catch_up: CatchUp | None = None
     """Runs after `train` if updates are deferred."""
 
+    convolves: bool = False
+    """Whether there are convolutions in it, which on a CPU are in the quick layout."""
+
     def epoch(
         self,
         device: Any,

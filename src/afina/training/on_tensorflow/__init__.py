@@ -5,6 +5,7 @@
         TensorFlowProgram  calls of the functions of one model                           (program)
           StepLoop       `model.train_step` in a `tf.while_loop`, compiled by XLA or not (program)
         XLA or not       by what the model is made of                                    (xla)
+    take_apart           frees the graphs of functions that are gone                     (graphs)
 
 The variables of the model, its optimizer and its metrics are arguments of the function, and so are
 the data and their order. So one function serves all models of an equal key, each trained in its own

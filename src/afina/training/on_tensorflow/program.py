@@ -16,7 +16,8 @@ from afina.training import keras_parts
 from afina.training.epochs import ProgramCache, ProgramLoop, Samples, program_key
 from afina.training.epochs.merging import validation_batch_size
 from afina.training.epochs.partial import can_be_filled, filled
-from afina.training.on_tensorflow.xla import uses_xla
+from afina.training.on_tensorflow.graphs import free_with, take_apart
+from afina.training.on_tensorflow.xla import why_xla
 from afina.training.python_turn import python_turn
 from afina.training.replacing import replaced
 from afina.training.trainer import Account, CannotTrainError
@@ -76,6 +77,7 @@ class StepLoop:
             )
         finally:
             tracing.forget()
+        free_with(self, [self._concrete.graph])
 
     def __call__(
         self, values: Sequence[Any], leaves: Sequence[Any], order: Any, steps: int
@@ -168,9 +170,11 @@ class _Tracing:
         )
         run = self.model.train_step if self.cut.kind == "train" else self.model.test_step
         traced = tf.function(run, autograph=False).get_concrete_function(data)
-        return keras.tree.map_structure(
-            lambda log: tf.zeros(log.shape, log.dtype), traced.structured_outputs
-        )
+        shapes = [(log.shape, log.dtype) for log in keras.tree.flatten(traced.structured_outputs)]
+        zeros = [tf.zeros(shape, dtype) for shape, dtype in shapes]
+        blank = keras.tree.pack_sequence_as(traced.structured_outputs, zeros)
+        take_apart([traced.graph])
+        return blank
 
 
 def _flat(logs: Any) -> list[Any]:
@@ -215,7 +219,7 @@ class TensorFlowProgram:
         self.cache = cache
         self.account = account
         epochs = loop.given["epochs"] - loop.first_epoch
-        self.uses_xla = uses_xla(self.model, epochs * self.train.batches.steps)
+        self.uses_xla, self._why = why_xla(self.model, epochs * self.train.batches.steps)
         self._values = values_of(self.model)
 
     def prepare(self) -> None:
@@ -227,14 +231,17 @@ class TensorFlowProgram:
         if self.uses_xla:
             try:
                 self._prepare()
+            except Exception as error:
+                self.uses_xla, self._why = False, f"XLA cannot compile it: {first_line(error)}"
+            else:
+                self.account.choices.append(f"XLA: {self._why}")
                 return
-            except Exception:
-                self.uses_xla = False
         try:
             self._prepare()
         except Exception as error:
             message = f"the train step cannot become one program: {first_line(error)}"
             raise CannotTrainError(message) from error
+        self.account.choices.append(f"no XLA: {self._why}")
 
     def _prepare(self) -> None:
         key = program_key(self.model)

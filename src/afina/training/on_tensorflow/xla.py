@@ -15,6 +15,7 @@ import keras
 
 from afina.training import keras_parts
 from afina.training.epochs import is_all_kerass
+from afina.training.on_tensorflow.asked import forbids_xla
 
 COMPILE = 0.16
 """Seconds that XLA takes to compile a train step, for each trainable variable."""
@@ -28,6 +29,9 @@ A_WEIGHT = 1.2e-9
 A_TIME = 2.5e-4
 """Seconds of a step that XLA saves for each time of a sequence that a recurrent layer reads."""
 
+USUAL = 6
+"""Trainable variables of a model that is not built yet, by assumption."""
+
 TIMES = 30
 """Length that is assumed for sequences of varied lengths."""
 
@@ -39,19 +43,43 @@ def uses_xla(model: keras.Model, steps: int) -> bool:
         model: Compiled and built.
         steps: How many steps are planned: few do not pay for the compilation.
     """
+    return why_xla(model, steps)[0]
+
+
+def why_xla(model: keras.Model, steps: int | None) -> tuple[bool, str]:
+    """Whether to compile the steps of a model with XLA, and why.
+
+    Args:
+        model: Compiled, and built if that is possible without data.
+        steps: How many steps are planned; None if that is unknown, which counts as many.
+    """
     if model.jit_compile:  # as asked for, or by Keras' own choice on a GPU
-        return True
-    # False may be the user's word or Keras' own choice on a CPU: Keras does not keep which.
+        return True, "jit_compile is True"
+    if forbids_xla(model):
+        return False, "jit_compile=False"
     if not all(getattr(layer, "supports_jit", True) for layer in keras_parts.layers_of(model)):
-        return False
+        return False, "a layer does not support it"
     # Code of the user's may do what XLA cannot, or does otherwise: draw random numbers, say.
-    if not is_all_kerass(model) or is_slowed_by_xla(model):
-        return False
-    return has_gpu() or steps * _saved(model) > COMPILE * len(model.trainable_variables)
+    if not is_all_kerass(model):
+        return False, "it has code of the user's"
+    if is_slowed_by_xla(model):
+        return False, "TensorFlow convolves faster by itself"
+    if steps is None or has_gpu():
+        return True, "many steps are planned"
+    if steps * _saved(model) > _cost(model):
+        return True, f"the {steps} steps planned pay for compiling"
+    return False, f"the {steps} steps planned do not pay for compiling"
+
+
+def _cost(model: keras.Model) -> float:
+    """Seconds that XLA takes to compile the steps of a model."""
+    return COMPILE * (len(model.trainable_variables) or USUAL)
 
 
 def _saved(model: keras.Model) -> float:
     """Seconds that XLA saves in each step, as measured on one core of a server."""
+    if not model.built:
+        return A_VARIABLE * USUAL
     weights: int = sum(math.prod(each.shape) for each in model.trainable_variables)
     times: int = sum(map(_times, keras_parts.layers_of(model)))
     return A_VARIABLE * len(model.trainable_variables) + A_WEIGHT * weights + A_TIME * times

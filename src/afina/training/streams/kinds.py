@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -97,3 +98,32 @@ def _shuffles_all(dataset: Any) -> bool:
         return count >= 0 and int(dataset._buffer_size) >= count
     except (AttributeError, TypeError):
         return False
+
+
+def planned_steps(given: Mapping[str, Any]) -> int | None:
+    """How many steps a training takes if nothing ends it early; None if that is unknown.
+
+    Args:
+        given: All arguments of `fit` by name.
+    """
+    steps: int | None = given["steps_per_epoch"] or _steps_of(given)
+    epochs: int = given["epochs"] - given["initial_epoch"]
+    return None if steps is None else steps * max(0, epochs)
+
+
+def _steps_of(given: Mapping[str, Any]) -> int | None:
+    """The batches of an epoch; None if that is unknown."""
+    x = given["x"]
+    kind = kind_of(x)
+    if kind == PY_DATASET:
+        return x.num_batches  # type: ignore[no-any-return]
+    if kind == TF_DATA:
+        count = int(x.cardinality())
+        return count if count >= 0 else None
+    if kind == DATA_LOADER:
+        return len(x) if hasattr(x.dataset, "__len__") else None
+    leaves = [] if kind is not None or x is None else keras.tree.flatten(x)
+    if not leaves or not hasattr(leaves[0], "__len__"):
+        return None
+    rows = int(len(leaves[0]) * (1 - (given["validation_split"] or 0)))
+    return -(-rows // (given["batch_size"] or 32))

@@ -8,8 +8,12 @@ from typing import Any, Protocol, runtime_checkable
 import keras
 
 from afina.training.streams.arguments import Streams
-from afina.training.streams.kinds import is_stream
+from afina.training.streams.kinds import is_stream, planned_steps
 from afina.training.trainer import Account, CannotTrainError, Trainer
+
+WORTH = 2_000
+"""Fewest planned steps for which a training in chunks is not slower than plain `fit`: a new
+architecture takes up to three programs."""
 
 
 @runtime_checkable
@@ -29,11 +33,13 @@ class FromStreams:
     Args:
         trainer: Trains on arrays.
         streams: The streams of the search.
+        always: Whether to train in chunks even if plain `fit` is quicker, as for few steps.
     """
 
-    def __init__(self, trainer: Trainer, streams: Streams) -> None:
+    def __init__(self, trainer: Trainer, streams: Streams, *, always: bool = False) -> None:
         self.trainer = trainer
         self.streams = streams
+        self.always = always
         self.name = trainer.name
 
     def why_not(
@@ -70,6 +76,9 @@ class FromStreams:
             raise CannotTrainError(found)
         if isinstance(tested, str):
             raise CannotTrainError(tested)
+        steps = planned_steps(given)
+        if steps is not None and steps < WORTH and not self.always:
+            raise CannotTrainError(f"{found}, and {steps} steps do not pay for compiling chunks")
         history = self.trainer.fit_stream(model, tested.given, account)
         account.data = "; ".join(filter(None, [f"in chunks, as {found}", tested.note]))
         return history

@@ -1,0 +1,117 @@
+"""One worker of a scale measurement: `python worker.py PACKAGE PLACE TRIALS EPOCHS GO`.
+
+It opens the search, says "ready", waits for the file GO, and runs trials until there are TRIALS in
+all. It prints what it did as JSON. The packages are imported by nothing else in this folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+
+def afina_search(place: str, trials: int, epochs: int, go: Path) -> dict[str, Any]:
+    """Afina, with the folder or URL `place`."""
+    import afina
+    from afina.search import Random
+
+    hp = afina.HyperParameters()
+    hp.Float("x", 0.0, 1.0)
+    hp.Int("n", 1, 100)
+    study = afina.Study(
+        hp,
+        objective=afina.Objective("loss", "min"),
+        algorithm=Random(seed=0),
+        storage=place,
+        max_trials=trials,
+    )
+    wait(go)
+    begun, done = Clock(), 0
+    while study.stop_reason is None:
+        trial = study.ask()
+        if trial is None:
+            time.sleep(0.005)
+            continue
+        for epoch in range(epochs):
+            study.report(trial, {"loss": 1.0 / (1 + epoch)}, epoch)
+        study.tell(trial, {"loss": trial.values["x"]})
+        done += 1
+        begun.mark(done)
+    facts = begun.facts(done)
+    study.close()
+    return facts
+
+
+def optuna_search(place: str, trials: int, epochs: int, go: Path) -> dict[str, Any]:
+    """Optuna, with a URL, or "journal:FILE"."""
+    import optuna
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage: Any
+    if place.startswith("journal:"):
+        storage = JournalStorage(JournalFileBackend(place.removeprefix("journal:")))
+    elif place.startswith("sqlite"):
+        # SQLite's own wait of five seconds is too short for many workers.
+        options = {"connect_args": {"timeout": 300}}
+        storage = RDBStorage(place, engine_kwargs=options)
+    else:
+        storage = RDBStorage(place)
+    study = optuna.create_study(
+        storage=storage,
+        study_name="s",
+        sampler=optuna.samplers.RandomSampler(seed=os.getpid()),
+        load_if_exists=True,
+    )
+    wait(go)
+    begun, done = Clock(), 0
+    while True:
+        trial = study.ask()
+        if trial.number >= trials:
+            break
+        x = trial.suggest_float("x", 0.0, 1.0)
+        trial.suggest_int("n", 1, 100)
+        for epoch in range(epochs):
+            trial.report(1.0 / (1 + epoch), epoch)
+        study.tell(trial, x)
+        done += 1
+        begun.mark(done)
+    return begun.facts(done)
+
+
+class Clock:
+    """Wall and processor time of this process."""
+
+    def __init__(self) -> None:
+        self.wall, self.cpu = time.time(), time.process_time()
+        self.marks: list[tuple[int, float, float]] = []
+
+    def mark(self, done: int) -> None:
+        """Remembers the times at numbers of trials that double."""
+        if done & (done - 1) == 0:
+            self.marks.append((done, time.time() - self.wall, time.process_time() - self.cpu))
+
+    def facts(self, done: int) -> dict[str, Any]:
+        """All that was measured."""
+        now, cpu = time.time(), time.process_time() - self.cpu
+        return {"done": done, "from": self.wall, "to": now, "cpu": cpu, "marks": self.marks}
+
+
+def wait(go: Path) -> None:
+    """Until all workers are ready."""
+    print("ready", flush=True)
+    while not go.exists():
+        time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    package, place, trials, epochs, go = sys.argv[1:]
+    run = {"afina": afina_search, "optuna": optuna_search}[package]
+    print(json.dumps(run(place, int(trials), int(epochs), Path(go))), flush=True)

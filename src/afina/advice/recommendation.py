@@ -1,0 +1,131 @@
+"""What to do next: the one action that most likely improves on the best known result."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from afina.advice.belief import Belief
+from afina.advice.claims import better_inside
+from afina.advice.effects import LEVEL, Effects, Visibility
+from afina.advice.evidence import Evidence
+from afina.advice.failing import FailingRegion
+from afina.advice.importance import Importances
+from afina.advice.ranges import RangeAdvice, Verdict
+from afina.advice.sample import Sample
+
+LITTLE_LEFT = 0.15  # with a smaller chance of a better result, a search may end
+MOSTLY = 0.5  # the share of failed trainings from which on failures come first
+EQUAL = 0.25  # if so many trials share the best result, it is a plateau
+BY_CHANCE = 20  # from so many trials on, results without any effect are taken for chance
+
+
+class Action(enum.Enum):
+    """What to do next."""
+
+    SEARCH_MORE = "search more"
+    """There are too few trials to say more."""
+
+    MEND = "mend the failures"
+    """Most trainings fail, and no hyperparameter explains it."""
+
+    GO_ON = "go on"
+    """Go on searching in the same space, with a model that knows all trials."""
+
+    WIDEN = "widen"
+    """Widen some ranges, then go on with a model that knows all trials."""
+
+    REPEAT = "repeat"
+    """The results look like chance: repeat the best configurations with other seeds."""
+
+    FINISH = "finish"
+    """The space holds little more."""
+
+    CHECK = "check the objective"
+    """All results are equal."""
+
+    CHOOSE = "choose from the front"
+    """There are several objectives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """What to do next, and why."""
+
+    action: Action
+
+    names: tuple[str, ...] = ()
+    """The hyperparameters that the action is about."""
+
+    idle: tuple[str, ...] = ()
+    """Hyperparameters without a visible effect: one value of each is enough."""
+
+    avoid: tuple[FailingRegion, ...] = ()
+    """Values with which nearly all trainings fail."""
+
+    chance: float | None = None
+    """The probability that the space holds a clearly better result, by the model; None where
+    that was not asked."""
+
+
+def recommend(
+    evidence: Evidence,
+    sample: Sample,
+    belief: Belief,
+    effects: Effects,
+    failing: Sequence[FailingRegion],
+    ranges: Sequence[RangeAdvice],
+    seed: int,
+) -> Recommendation:
+    """Chooses the action.
+
+    Args:
+        evidence: The trials.
+        sample: The same as arrays.
+        belief: Functions that fit them.
+        effects: What the hyperparameters do.
+        failing: Where trainings fail.
+        ranges: The advice on each range.
+        seed: Fixes the draws.
+    """
+    idle = tuple(dict.fromkeys(e.name for e in effects.single if e.visibility is Visibility.NONE))
+    avoid = tuple(each for each in failing if each.useless)
+    wider = tuple(dict.fromkeys(e.name for e in ranges if e.verdict is Verdict.WIDEN))
+    mattering = effects.mattering()
+    rows = evidence.rows
+    chance = better_inside(sample, belief, np.random.default_rng([seed, 6]))
+    if wider:
+        action, names = Action.WIDEN, wider
+    elif evidence.counts.failed >= MOSTLY * len(rows) and not avoid:
+        action, names = Action.MEND, ()
+    elif _plateau(evidence):
+        action, names = Action.FINISH, ()
+    elif not mattering and effects.chance > LEVEL and len(rows) >= BY_CHANCE:
+        action, names = Action.REPEAT, ()
+    elif chance < LITTLE_LEFT:
+        action, names = Action.FINISH, ()
+    else:
+        action, names = Action.GO_ON, ()
+    if action is Action.REPEAT:
+        idle = ()  # of nothing but chance no single one stands out
+    return Recommendation(action=action, names=names, idle=idle, avoid=avoid, chance=chance)
+
+
+def without_result(found: Importances) -> Recommendation:
+    """What to do where the trials say nothing of the hyperparameters."""
+    action = {
+        "all-failed": Action.MEND,
+        "constant": Action.CHECK,
+        "several-objectives": Action.CHOOSE,
+        "nothing-varies": Action.FINISH,
+    }.get(found.shortage or "", Action.SEARCH_MORE)
+    return Recommendation(action=action)
+
+
+def _plateau(evidence: Evidence) -> bool:
+    """Whether many trials share the best result."""
+    losses = [row.loss for row in evidence.rows if row.loss is not None]
+    return losses.count(min(losses)) >= max(3, EQUAL * len(losses)) if losses else False

@@ -1,0 +1,127 @@
+// The page's frame: what stands at the top, the views, and which of them is drawn.
+import { act, best, changed, get, objective, open, S, scoreOf, subscribe } from "./state.js";
+import { byId, el, many, num, plural, say, span } from "./dom.js";
+import { repaint } from "./plots.js";
+import { overview } from "./overview.js";
+import { trials } from "./table.js";
+import { rungs } from "./rungs.js";
+import { space } from "./space.js";
+import { time } from "./time.js";
+import { advice } from "./advice.js";
+import { showTrial, refreshPanel } from "./trial.js";
+
+const VIEWS = { overview, trials, rungs, space, time, advice };
+const made = {};
+let view = "overview";
+
+export const allowed = document.body.dataset.actions === "yes";
+
+function head() {
+  const { search, live } = S;
+  byId("name").textContent = search?.name ?? "Waiting for the search to begin";
+  document.title = search?.name ? `${search.name} · Afina` : "Afina";
+  const state = byId("state");
+  state.className = `chip ${live.state ?? ""}`;
+  state.textContent = !S.connected ? "connecting" : { running: "running", ended: "ended", idle: "nobody runs it" }[live.state] ?? "not begun";
+  state.title = live.reason ? `Why: ${live.reason}.` : "";
+  const aims = (search?.objectives ?? []).map((each) => `${each.direction === "max" ? "maximize" : "minimize"} ${each.name}`);
+  byId("what").textContent = search?.algorithm ? `${search.algorithm} · ${aims.join(" · ")} · seed ${search.seed}` : "";
+  byId("trouble").hidden = !S.trouble;
+  byId("trouble").textContent = S.trouble ?? "";
+  byId("stop").hidden = !(allowed && live.state === "running");
+  const several = Boolean(search?.several);
+  byId("aim-label").hidden = !several;
+  if (several && byId("aim").options.length !== search.objectives.length) {
+    byId("aim").replaceChildren(...search.objectives.map((each, place) => el("option", { value: place }, each.name)));
+  }
+}
+
+function fact(name, big, more, share, pick) {
+  const value = el("div", { class: "big" }, ...[big].flat());
+  return el("div", { class: "fact" }, el("div", { class: "name" }, name), value,
+    share !== undefined ? el("div", { class: "bar" }, el("i", { style: { width: `${Math.min(100, 100 * share)}%` } })) : null,
+    more ? el("div", { class: "more" }, pick ? el("button", { class: "link", type: "button", on: { click: pick } }, more) : more) : null);
+}
+
+function facts() {
+  const { live } = S, counts = live.counts ?? {}, top = best();
+  const done = (counts.completed ?? 0) + (counts.failed ?? 0);
+  const held = (live.running ?? []).filter((each) => !each.lost).length;
+  const limit = live.limits ?? {};
+  const ends = live.left !== null && live.left !== undefined ? span(live.left) : live.state === "ended" ? "done" : "–";
+  const why = live.reason ? live.reason : limit.time_budget ? `of ${span(limit.time_budget)}` : limit.max_total_epochs ? `of ${many(limit.max_total_epochs)} epochs` : live.total ? "estimated from recent trials" : "no limit is known";
+  byId("facts").replaceChildren(
+    fact(`Best ${objective().name}`, top ? num(scoreOf(top)) : "–", top ? `trial ${top[0]}${get(top, "epochs") ? ` · ${plural(get(top, "epochs"), "epoch")}` : ""}` : "no result yet", undefined, top && (() => showTrial(top[0]))),
+    fact("Trials finished", [many(done), live.total ? el("small", {}, ` of ${many(live.total)}`) : ""], null, live.total ? done / live.total : undefined),
+    fact("Running", String(held), workers(live.running ?? [])),
+    fact("Failed", many(counts.failed ?? 0), counts.waiting ? `${counts.waiting} wait for a retry` : done ? `${Math.round((100 * (counts.failed ?? 0)) / done)} % of the finished` : ""),
+    fact("Epochs trained", many(live.trained ?? 0), live.seconds ? `in ${span(live.seconds)} of training` : ""),
+    fact("Time left", ends, why),
+  );
+}
+
+function workers(running) {
+  const owners = new Set(running.filter((each) => !each.lost && each.owner).map((each) => each.owner));
+  return owners.size ? plural(owners.size, "worker") : "";
+}
+
+function draw() {
+  head(); facts();
+  const section = byId(view);
+  if (!made[view]) made[view] = VIEWS[view](section);
+  made[view]();
+  refreshPanel();
+}
+
+export function go(name, move = true) {
+  if (!VIEWS[name]) return;
+  view = name;
+  for (const each of Object.keys(VIEWS)) {
+    byId(each).hidden = each !== name;
+    const tab = byId(`tab-${each}`);
+    tab.setAttribute("aria-selected", String(each === name));
+    tab.tabIndex = each === name ? 0 : -1;
+  }
+  if (move) history.replaceState(null, "", `#${name}`);
+  draw();
+}
+
+function wire() {
+  const tabs = [...document.querySelectorAll("[role=tab]")];
+  tabs.forEach((tab, place) => {
+    tab.addEventListener("click", () => go(tab.id.slice(4)));
+    tab.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      const next = event.key === "Home" ? 0 : event.key === "End" ? tabs.length - 1 : step ? (place + step + tabs.length) % tabs.length : null;
+      if (next === null) return;
+      event.preventDefault(); tabs[next].focus(); go(tabs[next].id.slice(4));
+    });
+  });
+  byId("theme").addEventListener("click", () => {
+    const root = document.documentElement;
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+    localStorage.setItem("afina-theme", root.dataset.theme);
+    repaint(); changed();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { repaint(); changed(); });
+  byId("aim").addEventListener("change", () => { S.aim = Number(byId("aim").value); changed(); });
+  byId("stop").addEventListener("click", async () => {
+    if (!confirm("Stop the search? No new trial begins. Running trials train to their end.")) return;
+    try { say(await act({ do: "stop" })); } catch (error) { say(error.message); }
+  });
+  const names = JSON.parse(document.body.dataset.searches || "[]");
+  if (names.length > 1) {
+    byId("searches-label").hidden = false;
+    byId("searches").append(...names.map((name) => el("option", { value: name }, name)));
+    byId("searches").addEventListener("change", () => open(byId("searches").value).catch((error) => say(error.message)));
+  }
+  return names;
+}
+
+const names = wire();
+subscribe(draw);
+const wanted = location.hash.slice(1);
+open(names.length > 1 ? names[0] : null).then(() => go(VIEWS[wanted] ? wanted : "overview", false)).catch((error) => {
+  byId("trouble").hidden = false; byId("trouble").textContent = error.message;
+});

@@ -1,0 +1,197 @@
+"""What people ask of a running search from outside, for example on the dashboard's page.
+
+    Requests.ask_* ──▶ the store's note "requests" ──▶ every SearchState on that store
+                                                        ├─ stop      no new trial begins
+                                                        ├─ end       a trial ends after its epoch
+                                                        └─ try       the next new trial's values
+
+A search reads the note in each of its turns, and at most once a second while trials report epochs.
+In the same way it says what it is up to, in the note "plan": its limits, and why it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from afina.errors import ArgumentError, StoreError, wrong
+from afina.search import Grid, Suggestion
+from afina.search.wrappers import innermost, replaced
+from afina.space import Space
+from afina.store import SharedStore, TrialStore
+
+REQUESTS, PLAN = "requests", "plan"
+"""The keys of the two notes."""
+
+PAUSE = 1.0
+"""Least seconds between two looks at the note while trials report epochs."""
+
+MOST_WAITING = 100
+"""Most configurations that may wait to be tried."""
+
+_NO_NEWS = 2**62
+"""A revision that no search reaches: who asks for what is newer gets nothing."""
+
+ASKED = "asked for"
+"""The note of a trial whose values a person has chosen."""
+
+STOPPED = "it was stopped from outside"
+"""Why a search has stopped that was asked to, as a sentence's end."""
+
+
+class Requests:
+    """The requests to one search; see the module.
+
+    Args:
+        store: Where the search is kept.
+
+    Example:
+        >>> from afina.store import MemoryStore
+        >>> store = MemoryStore()
+        >>> search = Requests(store)
+        >>> Requests(store).ask_end(3)
+        >>> search.ends(3), search.ends(4)
+        (True, False)
+    """
+
+    def __init__(self, store: TrialStore) -> None:
+        self.store = store
+        self._note: Mapping[str, Any] = self._read()
+        self._answered = self._note.get("stop")  # asked for before this process joined
+        self._looked = time.monotonic() - PAUSE
+
+    # -- the search ---------------------------------------------------------------------------
+
+    def announce(self, plan: Mapping[str, Any]) -> None:
+        """Says what the search is up to.
+
+        Args:
+            plan: Its limits, as JSON values.
+        """
+        began = time.time()
+        self.store.set_note(PLAN, {**plan, "began": began, "ended": None, "reason": None})
+
+    def farewell(self, reason: str) -> None:
+        """Says why the search has stopped.
+
+        Args:
+            reason: A sentence's end.
+        """
+        plan = plan_of(self.store)
+        if plan and plan.get("reason") != reason:
+            self.store.set_note(PLAN, {**plan, "ended": time.time(), "reason": reason})
+
+    def stop_is_asked(self) -> bool:
+        """Whether somebody asked for the end of the search since it began. Reads the note."""
+        self._note = self._read()
+        return self._note.get("stop") != self._answered
+
+    def answer_stop(self) -> None:
+        """The search has ended; another one may begin."""
+        self._answered = self._note.get("stop")
+
+    def ends(self, number: int) -> bool:
+        """Whether somebody asked for the end of a running trial.
+
+        Args:
+            number: The trial's.
+        """
+        now = time.monotonic()
+        if now - self._looked >= PAUSE:
+            self._looked = now
+            with contextlib.suppress(StoreError):  # the next look may succeed
+                self._note = self._read()
+        return number in self._note.get("end", ())
+
+    def instead(
+        self, answer: Suggestion, algorithm: Any, space: Space
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """The values of a new trial, and its notes: those that somebody asked for come first.
+
+        Args:
+            answer: What the algorithm suggests.
+            algorithm: The algorithm.
+            space: The space as known now.
+        """
+        waiting = self._note.get("try") or []
+        if waiting and not isinstance(innermost(algorithm), Grid):
+            values = replaced(answer, waiting[0], space)
+            if values is not None:
+                note = {**self._note, "try": waiting[1:]}
+                self.store.set_note(REQUESTS, note)
+                return dict(values), {ASKED: "these values were chosen by a person"}
+        return dict(answer.values), {}
+
+    # -- people -------------------------------------------------------------------------------
+
+    def ask_stop(self) -> None:
+        """Asks that no new trial begins. Running trials train to their end."""
+        self._change(lambda note: {**note, "stop": secrets.token_hex(8)})
+
+    def ask_end(self, number: int) -> None:
+        """Asks that a running trial ends after its epoch, and keeps its score.
+
+        Args:
+            number: The trial's.
+        """
+        self._change(lambda note: {**note, "end": sorted({*note.get("end", ()), number})})
+
+    def ask_try(self, values: Mapping[str, Any]) -> None:
+        """Asks that the next new trial tries these values; others stand at their defaults.
+
+        Args:
+            values: By hyperparameter.
+
+        Raises:
+            ArgumentError: Too many wait already.
+        """
+
+        def add(note: Mapping[str, Any]) -> Mapping[str, Any]:
+            waiting = list(note.get("try") or ())
+            if len(waiting) >= MOST_WAITING:
+                rule = f"must find fewer than {MOST_WAITING} configurations waiting"
+                raise ArgumentError(wrong("try", rule, len(waiting), "Wait for the search."))
+            return {**note, "try": [*waiting, dict(values)]}
+
+        self._change(add)
+
+    def _change(self, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        def write() -> None:
+            self._note = change(self._read())
+            self.store.set_note(REQUESTS, self._note)
+
+        if isinstance(self.store, SharedStore):
+            # Another person may ask at the same moment: read and write in one transaction.
+            self.store.turn(lambda changes: write(), _NO_NEWS)
+        else:
+            write()
+
+    def _read(self) -> Mapping[str, Any]:
+        note = self.store.note(REQUESTS)
+        return note if isinstance(note, Mapping) else {}
+
+
+def plan_of(store: TrialStore) -> Mapping[str, Any]:
+    """What the search says that it is up to; empty if it began before searches said so.
+
+    Args:
+        store: Where the search is kept.
+
+    Returns:
+        `max_trials`, `max_total_epochs`, `time_budget`, `began` and `ended` (seconds since 1970),
+        and `reason`, which is None while the search runs.
+    """
+    plan = store.note(PLAN)
+    return plan if isinstance(plan, Mapping) else {}
+
+
+def waiting_in(store: TrialStore) -> Mapping[str, Any]:
+    """The requests as they stand: `stop`, `end` and `try`, each if somebody asked.
+
+    Args:
+        store: Where the search is kept.
+    """
+    return Requests(store)._note

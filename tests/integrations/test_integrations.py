@@ -1,0 +1,237 @@
+"""MLflow, TensorBoard, Weights & Biases and MCP, each with the real package.
+
+`make test-services SERVICES="--only integrations"` installs them; elsewhere the tests of a package
+that is not there are skipped.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from tests.integrations.projects import searched
+
+from afina.errors import ArgumentError, StoreError
+from afina.integrations import log_to_mlflow, log_to_wandb, write_hparams
+from afina.integrations.mcp import server_of, tools_of
+from afina.integrations.searches import needed, read_search
+from afina.trials import Status
+
+pytestmark = pytest.mark.filterwarnings("default")  # those packages warn on their own
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("searches") / "mine"
+    study = searched(folder)
+    assert {trial.status for trial in study.trials.values()} == {Status.COMPLETED, Status.FAILED}
+    study.close()
+    return folder
+
+
+# -- reading --------------------------------------------------------------------------------------
+
+
+def test_a_search_is_read_alike_from_a_folder_and_from_a_study(project, tmp_path):
+    folder = read_search(project)
+    study = read_search(searched(tmp_path), name="mine")
+    assert folder.name == study.name == "mine"
+    assert [t.values for t in folder.trials] == [t.values for t in study.trials]
+    assert folder.curves(folder.trials[0]) == study.curves(study.trials[0])
+    assert [e.name for e in folder.space] == ["loss", "deep", "depth\x1b[31m"]
+
+
+def test_what_is_no_search_is_refused(tmp_path):
+    with pytest.raises(ArgumentError, match="must be a tuner, a Study, a folder or a URL"):
+        read_search(3)
+    with pytest.raises(StoreError, match="must hold a search"):
+        read_search(tmp_path)
+
+
+def test_a_missing_package_is_named_with_the_command_that_brings_it():
+    with pytest.raises(ArgumentError, match=r"pip install 'afina\[nothing\]'"):
+        needed("no_such_package.part", "afina[nothing]")
+
+
+# -- TensorBoard ----------------------------------------------------------------------------------
+
+
+def events_of(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(folder))
+    found.Reload()
+    return found
+
+
+def test_hparams_hold_all_values_and_metrics_those_met_late_too(project, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+    for _ in range(2):  # writing again replaces
+        write_hparams(project, tmp_path)
+    data = plugin_data_pb2.HParamsPluginData
+    content = events_of(tmp_path).summary_metadata[metadata.EXPERIMENT_TAG].plugin_data.content
+    experiment = data.FromString(content).experiment
+    assert [info.name for info in experiment.hparam_infos] == ["loss", "deep", "depth\x1b[31m"]
+    names = {info.name.tag for info in experiment.metric_infos}
+    assert names == {"val_loss", "late/metric"}
+    study = read_search(project)
+    for trial in study.trials:
+        found = events_of(tmp_path / f"trial_{trial.number}")
+        start = found.summary_metadata[metadata.SESSION_START_INFO_TAG].plugin_data.content
+        hparams = data.FromString(start).session_start_info.hparams
+        assert set(hparams) == set(trial.values)
+        assert hparams["loss"].string_value == trial.values["loss"]
+        end = found.summary_metadata[metadata.SESSION_END_INFO_TAG].plugin_data.content
+        status = data.FromString(end).session_end_info.status
+        assert status == (1 if trial.status is Status.COMPLETED else 2)
+        if trial.status is Status.COMPLETED:
+            scalars = [event.value for event in found.Scalars("val_loss")]
+            assert scalars[-1] == pytest.approx(trial.score)
+            assert len(scalars) == 4  # three epochs, and the best
+
+
+def test_the_page_of_tensorboard_shows_each_trial(project, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+    from tensorboard.context import RequestContext
+    from tensorboard.plugins import base_plugin
+    from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
+
+    write_hparams(project, tmp_path)
+    runs = plugin_event_multiplexer.EventMultiplexer()
+    runs.AddRunsFromDirectory(str(tmp_path))
+    runs.Reload()
+    context = base_plugin.TBContext(
+        data_provider=data_provider.MultiplexerDataProvider(runs, str(tmp_path))
+    )
+    backend = backend_context.Context(context)
+    asked = api_pb2.ListSessionGroupsRequest(
+        slice_size=100, allowed_statuses=[0, 1, 2, 3], start_index=0
+    )
+    metric = api_pb2.ColParams(metric=api_pb2.MetricName(tag="val_loss"))
+    asked.col_params.append(metric)
+    handler = list_session_groups.Handler(RequestContext(), backend, "", asked)
+    groups = handler.run().session_groups
+    assert len(groups) == len(read_search(project).trials)
+    shown = {(g.hparams["loss"].string_value, g.hparams["deep"].bool_value) for g in groups}
+    assert shown == {(t.values["loss"], t.values["deep"]) for t in read_search(project).trials}
+
+
+# -- MLflow ---------------------------------------------------------------------------------------
+
+
+def test_mlflow_gets_nested_runs_and_each_trial_once(tmp_path):
+    mlflow = pytest.importorskip("mlflow")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    searched(tmp_path / "mine", 3).close()
+    parent = log_to_mlflow(tmp_path / "mine", experiment="ours", tracking_uri=uri)
+    study = searched(tmp_path / "mine", 8)  # it goes on
+    assert log_to_mlflow(study, experiment="ours", tracking_uri=uri) != ""
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    home = client.get_experiment_by_name("ours").experiment_id
+    study.close()
+    for _ in range(2):
+        assert log_to_mlflow(tmp_path / "mine", experiment="ours", tracking_uri=uri) == parent
+    runs = client.search_runs([home], f"tags.`mlflow.parentRunId` = '{parent}'")
+    by_number = {run.data.tags["afina.trial"]: run for run in runs}
+    assert len(runs) == len(by_number) == len(study.trials)
+    for trial in study.trials.values():
+        run = by_number[str(trial.number)]
+        assert run.data.params["loss"] == trial.values["loss"]
+        if trial.status is Status.COMPLETED:
+            history = client.get_metric_history(run.info.run_id, "val_loss")
+            assert [each.step for each in history] == [0, 1, 2]
+            assert run.data.metrics["best_val_loss"] == pytest.approx(trial.score)
+            assert run.info.status == "FINISHED"
+        else:
+            assert run.info.status == "FAILED"
+            assert "no such layer" in run.data.tags["afina.failure"]
+    whole = client.get_run(parent)
+    assert whole.data.tags["afina.best_trial"] == str(study.best_trial.number)
+    assert whole.data.metrics["best_val_loss"] == study.best_value
+
+
+# -- Weights & Biases -----------------------------------------------------------------------------
+
+
+def test_wandb_gets_one_offline_run_a_trial(project, tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    ids = log_to_wandb(project, folder=tmp_path)
+    trials = read_search(project).trials
+    assert ids == [f"mine-{read_search(project).header.seed}-{t.number}" for t in trials]
+    folders = list(Path(tmp_path, "wandb").glob("offline-run-*"))
+    assert len(folders) == len(ids)
+    for run in ids:
+        (file,) = Path(tmp_path, "wandb").glob(f"offline-run-*-{run}/run-{run}.wandb")
+        assert b"val_loss" in file.read_bytes() or b"no such layer" in file.read_bytes()
+
+
+# -- MCP ------------------------------------------------------------------------------------------
+
+
+def test_the_tools_read_and_escape_and_change_nothing(project):
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    tools = tools_of(project)
+    answers = {
+        "status": tools["status"](),
+        "best": tools["best_trials"](2),
+        "trial": [tools["trial"](t["number"]) for t in tools["trials"]()],
+        "space": tools["search_space"](),
+        "advice": tools["advice"](),
+    }
+    assert "\x1b" not in answers["advice"]
+    assert "\\u001b" not in json.dumps(answers)
+    assert len(answers["best"]) == 2
+    assert answers["best"][0]["score"] <= answers["best"][1]["score"]
+    failed = [each for each in answers["trial"] if each["status"] == "failed"]
+    assert "no such layer\\x1b[31m" in failed[0]["failure"]
+    assert len(tools["trials"](count=10**9)) <= 100
+    with pytest.raises(ArgumentError, match="must be one of the"):
+        tools["trial"](99)
+    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+
+
+def test_a_client_of_the_protocol_lists_and_calls_the_tools(project):
+    pytest.importorskip("mcp.server.mcpserver")
+    from mcp import ClientSession, StdioServerParameters, stdio_client
+
+    command = ["-c", "from afina.cli import main; main()", "mcp", str(project)]
+
+    async def talk():
+        server = StdioServerParameters(command=sys.executable, args=command, env={**os.environ})
+        async with stdio_client(server) as (read, write), ClientSession(read, write) as client:
+            await client.initialize()
+            tools = (await client.list_tools()).tools
+            status = await client.call_tool("status", {})
+            wrong = await client.call_tool("trial", {"number": 99})
+            return tools, status, wrong
+
+    tools, status, wrong = asyncio.run(talk())
+    assert {tool.name for tool in tools} == set(tools_of(project))
+    assert all(tool.annotations.model_dump(by_alias=True)["readOnlyHint"] for tool in tools)
+    assert json.loads(status.content[0].text)["project"] == "mine"
+    assert wrong.model_dump(by_alias=True)["isError"]
+
+
+def test_a_server_of_nothing_is_refused(tmp_path):
+    pytest.importorskip("mcp.server.mcpserver")
+    with pytest.raises(StoreError):
+        server_of(tmp_path)
+
+
+def test_the_first_block_of_the_page_runs_as_printed(tmp_path, monkeypatch):
+    for package in ("tensorboard", "mlflow", "wandb"):
+        pytest.importorskip(package)
+    from tests.test_docs import ROOT, blocks, things
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    exec(compile(blocks(ROOT / "docs" / "integrations.md")[0], "page", "exec"), things())
+    assert (tmp_path / "mlflow.db").is_file()
+    assert len(list((tmp_path / "logs").iterdir())) == 4
+    assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 3
