@@ -226,6 +226,19 @@ def test_on_a_gpu_xla_compiles_convolutions_too(monkeypatch: pytest.MonkeyPatch)
     assert model.jit_compile
 
 
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="the layout is XLA's on a CPU")
+def test_what_fused_epochs_have_chosen_is_noted() -> None:
+    chooser, notes = TrainerChooser("auto", Engine()), []
+    for make, shape in ((WITHOUT_XLA["2 dimensions"], IMAGE), (network, (4,))):
+        model, account = make(), Account()
+        model.compile("adam", "mse")
+        data = np.ones((8, *shape), "float32"), np.ones((8, 1), "float32")
+        for _ in range(2):  # the second one finds its program
+            chooser.fit(model, data, {"verbose": 0}, account)
+        notes.append(account.notes().get("choices"))
+    assert notes == ["convolutions in the layout that is quick in loops", None]
+
+
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_on_other_backends_plain_fit_is_left_as_it_is(
     backend: str, monkeypatch: pytest.MonkeyPatch
