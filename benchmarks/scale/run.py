@@ -87,22 +87,19 @@ def measure(
 ) -> dict[str, float]:
     """Runs the workers of one search."""
     go = folder / "go"
-    given = [place, str(options.trials), str(options.epochs), str(go)]
-    paths = [str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
+    given = [place, options.trials, options.epochs, go, workers]
     variables = {**os.environ, "KERAS_BACKEND": "jax"}
     if package == "afina":
+        paths = [str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
         variables["PYTHONPATH"] = os.pathsep.join(paths)
-    running: list[subprocess.Popen[str]] = []
-    for _ in range(workers):
-        command = [python, str(HERE / "worker.py"), package, *given]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables)
+    command = [python, str(HERE / "worker.py"), package, *map(str, given)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as process:
         assert process.stdout is not None
-        # One after the other: Optuna's tables must be there before a second worker looks.
-        assert process.stdout.readline() == "ready\n", package
-        running.append(process)
-    go.touch()
-    said = [process.communicate()[0] for process in running]
-    assert all(process.returncode == 0 for process in running), said
+        for _ in range(workers):
+            assert process.stdout.readline() == "ready\n", package
+        go.touch()
+        said = process.stdout.read().splitlines()
+    assert process.returncode == 0, said
     facts = [json.loads(text) for text in said]
     wall = max(each["to"] for each in facts) - min(each["from"] for each in facts)
     done = sum(each["done"] for each in facts)

@@ -1,11 +1,13 @@
-"""One worker of a scale measurement: `python worker.py PACKAGE PLACE TRIALS EPOCHS GO`.
+"""The workers of a scale measurement: `python worker.py PACKAGE PLACE TRIALS EPOCHS GO WORKERS`.
 
-It opens the search, says "ready", waits for the file GO, and runs trials until there are TRIALS in
-all. It prints what it did as JSON. The packages are imported by nothing else in this folder.
+Each is a fork of this process, which has imported the package. One after the other opens the search
+and says "ready". All wait for the file GO, and run trials until there are TRIALS in all. Each then
+prints what it did as a line of JSON.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -105,13 +107,36 @@ class Clock:
 
 def wait(go: Path) -> None:
     """Until all workers are ready."""
-    print("ready", flush=True)
+    say("ready")
     while not go.exists():
         time.sleep(0.01)
 
 
-if __name__ == "__main__":
+def say(text: str) -> None:
+    """Prints a line, whole."""
+    os.write(1, f"{text}\n".encode())
+
+
+def main() -> None:
+    """Forks the workers."""
     warnings.simplefilter("ignore")
-    package, place, trials, epochs, go = sys.argv[1:]
+    package, place, trials, epochs, go, workers = sys.argv[1:]
+    importlib.import_module(package)
+    if package == "afina":
+        importlib.import_module("afina.search")
+        importlib.import_module("afina.store.sqlite")
+    else:
+        importlib.import_module("optuna.storages")
     run = {"afina": afina_search, "optuna": optuna_search}[package]
-    print(json.dumps(run(place, int(trials), int(epochs), Path(go))), flush=True)
+    for number in range(int(workers)):
+        if os.fork() == 0:
+            say(json.dumps(run(place, int(trials), int(epochs), Path(go))))
+            os._exit(0)
+        if place.startswith(("sqlite:", "postgresql+")) and number == 0:
+            time.sleep(3.0)  # Optuna's tables must be there before a second worker looks
+    codes = {os.wait()[1] for _ in range(int(workers))}
+    sys.exit(max(codes) != 0)
+
+
+if __name__ == "__main__":
+    main()

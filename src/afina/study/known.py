@@ -124,6 +124,11 @@ class KnownTrials:
         self._retry.insert(0, trial.number)
         self.lost[trial.number] = loss
 
+    def found(self, number: int) -> None:
+        """Remembers that the worker of a lost trial runs it after all."""
+        self._leave_queue(number)
+        self.write(replace(self.open[number], status=Status.RUNNING))
+
     def wait(self, trial: Trial) -> None:
         """Remembers a trial that waited when the search was opened."""
         self.write(trial)

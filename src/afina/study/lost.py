@@ -49,6 +49,8 @@ def settle_lost(
                 if failure is not None:
                     trial = replace(trial, status=Status.FAILED, failure=failure)
             settled = rewrite(trial, lambda number=number: number in known.lost)  # type: ignore[misc]
+            if settled is None and number in known.lost:
+                known.found(number)  # its worker hung, and has shown life again just now
             known.lost.pop(number, None)
             if settled is not None and loss.died:
                 (given_up if settled.status.finished else again).append(settled)
