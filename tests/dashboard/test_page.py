@@ -183,6 +183,21 @@ def test_brushing_an_axis_chooses_trials_for_the_table(show, finished):
     assert sum(rate >= least for rate in rates) == shown
 
 
+def test_figures_about_values_compare_trainings_of_one_length(show, tmp_path):
+    search(tmp_path, None, Hyperband(max_epochs=27)).close()
+    page = show(tmp_path)
+    assert page.locator("#length").is_hidden()
+    view(page, "space")
+    ends = [t.end_epoch for t in open_store(tmp_path).trials() if t.score is not None]
+    longest = max(end for end in ends if ends.count(end) >= 10)
+    assert page.locator("#length").input_value() == str(longest)
+    until(page, f"document.querySelector('[data-lines]').dataset.lines === '{ends.count(longest)}'")
+    page.select_option("#length", "1")
+    until(page, f"document.querySelector('[data-lines]').dataset.lines === '{ends.count(1)}'")
+    page.select_option("#length", "all")
+    until(page, f"document.querySelector('[data-lines]').dataset.lines === '{len(ends)}'")
+
+
 def test_the_pareto_front_is_drawn(show, tmp_path):
     goals = [afina.Objective("val_accuracy", "max"), afina.Objective("seconds", "min")]
     study = search(tmp_path, 14, ParetoSearch(seed=0), goals)

@@ -115,6 +115,7 @@ def start_dashboard(
     over = threading.Event()
     config = uvicorn.Config(
         create_app(searches, rights, over.is_set),
+        log_config=None,  # logging is the business of the program that runs this
         log_level="warning",
         access_log=False,
         lifespan="off",

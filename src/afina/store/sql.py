@@ -49,6 +49,7 @@ _RENEW = CLAIMS.update().where(CLAIMS.c.trial == sql.bindparam("its_trial"))
 _UNCLAIM = Statement(CLAIMS.delete().where(CLAIMS.c.trial == sql.bindparam("its_trial")))
 _LEAVE = CLAIMS.delete().where(CLAIMS.c.owner == sql.bindparam("its_owner"))
 _HOLDS = sql.select(CLAIMS.c.trial).where(CLAIMS.c.owner == sql.bindparam("its_owner"))
+_NOTE = Statement(sql.select(NOTES.c.value).where(NOTES.c.key == sql.bindparam("its_key")))
 _THIS_REPORT = sql.and_(
     REPORTS.c.trial == sql.bindparam("its_trial"),
     REPORTS.c.attempt == sql.bindparam("its_attempt"),
@@ -205,9 +206,12 @@ class SqlStore(ABC):
 
     def note(self, key: str) -> Any:
         """A JSON value kept under `key`, or None."""
-        rows = self._rows(sql.select(NOTES.c.value).where(NOTES.c.key == key))
+        with self._look() as connection:
+            if connection is None:
+                return None
+            row = _NOTE.run(connection, {"its_key": key}).one_or_none()
         with self._decoding():
-            return codec.from_json(rows[0]["value"]) if rows else None
+            return None if row is None else codec.from_json(row.value)
 
     def news(self, since: int | None) -> Changes:
         """What was written after a revision."""

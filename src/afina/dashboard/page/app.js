@@ -1,5 +1,5 @@
 // The page's frame: what stands at the top, the views, and which of them is drawn.
-import { act, best, changed, get, objective, open, S, scoreOf, subscribe } from "./state.js";
+import { act, best, changed, get, length, lengths, objective, open, S, scoreOf, subscribe } from "./state.js";
 import { byId, el, many, num, plural, say, span } from "./dom.js";
 import { repaint } from "./plots.js";
 import { overview } from "./overview.js";
@@ -36,6 +36,18 @@ function head() {
   }
 }
 
+// Only where trials train for different lengths, in the views that compare their scores.
+let lengthKey = "";
+function pickLength() {
+  const known = [...lengths()];
+  byId("length-label").hidden = known.length < 2 || !["space", "time"].includes(view);
+  const key = JSON.stringify([known, S.length, length()]);
+  if (key === lengthKey) return;
+  lengthKey = key;
+  const chosen = length();
+  byId("length").replaceChildren(...known.map(([end, count]) => el("option", { value: end, selected: end === chosen }, `${plural(end, "epoch")}: ${plural(count, "trial")}`)), el("option", { value: "all", selected: chosen === null }, "all lengths"));
+}
+
 function fact(name, big, more, share, pick) {
   const value = el("div", { class: "big" }, ...[big].flat());
   return el("div", { class: "fact" }, el("div", { class: "name" }, name), value,
@@ -66,7 +78,7 @@ function workers(running) {
 }
 
 function draw() {
-  head(); facts();
+  head(); facts(); pickLength();
   const section = byId(view);
   if (!made[view]) made[view] = VIEWS[view](section);
   made[view]();
@@ -106,6 +118,7 @@ function wire() {
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { repaint(); changed(); });
   byId("aim").addEventListener("change", () => { S.aim = Number(byId("aim").value); changed(); });
+  byId("length").addEventListener("change", () => { S.length = byId("length").value; S.brushed = null; changed(); });
   byId("stop").addEventListener("click", async () => {
     if (!confirm("Stop the search? No new trial begins. Running trials train to their end.")) return;
     try { say(await act({ do: "stop" })); } catch (error) { say(error.message); }

@@ -1,5 +1,5 @@
 // The first view: how the search goes, and what runs now.
-import { ask, better, best, children, finished, fronts, get, isAlive, objective, ranked, robust, rows, S, sample, scored, scoreOf, valueOf, hps, whole } from "./state.js";
+import { ask, better, best, finished, fronts, get, hps, objective, robust, rows, S, scored, scoreOf, valueOf, whole } from "./state.js";
 import { card, choice, colour, el, num, plural, show, span, svg } from "./dom.js";
 import { dot, path, Plot } from "./plots.js";
 import { showTrial } from "./trial.js";

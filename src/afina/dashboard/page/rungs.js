@@ -1,5 +1,5 @@
 // Brackets and rungs: which trainings went on, which stopped, and why.
-import { better, children, finished, get, isAlive, objective, rows, S, scoreOf, statusOf } from "./state.js";
+import { better, children, get, isAlive, objective, rows, S, scoreOf, statusOf } from "./state.js";
 import { card, colour, el, num, plural, show } from "./dom.js";
 import { dot, Picture } from "./plots.js";
 import { showTrial } from "./trial.js";

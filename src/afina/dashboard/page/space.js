@@ -1,6 +1,6 @@
 // What the values do to the score: importance, parallel coordinates, slices, and pairs.
-import { ask, best, better, changed, finished, get, hps, objective, ranked, robust, S, sample, scored, scoreOf, valueOf } from "./state.js";
-import { card, choice, colour, el, num, plural, show, tip } from "./dom.js";
+import { among, ask, changed, finished, hps, objective, peers, robust, S, sample, scoreOf, valueOf } from "./state.js";
+import { card, choice, colour, el, plural, show } from "./dom.js";
 import { axisOf, brief, dot, Picture, Plot, ramp } from "./plots.js";
 import { lineOf } from "./overview.js";
 import { showTrial } from "./trial.js";
@@ -30,7 +30,7 @@ export function space(section) {
   section.append(shares.node, pair.node, parallel.node, slices.node);
   const drawParallel = coordinates(parallel), drawSlices = sliced(slices), drawPair = paired(pair);
   return () => {
-    importance(shares); learn(() => { importance(shares); drawSlices(true); });
+    importance(shares); learn(() => { importance(shares); drawSlices(); drawPair(); });
     drawParallel(); drawSlices(); drawPair();
   };
 }
@@ -70,7 +70,7 @@ function coordinates(box) {
   const passes = (row) => [...brushes].every(([name, [low, high]]) => { const axis = axes.find((each) => each.name === name), unit = axis && axis.unit(axis.read(row)); return unit !== null && unit !== undefined && unit >= low && unit <= high; });
   function apply() {
     for (const [name, [low, high]] of brushes) if (high - low < 0.015) brushes.delete(name);
-    S.brushed = brushes.size ? new Set(scored().filter(passes).map((row) => row[0])) : null;
+    S.brushed = brushes.size ? new Set(peers().filter(passes).map((row) => row[0])) : null;
     clear.hidden = table.hidden = !brushes.size;
     draw(); changed();
   }
@@ -94,12 +94,12 @@ function coordinates(box) {
   for (const end of ["pointerup", "pointercancel"]) picture.canvas.addEventListener(end, () => { if (drag) { drag = null; apply(); } });
 
   function draw() {
-    const score = objective(), values = scored().map(scoreOf);
+    const score = objective(), values = peers().map(scoreOf);
     let [low, high] = robust(values, score.direction);
     axes = hps().map((entry, place) => ({ entry, place })).filter(({ entry }) => entry.varies).map(({ entry, place }) => ({ name: entry.name, entry, ...axisOf(entry), read: (row) => valueOf(row, place) }));
     axes.push({ name: `\u0000${score.name}`, title: score.name, read: scoreOf, unit: (value) => (value === null ? null : Math.min(1, Math.max(0, (value - low) / (high - low)))), ends: [brief(low), brief(high)] });
-    const list = sample(ranked(), MOST_LINES), chosen = brushes.size ? list.filter(passes) : list;
-    box.hint(brushes.size ? `${S.brushed?.size ?? chosen.length} of ${plural(values.length, "trial")} chosen` : values.length > MOST_LINES ? `${MOST_LINES} of ${plural(values.length, "trial")}; drag along an axis to choose` : "drag along an axis to choose");
+    const list = sample(peers(), MOST_LINES), chosen = brushes.size ? list.filter(passes) : list;
+    box.hint(brushes.size ? `${S.brushed?.size ?? chosen.length} of ${plural(values.length, "trial")} chosen` : values.length > MOST_LINES ? `${MOST_LINES} of ${plural(values.length, "trial")}${among()}; drag along an axis to choose` : `${plural(values.length, "trial")}${among()}; drag along an axis to choose`);
     inner.style.setProperty("min-width", `${axes.length * 82 + 60}px`);
     picture.show({
       height: HEIGHT, label: `Parallel coordinates of ${plural(values.length, "trial")}. The table's filter does the same by keyboard.`,
@@ -122,7 +122,7 @@ function coordinates(box) {
         const dim = colour("grid"), alpha = total > 400 ? 0.45 : 0.75, keep = new Set(chosen);
         if (brushes.size) for (const row of list) if (!keep.has(row)) line(row, dim);
         list.map((row, place) => [row, place]).reverse().forEach(([row, place]) => { if (keep.has(row)) line(row, ramp(0.92 - 0.9 * (place / total), place < 5 ? 1 : alpha)); });
-        const top = best();
+        const top = peers()[0];
         if (top && keep.has(top)) { ctx.lineWidth = 2.6; line(top, colour("amber")); }
         axes.forEach((axis, place) => {
           const x = spots[place], title = show(axis.title ?? axis.name), fit = Math.floor((right - left) / Math.max(axes.length - 1, 1) / 6.4);
@@ -161,9 +161,9 @@ function sliced(box) {
   function draw(host) {
     const place = Number(host.dataset.place), entry = hps()[place];
     if (!entry) return;
-    const axis = axisOf(entry), top = best(), list = sample(ranked(), MOST_POINTS);
+    const axis = axisOf(entry), top = peers()[0], list = sample(peers(), MOST_POINTS);
     const points = list.map((row) => [axis.raw(valueOf(row, place)), scoreOf(row), row[0]]).filter((each) => each[0] !== null);
-    const [low, high] = robust(scored().map(scoreOf), objective().direction);
+    const [low, high] = robust(peers().map(scoreOf), objective().direction);
     const advice = S.search.several ? null : lessons.found?.ranges?.find((each) => each.name === entry.name && each.changes);
     const mark = points.find((each) => each[2] === top?.[0]);
     plots.get(host).show({
@@ -172,7 +172,9 @@ function sliced(box) {
         if (advice) {
           ctx.fillStyle = colour("green"); ctx.globalAlpha = 0.16;
           const to = advice.after;
-          if (to.low !== undefined) ctx.fillRect(X(to.low) - 2 * ratio, up, X(to.high) - X(to.low) + 4 * ratio, height);
+          // The band of a number with steps ends between two steps, as the last one is within.
+          const half = entry.step && !entry.log ? entry.step / 2 : 0;
+          if (to.low !== undefined) ctx.fillRect(X(to.low - half) - 2 * ratio, up, X(to.high + half) - X(to.low - half) + 4 * ratio, height);
           else for (const value of to.choices ?? []) { const at = axis.raw(value); if (at !== null) ctx.fillRect(X(at - 0.42), up, X(at + 0.42) - X(at - 0.42), height); }
         }
         ctx.fillStyle = colour("blue"); ctx.globalAlpha = points.length > 400 ? 0.32 : 0.55;
@@ -185,7 +187,7 @@ function sliced(box) {
   let names = "";
   return () => {
     const list = hps().map((entry, place) => [entry, place]).filter(([entry]) => entry.varies), now = JSON.stringify(list.map(([entry]) => entry));
-    box.hint(`${objective().name} against each hyperparameter${scored().length > MOST_POINTS ? `; ${MOST_POINTS} of ${scored().length} trials` : ""}`);
+    box.hint(`${objective().name}${among()} against each hyperparameter${peers().length > MOST_POINTS ? `; ${MOST_POINTS} of ${peers().length} trials` : ""}`);
     if (now !== names) {
       names = now; watch.disconnect(); plots.clear(); seen.clear();
       grid.replaceChildren(...list.map(([entry, place]) => {
@@ -204,26 +206,26 @@ function paired(box) {
   const host = el("div"), tools = box.head.lastChild;
   box.body.append(host);
   const plot = new Plot(host, 380);
-  let a = null, b = null, made = "";
+  let a = null, b = null, made = "", touched = false;
   function draw() {
     const list = hps().filter((entry) => entry.varies);
     box.node.hidden = list.length < 2;
     if (list.length < 2) return;
-    const now = JSON.stringify(list.map((entry) => entry.name));
-    if (now !== made) {
+    const now = JSON.stringify([list.map((entry) => entry.name), !touched && Boolean(lessons.found)]);
+    if (now !== made && !(touched && list.some((entry) => entry.name === a) && list.some((entry) => entry.name === b))) {
       made = now;
       const shares = lessons.found?.aims?.[0]?.shares?.map((each) => each.name) ?? [];
       const first = list.find((entry) => entry.name === shares[0]) ?? list[0], second = list.find((entry) => entry.name === shares[1] && entry !== first) ?? list.find((entry) => entry !== first);
       [a, b] = [first.name, second.name];
       const options = list.map((entry) => [entry.name, show(entry.name)]);
-      tools.replaceChildren(choice("Horizontal", options, a, (value) => { a = value; draw(); }), choice("Vertical", options, b, (value) => { b = value; draw(); }));
+      tools.replaceChildren(choice("Horizontal", options, a, (value) => { a = value; touched = true; draw(); }), choice("Vertical", options, b, (value) => { b = value; touched = true; draw(); }));
     }
     const [ea, eb] = [hps().find((entry) => entry.name === a), hps().find((entry) => entry.name === b)];
     if (!ea || !eb) return;
     const [pa, pb] = [hps().indexOf(ea), hps().indexOf(eb)], xa = axisOf(ea), xb = axisOf(eb);
-    const data = sample(ranked(), 600).map((row) => ({ x: xa.raw(valueOf(row, pa)), y: xb.raw(valueOf(row, pb)), u: xa.unit(valueOf(row, pa)), v: xb.unit(valueOf(row, pb)), s: scoreOf(row), n: row[0] })).filter((each) => each.x !== null && each.y !== null);
+    const data = sample(peers(), 600).map((row) => ({ x: xa.raw(valueOf(row, pa)), y: xb.raw(valueOf(row, pb)), u: xa.unit(valueOf(row, pa)), v: xb.unit(valueOf(row, pb)), s: scoreOf(row), n: row[0] })).filter((each) => each.x !== null && each.y !== null);
     const [low, high] = robust(data.map((each) => each.s), objective().direction), good = (s) => { const share = Math.min(1, Math.max(0, (s - low) / (high - low || 1))); return objective().direction === "max" ? share : 1 - share; };
-    box.hint(`${objective().name}, smoothed over ${plural(data.length, "trial")}; yellow is good, faint is far from any trial`);
+    box.hint(`${objective().name}${among()}, smoothed over ${plural(data.length, "trial")}; yellow is good, faint is far from any trial`);
     plot.show({
       x: { ...xa.spec, label: show(a) }, y: { ...xb.spec, label: show(b) }, points: data.map((each) => [each.x, each.y, each.n]), tip: lineOf, pick: showTrial,
       label: `${objective().name} over ${a} and ${b}`,
@@ -244,7 +246,7 @@ function paired(box) {
         ctx.lineWidth = ratio; ctx.strokeStyle = colour("card");
         for (const each of data) { ctx.fillStyle = colour("ink"); ctx.globalAlpha = 0.75; dot(ctx, X(each.x), Y(each.y), 2.4 * ratio); }
         ctx.globalAlpha = 1;
-        const mark = data.find((each) => each.n === best()?.[0]);
+        const mark = data.find((each) => each.n === peers()[0]?.[0]);
         if (mark) { ctx.fillStyle = colour("amber"); ctx.strokeStyle = colour("ink"); dot(ctx, X(mark.x), Y(mark.y), 5.5 * ratio); ctx.stroke(); }
       },
     });

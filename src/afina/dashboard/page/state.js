@@ -1,6 +1,6 @@
 // What the page knows of the search: everything once, then what is new, as the server sends it.
 export const S = {
-  search: null, rows: new Map(), live: {}, version: -1, generation: "", trouble: null,
+  search: null, rows: new Map(), live: {}, version: -1, generation: "", trouble: null, length: "auto",
   connected: false, aim: 0, chosen: new Set(), name: null, brushed: null, C: {}, OFF: 0, OBJ: 0,
 };
 const listeners = new Set();
@@ -35,7 +35,7 @@ export async function act(body) {
 export async function open(name) {
   source?.close();
   S.name = name;
-  S.chosen.clear(); S.brushed = null;
+  S.chosen.clear(); S.brushed = null; S.length = "auto";
   take(await ask("state"));
   listen();
 }
@@ -103,6 +103,22 @@ export const fronts = () => new Set(S.live.front ?? []);
 
 // Continued trainings are one configuration: its longest part stands for it.
 export const whole = () => once(`whole${S.aim}`, () => ranked().filter((row) => !(children().get(row[0]) ?? []).some((child) => scoreOf(S.rows.get(child)) !== null && get(S.rows.get(child), "status") === "completed" && !better(scoreOf(row), scoreOf(S.rows.get(child))))));
+
+// Scores after one epoch and after thirty are no equals. In a search with rungs, figures about
+// values show the results of one length: the longest that enough trials have reached.
+const ENOUGH = 10;
+export const lengths = () => once("lengths", () => {
+  const found = new Map();
+  for (const row of rows()) if (get(row, "bracket") !== null && get(row, "status") === "completed") found.set(get(row, "end"), (found.get(get(row, "end")) ?? 0) + 1);
+  return new Map([...found].sort((a, b) => b[0] - a[0]));
+});
+export function length() {
+  if (S.length !== "auto") return S.length === "all" ? null : Number(S.length);
+  for (const [end, count] of lengths()) if (count >= ENOUGH) return end;
+  return null;
+}
+export const peers = () => once(`peers${S.aim} ${S.length}`, () => { const end = length(); return end === null ? ranked() : ranked().filter((row) => get(row, "end") === end); });
+export const among = () => { const end = length(); return end === null ? "" : ` after ${end} epoch${end === 1 ? "" : "s"}`; };
 
 // A range that shows what matters: far outliers on the bad side are left at the edge.
 export function robust(values, direction) {

@@ -1,6 +1,6 @@
 // All trials as a table: only the rows in sight are in the page, so that 10,000 scroll smoothly.
-import { address, changed, get, hps, objective, rows, S, scoreOf, statusOf, valueOf, children } from "./state.js";
-import { card, choice, el, num, plural, say, show, span } from "./dom.js";
+import { address, changed, get, hps, objective, rows, S, statusOf, valueOf, children } from "./state.js";
+import { card, choice, el, plural, say, show, span } from "./dom.js";
 import { compare, propose, showTrial } from "./trial.js";
 
 const HIGH = 33;

@@ -1,6 +1,6 @@
 // Where the time went: who trained what when, and how good the results are as a whole.
-import { finished, get, isAlive, objective, rows, robust, S, scored, scoreOf, statusOf } from "./state.js";
-import { card, colour, el, num, plural, span } from "./dom.js";
+import { among, get, objective, peers, robust, rows, S, scoreOf, statusOf } from "./state.js";
+import { card, colour, el, plural, span } from "./dom.js";
 import { dot, path, Picture, Plot } from "./plots.js";
 import { lineOf } from "./overview.js";
 import { showTrial } from "./trial.js";
@@ -59,8 +59,8 @@ function drawLine(box, picture) {
 }
 
 function drawShare(box, plot) {
-  const values = scored().map(scoreOf).sort((a, b) => a - b), [low, high] = robust(values, objective().direction);
-  box.hint(`share of trials with at most this ${objective().name}`);
+  const values = peers().map(scoreOf).sort((a, b) => a - b), [low, high] = robust(values, objective().direction);
+  box.hint(`share of trials with at most this ${objective().name}${among()}`);
   plot.show({
     x: { label: objective().name, min: low, max: high }, y: { min: 0, max: 1.02 }, label: `Distribution of ${plural(values.length, "score")}`,
     draw(ctx, X, Y, { ratio }) {
@@ -73,10 +73,10 @@ function drawShare(box, plot) {
 }
 
 function drawCost(box, plot) {
-  const points = scored().map((row) => [get(row, "seconds"), scoreOf(row), row[0]]).filter((each) => each[0] > 0);
+  const points = peers().map((row) => [get(row, "seconds"), scoreOf(row), row[0]]).filter((each) => each[0] > 0);
   const most = Math.max(0, ...points.map((each) => each[0])), least = Math.min(...points.map((each) => each[0]));
   const log = points.length > 4 && most > 30 * least, [low, high] = robust(points.map((each) => each[1]), objective().direction);
-  box.hint("is a longer training worth it?");
+  box.hint(`does a slower trial score better?`);
   plot.show({
     x: { label: "seconds", log, min: log ? least * 0.8 : 0, max: most * 1.05 || 1 }, y: { min: low, max: high }, points, tip: lineOf, pick: showTrial, label: `Time against result of ${plural(points.length, "trial")}`,
     draw(ctx, X, Y, { ratio }) {

@@ -1,10 +1,9 @@
 // The panel at the side: one trial, or several beside each other, or a new configuration.
-import { act, ask, changed, get, hps, isAlive, objective, robust, S, scoreOf, statusOf, valueOf } from "./state.js";
+import { act, ask, changed, get, hps, objective, S, statusOf, valueOf } from "./state.js";
 import { byId, choice, colour, el, num, plural, say, show, span } from "./dom.js";
 import { dot, path, Plot } from "./plots.js";
 
 const allowed = document.body.dataset.actions === "yes";
-const SHADES = ["blue", "amber", "green", "red", "grey", "ink"];
 let open = null, back = null, stamp = "";
 
 function shell(title, kind, ...head) {
