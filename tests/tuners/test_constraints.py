@@ -46,3 +46,15 @@ def test_every_tuner_keeps_to_constraints_and_stores_names_of_objects(name, tmp_
     assert best["loss"] in LOSSES
     assert isinstance(build(best).loss, type(LOSSES[best["loss"]]))
     assert len(tuner.get_best_models()) == 1
+
+
+def test_the_advised_space_and_a_second_search_keep_the_constraints(tmp_path):
+    tuner = TUNERS["random"](directory=tmp_path)
+    tuner.search(X, Y, validation_data=(X, Y), epochs=1, verbose=0)
+    rules = tuner.oracle.search_state.space.constraints
+    assert len(rules) == 1
+    assert tuner.advice().next_space().constraints == rules
+    again = tuner.search_again(max_trials=3)
+    trials = again.oracle.search_state.trials.values()
+    assert all(t.values["depth"] <= t.values["width"] for t in trials)
+    assert all(t.status.value == "completed" for t in trials)

@@ -51,9 +51,10 @@ class Advice(Findings):
     """
 
     def next_space(self) -> HyperParameters:
-        """The space to search next, with its conditions, for a tuner or a study."""
+        """The space to search next, with its conditions and constraints."""
         hp = HyperParameters()
         hp.merge(list(self.after))
+        hp.learn_constraints(self.after)
         return hp
 
     def whole_space(self) -> HyperParameters:

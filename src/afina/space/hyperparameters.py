@@ -376,6 +376,8 @@ class HyperParameters:
             overwrite: True replaces entries with the same name and conditions, and resets their
                 values to the default; False keeps the existing ones.
         """
+        if isinstance(hps, HyperParameters):
+            self.learn_constraints(hps)
         for entry in hps.space if isinstance(hps, HyperParameters) else hps:
             if self._definitions.at(place_of(entry)) is not None and not overwrite:
                 continue
@@ -458,8 +460,8 @@ class HyperParameters:
         """The rules that builds have registered in this process."""
         return tuple(self._constraints)
 
-    def learn_constraints(self, other: HyperParameters) -> bool:
-        """Adds the rules that another build has registered; returns whether any is new."""
+    def learn_constraints(self, other: HyperParameters | Space) -> bool:
+        """Adds the rules of another build or space; returns whether any is new."""
         new = [rule for rule in other.constraints if rule not in self._constraints]
         self._constraints.update(dict.fromkeys(new))
         return bool(new)

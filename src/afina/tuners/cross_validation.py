@@ -122,6 +122,11 @@ def check_samples(x: Any, y: Any, sample_weight: Any = None, groups: Any = None)
     Rows(x, y, sample_weight, groups)
 
 
+def fit_rows(model: Any, x: Any, y: Any, sample_weight: Any = None) -> None:
+    """Fits an estimator on all rows, with the weights if it takes them."""
+    _fit(_import_sklearn(), model, Rows(x, y, sample_weight))
+
+
 def count_rows(name: str, data: Any) -> int:
     """How many samples an array, table, list or sparse matrix holds.
 
