@@ -119,6 +119,6 @@ def moved(
         if liked is None or liked.contains(value):
             return value
         drawn = liked.default if liked.count == 1 else liked.prob_to_value(rng.random())
-        return entry.clip(drawn) if entry.contains(drawn) else value  # type: ignore[no-any-return]
+        return entry.clip(drawn) if entry.contains(drawn) else value
 
     return whole.walk(choose)
