@@ -219,7 +219,9 @@ def play(name: str, seed: int, first: str, kind: str) -> dict[str, Any]:
     model = (BayesianOptimization if first == "random" else FIRST[first])(1000 + seed)
     whole = told.whole_space().to_space()
     begun = best_of(trials)
-    again = Informed(Preferring(model, told.after), tuple(told.carry_over_all(trials)), whole)
+    again = Informed(
+        Preferring(model, told.preferred_space()), tuple(told.carry_over_all(trials)), whole
+    )
     plain = Informed(model, tuple(trials), space)
     found = [
         min(begun, best_of(more(algorithm, case, area)))

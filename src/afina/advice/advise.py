@@ -70,6 +70,20 @@ class Advice(Findings):
             hp.merge([moved_default(whole, best.get(id(entry), entry.default))])
         return hp
 
+    def preferred_space(self) -> Space:
+        """The advised ranges that a search may prefer one by one.
+
+        A hyperparameter that acts together with another is left out: which of its values is good
+        depends on the other, and a model knows that.
+        """
+        return Space(
+            tuple(
+                each.after
+                for each in self.ranges
+                if each.verdict in (Verdict.NARROW, Verdict.DROP) and not each.partners
+            )
+        )
+
     def carry_over_all(self, trials: Iterable[Trial]) -> list[Trial]:
         """All finished trials, as trials of `whole_space()`."""
         return carry_over(trials, self.before, self.whole_space().to_space())

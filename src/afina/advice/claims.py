@@ -48,7 +48,7 @@ def keeps_best(
         rows[:, column] = (cells[chosen] + np.minimum(within - chosen, 0.999)) / len(kept)
         lowest.append(_lowest(sample, belief, rows, column))
     best = _at_best(sample, belief)
-    return float((np.minimum(lowest[0], best) <= lowest[1]).mean())
+    return _share(np.minimum(lowest[0], best) <= lowest[1])
 
 
 def better_beyond(sample: Sample, belief: Belief, column: int, side: Side) -> float:
@@ -75,7 +75,7 @@ def better_beyond(sample: Sample, belief: Belief, column: int, side: Side) -> fl
     features = sample.geometry.embed(points, active)
     values = np.concatenate([drawn(features) for drawn in belief.functions], axis=1)
     values = values.reshape(len(rows), len(places), -1).min(axis=0)
-    return float((values[WITHIN:].min(axis=0) < values[:WITHIN].min(axis=0)).mean())
+    return _share(values[WITHIN:].min(axis=0) < values[:WITHIN].min(axis=0))
 
 
 def better_inside(sample: Sample, belief: Belief, rng: np.random.Generator) -> float:
@@ -92,7 +92,12 @@ def better_inside(sample: Sample, belief: Belief, rng: np.random.Generator) -> f
     values = np.concatenate([drawn(features) for drawn in belief.functions], axis=1)
     best = _at_best(sample, belief)
     least = CLEAR_GAIN * float(np.median(sample.modelled) - sample.modelled.min())
-    return float((values.min(axis=0) < best - least).mean())
+    return _share(values.min(axis=0) < best - least)
+
+
+def _share(true: Mask) -> float:
+    """The share of functions, by Laplace's rule: so many functions never make it certain."""
+    return float((true.sum() + 1) / (len(true) + 2))
 
 
 def _near_best(sample: Sample, rng: np.random.Generator) -> Array:

@@ -208,21 +208,16 @@ def judge(
         optimism = objective.loss(test) - objective.loss(searched)
     classes: tuple[ClassScore, ...] = ()
     confusion = None
-    known = dict(baselines or {})
-    compared = {each.name: each for each in beside}
+    known, compared = dict(baselines or {}), {each.name: each for each in beside}
     if true is not None and predicted is not None and len(true):
-        count = int(max(true.max(), predicted.max(), len(class_names or ()) - 1)) + 1
-        names = list(class_names or ()) + [str(n) for n in range(len(class_names or ()), count)]
-        confusion = confusion_matrix(true, predicted, count)
-        classes = tuple(class_scores(confusion, names))
+        classes, confusion = _by_class(true, predicted, class_names or ())
         if "acc" in metric and test is not None:
-            most = _most_frequent(true, predicted, test, objective)
-            compared.setdefault(MOST_FREQUENT, most)
-    known.update({each.name: each.score for each in compared.values()})
+            compared[MOST_FREQUENT] = _most_frequent(true, predicted, test, objective)
     for name, value in known.items():
         found = _compared(name, value, objective, test, searched, error, optimism_error)
         if name not in compared and found is not None:
             compared[name] = found
+    known.update({each.name: each.score for each in compared.values()})
     return Judgement(
         metrics=dict(metrics),
         metric=metric,
@@ -238,6 +233,16 @@ def judge(
         optimism_error=optimism_error,
         beside=tuple(compared.values()),
     )
+
+
+def _by_class(
+    true: Labels, predicted: Labels, class_names: Sequence[str]
+) -> tuple[tuple[ClassScore, ...], Labels]:
+    """The scores of each class, and the confusion matrix."""
+    count = int(max(true.max(), predicted.max(), len(class_names) - 1)) + 1
+    names = [*class_names, *(str(n) for n in range(len(class_names), count))]
+    confusion = confusion_matrix(true, predicted, count)
+    return tuple(class_scores(confusion, names)), confusion
 
 
 def _most_frequent(true: Labels, predicted: Labels, test: float, objective: Objective) -> Beside:

@@ -43,8 +43,8 @@ def of_recommendation(found: Findings) -> str:
         names = _listed(advised.idle)
         one = len(advised.idle) == 1
         said.append(
-            f"{names} {'has' if one else 'have'} no visible effect: fix "
-            f"{'it' if one else 'them'} at the cheapest value."
+            f"{names} {'has' if one else 'have'} no visible effect: one value"
+            f"{'' if one else ' of each'} is enough."
         )
     return " ".join(said)
 
@@ -267,7 +267,7 @@ def _verdict(each: RangeAdvice) -> str:
     was = f"(was {_range(each.before)})"
     sure = f"With {_percent(each.confidence)} nothing better lies in the rest.{best}"
     if each.verdict in (Verdict.NARROW, Verdict.DROP):
-        if each.confidence == 1 and any(region.useless for region in each.failing):
+        if each.confidence == 1:  # no cut by the model, only where trainings fail
             sure = f"Trainings fail with the rest.{best}"
         narrow = each.verdict is Verdict.NARROW
         return f"{'narrow to' if narrow else 'keep'} {_range(each.after)} {was}. {sure}"
