@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -108,6 +109,18 @@ def test_the_wheel_runs_on_each_python(version: str, built: dict[str, Path], tmp
     assert run_in(inside, tmp_path, "jax", "-c", SEARCH).startswith("units:")
     assert "Keras" in run_in(inside, tmp_path, "jax", "-m", "afina", "--version")
     assert "units" in run_in(inside, tmp_path, "jax", "-m", "afina", "best", "untitled_project")
+
+
+def test_the_wheel_runs_with_the_lowest_versions_that_are_declared(built, tmp_path) -> None:
+    python = python_of("3.11")  # later ones have no wheels of that age
+    if python is None:
+        pytest.skip("no Python 3.11 here")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["jax"]]
+    lowest = [each.replace(">=", "==") for each in declared]
+    assert all("==" in each for each in lowest)
+    inside = empty_environment(python, tmp_path / "env", str(built["wheel"]), *lowest)
+    assert run_in(inside, tmp_path, "jax", "-c", SEARCH).startswith("units:")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
