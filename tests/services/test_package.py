@@ -71,13 +71,18 @@ def empty_environment(python: Path, folder: Path, *packages: str) -> Path:
     subprocess.run([str(python), "-m", "venv", str(folder)], check=True)
     inside = folder / "bin" / "python"
     install = [str(inside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*install, *packages], check=True)
+    subprocess.run([*install, *packages], env=without_ours(), check=True)
     return inside
 
 
+def without_ours() -> dict[str, str]:
+    """The variables of a user who has none of this checkout's."""
+    ours = ("PYTHONPATH", "XLA_FLAGS", "KERAS_BACKEND", "PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT")
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
 def run_in(python: Path, folder: Path, backend: str, *command: str) -> str:
-    variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "XLA_FLAGS")}
-    variables |= {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    variables = {**without_ours(), "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [str(python), *command], cwd=folder, env=variables, capture_output=True, text=True
     )
@@ -135,7 +140,7 @@ def test_without_a_backend_the_error_says_what_to_install(built: dict[str, Path]
     done = subprocess.run(
         [str(inside), "-c", "import afina; afina.Hyperband"],
         cwd=tmp_path,
-        env={k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "KERAS_BACKEND")},
+        env=without_ours(),
         capture_output=True,
         text=True,
     )
