@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -70,13 +71,18 @@ def empty_environment(python: Path, folder: Path, *packages: str) -> Path:
     subprocess.run([str(python), "-m", "venv", str(folder)], check=True)
     inside = folder / "bin" / "python"
     install = [str(inside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*install, *packages], check=True)
+    subprocess.run([*install, *packages], env=without_ours(), check=True)
     return inside
 
 
+def without_ours() -> dict[str, str]:
+    """The variables of a user who has none of this checkout's."""
+    ours = ("PYTHONPATH", "XLA_FLAGS", "KERAS_BACKEND", "PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT")
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
 def run_in(python: Path, folder: Path, backend: str, *command: str) -> str:
-    variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "XLA_FLAGS")}
-    variables |= {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    variables = {**without_ours(), "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [str(python), *command], cwd=folder, env=variables, capture_output=True, text=True
     )
@@ -110,6 +116,18 @@ def test_the_wheel_runs_on_each_python(version: str, built: dict[str, Path], tmp
     assert "units" in run_in(inside, tmp_path, "jax", "-m", "afina", "best", "untitled_project")
 
 
+def test_the_wheel_runs_with_the_lowest_versions_that_are_declared(built, tmp_path) -> None:
+    python = python_of("3.11")  # later ones have no wheels of that age
+    if python is None:
+        pytest.skip("no Python 3.11 here")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["jax"]]
+    lowest = [each.replace(">=", "==") for each in declared]
+    assert all("==" in each for each in lowest)
+    inside = empty_environment(python, tmp_path / "env", str(built["wheel"]), *lowest)
+    assert run_in(inside, tmp_path, "jax", "-c", SEARCH).startswith("units:")
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_source_archive_runs_on_each_backend(backend, built, tmp_path) -> None:
     python = Path(sys.executable)
@@ -122,7 +140,7 @@ def test_without_a_backend_the_error_says_what_to_install(built: dict[str, Path]
     done = subprocess.run(
         [str(inside), "-c", "import afina; afina.Hyperband"],
         cwd=tmp_path,
-        env={k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "KERAS_BACKEND")},
+        env=without_ours(),
         capture_output=True,
         text=True,
     )
