@@ -12,6 +12,7 @@ from afina.space.categorical import Boolean, Choice, Fixed
 from afina.space.conditions import Parent, plain, same_value
 from afina.space.definitions import Definitions, Place, place_of
 from afina.space.parameters import Float, HyperParameter, Int, warn
+from afina.space.priors import Role
 from afina.space.space import Space, all_hold, deserialize, serialize
 
 
@@ -100,6 +101,9 @@ class HyperParameters:
         default: int | None = None,
         parent_name: str | None = None,
         parent_values: Any = None,
+        *,
+        prior: Any = None,
+        role: Role | None = None,
     ) -> Any:
         """A whole number between two bounds, both included; see `afina.space.Int`.
 
@@ -112,13 +116,25 @@ class HyperParameters:
             default: None for `min_value`.
             parent_name: The entry is active only while this hyperparameter ...
             parent_values: ... has one of these values.
+            prior: A good value, or a pair of a good value and a spread; see `HyperParameter`.
+            role: What it does in the model, such as "learning_rate"; see `HyperParameter`.
 
         Returns:
             The value; None if the entry is inactive.
         """
         full, conditions = self._place(name, parent_name, parent_values)
         return self._ask(
-            Int(full, min_value, max_value, step, sampling, default, conditions=conditions)
+            Int(
+                full,
+                min_value,
+                max_value,
+                step,
+                sampling,
+                default,
+                conditions=conditions,
+                prior=prior,
+                role=role,
+            )
         )
 
     def Float(
@@ -131,11 +147,24 @@ class HyperParameters:
         default: float | None = None,
         parent_name: str | None = None,
         parent_values: Any = None,
+        *,
+        prior: Any = None,
+        role: Role | None = None,
     ) -> Any:
         """A real number between two bounds, both included; the arguments are those of `Int`."""
         full, conditions = self._place(name, parent_name, parent_values)
         return self._ask(
-            Float(full, min_value, max_value, step, sampling, default, conditions=conditions)
+            Float(
+                full,
+                min_value,
+                max_value,
+                step,
+                sampling,
+                default,
+                conditions=conditions,
+                prior=prior,
+                role=role,
+            )
         )
 
     def Choice(
@@ -146,10 +175,18 @@ class HyperParameters:
         default: Any = None,
         parent_name: str | None = None,
         parent_values: Any = None,
+        *,
+        prior: Any = None,
+        role: Role | None = None,
     ) -> Any:
-        """One of several values of one kind; see `afina.space.Choice`."""
+        """One of several values of one kind; see `afina.space.Choice`.
+
+        `prior` maps values to weights: `prior={"adam": 3, "sgd": 1}`.
+        """
         full, conditions = self._place(name, parent_name, parent_values)
-        return self._ask(Choice(full, values, ordered, default, conditions=conditions))
+        return self._ask(
+            Choice(full, values, ordered, default, conditions=conditions, prior=prior, role=role)
+        )
 
     def Boolean(
         self,
@@ -157,10 +194,13 @@ class HyperParameters:
         default: bool = False,
         parent_name: str | None = None,
         parent_values: Any = None,
+        *,
+        prior: Any = None,
+        role: Role | None = None,
     ) -> Any:
         """True or False."""
         full, conditions = self._place(name, parent_name, parent_values)
-        return self._ask(Boolean(full, default, conditions=conditions))
+        return self._ask(Boolean(full, default, conditions=conditions, prior=prior, role=role))
 
     def Fixed(
         self, name: str, value: Any, parent_name: str | None = None, parent_values: Any = None
