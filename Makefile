@@ -48,7 +48,7 @@ format: $(READY) ## Put the code into its format
 	$(PYTHON) -m ruff check --fix .
 
 bench: $(READY) ## Measure: each script of benchmarks/ prints its figures
-	@set -e; for file in $(filter-out benchmarks/speed/% benchmarks/search_quality/%,$(wildcard benchmarks/*.py benchmarks/*/*.py)); do \
+	@set -e; for file in $(filter-out benchmarks/speed/% benchmarks/search_quality/% benchmarks/prior/% benchmarks/stalls/%,$(wildcard benchmarks/*.py benchmarks/*/*.py)); do \
 	  echo "== $$file"; $(PYTHON) $$file; done
 
 speed: $(READY) ## Measure against stock Keras Tuner (hours; SPEED=--short: minutes)
