@@ -26,6 +26,7 @@ from afina.search.fidelity.rungs import (
 from afina.search.untried import all_tried, check_seed, first_new
 from afina.space import Space, Value
 from afina.surrogates.geometry import geometry_of
+from afina.surrogates.prior import Prior
 from afina.trials import Trial
 
 Sampler = Literal["random", "model"]
@@ -170,12 +171,14 @@ def ends_of(max_epochs: int, factor: float, min_epochs: int | None) -> tuple[int
     return ladder(max_epochs, factor, min_epochs)
 
 
-def spread(state: RungHistory, situation: Situation, seed: int) -> dict[str, Value] | None:
+def spread(
+    state: RungHistory, situation: Situation, seed: int, prior: Prior | None = None
+) -> dict[str, Value] | None:
     """The next point of the Sobol design that begins with the default configuration.
 
     If it was tried already, a random configuration; None if the space has nothing new.
     """
     count = fresh_count(state, situation.running)
-    values = sobol.configuration(geometry_of(situation.space), count, seed)
+    values = sobol.configuration(geometry_of(situation.space), count, seed, prior)
     rng = np.random.default_rng([seed, situation.number])
     return first_new(situation, state.tried, [values], rng)

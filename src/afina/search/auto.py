@@ -20,6 +20,8 @@ from afina.search.model_halving import ModelBasedHalving
 from afina.search.tpe import TPE
 from afina.search.untried import answer, check_seed, first_new
 from afina.space import Boolean, Choice, Space
+from afina.surrogates.geometry import geometry_of
+from afina.surrogates.prior import PriorName, check_prior, prior_of
 from afina.surrogates.threads import one_blas_thread
 from afina.trials import Decision, Schedule, Trial
 
@@ -98,6 +100,10 @@ class Auto(Algorithm[AutoState]):
             is so after max(20, 5 d) full trainings without a real gain, for d hyperparameters. If a
             Gaussian process searches, its best proposal must also promise less than 1 % of a
             standard deviation of the results.
+        prior: What is believed before any trial. "roles": what was good for a learning rate, a
+            batch size and so on in recorded trainings, where the name tells the role, and what the
+            user gave as `prior=`. "given": the latter alone. None: nothing. See
+            `afina.surrogates.prior`.
 
     Raises:
         ArgumentError: An argument is out of range.
@@ -122,6 +128,7 @@ class Auto(Algorithm[AutoState]):
     max_epochs: int | None = None
     seed: int = 0
     stop_when_unlikely: bool = False
+    prior: PriorName | None = "roles"
 
     name: ClassVar[str] = "auto"
     fixed_settings: ClassVar[frozenset[str]] = frozenset({"max_epochs"})
@@ -130,6 +137,7 @@ class Auto(Algorithm[AutoState]):
         check_seed(self.seed)
         check_count("max_epochs", self.max_epochs)
         check_flag("stop_when_unlikely", self.stop_when_unlikely)
+        check_prior(self.prior)
 
     def settings(self) -> Mapping[str, Any]:
         """All arguments."""
@@ -137,6 +145,7 @@ class Auto(Algorithm[AutoState]):
             "max_epochs": check_count("max_epochs", self.max_epochs),
             "seed": int(self.seed),
             "stop_when_unlikely": self.stop_when_unlikely,
+            "prior": self.prior,
         }
 
     @functools.cached_property
@@ -144,7 +153,10 @@ class Auto(Algorithm[AutoState]):
         """The algorithms to choose from, by name."""
         if self._in_parts:
             assert self.max_epochs is not None
-            return {"model-halving": ModelBasedHalving(max_epochs=self.max_epochs, seed=self.seed)}
+            halving = ModelBasedHalving(
+                max_epochs=self.max_epochs, seed=self.seed, prior=self.prior
+            )
+            return {"model-halving": halving}
         return {
             "bayesian": self._process,
             "tpe": TPE(seed=self.seed),
@@ -153,7 +165,7 @@ class Auto(Algorithm[AutoState]):
 
     @property
     def _process(self) -> BayesianOptimization:
-        return BayesianOptimization(seed=self.seed)
+        return BayesianOptimization(seed=self.seed, prior=self.prior)
 
     @property
     def _in_parts(self) -> bool:
@@ -208,8 +220,12 @@ class Auto(Algorithm[AutoState]):
         return next(iter(self.algorithms.values())).stop_early(state.inner[0], trial, curve)
 
     def explain(self, state: AutoState, situation: Situation) -> str:
-        """Which algorithm proposes the next trial, and why."""
-        return ": ".join(self._choice(state, situation))
+        """Which algorithm proposes the next trial, and why; and which prior moves it."""
+        chosen, why = self._choice(state, situation)
+        prior = prior_of(geometry_of(situation.space), self.prior)
+        if prior is not None and chosen in ("bayesian", "model-halving"):
+            why = f"{why}; {prior.explained(situation.number)}"
+        return f"{chosen}: {why}"
 
     def _choice(self, state: AutoState, situation: Situation) -> tuple[Name, str]:
         if self._in_parts:

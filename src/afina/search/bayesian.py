@@ -39,6 +39,7 @@ from afina.surrogates.gaussian_process import (
 )
 from afina.surrogates.geometry import SAME, Geometry, encoded, geometry_of
 from afina.surrogates.likely_kernels import likely_processes
+from afina.surrogates.prior import PriorName, check_prior, prior_of
 from afina.surrogates.subset import representatives
 from afina.surrogates.targets import standardised, tamed
 from afina.surrogates.threads import one_blas_thread
@@ -129,6 +130,9 @@ class BayesianOptimization(Algorithm[BayesianState]):
         alpha: Smallest variance of the noise, as a part of the variance of the results.
         beta: Weight of the uncertainty; only for `acquisition="lcb"`.
         acquisition: "log_ei" (expected improvement) or "lcb" (mean minus beta deviations).
+        prior: Which beliefs shape the first trials, and the acquisition until results outweigh
+            them: "given" (`prior=` of hyperparameters), "roles" (also those of their roles, see
+            `afina.surrogates.prior`) or None.
 
     Raises:
         ArgumentError: An argument is out of range.
@@ -152,6 +156,7 @@ class BayesianOptimization(Algorithm[BayesianState]):
     alpha: float = 1e-4
     beta: float = 2.6
     acquisition: AcquisitionName = "log_ei"
+    prior: PriorName | None = "given"
 
     name: ClassVar[str] = "bayesian"
 
@@ -162,6 +167,7 @@ class BayesianOptimization(Algorithm[BayesianState]):
         check_number("beta", self.beta, least=0, advice="The default is 2.6.")
         if self.acquisition not in get_args(AcquisitionName):
             raise ArgumentError(wrong("acquisition", 'must be "log_ei" or "lcb"', self.acquisition))
+        check_prior(self.prior)
 
     def settings(self) -> Mapping[str, Any]:
         """See `Algorithm.settings`."""
@@ -171,6 +177,7 @@ class BayesianOptimization(Algorithm[BayesianState]):
             "alpha": self.alpha,
             "beta": self.beta,
             "acquisition": self.acquisition,
+            "prior": self.prior,
         }
 
     def _initial(self, geometry: Geometry, trials: int | None) -> int:
@@ -202,7 +209,7 @@ class BayesianOptimization(Algorithm[BayesianState]):
         completed = sum(each.loss is not None for each in state.observations)
         points = np.zeros((0, geometry.dim))
         if started < initial:
-            points = sobol.point(geometry, started, self.seed)
+            points = sobol.point(geometry, started, self.seed, prior_of(geometry, self.prior))
         elif completed >= 2 and (not (every := draws_every(state)) or started % every):
             # The model needs two results to see a difference, however many trials are running.
             with one_blas_thread():
@@ -254,6 +261,10 @@ class BayesianOptimization(Algorithm[BayesianState]):
             # Its predictions may be chance: some trials still spread over the space.
             return sobol.point(geometry, initial + turn, self.seed)
         worth = self._worth(geometry, fitted, running, self.acquisition)
+        prior = prior_of(geometry, self.prior)
+        if prior is not None:
+            trials = len(observations) + len(running)
+            worth = prior.weighted(worth, trials, fitted.features[fitted.good], fitted.targets)
         found = maximise(worth, geometry, fitted.best_first, rng)
         taken = fitted.features
         if running:

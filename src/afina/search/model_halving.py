@@ -20,11 +20,14 @@ from afina.search.fidelity.rungs import (
     begun,
     by_loss,
     enough,
+    fresh_count,
     reached_count,
     resumed,
 )
 from afina.search.untried import all_tried, check_seed
 from afina.space import Space
+from afina.surrogates.geometry import geometry_of
+from afina.surrogates.prior import Prior, PriorName, check_prior, prior_of
 from afina.trials import Decision, Trial
 
 # Trainings that start before the model decides: as many as cost one full training, within these
@@ -73,6 +76,8 @@ class ModelBasedHalving(Algorithm[RungHistory]):
         min_epochs: Epochs of the lowest rung. None means a 27th of `max_epochs`, as in `Hyperband`
             with a factor of 3.
         seed: Fixes every draw; a whole number from 0 up.
+        prior: Which beliefs shape new configurations, until results outweigh them; see
+            `BayesianOptimization`.
 
     Raises:
         ArgumentError: An argument is out of range.
@@ -96,12 +101,14 @@ class ModelBasedHalving(Algorithm[RungHistory]):
     factor: float = 2
     min_epochs: int | None = None
     seed: int = 0
+    prior: PriorName | None = "given"
 
     name: ClassVar[str] = "model-halving"
     fixed_settings: ClassVar[frozenset[str]] = frozenset({"max_epochs", "factor", "min_epochs"})
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
+        check_prior(self.prior)
         assert self.ends
 
     def settings(self) -> Mapping[str, Any]:
@@ -111,6 +118,7 @@ class ModelBasedHalving(Algorithm[RungHistory]):
             "factor": self.factor,
             "min_epochs": self.ends[0],
             "seed": int(self.seed),
+            "prior": self.prior,
         }
 
     @functools.cached_property
@@ -163,7 +171,7 @@ class ModelBasedHalving(Algorithm[RungHistory]):
     ) -> Suggestion | None:
         """What is most likely to beat the best by a margin; None if there is nothing to train."""
         rng = np.random.default_rng([self.seed, situation.number])
-        model = RungModel(state, situation, self.ends)
+        model = RungModel(state, situation, self.ends, self._prior(situation))
         horizon = int(rng.integers(1, self.ends[-1] + 1))
         target = model.best - margin(rng)
         best, worth = None, -math.inf
@@ -196,8 +204,13 @@ class ModelBasedHalving(Algorithm[RungHistory]):
         if asleep:
             oldest = min(asleep, key=lambda segment: segment.number)
             return resumed(oldest, self.ends, lowest)
-        values = spread(state, situation, self.seed)
+        first = not enough(state, 0) or fresh_count(state, situation.running) < MOST_FIRST
+        prior = self._prior(situation) if first else None
+        values = spread(state, situation, self.seed, prior)
         return None if values is None else begun(values, self.ends, lowest)
+
+    def _prior(self, situation: Situation) -> Prior | None:
+        return prior_of(geometry_of(situation.space), self.prior)
 
     def _reach(self, segment: Segment, horizon: int) -> int:
         """Epochs that the training would have done: at least its next rung's."""

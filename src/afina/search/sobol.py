@@ -20,6 +20,7 @@ from afina.search.untried import (
 )
 from afina.space import Space, Value
 from afina.surrogates.geometry import Geometry, geometry_of
+from afina.surrogates.prior import Prior
 from afina.trials import Trial
 
 Array = NDArray[np.float64]
@@ -100,7 +101,7 @@ TABLE: tuple[tuple[int, tuple[int, ...]], ...] = (
 )
 
 
-def point(geometry: Geometry, index: int, seed: int) -> Array:
+def point(geometry: Geometry, index: int, seed: int, prior: Prior | None = None) -> Array:
     """A full point of the design that begins with the default configuration.
 
     Each entry of the space has a dimension of the sequence, given by its place in the space. So the
@@ -111,6 +112,7 @@ def point(geometry: Geometry, index: int, seed: int) -> Array:
         index: Place in the design, from 0. 0 is the default configuration, the others are points
             of a scrambled Sobol sequence.
         seed: Fixes the scrambling.
+        prior: Where points are denser; None for an even spread. The default stays the first point.
 
     Returns:
         (1, dim), without NaN; `geometry.decode` of its row gives the configuration.
@@ -124,18 +126,20 @@ def point(geometry: Geometry, index: int, seed: int) -> Array:
     """
     places = [number for number, part in enumerate(geometry.dimensions) if len(part.axes)]
     units = [0.5 if index == 0 else unit(seed, place, index - 1) for place in places]
-    drawn = geometry.place(np.array([units]))
+    drawn = geometry.place(np.array([units]) if prior is None else prior.shaped(np.array([units])))
     if index == 0:
         start = geometry.encode([geometry.space.defaults()])
         return np.where(np.isnan(start), drawn, start)
     return drawn
 
 
-def configuration(geometry: Geometry, index: int, seed: int) -> dict[str, Value]:
+def configuration(
+    geometry: Geometry, index: int, seed: int, prior: Prior | None = None
+) -> dict[str, Value]:
     """The configuration at `point`; index 0 gives the default values exactly, without rounding."""
     if index == 0:
         return geometry.space.defaults()
-    return geometry.decode(point(geometry, index, seed)[0])
+    return geometry.decode(point(geometry, index, seed, prior)[0])
 
 
 def unit(seed: int, dimension: int, index: int) -> float:

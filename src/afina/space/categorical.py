@@ -12,6 +12,7 @@ from typing import Any
 from afina.errors import SpaceError, SpaceTypeError, wrong
 from afina.space.conditions import plain, same_value, tag
 from afina.space.parameters import HyperParameter
+from afina.space.priors import choice_prior
 
 
 class Choice(HyperParameter):
@@ -22,7 +23,7 @@ class Choice(HyperParameter):
         values: The values, of one kind; integers and floats are both numbers.
         ordered: Whether neighbouring values are similar. None means yes for numbers, no otherwise.
         default: None for the first value.
-        **kwargs: `conditions`, see `HyperParameter`.
+        **kwargs: `conditions`, `prior` and `role`, see `HyperParameter`.
 
     Example:
         >>> Choice("norm", [None, "batch", "layer"]).default is None
@@ -55,6 +56,7 @@ class Choice(HyperParameter):
         for value in given:
             self._index.setdefault(tag(value), len(self._index))
         self._values = [value for _, value in self._index]
+        self.prior = choice_prior(name, self.prior, self._values)
         numeric = kinds == {"number"} and None not in self._values
         if ordered and not numeric:
             raise SpaceError(wrong(name, "ordered=True needs values that are numbers", given))
@@ -114,7 +116,7 @@ class Boolean(HyperParameter):
     Args:
         name: Its name in trials.
         default: False by default.
-        **kwargs: `conditions`, see `HyperParameter`.
+        **kwargs: `conditions`, `prior` and `role`, see `HyperParameter`.
 
     Example:
         >>> Boolean("bias").prob_to_value(0.9)
@@ -129,6 +131,7 @@ class Boolean(HyperParameter):
         if default not in (0, 1):
             raise SpaceError(wrong(name, "default must be True or False", default))
         self._default = bool(default)
+        self.prior = choice_prior(name, self.prior, self.values)
 
     @property
     def values(self) -> tuple[bool, bool]:

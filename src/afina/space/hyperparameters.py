@@ -13,6 +13,7 @@ from afina.space.conditions import Parent, plain, same_value
 from afina.space.constraints import Constraint
 from afina.space.definitions import Definitions, Place, place_of
 from afina.space.parameters import Float, HyperParameter, Int, warn
+from afina.space.priors import Role
 from afina.space.shown import space_html
 from afina.space.slips import METHODS, checks_names, question
 from afina.space.space import Space, all_hold, deserialize, serialize
@@ -114,6 +115,9 @@ class HyperParameters:
         default: int | None = None,
         parent_name: str | None = None,
         parent_values: Any = None,
+        *,
+        prior: Any = None,
+        role: Role | None = None,
     ) -> Any:
         """A whole number between two bounds, both included; see `afina.space.Int`.
 
@@ -126,13 +130,25 @@ class HyperParameters:
             default: None for `min_value`.
             parent_name: The entry is active only while this hyperparameter ...
             parent_values: ... has one of these values.
+            prior: A good value, or a pair of a good value and a spread; see `HyperParameter`.
+            role: What it does in the model, such as "learning_rate"; see `HyperParameter`.
 
         Returns:
             The value; None if the entry is inactive.
         """
         full, conditions = self._place(name, parent_name, parent_values)
         return self._ask(
-            Int(full, min_value, max_value, step, sampling, default, conditions=conditions)
+            Int(
+                full,
+                min_value,
+                max_value,
+                step,
+                sampling,
+                default,
+                conditions=conditions,
+                prior=prior,
+                role=role,
+            )
         )
 
     @checks_names
@@ -146,11 +162,24 @@ class HyperParameters:
         default: float | None = None,
         parent_name: str | None = None,
         parent_values: Any = None,
+        *,
+        prior: Any = None,
+        role: Role | None = None,
     ) -> Any:
         """A real number between two bounds, both included; the arguments are those of `Int`."""
         full, conditions = self._place(name, parent_name, parent_values)
         return self._ask(
-            Float(full, min_value, max_value, step, sampling, default, conditions=conditions)
+            Float(
+                full,
+                min_value,
+                max_value,
+                step,
+                sampling,
+                default,
+                conditions=conditions,
+                prior=prior,
+                role=role,
+            )
         )
 
     @checks_names
@@ -162,6 +191,9 @@ class HyperParameters:
         default: Any = None,
         parent_name: str | None = None,
         parent_values: Any = None,
+        *,
+        prior: Any = None,
+        role: Role | None = None,
     ) -> Any:
         """One of several values of one kind, or one of several objects by name.
 
@@ -173,6 +205,8 @@ class HyperParameters:
             default: None for the first; of a mapping, a name.
             parent_name: See `Int`.
             parent_values: See `Int`.
+            prior: Weights by value, or by name: `prior={"adam": 3, "sgd": 1}`.
+            role: See `Int`.
 
         Example:
             >>> hp = HyperParameters()
@@ -180,7 +214,9 @@ class HyperParameters:
             ((4, 1), 'wide')
         """
         full, conditions = self._place(name, parent_name, parent_values)
-        asked = Choice(full, values, ordered, default, conditions=conditions)
+        asked = Choice(
+            full, values, ordered, default, conditions=conditions, prior=prior, role=role
+        )
         value = self._ask(asked)
         if not isinstance(values, Mapping) or (value is None and not asked.contains(None)):
             return value
@@ -195,10 +231,13 @@ class HyperParameters:
         default: bool = False,
         parent_name: str | None = None,
         parent_values: Any = None,
+        *,
+        prior: Any = None,
+        role: Role | None = None,
     ) -> Any:
         """True or False."""
         full, conditions = self._place(name, parent_name, parent_values)
-        return self._ask(Boolean(full, default, conditions=conditions))
+        return self._ask(Boolean(full, default, conditions=conditions, prior=prior, role=role))
 
     @checks_names
     def Fixed(

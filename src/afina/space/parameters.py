@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 from afina.errors import SpaceError, SpaceTypeError, wrong
 from afina.space.conditions import Parent, Value, conditions_from, plain, same_value
+from afina.space.priors import Role, check_role, number_prior
 from afina.space.sampling import (
     check_sampling,
     check_width,
@@ -45,6 +46,11 @@ class HyperParameter(ABC):  # noqa: B024 - `Numerical` below it has abstract met
         name: Its name in trials, unique under its conditions.
         default: The value before any search.
         conditions: The entry is active while all of them hold.
+        prior: What you believe before any trial. For a number: a good value, or a pair of a value
+            and a spread; with a logarithmic sampling the spread is a factor, otherwise a distance.
+            For choices: weights of values. It shapes the first trials and fades with results.
+        role: What it does in the model: "learning_rate", "batch_size", "width", "depth", "dropout",
+            "weight_decay" or "momentum". None reads it from the name where that is clear.
 
     Example:
         >>> HyperParameter("base", default=0).get_config()
@@ -55,7 +61,12 @@ class HyperParameter(ABC):  # noqa: B024 - `Numerical` below it has abstract met
     """The arguments in the config, besides name and conditions."""
 
     def __init__(
-        self, name: str, default: Any = None, conditions: Sequence[Any] | None = None
+        self,
+        name: str,
+        default: Any = None,
+        conditions: Sequence[Any] | None = None,
+        prior: Any = None,
+        role: Role | None = None,
     ) -> None:
         if not isinstance(name, str) or not name:
             raise SpaceTypeError(wrong("hyperparameter", "name must be a text", name))
@@ -63,6 +74,8 @@ class HyperParameter(ABC):  # noqa: B024 - `Numerical` below it has abstract met
         self.conditions: tuple[Parent, ...] = conditions_from(conditions)
         self._default = default
         self._key: Hashable = None
+        self.prior: Any = prior
+        self.role: Role | None = check_role(name, role)
 
     @property
     def default(self) -> Value:
@@ -121,7 +134,18 @@ class HyperParameter(ABC):  # noqa: B024 - `Numerical` below it has abstract met
         config: dict[str, Any] = {"name": self.name}
         config.update({field: getattr(self, field) for field in self.fields})
         config["conditions"] = [condition.get_config() for condition in self.conditions]
+        # Only what is given: a config without them is one that Keras Tuner reads.
+        config.update(self._beliefs())
         return config
+
+    def _beliefs(self) -> dict[str, Any]:
+        """The prior and the role, as JSON values, if they are given."""
+        given: dict[str, Any] = {}
+        if self.prior:
+            given["prior"] = _as_json(self.prior)
+        if self.role is not None:
+            given["role"] = self.role
+        return given
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -132,7 +156,8 @@ class HyperParameter(ABC):  # noqa: B024 - `Numerical` below it has abstract met
         """A key that is equal for equal definitions only."""
         if self._key is None:
             fields = (_typed(getattr(self, field)) for field in self.fields)
-            self._key = (type(self).__name__, self.name, self.conditions, *fields)
+            beliefs = tuple((field, _typed(value)) for field, value in self._beliefs().items())
+            self._key = (type(self).__name__, self.name, self.conditions, beliefs, *fields)
         return self._key
 
     def __eq__(self, other: object) -> bool:
@@ -145,6 +170,7 @@ class HyperParameter(ABC):  # noqa: B024 - `Numerical` below it has abstract met
 
     def __repr__(self) -> str:
         parts = [f"{field}: {getattr(self, field)!r}" for field in ("name", *self.fields)]
+        parts += [f"{field}: {value!r}" for field, value in self._beliefs().items()]
         if self.conditions:
             parts.append(f"conditions: {list(self.conditions)!r}")
         return f"{type(self).__name__}({', '.join(parts)})"
@@ -155,6 +181,10 @@ def _typed(value: Any) -> Hashable:
     if isinstance(value, list):
         return tuple(map(_typed, value))
     return (type(value).__name__, value)
+
+
+def _as_json(prior: Any) -> Any:
+    return [_as_json(each) for each in prior] if isinstance(prior, tuple | list) else prior
 
 
 class Numerical(HyperParameter):
@@ -186,6 +216,7 @@ class Numerical(HyperParameter):
             if self.step <= least:
                 rule = f'step must be above {least} with sampling="{self.sampling}"'
                 raise SpaceError(wrong(name, rule, self.step))
+        self.prior = number_prior(name, self.prior, ratio=self.sampling != "linear")
         self._count = self._count_values()
         self._default = self.clip(self.min_value)
         if default is not None:
@@ -292,7 +323,7 @@ class Int(Numerical):
         step: Difference between values (linear), or their ratio (log, reverse_log); None for any.
         sampling: "linear", "log" (finer for small numbers) or "reverse_log" (finer for large ones).
         default: None for `min_value`.
-        **kwargs: `conditions`, see `HyperParameter`.
+        **kwargs: `conditions`, `prior` and `role`, see `HyperParameter`.
 
     Example:
         >>> Int("units", 8, 64, step=2, sampling="log").values
@@ -373,7 +404,7 @@ class Float(Numerical):
         step: Difference between values (linear), or their ratio (log, reverse_log); None for any.
         sampling: "linear", "log" (finer for small numbers) or "reverse_log" (finer for large ones).
         default: None for `min_value`.
-        **kwargs: `conditions`, see `HyperParameter`.
+        **kwargs: `conditions`, `prior` and `role`, see `HyperParameter`.
 
     Example:
         >>> Float("rate", 0, 1, step=0.25).values

@@ -38,6 +38,7 @@ from afina.study.retries import QUEUED
 from afina.study.state import SearchState
 from afina.study.stop_signals import stop_signals
 from afina.study.stopping import Budget, Part
+from afina.surrogates.prior import PriorName
 from afina.trials import (
     MultiObjective,
     Objective,
@@ -443,7 +444,11 @@ def _space_of(hp: Any) -> tuple[Builder | None, HyperParameters]:
 
 
 def default_algorithm(
-    objective: Objective, *, max_epochs: int | None = None, stop_when_unlikely: bool = False
+    objective: Objective,
+    *,
+    max_epochs: int | None = None,
+    stop_when_unlikely: bool = False,
+    prior: PriorName | None = "roles",
 ) -> Algorithm[Any]:
     """The algorithm that searches if you choose none.
 
@@ -451,10 +456,11 @@ def default_algorithm(
         objective: With several parts the search is for the Pareto front.
         max_epochs: Epochs of a full training; None if the user plans the epochs.
         stop_when_unlikely: Whether the search may end itself.
+        prior: What is believed before any trial, see `afina.search.Auto`.
     """
     if isinstance(objective, MultiObjective):
         return ParetoSearch(seed=0)
-    return Auto(max_epochs=max_epochs, stop_when_unlikely=stop_when_unlikely)
+    return Auto(max_epochs=max_epochs, stop_when_unlikely=stop_when_unlikely, prior=prior)
 
 
 def _seeded(algorithm: Any, seed: int | None, store: TrialStore) -> Algorithm[Any]:

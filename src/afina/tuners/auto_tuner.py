@@ -11,6 +11,7 @@ from afina.search.base import check_algorithm
 from afina.search.wrappers import check_mappings, check_points, reseeded
 from afina.space import HyperParameters, Value
 from afina.study import Budget, default_algorithm
+from afina.surrogates.prior import PriorName, check_prior
 from afina.trials import Status
 from afina.tuners.base_tuner import BaseTuner
 from afina.tuners.documented import documented
@@ -39,6 +40,9 @@ class AutoOracle(Oracle):
         time_budget: Wall time of each search in seconds.
         start_from: Configurations to try before all others.
         stop_when_unlikely: Ends the search when a better result has become unlikely.
+        prior: What is believed of good values before any trial: "roles" (what was good for a
+            learning rate and so on in recorded trainings, and each hyperparameter's `prior=`),
+            "given" (the latter alone) or None. It fades as results come in.
         algorithm: Another algorithm of `afina.search` in place of the automatic choice.
         seed: Fixes every draw.
     """
@@ -59,6 +63,7 @@ class AutoOracle(Oracle):
         tune_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
+        prior: PriorName | None = "roles",
     ) -> None:
         super().__init__(
             objective=objective,
@@ -74,6 +79,8 @@ class AutoOracle(Oracle):
         check_mappings(start_from)
         self.start_from = tuple(start_from)
         self.stop_when_unlikely = check_flag("stop_when_unlikely", stop_when_unlikely)
+        check_prior(prior)
+        self.prior = prior
         self.algorithm = algorithm
         if max_trials is None and max_total_epochs is None and time_budget is None:
             max_total_epochs = TRAININGS * max_epochs
@@ -88,6 +95,7 @@ class AutoOracle(Oracle):
                 self.objective,
                 max_epochs=self.max_epochs,
                 stop_when_unlikely=self.stop_when_unlikely,
+                prior=self.prior,
             )
         check_algorithm(given)
         given = reseeded(given, seed)
@@ -144,6 +152,9 @@ class AutoTuner(Tuner):
         time_budget: Wall time of each call of `search`, in seconds. None is no limit.
         start_from: Configurations (dicts of hyperparameter name to value) to try before all others.
         stop_when_unlikely: Whether to end the search when a better result has become unlikely.
+        prior: What is believed of good values before any trial: "roles" (what was good for a
+            learning rate and so on in recorded trainings, and each hyperparameter's `prior=`),
+            "given" (the latter alone) or None. It fades as results come in.
         algorithm: An algorithm of `afina.search` in place of the automatic choice.
         seed: Fixes the configurations and the trainings.
         hyperparameters: Entries that override those of the same name in the model's build.
@@ -181,6 +192,7 @@ class AutoTuner(Tuner):
         allow_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
+        prior: PriorName | None = "roles",
         **kwargs: Unpack[TunerOptions],
     ) -> None:
         oracle = AutoOracle(
@@ -200,6 +212,7 @@ class AutoTuner(Tuner):
             allow_new_entries=allow_new_entries,
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
+            prior=prior,
         )
         self.max_epochs = max_epochs
         self.seed = seed

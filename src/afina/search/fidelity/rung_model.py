@@ -18,14 +18,15 @@ from afina.search.fidelity.rung_process import (
     RungProcess,
     fit_rungs,
 )
-from afina.search.fidelity.rungs import RungHistory, Segment, tells
+from afina.search.fidelity.rungs import RungHistory, Segment, fresh_count, tells
 from afina.search.untried import draw_untried, key_of, running_keys
 from afina.space import Value
-from afina.surrogates.acquisition import maximise
+from afina.surrogates.acquisition import Acquisition, maximise
 from afina.surrogates.covariance import Groups
 from afina.surrogates.distances import squared_distances
 from afina.surrogates.geometry import SAME, encoded, geometry_of
 from afina.surrogates.memo import remembered
+from afina.surrogates.prior import Prior
 from afina.surrogates.subset import filled_up
 from afina.surrogates.threads import one_blas_thread
 from afina.trials import Trial
@@ -96,10 +97,18 @@ class RungModel:
         history: At least one finished segment.
         situation: The question.
         ends: Epochs at the end of each rung.
+        prior: What is believed of new configurations; None for nothing.
     """
 
-    def __init__(self, history: RungHistory, situation: Situation, ends: Sequence[int]) -> None:
+    def __init__(
+        self,
+        history: RungHistory,
+        situation: Situation,
+        ends: Sequence[int],
+        prior: Prior | None = None,
+    ) -> None:
         self.ends = ends
+        self._prior, self._begun = prior, fresh_count(history, situation.running)
         self.space = situation.space
         self.geometry = geometry_of(situation.space)
         self._tried = history.tried
@@ -120,6 +129,7 @@ class RungModel:
             if situation.running:
                 process = process.believe(self._running_rows(history, situation.running))
         self.process = process
+        self._results = (rows.features, targets[kept])
         self.best = float(targets.min())
         """The best result's target."""
         latest = history.latest()
@@ -158,7 +168,10 @@ class RungModel:
         """
         acquisition = LogProbability(self.process, fidelity, target)
         with one_blas_thread():
-            points = maximise(acquisition, self.geometry, self._incumbents, rng)
+            wanted: Acquisition = acquisition
+            if self._prior is not None:
+                wanted = self._prior.weighted(acquisition, self._begun, *self._results)
+            points = maximise(wanted, self.geometry, self._incumbents, rng)
             features = self.geometry.embed(points)
             apart = squared_distances(features, self.process.rows.features).min(axis=1)
             worth = acquisition.value(features)
