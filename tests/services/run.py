@@ -136,6 +136,7 @@ SERVICES = {
             *("nbclient", "nbformat", "ipykernel", "matplotlib", "plotly"),
         ),
         ("tests/integrations/test_integrations.py", "tests/notebooks/test_notebooks.py"),
+        at_once=1,  # MLflow's database is made once
     ),
     "ray": Service(
         "jax",
