@@ -372,10 +372,7 @@ class SearchState:
         return self._rewrite(trial, lambda: trial.number not in self._known.taken)
 
     def _rewrite(self, trial: Trial, still: Callable[[], bool]) -> Trial | None:
-        """Writes an open trial in another form, or its end, if `still` says so in the turn.
-
-        Returns None where it is not written: another worker has it.
-        """
+        """Writes an open trial anew if `still` says so in the turn; None: another worker has it."""
 
         def write() -> Trial | None:
             if not still():
@@ -485,18 +482,17 @@ class SearchState:
         with self._lock:
             if self._is_taken(trial):
                 return self._drop(trial)
-            return self._finish(
-                replace(
-                    self._resolved(trial, hp),
-                    status=Status.COMPLETED,
-                    score=value,
-                    loss=self.objective.loss(value),
-                    best_step=best_step,
-                    metrics=dict(metrics),
-                    failure=None,
-                    notes={**dict(notes or {}), **kept_notes(self.trials[trial.number])},
-                )
+            ended = replace(
+                self._resolved(trial, hp),
+                status=Status.COMPLETED,
+                score=value,
+                loss=self.objective.loss(value),
+                best_step=best_step,
+                metrics=dict(metrics),
+                failure=None,
+                notes={**dict(notes or {}), **kept_notes(self.trials[trial.number])},
             )
+            return self._keep(ended) or self._drop(ended)
 
     def fail(
         self,
@@ -531,7 +527,8 @@ class SearchState:
                 self._curves.forget(waiting)
                 self._known.put_back(waiting)
                 return waiting
-            return self._finish(replace(resolved, status=Status.FAILED))
+            ended = replace(resolved, status=Status.FAILED)
+            return self._keep(ended) or self._drop(ended)
 
     def _is_taken(self, trial: Trial) -> bool:
         """Whether a trial was handed out here and then taken over by another worker."""
@@ -588,10 +585,6 @@ class SearchState:
         if self.hp.learn_constraints(hp):
             self._space = None
         return replace(now, values=dict(hp.values), ranges=ranges, seconds=seconds)
-
-    def _finish(self, trial: Trial) -> Trial:
-        """Ends a trial that runs here; one that another worker has taken over stays as it is."""
-        return self._keep(trial) or self._drop(trial)
 
     def _write_end(self, trial: Trial) -> Trial:
         ended = replace(

@@ -291,8 +291,7 @@ class Oracle:
 
     @synchronized
     def open(self, store: TrialStore | None = None) -> None:
-        """Begins a search in `store`, or continues the one that it holds; None is the store that
-        was given, else that of the project's folder."""
+        """Begins or continues the search in a store; None is the given one, else the project's."""
         if store is None:
             store = open_store(self._folder) if self.given_store is None else self.given_store
         # A seed that was drawn before is no wish: a project keeps its own.
@@ -554,8 +553,8 @@ class Oracle:
 
     def get_completed_trials(self, num_trials: int = 1) -> list[Trial]:
         """The completed trials, best first; fewer if there are not so many."""
-        found = self.get_best_trials(num_trials)
-        done = [trial for trial in found if trial.status == TrialStatus.COMPLETED]
+        best = self.get_best_trials(num_trials)
+        done = [trial for trial in best if trial.status == TrialStatus.COMPLETED]
         trials = self.search_state.trials.values()
         return best_first(done, num_trials, "get_completed_trials", trials)
 
@@ -578,10 +577,9 @@ class Oracle:
         return {"seed": self.seed, "seed_state": self._seed_state}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Takes the state over that `get_state` of another oracle of the same kind returned.
+        """Takes over what `get_state` of another oracle of this kind returned, if it has no trials.
 
-        It does nothing if this oracle has trials already. A subclass that overrides `get_state`
-        overrides this too, for what it added.
+        A subclass that overrides `get_state` overrides this too, for what it added.
         """
         if not self.trials and not self._own_state.moving:
             restore_state(self, state)

@@ -344,7 +344,8 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         with account.counted("build"), training.building():
             model = self._try_build(hp)
         trial.notes.update(note_of_directions(model))
-        if self._why_from_scratch(trial) is not None and "initial_epoch" in kwargs:
+        orphan = trial.segment and trial.segment.parent in self._from_scratch
+        if orphan and "initial_epoch" in kwargs:
             kwargs["initial_epoch"] = 0  # all epochs are still to come
         with account.counted("fit"):
             return self._fit(hp, model, args, kwargs, account, trial)
@@ -384,11 +385,6 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         if self._accounts.get(trial.trial_id) is account:
             self._tell_path(trial, account)
 
-    def _why_from_scratch(self, trial: Trial) -> str | None:
-        """Why a promoted model starts from scratch; None for one that does not, and for others."""
-        segment = trial.segment
-        return self._from_scratch.get(segment.parent or "") if segment else None
-
     def _warn_once(self, message: str) -> None:
         if message not in self._shown:
             self._shown.add(message)
@@ -403,7 +399,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         told = account.path
         if told.startswith("fit: ") and self.training not in ("fit", "fused"):
             self._show_once(f"Trained by plain {told}.")
-        if trial.segment is not None and (why := self._why_from_scratch(trial)) is not None:
+        if trial.segment and (why := self._from_scratch.get(trial.segment.parent or "")):
             reason = f"from scratch: trial {trial.segment.parent} has left no model: {why}"
             trial.notes[checkpoints.PROMOTION] = reason
             self._show_once(f"A promoted trial starts from scratch. Its model is not there: {why}")
