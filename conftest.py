@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import importlib.util
 import os
 import signal
 import sys
@@ -45,6 +46,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Its errors raise whatever is asked of them, also by who looks for examples in docstrings.
 collect_ignore = ["tests/broken_errors.py"]
+
+# The dashboard's server needs the extra `web`; its tests say so where they are skipped.
+if importlib.util.find_spec("starlette") is None:
+    collect_ignore += [f"src/afina/dashboard/{name}.py" for name in ("app", "guard", "serve")]
 
 # The same examples in every run, and no limit of time for one: a change is judged by what it
 # changes, not by luck.

@@ -1,15 +1,7 @@
 import pytest
 
-from tests.dashboard.searches import search
-
-pytest.importorskip("starlette", reason="needs the extra web: pip install 'afina[web]'")
-pytest.importorskip("httpx2", reason="Starlette's test client needs httpx2: pip install httpx2")
-
-from starlette.testclient import TestClient
-
-from afina.dashboard.app import create_app
-from afina.dashboard.guard import Rights
 from afina.dashboard.searches import Searches
+from tests.dashboard.searches import search
 
 HOST = "127.0.0.1:8642"
 
@@ -23,6 +15,13 @@ def no_pause(monkeypatch):
 @pytest.fixture
 def visit():
     """Makes a client of a dashboard; see `create_app`."""
+    pytest.importorskip("starlette", reason="needs the extra web: pip install 'afina[web]'")
+    pytest.importorskip("httpx2", reason="Starlette's test client needs httpx2")
+    from starlette.testclient import TestClient
+
+    from afina.dashboard.app import create_app
+    from afina.dashboard.guard import Rights
+
     opened = []
 
     def make(place, *, host="127.0.0.1", token=None, actions=False):

@@ -2,7 +2,10 @@
 
 import re
 
+import pytest
 from click.testing import CliRunner
+
+pytest.importorskip("starlette", reason="needs the extra web: pip install 'afina[web]'")
 
 from afina.cli import main
 from afina.dashboard import Dashboard

@@ -4,9 +4,13 @@ import json
 import re
 from pathlib import Path
 
-import httpx2
 import keras
 import pytest
+
+pytest.importorskip("httpx2", reason="needs the extra web, and httpx2")
+pytest.importorskip("starlette", reason="needs the extra web: pip install 'afina[web]'")
+
+import httpx2
 
 import afina.dashboard
 from afina.dashboard import start_dashboard
