@@ -49,6 +49,7 @@ class HyperParameter(ABC):  # noqa: B024 - `Numerical` below it has abstract met
         prior: What you believe before any trial. For a number: a good value, or a pair of a value
             and a spread; with a logarithmic sampling the spread is a factor, otherwise a distance.
             For choices: weights of values. It shapes the first trials and fades with results.
+            `Auto`, `BayesianOptimization` and `ModelBasedHalving` use it; other algorithms do not.
         role: What it does in the model: "learning_rate", "batch_size", "width", "depth", "dropout",
             "weight_decay" or "momentum". None reads it from the name where that is clear.
 
