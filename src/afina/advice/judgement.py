@@ -68,7 +68,7 @@ class Beside:
         other = f"{self.name} ({self.score:.4g})"
         size = f"{abs(self.gain):.2g}"
         if self.error is not None:
-            size += f" ± {self.error:.1g}"
+            size += f" ± {self.error:.2g}"
         if self.gain == 0:
             return f"{where} it is as good as {other}."
         text = f"{where} it is {size} {'better' if self.gain > 0 else 'worse'} than {other}"
@@ -129,7 +129,7 @@ class Judgement:
 
     def sentences(self) -> list[str]:
         """The facts in plain words, the most important first."""
-        errors = {} if self.error is None else {self.metric: f" ± {self.error:.1g}"}
+        errors = {} if self.error is None else {self.metric: f" ± {self.error:.2g}"}
         named = ", ".join(
             f"{name} {value:.4g}{errors.get(name, '')}" for name, value in self.metrics.items()
         )
@@ -293,7 +293,7 @@ def _compared(
 
 def _on_optimism(metric: str, searched: float, optimism: float, error: float | None) -> str:
     text = f"In the search its {metric} was {searched:.4g} on the validation data: "
-    size = f"{abs(optimism):.2g}" + ("" if error is None else f" ± {error:.1g}")
+    size = f"{abs(optimism):.2g}" + ("" if error is None else f" ± {error:.2g}")
     if optimism <= 0:
         return text + "the test data confirm it."
     if error is not None and optimism <= CLEAR * error:

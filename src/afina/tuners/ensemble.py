@@ -45,7 +45,7 @@ class Score:
         """The scores as a sentence."""
         return (
             f"On the {data} data, {metric} is {self.ensemble:.4g}; the winner alone has "
-            f"{self.winner:.4g} (difference {self.ensemble - self.winner:+.2g} ± {self.error:.1g})."
+            f"{self.winner:.4g} (difference {self.ensemble - self.winner:+.2g} ± {self.error:.2g})."
         )
 
 
