@@ -39,7 +39,8 @@ SPREAD = "_std"
 """Added to the objective's name: the standard deviation over the folds."""
 
 RISK = 0.05
-"""The probability that a trial is dropped although it is as good as the best, at most."""
+"""Level of the test for a trial, divided by its looks. It takes the best trial as it was measured:
+as that is partly luck, more equally good trials are dropped after many trials."""
 
 
 @dataclass(frozen=True)
