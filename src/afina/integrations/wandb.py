@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def log_to_wandb(
         project: Where the runs belong.
         group: Groups the runs; None takes the search's name.
         mode: "offline" writes files, which `wandb sync` uploads; "online" uploads at once.
-        folder: Where the files lie; None is the working directory.
+        folder: Where the files lie; None is `WANDB_DIR`, else the working directory.
 
     Returns:
         The ids of the runs.
@@ -41,6 +42,8 @@ def log_to_wandb(
     """
     wandb, found = needed("wandb", INSTALL), read_search(search)
     safe = "".join(each if each.isalnum() or each in "-_" else "-" for each in found.name)
+    # Without a folder, wandb would take the one of the process' first run.
+    place = folder or os.environ.get("WANDB_DIR") or Path.cwd()
     ids = []
     for trial in found.trials:
         if not trial.status.finished:
@@ -54,7 +57,7 @@ def log_to_wandb(
             config=dict(trial.values),
             notes=None if trial.failure is None else trial.failure.headline,
             mode=mode,
-            dir=None if folder is None else str(folder),
+            dir=str(place),
             resume="allow" if mode == "online" else None,
             reinit="finish_previous",
         )
