@@ -118,7 +118,8 @@ def test_several_workers_share_one_search(tmp_path):
 
 
 def test_time_ends_a_search_between_epochs(tmp_path):
-    tuner = search(tuner_at(tmp_path, time_budget=1e-6))
+    with pytest.warns(UserWarning, match=r"search: no trial was run: time_budget=1e-06 seconds"):
+        tuner = search(tuner_at(tmp_path, time_budget=1e-6))
     assert tuner.oracle.stop_reason == "time_budget=1e-06 seconds are over"
     assert not tuner.oracle.trials
 

@@ -68,6 +68,7 @@ class Advice(Findings):
         for entry in self.before:
             whole = joined(entry, wider[id(entry)]) if id(entry) in wider else entry
             hp.merge([moved_default(whole, best.get(id(entry), entry.default))])
+        hp.learn_constraints(self.before)
         return hp
 
     def preferred_space(self) -> Space:

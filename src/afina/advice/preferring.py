@@ -92,6 +92,8 @@ class Preferring(Wrapper[PreferringState]):
             return answer  # it continues a training, whose configuration is given
         space = situation.space
         values = moved(answer.values, space, self.space, np.random.default_rng(number))
+        if not space.allows(values):
+            return answer
         running = [key_of(space.complete(t.values, default_of), space) for t in situation.running]
         key = key_of(values, space)
         if key in running or key in state.tried:

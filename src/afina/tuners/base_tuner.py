@@ -215,8 +215,9 @@ class BaseTuner:
             if (state.ended or not state.trials) and self._best_score() is None:
                 ran = len(state.ended) > before
                 left = "" if ran else f"nothing was left to run ({self.oracle.stop_reason}). "
-                why = why_no_best(state.trials.values())
-                warnings.warn(f"search: {left}{why}", stacklevel=2)
+                why = left + why_no_best(state.trials.values())
+                none = f"no trial was run: {self.oracle.stop_reason}."
+                warnings.warn(f"search: {why if state.trials else none}", stacklevel=2)
         finally:
             if self._display is not None:
                 self._display.close()
