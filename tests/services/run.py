@@ -1,6 +1,7 @@
 """Runs a part of the tests beside other versions and packages than those that are pinned.
 
     python tests/services/run.py [--only tensorflow packages ...] [--folder .services] [--fresh]
+    python tests/services/run.py --only package  # before a release: each backend, installed anew
 
 Each environment is a folder of its own, made once: the pinned versions, less Keras where another
 one takes its place. A nightly build is fetched again each day. A test that fails because of a bug
@@ -87,6 +88,9 @@ class Service:
     at_once: int = 2
     """How many processes run the tests."""
 
+    for_release: bool = False
+    """Whether it runs before a release only, where `--only` names it: it takes ten minutes."""
+
     system: tuple[str, str] | None = None
     """A program of the system that is needed, and Debian's package that has it."""
 
@@ -163,6 +167,7 @@ SERVICES = {
         ("jax", "hatchling"),
         ("tests/services/test_package.py",),
         at_once=0,  # pip shares a cache
+        for_release=True,
     ),
 }
 
@@ -170,7 +175,8 @@ SERVICES = {
 def main() -> int:
     """Runs the services that were asked for; the exit code is 0 if all passed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=SERVICES, default=list(SERVICES))
+    usual = [name for name, service in SERVICES.items() if not service.for_release]
+    parser.add_argument("--only", nargs="+", choices=SERVICES, default=usual)
     parser.add_argument("--folder", type=Path, default=ROOT / ".services")
     parser.add_argument("--fresh", action="store_true", help="make the environments anew")
     options = parser.parse_args()
