@@ -20,6 +20,7 @@ import sys
 import time
 import tomllib
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -180,21 +181,29 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=ROOT / ".services")
     parser.add_argument("--fresh", action="store_true", help="make the environments anew")
     options = parser.parse_args()
+    homes = list(dict.fromkeys(SERVICES[name].environment or name for name in options.only))
     ended = {}
-    for name in options.only:
-        began = time.monotonic()
-        if (needed := SERVICES[name].system) is not None:
-            install(*needed)
-        home = SERVICES[name].environment or name
-        python = environment(home, SERVICES[home], options.folder / home, fresh=options.fresh)
-        made = time.monotonic()
-        if SERVICES[name].wheel:
-            passed = run_suite(SERVICES[name], python, options.folder / name)
-        else:
-            passed = run_tests(name, SERVICES[name], python)
-        times = f"environment {made - began:.0f} s, tests {time.monotonic() - made:.0f} s"
-        ended[name] = passed
-        print(f"== {name}: {'passed' if passed else 'FAILED'} ({times})", flush=True)
+    # The environments are made one after another while tests run in those that are ready.
+    with ThreadPoolExecutor(1) as maker:
+        making = {
+            home: maker.submit(
+                environment, home, SERVICES[home], options.folder / home, fresh=options.fresh
+            )
+            for home in homes
+        }
+        for name in options.only:
+            if (needed := SERVICES[name].system) is not None:
+                install(*needed)
+            began = time.monotonic()
+            python = making[SERVICES[name].environment or name].result()
+            ready = time.monotonic()
+            if SERVICES[name].wheel:
+                passed = run_suite(SERVICES[name], python, options.folder / name)
+            else:
+                passed = run_tests(name, SERVICES[name], python)
+            times = f"waited {ready - began:.0f} s, tests {time.monotonic() - ready:.0f} s"
+            ended[name] = passed
+            print(f"== {name}: {'passed' if passed else 'FAILED'} ({times})", flush=True)
     return 0 if all(ended.values()) else 1
 
 
