@@ -162,9 +162,25 @@ class PostgresStore(SqlStore):
         """What was written after a revision."""
         return self._again(lambda: SqlStore.news(self, since))
 
-    def _again(self, read: Callable[[], R]) -> R:
+    def note(self, key: str) -> Any:
+        """A JSON value kept under `key`, or None."""
+        return self._again(lambda: SqlStore.note(self, key))
+
+    def peek(self, key: str) -> Any:
+        """What `note` returns; waits for nothing.
+
+        Raises:
+            StoreError: The database is away.
+        """
+        return self._again(lambda: SqlStore.note(self, key), patience=0.0)
+
+    def last_steps(self, numbers: Sequence[int] | None) -> dict[int, int]:
+        """The last step that each trial has reported; see `SqlStore`."""
+        return self._again(lambda: SqlStore.last_steps(self, numbers))
+
+    def _again(self, read: Callable[[], R], *, patience: float | None = None) -> R:
         with self._guard:
-            return self._check_process().again(read)
+            return self._check_process().again(read, patience=patience)
 
     def _transact(self, write: Callable[[Transaction], R]) -> R:
         with self._guard:

@@ -11,7 +11,6 @@ In the same way it says what it is up to, in the note "plan": its limits, and wh
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +27,9 @@ REQUESTS, PLAN = "requests", "plan"
 
 PAUSE = 1.0
 """Least seconds between two looks at the note while trials report epochs."""
+
+REST = 15.0
+"""Seconds more until the next look, where the last one found the store away."""
 
 MOST_WAITING = 100
 """Most configurations that may wait to be tried."""
@@ -102,8 +104,10 @@ class Requests:
         now = time.monotonic()
         if now - self._looked >= PAUSE:
             self._looked = now
-            with contextlib.suppress(StoreError):  # the next look may succeed
-                self._note = self._read()
+            try:
+                self._note = self._read(wait=False)
+            except StoreError:  # the database is away: the training goes on
+                self._looked = now + REST
         return number in self._note.get("end", ())
 
     def instead(
@@ -169,8 +173,9 @@ class Requests:
         else:
             write()
 
-    def _read(self) -> Mapping[str, Any]:
-        note = self.store.note(REQUESTS)
+    def _read(self, *, wait: bool = True) -> Mapping[str, Any]:
+        read = self.store.note if wait else getattr(self.store, "peek", self.store.note)
+        note = read(REQUESTS)
         return note if isinstance(note, Mapping) else {}
 
 
