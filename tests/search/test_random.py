@@ -15,7 +15,7 @@ from afina.search.untried import (
     key_of,
     keys_of,
 )
-from afina.space import Boolean, Choice, Fixed, Int, Space, serialize
+from afina.space import Boolean, Choice, Fixed, Float, Int, Space, serialize
 from afina.testing.toys import (
     conditional_space,
     finite_loss,
@@ -159,3 +159,23 @@ def test_tried_keeps_every_key_and_never_changes():
 def test_a_seed_must_be_a_whole_number_from_zero(seed):
     with pytest.raises(ArgumentError, match="seed"):
         Random(seed)
+
+
+def test_draws_follow_what_users_believe_and_exclude_nothing():
+    space = Space(
+        (
+            Choice("kind", ["a", "b", "c"], prior={"a": 0.9, "b": 0.05, "c": 0.05}),
+            Float("rate", 1e-5, 1e-1, sampling="log", prior=(1e-3, 3)),
+            Int("units", 1, 100),
+        )
+    )
+    search = Random(seed=0)
+    trials = [
+        search.ask(search.init(), Situation(number=number, space=space)).values
+        for number in range(300)
+    ]
+    kinds = [values["kind"] for values in trials]
+    assert kinds.count("a") > 200
+    assert set(kinds) == {"a", "b", "c"}
+    assert sum(1e-4 < values["rate"] < 1e-2 for values in trials) > 200
+    assert 40 < np.mean([values["units"] for values in trials]) < 60

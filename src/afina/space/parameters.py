@@ -48,8 +48,9 @@ class HyperParameter(ABC):  # noqa: B024 - `Numerical` below it has abstract met
         conditions: The entry is active while all of them hold.
         prior: What you believe before any trial. For a number: a good value, or a pair of a value
             and a spread; with a logarithmic sampling the spread is a factor, otherwise a distance.
-            For choices: weights of values. It shapes the first trials and fades with results.
-            `Auto`, `BayesianOptimization` and `ModelBasedHalving` use it; other algorithms do not.
+            For choices: weights of values. In `Auto`, `BayesianOptimization` and
+            `ModelBasedHalving` it shapes the first trials and fades with results. Random draws, as
+            in `Random` and `Hyperband`, follow it. Other algorithms do not use it.
         role: What it does in the model: "learning_rate", "batch_size", "width", "depth", "dropout",
             "weight_decay" or "momentum". None reads it from the name where that is clear.
 
