@@ -185,7 +185,8 @@ def effects_of(sample: Sample, belief: Belief, seed: int) -> Effects:
 
 def _effect(sample: Sample, column: int, shares: Array, chance: float) -> Effect:
     entry = sample.entries[column]
-    low, high = np.quantile(shares, INTERVAL)
+    # Drawn functions are finite sums: a share of them can come out above all of the variance.
+    low, high = np.quantile(np.clip(shares, 0.0, 1.0), INTERVAL)
     visibility = Visibility.UNDECIDED
     if chance <= LEVEL:
         visibility = Visibility.MATTERS
@@ -195,7 +196,7 @@ def _effect(sample: Sample, column: int, shares: Array, chance: float) -> Effect
         name=entry.name,
         conditions=described(entry),
         visibility=visibility,
-        share=float(shares.mean()),
+        share=float(np.clip(shares, 0.0, 1.0).mean()),
         low=float(low),
         high=float(high),
         chance=chance,

@@ -30,7 +30,7 @@ def of_advice(found: Findings) -> str:
     parts += of_effects(found.effects)
     parts += ["", "What to search next:", *(f"  {of_range(each)}" for each in found.ranges)]
     if not found.changes:
-        parts.append("  There is no reason for a change: continue in the same space.")
+        parts.append("  No range needs a change.")
     return "\n".join(parts)
 
 
