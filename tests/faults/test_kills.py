@@ -4,7 +4,6 @@ import random
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,26 +11,13 @@ import pytest
 from afina.trials import Status, Trial
 from tests.faults.campaign import Campaign, Nursery, killed
 from tests.faults.searches import own_loop
-from tests.postgres import Server, running_server
+from tests.postgres import Server
 
 pytestmark = [
     pytest.mark.service,
     pytest.mark.skipif(sys.platform == "win32", reason="forks and kills"),
 ]
 BAD = ("lost", "doubled", "unopenable", "out of order", "ended in an error")
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
 
 
 def check(counts: Counter[str], kills: int) -> None:

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,25 +11,12 @@ from afina.store import open_store
 from afina.trials import Status
 from tests.faults.campaign import Campaign, Nursery
 from tests.faults.network import Network
-from tests.postgres import Server, running_server
+from tests.postgres import Server
 
 pytestmark = [
     pytest.mark.service,
     pytest.mark.skipif(sys.platform == "win32", reason="forks and kills"),
 ]
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
 
 
 def started(

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from afina.advice.spread import Measure, error_of, measure_of
 from afina.errors import ArgumentError, NoTrialError, check_whole, wrong
+from afina.training.data import by_name
 from afina.trials import Objective, Trial
 
 Array = NDArray[np.float64]
@@ -221,12 +222,11 @@ def last_part(x: Any, y: Any, split: float) -> tuple[Any, Any]:
 
 def searched_on(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, Any] | None:
     """The validation data of `search`, from its arguments; None if there were none."""
-    data, split = kwargs.get("validation_data"), kwargs.get("validation_split")
-    if data is not None:
+    given = by_name(args, kwargs)
+    if (data := given.get("validation_data")) is not None:
         return data  # type: ignore[no-any-return]
-    x = args[0] if args else kwargs.get("x")
-    y = args[1] if len(args) > 1 else kwargs.get("y")
-    return last_part(x, y, split) if split and y is not None else None
+    y, split = given.get("y"), given.get("validation_split")
+    return last_part(given["x"], y, split) if split and y is not None else None
 
 
 def _pair(name: str, data: Any) -> tuple[Any, Array]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from afina.errors import ArgumentError, DataError, check_whole, wrong
 from afina.training.data import are_arrays, by_name
+from afina.tuners.cross_validation import take_rows
 
 Index = NDArray[np.intp]
 Split = tuple[Index, Index]
@@ -240,11 +241,8 @@ def _flat(splits: Sequence[Split]) -> list[Index]:
 
 def take(data: Any, index: Index) -> Any:
     """Some rows of an array or a table, in the order of `index`, of the same kind if it can be."""
-    if hasattr(data, "iloc"):
-        return data.iloc[index]
-    if hasattr(data, "tocsr"):
-        return data.tocsr()[index]
-    return (data if isinstance(data, np.ndarray) else np.asarray(data))[index]
+    kept = isinstance(data, np.ndarray) or hasattr(data, "iloc") or hasattr(data, "tocsr")
+    return take_rows(data if kept else np.asarray(data), index)
 
 
 def _shown(value: Any) -> Any:
