@@ -1,6 +1,8 @@
 """A database that was cut off from its log, emptied, or put back, is no new project."""
 
+import contextlib
 import shutil
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from click.testing import CliRunner
 from afina.cli import main
 from afina.errors import StoreError
 from afina.store import Header, SqliteStore, delete_project, open_store
+from afina.store.completeness import log_of
 from afina.trials import Status, Trial
 
 HEADER = Header(algorithm="random", settings={}, objective={}, seed=1, space={})
@@ -146,3 +149,23 @@ def test_a_long_log_is_moved_into_the_file_and_a_cut_is_noticed_still(
     shutil.copy(store.file, tmp_path / "alone")
     store.close()
     refuses(tmp_path / "alone", r"holds [1-3]?\d finished trials, but was copied")
+
+
+def test_a_log_that_begins_while_another_process_looks_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteStore(tmp_path / "p")
+    store.begin(HEADER)
+    with contextlib.closing(sqlite3.connect(store.file)) as other, other:
+        other.execute("UPDATE notes SET value = '\"beside\"' WHERE key = '_log'")
+    (store.folder / "afina.count").unlink()
+    looks = []
+
+    def not_yet(file: Path) -> Path:
+        looks.append(file)
+        return log_of(file) if len(looks) > 1 else file.with_name("no-log-yet")
+
+    monkeypatch.setattr("afina.store.reader.log_of", not_yet)
+    assert SqliteStore(tmp_path / "p").header() == HEADER
+    assert len(looks) == 2
+    store.close()

@@ -388,3 +388,17 @@ def test_a_layer_that_cannot_get_its_weights_is_an_error_not_an_untrained_model(
     other.build((None, 4))
     with pytest.raises(CheckpointError, match="has no variables yet"):
         load_state(other, tmp_path / CHECKPOINT)
+
+
+def test_what_a_kill_left_half_written_is_removed_too(
+    make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save_state(make_model(), tmp_path / CHECKPOINT)
+    assert list(tmp_path.iterdir()) != []
+    remove_checkpoint(tmp_path / CHECKPOINT)
+    assert list(tmp_path.iterdir()) == []

@@ -47,6 +47,10 @@ _FINISHED = (
 )
 
 
+class LostLogError(StoreError):
+    """A database says that its log is beside it, and there was none."""
+
+
 def log_of(file: Path) -> Path:
     """Where SQLite keeps a database's log."""
     return file.with_name(file.name + "-wal")
@@ -122,7 +126,7 @@ def check_whole(file: Path, connection: Connection, *, log: bool, known: int | N
             f"copied without its log {log_of(file).name!r}. " + _advice(file)
         )
     if lost_log and known is None:
-        raise StoreError(
+        raise LostLogError(
             f"Trials may be missing: {str(file)!r} holds {there} finished trials, but was copied "
             f"without its log {log_of(file).name!r}, which held the latest. " + _advice(file)
         )

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +14,22 @@ import sqlalchemy as sql
 from sqlalchemy import Connection
 from sqlalchemy.pool import NullPool
 
-from afina.store.completeness import check_file, check_whole, log_of, read_count
+from afina.store.completeness import (
+    LostLogError,
+    check_file,
+    check_whole,
+    log_of,
+    read_count,
+)
 from afina.store.sqlite_errors import readable_errors
 from afina.store.tables import COUNTER, NEW_TABLES
 from afina.store.writer import check_tables, connect, missing_columns
 
 _LOGS = ("-wal", "-journal")
+
+# How often, and how many seconds apart, a log is looked for before it counts as lost. A process
+# that opens the project writes the note about the log and begins the log one after the other.
+_LOOKS, _BETWEEN = 4, 0.05
 
 
 class SqliteReader:
@@ -44,19 +55,33 @@ class SqliteReader:
             ProjectVersionError: Another version of Afina made it.
         """
         with readable_errors(self.file):
-            known, log = read_count(self.file.parent), log_of(self.file).exists()
             check_file(self.file)
             if not self.file.exists():
                 yield None
                 return
+            if not self._whole:
+                self._check_whole()
+                self._whole = True
             with self._engine.connect() as connection:
                 check_tables(connection, self.file)
-                if not self._whole:
-                    check_whole(self.file, connection, log=log, known=known)
-                    self._whole = True
                 _complete(connection)  # an older Afina made the project
                 connection.exec_driver_sql("PRAGMA query_only=ON")
                 yield connection
+
+    def _check_whole(self) -> None:
+        """Looks again before it calls a log lost: another process may just have begun one."""
+        for looks_left in reversed(range(_LOOKS)):
+            known, log = read_count(self.file.parent), log_of(self.file).exists()
+            with self._engine.connect() as connection:
+                check_tables(connection, self.file)
+                try:
+                    check_whole(self.file, connection, log=log, known=known)
+                except LostLogError:
+                    if not looks_left:
+                        raise
+                else:
+                    return
+            time.sleep(_BETWEEN)
 
 
 def _complete(connection: Connection) -> None:

@@ -339,7 +339,7 @@ def _save_build_config(model: keras.Model, path: Path) -> None:
     config = model.get_build_config()
     if not config:
         return
-    part = path.with_suffix(".part")
+    part = _part(path)
     try:
         part.write_text(json.dumps(config), encoding="utf-8")
     except TypeError:  # a config of the user's that is not JSON: only an unbuilt model needs it
@@ -409,15 +409,17 @@ def _tensors(shapes: Any) -> Any:
 def remove_checkpoint(path: Path) -> bool:
     """Deletes a checkpoint and the files beside it; returns whether there was one."""
     existed = path.is_file()
-    for file in (path, path.parent / BUILD_CONFIG, _part(path)):
+    for file in (path, path.parent / BUILD_CONFIG):
         file.unlink(missing_ok=True)
+        _part(file).unlink(missing_ok=True)
     return existed
 
 
 def _part(path: Path) -> Path:
-    """Where a checkpoint is written before it gets its name. The name is fixed, so that the next
-    process overwrites what a killed one left; Keras requires the ending."""
-    return path.with_name("." + path.name.replace(".weights.h5", ".part.weights.h5"))
+    """Where a file is written before it gets its name. The name is fixed, so that the next process
+    overwrites what a killed one left; Keras requires the ending of a checkpoint."""
+    name, _, ending = path.name.partition(".")
+    return path.with_name(f".{name}.part.{ending}")
 
 
 def replace_file(part: Path, path: Path) -> None:
