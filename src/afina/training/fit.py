@@ -47,7 +47,7 @@ def watch_execution(
         DivergedError: The loss or the objective became NaN.
         FatalValueError: No metric has the objective's name.
     """
-    watch = Watch(
+    watch = ExecutionWatch(
         objective=objective,
         callbacks=callbacks,
         best=best,
@@ -67,7 +67,7 @@ def watch_execution(
     return watch.checked(result)
 
 
-class Watch:
+class ExecutionWatch:
     """The callbacks that watch one execution, and what they say of its result.
 
     Args:

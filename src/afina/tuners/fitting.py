@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 from afina import training
@@ -17,7 +16,7 @@ from afina.tuners.trial_run import RunningTuner, continued
 class BuildingTuner(RunningTuner, Protocol):
     """What building needs of a `Tuner`."""
 
-    _from_scratch: Mapping[str, str]
+    _from_scratch: dict[str, str]
 
     def _try_build(self, hp: HyperParameters) -> Any: ...
 

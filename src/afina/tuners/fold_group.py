@@ -22,7 +22,7 @@ from afina.training.fused import CannotFuseError
 from afina.training.fused.group import WORTH, Group, alike
 from afina.training.fused.member import GroupMember
 from afina.trials import first_line
-from afina.tuners.groups import MOST, NOTE
+from afina.tuners.groups import MOST
 from afina.tuners.overrides import AROUND, first_overridden
 from afina.tuners.workers import accelerators
 
@@ -41,7 +41,7 @@ class FoldTraining:
 
     fold: int
     seed: int
-    watch: training.Watch
+    watch: training.ExecutionWatch
     member: Callable[[list[Any]], GroupMember]
     """Builds the model; gets the callbacks. It is called with the seeds of the fold."""
 
@@ -65,6 +65,8 @@ class FoldGroups:
         if asked == 1 or tuner.executor is not None or tuner.workers not in ("auto", 1):
             return 1
         if keras.backend.backend() != "jax" or tuner._why_not_threads() is not None:
+            return 1
+        if tuner._whose_training() is not None:
             return 1
         if asked != "auto":
             return int(asked)
@@ -136,9 +138,7 @@ class FoldGroups:
         except Exception:  # which each will raise again alone
             return [[member] for member in members]
 
-    def _train_sort(
-        self, tuner: Any, members: Sequence[GroupMember], found: dict[int, Any]
-    ) -> str:
+    def _train_sort(self, tuner: Any, members: Sequence[GroupMember], found: dict[int, Any]) -> str:
         """Trains members of one program together; they are missing in `found` if that does not
         pay."""
         width = len(members)
@@ -146,9 +146,9 @@ class FoldGroups:
             return "alone: no other fold of its size and program"
         try:
             group = Group(tuner._trainer.engine, members, own_data=True)
-            reason = self._why_apart(group, forced=tuner.group_trials != "auto")
-            if reason is not None:
-                return f"alone: {reason}"
+            why = self._why_apart(group, forced=tuner.group_trials != "auto")
+            if why is not None:
+                return f"alone: {why}"
             results = group.run()
         except CannotFuseError as error:
             return f"alone: {first_line(error)}"

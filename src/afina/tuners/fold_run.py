@@ -184,7 +184,7 @@ class _FoldRun:
             with self.folds.training(fold):
                 return tuner._trainer.fit(made.model, made.args, made.kwargs, account)
 
-        watch = training.Watch(**self._watched(fold, kept))
+        watch = training.ExecutionWatch(**self._watched(fold, kept))
         return FoldTraining(fold, self._seed(fold), watch, member, alone)
 
     def _keep(self, fold: int, kept: training.BestEpoch) -> None:
@@ -195,9 +195,7 @@ class _FoldRun:
                 path = checkpoints.of_fold(self.path, fold)
                 checkpoints.save_best(self.trial, kept, path)
             score = kept.score
-            if self.best is None or (
-                score is not None and objective.better_than(score, self.best)
-            ):
+            if self.best is None or (score is not None and objective.better_than(score, self.best)):
                 checkpoints.save_best(self.trial, kept, self.path)
                 self.best = score if score is not None else self.best
 
@@ -235,6 +233,8 @@ def first_fold(
         raise ArgumentError(wrong("cv", rule, f"{type(tuner).__name__}.run_trial"))
     folds.seed = tuner.oracle.seed
     folds.prepare(args, kwargs)
+    if folds.are_kept(args, kwargs):
+        tuner._trainer.remember(2 * len(folds))
     return folds.arguments(0, args, kwargs)
 
 

@@ -32,6 +32,7 @@ from afina.training.fused.program import (
     compile_both,
     lower,
 )
+from afina.training.memory import SHARE
 from afina.training.python_turn import python_turn
 from afina.training.trainer import Account
 from afina.trials import first_line
@@ -198,7 +199,7 @@ class Group:
             if samples is not None
         ]
         free = memory.free_bytes(parts[0].device)
-        limit = self.engine.memory or (None if free is None else int(memory.SHARE * free))
+        limit = self.engine.memory or (None if free is None else int(SHARE * free))
         return not self.own_data or limit is None or 2 * sum(sizes) <= limit
 
     # -- the epochs -----------------------------------------------------------------------------
@@ -302,7 +303,8 @@ class Group:
             if not keep:
                 return stacked
             self._stacked[key] = list(each), stacked  # so that no other array gets its identity
-        return self._stacked[key][1]
+        found: tuple[Any, ...] = self._stacked[key][1]
+        return found
 
     def _program(
         self, member: GroupMember, plan: Plan, rows: int, validation: Samples | None
