@@ -29,9 +29,10 @@ from afina.search.base import check_algorithm
 from afina.search.wrappers import check_points, reseeded
 from afina.space import HyperParameters, Value
 from afina.store import MemoryStore, TrialStore, open_store
-from afina.store.project import chosen_place
+from afina.store.project import chosen_place, name_of_search
 from afina.study.discovery import discover
 from afina.study.given import read_metrics, read_number
+from afina.study.listeners import SearchInfo, SearchListener, Telling, describe_search
 from afina.study.open_trial import OpenTrial
 from afina.study.resume import choose_seed
 from afina.study.retries import QUEUED
@@ -40,6 +41,7 @@ from afina.study.stop_signals import stop_signals
 from afina.study.stopping import Budget, Part
 from afina.surrogates.prior import PriorName
 from afina.trials import (
+    Decision,
     MultiObjective,
     Objective,
     Status,
@@ -86,6 +88,8 @@ class Study(SearchState):
         time_budget: Wall time in seconds; see `Budget`.
         start_from: Configurations to try before all others, as mappings of names to values.
         max_retries: How often a failed trial is handed out again before it counts as failed.
+        listeners: Objects that follow each trial while it runs, such as
+            `afina.integrations.MLflowListener()`; see `SearchListener`.
 
     Raises:
         ArgumentError: An argument is out of its range, or of the wrong kind.
@@ -118,6 +122,7 @@ class Study(SearchState):
         time_budget: float | None = None,
         start_from: Sequence[Mapping[str, Value]] = (),
         max_retries: int = 0,
+        listeners: Sequence[SearchListener] = (),
     ) -> None:
         goal = create_objective(objective)
         self._build, space = _space_of(hp)
@@ -130,6 +135,7 @@ class Study(SearchState):
         chosen = _seeded(algorithm or default_algorithm(goal), seed, place)
         self._built: dict[int, HyperParameters] = {}  # of the open trials
         self._stop_asked = False
+        self._telling = Telling(listeners, self._described)
         super().__init__(
             algorithm=StartFrom(chosen, tuple(start_from)) if start_from else chosen,
             objective=goal,
@@ -158,7 +164,7 @@ class Study(SearchState):
         with self._lock:
             while isinstance(answer := self.next(), Trial):
                 if self._build is None:
-                    return OpenTrial.of(answer, self)
+                    return self._opened(answer)
                 hp = HyperParameters.for_trial(self.hp, answer.values, answer.ranges)
                 hp.enforce_constraints()
                 try:
@@ -170,8 +176,24 @@ class Study(SearchState):
                 self._built[answer.number] = hp
                 resolved = dataclasses.replace(answer, values=dict(hp.values))
                 self._keep(resolved)
-                return OpenTrial.of(resolved, self)
+                return self._opened(resolved)
             return None
+
+    def _opened(self, trial: Trial) -> OpenTrial:
+        self._telling.begun(trial)
+        return OpenTrial.of(trial, self)
+
+    def _described(self) -> SearchInfo:
+        folder = getattr(self.store, "folder", None)
+        return describe_search("study" if folder is None else name_of_search(folder), self._header)
+
+    def report(
+        self, trial: Trial, metrics: Mapping[str, float], step: int, execution: int = 0
+    ) -> Decision:
+        """Keeps the metrics of one epoch; see `SearchState.report`."""
+        decision = super().report(trial, metrics, step, execution)
+        self._telling.reported(trial.number, read_metrics("report", metrics), step, execution)
+        return decision
 
     def _fail_build(self, trial: Trial, hp: HyperParameters, error: Exception) -> None:
         """Ends a trial whose values the builder has refused.
@@ -220,7 +242,13 @@ class Study(SearchState):
                 step, numbers = self._result(now, metrics)
                 ended = self.complete(now, numbers, best_step=step, hp=hp, notes=notes)
             self._built.pop(trial.number, None)
+            self._telling.ended(ended)
             return ended
+
+    def close(self) -> None:
+        """Leaves the project, all written; trials that run still are given back."""
+        super().close()
+        self._telling.close()
 
     def _result(
         self, trial: Trial, metrics: Mapping[str, float] | float | None
@@ -369,8 +397,11 @@ class Study(SearchState):
                 self.check_failures()
 
         runner = create_executor(self._executor if executor is None else executor)
-        with stop_signals(lambda: False, resumes=not isinstance(self.store, MemoryStore)):
-            Handout(next_trial, work).run(runner)
+        try:
+            with stop_signals(lambda: False, resumes=not isinstance(self.store, MemoryStore)):
+                Handout(next_trial, work).run(runner)
+        finally:
+            self._telling.close()
 
     def stop(self) -> None:
         """Ends `optimize`: it begins no more trials, and those that are running come to their ends.
