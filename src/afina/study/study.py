@@ -37,6 +37,7 @@ from afina.study.listeners import SearchInfo, SearchListener, Telling, describe_
 from afina.study.open_trial import OpenTrial, attribute_text
 from afina.study.resume import choose_seed
 from afina.study.retries import QUEUED
+from afina.study.rules import RulesKept
 from afina.study.state import SearchState
 from afina.study.stop_signals import stop_signals
 from afina.study.stopping import Budget, Part
@@ -141,6 +142,7 @@ class Study(SearchState):
         self._built: dict[int, HyperParameters] = {}  # of the open trials
         self._stop_asked = False
         self._telling = Telling(listeners, self._described)
+        self._rules = RulesKept()
         super().__init__(
             algorithm=StartFrom(chosen, tuple(start_from)) if start_from else chosen,
             objective=goal,
@@ -168,6 +170,7 @@ class Study(SearchState):
         """
         with self._lock:
             while isinstance(answer := self.next(), Trial):
+                self._rules.keep(self.store, self.hp.constraints)
                 if self._build is None:
                     return self._opened(answer)
                 hp = HyperParameters.for_trial(self.hp, answer.values, answer.ranges)

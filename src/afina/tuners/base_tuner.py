@@ -26,6 +26,7 @@ from afina.space import HyperParameters
 from afina.store import MemoryStore, delete_project, make_project_folder
 from afina.study import discover
 from afina.study.listeners import SearchInfo, Telling, describe_search
+from afina.study.rules import RulesKept
 from afina.study.stop_signals import stop_signals
 from afina.training.compile_cache import compile_cache
 from afina.training.keras_warnings import KerasWarnings
@@ -147,6 +148,7 @@ class BaseTuner:
         """Makes this a tuner that has not searched yet; subclasses add to it."""
         self._display: Display | None = None
         self._keras_warnings = KerasWarnings()  # of this search
+        self._rules = RulesKept()
         self._epochs: int | None = None
         self._counted = 0  # finished trials that are shown
         self._searched: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})  # by the last `search`
@@ -273,6 +275,7 @@ class BaseTuner:
         self.pre_create_trial()
         trial = self.oracle.create_trial(f"{self.tuner_id}-{place}" if place else self.tuner_id)
         state = self.oracle.search_state
+        self._rules.keep(state.store, self.oracle.hyperparameters.constraints)
         if (event := ended_elsewhere(state, self.oracle.ids, self._counted)) is not None:
             self._counted = event.done
             self._show(event)
