@@ -205,3 +205,26 @@ def test_a_search_on_a_cluster_gives_what_it_gives_here_though_a_node_is_killed(
     assert tuner.get_best_models(1)
     rates = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate)
     assert scores(tuner) == scores(searched(straight, rates))
+
+
+def test_a_cross_validated_search_on_a_cluster_gives_what_it_gives_here(
+    cluster: Any, tmp_path: Path
+) -> None:
+    x, y = models.data(rows=96)
+    found = []
+    for executor in (RayExecutor(workers=2), "serial"):
+        # Without a comparison of trials: which folds are dropped depends on who ends first.
+        tuner = afina.Hyperband(
+            models.build,
+            "val_loss",
+            max_epochs=2,
+            factor=2,
+            seed=3,
+            cv=3,
+            executor=executor,
+            directory=tmp_path / str(len(found)),
+        )
+        tuner.search(x, y, verbose=0)
+        assert tuner.get_best_models(1)
+        found.append(scores(tuner))
+    assert found[0] == found[1]

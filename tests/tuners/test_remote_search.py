@@ -69,6 +69,32 @@ def bayesian(**where):
     return kt.BayesianOptimization(models.build, "val_loss", max_trials=4, seed=3, **where)
 
 
+@pytest.mark.parametrize("kind", ["random", "hyperband"])
+def test_cross_validated_trials_are_those_of_a_search_on_jax(kind, tmp_path, pool):
+    x, y = data()
+    found = {}
+    for name in ("there", "here"):
+        known = {"directory": tmp_path, "project_name": name, "seed": 3, "cv": 3}
+        if kind == "hyperband":
+            tuner = kt.Hyperband(models.build, "val_loss", max_epochs=2, factor=2, **known)
+        else:
+            tuner = kt.RandomSearch(models.build, "val_loss", max_trials=2, **known)
+        given = {"batch_size": 50, "epochs": 2}
+        if name == "there":
+            tuner._check_search((x, y), dict(given))
+            search(tuner, pool, x, y, **given)
+        elif keras.backend.backend() == "jax":
+            tuner.search(x, y, **given, verbose=0)
+        found[name] = picture(tuner)
+        trials = tuner.oracle.search_state.trials.values()
+        assert all("fold_scores" in trial.notes for trial in trials)
+        assert not any("promotion" in trial.notes for trial in trials)
+    if keras.backend.backend() == "jax":
+        assert found["here"] == found["there"]
+    else:
+        assert all("COMPLETED" in each[0] for each in found["there"])
+
+
 @pytest.mark.parametrize("make", [random_search, hyperband, bayesian])
 def test_the_trials_are_those_of_a_search_on_jax(tmp_path, pool, make):
     x, y = data()

@@ -26,10 +26,11 @@ from afina.tuners.groups import MOST
 from afina.tuners.overrides import AROUND, first_overridden
 from afina.tuners.workers import accelerators
 
-CPU_WORTH = 60_000
+CPU_WORTH = 200_000
 """Fewest training steps of one program, over all trials so far, for which folds are grouped on a
-CPU: a group saves about 0.1 ms a step of a small model, and its program takes 2 to 3 s to compile
-and to measure. It is grouped if that time is less than half of what was spent without."""
+CPU. A group saves about 0.1 ms a step of a small model; each of its programs takes about 3 s to
+compile and to measure, and a search of 5 folds has three: for 2, 3 and 5 together. So a search
+loses at most a few percent of its time where that does not pay."""
 
 LOOKS_AFTER = 2
 """Folds that are trained before a trial is first compared with the best one."""
