@@ -13,7 +13,7 @@ import bisect
 import time
 from dataclasses import replace
 
-from afina.study.retries import must_run_alone
+from afina.study.retries import comes_last, must_run_alone
 from afina.study.sharing import Loss
 from afina.trials import Status, Trial
 
@@ -57,16 +57,39 @@ class KnownTrials:
             if trial.status is Status.RUNNING and number not in here
         }
 
+    @property
+    def mine(self) -> frozenset[int]:
+        """Numbers of those that were handed out here and have not ended."""
+        return frozenset(self._mine)
+
     def waiting(self) -> Trial | None:
-        """The next trial to run again; None if no trial waits."""
-        return self.all[self._retry[-1]] if self._retry else None
+        """The next trial to run again; None if no trial waits but that of `last_chance`."""
+        last = self.last_chance()
+        for number in reversed(self._retry):
+            if last is None or number != last.number:
+                return self.all[number]
+        return None
+
+    def last_chance(self) -> Trial | None:
+        """A trial that waits until there is nothing else to do; see `study.retries`."""
+        return min(
+            (self.all[number] for number in self._retry if comes_last(self.all[number])),
+            key=lambda trial: trial.number,
+            default=None,
+        )
+
+    def has_ended(self, number: int) -> bool:
+        """Whether a trial is known to have ended."""
+        return number in self.all and number not in self.open
 
     def must_wait(self) -> bool:
         """Whether the next trial, or one that runs here, must run alone; see `study.retries`."""
         mine = [self.open[number] for number in self._mine if number in self.open]
         running = [trial for trial in mine if trial.status is Status.RUNNING]
-        following = [self.all[number] for number in self._retry[-1:]]
-        return bool(running) and any(map(must_run_alone, [*running, *following]))
+        if not running:
+            return False
+        following = self.waiting()
+        return any(map(must_run_alone, running if following is None else [*running, following]))
 
     def seconds(self, number: int) -> float:
         """How long a trial has been running here, by now."""

@@ -26,10 +26,10 @@ from afina.study.curves import Curves, as_they_ended
 from afina.study.discovery import found_by, grown_by, ranges_of
 from afina.study.given import read_metrics, read_step
 from afina.study.known import KnownTrials
-from afina.study.lost import settle_lost
+from afina.study.lost import settle_lost, write_missing
 from afina.study.requests import Requests
-from afina.study.resume import continued_header, still_wanted
-from afina.study.retries import kept_notes, news_of, next_chance
+from afina.study.resume import continued_header, new_header, still_wanted
+from afina.study.retries import kept_notes, news_of, next_chance, run_again
 from afina.study.sharing import BegunElsewhereError, WorkerShare, is_same_result, news_of_lost_lease
 from afina.study.stopping import Budget, StopRules
 from afina.trials import (
@@ -102,6 +102,7 @@ class SearchState:
         """Numbers of the trials that other workers have changed; whoever shows them clears it."""
         self._curves = Curves(objective)  # of the open trials
         self._space: Space | None = None
+        self._space_elsewhere: Mapping[str, Any] | None = None  # news of it, not taken in yet
         self._begun = False
         self._share = WorkerShare(store)
         stored = self._share.open()
@@ -114,14 +115,7 @@ class SearchState:
     # -- opening ------------------------------------------------------------------------------
 
     def _open_header(self, seed: int, stored: Sequence[Trial]) -> Header:
-        new = Header(
-            algorithm=self.algorithm.name,
-            settings=dict(self.algorithm.settings()),
-            objective=self.objective.describe(),
-            seed=seed,
-            space=self.hp.get_config(),
-        )
-        return self._continued(new, stored)[0]
+        return self._continued(new_header(self.algorithm, self.objective, self.hp, seed), stored)[0]
 
     def _continued(self, new: Header, trials: Sequence[Trial]) -> tuple[Header, bool]:
         return continued_header(
@@ -133,8 +127,7 @@ class SearchState:
         for trial in as_they_ended(finished, self.store, self.objective):
             self._learn(trial)
         if (grown := self.store.space()) is not None:
-            began = self._header.space
-            self._absorb(still_wanted(grown, began, self.hp, may_grow=self.may_grow))
+            self._take_space(grown)
         held = self._share.held_by_others()
         for trial in trials:
             if trial.status is Status.WAITING:
@@ -153,9 +146,12 @@ class SearchState:
         self.stop_rules.learn(trial)
         self._algorithm_state = self.algorithm.tell(self._algorithm_state, trial, self.space)
 
+    def _take_space(self, config: Mapping[str, Any]) -> None:
+        began = self._header.space
+        self._absorb(still_wanted(config, began, self.hp, may_grow=self.may_grow))
+
     def _absorb(self, hp: HyperParameters) -> bool:
-        changed = self.hp.absorb(hp)
-        if changed:
+        if changed := self.hp.absorb(hp):
             self._space = None
         return changed
 
@@ -276,20 +272,21 @@ class SearchState:
 
     def _catch_up(self, changes: Changes) -> None:
         """Takes in what other workers have written."""
-        for trial in changes.trials:
-            known = self.trials.get(trial.number)
-            if known is not None and known.status.finished:
-                continue
+        if changes.whole:
+            write_missing(self._known, changes, self.store.put)
+        new = [trial for trial in changes.trials if not self._known.has_ended(trial.number)]
+        for trial in new:
             if self._known.see(trial, mine=trial.number in changes.mine):
                 self.changed_elsewhere.append(trial.number)
-            if trial.status.finished:
-                for ended in as_they_ended([trial], self.store, self.objective):
-                    self._learn(ended)
+        finished = [trial for trial in new if trial.status.finished]
+        for trial in as_they_ended(finished, self.store, self.objective, changes.reports):
+            self._learn(trial)
         if changes.trials:
             self._known.sort()
-        if changes.space is not None and self._begun:
-            found = still_wanted(changes.space, self._header.space, self.hp, may_grow=self.may_grow)
-            self._absorb(found)
+        self._space_elsewhere = changes.space or self._space_elsewhere
+        if self._space_elsewhere and self._begun:
+            self._take_space(self._space_elsewhere)
+            self._space_elsewhere = None
 
     def next(self) -> Trial | Wait | Done:
         """Hands out the next trial: one that waits to be run again, else a new one."""
@@ -314,10 +311,15 @@ class SearchState:
             return None
         if self._known.must_wait():
             return Wait()
-        if (waiting := self._known.waiting()) is not None:
-            again = replace(waiting, status=Status.RUNNING, attempt=waiting.attempt + 1)
-            self.store.put(again)
-            return again
+        if (waiting := self._known.waiting()) is None:
+            answer = self._propose_new()
+            waiting = None if isinstance(answer, Trial) else self._known.last_chance()
+            if waiting is None or self._known.mine:
+                return answer if waiting is None else Wait()
+        self.store.put(again := run_again(waiting))
+        return again
+
+    def _propose_new(self) -> Trial | Wait | Done:
         over = self.stop_rules.why_over(len(self.trials), self.running)
         if over is not None:
             return Wait() if self.running else Done(over)
