@@ -17,6 +17,8 @@ from afina.dashboard import start_dashboard
 from afina.search import Hyperband, ParetoSearch, Random
 from afina.store import MemoryStore, open_store
 from afina.study import Study
+from afina.study.requests import Requests
+from afina.trials import Failure, FailureKind
 from tests.dashboard.searches import HOSTILE, build, hostile, search, train
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
@@ -256,6 +258,66 @@ def test_a_running_trial_is_ended_and_a_configuration_asked_for(show, tmp_path):
     until(page, "document.getElementById('said').textContent.includes('tries these')")
     study.tell(trial)
     assert study.ask().values["rate"] == 0.01
+    study.close()
+
+
+def test_a_trial_is_paused_and_resumed_and_another_trained_longer(show, tmp_path):
+    study = Study(
+        build, objective="val_accuracy", algorithm=Random(0), store=tmp_path, max_trials=9
+    )
+    study.by_hand.requests.cannot.clear()
+    train(study, study.ask())
+    trial = study.ask()
+    study.report(trial, {"val_accuracy": 0.1}, step=0)
+    page = show(tmp_path, actions=True)
+    page.click(".run")
+    page.click("#panel button:has-text('Pause after its epoch')")
+    page.wait_for_selector("#panel button:has-text('Do not pause')")
+    study.by_hand.look(study.space, 2)
+    assert study.report(trial, {"val_accuracy": 0.2}, step=1) is afina.Decision.PAUSE
+    study.fail(trial, Failure(FailureKind.PAUSED, ""))
+    page.wait_for_selector("#panel .chip.paused")
+    page.click("#panel button:has-text('Resume')")
+    page.wait_for_selector("#panel .chip.waiting")
+    page.keyboard.press("Escape")
+    view(page, "trials")
+    page.click("#trials tr[data-n='0'] button")
+    page.fill("#panel input[type=number]", "3")
+    page.click("#panel button:has-text('Train longer')")
+    page.wait_for_selector("#panel .hint:has-text('3 more epochs')")
+    assert study.ask().number == trial.number
+    assert study.ask().end_epoch == 4 + 3
+    study.close()
+
+
+def test_ranges_are_changed_and_what_the_search_refuses_is_said(show, tmp_path):
+    study = search(tmp_path, 3)
+    page = show(tmp_path, actions=True)
+    view(page, "space")
+    page.click("text=Change the ranges")
+    page.fill("[aria-label='Lowest value of rate']", "0.01")
+    page.click("[aria-label='Apply the range of rate']")
+    until(page, "document.getElementById('said').textContent.includes('draw rate')")
+    page.keyboard.press("Escape")
+    until(page, "document.querySelector('#space .notice').textContent.includes('from 0.01')")
+    Requests(study.store).ask_range("momentum", {"low": 2})
+    study.by_hand.look(study.space, 3)
+    page.wait_for_selector("#answer:not([hidden])")
+    assert "'momentum' has no value" in page.locator("#answer").inner_text()
+    page.click("#answer button")
+    until(page, "document.getElementById('answer').hidden")
+    study.close()
+
+
+def test_what_a_search_cannot_do_is_said_on_its_page(show, tmp_path):
+    study = Study(
+        build, objective="val_accuracy", algorithm=Random(0), store=tmp_path, max_trials=9
+    )
+    study.report(study.ask(), {"val_accuracy": 0.1}, step=0)
+    page = show(tmp_path, actions=True)
+    page.click(".run")
+    assert page.locator("#panel button:has-text('Pause after its epoch')").is_disabled()
+    assert "the script trains the models itself" in page.locator("#panel").inner_text()
     study.close()
 
 
