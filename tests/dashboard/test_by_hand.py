@@ -68,7 +68,7 @@ def status(rows, number):
     return rows.get(number, {}).get("status")
 
 
-def test_a_trial_is_paused_resumed_and_trained_longer_and_a_range_narrowed(visit, place):
+def test_a_trial_is_paused_resumed_and_trained_longer_and_a_range_narrowed(place, visit):
     where, folder = place
     with searching(where, folder):
         client = visit(where, token="t", actions=True)
