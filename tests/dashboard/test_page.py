@@ -14,6 +14,7 @@ import pytest
 
 import afina
 from afina.dashboard import start_dashboard
+from afina.report import write_report
 from afina.search import Hyperband, ParetoSearch, Random
 from afina.store import MemoryStore, open_store
 from afina.study import Study
@@ -355,6 +356,45 @@ def test_the_page_can_be_used_by_keyboard_alone(show, finished):
     assert page.evaluate("document.activeElement.closest('#panel') !== null")
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.closest('#trials') !== null")
+
+
+def accessible(page):
+    """What axe-core objects to on the page as it is now: its rules, and the elements."""
+    packed = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python")
+    page.evaluate((Path(packed.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+    return page.evaluate(
+        "axe.run(document, {resultTypes: ['violations']}).then(found => "
+        "found.violations.map(each => [each.id, each.nodes.map(node => node.target.join(' '))]))"
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")], ids=str
+)
+def test_axe_finds_nothing_on_any_view(show, finished, width, scheme):
+    page = show(finished, width=width, scheme=scheme, actions=True)
+    for name in VIEWS:
+        view(page, name)
+        until(page, "![...document.querySelectorAll('.empty')].some(e => /Comp/.test(e.innerText))")
+        assert accessible(page) == [], name
+    for number in (0, 1):
+        page.evaluate(f"import('/static/trial.js').then(all => all.showTrial({number}))")
+        page.wait_for_selector(f"#panel h2:has-text('Trial {number}')")
+        assert accessible(page) == []
+    for file, call in (
+        ("trial", "compare([0, 1])"), ("trial", "propose()"), ("ranges", "changeRanges()"),
+    ):  # fmt: skip
+        page.evaluate(f"import('/static/{file}.js').then(all => all.{call})")
+        page.wait_for_timeout(400)
+        assert accessible(page) == []
+
+
+def test_axe_finds_nothing_in_the_report(browser, finished, tmp_path):
+    page = browser.new_page()
+    page.goto(write_report(finished, tmp_path / "report.html").as_uri())
+    page.wait_for_timeout(1000)
+    assert accessible(page) == []
+    page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -66,7 +66,7 @@ function importance(box) {
 // -- parallel coordinates --------------------------------------------------------------------
 
 function coordinates(box) {
-  const scroll = el("div", { class: "scroll" }), inner = el("div"), brushes = new Map();
+  const scroll = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Parallel coordinates" }), inner = el("div"), brushes = new Map();
   scroll.append(inner); box.body.append(scroll);
   const clear = el("button", { class: "quiet", type: "button", hidden: true, on: { click: () => { brushes.clear(); apply(); } } }, "Clear");
   const table = el("button", { class: "quiet", type: "button", hidden: true, on: { click: () => go("trials") } }, "Show in the table");

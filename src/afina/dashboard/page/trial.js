@@ -210,8 +210,8 @@ export async function compare(numbers) {
   else host.append(el("p", { class: "empty" }, "None of them has reported epochs."));
   const differs = (values) => new Set(values.map(show)).size > 1;
   const line = (name, values, same = false) => el("tr", { class: !same && differs(values) ? "differs" : "" }, el("td", { class: "muted" }, show(name)), ...values.map((value) => el("td", {}, show(value))));
-  panel.append(el("h3", {}, "Side by side"), el("div", { class: "scroll" }, el("table", { class: "list" },
-    el("thead", {}, el("tr", {}, el("th", {}, ""), ...list.map((row) => el("th", {}, el("button", { class: "link", type: "button", on: { click: () => showTrial(row[0]) } }, `Trial ${row[0]}`))))),
+  panel.append(el("h3", {}, "Side by side"), el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Side by side" }, el("table", { class: "list" },
+    el("thead", {}, el("tr", {}, el("td", {}, ""), ...list.map((row) => el("th", {}, el("button", { class: "link", type: "button", on: { click: () => showTrial(row[0]) } }, `Trial ${row[0]}`))))),
     el("tbody", {}, line("status", list.map(statusOf), true), ...S.search.objectives.map((each, place) => line(each.name, list.map((row) => num(S.search.several ? row[S.OBJ + place] : get(row, "score"))), true)),
       line("epochs", list.map((row) => get(row, "epochs")), true), line("time", list.map((row) => span(get(row, "seconds"))), true),
       ...hps().map((entry, place) => line(entry.name, list.map((row) => valueOf(row, place))))))),
