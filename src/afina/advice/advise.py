@@ -230,11 +230,14 @@ def _of_several(
 ) -> Advice:
     """Advice for each objective. Their sum measures nothing, so it is not used."""
     aims = []
+    front = front_of(trials)
     for place, part in enumerate(parts):
         evidence = gather([_by_one(trial, place) for trial in trials], space)
         importances = importance_of(evidence, method, seed)
         direction: Literal["min", "max"] = "max" if part.direction == "max" else "min"
-        aims.append(Aim(part.name, direction, evidence.top, importances))
+        # Of equal results in one objective, the best is one that no other trial beats in all.
+        best = gather([_by_one(trial, place) for trial in front], space).top
+        aims.append(Aim(part.name, direction, best or evidence.top, importances))
     counts = evidence.counts
     nothing = Importances(
         method=importances.method,
@@ -255,7 +258,7 @@ def _of_several(
         after=space,
         recommendation=without_result(nothing),
         aims=tuple(aims),
-        front=tuple(trial.number for trial in front_of(trials)),
+        front=tuple(trial.number for trial in front),
     )
 
 

@@ -44,7 +44,8 @@ def advice(folder: Path | str, as_json: bool, as_code: bool) -> None:
     from afina.report import read_facts
 
     facts = read_facts(folder)
-    found = advise(facts.finished, facts.space, objective=facts.objective)
+    seed = facts.header.seed
+    found = advise(facts.finished, facts.space, objective=facts.objective, seed=seed)
     if as_json:
         click.echo(json_text(found.to_dict()))
     elif as_code:

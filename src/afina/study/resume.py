@@ -63,9 +63,16 @@ def choose_seed(store: TrialStore, seed: int | None) -> int:
 
 
 def new_header(
-    algorithm: Algorithm[Any], objective: Objective, hp: HyperParameters, seed: int
+    algorithm: Algorithm[Any], objective: Objective, seed: int, hp: HyperParameters
 ) -> Header:
-    """The header of a search that begins."""
+    """What a search writes that begins.
+
+    Args:
+        algorithm: Chooses the trials.
+        objective: What is optimized.
+        seed: The algorithm's.
+        hp: The space as known before the first trial.
+    """
     return Header(
         algorithm=algorithm.name,
         settings=dict(algorithm.settings()),

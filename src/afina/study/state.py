@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 
 from afina.advice import Advice, advice
 from afina.advice.resize import Limits
-from afina.errors import ArgumentError, LostLeaseError, check_whole, wrong
+from afina.errors import LostLeaseError, check_whole
 from afina.search import Algorithm, Done, Situation, Suggestion, Wait
 from afina.space import HyperParameters, Space
 from afina.store import Changes, Header, TrialStore, check_trials
+from afina.study.by_hand import ByHand, is_boosted, paused
 from afina.study.curves import Curves, as_they_ended
 from afina.study.discovery import found_by, grown_by, ranges_of
 from afina.study.given import read_metrics, read_step
@@ -96,11 +97,13 @@ class SearchState:
         self.store = store
         self.max_retries = max_retries
         self.may_grow = may_grow
+        self.by_hand = ByHand(self.stop_rules.requests, algorithm)
         self._lock = threading.RLock()
         self._known = KnownTrials()
         self.changed_elsewhere: list[int] = []
         """Numbers of the trials that other workers have changed; whoever shows them clears it."""
         self._curves = Curves(objective)  # of the open trials
+        self._told: list[Trial] = []  # the trials that the algorithm knows, as they ended
         self._space: Space | None = None
         self._space_elsewhere: Mapping[str, Any] | None = None  # news of it, not taken in yet
         self._begun = False
@@ -115,7 +118,8 @@ class SearchState:
     # -- opening ------------------------------------------------------------------------------
 
     def _open_header(self, seed: int, stored: Sequence[Trial]) -> Header:
-        return self._continued(new_header(self.algorithm, self.objective, self.hp, seed), stored)[0]
+        new = new_header(self.algorithm, self.objective, seed, self.hp)
+        return self._continued(new, stored)[0]
 
     def _continued(self, new: Header, trials: Sequence[Trial]) -> tuple[Header, bool]:
         return continued_header(
@@ -144,7 +148,9 @@ class SearchState:
             self._absorb(found)
         self._known.end(trial)
         self.stop_rules.learn(trial)
-        self._algorithm_state = self.algorithm.tell(self._algorithm_state, trial, self.space)
+        if not is_boosted(trial):
+            self._told.append(trial)
+            self._algorithm_state = self.algorithm.tell(self._algorithm_state, trial, self.space)
 
     def _take_space(self, config: Mapping[str, Any]) -> None:
         began = self._header.space
@@ -168,8 +174,8 @@ class SearchState:
 
     @property
     def algorithm_state(self) -> Any:
-        """The algorithm's state after all finished trials."""
-        return self._algorithm_state
+        """The algorithm's state after all finished trials, or those in the ranges asked for."""
+        return self.by_hand.state(self._algorithm_state, self.space, self._told, len(self.trials))
 
     @property
     def max_trials(self) -> int | None:
@@ -230,8 +236,7 @@ class SearchState:
 
     def situation(self) -> Situation:
         """What the algorithm may look at for the next new trial."""
-        number, most = len(self.trials), self.max_trials
-        return Situation(number=number, space=self.space, running=self.running, max_trials=most)
+        return self.by_hand.situation(len(self.trials), self.space, self.running, self.max_trials)
 
     # -- changing -----------------------------------------------------------------------------
 
@@ -309,24 +314,29 @@ class SearchState:
             self._known.lose(trial, loss)
         if self._known.lost:
             return None
+        self.by_hand.look(self.space, len(self.trials))
         if self._known.must_wait():
             return Wait()
-        if (waiting := self._known.waiting()) is None:
+        paused = self.by_hand.paused
+        if (waiting := self._known.waiting(paused)) is None:
             answer = self._propose_new()
-            waiting = None if isinstance(answer, Trial) else self._known.last_chance()
+            waiting = None if isinstance(answer, Trial) else self._known.last_chance(paused)
             if waiting is None or self._known.mine:
                 return answer if waiting is None else Wait()
         self.store.put(again := run_again(waiting))
         return again
 
     def _propose_new(self) -> Trial | Wait | Done:
-        over = self.stop_rules.why_over(len(self.trials), self.running)
+        stopped = self.stop_rules.is_stopped()
+        if not stopped and (longer := self.by_hand.boosted(self.trials)) is not None:
+            return self._put_new(*longer)
+        over = self.stop_rules.why_over(self._known.by_plan, self.running)
         if over is not None:
-            return Wait() if self.running else Done(over)
-        answer = self.algorithm.ask(self._algorithm_state, self.situation())
+            return self._known.over(over, self.by_hand.paused)
+        answer = self.algorithm.ask(self.algorithm_state, self.situation())
         if not isinstance(answer, Suggestion):
-            return answer
-        values, notes = self.stop_rules.requests.instead(answer, self.algorithm, self.space)
+            return self._known.without_paused(answer, self.by_hand.paused)
+        values, notes = self.by_hand.values(answer, self.space)
         return self._put_new(values, answer.schedule, notes)
 
     def keep_reports(self) -> None:
@@ -337,8 +347,8 @@ class SearchState:
     def _put_new(
         self, values: dict[str, Any], schedule: Schedule | None, notes: dict[str, str]
     ) -> Trial:
-        number, known = len(self.trials), len(self._known.ended)
-        trial = Trial(number=number, values=values, schedule=schedule, notes=notes, known=known)
+        new = Trial(number=len(self.trials), values=values, schedule=schedule, notes=notes)
+        trial = replace(new, known=len(self._told))
         self.store.put(trial)
         return trial
 
@@ -429,8 +439,10 @@ class SearchState:
             self._curves.add(report)
             if self.stop_rules.ends(now):
                 return Decision.STOP
+            if self.by_hand.pauses(now):
+                return Decision.PAUSE
             curve = self._curves.curve(now, execution)
-            if not curve:
+            if not curve or is_boosted(now):
                 return Decision.CONTINUE
             return self.algorithm.stop_early(self._algorithm_state, now, curve)
 
@@ -441,14 +453,7 @@ class SearchState:
             what: The method that got it, for the message.
             trial: As `next` handed it out.
         """
-        rule = "must get a trial that was handed out and has not ended"
-        if not isinstance(trial, Trial):
-            raise ArgumentError(wrong(what, rule, trial))
-        if trial.number not in self._known.open:
-            known = trial.number in self.trials
-            got = f"trial {trial.number}, which has been told already" if known else trial
-            raise ArgumentError(wrong(what, rule, got))
-        return self._known.open[trial.number]
+        return self._known.open_trial(what, trial)
 
     def complete(
         self,
@@ -520,17 +525,22 @@ class SearchState:
             now = self.trials[trial.number]
             kept = {**dict(notes or {}), **kept_notes(now)}
             resolved = replace(self._resolved(trial, hp), failure=failure, notes=kept)
+            if failure.kind is FailureKind.PAUSED:
+                return self._put_back(replace(resolved, failure=None, notes=paused(kept)))
             chance = next_chance(now, failure, self.max_retries, self.history(now.number))
             if retry and chance:
-                again = {**resolved.notes, **chance}
-                waiting = replace(resolved, status=Status.WAITING, notes=again)
-                if self._keep(waiting) is None:
-                    return self._drop(waiting)
-                self._curves.forget(waiting)
-                self._known.put_back(waiting)
-                return waiting
+                return self._put_back(replace(resolved, notes={**resolved.notes, **chance}))
             ended = replace(resolved, status=Status.FAILED)
             return self._keep(ended) or self._drop(ended)
+
+    def _put_back(self, trial: Trial) -> Trial:
+        """Has a trial wait to be run again."""
+        waiting = replace(trial, status=Status.WAITING)
+        if self._keep(waiting) is None:
+            return self._drop(waiting)
+        self._curves.forget(waiting)
+        self._known.put_back(waiting)
+        return waiting
 
     def _is_taken(self, trial: Trial) -> bool:
         """Whether a trial was handed out here and then taken over by another worker."""

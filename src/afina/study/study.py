@@ -35,6 +35,7 @@ from afina.study.given import read_metrics, read_number
 from afina.study.open_trial import OpenTrial
 from afina.study.resume import choose_seed
 from afina.study.retries import QUEUED
+from afina.study.shown import study_html
 from afina.study.state import SearchState
 from afina.study.stop_signals import stop_signals
 from afina.study.stopping import Budget, Part
@@ -140,6 +141,10 @@ class Study(SearchState):
             max_retries=max_retries,
             budget=Budget(epochs=max_total_epochs, seconds=time_budget),
         )
+
+    def _repr_html_(self) -> str:
+        """For notebooks: where the search stands, and its best trials."""
+        return study_html(self)
 
     # -- one trial ----------------------------------------------------------------------------
 
