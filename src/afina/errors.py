@@ -22,6 +22,7 @@
     ├── FailedTrialError          *         raise it in a trial: the trial failed
     │   ├── ConstraintError       *         the configuration breaks a constraint of the space
     │   ├── OversizedModelError   *         the model has more parameters than allowed
+    │   ├── TrialPruned           *         ends a trial of a Study early: its best epoch counts
     │   └── DivergedError                   the loss or the objective is no number any more
     └── FatalError                *         raise it in a trial: the whole search must stop
         ├── FatalValueError (ValueError)
@@ -137,6 +138,11 @@ class FailedTrialError(AfinaError):
 
 class ConstraintError(FailedTrialError):
     """The values of a trial break a rule of `hp.constraint`."""
+
+
+class TrialPruned(FailedTrialError):  # noqa: N818 - Optuna's name
+    """Raise it in the function of `Study.optimize` after `should_prune`: the best reported epoch is
+    the score of the trial, as if the function had returned None."""
 
 
 class OversizedModelError(FailedTrialError):

@@ -194,3 +194,55 @@ def test_every_command_line_in_docs_and_help_names_commands_and_options_that_exi
     known = {name for option in command.params for name in option.opts}
     own = words[: words.index("--")] if "--" in words else words
     assert [w for w in own if w.startswith("--") and w.split("=")[0] not in known] == []
+
+
+def test_best_exits_as_tune_does_where_nothing_was_completed(tmp_path):
+    import afina
+
+    hp = afina.HyperParameters()
+    hp.Float("x", 0, 1)
+    goal = afina.Objective("loss", "min")
+    study = afina.Study(hp, objective=goal, store=tmp_path, max_trials=1)
+    study.ask()
+    for options in ((), ("--json",)):
+        assert run("best", tmp_path, *options).exit_code == 3
+    study.tell(study.trials[0], 1.0)
+    assert run("best", tmp_path).exit_code == 0
+
+
+def test_advice_and_report_name_the_constraints_that_they_cannot_apply(tmp_path):
+    import afina
+
+    def build(hp):
+        hp.Int("a", 1, 9)
+        hp.Int("b", 1, 9)
+        hp.constraint(lambda v: v["a"] <= v["b"], name="order")
+
+    goal = afina.Objective("loss", "min")
+    study = afina.Study(build, objective=goal, store=tmp_path / "p", seed=0)
+    study.optimize(lambda trial: trial.values["a"], n_trials=4)
+    study.close()
+    told = 'order: hp.constraint(lambda v: v["a"] <= v["b"], name="order")'
+    found = run("advice", tmp_path / "p")
+    assert told in found.stderr
+    assert told not in found.stdout
+    (rule,) = json.loads(run("advice", tmp_path / "p", "--json").stdout)["constraints_not_applied"]
+    assert rule == told
+    assert told in run("report", tmp_path / "p", "--output", tmp_path / "r.html").stderr
+
+
+def test_a_search_may_begin_with_given_points_and_name_its_executor(script, tmp_path):
+    points = tmp_path / "points.json"
+    points.write_text(json.dumps([{"rate\x1b[31m": 0.05}]), encoding="utf-8")
+    project = tmp_path / "p"
+    line = ["tune", f"{script}:build", "--data", f"{script}:load", "--objective", "val_loss"]
+    line += ["--project", project, "--trials", 2, "--epochs", 1, "--json", "--seed", 0]
+    found = run(*line, "--start-from", points, "--executor", "serial", "--narrow", "auto")
+    assert found.exit_code == 0
+    first = json.loads(run("trials", project, "--json").output)[0]
+    assert first["values"]["rate\x1b[31m"] == 0.05
+    other = run(*line, "--start-from", points, "--tuner", "random")
+    assert (other.exit_code, "goes with the tuner" in other.output) == (1, True)
+    points.write_text("[3]", encoding="utf-8")
+    assert "must hold a list of objects" in run(*line, "--start-from", points).output
+    assert "narrow" in run(*line, "--narrow", "much").output

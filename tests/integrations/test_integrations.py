@@ -5,6 +5,7 @@ that is not there are skipped.
 """
 
 import asyncio
+import dataclasses
 import json
 import os
 import shutil
@@ -15,7 +16,14 @@ import pytest
 from tests.integrations.projects import searched
 
 from afina.errors import ArgumentError, StoreError
-from afina.integrations import log_to_mlflow, log_to_wandb, write_hparams
+from afina.integrations import (
+    MLflowListener,
+    TensorBoardListener,
+    WandbListener,
+    log_to_mlflow,
+    log_to_wandb,
+    write_hparams,
+)
 from afina.integrations.mcp import server_of, tools_of
 from afina.integrations.searches import needed, read_search
 from afina.trials import Status
@@ -251,3 +259,117 @@ def test_the_first_block_of_the_page_runs_as_printed(empty_database, tmp_path, m
     assert len(client.search_runs([home])) == 4
     assert len(list((tmp_path / "logs").iterdir())) == 4
     assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 3
+
+
+# -- while the search runs ------------------------------------------------------------------------
+
+
+def tuned(folder, listeners, **options):
+    import keras
+    import numpy as np
+
+    import afina
+
+    x = np.random.default_rng(0).normal(size=(16, 2)).astype("float32")
+    tuner = afina.RandomSearch(
+        linear,
+        "val_loss",
+        **{"max_trials": 2, "seed": 0, **options},
+        directory=folder,
+        project_name="live",
+        listeners=listeners,
+    )
+    keras.utils.set_random_seed(0)
+    tuner.search(x, x.sum(axis=1), validation_split=0.25, epochs=2, verbose=0)
+    return tuner
+
+
+def linear(hp):
+    import keras
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(hp.Float("rate", 0.01, 0.1)), "mse")
+    return model
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("executor", [None, "threads", "processes"])
+def test_mlflow_follows_the_trials_of_a_tuner(executor, empty_database, tmp_path):
+    mlflow = pytest.importorskip("mlflow")
+    uri = f"sqlite:///{shutil.copy(empty_database, tmp_path)}"
+    options = {} if executor is None else {"executor": executor, "workers": 2}
+    listener = MLflowListener(experiment="ours", tracking_uri=uri)
+    tuner = tuned(tmp_path, [listener], **options)
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    home = client.get_experiment_by_name("ours").experiment_id
+    runs = client.search_runs([home])
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in runs if run is not parent]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    trials = tuner.oracle.search_state.trials
+    assert {run.data.tags["afina.trial"] for run in children} == {str(n) for n in trials}
+    for run in children:
+        trial = trials[int(run.data.tags["afina.trial"])]
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert float(run.data.params["rate"]) == trial.values["rate"]
+        history = client.get_metric_history(run.info.run_id, "val_loss")
+        assert [each.step for each in history] == [0, 1]
+        assert run.data.metrics["best_val_loss"] == pytest.approx(trial.score)
+    best = tuner.oracle.search_state.best_trials(1)[0]
+    assert parent.data.tags["afina.best_trial"] == str(best.number)
+    # What was logged while it ran is not logged again.
+    assert log_to_mlflow(tuner, experiment="ours", tracking_uri=uri) == parent.info.run_id
+    assert len(client.search_runs([home])) == len(runs)
+
+
+@pytest.mark.timeout(900)
+def test_mlflow_ends_the_run_of_a_trial_whose_process_died(empty_database, tmp_path):
+    mlflow = pytest.importorskip("mlflow")
+    from afina.study import SearchInfo
+    from afina.trials import Trial
+
+    uri = f"sqlite:///{shutil.copy(empty_database, tmp_path)}"
+    info = SearchInfo(name="mine", algorithm="random", seed=1, goals={"loss": "min"})
+    trial = Trial(number=0, values={"x": 1.0})
+    for attempt in (0, 1):  # the first one never ends
+        listener = MLflowListener(tracking_uri=uri)
+        listener.on_search_begin(info)
+        again = dataclasses.replace(trial, attempt=attempt)
+        listener.on_trial_begin(again)
+        listener.on_report(again, {"loss": 1.0, "bad": float("nan")}, 0, 0)
+    done = dataclasses.replace(
+        again, status=Status.COMPLETED, score=1.0, loss=1.0, metrics={"loss": 1.0}
+    )
+    listener.on_trial_end(done)
+    listener.on_search_end()
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    home = client.get_experiment_by_name("afina").experiment_id
+    runs = client.search_runs([home])
+    assert sorted(run.info.status for run in runs) == ["FINISHED", "FINISHED", "KILLED"]
+    assert sum("afina.trial" in run.data.tags for run in runs) == 1
+
+
+def test_wandb_follows_trials_that_run_side_by_side(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    tuned(tmp_path, [WandbListener(folder=tmp_path)], executor="threads", workers=2)
+    for number in range(2):
+        run = f"live-0-{number}"
+        (file,) = Path(tmp_path, "wandb").glob(f"offline-run-*-{run}/run-{run}.wandb")
+        assert b"val_loss" in file.read_bytes()
+        assert b"rate" in file.read_bytes()
+
+
+def test_tensorboard_follows_each_trial(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+    tuner = tuned(tmp_path, [TensorBoardListener(tmp_path / "logs")])
+    for trial in tuner.oracle.search_state.trials.values():
+        found = events_of(tmp_path / "logs" / f"trial_{trial.number}")
+        scalars = [event.value for event in found.Scalars("val_loss")]
+        assert len(scalars) == 3
+        assert scalars[-1] == pytest.approx(trial.score)
+        start = found.summary_metadata[metadata.SESSION_START_INFO_TAG].plugin_data.content
+        hparams = plugin_data_pb2.HParamsPluginData.FromString(start).session_start_info.hparams
+        assert hparams["rate"].number_value == trial.values["rate"]

@@ -201,3 +201,105 @@ def test_best_values_of_nothing_or_of_several_objectives_are_refused_with_a_sent
     several.optimize(lambda trial: {"loss": 1.0, "val_loss": 2.0}, n_trials=1)
     with pytest.raises(ArgumentError, match="Use get_pareto_front"):
         several.best_value  # noqa: B018
+
+
+# -- define by run --------------------------------------------------------------------------------
+
+
+def by_run(trial):
+    x = trial.suggest_float("x", -5.0, 5.0)
+    rate = trial.suggest_float("rate", 1e-4, 1.0, log=True)
+    layers = trial.suggest_int("layers", 1, 4)
+    if trial.suggest_categorical("kind", ["a", "b"]) == "b":
+        layers += trial.suggest_int("more", 2, 8, step=2)
+    assert 1e-4 <= rate <= 1.0
+    assert trial.params["x"] == x
+    return x**2 + layers
+
+
+@pytest.mark.parametrize("algorithm", [None, Random(), afina.search.TPE()])
+def test_a_function_may_define_the_space_by_suggestions(algorithm, tmp_path):
+    runs = []
+    for name, parts in (("whole", (8,)), ("parts", (3, 5))):
+        for count in parts:  # the second part is a resume
+            run = afina.Study(objective=LOSS, algorithm=algorithm, seed=1, store=tmp_path / name)
+            run.optimize(by_run, n_trials=count)
+            run.close()
+        runs.append([dict(trial.values) for trial in run.trials.values()])
+        assert all(trial.status is Status.COMPLETED for trial in run.trials.values())
+    assert runs[0] == runs[1]
+    assert len({values["x"] for values in runs[0]}) == 8
+    entries = {entry.name: entry for entry in run.space}
+    assert {"x", "rate", "layers", "kind"} <= set(entries)
+    assert entries["rate"].sampling == "log"
+    assert (entries["layers"].min_value, entries["layers"].max_value) == (1, 4)
+
+
+def test_suggestions_go_with_threads_and_with_a_space_that_is_known():
+    run = afina.Study(objective=LOSS, seed=0)
+    run.optimize(by_run, n_trials=6, executor="threads")
+    assert len(run.trials) == 6
+    known = study()
+    known.optimize(lambda trial: trial.suggest_int("a", 1, 9) + trial.params["b"], n_trials=3)
+    assert [trial.score for trial in known.trials.values()] == [
+        trial.values["a"] + trial.values["b"] for trial in known.trials.values()
+    ]
+
+
+def test_a_suggestion_that_makes_no_sense_fails_the_trial_with_the_reason():
+    run = afina.Study(objective=LOSS)
+    trial = run.ask()
+    with pytest.raises(ArgumentError, match="must have no step where log=True"):
+        trial.suggest_int("n", 1, 8, step=2, log=True)
+    elsewhere = pickle.loads(pickle.dumps(trial))
+    with pytest.raises(ArgumentError, match="must be called in the process of the study"):
+        elsewhere.suggest_int("n", 1, 8)
+
+
+# -- pruned trials, exceptions, attributes ---------------------------------------------------------
+
+
+def test_a_pruned_trial_has_the_score_of_its_best_epoch():
+    class TrialPruned(Exception):  # noqa: N818 - as Optuna's
+        pass
+
+    def train(trial, error):
+        for step, loss in enumerate((3.0, 1.0, 2.0)):
+            trial.report(loss, step)
+        raise error
+
+    for error in (afina.errors.TrialPruned(), TrialPruned()):
+        run = study(max_trials=1)
+        run.optimize(lambda trial, error=error: train(trial, error))
+        assert (run.trials[0].status, run.best_value) == (Status.COMPLETED, 1.0)
+    early = study(max_trials=1)
+    early.optimize(lambda trial: prune())
+    assert early.trials[0].status is Status.FAILED
+
+
+def prune():
+    raise afina.errors.TrialPruned("before any epoch")
+
+
+def test_catch_says_which_exceptions_fail_a_trial_only():
+    def fail(trial):
+        raise (ValueError if trial.number == 0 else KeyError)("x")
+
+    run = study()
+    with pytest.raises(KeyError):
+        run.optimize(fail, n_trials=5, catch=ValueError)
+    assert [trial.status for trial in run.trials.values()] == [Status.FAILED] * 2
+    with pytest.raises(KeyError):
+        study().optimize(lambda trial: {}["y"], catch=())
+    with pytest.raises(ArgumentError, match="must be exception classes"):
+        study().optimize(fail, catch=["ValueError"])
+
+
+def test_a_study_keeps_attributes_with_its_project(tmp_path):
+    run = study(store=tmp_path)
+    run.set_user_attr("data", {"rows": 3})
+    run.set_user_attr("who", "me")
+    run.close()
+    assert study(store=tmp_path).user_attrs == {"data": {"rows": 3}, "who": "me"}
+    with pytest.raises(ArgumentError, match="JSON can hold"):
+        run.set_user_attr("x", object())

@@ -308,3 +308,15 @@ def test_two_folds_alone_drop_nothing():
     rival = Rival(0, (1.0, 1.0, 1.0, 1.0), *residual([[1.0, 1.0, 1.0, 1.0]]))
     assert not rival.beats([9.0, 9.1], MIN)
     assert rival.beats([9.0, 9.1, 9.05], MIN)
+
+
+def test_the_data_of_all_folds_are_read_once_in_a_search(tmp_path, monkeypatch):
+    from afina.training.epochs import data
+
+    read, count = data.Arrays.read.__func__, []
+    monkeypatch.setattr(
+        data.Arrays, "read", classmethod(lambda *given: count.append(1) or read(*given))
+    )
+    tuner = kt.RandomSearch(build, "val_loss", max_trials=3, cv=4, directory=tmp_path, seed=0)
+    tuner.search(X, Y, verbose=0)
+    assert len(count) == 8  # for training and for validation

@@ -39,7 +39,7 @@ def test_the_other_tuners_type_what_they_take() -> None:
     assert options(kt.Tuner) is TrainingOptions
     assert options(kt.SklearnTuner) is ProjectOptions
     names = {"tuner_id", "logger", "store", "storage", "executor"}
-    names |= {"trial_timeout", "learn_from"}
+    names |= {"trial_timeout", "learn_from", "listeners"}
     assert set(options(BaseTuner).__annotations__) == names
 
 
@@ -86,6 +86,7 @@ DEFAULTS: dict[str, Any] = {
     "checkpoint_every": 300,
     "halve_batch_on_oom": False,
     "learn_from": None,
+    "listeners": None,
     "tuner_id": None,
     "logger": None,
 }

@@ -15,8 +15,8 @@
     completion         completion.py what a shell needs to complete commands
     --version          version.py   what is installed
 
-Exit codes: 0 done; 1 an error of Afina, as one message; 2 wrong usage; 3 a search in which no trial
-was completed; 130 Ctrl-C; 143 SIGTERM.
+Exit codes: 0 done; 1 an error of Afina, as one message; 2 wrong usage; 3 `tune` or `best` of a
+search in which no trial was completed; 130 Ctrl-C; 143 SIGTERM.
 
 A command imports what it needs when it runs, so that `afina --help` answers at once.
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from afina.cli.places import PLACE
-from afina.trials.text import json_text
+from afina.trials.text import json_text, printable
 
 
 @click.command()
@@ -28,6 +28,7 @@ def report(folder: Path | str, output: Path) -> None:
     from afina.report import write_report
 
     click.echo(f"Written: {write_report(folder, output)}")
+    _tell_rules(folder)
 
 
 @click.command()
@@ -42,13 +43,26 @@ def advice(folder: Path | str, as_json: bool, as_code: bool) -> None:
     """
     from afina.advice import advice as advise
     from afina.report import read_facts
+    from afina.study.rules import rules_in
 
     facts = read_facts(folder)
     seed = facts.header.seed
     found = advise(facts.finished, facts.space, objective=facts.objective, seed=seed)
     if as_json:
-        click.echo(json_text(found.to_dict()))
+        rules = rules_in(folder)
+        told = {"constraints_not_applied": rules} if rules else {}
+        click.echo(json_text({**found.to_dict(), **told}))
     elif as_code:
         click.echo(found.as_code(), nl=False)
     else:
         click.echo(str(found))
+    if not as_json:
+        _tell_rules(folder)
+
+
+def _tell_rules(folder: Path | str) -> None:
+    """Says on standard error which constraints the search has that a folder cannot tell."""
+    from afina.study.rules import rules_in
+
+    for text in rules_in(folder):
+        click.echo(printable(f"Not applied, as only the script has the function: {text}"), err=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from afina.cli.exits import NOTHING_COMPLETED
 from afina.cli.places import PLACE
 from afina.cli.rows import best_rows, completed_rows, measured
 from afina.errors import StoreError, wrong
@@ -34,7 +35,7 @@ def best(folder: Path | str, count: int, as_json: bool) -> None:
     Trials that train the same model further count as one configuration. With several objectives
     you see the Pareto front, sorted by the first objective. FOLDER is a tuner's
     `directory/project_name`, or the URL of a database with its "?project=name". The search may
-    still be running.
+    still be running. The command exits with 3 if no trial has been completed.
     """
     known, objective, faults = _read(folder)
     found = best_rows(known, objective)
@@ -43,6 +44,8 @@ def best(folder: Path | str, count: int, as_json: bool) -> None:
     else:
         _print(found[:count], as_json)
     _complain(faults)
+    if not found:
+        raise click.exceptions.Exit(NOTHING_COMPLETED)
 
 
 @click.command()

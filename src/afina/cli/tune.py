@@ -10,10 +10,8 @@ from typing import Any
 
 import click
 
+from afina.cli.exits import NOTHING_COMPLETED
 from afina.trials.text import json_text, printable
-
-NOTHING_COMPLETED = 3
-"""The exit code of a search in which no trial was completed."""
 
 KINDS = ("auto", "bayesian", "hyperband", "random", "grid")
 
@@ -39,6 +37,14 @@ KINDS = ("auto", "bayesian", "hyperband", "random", "grid")
 @click.option("--cv", type=click.IntRange(min=2), help="Cross-validate with so many folds.")
 @click.option("--seed", type=click.IntRange(min=0), help="Fixes all random draws.")
 @click.option("--workers", type=click.IntRange(min=1), help="Trials side by side.")
+@click.option("--executor", type=click.Choice(("serial", "threads", "processes", "ray")))
+@click.option("--narrow", help='"auto", or after how many trials the space is narrowed.')
+@click.option(
+    "--start-from",
+    "points",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A JSON file with a list of configurations to try first; with --tuner auto.",
+)
 @click.option("--overwrite", is_flag=True, help="Delete an existing project first.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
 def tune(target: str, data: str, span: str | None, as_json: bool, **options: Any) -> None:

@@ -4,6 +4,7 @@
                                                 ├──> mlflow.py       nested runs
                                                 ├──> wandb.py        one run a trial
                                                 └──> mcp.py          a read-only server
+    a running search ──> MLflowListener, WandbListener, TensorBoardListener: `listeners=`
     trial ──> lightning.py   reports the epochs of a Lightning training
 
 Each file needs one package, which it imports when it is called. Writing again adds what is new, so
@@ -11,8 +12,16 @@ that a search may still be running.
 """
 
 from afina.integrations.lightning import lightning_callback
-from afina.integrations.mlflow import log_to_mlflow
-from afina.integrations.tensorboard import write_hparams
-from afina.integrations.wandb import log_to_wandb
+from afina.integrations.mlflow import MLflowListener, log_to_mlflow
+from afina.integrations.tensorboard import TensorBoardListener, write_hparams
+from afina.integrations.wandb import WandbListener, log_to_wandb
 
-__all__ = ["lightning_callback", "log_to_mlflow", "log_to_wandb", "write_hparams"]
+__all__ = [
+    "MLflowListener",
+    "TensorBoardListener",
+    "WandbListener",
+    "lightning_callback",
+    "log_to_mlflow",
+    "log_to_wandb",
+    "write_hparams",
+]

@@ -10,6 +10,7 @@ from typing import Any
 
 from afina.integrations.searches import Searched, needed, read_search
 from afina.space import Boolean, Choice, Fixed, HyperParameter
+from afina.study.listeners import SearchListener
 from afina.trials import Status, Trial
 
 INSTALL = "afina[tensorboard]"
@@ -45,7 +46,7 @@ def write_hparams(search: Any, logdir: str | Path) -> Path:
             names.update(dict.fromkeys(row))
     _write(writer, folder, [protos.experiment(found, list(names))], "experiment", wall=_NOW)
     for trial in found.trials:
-        events = [protos.start(found, trial)]
+        events = [protos.start(_texts(found, trial), trial)]
         for step, row in curves[trial.number].items():
             events += [protos.scalar(name, value, step) for name, value in row.items()]
         last = max(curves[trial.number], default=0)
@@ -69,6 +70,67 @@ def _write(writer: Any, folder: Path, events: list[Any], kind: str, wall: Any) -
         event.wall_time = wall()
         out.add_event(event)
     out.close()
+
+
+class TensorBoardListener(SearchListener):
+    """Writes each trial's curves and values while it runs: `tensorboard --logdir LOGDIR`.
+
+    Pass it to a tuner or a `Study` as `listeners=`. The HParams page shows the hyperparameters that
+    some trial has had; call `write_hparams` when the search is over for those with their ranges.
+
+    Args:
+        logdir: The folder to write to; each trial has a folder in it.
+
+    Raises:
+        ArgumentError: The package tensorboard is not installed.
+    """
+
+    def __init__(self, logdir: str | Path) -> None:
+        self.logdir = Path(logdir)
+        self._writer = needed("tensorboard.summary.writer.event_file_writer", INSTALL)
+        self._protos = _Protos()
+        self._open: dict[int, tuple[Any, int]] = {}
+
+    def on_trial_begin(self, trial: Trial) -> None:
+        """Begins the files of a trial, in place of those of an earlier attempt."""
+        folder = self.logdir / f"trial_{trial.number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        writer = self._writer.EventFileWriter(str(folder), filename_suffix=".trial")
+        self._open[trial.number] = writer, 0
+        self._add(writer, self._protos.start({}, trial))
+
+    def on_report(
+        self, trial: Trial, metrics: Mapping[str, float], step: int, execution: int
+    ) -> None:
+        """Writes the metrics of an epoch; those of repeated trainings under a name of their own."""
+        writer, last = self._open[trial.number]
+        self._open[trial.number] = writer, max(last, step)
+        after = f"_{execution}" if execution else ""
+        for name, value in metrics.items():
+            self._add(writer, self._protos.scalar(f"{name}{after}", value, step))
+        writer.flush()
+
+    def on_trial_end(self, trial: Trial) -> None:
+        """Ends the files with the best epoch, which is what the page shows."""
+        writer, last = self._open.pop(trial.number)
+        for name, value in trial.metrics.items():
+            if math.isfinite(value):
+                self._add(writer, self._protos.scalar(name, value, last + 1))
+        self._add(writer, self._protos.end(trial))
+        writer.close()
+
+    def on_search_end(self) -> None:
+        """Closes the files of trials that were interrupted."""
+        for writer, _ in self._open.values():
+            writer.close()
+        self._open.clear()
+
+    @staticmethod
+    def _add(writer: Any, event: Any) -> None:
+        event.wall_time = _NOW()
+        writer.add_event(event)
 
 
 class _Protos:
@@ -121,12 +183,11 @@ class _Protos:
                 info.domain_interval.min_value, info.domain_interval.max_value = values
         return info
 
-    def start(self, found: Searched, trial: Trial) -> Any:
-        """A trial's values."""
+    def start(self, texts: Mapping[str, bool], trial: Trial) -> Any:
+        """A trial's values; those of `texts` are written as texts."""
         info = self.data.SessionStartInfo(
             group_name=f"trial {trial.number}", start_time_secs=time.time()
         )
-        texts = _texts(found, trial)
         for name, value in trial.values.items():
             if isinstance(value, bool):
                 info.hparams[name].bool_value = value

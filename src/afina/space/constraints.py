@@ -10,6 +10,7 @@ again wherever it runs: in a resumed search, and in a worker process.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,12 @@ class Constraint:
         advice = "Did you forget `return`?" if answer is None else ""
         raise SpaceTypeError(wrong(self.name, "must return True or False", answer, advice))
 
+    @property
+    def text(self) -> str:
+        """Its name and the first line of its source, for people."""
+        line = _first_line(self.check)
+        return f"{self.name}: {line}" if line else self.name
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Constraint):
             return NotImplemented
@@ -126,6 +133,16 @@ def _place_of(check: Any) -> str:
     if code is None:
         return f"constraint {type(inner).__name__}"
     return f"constraint at {Path(code.co_filename).name}:{code.co_firstlineno}"
+
+
+def _first_line(check: Any) -> str:
+    """The first line of a function's source that says something; empty if it is not known."""
+    inner = check.func if isinstance(check, functools.partial) else check
+    try:
+        lines = inspect.getsource(inner).splitlines()
+    except (OSError, TypeError):  # typed into a console, or an object that may be called
+        return ""
+    return next((line.strip() for line in lines if line.strip()), "")[:200]
 
 
 def _code_of(check: Any) -> Hashable:

@@ -137,7 +137,7 @@ class HyperParameters:
             The value; None if the entry is inactive.
         """
         full, conditions = self._place(name, parent_name, parent_values)
-        return self._ask(
+        return self.ask(
             Int(
                 full,
                 min_value,
@@ -168,7 +168,7 @@ class HyperParameters:
     ) -> Any:
         """A real number between two bounds, both included; the arguments are those of `Int`."""
         full, conditions = self._place(name, parent_name, parent_values)
-        return self._ask(
+        return self.ask(
             Float(
                 full,
                 min_value,
@@ -217,7 +217,7 @@ class HyperParameters:
         asked = Choice(
             full, values, ordered, default, conditions=conditions, prior=prior, role=role
         )
-        value = self._ask(asked)
+        value = self.ask(asked)
         if not isinstance(values, Mapping) or (value is None and not asked.contains(None)):
             return value
         if not asked.contains(value):  # of a definition that overrides this one
@@ -237,7 +237,7 @@ class HyperParameters:
     ) -> Any:
         """True or False."""
         full, conditions = self._place(name, parent_name, parent_values)
-        return self._ask(Boolean(full, default, conditions=conditions, prior=prior, role=role))
+        return self.ask(Boolean(full, default, conditions=conditions, prior=prior, role=role))
 
     @checks_names
     def Fixed(
@@ -245,7 +245,7 @@ class HyperParameters:
     ) -> Any:
         """A value that is not tuned."""
         full, conditions = self._place(name, parent_name, parent_values)
-        return self._ask(Fixed(full, value, conditions=conditions))
+        return self.ask(Fixed(full, value, conditions=conditions))
 
     def constraint(
         self, check: Callable[[Mapping[str, Any]], Any], name: str | None = None
@@ -308,7 +308,8 @@ class HyperParameters:
             raise SpaceError(wrong(full, "must not be its own parent", full))
         return full, conditions
 
-    def _ask(self, asked: HyperParameter) -> Any:
+    def ask(self, asked: HyperParameter) -> Any:
+        """Defines an entry; the value that it has, or None if it is inactive."""
         before = self._definitions.at(place_of(asked))
         entry = self._definitions.settle(asked, self.values)
         if entry is None:

@@ -19,6 +19,7 @@ run again; `discovery` finds the search space that a builder draws from.
 
 from afina.study.curves import Curves
 from afina.study.discovery import discover
+from afina.study.listeners import SearchInfo, SearchListener
 from afina.study.planned import planned
 from afina.study.resume import choose_seed
 from afina.study.retries import ENDED_AS
@@ -33,6 +34,8 @@ __all__ = [
     "BegunElsewhereError",
     "Budget",
     "Curves",
+    "SearchInfo",
+    "SearchListener",
     "SearchState",
     "Study",
     "choose_seed",

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from afina.errors import ArgumentError, wrong
+from afina.space import Choice, Float, HyperParameter, HyperParameters, Int
 from afina.trials import Decision, Objective, Trial
 from afina.trials.trial import USER_ATTR
 
@@ -16,6 +20,11 @@ class OwnerOfTrial(Protocol):
     """What an open trial needs of its study."""
 
     objective: Objective
+    seed: int
+
+    def hp_of(self, trial: Trial) -> HyperParameters:
+        """The hyperparameters of an open trial, to which it may add."""
+        ...
 
     def note(self, trial: Trial, notes: Mapping[str, str]) -> None:
         """Keeps facts about an open trial."""
@@ -33,8 +42,9 @@ class OpenTrial(Trial):
     reports there would be lost, so it refuses.
     """
 
-    __slots__ = ("_attrs", "_decision", "_study")
+    __slots__ = ("_attrs", "_decision", "_hp", "_study")
     _study: OwnerOfTrial | None
+    _hp: HyperParameters | None
     _attrs: dict[str, Any]
     _decision: Decision
 
@@ -44,14 +54,54 @@ class OpenTrial(Trial):
         known = {each.name: getattr(trial, each.name) for each in dataclasses.fields(trial)}
         opened = cls(**known)
         object.__setattr__(opened, "_study", study)
+        object.__setattr__(opened, "_hp", None)
         object.__setattr__(opened, "_attrs", trial.user_attrs)
         object.__setattr__(opened, "_decision", Decision.CONTINUE)
         return opened
 
     @property
     def params(self) -> Mapping[str, Any]:
-        """Optuna's name of `values`."""
-        return self.values
+        """Optuna's name of `values`, with those that were suggested."""
+        return self.values if self._hp is None else dict(self._hp.values)
+
+    # -- define by run ------------------------------------------------------------------------
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """A real number between two bounds, both included; it joins the space of the search.
+
+        Args:
+            name: The hyperparameter's name.
+            low: Smallest value.
+            high: Largest value.
+            step: Difference between values; None for any.
+            log: Whether it is drawn on a logarithmic scale.
+        """
+        return float(self._suggest(Float(name, low, high, step, _sampling(name, step, log=log))))
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        """A whole number between two bounds, both included; see `suggest_float`."""
+        given = None if step == 1 else step
+        return int(self._suggest(Int(name, low, high, given, _sampling(name, given, log=log))))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """One of several values: numbers, texts, booleans or None; see `suggest_float`."""
+        return self._suggest(Choice(name, list(choices), ordered=False))
+
+    def _suggest(self, entry: HyperParameter) -> Any:
+        if self._hp is None:
+            object.__setattr__(self, "_hp", self._owner("suggest").hp_of(self))
+        hp, seed = self._hp, self._owner("suggest").seed
+        assert hp is not None
+        if entry.name not in hp.values:  # the search did not know it when it chose the others
+            drawn = np.random.SeedSequence([seed, self.number, zlib.crc32(entry.name.encode())])
+            hp.values[entry.name] = entry.random_sample(int(drawn.generate_state(1)[0]))
+        return hp.ask(entry)
+
+    # -- facts and epochs ---------------------------------------------------------------------
 
     @property
     def user_attrs(self) -> dict[str, Any]:
@@ -68,11 +118,7 @@ class OpenTrial(Trial):
         Raises:
             ArgumentError: JSON cannot hold it, or the trial is not open here.
         """
-        try:
-            text = json.dumps(value)
-        except (TypeError, ValueError) as error:
-            rule = "value must be one that JSON can hold"
-            raise ArgumentError(wrong(f"set_user_attr({key!r})", rule, value)) from error
+        text = attribute_text(key, value)
         self._owner("set_user_attr").note(self, {f"{USER_ATTR}{key}": text})
         self._attrs[str(key)] = value
 
@@ -104,6 +150,25 @@ class OpenTrial(Trial):
     def __reduce__(self) -> Any:
         known = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         return _elsewhere, (known,)
+
+
+def attribute_text(key: str, value: Any) -> str:
+    """A user attribute as JSON.
+
+    Raises:
+        ArgumentError: JSON cannot hold it.
+    """
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError) as error:
+        rule = "value must be one that JSON can hold"
+        raise ArgumentError(wrong(f"set_user_attr({key!r})", rule, value)) from error
+
+
+def _sampling(name: str, step: Any, *, log: bool) -> str:
+    if log and step is not None:
+        raise ArgumentError(wrong(name, "must have no step where log=True", step))
+    return "log" if log else "linear"
 
 
 def _elsewhere(fields: dict[str, Any]) -> OpenTrial:

@@ -12,6 +12,7 @@ from afina.errors import (
     FatalError,
     NoTrialError,
     ObjectiveError,
+    TrialPruned,
     check_count,
     wrong,
 )
@@ -29,18 +30,21 @@ from afina.search.base import check_algorithm
 from afina.search.wrappers import check_points, reseeded
 from afina.space import HyperParameters, Value
 from afina.store import MemoryStore, TrialStore, open_store
-from afina.store.project import chosen_place
+from afina.store.project import chosen_place, name_of_search
 from afina.study.discovery import discover
 from afina.study.given import read_metrics, read_number
-from afina.study.open_trial import OpenTrial
+from afina.study.listeners import SearchInfo, SearchListener, Telling, describe_search
+from afina.study.open_trial import OpenTrial, attribute_text
 from afina.study.resume import choose_seed
 from afina.study.retries import QUEUED
+from afina.study.rules import RulesKept
 from afina.study.shown import study_html
 from afina.study.state import SearchState
 from afina.study.stop_signals import stop_signals
 from afina.study.stopping import Budget, Part
 from afina.surrogates.prior import PriorName
 from afina.trials import (
+    Decision,
     MultiObjective,
     Objective,
     Status,
@@ -56,6 +60,9 @@ from afina.trials.records import as_frame
 
 Builder = Callable[[HyperParameters], Any]
 
+USER_ATTRS = "user_attrs"
+"""The store's note with the attributes of the study."""
+
 
 class Study(SearchState):
     """A search that its user drives: `ask` for a trial, `report` its epochs, `tell` its end.
@@ -68,7 +75,8 @@ class Study(SearchState):
     Args:
         hp: The search space: a `HyperParameters`, or a builder `build(hp)` that draws from one.
             A builder is called once for each conditional scope when the study is made, and then
-            for every trial, so that the space may grow with what it draws.
+            for every trial, so that the space may grow with what it draws. None for a function of
+            `optimize` that defines the space by `trial.suggest_float` and the like.
         objective: A metric's name, an `Objective`, or a list of these. A list searches for the
             Pareto front, see `get_pareto_front`.
         algorithm: Chooses the trials; None takes `afina.search.Auto`, or `ParetoSearch` where
@@ -87,6 +95,8 @@ class Study(SearchState):
         time_budget: Wall time in seconds; see `Budget`.
         start_from: Configurations to try before all others, as mappings of names to values.
         max_retries: How often a failed trial is handed out again before it counts as failed.
+        listeners: Objects that follow each trial while it runs, such as
+            `afina.integrations.MLflowListener()`; see `SearchListener`.
 
     Raises:
         ArgumentError: An argument is out of its range, or of the wrong kind.
@@ -106,7 +116,7 @@ class Study(SearchState):
 
     def __init__(
         self,
-        hp: HyperParameters | Builder,
+        hp: HyperParameters | Builder | None = None,
         *,
         objective: Any,
         algorithm: Algorithm[Any] | None = None,
@@ -119,9 +129,10 @@ class Study(SearchState):
         time_budget: float | None = None,
         start_from: Sequence[Mapping[str, Value]] = (),
         max_retries: int = 0,
+        listeners: Sequence[SearchListener] = (),
     ) -> None:
         goal = create_objective(objective)
-        self._build, space = _space_of(hp)
+        self._build, space = _space_of(HyperParameters() if hp is None else hp)
         if algorithm is not None:
             check_algorithm(algorithm)
         check_points(start_from, space.to_space())
@@ -131,6 +142,8 @@ class Study(SearchState):
         chosen = _seeded(algorithm or default_algorithm(goal), seed, place)
         self._built: dict[int, HyperParameters] = {}  # of the open trials
         self._stop_asked = False
+        self._telling = Telling(listeners, self._described)
+        self._rules = RulesKept()
         super().__init__(
             algorithm=StartFrom(chosen, tuple(start_from)) if start_from else chosen,
             objective=goal,
@@ -162,8 +175,9 @@ class Study(SearchState):
         """
         with self._lock:
             while isinstance(answer := self.next(), Trial):
+                self._rules.keep(self.store, self.hp.constraints)
                 if self._build is None:
-                    return OpenTrial.of(answer, self)
+                    return self._opened(answer)
                 hp = HyperParameters.for_trial(self.hp, answer.values, answer.ranges)
                 hp.enforce_constraints()
                 try:
@@ -175,8 +189,24 @@ class Study(SearchState):
                 self._built[answer.number] = hp
                 resolved = dataclasses.replace(answer, values=dict(hp.values))
                 self._keep(resolved)
-                return OpenTrial.of(resolved, self)
+                return self._opened(resolved)
             return None
+
+    def _opened(self, trial: Trial) -> OpenTrial:
+        self._telling.begun(trial)
+        return OpenTrial.of(trial, self)
+
+    def _described(self) -> SearchInfo:
+        folder = getattr(self.store, "folder", None)
+        return describe_search("study" if folder is None else name_of_search(folder), self._header)
+
+    def report(
+        self, trial: Trial, metrics: Mapping[str, float], step: int, execution: int = 0
+    ) -> Decision:
+        """Keeps the metrics of one epoch; see `SearchState.report`."""
+        decision = super().report(trial, metrics, step, execution)
+        self._telling.reported(trial.number, read_metrics("report", metrics), step, execution)
+        return decision
 
     def _fail_build(self, trial: Trial, hp: HyperParameters, error: Exception) -> None:
         """Ends a trial whose values the builder has refused.
@@ -225,7 +255,13 @@ class Study(SearchState):
                 step, numbers = self._result(now, metrics)
                 ended = self.complete(now, numbers, best_step=step, hp=hp, notes=notes)
             self._built.pop(trial.number, None)
+            self._telling.ended(ended)
             return ended
+
+    def close(self) -> None:
+        """Leaves the project, all written; trials that run still are given back."""
+        super().close()
+        self._telling.close()
 
     def _result(
         self, trial: Trial, metrics: Mapping[str, float] | float | None
@@ -264,6 +300,44 @@ class Study(SearchState):
         with self._lock:
             now = self.open_trial("note", trial)
             self._keep(dataclasses.replace(now, notes={**now.notes, **notes}))
+
+    def hp_of(self, trial: Trial) -> HyperParameters:
+        """The hyperparameters of an open trial; what it adds to them joins the space at its end.
+
+        Args:
+            trial: As `ask` handed it out.
+
+        Raises:
+            ArgumentError: The trial is not open.
+        """
+        with self._lock:
+            now = self.open_trial("suggest", trial)
+            if now.number not in self._built:
+                hp = HyperParameters.for_trial(self.hp, now.values, now.ranges)
+                self._built[now.number] = hp
+            return self._built[now.number]
+
+    @property
+    def user_attrs(self) -> dict[str, Any]:
+        """The attributes of the study, by key."""
+        return dict(self.store.note(USER_ATTRS) or {})
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Keeps a fact about the study with the project.
+
+        Args:
+            key: Its name.
+            value: Anything that JSON can hold.
+
+        Raises:
+            ArgumentError: JSON cannot hold it.
+        """
+        attribute_text(key, value)
+        with self._lock:
+            self.begin()
+            self._in_turn(
+                lambda: self.store.set_note(USER_ATTRS, {**self.user_attrs, str(key): value})
+            )
 
     def enqueue(self, values: Mapping[str, Value]) -> Trial:
         """Puts a configuration into the queue: it is tried before any other.
@@ -307,14 +381,16 @@ class Study(SearchState):
         executor: ExecutorLike | None = None,
         trial_timeout: float | None = None,
         callbacks: Sequence[Callable[[Any, Trial], Any]] = (),
+        catch: type[Exception] | Sequence[type[Exception]] = (Exception,),
     ) -> None:
         """Calls a function with one trial after the other until the search is over.
 
         Args:
             function: `function(trial)` returns what `tell` takes: the objective as a number, a
-                mapping of metrics, or None after it has reported epochs. What it raises fails the
-                trial; a `FatalError` or a `StoreError` ends the search. With "processes" it runs
-                in other processes: it must be able to travel there, and cannot report epochs.
+                mapping of metrics, or None after it has reported epochs; `raise TrialPruned` means
+                None. What else it raises fails the trial; a `FatalError` or a `StoreError` ends the
+                search. With "processes" it runs in other processes: it must be able to travel
+                there, and cannot report epochs.
             n_trials: How many trials this call runs at most, in addition to those that there are;
                 None for as many as the study has.
             timeout: Seconds after which this call begins no more trials; those that are running
@@ -325,6 +401,8 @@ class Study(SearchState):
                 the kind `FailureKind.TIMEOUT`, and the search continues.
             callbacks: Functions `callback(study, trial)`, called when a trial has ended; they may
                 call `stop`.
+            catch: The exceptions that fail a trial only; any other fails it, then ends the search.
+                Optuna's default is `()`.
 
         Raises:
             SearchFailedError: Three trials in a row have failed.
@@ -340,7 +418,7 @@ class Study(SearchState):
             8
         """
 
-        seconds = check_trial_timeout(trial_timeout)
+        seconds, caught = check_trial_timeout(trial_timeout), check_caught(catch)
         part = Part(check_count("n_trials", n_trials), timeout)
         self._stop_asked = False
 
@@ -351,6 +429,8 @@ class Study(SearchState):
                 if over is not None:
                     self.stop_rules.reason = over
                     return Signal.STOP
+                if self.running and not self.hp.space:  # the first trial is to define the space
+                    return Signal.WAIT
                 trial = self.ask()
                 if trial is not None:
                     part.begun += 1
@@ -364,7 +444,9 @@ class Study(SearchState):
                 if ends_the_search(error):
                     raise
                 raise_disk_trouble(error, trial=trial.number)
-                told = self.tell(trial, failed=error)
+                told = self._tell_raised(trial, error)
+                if told.status is not Status.COMPLETED and not isinstance(error, caught):
+                    raise
             else:
                 told = self.tell(trial, result)
             if told.status.finished:
@@ -374,8 +456,19 @@ class Study(SearchState):
                 self.check_failures()
 
         runner = create_executor(self._executor if executor is None else executor)
-        with stop_signals(lambda: False, resumes=not isinstance(self.store, MemoryStore)):
-            Handout(next_trial, work).run(runner)
+        try:
+            with stop_signals(lambda: False, resumes=not isinstance(self.store, MemoryStore)):
+                Handout(next_trial, work).run(runner)
+        finally:
+            self._telling.close()
+
+    def _tell_raised(self, trial: Trial, error: Exception) -> Trial:
+        """Ends a trial whose function has raised."""
+        if type(error).__name__ == TrialPruned.__name__:  # Optuna's own, too
+            with self._lock:
+                if self._curves.best(self.open_trial("tell", trial)) is not None:
+                    return self.tell(trial)
+        return self.tell(trial, failed=error)
 
     def stop(self) -> None:
         """Ends `optimize`: it begins no more trials, and those that are running come to their ends.
@@ -466,6 +559,19 @@ def default_algorithm(
     if isinstance(objective, MultiObjective):
         return ParetoSearch(seed=0)
     return Auto(max_epochs=max_epochs, stop_when_unlikely=stop_when_unlikely, prior=prior)
+
+
+def check_caught(catch: Any) -> tuple[type[Exception], ...]:
+    """The exceptions that `catch=` names.
+
+    Raises:
+        ArgumentError: It names something else.
+    """
+    found = tuple(catch) if isinstance(catch, Sequence) else (catch,)
+    for each in found:
+        if not isinstance(each, type) or not issubclass(each, Exception):
+            raise ArgumentError(wrong("catch", "must be exception classes", each))
+    return found
 
 
 def _seeded(algorithm: Any, seed: int | None, store: TrialStore) -> Algorithm[Any]:

@@ -38,7 +38,7 @@ from afina.training.choice import Mode, TrainerChooser, building, why_not_fused
 from afina.training.compile_cache import compile_cache
 from afina.training.copying import copy_callbacks
 from afina.training.data import are_arrays, by_name, check_data, check_reusable
-from afina.training.fit import watch_execution
+from afina.training.fit import ExecutionWatch, watch_execution
 from afina.training.fused import Engine, FusedTrainer
 from afina.training.guards import scalars
 from afina.training.memory import release, resident_bytes
@@ -69,6 +69,7 @@ __all__ = [
     "build_model",
     "parameter_count",
     "watch_execution",
+    "ExecutionWatch",
     "BestEpoch",
     "NO_VARIABLES",
     "EpochReporter",

@@ -64,6 +64,17 @@ class TrainerChooser:
         self._fused.forget()
         self.streams.forget()
 
+    def remember(self, count: int) -> None:
+        """Keeps so many different arguments of `fit` on the device at least: one trial after the
+        other will ask for them.
+
+        Args:
+            count: Of training and validation data, each for itself.
+        """
+        fused = self._fused
+        data = fused.engine.data if isinstance(fused, FusedTrainer) else fused.data
+        data.most = max(data.most, count)
+
     def fit(
         self,
         model: keras.Model,

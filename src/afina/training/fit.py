@@ -47,38 +47,80 @@ def watch_execution(
         DivergedError: The loss or the objective became NaN.
         FatalValueError: No metric has the objective's name.
     """
-    diverged = DivergenceGuard(objective.names, one_fit=from_logs)
-    found = ObjectiveGuard(objective.names) if from_logs else None
-    reporter = EpochReporter(on_epoch, execution) if on_epoch is not None else None
-    if best is not None:
-        best.begin(execution)
-    # The user's callbacks come first: they may add to the logs that the others read.
-    own = [each for each in (found, diverged, best, interim, reporter) if each is not None]
-    if found is not None and interim is not None:
-        for epoch, logs in interim.seen[-1]:
-            found.on_epoch_end(epoch, logs)
+    watch = ExecutionWatch(
+        objective=objective,
+        callbacks=callbacks,
+        best=best,
+        interim=interim,
+        on_epoch=on_epoch,
+        execution=execution,
+        from_logs=from_logs,
+    )
     fresh_session()
     with seeded(seed):
-        result = _guarded(train, [*callbacks, *own], diverged, from_logs=from_logs)
-    if found is not None:
-        found.check()
-    return result
+        try:
+            result = train(watch.callbacks)
+        except Exception as error:
+            if (reason := watch.reason(error)) is not error:
+                raise reason from error
+            raise
+    return watch.checked(result)
 
 
-def _guarded(
-    train: Callable[[list[Any]], Any],
-    callbacks: list[Any],
-    guard: DivergenceGuard,
-    *,
-    from_logs: bool,
-) -> Any:
-    """Trains; a divergence is raised rather than what the user's code raises because of it."""
-    try:
-        result = train(callbacks)
-    except Exception as error:
-        if guard.error is not None and error is not guard.error:
-            raise guard.error from error
-        raise
-    if from_logs or hasattr(result, "history"):
-        guard.check()
-    return result
+class ExecutionWatch:
+    """The callbacks that watch one execution, and what they say of its result.
+
+    Args:
+        objective: As for `watch_execution`, and so are the others.
+        callbacks: The user's, already copied.
+        best: Collects the best state.
+        interim: Saves the training now and then.
+        on_epoch: Called with the numbers of each epoch.
+        execution: Which of the trial's repeated trainings this is.
+        from_logs: Whether the score is read from the logs of one `fit`.
+    """
+
+    def __init__(
+        self,
+        *,
+        objective: Objective,
+        callbacks: Sequence[Any] = (),
+        best: BestEpoch | None = None,
+        interim: InterimCheckpoint | None = None,
+        on_epoch: OnEpoch | None = None,
+        execution: int = 0,
+        from_logs: bool = True,
+    ) -> None:
+        self._from_logs = from_logs
+        self._diverged = DivergenceGuard(objective.names, one_fit=from_logs)
+        self._found = ObjectiveGuard(objective.names) if from_logs else None
+        reporter = EpochReporter(on_epoch, execution) if on_epoch is not None else None
+        if best is not None:
+            best.begin(execution)
+        # The user's callbacks come first: they may add to the logs that the others read.
+        own = (self._found, self._diverged, best, interim, reporter)
+        self.callbacks = [*callbacks, *(each for each in own if each is not None)]
+        if self._found is not None and interim is not None:
+            for epoch, logs in interim.seen[-1]:
+                self._found.on_epoch_end(epoch, logs)
+
+    def reason(self, error: Exception) -> Exception:
+        """What ended the training: a divergence rather than what the user's code raised after it.
+
+        Args:
+            error: What the training raised.
+        """
+        return self._diverged.error or error
+
+    def checked(self, result: Any) -> Any:
+        """The result of a training that came to its end.
+
+        Raises:
+            DivergedError: The loss or the objective became NaN.
+            FatalValueError: No metric has the objective's name.
+        """
+        if self._from_logs or hasattr(result, "history"):
+            self._diverged.check()
+        if self._found is not None:
+            self._found.check()
+        return result

@@ -25,6 +25,8 @@ from afina.run.processes import WorkerPool
 from afina.space import HyperParameters
 from afina.store import MemoryStore, delete_project, make_project_folder
 from afina.study import discover
+from afina.study.listeners import SearchInfo, Telling, describe_search
+from afina.study.rules import RulesKept
 from afina.study.stop_signals import stop_signals
 from afina.training.compile_cache import compile_cache
 from afina.training.keras_warnings import KerasWarnings
@@ -39,6 +41,7 @@ from afina.tuners.earlier import known_trials
 from afina.tuners.execution import TrialExecutor, check_executor_option, choose_executor, prepared
 from afina.tuners.hypermodel import HyperModel, as_hypermodel
 from afina.tuners.joining import ended_elsewhere, joined_store, warn_of_keras_tuners_mode
+from afina.tuners.listening import HeardDisplay
 from afina.tuners.live_page import dashboard_of
 from afina.tuners.options import IdentityOptions, unrecognized
 from afina.tuners.oracle import Oracle
@@ -83,6 +86,8 @@ class BaseTuner:
             one. It has failed, with the kind `FailureKind.TIMEOUT`, and the search continues.
         learn_from: The folder of an earlier project, or a list of folders. The search begins with
             what their trials taught, as far as they fit this search space and this objective.
+        listeners: Objects that follow each trial while it runs, such as
+            `afina.integrations.MLflowListener()`; see `afina.study.SearchListener`.
         tuner_id: Kept for Keras Tuner's users: the name under which this tuner asks the oracle.
         logger: Kept for Keras Tuner's users; ignored with a DeprecationWarning.
 
@@ -109,6 +114,7 @@ class BaseTuner:
         learn_from = kwargs.pop("learn_from", None)
         check_executor_option(self.executor)
         self.trial_timeout = check_trial_timeout(kwargs.pop("trial_timeout", None))
+        self._telling = Telling(kwargs.pop("listeners", None) or (), self._described)
         if project_name is not None and not isinstance(project_name, str):
             raise ArgumentError(wrong("project_name", "must be a text or None", project_name))
         self.logger: Any = kwargs.pop("logger", None)
@@ -142,6 +148,7 @@ class BaseTuner:
         """Makes this a tuner that has not searched yet; subclasses add to it."""
         self._display: Display | None = None
         self._keras_warnings = KerasWarnings()  # of this search
+        self._rules = RulesKept()
         self._epochs: int | None = None
         self._counted = 0  # finished trials that are shown
         self._searched: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})  # by the last `search`
@@ -268,6 +275,7 @@ class BaseTuner:
         self.pre_create_trial()
         trial = self.oracle.create_trial(f"{self.tuner_id}-{place}" if place else self.tuner_id)
         state = self.oracle.search_state
+        self._rules.keep(state.store, self.oracle.hyperparameters.constraints)
         if (event := ended_elsewhere(state, self.oracle.ids, self._counted)) is not None:
             self._counted = event.done
             self._show(event)
@@ -352,9 +360,13 @@ class BaseTuner:
 
     def _begin_display(self, verbose: Any, fit_kwargs: dict[str, Any]) -> None:
         self._epochs = fit_kwargs.get("epochs")
-        self._display = create_display(verbose, self.oracle.objective, clock=time.monotonic)
+        display = create_display(verbose, self.oracle.objective, clock=time.monotonic)
+        self._display = HeardDisplay(display, self._telling) if self._telling.listeners else display
         self._counted = len(self.oracle.end_order)
         self._show(search_started(self.oracle, self.project_dir))
+
+    def _described(self) -> SearchInfo:
+        return describe_search(self.project_name, self.oracle.search_state.store.header())
 
     def _best_score(self) -> float | None:
         best = self.oracle.search_state.best_trials(1)

@@ -1,4 +1,4 @@
-"""One cross-validated trial: its folds are trained one after the other, as its executions.
+"""One cross-validated trial: its folds are trained one after the other or together.
 
 The score of a trial is the mean over its folds after the epoch at which that mean is best. So one
 number of epochs counts for all folds, and `retrain_best` can train as many. A trial that is clearly
@@ -20,14 +20,18 @@ from scipy.stats import t as student
 
 from afina import training
 from afina.errors import ArgumentError, wrong
+from afina.training.fused.member import GroupMember
 from afina.trials import MultiObjective, Objective, Status
 from afina.trials import Trial as StoredTrial
 from afina.tuners import checkpoints
+from afina.tuners.fitting import built_for, fit_arguments
+from afina.tuners.fold_group import FoldTraining
 from afina.tuners.folds import Folds
+from afina.tuners.groups import NOTE
 from afina.tuners.overrides import is_overridden, named_override
 from afina.tuners.results import read_result
 from afina.tuners.trial import Trial
-from afina.tuners.trial_run import RunningTuner, planned_arguments
+from afina.tuners.trial_run import planned_arguments
 
 SCORES = "fold_scores"
 """The note of a trial with the objective on each fold, as a JSON list."""
@@ -55,7 +59,7 @@ class Means:
 
 
 def train_folds(
-    folds: Folds, tuner: RunningTuner, trial: Trial, args: tuple[Any, ...], kwargs: dict[str, Any]
+    folds: Folds, tuner: Any, trial: Trial, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Trains one model for each fold, until all are trained or the trial is clearly worse.
 
@@ -70,53 +74,130 @@ def train_folds(
         Means over the folds.
     """
     objective = tuner.oracle.objective
-    callbacks, seeds = planned_arguments(tuner, trial, kwargs)
-    account = tuner._accounts[trial.trial_id] = training.Account()
-    path = Path(tuner._get_checkpoint_fname(trial.trial_id))
     own_fit = named_override((tuner, "_build_and_fit_model"), (tuner.hypermodel, "fit"))
     where = f"{own_fit or 'fit'}()"
     rival = None if trial.segment else _rival(tuner.oracle.search_state.trials, objective)
+    run = _FoldRun(folds, tuner, trial, args, kwargs)
+    groups = tuner._fold_groups
+    rounds = groups.rounds(len(folds), groups.width(tuner), compared=rival is not None)
     results: list[Any] = []
-    best: float | None = None
     trial.notes.pop(DROPPED, None)
-    for fold in range(len(folds)):
-        kept = training.BestEpoch(objective)
-        own = tuner._deepcopy_callbacks(callbacks)
-        tuner._configure_tensorboard_dir(own, trial, fold)
-        given, named = folds.arguments(fold, args, kwargs)
-
-        def train(watched: list[Any], given: Any = given, named: Any = named) -> Any:
-            return tuner._build_and_fit_model(trial, *given, callbacks=watched, **named)
-
-        with folds.training(fold):
-            result = training.watch_execution(
-                train,
-                objective=objective,
-                callbacks=[*own, tuner._hooks(trial)],
-                best=kept,
-                on_epoch=functools.partial(tuner._epoch_ended, trial),
-                execution=fold,
-                seed=training.trial_seed(seeds[0], seeds[1], fold, seeds[2]),
-                from_logs=tuner._whose_training() is None,
-            )
-        results.append(result)
-        with account.counted("save"):
-            if trial.segment is not None:  # a promoted trial continues each fold's own model
-                checkpoints.save_best(trial, kept, checkpoints.of_fold(path, fold))
-            score = kept.score
-            if best is None or (score is not None and objective.better_than(score, best)):
-                checkpoints.save_best(trial, kept, path)
-                best = score if score is not None else best
+    for numbers in rounds:
+        results += run.train(numbers)
         scores = _scores(results, objective, where)
-        if rival is not None and fold + 1 < len(folds) and rival.beats(scores, objective):
+        left = len(results) < len(folds)
+        if rival is not None and left and rival.beats(scores, objective):
             trial.notes[DROPPED] = (
-                f"{fold + 1} of {len(folds)}: clearly worse than trial {rival.number} on the same "
-                "folds. The score is an estimate for all folds."
+                f"{len(results)} of {len(folds)}: clearly worse than trial {rival.number} on the "
+                "same folds. The score is an estimate for all folds."
             )
             break
     trial.notes[SCORES] = json.dumps([round(score, 8) for score in scores])
-    tuner._tell_path(trial, account)
+    tuner._tell_path(trial, run.account)
     return _means(results, objective, where, rival if DROPPED in trial.notes else None)
+
+
+class _FoldRun:
+    """The trainings of one trial, and the models that they leave.
+
+    Args:
+        folds: Of the search.
+        tuner: Whose trial.
+        trial: What is trained.
+        args: As given to `search`.
+        kwargs: As given to `search`.
+    """
+
+    def __init__(
+        self,
+        folds: Folds,
+        tuner: Any,
+        trial: Trial,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        self.folds, self.tuner, self.trial = folds, tuner, trial
+        self.args, self.kwargs = args, kwargs
+        self.callbacks, self.seeds = planned_arguments(tuner, trial, kwargs)
+        self.account = tuner._accounts[trial.trial_id] = training.Account()
+        self.path = Path(tuner._get_checkpoint_fname(trial.trial_id))
+        self.best: float | None = None
+        self._notes: list[str] = []
+
+    def train(self, numbers: Sequence[int]) -> list[Any]:
+        """Trains some folds, together if there are several; what `fit` returned for each.
+
+        Args:
+            numbers: Of the folds.
+        """
+        kept = {fold: training.BestEpoch(self.tuner.oracle.objective) for fold in numbers}
+        if len(numbers) == 1:
+            results = [self._alone(fold, kept[fold]) for fold in numbers]
+        else:
+            parts = [self._part(fold, kept[fold]) for fold in numbers]
+            results, note = self.tuner._fold_groups.train(self.tuner, parts, self.account)
+            self._notes = list(dict.fromkeys([*self._notes, note]))
+            self.trial.notes[NOTE] = "; ".join(self._notes)
+        for fold in numbers:
+            self._keep(fold, kept[fold])
+        return results
+
+    def _watched(self, fold: int, kept: training.BestEpoch) -> dict[str, Any]:
+        """What watches the training of a fold."""
+        own = self.tuner._deepcopy_callbacks(self.callbacks)
+        self.tuner._configure_tensorboard_dir(own, self.trial, fold)
+        return {
+            "objective": self.tuner.oracle.objective,
+            "callbacks": [*own, self.tuner._hooks(self.trial)],
+            "best": kept,
+            "on_epoch": functools.partial(self.tuner._epoch_ended, self.trial),
+            "execution": fold,
+            "from_logs": self.tuner._whose_training() is None,
+        }
+
+    def _seed(self, fold: int) -> int:
+        return training.trial_seed(self.seeds[0], self.seeds[1], fold, self.seeds[2])
+
+    def _alone(self, fold: int, kept: training.BestEpoch) -> Any:
+        given, named = self.folds.arguments(fold, self.args, self.kwargs)
+
+        def train(watched: list[Any]) -> Any:
+            return self.tuner._build_and_fit_model(self.trial, *given, callbacks=watched, **named)
+
+        with self.folds.training(fold):
+            return training.watch_execution(
+                train, seed=self._seed(fold), **self._watched(fold, kept)
+            )
+
+    def _part(self, fold: int, kept: training.BestEpoch) -> FoldTraining:
+        """The training of a fold that may be trained together with others."""
+        tuner, trial, account = self.tuner, self.trial, self.account
+
+        def member(watched: list[Any]) -> GroupMember:
+            given, named = self.folds.arguments(fold, self.args, self.kwargs)
+            named["callbacks"] = watched
+            model = built_for(tuner, trial, account, named)
+            found = fit_arguments(tuner, trial.hyperparameters, model, given, named, trial)
+            return GroupMember(model, *found, account=account)
+
+        def alone(made: GroupMember) -> Any:
+            with self.folds.training(fold):
+                return tuner._trainer.fit(made.model, made.args, made.kwargs, account)
+
+        watch = training.ExecutionWatch(**self._watched(fold, kept))
+        return FoldTraining(fold, self._seed(fold), watch, member, alone)
+
+    def _keep(self, fold: int, kept: training.BestEpoch) -> None:
+        """Saves the model of a fold if it is the best so far, or a promoted trial will need it."""
+        objective = self.tuner.oracle.objective
+        with self.account.counted("save"):
+            if self.trial.segment is not None:  # it continues each fold's own model
+                path = checkpoints.of_fold(self.path, fold)
+                checkpoints.save_best(self.trial, kept, path)
+            score = kept.score
+            if self.best is None or (score is not None and objective.better_than(score, self.best)):
+                checkpoints.save_best(self.trial, kept, self.path)
+                self.best = score if score is not None else self.best
 
 
 def folds_of(cv: Any, executions: int) -> Folds:
@@ -152,6 +233,8 @@ def first_fold(
         raise ArgumentError(wrong("cv", rule, f"{type(tuner).__name__}.run_trial"))
     folds.seed = tuner.oracle.seed
     folds.prepare(args, kwargs)
+    if folds.are_kept(args, kwargs):
+        tuner._trainer.remember(2 * len(folds))
     return folds.arguments(0, args, kwargs)
 
 

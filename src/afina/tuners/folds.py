@@ -144,11 +144,20 @@ class Folds:
         key = (fold, side, *map(id, leaves))
         if key not in self._kept:
             found = keras.tree.map_structure(lambda leaf: take(leaf, index), part)
-            size = sum(getattr(leaf, "nbytes", 0) for leaf in leaves)
-            if size * len(self) > LARGEST:
+            if not self._are_kept(leaves):
                 return found
             self._kept[key] = (found, part)  # so that no other array gets its identity
         return self._kept[key][0]
+
+    def are_kept(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Whether the rows of each fold are the same arrays for all trials of the search."""
+        given = by_name(args, kwargs)
+        parts = [given.get(name) for name in ("x", "y", "sample_weight")]
+        return all(self._are_kept(keras.tree.flatten(part)) for part in parts if part is not None)
+
+    def _are_kept(self, leaves: Sequence[Any]) -> bool:
+        size = sum(getattr(leaf, "nbytes", 0) for leaf in leaves)
+        return size * len(self) <= LARGEST
 
     def forget(self) -> None:
         """Lets go of the data; the rows of the folds stay."""

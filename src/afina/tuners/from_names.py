@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import re
 import sys
 from collections.abc import Mapping
@@ -214,6 +215,9 @@ def tune(
     cv: int | None = None,
     seed: int | None = None,
     workers: int | None = None,
+    executor: str | None = None,
+    narrow: str | None = None,
+    points: Path | None = None,
     overwrite: bool = False,
     store: str | None = None,
     verbose: int = 1,
@@ -235,6 +239,9 @@ def tune(
         cv: A number of folds instead.
         seed: Fixes all draws.
         workers: How many trials run side by side.
+        executor: Who runs them, as `Tuner` takes it.
+        narrow: "auto" or a number, as `Tuner` takes it.
+        points: A JSON file with configurations to try first; of "auto" only.
         overwrite: Deletes an existing project.
         store: The URL of a database that keeps the trials.
         verbose: 0 prints nothing.
@@ -252,7 +259,14 @@ def tune(
         "cv": cv,
         "workers": "auto" if workers is None else workers,
         "store": store,
+        "executor": executor,
+        "narrow": int(narrow) if narrow and narrow.isdigit() else narrow,
     }
+    if points is not None:
+        if kind != "auto":
+            rule = 'goes with the tuner "auto"'
+            raise ArgumentError(wrong("start_from", rule, kind))
+        options["start_from"] = _read_points(points)
     if kind in ("auto", "hyperband"):
         options["max_epochs"] = epochs
     else:
@@ -270,6 +284,19 @@ def tune(
         given["batch_size"] = batch_size
     tuner.search(**given, verbose=verbose)
     return _tuned(tuner, project)
+
+
+def _read_points(path: Path) -> list[dict[str, Any]]:
+    """The configurations in a JSON file."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ArgumentError(wrong("start_from", "must be a JSON file", str(path))) from error
+    found = [found] if isinstance(found, dict) else found
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        rule = "must hold a list of objects, name to value"
+        raise ArgumentError(wrong("start_from", rule, type(found).__name__))
+    return found
 
 
 def _tuned(tuner: Any, project: Path) -> Tuned:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from afina.run import ExecutorLike
 from afina.store import TrialStore
+from afina.study import SearchListener
 from afina.training import Trainer
 
 
@@ -40,6 +41,9 @@ class RunOptions(TypedDict, total=False):
     learn_from: str | Path | list[str | Path] | None
     """The folder of an earlier project, or several: the search begins with what their trials
     taught. They do not count as trials of this one."""
+
+    listeners: Sequence[SearchListener] | None
+    """Objects that follow each trial while it runs, such as `afina.integrations.MLflowListener`."""
 
 
 class IdentityOptions(RunOptions, total=False):

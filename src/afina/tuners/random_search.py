@@ -67,7 +67,7 @@ class RandomSearch(Tuner):
             project_name, overwrite, executions_per_trial, max_model_size, optimizer, loss, metrics,
             distribution_strategy, keep_checkpoints, training, train_on, workers, group_trials,
             narrow, sparse_inputs, materialize, store, storage, executor, learn_from, trial_timeout,
-            checkpoint_every, halve_batch_on_oom, cv, tuner_id, logger.
+            checkpoint_every, halve_batch_on_oom, cv, listeners, tuner_id, logger.
     """
 
     def __init__(

@@ -46,8 +46,8 @@ class SklearnTuner(BaseTuner):
         metrics: Functions `metric(y_true, y_pred)`, one or a list; each is logged under its name.
         cv: A splitter of scikit-learn; None is `KFold(5, shuffle=True, random_state=1)`.
         kwargs: Where the project is kept and who runs its trials (`ProjectOptions`, explained at
-            `BaseTuner`): directory, project_name, overwrite, store, executor, learn_from, tuner_id,
-            logger.
+            `BaseTuner`): directory, project_name, overwrite, store, executor, learn_from,
+            listeners, tuner_id, logger.
     """
 
     def __init__(

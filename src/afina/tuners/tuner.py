@@ -35,10 +35,11 @@ from afina.tuners.execution import (
     choose_executor,
     runs_side_by_side,
 )
+from afina.tuners.fitting import built_for, fit_arguments
+from afina.tuners.fold_group import FoldGroups
 from afina.tuners.fold_run import first_fold, folds_of, train_folds
 from afina.tuners.groups import Groups, check_group_trials, count_together
-from afina.tuners.hypermodel import HyperModel, join_arguments
-from afina.tuners.model_objective import note_of_directions
+from afina.tuners.hypermodel import HyperModel
 from afina.tuners.options import TrainingOptions
 from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import AROUND, TRAINING, first_overridden, is_overridden
@@ -47,7 +48,7 @@ from afina.tuners.populated import stage_length
 from afina.tuners.reserved_keys import segment_of, without_parent
 from afina.tuners.train_on import check_train_on, is_elsewhere, offer, run_elsewhere, start_early
 from afina.tuners.trial import Trial
-from afina.tuners.trial_run import continued, forget, give_back, train_trial, why_not_saved
+from afina.tuners.trial_run import forget, give_back, train_trial, why_not_saved
 from afina.tuners.winner import Final, Winner, validation_size
 from afina.tuners.workers import check_workers
 
@@ -91,7 +92,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
             search does not learn from the order in which trials end and a short measurement says
             that it pays; else one. A number above 1 groups in any case what can be grouped, by one
             worker, and says in the trial's notes where it cannot; a search that learns from each
-            trial then asks for so many at once.
+            trial then asks for so many at once. With `cv`, folds of one trial are grouped instead.
         narrow: "auto" narrows the space to what the trials so far advise, each time that a third
             of `max_trials` has ended (20 trials where that is not given); a number of trials
             does so each time that so many have. None leaves the space as it is.
@@ -174,6 +175,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         check_group_trials(self.group_trials, self.workers)
         check_executor_option(options.get("executor"), self.workers, self.group_trials)
         self._folds = folds_of(options.pop("cv", None), self.executions_per_trial)
+        self._fold_groups = FoldGroups()
         self.train_on = self._backend = options.pop("train_on", None)
         check_train_on(self.train_on, options.get("executor"), self.distribution_strategy)
         sparse = check_flag("sparse_inputs", options.pop("sparse_inputs", True))
@@ -284,7 +286,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
     def _choose_executor(self) -> TrialExecutor:
         """Who runs the trials of this search, by the tuner's settings."""
         why_one, why_not_threads = self._why_one_worker, self._why_not_threads
-        if self.executor is None:
+        if self.executor is None and not self._folds:  # else the folds of a trial are grouped
             together = count_together(self.group_trials, self.workers, why_one=why_one)
             if together > 1:
                 forced, why_not = self.group_trials != "auto", why_not_threads()
@@ -343,12 +345,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         args, kwargs = copied_code.spread_arguments(args, kwargs)
         hp = trial.hyperparameters
         account = self._accounts.setdefault(trial.trial_id, training.Account())
-        with account.counted("build"), training.building():
-            model = self._try_build(hp)
-        trial.notes.update(note_of_directions(model))
-        orphan = trial.segment and trial.segment.parent in self._from_scratch
-        if orphan and "initial_epoch" in kwargs:
-            kwargs["initial_epoch"] = 0  # all epochs are still to come
+        model = built_for(self, trial, account, kwargs)
         with account.counted("fit"):
             return self._fit(hp, model, args, kwargs, account, trial)
 
@@ -371,11 +368,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
             if not fits:
                 self._trainer.refuse(f"{reason} and calls no model.fit")
             return result
-        kwargs = join_arguments(kwargs, self.hypermodel.fit_arguments(hp))
-        if trial is not None:
-            args, kwargs = half_batch.applied(trial, args, kwargs)
-            kwargs = continued(self, trial, model, kwargs)
-        kwargs = training.without_progress_bar(model, args, kwargs)
+        args, kwargs = fit_arguments(self, hp, model, args, kwargs, trial)
         return (self._groups or self._trainer).fit(model, args, kwargs, account)
 
     def _attempt(self, trial: Trial, *args: Any, **kwargs: Any) -> None:

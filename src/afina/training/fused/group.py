@@ -18,6 +18,7 @@ import numpy as np
 
 from afina.errors import ArgumentError, wrong
 from afina.training.epochs import Samples
+from afina.training.fused import memory
 from afina.training.fused.convolutions import traced_for
 from afina.training.fused.engine import CannotFuseError, Engine
 from afina.training.fused.loop import Training
@@ -31,6 +32,7 @@ from afina.training.fused.program import (
     compile_both,
     lower,
 )
+from afina.training.memory import SHARE
 from afina.training.python_turn import python_turn
 from afina.training.trainer import Account
 from afina.trials import first_line
@@ -45,19 +47,22 @@ WORTH = 10_000
 """Fewest remaining steps for which a smaller program is worth compiling."""
 
 
-def alike(engine: Engine, members: Sequence[GroupMember]) -> list[list[GroupMember]]:
+def alike(
+    engine: Engine, members: Sequence[GroupMember], *, own_data: bool = False
+) -> list[list[GroupMember]]:
     """Sorts members into those that can be grouped; a member without a key stands alone.
 
     Args:
         engine: The data and programs that trainings share.
         members: In any order; each sort keeps it.
+        own_data: Whether their data may differ; see `Group`.
 
     Raises:
         CannotFuseError: A training cannot be fused.
     """
     sorts: dict[Any, list[GroupMember]] = {}
     for member in members:
-        key = member.key(engine)
+        key = _key(engine, member, own_data=own_data)
         sorts.setdefault(id(member) if key is None else key, []).append(member)
     return list(sorts.values())
 
@@ -73,6 +78,8 @@ class Group:
         engine: The data and programs that trainings share.
         members: Models of one architecture and optimizer, with the same data and batch size.
         worth: Fewest remaining steps for which half a group gets a smaller program.
+        own_data: Whether each member has data of its own, of the same shapes, as the folds of a
+            cross-validation have. They are on the device a second time, stacked.
 
     Raises:
         ArgumentError: The members are not alike, or there are none.
@@ -81,13 +88,19 @@ class Group:
     """
 
     def __init__(
-        self, engine: Engine, members: Sequence[GroupMember], *, worth: int = WORTH
+        self,
+        engine: Engine,
+        members: Sequence[GroupMember],
+        *,
+        worth: int = WORTH,
+        own_data: bool = False,
     ) -> None:
         if not members:
             raise ArgumentError(wrong("members", "there must be at least one", members))
         self.engine = engine
         self.members = list(members)
         self.worth = worth
+        self.own_data = own_data
         self.width = len(self.members)
         """How many models the program trains at once."""
 
@@ -95,8 +108,9 @@ class Group:
         """Why the program for all failed and the members went on alone; None if it did not."""
 
         self._programs: dict[Any, Program] = {}
+        self._stacked: dict[Any, tuple[Any, Any]] = {}
         if len(self.members) > 1:
-            _check_alike(engine, self.members)
+            _check_alike(engine, self.members, own_data=own_data)
 
     # -- does it pay? ---------------------------------------------------------------------------
 
@@ -125,7 +139,7 @@ class Group:
         width = len(self.members)
         if width == 1:
             return 1.0
-        key = self.members[0].key(self.engine)[0], width
+        key = self.members[0].key(self.engine)[0], width, self.own_data
         if key not in self.engine.gains:
             self.engine.gains[key] = self._measured(steps)
         return self.engine.gains[key]
@@ -137,7 +151,8 @@ class Group:
         whole = first.train.arrays.is_sparse or first.train.batches.steps <= steps
         rows = first.train.size if whole else steps * first.plan.batch_size
         validation = first.validation if whole else None
-        leaves = _leaves(first, rows)
+        own_leaves = [_leaves(member.training(self.engine), rows) for member in self.members]
+        leaves = own_leaves[0]
         states = [ModelState.of(member.model) for member in self.members]
         arrays = [
             state.inputs(member.training(self.engine).settings)
@@ -160,16 +175,32 @@ class Group:
         ones, manys = [], []
         try:
             together = self._program(self.members[0], first.plan, rows, validation).train
+            inputs = self._data(own_leaves, keep=False)
             for _ in range(3):
                 own = jax.tree.map(jax.numpy.copy, arrays[0])  # the program uses them up
                 single = functools.partial(alone.epoch, first.device)
                 ones.append(_timed(single, own, metrics[0], leaves, orders[0], active_epoch))
-                manys.append(_timed(together, arrays, metrics, leaves, orders))
+                manys.append(_timed(together, arrays, metrics, inputs, orders))
         except Exception:  # no batched form, or no memory for so many
             return 0.0
         finally:
             first.forget_active_rows()
         return len(states) * min(ones) / min(manys)
+
+    def has_room(self) -> bool:
+        """Whether the members' own data fit on the device a second time."""
+        parts = [self.members[0].training(self.engine)]
+        if self.own_data:
+            parts = [member.training(self.engine) for member in self.members]
+        sizes = [
+            samples.arrays.nbytes
+            for part in parts
+            for samples in (part.train, part.validation)
+            if samples is not None
+        ]
+        free = memory.free_bytes(parts[0].device)
+        limit = self.engine.memory or (None if free is None else int(SHARE * free))
+        return not self.own_data or limit is None or 2 * sum(sizes) <= limit
 
     # -- the epochs -----------------------------------------------------------------------------
 
@@ -238,7 +269,8 @@ class Group:
         function = program.train if kind == "train" else program.validate
         assert function is not None
         works += [works[0]] * (self.width - len(works))  # in the places of those that have ended
-        inputs: list[Any] = [[w.arrays for w in works], [w.metrics for w in works], works[0].leaves]
+        leaves = self._data([work.leaves for work in works])
+        inputs: list[Any] = [[w.arrays for w in works], [w.metrics for w in works], leaves]
         if kind == "train":
             inputs.append(np.stack([work.places for work in works]))
         spent = Account()
@@ -251,6 +283,28 @@ class Group:
             (after[i], metrics[i], jax.tree.map(lambda log, i=i: log[i], logs))
             for i in range(len(runs))
         ]
+
+    def _data(self, each: Sequence[tuple[Any, ...]], *, keep: bool = True) -> tuple[Any, ...]:
+        """The data of a call: those that all share, or the members' own, stacked.
+
+        Args:
+            each: The leaves of each member.
+            keep: Whether the next epoch will ask for the same.
+        """
+        import jax
+
+        if not self.own_data:
+            return each[0]
+        key = tuple(id(leaf) for leaves in each for leaf in leaves)
+        if key not in self._stacked:
+            stacked: tuple[Any, ...] = jax.tree.map(
+                lambda *leaves: jax.numpy.stack(leaves), *map(tuple, each)
+            )
+            if not keep:
+                return stacked
+            self._stacked[key] = list(each), stacked  # so that no other array gets its identity
+        found: tuple[Any, ...] = self._stacked[key][1]
+        return found
 
     def _program(
         self, member: GroupMember, plan: Plan, rows: int, validation: Samples | None
@@ -276,7 +330,14 @@ class Group:
                     leaves = _leaves(own, rows)
                     tested = None if validation is None else validation.arrays.on(device)
                     traced = trace_batched(
-                        functions, state, leaves, tested, width=width, rows=rows, device=device
+                        functions,
+                        state,
+                        leaves,
+                        tested,
+                        width=width,
+                        rows=rows,
+                        device=device,
+                        own_data=self.own_data,
                     )
                     with python_turn.released():
                         lowered = lower(traced)
@@ -290,17 +351,27 @@ class Group:
 
         with member.streams.inside():
             key = self.engine.key(member.model, state, train, validation, plan, rows, device)
-            program = self.engine.programs.get(("group", width, key), make)
+            program = self.engine.programs.get(("group", width, self.own_data, key), make)
         _share(spent, self.members)
         self._programs[width, plan, rows] = program
         return program
 
 
-def _check_alike(engine: Engine, members: Sequence[GroupMember]) -> None:
+def _key(engine: Engine, member: GroupMember, *, own_data: bool) -> Any:
+    """What members of a group have in common; None if this one cannot be in a group."""
+    key = member.key(engine)
+    if key is None or not own_data:
+        return key
+    # Of sparse inputs the number of non-zeros differs.
+    return None if member.training(engine).train.arrays.is_sparse else key[:1]
+
+
+def _check_alike(engine: Engine, members: Sequence[GroupMember], *, own_data: bool) -> None:
     """Raises ArgumentError where members cannot be grouped."""
-    first, advice = members[0].key(engine), "Train it alone."
+    first, advice = _key(engine, members[0], own_data=own_data), "Train it alone."
     for number, member in enumerate(members):
-        key, name = member.key(engine), f"{member.model.name} (number {number})"
+        key = _key(engine, member, own_data=own_data)
+        name = f"{member.model.name} (number {number})"
         own = member.training(engine)
         if own.rows != own.train.size:
             raise ArgumentError(
@@ -354,6 +425,7 @@ def trace_batched(
     width: int,
     rows: int,
     device: Any,
+    own_data: bool = False,
 ) -> tuple[Any, Any]:
     """Traces both functions for several models, for `lower` to translate.
 
@@ -370,27 +442,32 @@ def trace_batched(
         width: How many models the programs train.
         rows: How many samples of each model's order one call of the training program takes.
         device: The device that the programs will run on.
+        own_data: Whether the programs take the data of each model, stacked.
     """
     import jax
 
     sharding = jax.sharding.SingleDeviceSharding(device)
 
-    def abstract(tree: Any) -> Any:
+    def abstract(tree: Any, *before: int) -> Any:
         return jax.tree.map(
-            lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), tree
+            lambda a: jax.ShapeDtypeStruct((*before, *a.shape), a.dtype, sharding=sharding), tree
         )
 
+    many = (width,) if own_data else ()
     arrays = abstract((state.trainable, state.non_trainable, state.optimizer))
     arrays[1].extend(abstract_settings(functions.settings, sharding))
     models = [arrays] * width, [abstract(state.metrics)] * width
     orders = jax.ShapeDtypeStruct((width, rows), "int32", sharding=sharding)
-    trained = traced_for(device, batched(functions.train), *models, abstract(leaves), orders)
+    train, validate = (
+        batched(each, own_data=own_data) for each in (functions.train, functions.validate)
+    )
+    trained = traced_for(device, train, *models, abstract(leaves, *many), orders)
     if tested is None:
         return trained, None
-    return trained, traced_for(device, batched(functions.validate), *models, abstract(tested))
+    return trained, traced_for(device, validate, *models, abstract(tested, *many))
 
 
-def batched(function: Callable[..., Any]) -> Callable[..., Any]:
+def batched(function: Callable[..., Any], *, own_data: bool = False) -> Callable[..., Any]:
     """A function of `ProgramFunctions` for several models; see `trace_batched`."""
     import jax
 
@@ -398,7 +475,7 @@ def batched(function: Callable[..., Any]) -> Callable[..., Any]:
         return jax.tree.map(lambda *arrays: jax.numpy.stack(arrays), *parts)
 
     def call(states: Sequence[Any], metrics: Sequence[Any], leaves: Any, *orders: Any) -> Any:
-        axes = (0, 0, None, *[0] * len(orders))
+        axes = (0, 0, 0 if own_data else None, *[0] * len(orders))
         given = (stacked(states), stacked(metrics), leaves, *orders)
         after, counted, logs = jax.vmap(function, in_axes=axes)(*given)
         return unstacked(after, len(states)), unstacked(counted, len(states)), logs
