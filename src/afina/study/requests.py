@@ -127,7 +127,7 @@ class Requests:
                 note = {**self._note, "try": waiting[1:]}
                 self.store.set_note(REQUESTS, note)
                 return dict(values), {ASKED: "these values were chosen by a person"}
-        return dict(answer.values), {}
+        return dict(answer.values), dict(answer.notes)
 
     # -- people -------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from afina.trials import Failure, FailureKind, Report, Status, Trial
-from afina.trials.trial import USER_ATTR
+from afina.trials.trial import PRIOR, USER_ATTR
 
 LOST = "lost_worker"
 """The note of a trial that is run again because its worker process died; once only."""
@@ -85,7 +85,7 @@ def must_run_alone(trial: Trial) -> bool:
 
 def kept_notes(trial: Trial) -> dict[str, str]:
     """The notes that a trial keeps, however it ends."""
-    kept = (DEATHS, FAR, QUEUED)
+    kept = (DEATHS, FAR, QUEUED, PRIOR)
     notes = trial.notes.items()
     return {name: text for name, text in notes if name in kept or name.startswith(USER_ATTR)}
 

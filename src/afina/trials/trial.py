@@ -15,6 +15,9 @@ from afina.trials.failures import Failure
 USER_ATTR = "user_attr:"
 """Begins the names of notes that hold the user's attributes, as JSON."""
 
+PRIOR = "prior"
+"""The note of a trial whose values a prior has moved: which one, and how much it counted."""
+
 
 class Status(enum.Enum):
     """The state of a trial. A store keeps the values: you may add some, but never rename one."""
