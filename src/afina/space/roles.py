@@ -12,7 +12,7 @@ NAMES: dict[Role, str] = {
     "learning_rate": r"((init|initial|base|adamw?)_?)?(lr|learning_?rate)(_?init|_adamw?)?",
     "batch_size": r"batch_?size|bs",
     "width": r"(n_?|num_?|hp_?|hidden_?)?(units|width|neurons|hidden)(_?(size|dim|units))?",
-    "depth": r"(n_?|num_?|hp_?)?(hidden_?)?(layers|depth|blocks)",
+    "depth": r"(n_?|num_?|hp_?)?(hidden_?)?(layers|blocks)",  # "depth" may be that of a tree
     "dropout": r"drop_?out(_?rate)?",
     "weight_decay": r"weight_?decay|l[12](_?(reg|rate))?|alpha",
     "momentum": r"momentum|beta_?1",
