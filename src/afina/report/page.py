@@ -20,7 +20,7 @@ from afina.report.reproduce import reproduction
 from afina.report.rungs import rungs
 from afina.report.slices import slices
 from afina.report.style import HEIGHT, MOST_POINTS, evenly, named, short
-from afina.report.words import advised_ranges, objective_of, range_of, summary
+from afina.report.words import advised_ranges, objective_of, of_priors, range_of, summary
 from afina.space.shown import when_text
 from afina.trials import Configuration, Trial, epochs_of
 from afina.trials.text import markup
@@ -235,6 +235,7 @@ def _searched(facts: Facts) -> str:
     text = [
         f"Algorithm: {facts.header.algorithm} ({settings}).",
         f"Objective: {objective_of(facts)}.",
+        *of_priors(facts),
     ]
     head = ("hyperparameter", "kind", "range", "active")
     return _section("Search space", text, _folded(_rows(head, rows), len(rows), "hyperparameters"))

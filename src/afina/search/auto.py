@@ -18,10 +18,10 @@ from afina.search.cma import CMAES
 from afina.search.explorer import explored, is_turn
 from afina.search.model_halving import ModelBasedHalving
 from afina.search.tpe import TPE
-from afina.search.untried import answer, check_seed, first_new
+from afina.search.untried import answer, check_seed, first_new, without_priors
 from afina.space import Boolean, Choice, Space
 from afina.surrogates.geometry import geometry_of
-from afina.surrogates.prior import PriorName, check_prior, prior_of
+from afina.surrogates.prior import SEEN, PriorName, check_prior, prior_of
 from afina.surrogates.threads import one_blas_thread
 from afina.trials import Decision, Schedule, Trial
 
@@ -189,6 +189,8 @@ class Auto(Algorithm[AutoState]):
 
     def ask(self, state: AutoState, situation: Situation) -> Suggestion | Wait | Done:
         """What the chosen algorithm proposes."""
+        if self.prior is None:
+            situation = without_priors(situation)
         vain = self._in_vain(state, situation)
         if vain is not None:
             return Wait() if situation.running else Done(vain)
@@ -223,8 +225,11 @@ class Auto(Algorithm[AutoState]):
         """Which algorithm proposes the next trial, and why; and which prior moves it."""
         chosen, why = self._choice(state, situation)
         prior = prior_of(geometry_of(situation.space), self.prior)
-        if prior is not None and chosen in ("bayesian", "model-halving"):
-            why = f"{why}; {prior.explained(situation.number)}"
+        asked = self.algorithms.get(chosen)
+        if prior is not None and isinstance(asked, BayesianOptimization | ModelBasedHalving):
+            weight = asked.influence(state.inner[0], situation)
+            told = f"counts {weight:.0%}" if weight >= SEEN else "does not move it"
+            why = f"{why}; a prior of {prior.described} {told}"
         return f"{chosen}: {why}"
 
     def _choice(self, state: AutoState, situation: Situation) -> tuple[Name, str]:

@@ -24,9 +24,9 @@ from afina.search.fidelity.rungs import (
     reached_count,
     resumed,
 )
-from afina.search.untried import all_tried, check_seed
+from afina.search.untried import all_tried, check_seed, noted, without_priors
 from afina.space import Space
-from afina.surrogates.geometry import geometry_of
+from afina.surrogates.geometry import encoded, geometry_of
 from afina.surrogates.prior import Prior, PriorName, check_prior, prior_of
 from afina.trials import Decision, Trial
 
@@ -136,6 +136,8 @@ class ModelBasedHalving(Algorithm[RungHistory]):
 
     def ask(self, state: RungHistory, situation: Situation) -> Suggestion | Wait | Done:
         """Starts a new training or continues a paused one."""
+        if self.prior is None:
+            situation = without_priors(situation)
         ready = enough(state, 0)
         paused = state.paused(situation.running, len(self.ends) - 1)
         lowest = state.lowest_telling()
@@ -191,7 +193,8 @@ class ModelBasedHalving(Algorithm[RungHistory]):
             unguided = self._unguided(state, situation, paused, model.lowest)
             if unguided is not None:
                 return unguided
-        return begun(values, self.ends, model.lowest)
+        begun_now = begun(values, self.ends, model.lowest)
+        return _noted(begun_now, self._prior(situation), model.influence)
 
     def _unguided(
         self, state: RungHistory, situation: Situation, paused: Sequence[Segment], lowest: int
@@ -206,8 +209,28 @@ class ModelBasedHalving(Algorithm[RungHistory]):
             return resumed(oldest, self.ends, lowest)
         first = not enough(state, 0) or fresh_count(state, situation.running) < MOST_FIRST
         prior = self._prior(situation) if first else None
+        if prior is not None and not self._leads(prior, state, situation):
+            prior = None
         values = spread(state, situation, self.seed, prior)
-        return None if values is None else begun(values, self.ends, lowest)
+        return None if values is None else _noted(begun(values, self.ends, lowest), prior, 1.0)
+
+    def _leads(self, prior: Prior, state: RungHistory, situation: Situation) -> bool:
+        """Whether the next of the first trainings follows the prior."""
+        known = [segment for segment in state.segments if segment.parent is None]
+        features = prior.geometry.embed(
+            encoded(prior.geometry, [segment.values for segment in known])
+        )
+        losses = [math.inf if segment.loss is None else segment.loss for segment in known]
+        return prior.leads(fresh_count(state, situation.running), features, np.array(losses))
+
+    def influence(self, state: RungHistory, situation: Situation) -> float:
+        """How much the prior counts in the next new configuration, from 0 to 1."""
+        prior = self._prior(situation)
+        if prior is None:
+            return 0.0
+        if not enough(state, 0):
+            return float(self._leads(prior, state, situation))
+        return RungModel(state, situation, self.ends, prior).influence
 
     def _prior(self, situation: Situation) -> Prior | None:
         return prior_of(geometry_of(situation.space), self.prior)
@@ -215,3 +238,9 @@ class ModelBasedHalving(Algorithm[RungHistory]):
     def _reach(self, segment: Segment, horizon: int) -> int:
         """Epochs that the training would have done: at least its next rung's."""
         return max(segment.epochs + horizon, self.ends[segment.rung + 1])
+
+
+def _noted(new: Suggestion, prior: Prior | None, weight: float) -> Suggestion:
+    found = noted(new, prior, weight)
+    assert isinstance(found, Suggestion)
+    return found

@@ -171,7 +171,7 @@ class Requests:
             if values is not None:
                 self.answer({"try": waiting[1:]})
                 return dict(values), {ASKED: "these values were chosen by a person"}
-        return dict(answer.values), {}
+        return dict(answer.values), dict(answer.notes)
 
     # -- people -------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from afina.trials import Failure, FailureKind, Report, Status, Trial
-from afina.trials.trial import BOOSTED, USER_ATTR
+from afina.trials.trial import BOOSTED, PRIOR, USER_ATTR
 
 LOST = "lost_worker"
 """The note of a trial that is run again because its worker process died; once only."""
@@ -105,7 +105,7 @@ def run_again(trial: Trial) -> Trial:
 
 def kept_notes(trial: Trial) -> dict[str, str]:
     """The notes that a trial keeps, however it ends."""
-    kept = (DEATHS, FAR, QUEUED, BOOSTED)
+    kept = (DEATHS, FAR, QUEUED, BOOSTED, PRIOR)
     notes = trial.notes.items()
     return {name: text for name, text in notes if name in kept or name.startswith(USER_ATTR)}
 

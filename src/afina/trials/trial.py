@@ -22,6 +22,9 @@ BOOSTED = "boosted"
 """The note of a trial that trains another one for longer because somebody asked for it. It belongs
 to no plan of the algorithm, which does not learn of it."""
 
+PRIOR = "prior"
+"""The note of a trial whose values a prior has moved: which one, and how much it counted."""
+
 
 class Status(enum.Enum):
     """The state of a trial. A store keeps the values: you may add some, but never rename one."""

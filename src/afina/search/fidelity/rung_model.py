@@ -129,7 +129,10 @@ class RungModel:
             if situation.running:
                 process = process.believe(self._running_rows(history, situation.running))
         self.process = process
-        self._results = (rows.features, targets[kept])
+        self.influence = 0.0
+        """How much the prior counts, from 0 to 1."""
+        if prior is not None:
+            self.influence = prior.influence(self._begun, rows.features, targets[kept])
         self.best = float(targets.min())
         """The best result's target."""
         latest = history.latest()
@@ -170,7 +173,7 @@ class RungModel:
         with one_blas_thread():
             wanted: Acquisition = acquisition
             if self._prior is not None:
-                wanted = self._prior.weighted(acquisition, self._begun, *self._results)
+                wanted = self._prior.weighted(acquisition, self.influence)
             points = maximise(wanted, self.geometry, self._incumbents, rng)
             features = self.geometry.embed(points)
             apart = squared_distances(features, self.process.rows.features).min(axis=1)
