@@ -104,6 +104,8 @@ class Auto(Algorithm[AutoState]):
             batch size and so on in recorded trainings, where the name tells the role, and what the
             user gave as `prior=`. "given": the latter alone. None: nothing. See
             `afina.surrogates.prior`.
+        per_second: Whether to prefer what trains faster among equals, with `max_epochs`; see
+            `ModelBasedHalving`.
 
     Raises:
         ArgumentError: An argument is out of range.
@@ -129,6 +131,7 @@ class Auto(Algorithm[AutoState]):
     seed: int = 0
     stop_when_unlikely: bool = False
     prior: PriorName | None = "roles"
+    per_second: bool = False
 
     name: ClassVar[str] = "auto"
     fixed_settings: ClassVar[frozenset[str]] = frozenset({"max_epochs"})
@@ -137,6 +140,7 @@ class Auto(Algorithm[AutoState]):
         check_seed(self.seed)
         check_count("max_epochs", self.max_epochs)
         check_flag("stop_when_unlikely", self.stop_when_unlikely)
+        check_flag("per_second", self.per_second)
         check_prior(self.prior)
 
     def settings(self) -> Mapping[str, Any]:
@@ -146,6 +150,7 @@ class Auto(Algorithm[AutoState]):
             "seed": int(self.seed),
             "stop_when_unlikely": self.stop_when_unlikely,
             "prior": self.prior,
+            "per_second": self.per_second,
         }
 
     @functools.cached_property
@@ -154,7 +159,11 @@ class Auto(Algorithm[AutoState]):
         if self._in_parts:
             assert self.max_epochs is not None
             halving = ModelBasedHalving(
-                max_epochs=self.max_epochs, seed=self.seed, prior=self.prior
+                max_epochs=self.max_epochs,
+                seed=self.seed,
+                prior=self.prior,
+                repeats=True,
+                per_second=self.per_second,
             )
             return {"model-halving": halving}
         return {

@@ -10,9 +10,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from afina.errors import check_flag
 from afina.search.asha import ends_of, spread
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.fidelity.curves import is_hopeless
+from afina.search.fidelity.repeats import repeatable
 from afina.search.fidelity.rung_model import RungModel, margin
 from afina.search.fidelity.rungs import (
     RungHistory,
@@ -62,8 +64,13 @@ class ModelBasedHalving(Algorithm[RungHistory]):
       its own curve and the gains of other trainings in as many epochs must say so.
     - *Failures*: a failed training is never continued, and its neighbourhood is avoided.
 
-    No configuration starts twice. In a finite space the search ends when everything has been
-    trained in full or has failed.
+    - *Repeats*, with `repeats=True`: if all neighbours of a good configuration have been tried, and
+      it is more likely to become the best than anything that is left, it is trained once more. It
+      starts from other initial weights, so that it may be luckier. There are never more repeats
+      than configurations, and a repeat that is equal to the last digit is the last one.
+
+    Otherwise no configuration starts twice. In a finite space the search ends when everything has
+    been trained in full or has failed.
 
     One case is out of reach: if the best trainings are the slowest from the start, as with a
     learning rate that falls late, no promoted training shows it. Use `Hyperband`, which trains some
@@ -78,6 +85,11 @@ class ModelBasedHalving(Algorithm[RungHistory]):
         seed: Fixes every draw; a whole number from 0 up.
         prior: Which beliefs shape new configurations, until results outweigh them; see
             `BayesianOptimization`.
+        repeats: Whether a configuration may be trained more than once.
+        per_second: Whether chances count for each second that an epoch is expected to take: of two
+            trainings that promise as much, the cheaper one is chosen. The seconds are those of
+            the trials, so two searches with one seed may differ; telling the same trials again
+            gives the same proposals.
 
     Raises:
         ArgumentError: An argument is out of range.
@@ -102,6 +114,8 @@ class ModelBasedHalving(Algorithm[RungHistory]):
     min_epochs: int | None = None
     seed: int = 0
     prior: PriorName | None = "given"
+    repeats: bool = False
+    per_second: bool = False
 
     name: ClassVar[str] = "model-halving"
     fixed_settings: ClassVar[frozenset[str]] = frozenset({"max_epochs", "factor", "min_epochs"})
@@ -109,6 +123,8 @@ class ModelBasedHalving(Algorithm[RungHistory]):
     def __post_init__(self) -> None:
         check_seed(self.seed)
         check_prior(self.prior)
+        check_flag("repeats", self.repeats)
+        check_flag("per_second", self.per_second)
         assert self.ends
 
     def settings(self) -> Mapping[str, Any]:
@@ -119,6 +135,8 @@ class ModelBasedHalving(Algorithm[RungHistory]):
             "min_epochs": self.ends[0],
             "seed": int(self.seed),
             "prior": self.prior,
+            "repeats": self.repeats,
+            "per_second": self.per_second,
         }
 
     @functools.cached_property
@@ -173,7 +191,9 @@ class ModelBasedHalving(Algorithm[RungHistory]):
     ) -> Suggestion | None:
         """What is most likely to beat the best by a margin; None if there is nothing to train."""
         rng = np.random.default_rng([self.seed, situation.number])
-        model = RungModel(state, situation, self.ends, self._prior(situation))
+        model = RungModel(
+            state, situation, self.ends, self._prior(situation), per_second=self.per_second
+        )
         horizon = int(rng.integers(1, self.ends[-1] + 1))
         target = model.best - margin(rng)
         best, worth = None, -math.inf
@@ -184,10 +204,17 @@ class ModelBasedHalving(Algorithm[RungHistory]):
             fidelities = [model.fidelity(self._reach(segment, horizon)) for segment in paused]
             chances = model.probabilities(paused, fidelities, target)
             best, worth = paused[int(chances.argmax())], float(chances.max())
-        values, chance = model.fresh(model.fidelity(max(horizon, self.ends[0])), target, rng)
+        goal = model.fidelity(max(horizon, self.ends[0]))
+        values, chance = model.fresh(goal, target, rng)
+        if values is None and best is None:
+            return None
+        if self.repeats:
+            full = repeatable(state, situation.running, situation.space, self.ends[-1])
+            again, hope = model.again(full, goal, target)
+            if again is not None and hope > max(worth, model.lucky_chance(values, goal, target)):
+                return begun(dict(again.values), self.ends, model.lowest)
         if values is None or (best is not None and worth > chance):
-            if best is None:
-                return None
+            assert best is not None
             return resumed(best, self.ends, max(best.rung + 1, model.lowest))
         if rng.random() < UNGUIDED:
             unguided = self._unguided(state, situation, paused, model.lowest)

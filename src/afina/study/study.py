@@ -547,6 +547,7 @@ def default_algorithm(
     max_epochs: int | None = None,
     stop_when_unlikely: bool = False,
     prior: PriorName | None = "roles",
+    per_second: bool = False,
 ) -> Algorithm[Any]:
     """The algorithm that searches if you choose none.
 
@@ -555,10 +556,16 @@ def default_algorithm(
         max_epochs: Epochs of a full training; None if the user plans the epochs.
         stop_when_unlikely: Whether the search may end itself.
         prior: What is believed before any trial, see `afina.search.Auto`.
+        per_second: Whether to prefer what trains faster among equals.
     """
     if isinstance(objective, MultiObjective):
         return ParetoSearch(seed=0)
-    return Auto(max_epochs=max_epochs, stop_when_unlikely=stop_when_unlikely, prior=prior)
+    return Auto(
+        max_epochs=max_epochs,
+        stop_when_unlikely=stop_when_unlikely,
+        prior=prior,
+        per_second=per_second,
+    )
 
 
 def check_caught(catch: Any) -> tuple[type[Exception], ...]:

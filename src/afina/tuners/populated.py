@@ -22,6 +22,7 @@ from afina.search import (
     BayesianOptimization,
     Done,
     Informed,
+    InOrder,
     Planned,
     Random,
     Situation,
@@ -123,6 +124,9 @@ class PopulatedByOracle(Wrapper[Any]):
     def __init__(self, oracle: Any, inner: Algorithm[Any] | None) -> None:
         self.oracle = oracle
         self.inner = NoAlgorithm(oracle) if inner is None else inner
+        ahead: int = getattr(oracle, "ahead", 1)
+        if ahead > 1 and inner is not None and not inner.order_independent:
+            self.inner = InOrder(inner, ahead)
 
     @property
     def order_independent(self) -> bool:
