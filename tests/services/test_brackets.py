@@ -35,9 +35,8 @@ def page(request, browser, tmp_path):
     folder = ROOT / "docs" / ("" if request.param == "en" else "es")
     [place] = re.findall(r"<div class=.brackets.*", (folder / "hyperband.md").read_text("utf-8"))
     file = tmp_path / "page.html"
-    file.write_text(
-        f'<html lang="{request.param}"><meta charset="utf-8">{place}<script src="{SCRIPT}"></script>'
-    )
+    head = f'<html lang="{request.param}"><meta charset="utf-8">'
+    file.write_text(f'{head}{place}<script src="{SCRIPT}"></script>')
     errors = []
     context = browser.new_context(offline=True)
     page = context.new_page()
