@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -44,6 +45,13 @@ def test_the_help_of_every_command_and_option_is_there_in_spanish(path: str) -> 
     for text in texts.values():
         assert "".join(text.replace("\b", "").split()) in unbroken
     assert not re.search(r"Usage:|Options:|Commands:|\[default|\[required|Show this", told)
+
+
+@pytest.mark.parametrize("page", ["command-line.md", "es/command-line.md"])
+def test_the_page_on_the_command_line_names_every_command(page: str) -> None:
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    text = (docs / page).read_text(encoding="utf-8")
+    assert [name for name in main.commands if f"afina {name}" not in text] == []
 
 
 def test_the_catalog_names_no_command_that_does_not_exist() -> None:
