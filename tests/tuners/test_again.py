@@ -99,3 +99,34 @@ def test_the_report_is_written_from_the_tuner(tmp_path):
 def test_a_wrong_stage_is_refused(tmp_path, narrow):
     with pytest.raises(ArgumentError, match="narrow"):
         kt.RandomSearch(lambda hp: None, "val_loss", directory=tmp_path, narrow=narrow)
+
+
+class Quick(kt.HyperModel):
+    """A model of two numbers; its accuracy follows from the rate, and nothing is trained."""
+
+    def build(self, hp):
+        import keras
+
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        hp.Float("rate", 1e-5, 1.0, sampling="log")
+        return model
+
+    def fit(self, hp, model, *args, **kwargs):
+        return {"val_accuracy": 1 - abs(math.log10(hp.get("rate")) + 2) / 5}
+
+
+@pytest.mark.parametrize("narrow", [None, 10])
+def test_hyperband_searches_again_and_keeps_the_models_of_its_open_brackets(tmp_path, narrow):
+    tuner = kt.Hyperband(
+        Quick(),
+        "val_accuracy",
+        max_epochs=3,
+        seed=0,
+        directory=str(tmp_path),
+        project_name="first",
+        narrow=narrow,
+    )
+    tuner.search([0.0], [0.0], verbose=0)
+    again = tuner.search_again()
+    assert len(again.oracle.trials) == len(tuner.oracle.trials)
