@@ -17,7 +17,13 @@ from afina.training.epochs import ProgramCache, ProgramLoop, Samples, program_ke
 from afina.training.epochs.merging import validation_batch_size
 from afina.training.epochs.partial import can_be_filled, filled
 from afina.training.on_tensorflow.graphs import free_with, take_apart
-from afina.training.on_tensorflow.stand_ins import Shapes, StandIns, Widths, structure_key
+from afina.training.on_tensorflow.stand_ins import (
+    Shapes,
+    StandIns,
+    Widths,
+    leaving_lengths_open,
+    structure_key,
+)
 from afina.training.on_tensorflow.updates import updating_by_one_operation
 from afina.training.on_tensorflow.xla import why_xla
 from afina.training.python_turn import python_turn
@@ -114,7 +120,7 @@ class StepLoop:
         """
         import tensorflow as tf
 
-        held = contextlib.nullcontext(values)
+        held: Any = contextlib.nullcontext(values)
         if self._stand_ins is not None:
             held = self._stand_ins.holding(values)
         with python_turn.released(), held as inputs:
@@ -122,6 +128,19 @@ class StepLoop:
                 list(inputs), tuple(leaves), order, tf.constant(size), tf.constant(steps)
             )
             return keras.tree.map_structure(lambda log: log.numpy(), logs)  # type: ignore[no-any-return]
+
+    def try_on(self, shapes: Shapes, leaves: Sequence[Any], order: Any, size: int) -> None:
+        """Runs a step on zeros in place of a model of these shapes.
+
+        Raises:
+            Exception: The trace holds a length of the model that it was traced from.
+        """
+        import tensorflow as tf
+
+        assert self._stand_ins is not None
+        with python_turn.released(), self._stand_ins.holding_zeros(shapes) as inputs:
+            one = tf.constant(1)
+            self._concrete(list(inputs), tuple(leaves), order, tf.constant(size), one)
 
 
 class _Tracing:
@@ -149,6 +168,8 @@ class _Tracing:
         size = self.cut.batch_size or size
         with contextlib.ExitStack() as stack:
             stack.enter_context(_standing_in(self.model, values))
+            if any(None in value.shape for value in values):
+                stack.enter_context(leaving_lengths_open(self.model))
             if self.own_updates:
                 stack.enter_context(updating_by_one_operation(self.model))
             rows = tf.shape(order)[0]
@@ -286,7 +307,7 @@ class TensorFlowProgram:
         shapes = self.widths.meet(structure, own)
         if shapes != own:
             try:
-                self._prepare(shapes)
+                self._prepare(shapes, self.widths.others(structure, own))
             except Exception:  # a layer needs to know a length
                 self.widths.refuse(structure)
             else:
@@ -297,7 +318,14 @@ class TensorFlowProgram:
     def _shapes(self) -> Shapes:
         return tuple(tuple(value.shape) for value in self._values)
 
-    def _prepare(self, shapes: Shapes) -> None:
+    def _prepare(self, shapes: Shapes, others: Sequence[Shapes] = ()) -> None:
+        """Finds or makes the functions.
+
+        Args:
+            shapes: The shapes to trace the variables in.
+            others: Shapes of other models that the functions are tried on.
+        """
+        self._others = others
         key = program_key(self.model, any_width=shapes != self._shapes())
         size = self.train.batches.batch_size
         self._train = self._parts(key, shapes, "train", self.train, size)
@@ -348,7 +376,10 @@ class TensorFlowProgram:
             made = StepLoop(self.model, samples, cut, jit_compile=self.uses_xla, shapes=shapes)
         with self.account.counted("compile"):
             order = np.arange(rows, dtype=np.int32)
-            made(self._values, samples.arrays.on(None), order, size, 0)
+            leaves = samples.arrays.on(None)
+            for other in self._others:
+                made.try_on(other, leaves, order, size)
+            made(self._values, leaves, order, size, 0)
         return made
 
     def read_state(self) -> None:

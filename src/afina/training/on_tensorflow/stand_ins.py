@@ -9,6 +9,7 @@ model's own variables, TensorFlow would prepare the function anew for each other
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,10 @@ from typing import Any
 
 import keras
 
+from afina.training import keras_parts
 from afina.training.epochs import program_key
+from afina.training.epochs.widths import takes_any_width
+from afina.training.replacing import replaced
 
 Shape = tuple[int | None, ...]
 Shapes = tuple[Shape, ...]
@@ -40,11 +44,28 @@ def structure_key(model: keras.Model, shapes: Shapes) -> str | None:
     return hashlib.sha256(repr((key, ones, outputs)).encode()).hexdigest()
 
 
+@contextlib.contextmanager
+def leaving_lengths_open(model: keras.Model) -> Iterator[None]:
+    """Within the block, layers that write a length into a shape write that it is what is left.
+
+    Convolutions give their bias a shape with their filters in it, and layer normalization its scale
+    one with the length of the last axis, if that is named -1.
+    """
+    with contextlib.ExitStack() as stack:
+        for layer in filter(takes_any_width, keras_parts.layers_of(model)):
+            if hasattr(layer, "filters"):
+                stack.enter_context(replaced(layer, "filters", -1))
+            elif isinstance(layer, keras.layers.LayerNormalization) and list(layer.axis) == [-1]:
+                last = len(layer.input.shape) - 1
+                stack.enter_context(replaced(layer, "axis", [last]))
+        yield
+
+
 class Widths:
     """Which lengths of variables differ among the models of a search that are otherwise equal."""
 
     def __init__(self) -> None:
-        self._met: dict[str, Shapes] = {}
+        self._met: dict[str, list[Shapes]] = {}
         self._refused: set[str] = set()
 
     def meet(self, key: str | None, shapes: Shapes) -> Shapes:
@@ -56,9 +77,18 @@ class Widths:
         """
         if key is None or key in self._refused:
             return shapes
-        met = self._met.get(key, shapes)
-        self._met[key] = merged = tuple(map(_merged, met, shapes))
+        met = self._met.setdefault(key, [shapes])
+        before = functools.reduce(_all_merged, met)
+        merged = _all_merged(before, shapes)
+        if merged != before:
+            met.append(shapes)
         return merged
+
+    def others(self, key: str | None, shapes: Shapes) -> list[Shapes]:
+        """Shapes of other models of the structure: each length that differs among models is another
+        one than in `shapes` in one of them."""
+        met = self._met.get(key, []) if key is not None else []
+        return [each for each in met if each != shapes]
 
     def refuse(self, key: str | None) -> None:
         """Remembers that steps of this structure cannot be traced without all lengths."""
@@ -66,9 +96,12 @@ class Widths:
             self._refused.add(key)
 
 
-def _merged(one: Shape, other: Shape) -> Shape:
-    """What two shapes of equal rank have in common."""
-    return tuple(a if a == b else None for a, b in zip(one, other, strict=True))
+def _all_merged(some: Shapes, others: Shapes) -> Shapes:
+    """What the shapes of two models have in common."""
+    return tuple(
+        tuple(a if a == b else None for a, b in zip(one, other, strict=True))
+        for one, other in zip(some, others, strict=True)
+    )
 
 
 class StandIns:
@@ -104,14 +137,26 @@ class StandIns:
         Yields:
             The variables that stand in for them.
         """
-        with self._lock:
-            pairs = list(zip(self.variables, values, strict=True))
-            try:
-                for variable, value in pairs:
-                    variable.assign(value, read_value=False)
-                yield self.variables
-                for variable, value in pairs:
-                    value.assign(variable, read_value=False)
-            finally:  # the memory of a model is not kept
-                for variable, blank in zip(self.variables, self._blanks, strict=True):
-                    variable.assign(blank, read_value=False)
+        with self._lock, self._filled(values):
+            yield self.variables
+            for variable, value in zip(self.variables, values, strict=True):
+                value.assign(variable, read_value=False)
+
+    @contextlib.contextmanager
+    def holding_zeros(self, shapes: Shapes) -> Iterator[Sequence[Any]]:
+        """Within the block, the variables hold zeros of these shapes."""
+        import tensorflow as tf
+
+        pairs = zip(self._blanks, shapes, strict=True)
+        with self._lock, self._filled([tf.zeros(shape, blank.dtype) for blank, shape in pairs]):
+            yield self.variables
+
+    @contextlib.contextmanager
+    def _filled(self, values: Sequence[Any]) -> Iterator[None]:
+        try:
+            for variable, value in zip(self.variables, values, strict=True):
+                variable.assign(value, read_value=False)
+            yield
+        finally:  # the memory of a model is not kept
+            for variable, blank in zip(self.variables, self._blanks, strict=True):
+                variable.assign(blank, read_value=False)
