@@ -48,7 +48,7 @@ class EpochCut:
 
 
 @dataclass(frozen=True)
-class Part:
+class Portion:
     """Samples of an epoch or a validation that one function takes."""
 
     function: StepLoop
@@ -328,15 +328,15 @@ class TensorFlowProgram:
         self._others = others
         key = program_key(self.model, any_width=shapes != self._shapes())
         size = self.train.batches.batch_size
-        self._train = self._parts(key, shapes, "train", self.train, size)
-        self._validate: list[Part] = []
+        self._train = self._portions(key, shapes, "train", self.train, size)
+        self._validate: list[Portion] = []
         if self.validation is not None:
             size = validation_batch_size(self.model, self.validation)
-            self._validate = self._parts(key, shapes, "validate", self.validation, size)
+            self._validate = self._portions(key, shapes, "validate", self.validation, size)
 
-    def _parts(
+    def _portions(
         self, key: Any, shapes: Shapes, kind: Kind, samples: Samples, size: int
-    ) -> list[Part]:
+    ) -> list[Portion]:
         """The functions that take all samples, each with the samples from where to where."""
         rows, size = samples.size, min(size, samples.size)
         end = rows - rows % size
@@ -359,7 +359,7 @@ class TensorFlowProgram:
             if key is not None:
                 known = key, *self._signature(samples, shapes), cut, self.uses_xla
             make = functools.partial(self._made, samples, cut, shapes, last - first, length)
-            found.append(Part(self.cache.get(known, make), length, first, last))
+            found.append(Portion(self.cache.get(known, make), length, first, last))
         return found
 
     def _signature(self, samples: Samples, shapes: Shapes) -> tuple[Any, ...]:
@@ -399,12 +399,12 @@ class TensorFlowProgram:
             order = np.arange(self.validation.size, dtype=np.int32)
             return self._run(self._validate, self.validation, order)
 
-    def _run(self, parts: Sequence[Part], samples: Samples, order: Any) -> Mapping[str, Any]:
+    def _run(self, portions: Sequence[Portion], samples: Samples, order: Any) -> Mapping[str, Any]:
         logs: Mapping[str, Any] = {}
-        for part in parts:
-            places = order[part.start : part.end]
+        for portion in portions:
+            places = order[portion.start : portion.end]
             leaves = samples.arrays.on(None)
-            logs = part.function(self._values, leaves, places, part.batch_size, part.steps)
+            logs = portion.function(self._values, leaves, places, portion.batch_size, portion.steps)
         return logs
 
     def write_back(self) -> None:
