@@ -99,7 +99,7 @@ def innermost(algorithm: Algorithm[Any]) -> Algorithm[Any]:
 def innermost_state(algorithm: Algorithm[Any], state: Any) -> Any:
     """The state of the algorithm inside all wrappers."""
     while isinstance(algorithm, Wrapper):
-        algorithm, state = algorithm.inner, algorithm.inner_state(state)
+        state, algorithm = algorithm.inner_state(state), algorithm.inner
     return state
 
 

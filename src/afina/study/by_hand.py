@@ -28,7 +28,7 @@ from afina.search.wrappers import innermost
 from afina.space import HyperParameter, Space
 from afina.space.conditions import same_value
 from afina.space.parameters import Numerical
-from afina.study.requests import Requests
+from afina.study.requests import ASKED, Requests
 from afina.trials import Schedule, Status, Trial, epochs_of
 from afina.trials.trial import BOOSTED, PAUSED
 
@@ -112,7 +112,7 @@ class ByHand:
             space: The whole space.
         """
         values, notes = self.requests.instead(answer, self.algorithm, space)
-        if not self._record or notes:
+        if not self._record or ASKED in notes:
             return values, notes
         return space.complete(values, lambda entry: entry.default), notes
 

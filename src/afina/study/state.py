@@ -110,16 +110,13 @@ class SearchState:
         self._share = WorkerShare(store)
         stored = self._share.open()
         check_trials(stored, getattr(store, "folder", None))
-        self._header = self._open_header(seed, stored)
+        new = new_header(algorithm, objective, seed, hp)
+        self._header, _ = self._continued(new, stored)
         self.seed = self._header.seed
         self._algorithm_state = algorithm.init()
         self._resume(stored)
 
     # -- opening ------------------------------------------------------------------------------
-
-    def _open_header(self, seed: int, stored: Sequence[Trial]) -> Header:
-        new = new_header(self.algorithm, self.objective, seed, self.hp)
-        return self._continued(new, stored)[0]
 
     def _continued(self, new: Header, trials: Sequence[Trial]) -> tuple[Header, bool]:
         return continued_header(
@@ -348,8 +345,7 @@ class SearchState:
         self, values: dict[str, Any], schedule: Schedule | None, notes: dict[str, str]
     ) -> Trial:
         new = Trial(number=len(self.trials), values=values, schedule=schedule, notes=notes)
-        trial = replace(new, known=len(self._told))
-        self.store.put(trial)
+        self.store.put(trial := replace(new, known=len(self._told)))
         return trial
 
     def _settle_lost(self) -> None:
@@ -428,13 +424,7 @@ class SearchState:
             if self._is_taken(trial):
                 return Decision.STOP  # whoever runs it now reports it
             now = self.open_trial("report", trial)
-            report = Report(
-                trial=now.number,
-                step=step,
-                metrics=metrics,
-                execution=execution,
-                attempt=now.attempt,
-            )
+            report = Report(now.number, step, metrics, execution, now.attempt)
             self.store.report(report)
             self._curves.add(report)
             if self.stop_rules.ends(now):
