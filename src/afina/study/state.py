@@ -424,7 +424,8 @@ class SearchState:
             if self._is_taken(trial):
                 return Decision.STOP  # whoever runs it now reports it
             now = self.open_trial("report", trial)
-            report = Report(now.number, step, metrics, execution, now.attempt)
+            where = {"step": step, "execution": execution, "attempt": now.attempt}
+            report = Report(trial=now.number, metrics=metrics, **where)
             self.store.report(report)
             self._curves.add(report)
             if self.stop_rules.ends(now):
@@ -589,12 +590,8 @@ class SearchState:
         return replace(now, values=dict(hp.values), ranges=ranges, seconds=seconds)
 
     def _write_end(self, trial: Trial) -> Trial:
-        ended = replace(
-            trial,
-            ended=len(self._known.ended),
-            curve=self._curves.curve(trial),
-            losses=self.objective.losses(trial.metrics),
-        )
+        curve, losses = self._curves.curve(trial), self.objective.losses(trial.metrics)
+        ended = replace(trial, ended=len(self._known.ended), curve=curve, losses=losses)
         grown = grown_by(ended, self.hp, self.space, may_grow=self.may_grow)
         self.store.finish(ended, grown)
         return ended
