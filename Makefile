@@ -52,7 +52,7 @@ docs: $(DOCS_VENV)/.ready ## Build the documentation site, both languages, into 
 	$(DOCS_VENV)/bin/python website/build.py
 
 bench: $(READY) ## Measure: each script of benchmarks/ prints its figures
-	@set -e; for file in $(filter-out benchmarks/speed/% benchmarks/search_quality/% benchmarks/prior/% benchmarks/stalls/%,$(wildcard benchmarks/*.py benchmarks/*/*.py)); do \
+	@set -e; for file in $(filter-out benchmarks/speed/% benchmarks/search_quality/% benchmarks/prior/% benchmarks/stalls/% benchmarks/time_to_target/%,$(wildcard benchmarks/*.py benchmarks/*/*.py)); do \
 	  echo "== $$file"; $(PYTHON) $$file; done
 
 speed: $(READY) ## Measure against stock Keras Tuner (hours; SPEED=--short: minutes)

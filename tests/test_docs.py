@@ -209,6 +209,21 @@ def test_every_picture_of_the_docs_is_shown_somewhere() -> None:
     assert not [name for name in pictures if name not in shown]
 
 
+def test_the_picture_of_the_terminal_is_what_was_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "learn"))
+    import terminal
+
+    sys.modules.pop("terminal")
+    session = json.loads(terminal.SESSION.read_text(encoding="utf-8"))
+    drawn = terminal.drawn(session)
+    assert terminal.PICTURE.read_text(encoding="utf-8") == drawn, f"run {terminal.__file__}"
+    assert "http" not in drawn.replace("http://www.w3.org/2000/svg", "")
+    assert len(session["search"]) > 5
+    hidden = drawn.count('visibility="hidden"')
+    assert hidden == drawn.count('<g class="f') - 1, "one screen is seen where nothing moves"
+    assert "prefers-reduced-motion" in drawn
+
+
 # -- tables that are measured --------------------------------------------------------------------
 
 

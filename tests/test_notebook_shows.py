@@ -115,3 +115,23 @@ def test_verdicts_are_paragraphs_of_their_sentences():
     many = [Contender(number=n, values={}, scores=(0.1 * n, 0.2)) for n in (1, 2)]
     found = compare(many, afina.Objective("loss", "min"))
     assert str(found).splitlines()[0] in shown(found)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_study_shows_where_it_stands_and_its_best_trials(several):
+    hp = afina.HyperParameters()
+    hp.Choice(EVIL, [EVIL, "other"])
+    hp.Float("x", 0.0, 1.0)
+    names = ["loss", "cost"] if several else ["loss"]
+    objective = [afina.Objective(name, "min") for name in names]
+    study = afina.Study(hp, objective=objective if several else objective[0], max_trials=4, seed=0)
+    assert "has not begun" in shown(study)
+    while (trial := study.ask()) is not None:
+        x = trial.values["x"]
+        study.tell(trial, {"loss": x, "cost": 1 - x})
+    text = shown(study)
+    assert "4 completed." in text
+    assert "max_trials=4 trials have been run" in text
+    best = study.get_pareto_front()[-1] if several else study.best_trials()[0]
+    assert f"{best.values['x']:.5g}" in text
+    assert ("The Pareto front" in text) == several

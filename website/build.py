@@ -26,6 +26,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 SPANISH = DOCS / "es"
+SCRIPT = "brackets.js"
 LANGUAGES = {"en": "English", "es": "Español"}
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#]*)(#[^)\s]*)?\)")
 
@@ -51,6 +52,7 @@ def build(language: str, stage: Path, output: Path) -> None:
     pages = stage / "pages"
     shutil.copytree(ROOT / "website" / "overrides", stage / "overrides")
     shutil.copytree(DOCS / "images", pages / "images")
+    shutil.copy(ROOT / "website" / SCRIPT, pages / SCRIPT)
     source = DOCS if language == "en" else SPANISH
     for page in sorted(source.glob("*.md")):
         stage_page(page, page.name, pages, language)
@@ -166,6 +168,7 @@ def config_of(settings: dict[str, Any], language: str, pages: Path) -> dict[str,
         "separate_signature": True,
         "show_signature_annotations": False,
     }
+    config["extra_javascript"] = [SCRIPT]
     config["plugins"] = ["search"]
     if language == "en":
         handler = {"paths": [str(ROOT / "src")], "options": options}

@@ -41,7 +41,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import numpy as np
 from problems import load
 
-from afina.advice import Preferring, Visibility, advice
+from afina.advice import Visibility, advice
 from afina.advice.belief import believe
 from afina.advice.claims import better_beyond, keeps_best
 from afina.advice.evidence import gather
@@ -219,9 +219,7 @@ def play(name: str, seed: int, first: str, kind: str) -> dict[str, Any]:
     model = (BayesianOptimization if first == "random" else FIRST[first])(1000 + seed)
     whole = told.whole_space().to_space()
     begun = best_of(trials)
-    again = Informed(
-        Preferring(model, told.preferred_space()), tuple(told.carry_over_all(trials)), whole
-    )
+    again = Informed(model, tuple(told.carry_over_all(trials)), whole)
     plain = Informed(model, tuple(trials), space)
     found = [
         min(begun, best_of(more(algorithm, case, area)))

@@ -24,7 +24,7 @@ BLUE, ORANGE, GREY = "#2f6db3", "#d9701e", "#8a8a8a"
 COLORS = [BLUE, ORANGE, "#3a8f4f", "#8a4fb0"]
 EXPERIMENTS = (
     "depth", "width", "shape", "rate", "optimizer", "batch", "activation", "overfitting",
-    "transfer",
+    "transfer", "rules", "seconds",
 )  # fmt: skip
 MARK = re.compile(r"(<!-- measured: ([\w-]+) -->\n)(.*?)(<!-- /measured -->)", re.DOTALL)
 
@@ -44,14 +44,14 @@ SPANISH = {
     "output": "salida",
     "input": "entrada",
     "bracket": "grupo (bracket)",
-    "trials": "pruebas",
+    "trials": "ensayos",
     "suggested": "sugerida",
     "result": "resultado",
-    "finished trials": "pruebas terminadas",
+    "finished trials": "ensayos terminados",
     "what the model expects": "lo que espera el modelo",
     "where it is unsure": "donde no está seguro",
-    "worth trying": "interés de probar",
-    "next trial": "siguiente prueba",
+    "worth trying": "cuánto merece la pena",
+    "next trial": "siguiente ensayo",
     "layers kept frozen": "capas congeladas",
     "nothing transferred": "sin transferir nada",
     "best epoch": "mejor época",
@@ -133,6 +133,41 @@ def optimizers(found: Any) -> list[str]:
     return lines
 
 
+RULES = ("minimum", "steep", "valley", "slide")
+
+
+def rules(found: Any) -> list[str]:
+    """One row a network: what each rule of the range test loses, and at which rate."""
+    lines = []
+    for row in found["rules"]:
+        least = min(part["lost"] for part in row["rules"].values())
+        cells = []
+        for name in RULES:
+            part = row["rules"][name]
+            mark = "**" if part["lost"] == least else ""
+            cells.append(f"{mark}{part['lost']:.3f}{mark} at {part['rate']:g}")
+        lines.append(
+            f"| {row['network']} | {row['best']:g} | {' | '.join(cells)} | {row['inside']} of 3 |"
+        )
+    means = [
+        sum(row["rules"][name]["lost"] for row in found["rules"]) / len(found["rules"])
+        for name in RULES
+    ]
+    every = sum(row["inside"] for row in found["rules"])
+    shown = " | ".join(f"{mean:.3f}" for mean in means)
+    return [*lines, f"| mean | | {shown} | {every} of {3 * len(lines)} |"]
+
+
+def seconds(found: Any) -> list[str]:
+    """The time of an epoch by batch size, as a multiple of that with batches of 32."""
+    columns = list(found["seconds"].values())
+    sizes = [name for name in columns[0] if name.isdigit()]
+    return [
+        f"| {size} | " + " | ".join(f"{part[size] / part['32']:.1f}" for part in columns) + " |"
+        for size in sizes
+    ]
+
+
 def transfers(found: Any) -> list[str]:
     rows = found["transfer"]
     best = max(row["accuracy"] for row in rows)
@@ -176,6 +211,8 @@ TABLES: dict[str, Callable[[Any], list[str]]] = {
     **{name: side_by_side(name) for name in ("depth", "width", "shape", "batch", "activation")},
     "optimizer": optimizers,
     "transfer": transfers,
+    "rules": rules,
+    "seconds": seconds,
     "brackets-10": brackets(10, 3),
     "brackets-27": brackets(27, 3),
     "sweeps": sweeps,

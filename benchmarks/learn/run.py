@@ -13,6 +13,7 @@ import argparse
 import json
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ SAMPLES = 2000
 SEEDS = 3
 EPOCHS = 8
 RATES = [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0]
+BATCHES = [8, 16, 32, 64, 128, 256, 512]
 
 
 @dataclass(frozen=True)
@@ -183,9 +185,8 @@ def optimizer() -> Any:
 
 
 def batch() -> Any:
-    sizes = [8, 16, 32, 64, 128, 256, 512]
     return {
-        data.name: grid(data, sizes, lambda _, d=data: network(d, [128]), batch=True)
+        data.name: grid(data, BATCHES, lambda _, d=data: network(d, [128]), batch=True)
         for data in (clothes(), newswires())
     }
 
@@ -267,6 +268,93 @@ def convolutional() -> Any:
     return model
 
 
+def rules() -> Any:
+    """What each rule of the range test suggests, and what a whole training loses with that rate.
+
+    The grids are those of `rate` and `optimizer`; one more network belongs to no other experiment.
+    """
+    known = json.loads(RESULTS.read_text(encoding="utf-8"))
+    pictures, news = clothes(), newswires()
+    momentum = lambda rate: keras.optimizers.SGD(rate, momentum=0.9)  # noqa: E731
+    unseen = grid(news, RATES[2:10], lambda rate: network(news, [128], momentum(rate)))
+    networks = [
+        ("Fashion-MNIST, Adam", pictures, keras.optimizers.Adam, known["rate"]["fashion-mnist"]),
+        ("Reuters, Adam", news, keras.optimizers.Adam, known["rate"]["reuters"]),
+        ("Fashion-MNIST, RMSprop", pictures, keras.optimizers.RMSprop, "rmsprop"),
+        ("Fashion-MNIST, SGD", pictures, keras.optimizers.SGD, "sgd"),
+        ("Fashion-MNIST, SGD with momentum", pictures, momentum, "sgd, momentum 0.9"),
+        ("Reuters, SGD with momentum", news, momentum, {"grid": unseen}),
+    ]
+    found = []
+    for name, data, make, rows in networks:
+        rows = known["optimizer"][rows] if isinstance(rows, str) else rows["grid"]
+        best = max(rows, key=lambda row: row["accuracy"])
+        suggested: dict[str, list[float]] = {}
+        for seed in range(SEEDS):
+            keras.utils.set_random_seed(seed)
+            curve = kt.lr_range_test(network(data, [128], make(1e-3)), data.x, data.y)
+            for rule, value in curve.suggestions.items():
+                suggested.setdefault(rule, []).append(float(value))
+            suggested.setdefault("low", []).append(curve.bounds[0])
+            suggested.setdefault("high", []).append(curve.bounds[1])
+        ends = {end: sorted(suggested.pop(end)) for end in ("low", "high")}
+        found.append(
+            {
+                "network": name,
+                "best": best["value"],
+                "inside": sum(
+                    low <= best["value"] <= high
+                    for low, high in zip(ends["low"], ends["high"], strict=True)
+                ),
+                "rules": {
+                    rule: {
+                        "rate": float(f"{statistics.geometric_mean(values):.2g}"),
+                        "lost": round(
+                            best["accuracy"]
+                            - statistics.fmean(accuracy_at(value, rows) for value in values),
+                            4,
+                        ),
+                    }
+                    for rule, values in suggested.items()
+                },
+            }
+        )
+    return found
+
+
+def accuracy_at(rate: float, rows: Sequence[dict[str, Any]]) -> float:
+    """The accuracy at a rate between two rates of a grid: on a line, over the logarithm."""
+    at = np.log([row["value"] for row in rows])
+    return float(np.interp(np.log(rate), at, [row["accuracy"] for row in rows]))
+
+
+def seconds() -> Any:
+    """Processor seconds of an epoch, by batch size and by shape; the least of three, in turn."""
+    shapes = {"equal": [256, 256, 256], "pyramid": [256, 128, 64]}
+    found: dict[str, Any] = {}
+    for data in (clothes(), newswires()):
+        ways: dict[str, tuple[list[int], int]] = {str(size): ([128], size) for size in BATCHES}
+        ways |= {shape: (widths, 32) for shape, widths in shapes.items()}
+        least: dict[str, float] = {}
+        for _ in range(3):
+            for name, (widths, size) in ways.items():
+                spent = [trained(data, widths, size, epochs) for epochs in (2, 12)]
+                least[name] = min(least.get(name, np.inf), (spent[1] - spent[0]) / 10)
+        found[data.name] = {name: round(value, 4) for name, value in least.items()}
+    return found
+
+
+def trained(data: Data, widths: Sequence[int], size: int, epochs: int) -> float:
+    """The processor seconds of one trial."""
+    with tempfile.TemporaryDirectory() as folder:
+        tuner = kt.RandomSearch(
+            lambda hp: network(data, widths), "loss", max_trials=1, seed=0, directory=folder
+        )
+        start = time.process_time()
+        tuner.search(data.x, data.y, epochs=epochs, batch_size=size, verbose=0)
+        return time.process_time() - start
+
+
 EXPERIMENTS: dict[str, Callable[[], Any]] = {
     "depth": depth,
     "width": width,
@@ -277,6 +365,8 @@ EXPERIMENTS: dict[str, Callable[[], Any]] = {
     "activation": activation,
     "overfitting": overfitting,
     "transfer": transfer,
+    "rules": rules,
+    "seconds": seconds,
 }
 
 

@@ -25,12 +25,16 @@ import problems
 import recorded_problems
 from problem import Problem
 
+from afina.space.priors import Role
 from afina.space.roles import role_of
 
 TARGET = Path(__file__).resolve().parents[2] / "src" / "afina" / "surrogates" / "roles.json"
 RECORDED = Path(__file__).with_name("recorded.json")
 BEST = 0.02
 WIDER = 1.5
+NETWORKS: dict[str, Role] = {"depth": "depth"}
+"""Names that tell a role here, where all models are networks, and would not elsewhere."""
+
 LINEAR = {"dropout", "depth", "momentum"}
 LEAST = 1e-9
 """What stands for 0 on a logarithmic scale."""
@@ -75,7 +79,7 @@ def of_good(problem: Problem, best: list[dict[str, Any]]) -> dict[str, tuple[flo
     """By role: the mean and the standard deviation of the values of good configurations."""
     values: dict[str, list[float]] = defaultdict(list)
     for entry in problem.space:
-        role = role_of(entry)
+        role = NETWORKS.get(entry.name, role_of(entry))
         if role is not None:
             own = [float(each[entry.name]) for each in best if entry.name in each]
             values[role] += own if role in LINEAR else list(np.log10(np.maximum(own, LEAST)))

@@ -17,6 +17,7 @@
     ├── SearchFailedError (RuntimeError)    too many trials failed in a row
     ├── LostWorkerError (RuntimeError)      the process that ran a trial died
     ├── TrialTimeoutError (TimeoutError) *  a trial ran for longer than it may
+    ├── TrialPausedError (RuntimeError)     somebody has paused the trial
     ├── RemoteError (RuntimeError)          what a worker process raised cannot travel; its text can
     ├── FailedTrialError          *         raise it in a trial: the trial failed
     │   ├── ConstraintError       *         the configuration breaks a constraint of the space
@@ -111,6 +112,10 @@ class LostWorkerError(AfinaError, RuntimeError):
 
     out_of_memory = False
     """Whether the system says that it killed a process because memory ran out."""
+
+
+class TrialPausedError(AfinaError, RuntimeError):
+    """Somebody has paused the trial, and its training is saved. It waits to be resumed."""
 
 
 class TrialTimeoutError(AfinaError, TimeoutError):

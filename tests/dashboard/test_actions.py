@@ -183,6 +183,47 @@ def test_requests_do_not_change_which_trials_a_search_tries():
     assert [t.values for t in asked.trials.values()] == [t.values for t in plain.trials.values()]
 
 
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"do": "pause", "trial": 1}, "the script trains the models itself"),
+        ({"do": "resume", "trial": 1}, "must be paused"),
+        ({"do": "boost", "trial": 0, "epochs": 3}, "the script trains the models itself"),
+        ({"do": "boost", "trial": 0, "epochs": 0}, "whole number from 1"),
+        ({"do": "boost", "trial": 0, "epochs": 1.5}, "whole number from 1"),
+        ({"do": "boost", "trial": 77, "epochs": 3}, "number of a trial"),
+        (
+            {"do": "range", "name": "layers", "low": 0, "high": 2},
+            "the range of the script, 1 to",
+        ),
+        ({"do": "range", "name": "layers", "low": 3, "high": 2}, "must not be above the highest"),
+        ({"do": "range", "name": "layers", "low": "many"}, "must be a number"),
+        ({"do": "range", "name": "optimizer", "values": []}, "at least one of its values"),
+        ({"do": "range", "name": "optimizer", "values": ["lion"]}, "one of its choices"),
+        ({"do": "range", "name": "speed", "low": 1}, "that of a hyperparameter"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_the_reason(visit, running, body, reason):
+    answer = visit(running[2], token="t", actions=True).post("/api/actions", json=body)
+    assert answer.status_code == 400
+    assert reason in answer.json()["error"]
+    assert SqliteStore(running[2]).note("requests") is None
+
+
+def test_a_range_is_narrowed_and_given_back(visit, running):
+    study, trial, place = running
+    client = visit(place, token="t", actions=True)
+    assert do(client, do="range", name="layers", low="2", high=2).status_code == 200
+    assert do(client, do="range", name="optimizer", values=["adam"]).status_code == 200
+    asked = client.get("/api/state").json()["live"]["asked"]["ranges"]
+    assert asked == {"layers": {"low": 2, "high": 2}, "optimizer": {"values": ["adam"]}}
+    train(study, trial)
+    drawn = [train(study, study.ask()).values for _ in range(3)]
+    assert {(each["layers"], each["optimizer"]) for each in drawn} == {(2, "adam")}
+    assert do(client, do="range", name="layers", low="", high="").status_code == 200
+    assert "layers" not in client.get("/api/state").json()["live"]["asked"]["ranges"]
+
+
 def test_a_note_on_a_trial_is_kept_beside_it(visit, running):
     client = visit(running[2], token="t", actions=True)
     assert do(client, do="remark", trial=0, text=" why so fast? <b>").status_code == 200

@@ -14,9 +14,12 @@ import pytest
 
 import afina
 from afina.dashboard import start_dashboard
+from afina.report import write_report
 from afina.search import Hyperband, ParetoSearch, Random
 from afina.store import MemoryStore, open_store
 from afina.study import Study
+from afina.study.requests import Requests
+from afina.trials import Failure, FailureKind
 from tests.dashboard.searches import HOSTILE, build, hostile, search, train
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
@@ -259,6 +262,66 @@ def test_a_running_trial_is_ended_and_a_configuration_asked_for(show, tmp_path):
     study.close()
 
 
+def test_a_trial_is_paused_and_resumed_and_another_trained_longer(show, tmp_path):
+    study = Study(
+        build, objective="val_accuracy", algorithm=Random(0), store=tmp_path, max_trials=9
+    )
+    study.by_hand.requests.cannot.clear()
+    train(study, study.ask())
+    trial = study.ask()
+    study.report(trial, {"val_accuracy": 0.1}, step=0)
+    page = show(tmp_path, actions=True)
+    page.click(".run")
+    page.click("#panel button:has-text('Pause after its epoch')")
+    page.wait_for_selector("#panel button:has-text('Do not pause')")
+    study.by_hand.look(study.space, 2)
+    assert study.report(trial, {"val_accuracy": 0.2}, step=1) is afina.Decision.PAUSE
+    study.fail(trial, Failure(FailureKind.PAUSED, ""))
+    page.wait_for_selector("#panel .chip.paused")
+    page.click("#panel button:has-text('Resume')")
+    page.wait_for_selector("#panel .chip.waiting")
+    page.keyboard.press("Escape")
+    view(page, "trials")
+    page.click("#trials tr[data-n='0'] button")
+    page.fill("#panel input[type=number]", "3")
+    page.click("#panel button:has-text('Train longer')")
+    page.wait_for_selector("#panel .hint:has-text('3 more epochs')")
+    assert study.ask().number == trial.number
+    assert study.ask().end_epoch == 4 + 3
+    study.close()
+
+
+def test_ranges_are_changed_and_what_the_search_refuses_is_said(show, tmp_path):
+    study = search(tmp_path, 3)
+    page = show(tmp_path, actions=True)
+    view(page, "space")
+    page.click("text=Change the ranges")
+    page.fill("[aria-label='Lowest value of rate']", "0.01")
+    page.click("[aria-label='Apply the range of rate']")
+    until(page, "document.getElementById('said').textContent.includes('draw rate')")
+    page.keyboard.press("Escape")
+    until(page, "document.querySelector('#space .notice').textContent.includes('from 0.01')")
+    Requests(study.store).ask_range("momentum", {"low": 2})
+    study.by_hand.look(study.space, 3)
+    page.wait_for_selector("#answer:not([hidden])")
+    assert "'momentum' has no value" in page.locator("#answer").inner_text()
+    page.click("#answer button")
+    until(page, "document.getElementById('answer').hidden")
+    study.close()
+
+
+def test_what_a_search_cannot_do_is_said_on_its_page(show, tmp_path):
+    study = Study(
+        build, objective="val_accuracy", algorithm=Random(0), store=tmp_path, max_trials=9
+    )
+    study.report(study.ask(), {"val_accuracy": 0.1}, step=0)
+    page = show(tmp_path, actions=True)
+    page.click(".run")
+    assert page.locator("#panel button:has-text('Pause after its epoch')").is_disabled()
+    assert "the script trains the models itself" in page.locator("#panel").inner_text()
+    study.close()
+
+
 def test_hostile_names_values_and_tracebacks_stay_text(show, tmp_path):
     hostile(tmp_path).close()
     page = show(tmp_path)
@@ -293,6 +356,45 @@ def test_the_page_can_be_used_by_keyboard_alone(show, finished):
     assert page.evaluate("document.activeElement.closest('#panel') !== null")
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.closest('#trials') !== null")
+
+
+def accessible(page):
+    """What axe-core objects to on the page as it is now: its rules, and the elements."""
+    packed = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python")
+    page.evaluate((Path(packed.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+    return page.evaluate(
+        "axe.run(document, {resultTypes: ['violations']}).then(found => "
+        "found.violations.map(each => [each.id, each.nodes.map(node => node.target.join(' '))]))"
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")], ids=str
+)
+def test_axe_finds_nothing_on_any_view(show, finished, width, scheme):
+    page = show(finished, width=width, scheme=scheme, actions=True)
+    for name in VIEWS:
+        view(page, name)
+        until(page, "![...document.querySelectorAll('.empty')].some(e => /Comp/.test(e.innerText))")
+        assert accessible(page) == [], name
+    for number in (0, 1):
+        page.evaluate(f"import('/static/trial.js').then(all => all.showTrial({number}))")
+        page.wait_for_selector(f"#panel h2:has-text('Trial {number}')")
+        assert accessible(page) == []
+    for file, call in (
+        ("trial", "compare([0, 1])"), ("trial", "propose()"), ("ranges", "changeRanges()"),
+    ):  # fmt: skip
+        page.evaluate(f"import('/static/{file}.js').then(all => all.{call})")
+        page.wait_for_timeout(400)
+        assert accessible(page) == []
+
+
+def test_axe_finds_nothing_in_the_report(browser, finished, tmp_path):
+    page = browser.new_page()
+    page.goto(write_report(finished, tmp_path / "report.html").as_uri())
+    page.wait_for_timeout(1000)
+    assert accessible(page) == []
+    page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -21,6 +21,8 @@ from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
+import numpy as np
+
 import afina as kt
 from afina.search import TPE, Random
 from afina.store import open_store
@@ -78,10 +80,34 @@ class AutoTuner(Recorded, kt.AutoTuner):
     pass
 
 
+def small_network(hp):
+    import keras
+
+    layers = [keras.layers.Dense(hp.Int("units", 2, 8)), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((3,)), *layers])
+    model.compile("adam", "mse")
+    return model
+
+
+class Trained(Recorded, kt.RandomSearch):
+    """Trains real models: each death loses a model in the middle of its training."""
+
+    def run_trial(self, trial, *args, **kwargs):
+        say(self.log, "begun", self.oracle.number_of(trial.trial_id))
+        return kt.RandomSearch.run_trial(self, trial, *args, **kwargs)
+
+    def search(self, **kwargs):
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(64, 3)).astype("float32")
+        y = x.sum(axis=1, keepdims=True)
+        super().search(x, y, validation_data=(x, y), epochs=3, batch_size=16, **kwargs)
+
+
 TUNERS = {
     "random": lambda **k: RandomSearch(build, "val_loss", max_trials=TRIALS, **k),
     "hyperband": lambda **k: Hyperband(build, "val_loss", max_epochs=9, factor=3, **k),
     "bayesian": lambda **k: Bayesian(build, "val_loss", max_trials=TRIALS, **k),
+    "keras": lambda **k: Trained(small_network, "val_loss", max_trials=8, **k),
     "auto": lambda **k: AutoTuner(build, "val_loss", max_trials=TRIALS, **k),
 }
 

@@ -21,7 +21,7 @@ from afina.search import (
 from afina.space import Float, Space
 from afina.testing import check_algorithm
 
-NEED_ANOTHER = {"StartFrom", "Informed", "Wrapper"}
+NEED_ANOTHER = {"StartFrom", "Informed", "InOrder", "Wrapper"}
 """What goes around another algorithm cannot be made without it."""
 
 

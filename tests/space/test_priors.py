@@ -75,6 +75,10 @@ def test_a_wrong_prior_or_role_ends_in_a_sentence(make, error, words):
         (Int("batch_size", 8, 256, sampling="log"), "batch_size"),
         (Int("units_3", 8, 512), "width"),
         (Int("num_layers", 1, 5), "depth"),
+        (Int("depth", 1, 5), None),  # of a tree?
+        (Float("l2", 1e-8, 1e-1, sampling="log"), "weight_decay"),
+        (Float("l1_reg", 1e-8, 1e-1, sampling="log"), "weight_decay"),
+        (Float("beta_1", 0.5, 0.99), "momentum"),
         (Float("dropout_1", 0.0, 0.8), "dropout"),
         (Float("weight_decay", 1e-6, 1e-2, sampling="log"), "weight_decay"),
         (Float("momentum", 0.0, 0.99), "momentum"),

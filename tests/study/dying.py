@@ -1,8 +1,9 @@
 """Searches that end as their trials say: for each line of input, one search in a fork of its own.
 
-A line holds the folder, the number of the trial that ends its process, how, how many trials are
-handed out at a time, how often a failed one is run again, and whether a trial comes one epoch
-further with each attempt. The answer: how the process ended, minus the signal if one killed it.
+A line holds the folder, the number of the trial that ends its process (or EVERY), how, how many
+trials are handed out at a time, how often a failed one is run again, and whether a trial comes one
+epoch further with each attempt. The answer: how the process ended, minus the signal if one killed
+it.
 """
 
 import os
@@ -15,6 +16,9 @@ from pathlib import Path
 import afina
 from afina.search import Random
 from afina.store import SqliteStore
+
+EVERY = -2
+"""In place of a trial's number: each of them."""
 
 
 def end(how: str) -> None:
@@ -48,7 +52,7 @@ def search(
         for trial in trials:
             for step in range(trial.attempt + 1 if farther else 1):
                 study.report(trial, {"loss": 0.5}, step=step)
-            if trial.number == bad:
+            if bad in (trial.number, EVERY):
                 end(how)
         for trial in trials:
             study.tell(trial, {"loss": trial.values["x"]})

@@ -12,7 +12,9 @@ import afina
 from afina.search import Random
 from afina.store import open_store
 from afina.study.retries import LIMIT
-from afina.trials import FailureKind, Status, Trial
+from afina.trials import FailureKind, Trial
+
+EVERY = -2  # as in dying.py
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks and kills")
 
@@ -57,9 +59,11 @@ def statuses(folder: Path) -> str:
 def test_a_trial_that_kills_its_process_fails_in_the_end_and_the_search_goes_on(
     how: str, search: Search, tmp_path: Path
 ) -> None:
-    codes = [search(2, how) for _ in range(LIMIT)]
-    assert 0 not in codes
+    codes = [search(2, how) for _ in range(LIMIT - 1)]
     assert statuses(tmp_path) == "ccr"
+    codes.append(search(2, how))
+    assert 0 not in codes
+    assert statuses(tmp_path) == "ccrcc", "the others do not wait for its last chance"
     assert search(2, how) == 0
     assert statuses(tmp_path) == "ccfcc"
     failure = trials(tmp_path)[2].failure
@@ -145,10 +149,21 @@ def test_a_trial_that_died_is_run_alone_though_more_are_asked_for(
 def test_deaths_of_trials_that_end_well_later_are_a_reason_to_be_patient(
     search: Search, tmp_path: Path
 ) -> None:
-    for bad in (0, 1, 2, 2, 2, 3, 3, 3):
+    for bad in (0, 1, 2, 2, 2, 2):
         assert search(bad, "SIGKILL") != 0
     assert search(-1, "SIGKILL") == 0
     assert statuses(tmp_path) == "ccccc"
+
+
+def test_a_trial_that_is_killed_from_outside_outlives_it_as_later_ones_are_killed_too(
+    search: Search, tmp_path: Path
+) -> None:
+    for bad in (0, 0, 1, 2, 0):
+        assert search(bad, "SIGKILL") != 0
+    assert trials(tmp_path)[0].notes["deaths"] == str(LIMIT - 1)  # the last is not counted yet
+    assert search(-1, "SIGKILL") == 0
+    assert statuses(tmp_path) == "ccccc"
+    assert trials(tmp_path)[0].notes["deaths"] == str(LIMIT)
 
 
 def test_trials_give_the_same_however_often_their_process_died(
@@ -189,17 +204,13 @@ def test_a_trial_that_waited_when_the_process_died_in_another_one_is_not_blamed(
 def test_a_search_in_which_every_trial_kills_its_process_ends_with_an_error(
     search: Search, tmp_path: Path
 ) -> None:
-    for bad in range(3):
-        for _ in range(LIMIT):
-            search(bad, "SIGKILL")
-    study = reopened(tmp_path)
-    with (
-        pytest.warns(UserWarning, match="Given up, as it has died too often: trial 2"),
-        pytest.raises(afina.errors.SearchFailedError, match="consecutive failures"),
-    ):
-        study.ask()
-    assert [trial.status for trial in study.trials.values()] == [Status.FAILED] * 3
-    study.close()
+    deaths = 0
+    while (code := search(EVERY, "SIGKILL")) == -signal.SIGKILL:
+        deaths += 1
+        assert deaths < 100
+    assert code == 1, "it has ended in a SearchFailedError"
+    assert deaths == LIMIT - 1 + 3 * LIMIT
+    assert statuses(tmp_path) == "wfff"
 
 
 def reopened(folder: Path | None) -> afina.Study:

@@ -1,5 +1,7 @@
 """Beliefs about good configurations: where they come from, and how they fade."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -120,10 +122,72 @@ def test_results_that_contradict_a_prior_end_it():
     near = np.abs(features[:, 0] - 0.2)
     assert prior.trust(features, near) == 1
     assert prior.trust(features, -near) == 0
-    assert prior.trust(features[:4], -near[:4]) == 1  # too few to tell
-    assert prior.trust(features, np.ones(20)) == 1
-    assert prior.weighted(_Nothing(), 20, features, near).weight == prior.weight(20)
-    assert isinstance(prior.weighted(_Nothing(), 20, features, -near), _Nothing)
+    assert prior.trust(features[:0], near[:0]) == 1  # nothing is known yet
+    assert 0 < prior.trust(features, np.ones(20)) < 0.5  # results that say nothing fade it
+    failed = np.where(near < 0.2, np.inf, near)  # trainings fail where they should be good
+    assert prior.trust(features, failed) < 0.5
+    weight = prior.influence(20, features, near)
+    assert weight == prior.weight(20)
+    assert prior.weighted(_Nothing(), weight).weight == weight
+    assert isinstance(prior.weighted(_Nothing(), prior.influence(20, features, -near)), _Nothing)
+
+
+def test_half_of_the_first_trials_spread_evenly_until_results_bear_a_prior_out():
+    geometry = Geometry(Space((Float("x", 0.0, 1.0, prior=(0.2, 0.1)), Float("y", 0.0, 1.0))))
+    prior = prior_of(geometry, "given")
+    places = np.array([[0.9, 0.5], [0.2, 0.1], [0.25, 0.9], [0.7, 0.3]])
+    features, near = geometry.embed(places), np.abs(places[:, 0] - 0.2)
+    nothing = features[:0], near[:0]
+    assert [prior.leads(n, *nothing) for n in range(7)] == [
+        False,
+        True,
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert [prior.leads(n, features, near) for n in range(4, 8)] == [True] * 4
+    assert [prior.leads(n, features, -near) for n in range(4, 8)] == [False] * 4
+
+
+def test_the_trial_after_the_default_has_all_values_that_are_believed_in():
+    space = every_kind()
+    done = run(BayesianOptimization(seed=0), lambda values: 1.0, space, 4).trials
+    first = done[1].values
+    assert (first["kind"], first["act"], first["norm"]) == ("sgd", "relu", True)
+    assert (first["layers"], first["form"]) == (2, "c")
+    assert first["rate"] == pytest.approx(1e-3, rel=0.1)
+    assert first["units"] == pytest.approx(64, rel=0.1)
+    assert first["inertia"] == pytest.approx(0.9, abs=0.01)
+
+
+def test_trials_that_a_prior_moved_say_so_in_their_notes():
+    space = Space((Float("x", 0.0, 1.0, prior=(0.3, 0.1)), Float("y", 0.0, 1.0)))
+    for search, count in ((BayesianOptimization(seed=0), 10), (Auto(seed=0, max_epochs=8), 6)):
+        state, notes = search.init(), []
+        for number in range(count):
+            asked = search.ask(state, Situation(number=number, space=space))
+            notes.append(asked.notes.get("prior"))
+            loss = abs(asked.values["x"] - 0.3)
+            trial = Trial(number=number, values=dict(asked.values), schedule=asked.schedule)
+            done = dataclasses.replace(trial, status=Status.COMPLETED, loss=loss, score=loss)
+            state = search.tell(state, done, space)
+        assert notes[0] is None  # the default
+        assert notes[1] == "x (given): counts 100%"
+        assert notes[2] == "x (given): counts 100%"
+        assert len(notes) < 9 or notes[9] == "x (given): counts 44%"
+
+
+def test_without_a_prior_not_even_a_random_draw_follows_what_was_given():
+    space = Space((Float("x", 0.0, 1.0, prior=(0.2, 0.01)), Float("y", 0.0, 1.0)))
+    plain = Space((Float("x", 0.0, 1.0), Float("y", 0.0, 1.0)))
+    for kwargs in ({}, {"max_epochs": 9}):
+        tried = [
+            [t.values for t in run(Auto(seed=1, prior=None, **kwargs), lambda v: 1.0, s, 30).trials]
+            for s in (space, plain)
+        ]
+        assert tried[0] == tried[1]
 
 
 def test_roles_are_read_only_where_they_count_and_a_given_prior_comes_first():
@@ -196,11 +260,22 @@ def test_with_epochs_the_first_trainings_follow_a_prior_too():
         assert near or (np.abs(np.array(speeds[1:]) + 3) < 2).mean() < 0.6
 
 
-def test_a_search_says_which_prior_moves_its_proposals():
+def test_a_search_says_which_prior_moves_its_proposals_and_how_much_results_trust_it():
     space = Space((Float("lr", 1e-6, 1.0, sampling="log"), Float("x", 0.0, 1.0, prior=0.5)))
     search = Auto(seed=0)
-    told = search.explain(search.init(), Situation(number=8, space=space))
-    assert told.endswith("a prior of lr (learning_rate), x (given) counts 50%")
+
+    def told(loss, count):
+        state = search.init()
+        for number, trial in enumerate(run(Auto(seed=0), loss, space, count).trials):
+            state = search.tell(state, dataclasses.replace(trial, number=number), space)
+        return search.explain(state, Situation(number=count, space=space))
+
+    def near(values):
+        return abs(np.log10(values["lr"]) + 2.8) + abs(values["x"] - 0.5)
+
+    moved = "a prior of lr (learning_rate), x (given)"
+    assert told(near, 8).endswith(f"{moved} counts 50%")
+    assert told(lambda values: -near(values), 8).endswith(f"{moved} does not move it")
     silent = Auto(seed=0, prior=None)
     assert "prior" not in silent.explain(silent.init(), Situation(number=8, space=space))
 

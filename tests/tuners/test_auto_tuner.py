@@ -6,8 +6,11 @@ import pytest
 
 import afina as kt
 from afina.errors import ArgumentError
+from afina.run import Serial
 from afina.search import Hyperband, PopulationBasedTraining, Random, StartFrom
 from afina.trials import Status
+from afina.tuners import auto_tuner, workers
+from afina.tuners.workers import count_workers
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 4)).astype("float32")
@@ -154,3 +157,18 @@ def test_a_search_in_which_nothing_can_be_trained_ends_and_says_so(tmp_path, mon
         tuner.search(np.zeros((8, 2)), np.zeros(8), validation_split=0.5, verbose=0)
     assert len(tuner.oracle.trials) == 5
     assert "5 trials in a row have not trained a single epoch" in tuner.oracle.stop_reason
+
+
+def test_several_workers_try_the_same_trials_however_long_each_takes(tmp_path, monkeypatch):
+    limits = {"max_trials": 7, "stop_when_unlikely": False}
+
+    def facts(tuner):
+        return [(t.values, t.schedule, t.curve) for t in tuner.oracle.study.trials.values()]
+
+    monkeypatch.setattr(workers, "processors", lambda: 2)
+    auto = search(tuner_at(tmp_path / "auto", **limits))
+    assert count_workers(auto.workers, why_one=auto._why_one_worker) == 2
+    two = search(tuner_at(tmp_path / "two", workers=2, **limits))
+    monkeypatch.setattr(auto_tuner, "_trials_ahead", lambda *_: 3)
+    serial = search(tuner_at(tmp_path / "serial", executor=Serial(), **limits))
+    assert facts(auto) == facts(two) == facts(serial)

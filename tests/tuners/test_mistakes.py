@@ -342,7 +342,7 @@ ALGORITHMS = [
 def test_an_argument_of_an_algorithm_that_is_no_number_is_refused_by_name(
     kind: Any, bad: Any
 ) -> None:
-    own = {"sampler", "acquisition", "explore", "stop_when_unlikely"}
+    own = {"sampler", "acquisition", "explore", "stop_when_unlikely", "repeats", "per_second"}
     numbers = [each.name for each in dataclasses.fields(kind) if each.init and each.name not in own]
     required = {"seed": 0, "max_epochs": 9}
     given = {name: value for name, value in required.items() if name in numbers}

@@ -10,9 +10,9 @@
 
 `effects` explains, `ranges` cuts, and only what `effects` or `failing` shows clearly is cut.
 `advice` (advise.py) runs all of it and returns `Findings`: plain data. `sentences.py` and `code.py`
-draw them as text and as Python. `Narrowing` applies the advice during a search, `Preferring` in the
-next one, and `carry_over` takes old trials there. `learning.py`, `judgement.py`, `spread.py` and
-`classification.py` describe the final model.
+draw them as text and as Python. `Narrowing` applies the advice during a search, and `carry_over`
+takes old trials to the next one. `learning.py`, `judgement.py`, `spread.py` and `classification.py`
+describe the final model.
 """
 
 from afina.advice.advise import Advice, advice
@@ -22,7 +22,6 @@ from afina.advice.failing import FailingRegion
 from afina.advice.findings import Aim
 from afina.advice.importance import Importances, Share, importance
 from afina.advice.narrowing import Narrowing
-from afina.advice.preferring import Preferring
 from afina.advice.ranges import RangeAdvice, Verdict
 from afina.advice.recommendation import Action, Recommendation
 
@@ -36,7 +35,6 @@ __all__ = [
     "Importances",
     "Interaction",
     "Narrowing",
-    "Preferring",
     "RangeAdvice",
     "Recommendation",
     "Share",

@@ -14,11 +14,11 @@ from afina.advice import sentences
 from afina.advice.belief import believe
 from afina.advice.carry import carry_over
 from afina.advice.code import as_code
-from afina.advice.effects import Effects, effects_of
+from afina.advice.effects import Effects, Visibility, effects_of
 from afina.advice.evidence import Evidence, gather
 from afina.advice.failing import FailingRegion, failing_regions
 from afina.advice.findings import Aim, Findings
-from afina.advice.importance import Importances, Method, importance_of
+from afina.advice.importance import Importances, Method, Share, importance_of
 from afina.advice.ranges import (
     Grounds,
     RangeAdvice,
@@ -60,7 +60,8 @@ class Advice(Findings):
     def whole_space(self) -> HyperParameters:
         """The space that was searched, with the ranges that are to be widened, and no cut.
 
-        `search_again` searches here, so every trial counts; the cuts are only preferred.
+        `search_again` searches here, so every trial counts. A model that knows the trials avoids
+        what a cut would forbid.
         """
         wider = {id(each.before): each.after for each in self.ranges if each.widen}
         best = {id(each.before): each.best for each in self.ranges if each.best is not None}
@@ -70,20 +71,6 @@ class Advice(Findings):
             hp.merge([moved_default(whole, best.get(id(entry), entry.default))])
         hp.learn_constraints(self.before)
         return hp
-
-    def preferred_space(self) -> Space:
-        """The advised ranges that a search may prefer one by one.
-
-        A hyperparameter that acts together with another is left out: which of its values is good
-        depends on the other, and a model knows that.
-        """
-        return Space(
-            tuple(
-                each.after
-                for each in self.ranges
-                if each.verdict in (Verdict.NARROW, Verdict.DROP) and not each.partners
-            )
-        )
 
     def carry_over_all(self, trials: Iterable[Trial]) -> list[Trial]:
         """All finished trials, as trials of `whole_space()`."""
@@ -104,6 +91,28 @@ class Advice(Findings):
         """
         frozen = {each.name for each in self.ranges if each.verdict is Verdict.FREEZE}
         return carry_over(trials, self.before, self.after, frozen)
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """How much each hyperparameter matters by the model that also gives the verdicts.
+
+        The largest share comes first. `clear` says that the hyperparameter matters. Unlike
+        `importances`, these shares never contradict `effects`. Empty if the trials are too few or
+        have several objectives.
+        """
+        found = [
+            Share(
+                names=(each.name,),
+                conditions=each.conditions,
+                share=each.share,
+                low=each.low,
+                high=each.high,
+                active=own.tried,
+                clear=each.visibility is Visibility.MATTERS,
+            )
+            for each, own in zip(self.effects.single, self.ranges, strict=False)
+        ]
+        return tuple(sorted(found, key=lambda each: (not each.clear, -each.share)))
 
     def to_dict(self) -> dict[str, Any]:
         """The findings as JSON values."""
@@ -230,11 +239,14 @@ def _of_several(
 ) -> Advice:
     """Advice for each objective. Their sum measures nothing, so it is not used."""
     aims = []
+    front = front_of(trials)
     for place, part in enumerate(parts):
         evidence = gather([_by_one(trial, place) for trial in trials], space)
         importances = importance_of(evidence, method, seed)
         direction: Literal["min", "max"] = "max" if part.direction == "max" else "min"
-        aims.append(Aim(part.name, direction, evidence.top, importances))
+        # Of equal results in one objective, the best is one that no other trial beats in all.
+        best = gather([_by_one(trial, place) for trial in front], space).top
+        aims.append(Aim(part.name, direction, best or evidence.top, importances))
     counts = evidence.counts
     nothing = Importances(
         method=importances.method,
@@ -255,7 +267,7 @@ def _of_several(
         after=space,
         recommendation=without_result(nothing),
         aims=tuple(aims),
-        front=tuple(trial.number for trial in front_of(trials)),
+        front=tuple(trial.number for trial in front),
     )
 
 

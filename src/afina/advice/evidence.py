@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from afina.space import HyperParameter, Space, Value
 from afina.trials import Status, Trial
+from afina.trials.trial import BOOSTED
 
 Array = NDArray[np.float64]
 
@@ -110,7 +111,8 @@ def gather(trials: Iterable[Trial], space: Space) -> Evidence:
             trial may be older than the entry.
     """
     known = sorted(trials, key=lambda trial: trial.number)
-    chains = _chains(known)
+    planned = [trial for trial in known if BOOSTED not in trial.notes]
+    chains = _chains(planned)
     rows, outside = [], 0
     top: Row | None = None
     shifts = _shifts(chains)
@@ -126,6 +128,10 @@ def gather(trials: Iterable[Trial], space: Space) -> Evidence:
             loss += shifts[last.end_epoch]
         rows.append(Row(last.number, values, loss, last.end_epoch))
         top = _better(top, _top(chain, values))
+    # Somebody's choice to train one trial for longer says nothing about the hyperparameters.
+    for trial in known if len(planned) < len(known) else ():
+        values = settled(trial.values, space)
+        top = top if values is None else _better(top, _top([trial], values))
     counts = Counts(
         trials=len(known),
         completed=sum(not row.failed for row in rows),

@@ -86,7 +86,7 @@ class Narrowing(Wrapper[NarrowingState]):
         if not any(trial.schedule for trial in state.finished):
             inner = self.inner.init()
             for trial in state.finished:
-                if _lies_in(trial, narrowed):
+                if lies_in(trial, narrowed):
                     inner = self.inner.tell(inner, trial, narrowed)
         answer = self.inner.ask(inner, replace(situation, space=narrowed))
         if isinstance(answer, Done):  # the narrowed space is exhausted: go on in the whole one
@@ -127,7 +127,13 @@ class _Trials:
         return hash(self._key)
 
 
-def _lies_in(trial: Trial, space: Space) -> bool:
+def lies_in(trial: Trial, space: Space) -> bool:
+    """Whether all active values of a trial are in their ranges.
+
+    Args:
+        trial: The trial.
+        space: The space.
+    """
     return all(
         entry.contains(trial.values[entry.name])
         for entry in space.active(trial.values)

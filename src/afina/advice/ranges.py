@@ -9,14 +9,15 @@ widened where the model is fairly sure that something better lies beyond a bound
 from __future__ import annotations
 
 import enum
+import functools
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.advice.belief import Belief
+from afina.advice.belief import Belief, believe
 from afina.advice.box import TRIED, cells_in, peel, safe_cells
 from afina.advice.claims import better_beyond, keeps_best
 from afina.advice.effects import Effects, Visibility
@@ -183,6 +184,7 @@ def ranges_of(grounds: Grounds, seed: int = 0) -> tuple[RangeAdvice, ...]:
     ]
     box = peel(sample, belief, seed, together, safe)
     rng = np.random.default_rng([seed, 5])
+    others = functools.cache(lambda: believe(sample, seed + 1))
     found = []
     for column in _columns(sample):
         kept, sure = _surely(sample, belief, column, box.kept[column], rng)
@@ -203,7 +205,7 @@ def ranges_of(grounds: Grounds, seed: int = 0) -> tuple[RangeAdvice, ...]:
             sure=sure,
         )
         if column in mattering:
-            view = _pressing(view, sample, belief)
+            view = _pressing(view, sample, belief, others)
         found.append(_advice(view, grounds))
     return tuple(found)
 
@@ -303,8 +305,12 @@ def _without_failures(
     return kept
 
 
-def _pressing(view: _View, sample: Sample, belief: Belief) -> _View:
-    """The view with the end beyond which something better is expected."""
+def _pressing(view: _View, sample: Sample, belief: Belief, others: Callable[[], Belief]) -> _View:
+    """The view with the end beyond which something better is expected.
+
+    The functions that point out an end are too sure of it: it is one of many ends, chosen by them.
+    So others, drawn anew, say how probable it is.
+    """
     if not is_ordered(view.part):
         return view
     wanted = max(BEST_LEAST, math.ceil(BEST_PART * len(sample.targets)))
@@ -316,6 +322,8 @@ def _pressing(view: _View, sample: Sample, belief: Belief) -> _View:
         if not best or not outer[best[0]]:
             continue
         beyond = better_beyond(sample, belief, view.column, side)
+        if beyond >= SURE_TO_WIDEN:
+            beyond = better_beyond(sample, others(), view.column, side)
         if beyond >= SURE_TO_WIDEN:
             return replace(
                 view,

@@ -238,9 +238,11 @@ def _of_shortage(found: Importances, counts: Counts) -> str:
     if counts.completed < found.needed <= found.configurations:
         has = "has" if counts.completed == 1 else "have"
         return f"Only {counts.completed} {has} a result: too few to say what matters."
+    count = found.configurations
+    there = "There is 1 configuration" if count == 1 else f"There are {count} configurations"
     return (
-        f"There are {found.configurations} configurations; at least {found.needed} are needed to "
-        "say what matters. The space stays as it is."
+        f"{there}; at least {found.needed} are needed to say what matters. "
+        "The space stays as it is."
     )
 
 

@@ -14,6 +14,7 @@
     mcp                mcp.py       lets an assistant read a project
     completion         completion.py what a shell needs to complete commands
     --version          version.py   what is installed
+    --help             language.py  in English, or in Spanish by spanish.py
 
 Exit codes: 0 done; 1 an error of Afina, as one message; 2 wrong usage; 3 `tune` or `best` of a
 search in which no trial was completed; 130 Ctrl-C; 143 SIGTERM.
@@ -35,6 +36,7 @@ from afina.cli.demo import demo
 from afina.cli.doctor import doctor
 from afina.cli.export import export
 from afina.cli.importing import importing
+from afina.cli.language import speaks_spanish, translated
 from afina.cli.mcp import mcp
 from afina.cli.report import advice, report
 from afina.cli.status import status
@@ -51,8 +53,22 @@ __all__ = ["main"]
 class _Afina(click.Group):
     """Prints Afina's own errors as one message with exit code 1; other errors keep their trace.
 
-    Ctrl-C has the exit code that shells have for it.
+    Ctrl-C has the exit code that shells have for it. Each call chooses the language of the help.
     """
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        spoken = translated(self) if speaks_spanish() else self
+        return click.Group.make_context(spoken, info_name, args, parent, **extra)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        spoken = ctx.command if isinstance(ctx.command, _Afina) else self
+        return click.Group.get_command(spoken, ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

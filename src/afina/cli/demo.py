@@ -28,7 +28,9 @@ NAMES = ("reuters", "fashion-mnist")
 @click.option("--seed", default=0, show_default=True, help="Seed of the search and the trainings.")
 @click.option("--overwrite", is_flag=True, help="Start a new search instead of resuming.")
 @click.option("--quiet", is_flag=True, help="Print only the result.")
-@click.option("--limit", type=click.IntRange(min=10), hidden=True)
+@click.option(
+    "--limit", type=click.IntRange(min=10), help="Use only this many data, for a quicker result."
+)
 def demo(
     name: str,
     output: Path | None,

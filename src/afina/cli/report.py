@@ -46,7 +46,8 @@ def advice(folder: Path | str, as_json: bool, as_code: bool) -> None:
     from afina.study.rules import rules_in
 
     facts = read_facts(folder)
-    found = advise(facts.finished, facts.space, objective=facts.objective)
+    seed = facts.header.seed
+    found = advise(facts.finished, facts.space, objective=facts.objective, seed=seed)
     if as_json:
         rules = rules_in(folder)
         told = {"constraints_not_applied": rules} if rules else {}

@@ -8,14 +8,21 @@ from typing import Any
 
 from afina.dashboard.watch import REMARKS, Watch
 from afina.errors import ArgumentError, wrong
-from afina.space import HyperParameter, HyperParameters, Value
+from afina.space import HyperParameter, HyperParameters, Space, Value
 from afina.space.parameters import Numerical
 from afina.store import SharedStore
-from afina.study.requests import Requests
+from afina.study.by_hand import why_not, why_not_longer
+from afina.study.requests import Requests, plan_of
 from afina.trials import Status
 
 LONGEST_REMARK = 2000
 """Characters of a remark on a trial."""
+
+MOST_EPOCHS = 100_000
+"""Epochs by which a trial may be trained for longer at once."""
+
+UNKNOWN = "a search that has not begun since this version was installed"
+"""Why nothing can be asked of a search that has not said what it can do."""
 
 _NO_NEWS = 2**62
 
@@ -62,6 +69,111 @@ def _end(watch: Watch, body: Mapping[str, Any]) -> str:
     return f"Trial {number} ends after its epoch and keeps its best score."
 
 
+def _pause(watch: Watch, body: Mapping[str, Any]) -> str:
+    number = _number(watch, body)
+    _check_able(watch, "pause", f"trial {number}", "must be one that can be paused")
+    if watch.trials[number].status is not Status.RUNNING:
+        state = watch.trials[number].status.value
+        raise ArgumentError(wrong(f"trial {number}", "must be running", state))
+    Requests(watch.store).ask_pause(number)
+    return f"Trial {number} is saved after its epoch, and waits until you resume it."
+
+
+def _resume(watch: Watch, body: Mapping[str, Any]) -> str:
+    number = _number(watch, body)
+    requests = Requests(watch.store)
+    if number not in requests.paused:
+        raise ArgumentError(wrong(f"trial {number}", "must be paused", "one that is not"))
+    requests.ask_resume(number)
+    return f"Trial {number} goes on as soon as a worker is free. {_when(watch)}".strip()
+
+
+def _boost(watch: Watch, body: Mapping[str, Any]) -> str:
+    number, epochs = _number(watch, body), _real(body.get("epochs"))
+    if epochs is None or not epochs.is_integer() or not 1 <= epochs <= MOST_EPOCHS:
+        rule = f"must be a whole number from 1 to {MOST_EPOCHS}"
+        raise ArgumentError(wrong("epochs", rule, body.get("epochs")))
+    _check_able(watch, "boost", f"trial {number}", "must be one that can train for longer")
+    trial = watch.trials[number]
+    reason = why_not_longer(trial)
+    if reason is not None and not (trial.status is Status.COMPLETED and watch.epochs.get(number)):
+        raise ArgumentError(wrong(f"trial {number}", "must be able to train for longer", reason))
+    Requests(watch.store).ask_boost(number, int(epochs))
+    more = f"{int(epochs)} more epoch{'s' * (epochs != 1)}"
+    return f"A new trial continues trial {number} for {more}. {_when(watch)}".strip()
+
+
+def _range(watch: Watch, body: Mapping[str, Any]) -> str:
+    name = body.get("name")
+    space = _space(watch)
+    entries = [entry for entry in space if entry.name == name]
+    if not isinstance(name, str) or not entries:
+        raise ArgumentError(wrong("name", "must be that of a hyperparameter", name))
+    _check_able(watch, "ranges", name, "must be a hyperparameter whose range can be changed")
+    wanted = _wanted(entries, body)
+    reason = None if wanted is None else why_not(space, {name: wanted})
+    if reason is not None:
+        raise ArgumentError(wrong(name, "must keep some of its values", reason))
+    Requests(watch.store).ask_range(name, wanted)
+    whole = "its whole range" if wanted is None else "this range"
+    return f"New trials draw {name} from {whole}. {_when(watch)}".strip()
+
+
+def _wanted(entries: list[HyperParameter], body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The part of a range that somebody asks for; None for all of it."""
+    name, values = entries[0].name, body.get("values")
+    if isinstance(entries[0], Numerical):
+        ends = {end: _real(body[end]) for end in ("low", "high") if body.get(end) not in (None, "")}
+        for end, number in ends.items():
+            if number is None:
+                raise ArgumentError(wrong(f"{name}: {end}", "must be a number", body[end]))
+            outside = not any(e.min_value <= number <= e.max_value for e in _numbers(entries))
+            if outside:
+                rule = f"must lie in the range of the script, {_words(entries)}"
+                raise ArgumentError(wrong(f"{name}: {end}", rule, number, "Change the script."))
+        if len(ends) == 2 and (ends["low"] or 0.0) > (ends["high"] or 0.0):
+            rule = "must not be above the highest"
+            raise ArgumentError(wrong(f"{name}: the lowest value", rule, ends["low"]))
+        return ends or None
+    if values is None:
+        return None
+    if not isinstance(values, list) or not values:
+        raise ArgumentError(wrong(name, "must keep at least one of its values", values))
+    return {"values": [_value(entries, value) for value in values]}
+
+
+def _numbers(entries: list[HyperParameter]) -> list[Numerical]:
+    return [entry for entry in entries if isinstance(entry, Numerical)]
+
+
+def _words(entries: list[HyperParameter]) -> str:
+    parts = _numbers(entries)
+    return f"{min(e.min_value for e in parts)} to {max(e.max_value for e in parts)}"
+
+
+def _dismiss(watch: Watch, body: Mapping[str, Any]) -> str:
+    del body
+    Requests(watch.store).dismiss()
+    return "The answers of the search are gone."
+
+
+def _check_able(watch: Watch, request: str, what: str, rule: str) -> None:
+    """Raises ArgumentError with the search's own reason if it cannot follow a request."""
+    plan = plan_of(watch.store)
+    reason = plan.get("cannot", {"pause": UNKNOWN, "boost": UNKNOWN, "ranges": UNKNOWN})
+    if request in reason:
+        raise ArgumentError(wrong(what, rule, reason[request]))
+
+
+def _when(watch: Watch) -> str:
+    ended = plan_of(watch.store).get("reason")
+    return f"The search has ended ({ended}): run its script again." if ended else ""
+
+
+def _space(watch: Watch) -> Space:
+    return HyperParameters.from_config(dict(watch.store.space() or {})).to_space()
+
+
 def _try(watch: Watch, body: Mapping[str, Any]) -> str:
     given = body.get("values")
     if not isinstance(given, Mapping) or watch.header is None:
@@ -69,7 +181,7 @@ def _try(watch: Watch, body: Mapping[str, Any]) -> str:
     if watch.header.algorithm == "grid":
         rule = "must go with a search that draws its configurations"
         raise ArgumentError(wrong("try", rule, "a grid search, which tries all of them"))
-    space = HyperParameters.from_config(dict(watch.store.space() or {})).to_space()
+    space = _space(watch)
     known: dict[str, list[HyperParameter]] = {}
     for entry in space:
         known.setdefault(entry.name, []).append(entry)
@@ -142,6 +254,11 @@ def _number(watch: Watch, body: Mapping[str, Any]) -> int:
 ACTIONS: Mapping[str, Callable[[Watch, Mapping[str, Any]], str]] = {
     "stop": _stop,
     "end": _end,
+    "pause": _pause,
+    "resume": _resume,
+    "boost": _boost,
+    "range": _range,
+    "dismiss": _dismiss,
     "try": _try,
     "remark": _remark,
 }

@@ -10,6 +10,7 @@ from afina.advice import advice
 from afina.advice.importance import Importances
 from afina.advice.ranges import RangeAdvice, Verdict
 from afina.advice.sentences import of_range
+from afina.advice.shown import shown_importances
 from afina.dashboard.rows import entry_of
 from afina.dashboard.watch import Watch
 from afina.space import HyperParameters
@@ -89,11 +90,14 @@ class Lessons:
         ended.sort(key=lambda trial: trial.ended or 0)
         space = HyperParameters.from_config(dict(config)).to_space()
         found = advice(ended, space, objective=objective, seed=header.seed)
-        aims = [(aim.name, aim.importances) for aim in found.aims]
+        names = [aim.name for aim in found.aims] or [objective.name]
         return {
             "after": len(ended),
             "text": str(found),
-            "aims": [_importance(*aim) for aim in aims or [(objective.name, found.importances)]],
+            "aims": [
+                _importance(name, shown)
+                for name, shown in zip(names, shown_importances(found), strict=True)
+            ],
             "ranges": [_range(each) for each in found.ranges],
         }
 

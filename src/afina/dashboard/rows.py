@@ -9,6 +9,7 @@ from typing import Any
 from afina.space import Choice, HyperParameter, HyperParameters, Parent, Space
 from afina.space.parameters import Numerical
 from afina.store import Header
+from afina.study.by_hand import is_boosted
 from afina.trials import MultiObjective, Objective, Trial
 
 COLUMNS = (
@@ -91,7 +92,7 @@ def row_of(
         objective: The search's.
         names: Of the hyperparameters, in the page's order.
     """
-    plan, failure = trial.schedule, trial.failure
+    plan, failure = None if is_boosted(trial) else trial.schedule, trial.failure
     row = [
         trial.number,
         trial.status.value,

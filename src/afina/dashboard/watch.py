@@ -20,6 +20,7 @@ from afina.dashboard.rows import objective_of, parts_of, row_of, search_of
 from afina.errors import StoreError
 from afina.store import Changes, Header, SharedStore, TrialStore
 from afina.store.reported import epochs_reported
+from afina.study.by_hand import is_boosted
 from afina.study.requests import plan_of, waiting_in
 from afina.trials import MultiObjective, Objective, Status, Trial
 from afina.trials.pareto import front_of
@@ -189,6 +190,8 @@ class Watch:
         held = [t for t in running if (claim := claims.get(t.number)) and not claim.lost]
         plan = plan_of(self.store)
         total = total_of(self.header, plan)
+        if total is not None:
+            total += sum(map(is_boosted, known))
         left = seconds_left(plan, total, known, self.epochs, len(held))
         several = isinstance(self.objective, MultiObjective)
         return {
@@ -208,6 +211,7 @@ class Watch:
             "running": [self._running(trial, claims.get(trial.number)) for trial in running],
             "front": [t.number for t in front_of(t for t in known if t.losses)] if several else [],
             "asked": self._asked(),
+            "cannot": plan.get("cannot", {}),
             "remarks": self.store.note(REMARKS) or {},
         }
 
@@ -216,7 +220,14 @@ class Watch:
 
     def _asked(self) -> dict[str, Any]:
         waiting = waiting_in(self.store)
-        return {"end": list(waiting.get("end", ())), "try": len(waiting.get("try") or ())}
+        return {
+            "end": list(waiting.get("end", ())),
+            "try": len(waiting.get("try") or ()),
+            "pause": list(waiting.get("pause", ())),
+            "boost": list(waiting.get("boost") or ()),
+            "ranges": waiting.get("ranges") or {},
+            "refused": list(waiting.get("refused") or ()),
+        }
 
     def _running(self, trial: Trial, claim: Any) -> dict[str, Any]:
         curve: list[list[Any]] = [[], []]

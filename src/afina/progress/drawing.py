@@ -195,6 +195,9 @@ def news(progress: SearchProgress, ended: Ended) -> Text | None:
     elif ended.is_best and trial.score is not None:
         line = Text().append("★ ", style="green").append(f"trial {ended.label}  ")
         line.append(f"{progress.objective.name} {number(trial.score)}", style="bold")
+    elif trial.status is Status.WAITING and trial.failure is None:
+        line = Text().append("‖ ", style="yellow").append(f"trial {ended.label}  ")
+        line.append("paused; its training is saved")
     elif trial.status in (Status.FAILED, Status.WAITING):
         line = Text().append("✗ ", style="red").append(f"trial {ended.label}  ")
         kind = trial.failure.kind.value if trial.failure else "error"

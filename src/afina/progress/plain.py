@@ -120,13 +120,15 @@ def _cell(text: str) -> str:
 
 
 def retry_lines(event: TrialEnded) -> list[str]:
-    """The reason for a failure, and how many retries are left."""
+    """The reason for a failure, and how many retries are left; or that the trial is paused."""
     trial = event.trial
     name = trial.number if event.label is None else event.label
+    if trial.failure is None:
+        return [f"Trial {name} is paused."]
     announced = f"Trial {name} failed {trial.attempt + 1} times."
     if event.retries_left is not None:
         announced += f" {event.retries_left} retries left."
-    return [trial.failure.message.rstrip(), announced] if trial.failure else [announced]
+    return [trial.failure.message.rstrip(), announced]
 
 
 def end_lines(progress: SearchProgress, ended: Ended, now: float) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from afina.advice import Advice, advice
 from afina.advice.sentences import NO_RANGES, of_importances, of_range
+from afina.advice.shown import shown_importances
 from afina.errors import ArgumentError
 from afina.report import figures
 from afina.report.facts import Facts, read_facts
@@ -19,7 +20,7 @@ from afina.report.reproduce import reproduction
 from afina.report.rungs import rungs
 from afina.report.slices import slices
 from afina.report.style import HEIGHT, MOST_POINTS, evenly, named, short
-from afina.report.words import advised_ranges, objective_of, range_of, summary
+from afina.report.words import advised_ranges, objective_of, of_priors, range_of, summary
 from afina.space.shown import when_text
 from afina.trials import Configuration, Trial, epochs_of
 from afina.trials.text import markup
@@ -35,18 +36,19 @@ RUNGS = (
     "where its training stopped."
 )
 
-BARS = "The lines are 90 % intervals. Grey bars are within what chance alone would give."
+BARS = "The lines are 90 % intervals. Grey bars are not clearly above what chance alone would give."
 
 
 def write_report(
-    source: Facts | Path | str, file: Path | str = "report.html", *, seed: int = 0
+    source: Facts | Path | str, file: Path | str = "report.html", *, seed: int | None = None
 ) -> Path:
     """Writes the report of a search.
 
     Args:
         source: Facts, or the project folder to read them from.
         file: The HTML file; its folder is created if it does not exist.
-        seed: Seed of the random draws for importances.
+        seed: Seed of the random draws for the advice; None takes the search's own, as the dashboard
+            and `afina advice` do.
 
     Returns:
         The path of the file.
@@ -63,7 +65,7 @@ def write_report(
     return path
 
 
-def render(facts: Facts, *, seed: int = 0) -> str:
+def render(facts: Facts, *, seed: int | None = None) -> str:
     """The page as text; see `write_report`."""
     try:
         from plotly.offline import get_plotlyjs
@@ -71,6 +73,7 @@ def render(facts: Facts, *, seed: int = 0) -> str:
         raise ArgumentError(
             "The report needs Plotly: pip install 'afina[plot]', or pip install plotly."
         ) from error
+    seed = facts.header.seed if seed is None else seed
     found = advice(facts.finished, facts.space, objective=facts.objective, seed=seed)
     parts = [
         _section("Summary", summary(facts)),
@@ -210,8 +213,7 @@ def _course_words(facts: Facts) -> list[str]:
 
 def _important(found: Advice) -> list[str]:
     """Names of hyperparameters, the most important first; empty if nothing is known."""
-    parts = [aim.importances for aim in found.aims] or [found.importances]
-    shares = [share for part in parts for share in part.single]
+    shares = [share for part in shown_importances(found) for share in part.single]
     shares.sort(key=lambda share: -share.share)
     return list(dict.fromkeys(share.names[0] for share in shares))
 
@@ -233,6 +235,7 @@ def _searched(facts: Facts) -> str:
     text = [
         f"Algorithm: {facts.header.algorithm} ({settings}).",
         f"Objective: {objective_of(facts)}.",
+        *of_priors(facts),
     ]
     head = ("hyperparameter", "kind", "range", "active")
     return _section("Search space", text, _folded(_rows(head, rows), len(rows), "hyperparameters"))
@@ -249,7 +252,7 @@ def _learning(facts: Facts) -> str:
 def _matters(found: Advice) -> str:
     title = "Which hyperparameters matter"
     if not found.aims:
-        figure = figures.importances(found.importances)
+        figure = figures.importances(shown_importances(found)[0])
         if figure is None:
             return _section(title, str(found).splitlines()[-1:])
         return _section(title, [BARS], _div(figure))

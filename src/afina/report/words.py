@@ -12,6 +12,7 @@ from afina.space import Float, HyperParameter, Int
 from afina.space.conditions import same_value
 from afina.space.shown import range_text
 from afina.trials import Trial, configurations
+from afina.trials.trial import PRIOR
 
 
 def summary(facts: Facts) -> list[str]:
@@ -126,3 +127,13 @@ def advised_ranges(found: Advice) -> dict[str, Any]:
         else:
             ranges[each.name] = tuple(after.values)
     return ranges
+
+
+def of_priors(facts: Facts) -> list[str]:
+    """Which priors moved trials, and how many; nothing if none did."""
+    notes = [trial.notes[PRIOR] for trial in facts.trials if PRIOR in trial.notes]
+    if not notes:
+        return []
+    names = notes[-1].rpartition(":")[0]
+    moved = f"{len(notes)} of {len(facts.trials)} trials"
+    return [f"A prior moved {moved}: {names}. Results decide how much it counts."]

@@ -26,7 +26,8 @@ Every algorithm works without arguments, with seed 0; wrappers need the algorith
 | `ModelBasedHalving` | `model_halving.py` | pauses trainings; a model chooses what goes on |
 | `PopulationBasedTraining` | `population.py` | changes values during training |
 
-Shared parts: `wrappers.py` (an algorithm around another), `untried.py` (never propose a
+Shared parts: `wrappers.py` (an algorithm around another), `in_order.py` (the same trials with any
+number of workers), `untried.py` (never propose a
 configuration twice), `observation.py` (what is kept of a trial), `fidelity/` (short trainings:
 rungs and brackets). The models themselves are in `afina.surrogates`.
 """
@@ -38,6 +39,7 @@ from afina.search.bayesian import BayesianOptimization
 from afina.search.cma import CMAES
 from afina.search.grid import Grid
 from afina.search.hyperband import Hyperband
+from afina.search.in_order import InOrder
 from afina.search.model_halving import ModelBasedHalving
 from afina.search.multi_objective import ParetoSearch
 from afina.search.population import PopulationBasedTraining
@@ -56,6 +58,7 @@ __all__ = [
     "Done",
     "Grid",
     "Hyperband",
+    "InOrder",
     "Informed",
     "ModelBasedHalving",
     "Planned",

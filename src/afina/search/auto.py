@@ -18,10 +18,10 @@ from afina.search.cma import CMAES
 from afina.search.explorer import explored, is_turn
 from afina.search.model_halving import ModelBasedHalving
 from afina.search.tpe import TPE
-from afina.search.untried import answer, check_seed, first_new
+from afina.search.untried import answer, check_seed, first_new, without_priors
 from afina.space import Boolean, Choice, Space
 from afina.surrogates.geometry import geometry_of
-from afina.surrogates.prior import PriorName, check_prior, prior_of
+from afina.surrogates.prior import SEEN, PriorName, check_prior, prior_of
 from afina.surrogates.threads import one_blas_thread
 from afina.trials import Decision, Schedule, Trial
 
@@ -104,6 +104,8 @@ class Auto(Algorithm[AutoState]):
             batch size and so on in recorded trainings, where the name tells the role, and what the
             user gave as `prior=`. "given": the latter alone. None: nothing. See
             `afina.surrogates.prior`.
+        per_second: Whether to prefer what trains faster among equals, with `max_epochs`; see
+            `ModelBasedHalving`.
 
     Raises:
         ArgumentError: An argument is out of range.
@@ -129,6 +131,7 @@ class Auto(Algorithm[AutoState]):
     seed: int = 0
     stop_when_unlikely: bool = False
     prior: PriorName | None = "roles"
+    per_second: bool = False
 
     name: ClassVar[str] = "auto"
     fixed_settings: ClassVar[frozenset[str]] = frozenset({"max_epochs"})
@@ -137,6 +140,7 @@ class Auto(Algorithm[AutoState]):
         check_seed(self.seed)
         check_count("max_epochs", self.max_epochs)
         check_flag("stop_when_unlikely", self.stop_when_unlikely)
+        check_flag("per_second", self.per_second)
         check_prior(self.prior)
 
     def settings(self) -> Mapping[str, Any]:
@@ -146,6 +150,7 @@ class Auto(Algorithm[AutoState]):
             "seed": int(self.seed),
             "stop_when_unlikely": self.stop_when_unlikely,
             "prior": self.prior,
+            "per_second": self.per_second,
         }
 
     @functools.cached_property
@@ -154,7 +159,11 @@ class Auto(Algorithm[AutoState]):
         if self._in_parts:
             assert self.max_epochs is not None
             halving = ModelBasedHalving(
-                max_epochs=self.max_epochs, seed=self.seed, prior=self.prior
+                max_epochs=self.max_epochs,
+                seed=self.seed,
+                prior=self.prior,
+                repeats=True,
+                per_second=self.per_second,
             )
             return {"model-halving": halving}
         return {
@@ -189,6 +198,8 @@ class Auto(Algorithm[AutoState]):
 
     def ask(self, state: AutoState, situation: Situation) -> Suggestion | Wait | Done:
         """What the chosen algorithm proposes."""
+        if self.prior is None:
+            situation = without_priors(situation)
         vain = self._in_vain(state, situation)
         if vain is not None:
             return Wait() if situation.running else Done(vain)
@@ -223,8 +234,11 @@ class Auto(Algorithm[AutoState]):
         """Which algorithm proposes the next trial, and why; and which prior moves it."""
         chosen, why = self._choice(state, situation)
         prior = prior_of(geometry_of(situation.space), self.prior)
-        if prior is not None and chosen in ("bayesian", "model-halving"):
-            why = f"{why}; {prior.explained(situation.number)}"
+        asked = self.algorithms.get(chosen)
+        if prior is not None and isinstance(asked, BayesianOptimization | ModelBasedHalving):
+            weight = asked.influence(state.inner[0], situation)
+            told = f"counts {weight:.0%}" if weight >= SEEN else "does not move it"
+            why = f"{why}; a prior of {prior.described} {told}"
         return f"{chosen}: {why}"
 
     def _choice(self, state: AutoState, situation: Situation) -> tuple[Name, str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from afina.errors import ArgumentError, wrong
@@ -50,6 +50,9 @@ class Suggestion:
 
     schedule: Schedule | None = None
     """Which epochs to train and which trial to continue; None trains in full."""
+
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Why these values, for people: kept as notes of the trial."""
 
 
 @dataclass(frozen=True, slots=True)

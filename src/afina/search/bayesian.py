@@ -21,6 +21,8 @@ from afina.search.untried import (
     check_seed,
     first_new,
     keys_of,
+    noted,
+    without_priors,
 )
 from afina.space import Space
 from afina.surrogates.acquisition import (
@@ -201,23 +203,45 @@ class BayesianOptimization(Algorithm[BayesianState]):
 
     def ask(self, state: BayesianState, situation: Situation) -> Suggestion | Wait | Done:
         """Proposes the configuration of trial `situation.number`. Changes nothing."""
+        if self.prior is None:
+            situation = without_priors(situation)
         space = situation.space
         rng = np.random.default_rng([self.seed, situation.number])
         geometry = geometry_of(space)
+        prior = prior_of(geometry, self.prior)
         started = len(state.observations) + len(situation.running)
         initial = self._initial(geometry, situation.max_trials)
         completed = sum(each.loss is not None for each in state.observations)
-        points = np.zeros((0, geometry.dim))
+        points, weight = np.zeros((0, geometry.dim)), 0.0
         if started < initial:
-            points = sobol.point(geometry, started, self.seed, prior_of(geometry, self.prior))
+            weight = self.influence(state, situation)
+            points = sobol.point(geometry, started, self.seed, prior if weight else None)
         elif completed >= 2 and (not (every := draws_every(state)) or started % every):
             # The model needs two results to see a difference, however many trials are running.
             with one_blas_thread():
-                points = self._promising(
+                points, weight = self._promising(
                     geometry, state.observations, situation.running, rng, initial
                 )
         proposals = map(geometry.decode, points)
-        return answer(first_new(situation, state.tried, proposals, rng), situation)
+        found = answer(first_new(situation, state.tried, proposals, rng), situation)
+        return noted(found, prior, weight)
+
+    def influence(self, state: BayesianState, situation: Situation) -> float:
+        """How much the prior counts in the next proposal, from 0 to 1.
+
+        One of the first trials follows it or does not: 1 or 0.
+        """
+        geometry = geometry_of(situation.space)
+        prior = prior_of(geometry, self.prior)
+        if prior is None:
+            return 0.0
+        known = [state.observations[index] for index in _representing(state)]
+        features = geometry.embed(encoded(geometry, [each.values for each in known]))
+        losses = np.array([each.cost for each in known])
+        started = len(state.observations) + len(situation.running)
+        if started < self._initial(geometry, situation.max_trials):
+            return float(prior.leads(started, features, losses))
+        return prior.influence(started, features, losses)
 
     def skill(self, state: BayesianState, space: Space) -> float:
         """How well the model predicts results that it has not seen: a correlation, from -1 to 1.
@@ -253,25 +277,28 @@ class BayesianOptimization(Algorithm[BayesianState]):
         running: Sequence[Trial],
         rng: np.random.Generator,
         initial: int,
-    ) -> Array:
-        """Points in the order of their expected worth, the most promising first."""
+    ) -> tuple[Array, float]:
+        """Points in the order of their expected worth, and how much a prior counts in it."""
         fitted = self._fitted(geometry, observations)
         turn, rest = divmod(len(observations) + len(running) - initial, SPREAD_EVERY)
         if not rest and fitted.process.skill() * math.sqrt(len(fitted.targets)) < 1:
             # Its predictions may be chance: some trials still spread over the space.
-            return sobol.point(geometry, initial + turn, self.seed)
+            return sobol.point(geometry, initial + turn, self.seed), 0.0
         worth = self._worth(geometry, fitted, running, self.acquisition)
-        prior = prior_of(geometry, self.prior)
+        prior, weight = prior_of(geometry, self.prior), 0.0
         if prior is not None:
             trials = len(observations) + len(running)
-            worth = prior.weighted(worth, trials, fitted.features[fitted.good], fitted.targets)
+            losses = np.full(len(fitted.good), np.inf)
+            losses[fitted.good] = fitted.targets
+            weight = prior.influence(trials, fitted.features, losses)
+            worth = prior.weighted(worth, weight)
         found = maximise(worth, geometry, fitted.best_first, rng)
         taken = fitted.features
         if running:
             pending = encoded(geometry, [tuple(trial.values.items()) for trial in running])
             taken = np.concatenate([taken, geometry.embed(pending)])
         nearest = squared_distances(geometry.embed(found), taken).min(axis=1)
-        return np.asarray(found[nearest > SAME])
+        return np.asarray(found[nearest > SAME]), weight
 
     def _fitted(self, geometry: Geometry, observations: Sequence[Observation]) -> Fitted:
         """The model of the finished trials; at least two of them have completed."""
@@ -321,6 +348,11 @@ class BayesianOptimization(Algorithm[BayesianState]):
     @property
     def _noise_floor(self) -> float:
         return max(self.alpha, SMALLEST_NOISE)
+
+
+def _representing(state: BayesianState) -> NDArray[np.intp]:
+    """Places of the trials that the model sees."""
+    return _kept([each.loss for each in state.observations], MODEL_LIMIT)
 
 
 def draws_every(state: BayesianState) -> int:

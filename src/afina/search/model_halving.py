@@ -10,9 +10,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from afina.errors import check_flag
 from afina.search.asha import ends_of, spread
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.fidelity.curves import is_hopeless
+from afina.search.fidelity.repeats import repeatable
 from afina.search.fidelity.rung_model import RungModel, margin
 from afina.search.fidelity.rungs import (
     RungHistory,
@@ -24,9 +26,9 @@ from afina.search.fidelity.rungs import (
     reached_count,
     resumed,
 )
-from afina.search.untried import all_tried, check_seed
+from afina.search.untried import all_tried, check_seed, noted, without_priors
 from afina.space import Space
-from afina.surrogates.geometry import geometry_of
+from afina.surrogates.geometry import encoded, geometry_of
 from afina.surrogates.prior import Prior, PriorName, check_prior, prior_of
 from afina.trials import Decision, Trial
 
@@ -62,8 +64,13 @@ class ModelBasedHalving(Algorithm[RungHistory]):
       its own curve and the gains of other trainings in as many epochs must say so.
     - *Failures*: a failed training is never continued, and its neighbourhood is avoided.
 
-    No configuration starts twice. In a finite space the search ends when everything has been
-    trained in full or has failed.
+    - *Repeats*, with `repeats=True`: if all neighbours of a good configuration have been tried, and
+      it is more likely to become the best than anything that is left, it is trained once more. It
+      starts from other initial weights, so that it may be luckier. There are never more repeats
+      than configurations, and a repeat that is equal to the last digit is the last one.
+
+    Otherwise no configuration starts twice. In a finite space the search ends when everything has
+    been trained in full or has failed.
 
     One case is out of reach: if the best trainings are the slowest from the start, as with a
     learning rate that falls late, no promoted training shows it. Use `Hyperband`, which trains some
@@ -78,6 +85,11 @@ class ModelBasedHalving(Algorithm[RungHistory]):
         seed: Fixes every draw; a whole number from 0 up.
         prior: Which beliefs shape new configurations, until results outweigh them; see
             `BayesianOptimization`.
+        repeats: Whether a configuration may be trained more than once.
+        per_second: Whether chances count for each second that an epoch is expected to take: of two
+            trainings that promise as much, the cheaper one is chosen. The seconds are those of
+            the trials, so two searches with one seed may differ; telling the same trials again
+            gives the same proposals.
 
     Raises:
         ArgumentError: An argument is out of range.
@@ -102,6 +114,8 @@ class ModelBasedHalving(Algorithm[RungHistory]):
     min_epochs: int | None = None
     seed: int = 0
     prior: PriorName | None = "given"
+    repeats: bool = False
+    per_second: bool = False
 
     name: ClassVar[str] = "model-halving"
     fixed_settings: ClassVar[frozenset[str]] = frozenset({"max_epochs", "factor", "min_epochs"})
@@ -109,6 +123,8 @@ class ModelBasedHalving(Algorithm[RungHistory]):
     def __post_init__(self) -> None:
         check_seed(self.seed)
         check_prior(self.prior)
+        check_flag("repeats", self.repeats)
+        check_flag("per_second", self.per_second)
         assert self.ends
 
     def settings(self) -> Mapping[str, Any]:
@@ -119,6 +135,8 @@ class ModelBasedHalving(Algorithm[RungHistory]):
             "min_epochs": self.ends[0],
             "seed": int(self.seed),
             "prior": self.prior,
+            "repeats": self.repeats,
+            "per_second": self.per_second,
         }
 
     @functools.cached_property
@@ -136,6 +154,8 @@ class ModelBasedHalving(Algorithm[RungHistory]):
 
     def ask(self, state: RungHistory, situation: Situation) -> Suggestion | Wait | Done:
         """Starts a new training or continues a paused one."""
+        if self.prior is None:
+            situation = without_priors(situation)
         ready = enough(state, 0)
         paused = state.paused(situation.running, len(self.ends) - 1)
         lowest = state.lowest_telling()
@@ -171,7 +191,9 @@ class ModelBasedHalving(Algorithm[RungHistory]):
     ) -> Suggestion | None:
         """What is most likely to beat the best by a margin; None if there is nothing to train."""
         rng = np.random.default_rng([self.seed, situation.number])
-        model = RungModel(state, situation, self.ends, self._prior(situation))
+        model = RungModel(
+            state, situation, self.ends, self._prior(situation), per_second=self.per_second
+        )
         horizon = int(rng.integers(1, self.ends[-1] + 1))
         target = model.best - margin(rng)
         best, worth = None, -math.inf
@@ -182,16 +204,24 @@ class ModelBasedHalving(Algorithm[RungHistory]):
             fidelities = [model.fidelity(self._reach(segment, horizon)) for segment in paused]
             chances = model.probabilities(paused, fidelities, target)
             best, worth = paused[int(chances.argmax())], float(chances.max())
-        values, chance = model.fresh(model.fidelity(max(horizon, self.ends[0])), target, rng)
+        goal = model.fidelity(max(horizon, self.ends[0]))
+        values, chance = model.fresh(goal, target, rng)
+        if values is None and best is None:
+            return None
+        if self.repeats:
+            full = repeatable(state, situation.running, situation.space, self.ends[-1])
+            again, hope = model.again(full, goal, target)
+            if again is not None and hope > max(worth, model.lucky_chance(values, goal, target)):
+                return begun(dict(again.values), self.ends, model.lowest)
         if values is None or (best is not None and worth > chance):
-            if best is None:
-                return None
+            assert best is not None
             return resumed(best, self.ends, max(best.rung + 1, model.lowest))
         if rng.random() < UNGUIDED:
             unguided = self._unguided(state, situation, paused, model.lowest)
             if unguided is not None:
                 return unguided
-        return begun(values, self.ends, model.lowest)
+        begun_now = begun(values, self.ends, model.lowest)
+        return _noted(begun_now, self._prior(situation), model.influence)
 
     def _unguided(
         self, state: RungHistory, situation: Situation, paused: Sequence[Segment], lowest: int
@@ -206,8 +236,28 @@ class ModelBasedHalving(Algorithm[RungHistory]):
             return resumed(oldest, self.ends, lowest)
         first = not enough(state, 0) or fresh_count(state, situation.running) < MOST_FIRST
         prior = self._prior(situation) if first else None
+        if prior is not None and not self._leads(prior, state, situation):
+            prior = None
         values = spread(state, situation, self.seed, prior)
-        return None if values is None else begun(values, self.ends, lowest)
+        return None if values is None else _noted(begun(values, self.ends, lowest), prior, 1.0)
+
+    def _leads(self, prior: Prior, state: RungHistory, situation: Situation) -> bool:
+        """Whether the next of the first trainings follows the prior."""
+        known = [segment for segment in state.segments if segment.parent is None]
+        features = prior.geometry.embed(
+            encoded(prior.geometry, [segment.values for segment in known])
+        )
+        losses = [math.inf if segment.loss is None else segment.loss for segment in known]
+        return prior.leads(fresh_count(state, situation.running), features, np.array(losses))
+
+    def influence(self, state: RungHistory, situation: Situation) -> float:
+        """How much the prior counts in the next new configuration, from 0 to 1."""
+        prior = self._prior(situation)
+        if prior is None:
+            return 0.0
+        if not enough(state, 0):
+            return float(self._leads(prior, state, situation))
+        return RungModel(state, situation, self.ends, prior).influence
 
     def _prior(self, situation: Situation) -> Prior | None:
         return prior_of(geometry_of(situation.space), self.prior)
@@ -215,3 +265,9 @@ class ModelBasedHalving(Algorithm[RungHistory]):
     def _reach(self, segment: Segment, horizon: int) -> int:
         """Epochs that the training would have done: at least its next rung's."""
         return max(segment.epochs + horizon, self.ends[segment.rung + 1])
+
+
+def _noted(new: Suggestion, prior: Prior | None, weight: float) -> Suggestion:
+    found = noted(new, prior, weight)
+    assert isinstance(found, Suggestion)
+    return found

@@ -112,7 +112,8 @@ def point(geometry: Geometry, index: int, seed: int, prior: Prior | None = None)
         index: Place in the design, from 0. 0 is the default configuration, the others are points
             of a scrambled Sobol sequence.
         seed: Fixes the scrambling.
-        prior: Where points are denser; None for an even spread. The default stays the first point.
+        prior: The beliefs that the point follows; None for an even spread. The default stays the
+            first point.
 
     Returns:
         (1, dim), without NaN; `geometry.decode` of its row gives the configuration.
@@ -126,7 +127,9 @@ def point(geometry: Geometry, index: int, seed: int, prior: Prior | None = None)
     """
     places = [number for number, part in enumerate(geometry.dimensions) if len(part.axes)]
     units = [0.5 if index == 0 else unit(seed, place, index - 1) for place in places]
-    drawn = geometry.place(np.array([units]) if prior is None else prior.shaped(np.array([units])))
+    drawn = geometry.place(
+        np.array([units]) if prior is None else prior.opening(np.array([units]), index)
+    )
     if index == 0:
         start = geometry.encode([geometry.space.defaults()])
         return np.where(np.isnan(start), drawn, start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
@@ -16,8 +17,9 @@ from afina.space import HyperParameter, Space, Value, deserialize
 from afina.space.conditions import same_value
 from afina.space.parameters import all_values
 from afina.surrogates.geometry import geometry_of
-from afina.surrogates.prior import Prior, prior_of
+from afina.surrogates.prior import SEEN, Prior, prior_of
 from afina.trials import Trial
+from afina.trials.trial import PRIOR
 
 Key = Hashable
 Place = tuple[str, Hashable]
@@ -153,6 +155,23 @@ def listed(space: Space) -> tuple[tuple[Key, Mapping[str, Value]], ...] | None:
     return tuple((key_of(row, space), row) for row in rows if space.allows(row))
 
 
+def without_priors(situation: Situation) -> Situation:
+    """The question about a space of which users have said nothing: for `prior=None`."""
+    if not any(entry.prior for entry in situation.space):
+        return situation
+    return dataclasses.replace(situation, space=_unbelieved(situation.space))
+
+
+@functools.lru_cache(maxsize=8)
+def _unbelieved(space: Space) -> Space:
+    """The space without what users have said of its entries."""
+    plain = (
+        type(entry).from_config({**entry.get_config(), "prior": None}) if entry.prior else entry
+        for entry in space
+    )
+    return dataclasses.replace(space, entries=tuple(plain))
+
+
 def draw(space: Space, rng: np.random.Generator) -> dict[str, Value]:
     """A random configuration, which may break constraints.
 
@@ -252,6 +271,22 @@ _MOST_REMEMBERED = 4096
 
 # By the trial's identity. Each entry holds its trial, so that no other one gets the same.
 _REMEMBERED: dict[int, tuple[Trial, Space, list[Key]]] = {}
+
+
+def noted(
+    found: Suggestion | Wait | Done, prior: Prior | None, weight: float
+) -> Suggestion | Wait | Done:
+    """The answer; a suggestion that a prior has moved says so in its notes.
+
+    Args:
+        found: The answer.
+        prior: The prior, if there is one.
+        weight: How much it counted, from 0 to 1.
+    """
+    if prior is None or weight < SEEN or not isinstance(found, Suggestion):
+        return found
+    note = f"{prior.described}: counts {weight:.0%}"
+    return dataclasses.replace(found, notes={**found.notes, PRIOR: note})
 
 
 def first_new(

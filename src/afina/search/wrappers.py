@@ -96,6 +96,13 @@ def innermost(algorithm: Algorithm[Any]) -> Algorithm[Any]:
     return algorithm
 
 
+def innermost_state(algorithm: Algorithm[Any], state: Any) -> Any:
+    """The state of the algorithm inside all wrappers."""
+    while isinstance(algorithm, Wrapper):
+        state, algorithm = algorithm.inner_state(state), algorithm.inner
+    return state
+
+
 def reseeded(algorithm: Any, seed: int) -> Any:
     """The algorithm with another seed, also inside wrappers; the same one if it has no seed."""
     if isinstance(algorithm, Wrapper):

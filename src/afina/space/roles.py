@@ -12,12 +12,12 @@ NAMES: dict[Role, str] = {
     "learning_rate": r"((init|initial|base|adamw?)_?)?(lr|learning_?rate)(_?init|_adamw?)?",
     "batch_size": r"batch_?size|bs",
     "width": r"(n_?|num_?|hp_?|hidden_?)?(units|width|neurons|hidden)(_?(size|dim|units))?",
-    "depth": r"(n_?|num_?|hp_?)?(hidden_?)?(layers|depth|blocks)",
+    "depth": r"(n_?|num_?|hp_?)?(hidden_?)?(layers|blocks)",  # "depth" may be that of a tree
     "dropout": r"drop_?out(_?rate)?",
-    "weight_decay": r"weight_?decay|l2(_?(reg|rate))?|alpha",
+    "weight_decay": r"weight_?decay|l[12](_?(reg|rate))?|alpha",
     "momentum": r"momentum|beta_?1",
 }
-"""A pattern for the last part of a name, without a number at its end."""
+"""A pattern for the last part of a name, with or without a number at its end."""
 
 LIMITS: dict[Role, tuple[float, float]] = {
     "learning_rate": (0.0, 100.0),
@@ -46,9 +46,10 @@ def role_of(entry: HyperParameter) -> Role | None:
     values = _numbers(entry)
     if not values:
         return None
-    last = re.sub(r"_?\d+$", "", entry.name.rpartition("/")[2].lower())
+    last = entry.name.rpartition("/")[2].lower()
+    counted = re.sub(r"_?\d+$", "", last)  # but the 2 of "l2" is no count
     for role, pattern in NAMES.items():
-        if not re.fullmatch(pattern, last):
+        if not any(re.fullmatch(pattern, name) for name in (last, counted)):
             continue
         least, most = LIMITS[role]
         inside = least <= min(values) and max(values) <= most

@@ -150,6 +150,13 @@ class Changes:
     space: Mapping[str, Any] | None = None
     """The space, if it may have changed; else None."""
 
+    reports: Sequence[Report] | None = None
+    """The reports of the finished ones among them; None where `history` must be asked for them."""
+
+    whole: bool = False
+    """Whether `trials` are all that there are, although a revision was known: the connection was
+    made anew, and what the store said last before may not have survived."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:

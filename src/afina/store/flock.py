@@ -30,6 +30,9 @@ if sys.platform == "win32":  # pragma: no cover
             return False
         return True
 
+    def wait_for_lock(file: int) -> None:
+        """Does nothing there: the system wakes nobody."""
+
 else:
     import fcntl
 
@@ -60,3 +63,14 @@ else:
                 raise
             return None
         return True
+
+    def wait_for_lock(file: int) -> None:
+        """Waits for an exclusive lock, as long as it takes; the system wakes it at once.
+
+        Args:
+            file: A descriptor.
+
+        Raises:
+            OSError: The file cannot be locked.
+        """
+        fcntl.flock(file, fcntl.LOCK_EX)

@@ -18,7 +18,6 @@ import secrets
 import socket
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -27,51 +26,20 @@ import sqlalchemy as sql
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 
-from afina.errors import ArgumentError, ProjectLockedError, StoreError, check_number, wrong
-from afina.store import codec
+from afina.errors import ArgumentError, StoreError, check_number, wrong
+from afina.store import codec, rules
 from afina.store.base import Changes, Claim
-from afina.store.membership import check_same, delete_schema, join, was_deleted
-from afina.store.migrations import prepare_schema
+from afina.store.batches import BatchedTransaction, TurnStart
 from afina.store.presence import is_gone, process_mark
-from afina.store.sql import SqlStore, Transaction, leave, write_reports
-from afina.store.tables import COUNTER
-from afina.trials import Report
+from afina.store.session import PATIENCE, Session, Wanted
+from afina.store.sql import TRIAL_COLUMNS, SqlStore, Transaction, leave, write_reports
+from afina.trials import Report, Status
 
 R = TypeVar("R")
 
-PATIENCE = 3600.0
-"""Seconds for which a search waits for its database to come back."""
-
-_FIRST_PATIENCE = 20.0  # seconds to wait for a database that was never reached
-
 _REST = 30.0  # seconds for which reports are not tried again
 
-_LONGEST_PAUSE = 5.0  # seconds between two tries
-
-_SETTINGS = (
-    # The server ends the transaction of a worker that has vanished within it.
-    "-c idle_in_transaction_session_timeout=300s -c lock_timeout=600s "
-    "-c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
-)
-
-# A worker whose connection goes nowhere notices it in half a minute, rather than in hours.
-_CLIENT = {
-    "connect_timeout": 10,
-    "keepalives_idle": 15,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,
-}
-
 _MARK = "\u2400"  # stands before a 0 in place of a character 0, and before itself
-
-_GOODBYE = 5.0  # seconds that the server may take to notice that a connection was closed
-
-_GONE = ("3F000", "42P01")  # there is no such schema, or table
-
-# Locks the counter; the number that the server has given to its table tells one search from a
-# later one of the same name.
-_COUNTER = sql.select(COUNTER.c.revision, sql.literal_column("tableoid")).with_for_update()
 
 _NOW = sql.text("SELECT extract(epoch FROM clock_timestamp())")
 
@@ -123,6 +91,7 @@ class PostgresStore(SqlStore):
         self._session: Session | None = None
         self._reports: dict[tuple[int, int, int, int], Report] = {}
         self._oldest = 0.0
+        self._keys: list[str] = []  # of the notes that turns have asked for
 
     # -- what the database adds ---------------------------------------------------------------
 
@@ -156,7 +125,15 @@ class PostgresStore(SqlStore):
 
     def claims(self) -> Mapping[int, Claim]:
         """Who runs which trial, by number."""
+        with self._guard:
+            if (seen := self._seen()) is not None:
+                return {n: self._claim(row, row["now"]) for n, row in seen.claims.items()}
         return self._again(lambda: SqlStore.claims(self))
+
+    def _seen(self) -> TurnStart | None:
+        """What the open turn has read when it began, if that still holds."""
+        now = self._check_process().open
+        return now.seen if isinstance(now, BatchedTransaction) else None
 
     def news(self, since: int | None) -> Changes:
         """What was written after a revision."""
@@ -164,6 +141,12 @@ class PostgresStore(SqlStore):
 
     def note(self, key: str) -> Any:
         """A JSON value kept under `key`, or None."""
+        with self._guard:
+            if (seen := self._seen()) is not None:
+                if key in self._keys:
+                    with self._decoding():
+                        return codec.from_json(seen.notes.get(key, "null"))
+                self._keys.append(key)
         return self._again(lambda: SqlStore.note(self, key))
 
     def peek(self, key: str) -> Any:
@@ -183,28 +166,74 @@ class PostgresStore(SqlStore):
             return self._check_process().again(read, patience=patience)
 
     def _transact(self, write: Callable[[Transaction], R]) -> R:
+        return self._take_turn(write, None)
+
+    def _take_turn(self, write: Callable[[Transaction], R], since: int | None) -> R:
         with self._guard:
             session = self._check_process()
             if session.open is not None:
                 return write(session.open)
-            return self._with_reports(session, write, patience=None)
+            result = self._with_reports(session, write, since=since)
+            if since is not None:
+                session.anew = False
+            return result
 
     def _with_reports(
-        self, session: Session, write: Callable[[Transaction], R], *, patience: float | None
+        self,
+        session: Session,
+        write: Callable[[Transaction], R],
+        *,
+        since: int | None = None,
+        patience: float | None = None,
     ) -> R:
         """Writes, with the reports that wait in the same transaction."""
         waiting = dict(self._reports)
 
         def whole(now: Transaction) -> R:
             result = write(now)
-            write_reports(now.connection, list(waiting.values()))
+            reports = list(waiting.values())
+            if isinstance(now, BatchedTransaction):
+                now.write_reports([codec.report_to_row(each) for each in reports])
+            else:
+                write_reports(now.connection, reports)
             return result
 
-        result = session.transact(whole, patience=patience)
+        wanted = Wanted(since, tuple(self._keys))
+        result = session.transact(whole, wanted, patience=patience)
         for key, report in waiting.items():
             if self._reports.get(key) is report:  # else a later one of the same step waits
                 del self._reports[key]
         return result
+
+    def _news_of_turn(self, now: Transaction, since: int | None) -> Changes:
+        whole = now.anew and since is not None
+        seen = now.seen if isinstance(now, BatchedTransaction) else None
+        if seen is not None and seen.news is not None and not whole:
+            if since == now.revision:
+                return Changes(revision=now.revision)
+            return self._changes(since, now.revision, seen.news, seen.reports, seen.meta)
+        changes = self._news(now.connection, None if whole else since, now.revision)
+        changes.whole = whole
+        return changes
+
+    def _write_trial(self, now: Transaction, row: codec.Row) -> None:
+        seen = now.seen if isinstance(now, BatchedTransaction) else None
+        if seen is None or not isinstance(now, BatchedTransaction):
+            super()._write_trial(now, row)
+            return
+        number, status = row["number"], Status(row["status"])
+        held = seen.claims.get(number)
+        if held is not None and held["owner"] != self.worker:
+            claim = self._claim(held, held["now"])
+            if not claim.lost:
+                raise rules.claimed(number, claim.owner)
+        row = self._to_database({**row, "crc": codec.checksum(row, TRIAL_COLUMNS)})
+        now.write_trial({**row, "revision": now.count()}, self.worker)
+        seen.claims.pop(number, None)
+        if status is Status.RUNNING:
+            seen.claims[number] = {"trial": number, "owner": self.worker, "beat": 0.0, "now": 0.0}
+        now.finishes += status.finished
+        now.lasting |= status.finished
 
     def _explained(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()  # the session does it, once it has tried again
@@ -298,157 +327,6 @@ class PostgresStore(SqlStore):
                 session.drop()
 
 
-class Session:
-    """A connection to one search, made again where it is lost.
-
-    Args:
-        place: Of the database.
-        schema: Of the search.
-        shown: The URL as messages may show it.
-        patience: How many seconds to wait for a database that went away.
-    """
-
-    def __init__(self, place: URL, schema: str, shown: str, patience: float) -> None:
-        self.schema = schema
-        self.shown = shown
-        self.patience = patience
-        self.open: Transaction | None = None
-        """The transaction of the thread that holds the store's guard."""
-        self.connected = False
-        """Whether the database has been reached and not been left since."""
-        self._reached = False
-        self._ready = False  # the tables are there
-        self._tables: int | None = None  # which ones: those of a later search are others
-        self._home = place, os.getpid()
-        _SESSIONS.add(self)
-        self._engine = sql.create_engine(
-            place,
-            pool_size=1,
-            max_overflow=1,  # one to read, while a turn of the same thread is open
-            connect_args={"options": _SETTINGS, **_CLIENT},
-            hide_parameters=True,
-            execution_options={"schema_translate_map": {None: schema}},
-        )
-
-    @contextlib.contextmanager
-    def look(self) -> Iterator[Connection | None]:
-        """A connection for reading; None if the search has no tables yet."""
-        with self._engine.connect() as connection:
-            if not self._ready:
-                self._ready = sql.inspect(connection).has_table("counter", schema=self.schema)
-                if not self._ready:
-                    yield None
-                    return
-                prepare_schema(connection, self.schema, self.shown, change=False)
-            yield connection
-
-    def transact(self, write: Callable[[Transaction], R], *, patience: float | None = None) -> R:
-        """One transaction; repeated where the connection is lost before its end is confirmed."""
-        tries = 0
-
-        def once() -> R:
-            nonlocal tries
-            tries += 1
-            with self._engine.connect() as connection, connection.begin():
-                self.connected = True
-                join(connection, self.schema)
-                if not self._ready:
-                    prepare_schema(connection, self.schema, self.shown, change=True)
-                counter = connection.execute(_COUNTER).one()
-                tables = check_same(self._tables, counter.tableoid, self.schema, self.shown)
-                self.open = Transaction(connection, int(counter.revision), again=tries > 1)
-                try:
-                    result = write(self.open)
-                finally:
-                    self.open = None
-            self._ready, self._tables = True, tables
-            return result
-
-        return self.again(once, patience=patience)
-
-    def delete(self) -> None:
-        """Deletes the search; the other sessions of this process on it end."""
-        for each in list(_SESSIONS):
-            if (each.schema, each._home) == (self.schema, self._home):
-                each.drop()
-        until = time.monotonic() + _GOODBYE
-
-        def once() -> None:
-            with self._engine.connect() as connection, connection.begin():
-                delete_schema(connection, self.schema, self.shown)
-
-        while True:
-            try:
-                self.again(once)
-            except ProjectLockedError:  # or the server has not noticed yet that we have left
-                if time.monotonic() >= until:
-                    raise
-                time.sleep(0.1)
-            else:
-                break
-        self._ready, self._tables = False, None
-
-    def check(self) -> None:
-        """Connects, without much patience.
-
-        Raises:
-            StoreError: The database is away.
-        """
-        self.again(lambda: self._engine.connect().close(), patience=0.0)
-
-    def again(self, work: Callable[[], R], *, patience: float | None = None) -> R:
-        """Calls `work` until the database is there.
-
-        Raises:
-            StoreError: It was away for too long, or refuses.
-        """
-        if self.open is not None:
-            return work()
-        usual = self.patience if self._reached else min(self.patience, _FIRST_PATIENCE)
-        until = time.monotonic() + (usual if patience is None else patience)
-        pause, told = 0.05, False
-        while True:
-            try:
-                result = work()
-            except (sql.exc.OperationalError, sql.exc.InterfaceError) as error:
-                if not _is_lost(error) or time.monotonic() >= until:
-                    raise self._error(error) from None
-                if self._reached and not told and patience is None:
-                    told = True
-                    warnings.warn(
-                        f"The database {self.shown} cannot be reached. The search waits for it, up "
-                        f"to {self.patience / 60:.0f} minutes.",
-                        stacklevel=2,
-                    )
-                time.sleep(min(pause, max(until - time.monotonic(), 0.0)))
-                pause = min(2 * pause, _LONGEST_PAUSE)
-            except sql.exc.DBAPIError as error:
-                raise self._error(error) from None
-            else:
-                self._reached = True
-                return result
-
-    def _error(self, error: sql.exc.DBAPIError) -> StoreError:
-        if self._ready and getattr(error.orig, "sqlstate", None) in _GONE:
-            return was_deleted(self.schema, self.shown)
-        # libpq's own words may name the host, but never the password.
-        said = " ".join(str(error.orig).split())
-        return StoreError(
-            f"The search {self.schema!r} in {self.shown} cannot be used: {said} Nothing was "
-            "changed: the trials finished so far are kept. See that the server runs and that this "
-            "user may create a schema and tables in the database, and search again."
-        )
-
-    def drop(self) -> None:
-        """Closes the connections."""
-        self.connected = False
-        self._engine.dispose()
-
-
-_SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
-"""Those of this process, and those that a forked child has inherited."""
-
-
 def read_url(url: str) -> tuple[URL, str | None]:
     """The database that a URL means, and the project that it names.
 
@@ -486,21 +364,10 @@ def schema_of(project: str) -> str:
     return f"afina_{plain}_{digest.hexdigest()}"
 
 
-def _is_lost(error: sql.exc.DBAPIError) -> bool:
-    """Whether the connection is lost or cannot be made now, so that a later try may succeed."""
-    state = getattr(error.orig, "sqlstate", None)
-    if state is None:
-        # No answer of a server; but a wrong password or database name is not worth waiting for.
-        said = str(error.orig)
-        return not any(f"{what} " in said for what in ("authentication failed", "does not exist"))
-    # Connection lost, too many of them, shutting down or starting up; ended for idling; a deadlock.
-    return state[:2] in ("08", "53", "57") or state in ("25P03", "40001", "40P01")
-
-
 def _leave(session: Session, worker: str, process: int) -> None:
     if process != os.getpid():
         return  # a forked child: its parent uses the connection
     with contextlib.suppress(Exception):
         if session.connected and session.open is None:
-            session.transact(lambda now: leave(now.connection, worker), patience=0.0)
+            session.transact(lambda now: leave(now.connection, worker), Wanted(), patience=0.0)
     session.drop()

@@ -36,10 +36,17 @@ _ALL = sql.select(TRIALS).order_by(TRIALS.c.number)
 _WHOLE_NEWS = (
     sql.select(TRIALS, CLAIMS.c.owner)
     .select_from(_HELD)
-    .order_by(sql.func.coalesce(TRIALS.c.ended, -1), TRIALS.c.number)
+    .order_by(sql.func.coalesce(TRIALS.c.ended, sql.literal_column("-1")), TRIALS.c.number)
 )
-_NEWS = _WHOLE_NEWS.where(TRIALS.c.revision > sql.bindparam("since"))
+_SINCE = TRIALS.c.revision > sql.bindparam("since")
+_NEWS = Statement(_WHOLE_NEWS.where(_SINCE))
+_NEW_REPORTS = Statement(
+    sql.select(REPORTS)
+    .join(TRIALS, TRIALS.c.number == REPORTS.c.trial)
+    .where(_SINCE, TRIALS.c.ended.is_not(None))
+)
 _META = sql.select(META)
+_SPACE = Statement(sql.select(META.c.header, META.c.space, META.c.crc))
 REVISION = sql.select(COUNTER.c.revision)
 _REVISION = Statement(REVISION)
 _COUNT = Statement(COUNTER.update().values(revision=sql.bindparam("its_revision")))
@@ -73,6 +80,8 @@ class Transaction:
         self.again = again
         self.finishes = 0
         """How many trials it has finished."""
+        self.anew = False
+        """Whether the connection was made anew: what was not to last may be lost."""
         self.lasting = False
         """Whether it writes what must survive a power loss, which ends all workers of a machine:
         after one, a trial that was only begun is begun again."""
@@ -89,6 +98,8 @@ class SqlStore(ABC):
     """A `SharedStore` in a database; subclasses say how to connect, and how to wait."""
 
     lease: float
+    _space_known: tuple[str | None, int] = None, -1
+    """The text of the space when it was last read, and the first revision at which it was so."""
 
     # -- what a database must add -------------------------------------------------------------
 
@@ -175,10 +186,7 @@ class SqlStore(ABC):
         # Those that wait first: they may be written before the others are read.
         waiting = self._waiting(number)
         rows = self._rows(query if number is None else query.where(REPORTS.c.trial == number))
-        reports = []
-        for row in rows:
-            with self._decoding(f"a report of trial {row['trial']}: "):
-                reports.append(codec.row_to_report(row))
+        reports = self._reports_of(rows)
         # A waiting report replaces the written one of the same step.
         latest = {(r.trial, r.attempt, r.execution, r.step): r for r in [*reports, *waiting]}
         return [latest[place] for place in sorted(latest)]
@@ -235,10 +243,58 @@ class SqlStore(ABC):
         if since is None:
             rows = connection.execute(_WHOLE_NEWS).all()
         else:
-            rows = connection.execute(_NEWS, {"since": since}).all()
+            rows = _NEWS.run(connection, {"since": since}).all()
         found = [row._mapping for row in rows]
-        mine = frozenset(row["number"] for row in found if row["owner"] == self.worker)
-        return Changes(revision=revision, trials=self._trials(found), mine=mine, space=self.space())
+        reports: Sequence[codec.Row] | None = None if since is None else []
+        if since is not None and any(row["ended"] is not None for row in found):
+            new = _NEW_REPORTS.run(connection, {"since": since}).all()
+            reports = [row._mapping for row in new]
+        meta = _SPACE.run(connection).one_or_none()
+        return self._changes(since, revision, found, reports, {} if meta is None else meta._mapping)
+
+    def _changes(
+        self,
+        since: int | None,
+        revision: int,
+        trials: Sequence[codec.Row],
+        reports: Sequence[codec.Row] | None,
+        meta: codec.Row,
+    ) -> Changes:
+        """What rows say that were written after a revision."""
+        return Changes(
+            revision=revision,
+            trials=self._trials(trials),
+            mine=frozenset(row["number"] for row in trials if row["owner"] == self.worker),
+            space=self._new_space(since, revision, meta) if meta else None,
+            reports=None if reports is None else self._reports_of(reports),
+        )
+
+    def _new_space(
+        self, since: int | None, revision: int, meta: codec.Row
+    ) -> Mapping[str, Any] | None:
+        """The space; None if it is what it was at revision `since`."""
+        text: str | None = meta["space"] or meta["header"]
+        known, first = self._space_known
+        if text != known:
+            first = revision
+            self._space_known = text, first
+        elif since is not None and since >= first:
+            return None  # the same text: neither checked nor read again
+        if text is None:
+            return None
+        with self._decoding("the search's header: "):
+            codec.check_sum(meta, META_COLUMNS)
+            if meta["space"] is None:
+                return codec.header_from_json(text).space
+            config: Mapping[str, Any] = codec.from_json(text)
+            return config
+
+    def _reports_of(self, rows: Sequence[codec.Row]) -> list[Report]:
+        reports = []
+        for row in rows:
+            with self._decoding(f"a report of trial {row['trial']}: "):
+                reports.append(codec.row_to_report(row))
+        return reports
 
     def _meta(self, column: str) -> str | None:
         for row in self._rows(_META):
@@ -269,14 +325,22 @@ class SqlStore(ABC):
 
         def whole(now: Transaction) -> R:
             with self._explained():
-                changes = self._news(now.connection, since, now.revision)
+                changes = self._news_of_turn(now, since)
             seen[:] = [(changes, now)]
             return work(changes)
 
-        result = self._transact(whole)
+        result = self._take_turn(whole, since)
         for changes, transaction in seen:
             changes.revision = transaction.revision
         return result
+
+    def _take_turn(self, write: Callable[[Transaction], R], since: int | None) -> R:
+        """`_transact`, for a transaction that begins with the news since a revision."""
+        del since
+        return self._transact(write)
+
+    def _news_of_turn(self, now: Transaction, since: int | None) -> Changes:
+        return self._news(now.connection, since, now.revision)
 
     def _change(self, write: Callable[[Transaction], R]) -> R:
         """Writes in a transaction; `write` does nothing but that."""

@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 from afina.errors import ProjectVersionError, StoreError
 from afina.store.completeness import (
     BESIDE,
+    COUNT_FILE,
     HERE,
     LOG,
     check_file,
@@ -43,6 +44,7 @@ from afina.store.tables import (
     NEW_TABLES,
     NOTES,
 )
+from afina.store.write_queue import place_in_line
 from afina.trials import Report
 
 R = TypeVar("R")
@@ -302,7 +304,8 @@ class SqliteWriter:
         self._check_in_place()
         if self.connection.in_transaction():
             self.connection.rollback()  # Ctrl-C came within the last one
-        with self.connection.begin():
+        line = place_in_line(self.file.parent / COUNT_FILE, _PATIENCE / 2)
+        with line, self.connection.begin():
             self._begin()
             yield
 

@@ -88,7 +88,10 @@ class Curves:
 
 
 def as_they_ended(
-    finished: Sequence[Trial], store: TrialStore, objective: Objective
+    finished: Sequence[Trial],
+    store: TrialStore,
+    objective: Objective,
+    reports: Sequence[Report] | None = None,
 ) -> Iterator[Trial]:
     """Stored trials as they were when they ended: a store keeps metrics, not what follows.
 
@@ -96,10 +99,13 @@ def as_they_ended(
         finished: Trials of the store.
         store: Holds their reports.
         objective: The search's.
+        reports: Those of these trials, and maybe of others; None asks the store.
     """
     curves = Curves(objective)
     one = finished[0].number if len(finished) == 1 else None
-    for report in store.history(one) if finished else ():
+    if reports is None:
+        reports = store.history(one) if finished else ()
+    for report in reports:
         curves.add(report)
     for trial in finished:
         curve = curves.curve(trial)

@@ -11,11 +11,16 @@ from __future__ import annotations
 
 import bisect
 import time
+from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
-from afina.study.retries import must_run_alone
+from afina.errors import ArgumentError, wrong
+from afina.search import Done, Wait
+from afina.study.retries import comes_last, must_run_alone
 from afina.study.sharing import Loss
 from afina.trials import Status, Trial
+from afina.trials.trial import BOOSTED
 
 
 class KnownTrials:
@@ -37,6 +42,7 @@ class KnownTrials:
         self._mine: set[int] = set()  # handed out here, and not ended
         self._started: dict[int, float] = {}
         self._in_order = True
+        self._boosted: set[int] = set()
 
     def best(self, count: int) -> list[Trial]:
         """The completed trials, best first."""
@@ -57,16 +63,93 @@ class KnownTrials:
             if trial.status is Status.RUNNING and number not in here
         }
 
-    def waiting(self) -> Trial | None:
-        """The next trial to run again; None if no trial waits."""
-        return self.all[self._retry[-1]] if self._retry else None
+    @property
+    def mine(self) -> frozenset[int]:
+        """Numbers of those that were handed out here and have not ended."""
+        return frozenset(self._mine)
+
+    def waiting(self, paused: Collection[int] = ()) -> Trial | None:
+        """The next trial to run again; None if no trial waits but that of `last_chance`.
+
+        Args:
+            paused: Numbers of those that people have paused: nobody takes them.
+        """
+        last = self.last_chance(paused)
+        for number in reversed(self._retry):
+            if number not in paused and (last is None or number != last.number):
+                return self.all[number]
+        return None
+
+    def last_chance(self, paused: Collection[int] = ()) -> Trial | None:
+        """A trial that waits until there is nothing else to do; see `study.retries`."""
+        free = (self.all[number] for number in self._retry if number not in paused)
+        return min(filter(comes_last, free), key=lambda trial: trial.number, default=None)
+
+    def has_ended(self, number: int) -> bool:
+        """Whether a trial is known to have ended."""
+        return number in self.all and number not in self.open
+
+    @property
+    def by_plan(self) -> int:
+        """How many trials the search itself has begun."""
+        return len(self.all) - len(self._boosted)
+
+    def over(self, reason: str, paused: Collection[int]) -> Wait | Done:
+        """The answer of a turn when a limit lets no trial begin.
+
+        Args:
+            reason: The limit, as a sentence's end.
+            paused: Numbers of the trials that people have paused.
+        """
+        at_work = any(not self._rests(number, paused) for number in self.open)
+        return Wait() if at_work else self.without_paused(Done(reason), paused)
+
+    def without_paused(self, answer: Wait | Done, paused: Collection[int]) -> Wait | Done:
+        """The answer of a turn without a trial: a search does not wait for paused trials alone.
+
+        Args:
+            answer: As it would be otherwise.
+            paused: Numbers of the trials that people have paused.
+        """
+        resting = [number for number in sorted(self.open) if self._rests(number, paused)]
+        if not resting or (isinstance(answer, Wait) and len(resting) < len(self.open)):
+            return answer
+        named = ", ".join(map(str, resting[:8])) + (" ..." if len(resting) > 8 else "")
+        which = f"trial{'s' * (len(resting) > 1)} {named}"
+        if isinstance(answer, Done):
+            return Done(f"{answer.reason}; paused: {which}")
+        return Done(f"only paused trials are left: {which}")
+
+    def _rests(self, number: int, paused: Collection[int]) -> bool:
+        return number in paused and self.open[number].status is Status.WAITING
+
+    def open_trial(self, what: str, trial: Any) -> Trial:
+        """An open trial as it stands now.
+
+        Args:
+            what: The method that got it, for the message.
+            trial: As it was handed out.
+
+        Raises:
+            ArgumentError: It was not handed out, or has ended.
+        """
+        rule = "must get a trial that was handed out and has not ended"
+        if not isinstance(trial, Trial):
+            raise ArgumentError(wrong(what, rule, trial))
+        if trial.number not in self.open:
+            known = trial.number in self.all
+            got = f"trial {trial.number}, which has been told already" if known else trial
+            raise ArgumentError(wrong(what, rule, got))
+        return self.open[trial.number]
 
     def must_wait(self) -> bool:
         """Whether the next trial, or one that runs here, must run alone; see `study.retries`."""
         mine = [self.open[number] for number in self._mine if number in self.open]
         running = [trial for trial in mine if trial.status is Status.RUNNING]
-        following = [self.all[number] for number in self._retry[-1:]]
-        return bool(running) and any(map(must_run_alone, [*running, *following]))
+        if not running:
+            return False
+        following = self.waiting()
+        return any(map(must_run_alone, running if following is None else [*running, following]))
 
     def seconds(self, number: int) -> float:
         """How long a trial has been running here, by now."""
@@ -93,6 +176,8 @@ class KnownTrials:
         if trial.number not in self.all and self.all:
             self._in_order &= trial.number > next(reversed(self.all))
         self.all[trial.number] = trial
+        if BOOSTED in trial.notes:
+            self._boosted.add(trial.number)
 
     def put_back(self, trial: Trial) -> None:
         """Remembers that a trial waits to be run again."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from afina.store import Changes
 from afina.study.known import KnownTrials
 from afina.study.retries import count_death, failure_of_deaths
 from afina.study.sharing import Loss
@@ -55,3 +56,26 @@ def settle_lost(
             if settled is not None and loss.died:
                 (given_up if settled.status.finished else again).append(settled)
     return again, given_up
+
+
+def write_missing(known: KnownTrials, there: Changes, put: Callable[[Trial], None]) -> None:
+    """Writes open trials anew that the store does not know any more.
+
+    A database server that crashes may lose the beginning of a trial, though never a result. Trials
+    of other workers wait to be run again, as a search needs all of its numbers.
+
+    Args:
+        known: The trials.
+        there: All that the store has.
+        put: Writes an open trial, within a turn.
+    """
+    kept = {trial.number for trial in there.trials}
+    for number, trial in sorted(known.open.items()):
+        if number in kept:
+            continue
+        if number in known.mine:
+            put(trial)
+        else:
+            waiting = replace(trial, status=Status.WAITING)
+            put(waiting)
+            known.put_back(waiting)

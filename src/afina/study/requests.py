@@ -3,10 +3,15 @@
     Requests.ask_* ──▶ the store's note "requests" ──▶ every SearchState on that store
                                                         ├─ stop      no new trial begins
                                                         ├─ end       a trial ends after its epoch
+                                                        ├─ pause     a trial is saved and waits
+                                                        ├─ boost     a trial trains for longer
+                                                        ├─ ranges    where new trials are drawn
                                                         └─ try       the next new trial's values
 
 A search reads the note in each of its turns, and at most once a second while trials report epochs.
-In the same way it says what it is up to, in the note "plan": its limits, and why it stopped.
+What it cannot do it answers under "refused". `study.by_hand` does what a turn must do.
+In the same way it says what it is up to, in the note "plan": its limits, what it cannot do, and why
+it stopped.
 """
 
 from __future__ import annotations
@@ -37,8 +42,14 @@ MOST_WAITING = 100
 _NO_NEWS = 2**62
 """A revision that no search reaches: who asks for what is newer gets nothing."""
 
+MOST_REFUSED = 5
+"""Most answers of the search that are kept: the newest ones."""
+
 ASKED = "asked for"
 """The note of a trial whose values a person has chosen."""
+
+OWN_LOOP = "the script trains the models itself, so the search has no checkpoint to continue from"
+"""Why the trials of a search can be neither paused nor continued, unless a tuner says otherwise."""
 
 STOPPED = "it was stopped from outside"
 """Why a search has stopped that was asked to, as a sentence's end."""
@@ -61,6 +72,8 @@ class Requests:
 
     def __init__(self, store: TrialStore) -> None:
         self.store = store
+        self.cannot: dict[str, str] = {"pause": OWN_LOOP, "boost": OWN_LOOP}
+        """What this search cannot do, by the name of the request, and why."""
         self._note: Mapping[str, Any] = self._read()
         self._answered = self._note.get("stop")  # asked for before this process joined
         self._looked = time.monotonic() - PAUSE
@@ -73,8 +86,8 @@ class Requests:
         Args:
             plan: Its limits, as JSON values.
         """
-        began = time.time()
-        self.store.set_note(PLAN, {**plan, "began": began, "ended": None, "reason": None})
+        said = {**plan, "cannot": self.cannot, "began": time.time()}
+        self.store.set_note(PLAN, {**said, "ended": None, "reason": None})
 
     def farewell(self, reason: str) -> None:
         """Says why the search has stopped.
@@ -86,9 +99,12 @@ class Requests:
         if plan and plan.get("reason") != reason:
             self.store.set_note(PLAN, {**plan, "ended": time.time(), "reason": reason})
 
-    def stop_is_asked(self) -> bool:
-        """Whether somebody asked for the end of the search since it began. Reads the note."""
+    def look(self) -> None:
+        """Reads the note; each turn of the search begins with it."""
         self._note = self._read()
+
+    def stop_is_asked(self) -> bool:
+        """Whether somebody asked for the end of the search since it began."""
         return self._note.get("stop") != self._answered
 
     def answer_stop(self) -> None:
@@ -110,6 +126,35 @@ class Requests:
                 self._looked = now + REST
         return number in self._note.get("end", ())
 
+    @property
+    def paused(self) -> frozenset[int]:
+        """Numbers of the trials that somebody has paused, as of the last look."""
+        return frozenset(self._note.get("pause", ()))
+
+    @property
+    def boosts(self) -> list[list[int]]:
+        """Trials that are to train for longer: the number of each, and how many epochs more."""
+        return list(self._note.get("boost") or ())
+
+    @property
+    def ranges(self) -> Mapping[str, Any] | None:
+        """Where new trials are to be drawn, by hyperparameter; None if nobody ever asked."""
+        return self._note.get("ranges")
+
+    def answer(self, now: Mapping[str, Any], reason: str | None = None) -> None:
+        """Takes requests out of the note, or puts them right. Called within a turn.
+
+        Args:
+            now: What is asked for from now on, by the request's name.
+            reason: Why the search does not do what somebody asked for; None where it does.
+        """
+        refused = self._note.get("refused", [])
+        if reason is not None:
+            refused = [*refused, reason][-MOST_REFUSED:]
+        kept = {"refused": refused} if refused else {}
+        self._note = {**self._note, **now, **kept}
+        self.store.set_note(REQUESTS, self._note)
+
     def instead(
         self, answer: Suggestion, algorithm: Any, space: Space
     ) -> tuple[dict[str, Any], dict[str, str]]:
@@ -124,10 +169,9 @@ class Requests:
         if waiting and not isinstance(innermost(algorithm), Grid):
             values = replaced(answer, waiting[0], space)
             if values is not None:
-                note = {**self._note, "try": waiting[1:]}
-                self.store.set_note(REQUESTS, note)
+                self.answer({"try": waiting[1:]})
                 return dict(values), {ASKED: "these values were chosen by a person"}
-        return dict(answer.values), {}
+        return dict(answer.values), dict(answer.notes)
 
     # -- people -------------------------------------------------------------------------------
 
@@ -143,6 +187,53 @@ class Requests:
         """
         self._change(lambda note: {**note, "end": sorted({*note.get("end", ()), number})})
 
+    def ask_pause(self, number: int) -> None:
+        """Asks that a running trial is saved after its epoch, and waits until it is resumed.
+
+        Args:
+            number: The trial's.
+        """
+        self._change(lambda note: {**note, "pause": sorted({*note.get("pause", ()), number})})
+
+    def ask_resume(self, number: int) -> None:
+        """Gives a paused trial back to the search.
+
+        Args:
+            number: The trial's.
+        """
+        self._change(lambda note: {**note, "pause": sorted({*note.get("pause", ())} - {number})})
+
+    def ask_boost(self, number: int, epochs: int) -> None:
+        """Asks that a completed trial trains for longer, as a new trial that continues it.
+
+        Args:
+            number: The trial's.
+            epochs: How many epochs more.
+
+        Raises:
+            ArgumentError: Too many wait already.
+        """
+        self._add("boost", [number, epochs])
+
+    def ask_range(self, name: str, wanted: Mapping[str, Any] | None) -> None:
+        """Asks that new trials draw a hyperparameter from a part of its range.
+
+        Args:
+            name: The hyperparameter's.
+            wanted: `low` and `high` of a number, or the `values` of a choice; None for all that
+                the script allows.
+        """
+
+        def change(note: Mapping[str, Any]) -> Mapping[str, Any]:
+            others = {key: each for key, each in (note.get("ranges") or {}).items() if key != name}
+            return {**note, "ranges": others if wanted is None else {**others, name: wanted}}
+
+        self._change(change)
+
+    def dismiss(self) -> None:
+        """Forgets what the search has answered."""
+        self._change(lambda note: {key: note[key] for key in note if key != "refused"})
+
     def ask_try(self, values: Mapping[str, Any]) -> None:
         """Asks that the next new trial tries these values; others stand at their defaults.
 
@@ -152,13 +243,15 @@ class Requests:
         Raises:
             ArgumentError: Too many wait already.
         """
+        self._add("try", dict(values))
 
+    def _add(self, kind: str, request: Any) -> None:
         def add(note: Mapping[str, Any]) -> Mapping[str, Any]:
-            waiting = list(note.get("try") or ())
+            waiting = list(note.get(kind) or ())
             if len(waiting) >= MOST_WAITING:
-                rule = f"must find fewer than {MOST_WAITING} configurations waiting"
-                raise ArgumentError(wrong("try", rule, len(waiting), "Wait for the search."))
-            return {**note, "try": [*waiting, dict(values)]}
+                rule = f"must find fewer than {MOST_WAITING} requests waiting"
+                raise ArgumentError(wrong(kind, rule, len(waiting), "Wait for the search."))
+            return {**note, kind: [*waiting, request]}
 
         self._change(add)
 
@@ -187,14 +280,15 @@ def plan_of(store: TrialStore) -> Mapping[str, Any]:
 
     Returns:
         `max_trials`, `max_total_epochs`, `time_budget`, `began` and `ended` (seconds since 1970),
-        and `reason`, which is None while the search runs.
+        `cannot` (why it cannot do what people may ask for, by the request's name), and `reason`,
+        which is None while the search runs.
     """
     plan = store.note(PLAN)
     return plan if isinstance(plan, Mapping) else {}
 
 
 def waiting_in(store: TrialStore) -> Mapping[str, Any]:
-    """The requests as they stand: `stop`, `end` and `try`, each if somebody asked.
+    """The requests as they stand, by name; and what the search answered, as `refused`.
 
     Args:
         store: Where the search is kept.

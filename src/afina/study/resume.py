@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from afina.errors import AfinaError, ProjectMismatchError, StoreError
+from afina.search import Algorithm
 from afina.space import HyperParameter, HyperParameters, deserialize
 from afina.space.definitions import hull
 from afina.store import Header, TrialStore
-from afina.trials import Trial
+from afina.trials import Objective, Trial
 
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, IndexError)
 
@@ -59,6 +60,26 @@ def choose_seed(store: TrialStore, seed: int | None) -> int:
             stacklevel=4,
         )
     return header.seed
+
+
+def new_header(
+    algorithm: Algorithm[Any], objective: Objective, seed: int, hp: HyperParameters
+) -> Header:
+    """What a search writes that begins.
+
+    Args:
+        algorithm: Chooses the trials.
+        objective: What is optimized.
+        seed: The algorithm's.
+        hp: The space as known before the first trial.
+    """
+    return Header(
+        algorithm=algorithm.name,
+        settings=dict(algorithm.settings()),
+        objective=objective.describe(),
+        seed=seed,
+        space=hp.get_config(),
+    )
 
 
 def continued_header(

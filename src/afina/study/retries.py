@@ -9,6 +9,11 @@ blamed. Whatever has died is run again while no other trial runs, so that the ne
 
     died with others  ->  again, alone  ->  died: 1  ->  again, alone  ->  died: 2  ->  ...  failed
 
+Its last chance comes when there is nothing else to do. So a trial that kills its process does not
+keep the others from ending, and whoever kills processes from outside shows himself: the others die
+too, and end well later. Then a trial has more chances. This is for one trial at a time, the first:
+where every trial kills its process, the search must come to its end.
+
 A death counts only if the trial came no further than at the death before. A long trial that is
 killed from outside now and then, and continues each time, is therefore never given up. One that
 kills its process is: it cannot come further each time.
@@ -17,9 +22,10 @@ kills its process is: it cannot come further each time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from afina.trials import Failure, FailureKind, Report, Status, Trial
-from afina.trials.trial import USER_ATTR
+from afina.trials.trial import BOOSTED, PRIOR, USER_ATTR
 
 LOST = "lost_worker"
 """The note of a trial that is run again because its worker process died; once only."""
@@ -83,9 +89,23 @@ def must_run_alone(trial: Trial) -> bool:
     return DEATHS in trial.notes
 
 
+def comes_last(trial: Trial) -> bool:
+    """Whether a trial that died has one chance left, which can wait until the others have ended.
+
+    Args:
+        trial: One that waits to be run again.
+    """
+    return _deaths(trial) >= LIMIT - 1
+
+
+def run_again(trial: Trial) -> Trial:
+    """A trial that waits, as it is handed out again."""
+    return replace(trial, status=Status.RUNNING, attempt=trial.attempt + 1)
+
+
 def kept_notes(trial: Trial) -> dict[str, str]:
     """The notes that a trial keeps, however it ends."""
-    kept = (DEATHS, FAR, QUEUED)
+    kept = (DEATHS, FAR, QUEUED, BOOSTED, PRIOR)
     notes = trial.notes.items()
     return {name: text for name, text in notes if name in kept or name.startswith(USER_ATTR)}
 

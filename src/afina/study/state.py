@@ -18,18 +18,19 @@ from typing import Any, TypeVar
 
 from afina.advice import Advice, advice
 from afina.advice.resize import Limits
-from afina.errors import ArgumentError, LostLeaseError, check_whole, wrong
+from afina.errors import LostLeaseError, check_whole
 from afina.search import Algorithm, Done, Situation, Suggestion, Wait
 from afina.space import HyperParameters, Space
 from afina.store import Changes, Header, TrialStore, check_trials
+from afina.study.by_hand import ByHand, is_boosted, paused
 from afina.study.curves import Curves, as_they_ended
 from afina.study.discovery import found_by, grown_by, ranges_of
 from afina.study.given import read_metrics, read_step
 from afina.study.known import KnownTrials
-from afina.study.lost import settle_lost
+from afina.study.lost import settle_lost, write_missing
 from afina.study.requests import Requests
-from afina.study.resume import continued_header, still_wanted
-from afina.study.retries import kept_notes, news_of, next_chance
+from afina.study.resume import continued_header, new_header, still_wanted
+from afina.study.retries import kept_notes, news_of, next_chance, run_again
 from afina.study.sharing import BegunElsewhereError, WorkerShare, is_same_result, news_of_lost_lease
 from afina.study.stopping import Budget, StopRules
 from afina.trials import (
@@ -96,32 +97,26 @@ class SearchState:
         self.store = store
         self.max_retries = max_retries
         self.may_grow = may_grow
+        self.by_hand = ByHand(self.stop_rules.requests, algorithm)
         self._lock = threading.RLock()
         self._known = KnownTrials()
         self.changed_elsewhere: list[int] = []
         """Numbers of the trials that other workers have changed; whoever shows them clears it."""
         self._curves = Curves(objective)  # of the open trials
+        self._told: list[Trial] = []  # the trials that the algorithm knows, as they ended
         self._space: Space | None = None
+        self._space_elsewhere: Mapping[str, Any] | None = None  # news of it, not taken in yet
         self._begun = False
         self._share = WorkerShare(store)
         stored = self._share.open()
         check_trials(stored, getattr(store, "folder", None))
-        self._header = self._open_header(seed, stored)
+        new = new_header(algorithm, objective, seed, hp)
+        self._header, _ = self._continued(new, stored)
         self.seed = self._header.seed
         self._algorithm_state = algorithm.init()
         self._resume(stored)
 
     # -- opening ------------------------------------------------------------------------------
-
-    def _open_header(self, seed: int, stored: Sequence[Trial]) -> Header:
-        new = Header(
-            algorithm=self.algorithm.name,
-            settings=dict(self.algorithm.settings()),
-            objective=self.objective.describe(),
-            seed=seed,
-            space=self.hp.get_config(),
-        )
-        return self._continued(new, stored)[0]
 
     def _continued(self, new: Header, trials: Sequence[Trial]) -> tuple[Header, bool]:
         return continued_header(
@@ -133,8 +128,7 @@ class SearchState:
         for trial in as_they_ended(finished, self.store, self.objective):
             self._learn(trial)
         if (grown := self.store.space()) is not None:
-            began = self._header.space
-            self._absorb(still_wanted(grown, began, self.hp, may_grow=self.may_grow))
+            self._take_space(grown)
         held = self._share.held_by_others()
         for trial in trials:
             if trial.status is Status.WAITING:
@@ -151,11 +145,16 @@ class SearchState:
             self._absorb(found)
         self._known.end(trial)
         self.stop_rules.learn(trial)
-        self._algorithm_state = self.algorithm.tell(self._algorithm_state, trial, self.space)
+        if not is_boosted(trial):
+            self._told.append(trial)
+            self._algorithm_state = self.algorithm.tell(self._algorithm_state, trial, self.space)
+
+    def _take_space(self, config: Mapping[str, Any]) -> None:
+        began = self._header.space
+        self._absorb(still_wanted(config, began, self.hp, may_grow=self.may_grow))
 
     def _absorb(self, hp: HyperParameters) -> bool:
-        changed = self.hp.absorb(hp)
-        if changed:
+        if changed := self.hp.absorb(hp):
             self._space = None
         return changed
 
@@ -172,8 +171,8 @@ class SearchState:
 
     @property
     def algorithm_state(self) -> Any:
-        """The algorithm's state after all finished trials."""
-        return self._algorithm_state
+        """The algorithm's state after all finished trials, or those in the ranges asked for."""
+        return self.by_hand.state(self._algorithm_state, self.space, self._told, len(self.trials))
 
     @property
     def max_trials(self) -> int | None:
@@ -234,8 +233,7 @@ class SearchState:
 
     def situation(self) -> Situation:
         """What the algorithm may look at for the next new trial."""
-        number, most = len(self.trials), self.max_trials
-        return Situation(number=number, space=self.space, running=self.running, max_trials=most)
+        return self.by_hand.situation(len(self.trials), self.space, self.running, self.max_trials)
 
     # -- changing -----------------------------------------------------------------------------
 
@@ -276,20 +274,21 @@ class SearchState:
 
     def _catch_up(self, changes: Changes) -> None:
         """Takes in what other workers have written."""
-        for trial in changes.trials:
-            known = self.trials.get(trial.number)
-            if known is not None and known.status.finished:
-                continue
+        if changes.whole:
+            write_missing(self._known, changes, self.store.put)
+        new = [trial for trial in changes.trials if not self._known.has_ended(trial.number)]
+        for trial in new:
             if self._known.see(trial, mine=trial.number in changes.mine):
                 self.changed_elsewhere.append(trial.number)
-            if trial.status.finished:
-                for ended in as_they_ended([trial], self.store, self.objective):
-                    self._learn(ended)
+        finished = [trial for trial in new if trial.status.finished]
+        for trial in as_they_ended(finished, self.store, self.objective, changes.reports):
+            self._learn(trial)
         if changes.trials:
             self._known.sort()
-        if changes.space is not None and self._begun:
-            found = still_wanted(changes.space, self._header.space, self.hp, may_grow=self.may_grow)
-            self._absorb(found)
+        self._space_elsewhere = changes.space or self._space_elsewhere
+        if self._space_elsewhere and self._begun:
+            self._take_space(self._space_elsewhere)
+            self._space_elsewhere = None
 
     def next(self) -> Trial | Wait | Done:
         """Hands out the next trial: one that waits to be run again, else a new one."""
@@ -312,19 +311,29 @@ class SearchState:
             self._known.lose(trial, loss)
         if self._known.lost:
             return None
+        self.by_hand.look(self.space, len(self.trials))
         if self._known.must_wait():
             return Wait()
-        if (waiting := self._known.waiting()) is not None:
-            again = replace(waiting, status=Status.RUNNING, attempt=waiting.attempt + 1)
-            self.store.put(again)
-            return again
-        over = self.stop_rules.why_over(len(self.trials), self.running)
+        paused = self.by_hand.paused
+        if (waiting := self._known.waiting(paused)) is None:
+            answer = self._propose_new()
+            waiting = None if isinstance(answer, Trial) else self._known.last_chance(paused)
+            if waiting is None or self._known.mine:
+                return answer if waiting is None else Wait()
+        self.store.put(again := run_again(waiting))
+        return again
+
+    def _propose_new(self) -> Trial | Wait | Done:
+        stopped = self.stop_rules.is_stopped()
+        if not stopped and (longer := self.by_hand.boosted(self.trials)) is not None:
+            return self._put_new(*longer)
+        over = self.stop_rules.why_over(self._known.by_plan, self.running)
         if over is not None:
-            return Wait() if self.running else Done(over)
-        answer = self.algorithm.ask(self._algorithm_state, self.situation())
+            return self._known.over(over, self.by_hand.paused)
+        answer = self.algorithm.ask(self.algorithm_state, self.situation())
         if not isinstance(answer, Suggestion):
-            return answer
-        values, notes = self.stop_rules.requests.instead(answer, self.algorithm, self.space)
+            return self._known.without_paused(answer, self.by_hand.paused)
+        values, notes = self.by_hand.values(answer, self.space)
         return self._put_new(values, answer.schedule, notes)
 
     def keep_reports(self) -> None:
@@ -335,9 +344,8 @@ class SearchState:
     def _put_new(
         self, values: dict[str, Any], schedule: Schedule | None, notes: dict[str, str]
     ) -> Trial:
-        number, known = len(self.trials), len(self._known.ended)
-        trial = Trial(number=number, values=values, schedule=schedule, notes=notes, known=known)
-        self.store.put(trial)
+        new = Trial(number=len(self.trials), values=values, schedule=schedule, notes=notes)
+        self.store.put(trial := replace(new, known=len(self._told)))
         return trial
 
     def _settle_lost(self) -> None:
@@ -416,19 +424,16 @@ class SearchState:
             if self._is_taken(trial):
                 return Decision.STOP  # whoever runs it now reports it
             now = self.open_trial("report", trial)
-            report = Report(
-                trial=now.number,
-                step=step,
-                metrics=metrics,
-                execution=execution,
-                attempt=now.attempt,
-            )
+            where = {"step": step, "execution": execution, "attempt": now.attempt}
+            report = Report(trial=now.number, metrics=metrics, **where)
             self.store.report(report)
             self._curves.add(report)
             if self.stop_rules.ends(now):
                 return Decision.STOP
+            if self.by_hand.pauses(now):
+                return Decision.PAUSE
             curve = self._curves.curve(now, execution)
-            if not curve:
+            if not curve or is_boosted(now):
                 return Decision.CONTINUE
             return self.algorithm.stop_early(self._algorithm_state, now, curve)
 
@@ -439,14 +444,7 @@ class SearchState:
             what: The method that got it, for the message.
             trial: As `next` handed it out.
         """
-        rule = "must get a trial that was handed out and has not ended"
-        if not isinstance(trial, Trial):
-            raise ArgumentError(wrong(what, rule, trial))
-        if trial.number not in self._known.open:
-            known = trial.number in self.trials
-            got = f"trial {trial.number}, which has been told already" if known else trial
-            raise ArgumentError(wrong(what, rule, got))
-        return self._known.open[trial.number]
+        return self._known.open_trial(what, trial)
 
     def complete(
         self,
@@ -518,17 +516,22 @@ class SearchState:
             now = self.trials[trial.number]
             kept = {**dict(notes or {}), **kept_notes(now)}
             resolved = replace(self._resolved(trial, hp), failure=failure, notes=kept)
+            if failure.kind is FailureKind.PAUSED:
+                return self._put_back(replace(resolved, failure=None, notes=paused(kept)))
             chance = next_chance(now, failure, self.max_retries, self.history(now.number))
             if retry and chance:
-                again = {**resolved.notes, **chance}
-                waiting = replace(resolved, status=Status.WAITING, notes=again)
-                if self._keep(waiting) is None:
-                    return self._drop(waiting)
-                self._curves.forget(waiting)
-                self._known.put_back(waiting)
-                return waiting
+                return self._put_back(replace(resolved, notes={**resolved.notes, **chance}))
             ended = replace(resolved, status=Status.FAILED)
             return self._keep(ended) or self._drop(ended)
+
+    def _put_back(self, trial: Trial) -> Trial:
+        """Has a trial wait to be run again."""
+        waiting = replace(trial, status=Status.WAITING)
+        if self._keep(waiting) is None:
+            return self._drop(waiting)
+        self._curves.forget(waiting)
+        self._known.put_back(waiting)
+        return waiting
 
     def _is_taken(self, trial: Trial) -> bool:
         """Whether a trial was handed out here and then taken over by another worker."""
@@ -587,12 +590,8 @@ class SearchState:
         return replace(now, values=dict(hp.values), ranges=ranges, seconds=seconds)
 
     def _write_end(self, trial: Trial) -> Trial:
-        ended = replace(
-            trial,
-            ended=len(self._known.ended),
-            curve=self._curves.curve(trial),
-            losses=self.objective.losses(trial.metrics),
-        )
+        curve, losses = self._curves.curve(trial), self.objective.losses(trial.metrics)
+        ended = replace(trial, ended=len(self._known.ended), curve=curve, losses=losses)
         grown = grown_by(ended, self.hp, self.space, may_grow=self.may_grow)
         self.store.finish(ended, grown)
         return ended

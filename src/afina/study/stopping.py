@@ -168,6 +168,10 @@ class StopRules:
             return False
         return time.monotonic() - self._began >= limit
 
+    def is_stopped(self) -> bool:
+        """Whether nothing new begins, whatever somebody asks for."""
+        return self.requests.stop_is_asked() or self.out_of_time()
+
     def ends(self, trial: Trial) -> bool:
         """Whether a running trial ends after its epoch: the time is over, or somebody asked for it.
 

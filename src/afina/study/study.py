@@ -38,6 +38,7 @@ from afina.study.open_trial import OpenTrial, attribute_text
 from afina.study.resume import choose_seed
 from afina.study.retries import QUEUED
 from afina.study.rules import RulesKept
+from afina.study.shown import study_html
 from afina.study.state import SearchState
 from afina.study.stop_signals import stop_signals
 from afina.study.stopping import Budget, Part
@@ -153,6 +154,10 @@ class Study(SearchState):
             max_retries=max_retries,
             budget=Budget(epochs=max_total_epochs, seconds=time_budget),
         )
+
+    def _repr_html_(self) -> str:
+        """For notebooks: where the search stands, and its best trials."""
+        return study_html(self)
 
     # -- one trial ----------------------------------------------------------------------------
 
@@ -542,6 +547,7 @@ def default_algorithm(
     max_epochs: int | None = None,
     stop_when_unlikely: bool = False,
     prior: PriorName | None = "roles",
+    per_second: bool = False,
 ) -> Algorithm[Any]:
     """The algorithm that searches if you choose none.
 
@@ -550,10 +556,16 @@ def default_algorithm(
         max_epochs: Epochs of a full training; None if the user plans the epochs.
         stop_when_unlikely: Whether the search may end itself.
         prior: What is believed before any trial, see `afina.search.Auto`.
+        per_second: Whether to prefer what trains faster among equals.
     """
     if isinstance(objective, MultiObjective):
         return ParetoSearch(seed=0)
-    return Auto(max_epochs=max_epochs, stop_when_unlikely=stop_when_unlikely, prior=prior)
+    return Auto(
+        max_epochs=max_epochs,
+        stop_when_unlikely=stop_when_unlikely,
+        prior=prior,
+        per_second=per_second,
+    )
 
 
 def check_caught(catch: Any) -> tuple[type[Exception], ...]:

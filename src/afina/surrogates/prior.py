@@ -4,12 +4,15 @@ A belief is a density over the values of one hyperparameter. It comes from the u
 from the hyperparameter's role: what was good in trainings that others have recorded, from the file
 beside this one (`benchmarks/prior` makes it). It acts in two places:
 
-- the first trials: points that spread over the space move to where the density is high;
+- the first trials: the one after the default has all believed values, and the second and then
+  every second one is a point that moved to where the density is high. The others spread evenly;
 - the acquisition: the logarithm of the density is added to it, divided by the number of trials. So
   the results decide more and more.
 
-A wrong belief does little harm. Part of each density is even, so no value is ever ruled out. And as
-soon as results contradict the beliefs, the acquisition forgets them.
+A wrong belief does little harm. Part of each density is even, so no value is ever ruled out. And
+results decide how far it is trusted: the rank correlation of densities and losses, of which the
+evenly spread trials are half. While results bear the beliefs out, all of the first trials follow
+them; as soon as results contradict them, none does, and the acquisition forgets them.
 
 Source:
     Hvarfner et al., "piBO: Augmenting acquisition functions with user beliefs for Bayesian
@@ -54,11 +57,24 @@ KNOTS = 129
 STRENGTH = 4.0
 """Against so many trials a belief counts fully; against twice as many, half."""
 
-FEWEST = 5
-"""From so many results on, they can contradict a belief."""
-
 CLEAR = 0.3
-"""The rank correlation of densities and losses at which the results have decided."""
+"""The rank correlation of densities and losses, negative, at which a belief counts fully."""
+
+FAITH = 4.0
+"""A belief begins as if so many results had borne it out."""
+
+DOUBT = 0.25
+"""With less trust than that, no trial follows a belief."""
+
+FEWEST = 3
+"""From so many results on, they can earn a belief more of the first trials than its half."""
+
+NARROWER = 0.5
+"""The width of a role's density in the first trials. The whole width has room for what no recorded
+task has shown; the evenly spread trials have that, too."""
+
+SEEN = 0.01
+"""With a smaller weight, a belief moves nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,28 +93,38 @@ class ValueDensity:
     density: Array
     """(k,) 1 on average over the values, and nowhere near 0."""
 
+    sharp: Array
+    """(k,) the density of the first trials that follow the belief, without the even part."""
+
     @functools.cached_property
     def logs(self) -> Array:
         """(k,) the logarithm of the density."""
         return np.asarray(np.log(self.density))
 
     @functools.cached_property
-    def _sums(self) -> Array:
-        sums = np.concatenate([[0.0], np.cumsum(self.density)])
-        return np.asarray(sums / sums[-1])
+    def _sums(self) -> tuple[Array, Array]:
+        """Of the density, and of the sharp one."""
+        return _cumulated(self.density), _cumulated(self.sharp)
 
-    def place(self, unit: float, *, real: bool) -> float:
+    def place(self, unit: float, *, real: bool, sharp: bool = False) -> float:
         """Where a point of an even spread moves to, so that it has this density.
 
         Args:
             unit: From 0 to 1.
             real: Whether all coordinates are values, or the knots alone.
+            sharp: Whether to take the density without its even part.
         """
-        cell = min(int(np.searchsorted(self._sums, unit, side="right")) - 1, len(self.knots) - 1)
+        sums = self._sums[sharp]
+        cell = min(int(np.searchsorted(sums, unit, side="right")) - 1, len(self.knots) - 1)
         if not real:
             return (cell + 0.5) / len(self.knots)
-        part = (unit - self._sums[cell]) / (self._sums[cell + 1] - self._sums[cell])
+        part = (unit - sums[cell]) / (sums[cell + 1] - sums[cell])
         return float(min(max((cell + part) / len(self.knots), 0.0), 1.0))
+
+    @property
+    def middle(self) -> float:
+        """The place of the value that is believed in most."""
+        return (int(self.sharp.argmax()) + 0.5) / len(self.knots)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,11 +138,29 @@ class Prior:
 
     def shaped(self, units: Array) -> Array:
         """(n, tunable entries) points of an even spread, moved to have the density."""
+        return self._moved(
+            units, lambda belief, unit, real: belief.place(unit, real=real, sharp=False)
+        )
+
+    def opening(self, units: Array, number: int) -> Array:
+        """(1, tunable entries) one of the first trials that follow the beliefs.
+
+        Args:
+            units: (1, tunable entries) a point of an even spread.
+            number: Of the trial. The first one has all of the values that are believed in most.
+        """
+        if number == 1:
+            return self._moved(units, lambda belief, *_: belief.middle)
+        return self._moved(
+            units, lambda belief, unit, real: belief.place(unit, real=real, sharp=True)
+        )
+
+    def _moved(self, units: Array, place: Callable[[ValueDensity, float, bool], float]) -> Array:
         moved = units.copy()
         for column, belief in self.beliefs.items():
             dimension = self.geometry.tunable[column]
             real = not dimension.one_hot and dimension.positions is None
-            places = [belief.place(float(unit), real=real) for unit in units[:, column]]
+            places = [place(belief, float(unit), real) for unit in units[:, column]]
             if dimension.positions is not None:
                 cells = [
                     min(int(each * len(belief.knots)), len(belief.knots) - 1) for each in places
@@ -125,30 +169,50 @@ class Prior:
             moved[:, column] = places
         return moved
 
-    def weighted(
-        self, inner: Acquisition, trials: int, features: Array, losses: Array
-    ) -> Acquisition:
-        """The acquisition with what is left of the beliefs after some trials.
+    def leads(self, number: int, features: Array, losses: Array) -> bool:
+        """Whether one of the first trials follows the beliefs; otherwise it spreads evenly.
 
         Args:
-            inner: The acquisition.
-            trials: How many trials have started.
-            features: (n, f) those with a result.
-            losses: (n,) their losses, or what rises with them.
+            number: Of the trial; 0 is the default configuration.
+            features: (n, f) the trials with a result.
+            losses: (n,) see `trust`.
         """
-        weight = self.weight(trials) * self.trust(features, losses)
+        trust = self.trust(features, losses)
+        if number == 1 or (number > 0 and number % 2 == 0):
+            return trust >= DOUBT
+        return number > 0 and len(losses) >= FEWEST and trust == 1
+
+    def weighted(self, inner: Acquisition, weight: float) -> Acquisition:
+        """The acquisition with what is left of the beliefs: `influence`."""
         return Weighted(inner, self, weight) if weight > 0 else inner
 
+    def influence(self, trials: int, features: Array, losses: Array) -> float:
+        """The weight of the beliefs in the acquisition after some trials, from 0 to 1.
+
+        Args:
+            trials: How many trials have started.
+            features: (n, f) those with a result.
+            losses: (n,) see `trust`.
+        """
+        return self.weight(trials) * self.trust(features, losses)
+
     def trust(self, features: Array, losses: Array) -> float:
-        """From 0, if results do not bear out the beliefs, to 1, if they do or are too few.
+        """How far results bear the beliefs out, from 0 to 1; without results 1.
 
         The measure is the rank correlation of densities and losses, which should be negative.
+
+        Args:
+            features: (n, f) the trials with a result, failed ones included.
+            losses: (n,) their losses, or what rises with them; infinite for failed trials.
         """
-        believed = self.logs(features)[0]
-        if len(losses) < FEWEST or not np.ptp(believed) > 0 or not np.ptp(losses) > 0:
+        if not len(losses):
             return 1.0
-        against = float(np.corrcoef(_ranks(believed), _ranks(losses))[0, 1])
-        return float(np.clip(-against / CLEAR, 0.0, 1.0))
+        count, borne_out = len(losses), 0.0
+        believed, ranks = self.logs(features)[0], _ranks(losses)
+        if np.ptp(believed) > 0 and np.ptp(ranks) > 0:
+            borne_out = -float(np.corrcoef(_ranks(believed), ranks)[0, 1])
+        judged = (FAITH * CLEAR + count * borne_out) / (FAITH + count)
+        return float(np.clip(judged / CLEAR, 0.0, 1.0))
 
     def logs(self, features: Array) -> tuple[Array, Array]:
         """(m,) the log density of embedded configurations, and (m, f) its derivatives."""
@@ -163,11 +227,11 @@ class Prior:
         """How much beliefs count after so many trials."""
         return min(1.0, STRENGTH / max(trials, 1))
 
-    def explained(self, trials: int) -> str:
-        """Which beliefs move proposals, and how much, for people."""
+    @functools.cached_property
+    def described(self) -> str:
+        """Which beliefs there are, for people: "lr (learning_rate), units (given)"."""
         names = sorted({f"{belief.name} ({belief.source})" for belief in self.beliefs.values()})
-        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-        return f"a prior of {shown} counts {self.weight(trials):.0%}"
+        return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,8 +322,10 @@ def _belief_of(
     role = role_of(entry) if which == "roles" else None
     if entry.prior:
         weigh, even, source = _given(entry), EVEN_OF_USER, "given"
+        weigh_first = weigh
     elif role is not None and role in shipped() and not _is_of_sgd(entry):
         weigh, even, source = _by_role(role), EVEN_OF_ROLE, role
+        weigh_first = _by_role(role, NARROWER)
     else:
         return None
     if dimension.one_hot:
@@ -271,10 +337,11 @@ def _belief_of(
         knots = np.linspace(0.0, 1.0, KNOTS)
         values = [entry.prob_to_value(float(knot)) for knot in knots]
     density = np.array([weigh(value) for value in values])
-    if not density.mean() > 0:
+    sharp = np.array([weigh_first(value) for value in values])
+    if not density.mean() > 0 or not sharp.mean() > 0:
         return None  # the belief lies so far outside that it says nothing
     density = even + (1 - even) * density / density.mean()
-    return ValueDensity(entry.name, source, knots, density)
+    return ValueDensity(entry.name, source, knots, density, sharp / sharp.mean())
 
 
 def _given(entry: HyperParameter) -> Callable[[Any], float]:
@@ -295,10 +362,10 @@ def _given(entry: HyperParameter) -> Callable[[Any], float]:
     return lambda own: weights.get((type(own) is bool, own), 1.0)
 
 
-def _by_role(role: str) -> Callable[[Any], float]:
-    """The weight of a value by what was good for others."""
+def _by_role(role: str, part: float = 1.0) -> Callable[[Any], float]:
+    """The weight of a value by what was good for others, with a part of the width."""
     fact = shipped()[role]
-    middle, width = fact["middle"], fact["width"]
+    middle, width = fact["middle"], part * fact["width"]
     if fact["scale"] == "log":
         least = fact["least"]
         return lambda own: _bell(math.log10(max(float(own), least)) - middle, width)
@@ -308,6 +375,12 @@ def _by_role(role: str) -> Callable[[Any], float]:
 def _bell(gap: float, width: float) -> float:
     """A Student's t density with 3 degrees of freedom, unscaled: its tails say "perhaps"."""
     return float((1 + (gap / width) ** 2 / 3) ** -2)
+
+
+def _cumulated(density: Array) -> Array:
+    """(k + 1,) from 0 to 1."""
+    sums = np.concatenate([[0.0], np.cumsum(density)])
+    return np.asarray(sums / sums[-1])
 
 
 def _ranks(values: Array) -> Array:

@@ -254,9 +254,17 @@ class InterimCheckpoint(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Saves the training if it is time."""
         self.seen[-1].append((epoch, {name: _plain(value) for name, value in (logs or {}).items()}))
-        is_last = epoch + 1 >= (self.params or {}).get("epochs", 0) or self.model.stop_training
-        if not is_last and (self._is_due(epoch) or self.is_stopping()):
+        if not self.is_last(epoch) and (self._is_due(epoch) or self.is_stopping()):
             self.save(epoch + 1)
+
+    def is_last(self, epoch: int) -> bool:
+        """Whether the training ends after this epoch.
+
+        Args:
+            epoch: Its number, from 0.
+        """
+        whole = (self.params or {}).get("epochs", 0)
+        return bool(epoch + 1 >= whole or self.model.stop_training)
 
     def _is_due(self, epoch: int) -> bool:
         if self.interval.epochs is not None:
@@ -264,8 +272,16 @@ class InterimCheckpoint(keras.callbacks.Callback):  # type: ignore[misc]
         assert self.interval.seconds is not None
         return time.monotonic() - self._last >= self.interval.seconds
 
-    def save(self, epochs: int) -> None:
-        """Writes the file; what is in the way is no reason to end the training."""
+    def save(self, epochs: int) -> bool:
+        """Writes the file; what is in the way is no reason to end the training.
+
+        Args:
+            epochs: How many epochs have been trained.
+
+        Returns:
+            Whether it is written.
+        """
+        saved = True
         try:
             Interim(
                 key=self.key,
@@ -282,7 +298,9 @@ class InterimCheckpoint(keras.callbacks.Callback):  # type: ignore[misc]
             raise
         except Exception as error:
             self.on_trouble(f"A running training cannot be saved: {type(error).__name__}: {error}")
+            saved = False
         self._last = time.monotonic()
+        return saved
 
     def remove(self) -> None:
         """Removes the file: the trial has ended."""

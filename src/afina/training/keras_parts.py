@@ -40,8 +40,7 @@ OF_MODELS = ("_flatten_layers", "_get_metrics_result_or_logs", "_post_build", "_
 SESSION = (("keras.src.backend.common.global_state", "GLOBAL_STATE_TRACKER"),)
 """Where Keras keeps the session: there is no public way to the global seed or an open scope."""
 
-DRAWING = ("uniform", "normal", "truncated_normal", "jax_draw_seed")
-FILLING = ("zeros", "ones")
+DRAWING, FILLING = ("uniform", "normal", "truncated_normal", "jax_draw_seed"), ("zeros", "ones")
 FILLING_MODULES = ("keras.src.backend.jax.numpy", "keras.src.backend.jax.ops.numpy")
 """Keras until 3.15, and from 3.16 on."""
 
@@ -151,7 +150,7 @@ def loss_tracker(model: keras.Model) -> Any:
 
 
 def first_epoch(model: keras.Model) -> int:
-    """The epoch that a callback has set the model to begin with; 0 if none has."""
+    """The epoch that a callback has set the model to begin with, or 0."""
     return getattr(model, "_initial_epoch", 0) or 0
 
 
@@ -165,8 +164,7 @@ ATTENTION_DROPOUT = "_dropout"
 def rate_of(optimizer: Any) -> Any:
     """The learning rate as the optimizer holds it: a variable, a schedule, or a function.
 
-    It is looked up, not asked for: asking for a schedule leaves a trace in the optimizer, which
-    would change its key.
+    It is looked up: asking for a schedule leaves a trace in the optimizer, and changes its key.
     """
     held = getattr(optimizer, LEARNING_RATE, None)
     return optimizer.learning_rate if held is None else held
@@ -177,14 +175,16 @@ def moments_of(optimizer: Any) -> tuple[list[Any], list[Any]]:
     return list(optimizer._momentums), list(optimizer._velocities)
 
 
+def place_in(optimizer: Any, variable: Any) -> int:
+    """The place of a variable among those that a built optimizer trains."""
+    return int(optimizer._get_variable_index(variable))
+
+
 EXCLUSIONS = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
 """The attributes in which an optimizer keeps the variables that do not decay."""
 
-SHAPE = "_shape"
-"""The attribute in which a variable keeps its shape, for `replaced`."""
-
-VALUE = "_value"
-"""The attribute in which a variable keeps the backend's own variable, for `replaced`."""
+SHAPE, VALUE = "_shape", "_value"
+"""The attributes in which a variable keeps its shape and the backend's variable, for `replaced`."""
 
 
 def weights_and_uses(layer: Any) -> tuple[list[Any], list[Any]]:

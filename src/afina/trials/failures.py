@@ -31,6 +31,7 @@ from afina.errors import (
     LostWorkerError,
     OversizedModelError,
     StoreError,
+    TrialPausedError,
     TrialTimeoutError,
 )
 from afina.trials.out_of_memory import ADVICE, place_out_of_memory
@@ -65,6 +66,10 @@ class FailureKind(enum.Enum):
     LOST_WORKER = "lost-worker"
     """The process that trained it died."""
 
+    PAUSED = "paused"
+    """Somebody has paused it. No failure, but the way in which the training ends; it is not kept
+    with the trial."""
+
 
 REFUSALS = frozenset({FailureKind.OVERSIZED, FailureKind.REFUSED, FailureKind.TIMEOUT})
 """Expected failures: the user's settings or code reject such configurations."""
@@ -75,6 +80,7 @@ KINDS: tuple[tuple[type[AfinaError], FailureKind], ...] = (
     (FailedTrialError, FailureKind.REFUSED),
     (LostWorkerError, FailureKind.LOST_WORKER),
     (TrialTimeoutError, FailureKind.TIMEOUT),
+    (TrialPausedError, FailureKind.PAUSED),
 )
 """The kinds of Afina's own errors. `AfinaError.retried` says whether the trial is retried."""
 

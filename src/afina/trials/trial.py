@@ -15,13 +15,23 @@ from afina.trials.failures import Failure
 USER_ATTR = "user_attr:"
 """Begins the names of notes that hold the user's attributes, as JSON."""
 
+PAUSED = "paused"
+"""The note of a trial that somebody has paused: it waits until somebody resumes it."""
+
+BOOSTED = "boosted"
+"""The note of a trial that trains another one for longer because somebody asked for it. It belongs
+to no plan of the algorithm, which does not learn of it."""
+
+PRIOR = "prior"
+"""The note of a trial whose values a prior has moved: which one, and how much it counted."""
+
 
 class Status(enum.Enum):
     """The state of a trial. A store keeps the values: you may add some, but never rename one."""
 
     WAITING = "waiting"
     """It failed or was lost, and waits for a retry with the same number and values; or it was
-    queued, and waits for its first run."""
+    queued, and waits for its first run; or it was paused."""
 
     RUNNING = "running"
     """It is being trained, or was when the process died."""
@@ -46,6 +56,10 @@ class Decision(enum.Enum):
 
     STOP = "stop"
     """End the trial here; it keeps its score."""
+
+    PAUSE = "pause"
+    """Save the training here, and give the trial back: somebody has paused it. Only tuners get
+    this answer, where they can save a running training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

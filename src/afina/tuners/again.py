@@ -40,9 +40,7 @@ def prepared_again(
     found = tuner.advice() if advice is None else advice
     known = fully_trained(found.carry_over_all(trials))
     again = copy.copy(tuner)
-    again.oracle = tuner.oracle.anew(
-        found.whole_space(), known, max_trials, found.preferred_space()
-    )
+    again.oracle = tuner.oracle.anew(found.whole_space(), known, max_trials)
     again.project_name = project_name or f"{tuner.project_name}-again"
     again._begin_anew()
     again._open_project()

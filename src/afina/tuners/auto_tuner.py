@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
+from afina import training
 from afina.errors import check_flag, check_whole
 from afina.search import Algorithm, StartFrom
 from afina.search.base import check_algorithm
@@ -18,8 +19,10 @@ from afina.tuners.documented import documented
 from afina.tuners.model_objective import objective_of_model
 from afina.tuners.options import TunerOptions
 from afina.tuners.oracle import Oracle
+from afina.tuners.overrides import AROUND, TRAINING, first_overridden
 from afina.tuners.trial import Trial
 from afina.tuners.tuner import Tuner
+from afina.tuners.workers import count_workers
 
 TRAININGS = 30
 """Full trainings' worth of epochs that a search may take if you set no limit."""
@@ -46,6 +49,10 @@ class AutoOracle(Oracle):
         algorithm: Another algorithm of `afina.search` in place of the automatic choice.
         seed: Fixes every draw.
     """
+
+    ahead: int = 1
+    """How many trials may be open at once; their order of ending then changes nothing, see
+    `afina.search.InOrder`."""
 
     def __init__(
         self,
@@ -91,11 +98,13 @@ class AutoOracle(Oracle):
         """The automatic choice, or the algorithm that was given, on this seed."""
         given: Any = self.algorithm
         if given is None:
+            timed = self.budget is not None and self.budget.seconds is not None
             given = default_algorithm(
                 self.objective,
                 max_epochs=self.max_epochs,
                 stop_when_unlikely=self.stop_when_unlikely,
                 prior=self.prior,
+                per_second=timed,
             )
         check_algorithm(given)
         given = reseeded(given, seed)
@@ -149,7 +158,8 @@ class AutoTuner(Tuner):
         max_trials: How many trials at most; a promotion counts as one. None is no limit.
         max_total_epochs: How many epochs all trials may train together. None is no limit, or 30
             times `max_epochs` if no limit is given at all.
-        time_budget: Wall time of each call of `search`, in seconds. None is no limit.
+        time_budget: Wall time of each call of `search`, in seconds. None is no limit. Among
+            trainings that promise as much, the search then prefers those that take less time.
         start_from: Configurations (dicts of hyperparameter name to value) to try before all others.
         stop_when_unlikely: Whether to end the search when a better result has become unlikely.
         prior: What is believed of good values before any trial: "roles" (what was good for a
@@ -216,8 +226,33 @@ class AutoTuner(Tuner):
         )
         self.max_epochs = max_epochs
         self.seed = seed
+        oracle.ahead = _trials_ahead(self, hypermodel, kwargs)
         super().__init__(oracle, hypermodel, **kwargs)
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Trains for the epochs that the search plans, `max_epochs` where it plans none."""
         return super().run_trial(trial, *args, **{**kwargs, "epochs": self.max_epochs})
+
+
+def _trials_ahead(tuner: Tuner, hypermodel: Any, options: TunerOptions) -> int:
+    """How many trials may be open at once, so that the workers find something to do.
+
+    More than there are workers: short trainings go on while a long one keeps the others waiting.
+    """
+    workers = options.get("workers", "auto")
+    if options.get("executor") is not None or options.get("group_trials", "auto") not in (
+        "auto",
+        1,
+    ):
+        return 1
+    if workers == "auto" and not options.get("cv"):
+
+        def why_one() -> str | None:
+            reason = training.why_not_fused(options.get("training", "auto"))
+            own = first_overridden(tuner, (*TRAINING, *AROUND))
+            return reason or own or first_overridden(hypermodel, ("fit",))
+
+        workers = count_workers("auto", why_one=why_one)
+    if not isinstance(workers, int) or workers <= 1:
+        return 1
+    return workers + workers // 2

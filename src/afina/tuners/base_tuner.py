@@ -417,10 +417,11 @@ class BaseTuner:
         project_name: str | None = None,
         **fit_kwargs: Any,
     ) -> Any:
-        """Searches on with a model that knows all trials of this search and what they advise.
+        """Searches on with a model that knows all trials of this search.
 
-        The ranges that the advice widens are wider. Its cuts are a preference that fades, so no
-        value is ruled out. A random search goes on with Bayesian optimization.
+        The ranges that the advice widens are wider. Nothing is cut: the model avoids what the
+        trials show to be bad, and no value is ruled out. A random search goes on with Bayesian
+        optimization.
 
         Args:
             advice: None takes `advice()`.

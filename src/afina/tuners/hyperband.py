@@ -8,6 +8,7 @@ from afina.errors import check_whole
 from afina.search import Algorithm
 from afina.search import Hyperband as HyperbandAlgorithm
 from afina.search.fidelity.brackets import Bracket, plan
+from afina.search.wrappers import innermost_state
 from afina.space import HyperParameters
 from afina.tuners.base_tuner import BaseTuner
 from afina.tuners.documented import documented
@@ -72,8 +73,9 @@ class HyperbandOracle(Oracle):
 
     def needed_trials(self) -> set[int]:
         """Numbers of the trials in open brackets: each of them may still be promoted."""
-        brackets = self.search_state.algorithm_state.brackets
-        return {trial.number for rungs in brackets for rung in rungs for trial in rung}
+        state = self.search_state
+        own = innermost_state(state.algorithm, state.algorithm_state)
+        return {trial.number for rungs in own.brackets for rung in rungs for trial in rung}
 
     # -- names that copied code calls: the plan of a sweep ----------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from afina.errors import ArgumentError, wrong
 from afina.search import Algorithm, Done, Suggestion, Wait
-from afina.space import HyperParameters, Space
+from afina.space import HyperParameters
 from afina.store import TrialStore, delete_project, open_store
 from afina.study import Budget, SearchState, choose_seed
 from afina.trials import Decision, create_objective
@@ -67,8 +67,8 @@ class Oracle:
     """What limits the search beside `max_trials`; set it before the project is opened."""
     known: tuple[StoredTrial, ...] = ()
     """Trials of an earlier search that teach this one."""
-    preferred: Space | None = None
-    """Where an earlier search advises to search."""
+    again: bool = False
+    """Whether it goes on after an earlier search."""
     given_store: TrialStore | None = None
     """Keeps the trials, in place of the project's folder; set it before the project is opened."""
     narrow_every: int | None = None
@@ -302,7 +302,7 @@ class Oracle:
             known=self.known,
             space=self.hyperparameters.to_space(),
             seed=seed,
-            preferred=self.preferred,
+            again=self.again,
         )
         state = self._search_state = SearchState(
             algorithm=PopulatedByOracle(self, inner),
@@ -355,7 +355,6 @@ class Oracle:
         hp: HyperParameters,
         known: tuple[StoredTrial, ...],
         max_trials: int | None,
-        preferred: Space | None = None,
     ) -> Oracle:
         """An oracle like this one that has not searched.
 
@@ -363,11 +362,10 @@ class Oracle:
             hp: Where it is to search.
             known: Trials that teach it.
             max_trials: How many trials; None for as many as this one.
-            preferred: Where it is advised to search.
         """
         other = copy.copy(self)
         other._begin_anew()
-        other.hyperparameters, other.known, other.preferred = hp, known, preferred
+        other.hyperparameters, other.known, other.again = hp, known, bool(known)
         other.max_trials = self.max_trials if max_trials is None else max_trials
         return other
 

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from afina.advice import Narrowing, Preferring
+from afina.advice import Narrowing
 from afina.errors import ArgumentError, FatalRuntimeError, check_whole, wrong
 from afina.search import (
     Algorithm,
     BayesianOptimization,
     Done,
-    Grid,
     Informed,
+    InOrder,
     Planned,
     Random,
     Situation,
@@ -50,7 +50,7 @@ def surrounded(
     known: Sequence[StoredTrial],
     space: Space,
     seed: int,
-    preferred: Space | None = None,
+    again: bool = False,
 ) -> Algorithm[Any] | None:
     """The algorithm with narrowing and with knowledge of an earlier search; None stays None.
 
@@ -60,16 +60,13 @@ def surrounded(
         known: Trials of the earlier search.
         space: Where the search begins.
         seed: The search's seed.
-        preferred: Where an earlier search advises to search. A model searches there, in place of
-            random draws.
+        again: Whether it goes on after an earlier search. Then a model takes the place of random
+            draws.
     """
     if algorithm is None:
         return None
-    if preferred is not None:
-        if isinstance(innermost(algorithm), Random):
-            algorithm = BayesianOptimization(seed=seed)
-        if not isinstance(innermost(algorithm), Grid):  # it has an order of its own
-            algorithm = Preferring(algorithm, preferred)
+    if again and isinstance(innermost(algorithm), Random):
+        algorithm = BayesianOptimization(seed=seed)
     if narrow_every is not None:
         algorithm = Narrowing(algorithm, narrow_every, seed)
     return Informed(algorithm, tuple(known), space) if known else algorithm
@@ -127,6 +124,9 @@ class PopulatedByOracle(Wrapper[Any]):
     def __init__(self, oracle: Any, inner: Algorithm[Any] | None) -> None:
         self.oracle = oracle
         self.inner = NoAlgorithm(oracle) if inner is None else inner
+        ahead: int = getattr(oracle, "ahead", 1)
+        if ahead > 1 and inner is not None and not inner.order_independent:
+            self.inner = InOrder(inner, ahead)
 
     @property
     def order_independent(self) -> bool:

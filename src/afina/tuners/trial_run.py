@@ -30,8 +30,9 @@ from afina.training.interim import (
     remove_interim,
     why_not_continued,
 )
-from afina.trials import FailureKind
+from afina.trials import Decision, FailureKind
 from afina.tuners import checkpoints
+from afina.tuners.by_hand import paused_or
 from afina.tuners.half_batch import HALVED
 from afina.tuners.overrides import AROUND, first_overridden, is_overridden, named_override
 from afina.tuners.results import read_result
@@ -91,7 +92,7 @@ def train_trial(
     callbacks, seeds = planned_arguments(tuner, trial, kwargs)
     best = training.BestEpoch(tuner.oracle.objective)
     account = tuner._accounts[trial.trial_id] = training.Account()
-    reason = _why_not_saved(tuner, callbacks, args)
+    reason = why_not_saved(tuner, callbacks, args)
     interim = _interim(tuner, trial, seeds, best, args, kwargs) if reason is None else None
     whose = named_override((tuner, "_build_and_fit_model"), (tuner.hypermodel, "fit"))
     results: list[Any] = []
@@ -112,7 +113,7 @@ def train_trial(
                 callbacks=[*own, tuner._hooks(trial)],
                 best=best,
                 interim=interim,
-                on_epoch=functools.partial(tuner._epoch_ended, trial),
+                on_epoch=functools.partial(_epoch_ended, tuner, trial),
                 execution=index,
                 seed=training.trial_seed(seeds[0], seeds[1], index, seeds[2]),
                 from_logs=tuner._whose_training() is None,
@@ -131,6 +132,13 @@ def train_trial(
         trial.notes[NO_INTERIM] = f"none: {reason}"
     tuner._tell_path(trial, account)
     return results
+
+
+def _epoch_ended(
+    tuner: RunningTuner, trial: Trial, execution: int, epoch: int, metrics: dict[str, float]
+) -> Decision:
+    decision: Decision = tuner._epoch_ended(trial, execution, epoch, metrics)
+    return paused_or(decision, tuner, trial, epoch)
 
 
 def planned_arguments(
@@ -152,8 +160,14 @@ def planned_arguments(
     return callbacks, (state.seed, state.stream(number), state.trials[number].retries)
 
 
-def _why_not_saved(tuner: RunningTuner, callbacks: Any, args: tuple[Any, ...]) -> str | None:
-    """Why a trial cannot be continued, so that it is not saved; None if it can."""
+def why_not_saved(tuner: RunningTuner, callbacks: Any, args: tuple[Any, ...]) -> str | None:
+    """Why a trial cannot be continued, so that it is not saved; None if it can.
+
+    Args:
+        tuner: Whose trial.
+        callbacks: Of `search`.
+        args: Of `search`.
+    """
     if tuner.checkpoint_every is None:
         return "checkpoint_every=None"
     if len(args) > _NAMED_ONLY:
@@ -225,9 +239,11 @@ def forget(tuner: RunningTuner, trial: Trial) -> None:
     """Lets go of a trial that has been run; if it has ended, its interim checkpoint is removed."""
     tuner._interims.pop(trial.trial_id, None)
     oracle = tuner.oracle
-    failure = oracle.search_state.trials[oracle.number_of(trial.trial_id)].failure
+    stored = oracle.search_state.trials[oracle.number_of(trial.trial_id)]
+    if stored.failure is None and not stored.status.finished:
+        return  # it is paused
     # A lost worker's trial is continued by another one.
-    if failure is None or failure.kind is not FailureKind.LOST_WORKER:
+    if stored.failure is None or stored.failure.kind is not FailureKind.LOST_WORKER:
         remove_interim(tuner._trial_folder(trial.trial_id) / INTERIM)
 
 

@@ -25,6 +25,7 @@ from afina.training.build import recompile
 from afina.training.interim import InterimCheckpoint, Interval
 from afina.tuners import checkpoints, copied_code, half_batch
 from afina.tuners.base_tuner import BaseTuner, check_oracle
+from afina.tuners.by_hand import clean_up, tell_abilities
 from afina.tuners.copied_code import EpochHooks, TunerCallback, maybe_distribute
 from afina.tuners.documented import documented
 from afina.tuners.ensemble import Ensemble, ensemble_of, load_kept
@@ -47,7 +48,7 @@ from afina.tuners.populated import stage_length
 from afina.tuners.reserved_keys import segment_of, without_parent
 from afina.tuners.train_on import check_train_on, is_elsewhere, offer, run_elsewhere, start_early
 from afina.tuners.trial import Trial
-from afina.tuners.trial_run import forget, give_back, train_trial
+from afina.tuners.trial_run import forget, give_back, train_trial, why_not_saved
 from afina.tuners.winner import Final, Winner, validation_size
 from afina.tuners.workers import check_workers
 
@@ -259,6 +260,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
 
     def _run_all(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Runs the trials, and lets go of the data: the next search may find others in them."""
+        tell_abilities(self, why_not_saved(self, kwargs.get("callbacks") or [], args))
         try:
             offer(self, args, kwargs)
             if is_elsewhere(self.train_on):
@@ -432,12 +434,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         if self._has_built:
             give_back(trial)
             self._has_built = False
-        self._cleaner.clean(
-            self.keep_checkpoints,
-            self.oracle.search_state,
-            self.oracle.needed_trials(),
-            lambda number: self._trial_folder(self.oracle.id_of(number)),
-        )
+        clean_up(self)
 
     # -- models -----------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any, Literal
 
 from afina.advice import Importances, advice
+from afina.advice.shown import shown_importances
 from afina.errors import ArgumentError, wrong
 from afina.report import Facts, figures
 from afina.report.contours import contour
@@ -306,8 +307,7 @@ def _advice(facts: Facts) -> Any:
 
 def _importances(facts: Facts) -> list[Importances]:
     """Of each objective."""
-    found = _advice(facts)
-    return [aim.importances for aim in found.aims] or [found.importances]
+    return shown_importances(_advice(facts))
 
 
 def _important(facts: Facts) -> list[str]:

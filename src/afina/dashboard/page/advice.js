@@ -2,6 +2,9 @@
 import { best, hps, S, valueOf } from "./state.js";
 import { card, el, num, plural, show } from "./dom.js";
 import { learn, lessons } from "./space.js";
+import { askRange } from "./ranges.js";
+
+const allowed = document.body.dataset.actions === "yes";
 
 const SAYS = { keep: "keep as it is", narrow: "narrow", widen: "widen", drop: "drop some values", freeze: "freeze" };
 
@@ -25,7 +28,14 @@ export function advice(section) {
 function line(each) {
   const who = el("span", { class: "who" }, show(each.name), el("span", { class: "verdict" }, SAYS[each.verdict] ?? each.verdict));
   const drawn = each.before.low !== undefined ? track(each) : choices(each);
-  return el("div", { class: "range", data: { verdict: each.verdict } }, who, drawn, el("span", { class: "say" }, each.text));
+  return el("div", { class: "range", data: { verdict: each.verdict } }, who, drawn, el("span", { class: "say" }, each.text, ...applied(each)));
+}
+
+// A button that has the running search draw from the advised range.
+function applied(each) {
+  if (!allowed || !["narrow", "drop", "freeze"].includes(each.verdict) || S.live.cannot?.ranges) return [];
+  const { after } = each, body = after.low !== undefined ? { low: after.low, high: after.high } : each.before.choices ? { values: after.choices ?? [after.default] } : { low: after.default, high: after.default };
+  return [" ", el("button", { class: "link", type: "button", "aria-label": `Draw ${show(each.name)} from this range from now on`, on: { click: () => askRange({ name: each.name, ...body }) } }, "Draw from this range from now on")];
 }
 
 function track(each) {

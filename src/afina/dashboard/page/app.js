@@ -1,6 +1,6 @@
 // The page's frame: what stands at the top, the views, and which of them is drawn.
-import { act, best, changed, get, length, lengths, objective, open, S, scoreOf, subscribe } from "./state.js";
-import { byId, el, many, num, plural, say, span } from "./dom.js";
+import { act, best, changed, get, length, lengths, objective, open, S, scoreOf, statusOf, subscribe } from "./state.js";
+import { byId, el, many, num, plural, say, show, span } from "./dom.js";
 import { repaint } from "./plots.js";
 import { overview } from "./overview.js";
 import { trials } from "./table.js";
@@ -28,6 +28,9 @@ function head() {
   byId("what").textContent = search?.algorithm ? `${search.algorithm} · ${aims.join(" · ")} · seed ${search.seed}` : "";
   byId("trouble").hidden = !S.trouble;
   byId("trouble").textContent = S.trouble ?? "";
+  const refused = S.live.asked?.refused ?? [];
+  byId("answer").hidden = !refused.length;
+  byId("answer").replaceChildren(...refused.map((text) => el("span", {}, show(text), " ")), allowed ? el("button", { class: "link", type: "button", on: { click: async () => { try { await act({ do: "dismiss" }); } catch (error) { say(error.message); } } } }, "Dismiss") : "");
   byId("stop").hidden = !(allowed && live.state === "running");
   const several = Boolean(search?.several);
   byId("aim-label").hidden = !several;
@@ -57,6 +60,7 @@ function fact(name, big, more, share, pick) {
 
 function facts() {
   const { live } = S, counts = live.counts ?? {}, top = best();
+  const paused = (live.asked?.pause ?? []).filter((number) => S.rows.has(number) && statusOf(S.rows.get(number)) === "paused").length;
   const done = (counts.completed ?? 0) + (counts.failed ?? 0);
   const held = (live.running ?? []).filter((each) => !each.lost).length;
   const limit = live.limits ?? {};
@@ -66,7 +70,7 @@ function facts() {
     fact(`Best ${objective().name}`, top ? num(scoreOf(top)) : "–", top ? `trial ${top[0]}${get(top, "epochs") ? ` · ${plural(get(top, "epochs"), "epoch")}` : ""}` : "no result yet", undefined, top && (() => showTrial(top[0]))),
     fact("Trials finished", [many(done), live.total ? el("small", {}, ` of ${many(live.total)}`) : ""], null, live.total ? done / live.total : undefined),
     fact("Running", String(held), workers(live.running ?? [])),
-    fact("Failed", many(counts.failed ?? 0), counts.waiting ? `${counts.waiting} wait for a retry` : done ? `${Math.round((100 * (counts.failed ?? 0)) / done)} % of the finished` : ""),
+    fact("Failed", many(counts.failed ?? 0), paused ? `${paused} paused` : counts.waiting ? `${counts.waiting} wait for a retry` : done ? `${Math.round((100 * (counts.failed ?? 0)) / done)} % of the finished` : ""),
     fact("Epochs trained", many(live.trained ?? 0), live.seconds ? `in ${span(live.seconds)} of training` : ""),
     fact("Time left", ends, why),
   );

@@ -22,7 +22,7 @@ export function rungs(section) {
     box.hint("best at the top of each rung; a line leads to where a training goes on");
     [...groups].slice(-MOST).forEach(([key, group]) => {
       if (!pictures.has(key)) {
-        const title = el("h3"), host = el("div", { class: "scroll" }), inner = el("div");
+        const title = el("h3"), host = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Bracket ${key}` }), inner = el("div");
         host.append(inner);
         const frame = el("div", { class: "bracket" }, title, host);
         box.body.append(frame);

@@ -3,6 +3,7 @@ import { among, ask, changed, finished, hps, objective, peers, robust, S, sample
 import { card, choice, colour, el, plural, show } from "./dom.js";
 import { axisOf, brief, dot, Picture, Plot, ramp } from "./plots.js";
 import { lineOf } from "./overview.js";
+import { changeRanges, inWords } from "./ranges.js";
 import { showTrial } from "./trial.js";
 import { go } from "./app.js";
 
@@ -26,10 +27,16 @@ export async function learn(then) {
 }
 
 export function space(section) {
+  const allowed = document.body.dataset.actions === "yes", where = el("p", { class: "notice", hidden: true });
+  const change = allowed ? el("button", { class: "quiet", type: "button", on: { click: changeRanges } }, "Change the ranges") : null;
+  section.append(where);
+  const drawWhere = () => { const said = inWords(); where.hidden = !said.length; where.textContent = `New trials are drawn from a part of the space: ${said.join("; ")}.`; };
   const shares = card("Importance", "third"), parallel = card("Parallel coordinates"), pair = card("Two hyperparameters", "wide"), slices = card("Slices");
+  if (change) slices.head.lastChild.append(change);
   section.append(shares.node, pair.node, parallel.node, slices.node);
   const drawParallel = coordinates(parallel), drawSlices = sliced(slices), drawPair = paired(pair);
   return () => {
+    drawWhere();
     importance(shares); learn(() => { importance(shares); drawSlices(); drawPair(); });
     drawParallel(); drawSlices(); drawPair();
   };
@@ -59,7 +66,7 @@ function importance(box) {
 // -- parallel coordinates --------------------------------------------------------------------
 
 function coordinates(box) {
-  const scroll = el("div", { class: "scroll" }), inner = el("div"), brushes = new Map();
+  const scroll = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Parallel coordinates" }), inner = el("div"), brushes = new Map();
   scroll.append(inner); box.body.append(scroll);
   const clear = el("button", { class: "quiet", type: "button", hidden: true, on: { click: () => { brushes.clear(); apply(); } } }, "Clear");
   const table = el("button", { class: "quiet", type: "button", hidden: true, on: { click: () => go("trials") } }, "Show in the table");

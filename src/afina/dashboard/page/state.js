@@ -82,6 +82,7 @@ export const better = (a, b) => (objective().direction === "max" ? a > b : a < b
 export const isAlive = () => S.live.state === "running";
 export const statusOf = (row) => {
   const status = get(row, "status");
+  if (status === "waiting" && (S.live.asked?.pause ?? []).includes(row[0])) return "paused";
   if (status !== "running") return status;
   return (S.live.running ?? []).some((each) => each.number === row[0] && each.lost) ? "lost" : status;
 };

@@ -10,7 +10,7 @@ export function trials(section) {
   let sort = "number", down = true, text = "", status = "", parts = true, hidden = new Set(), list = [];
   const allowed = document.body.dataset.actions === "yes";
   const search = el("input", { type: "search", placeholder: "Filter: text, or units > 32", "aria-label": "Filter", on: { input: () => { text = search.value; draw(); } } });
-  const states = choice("Status", [["", "All states"], ["completed", "completed"], ["running", "running"], ["waiting", "waiting"], ["failed", "failed"], ["lost", "lost"]], "", (value) => { status = value; draw(); });
+  const states = choice("Status", [["", "All states"], ["completed", "completed"], ["running", "running"], ["waiting", "waiting"], ["paused", "paused"], ["failed", "failed"], ["lost", "lost"]], "", (value) => { status = value; draw(); });
   const one = el("label", { class: "hint", title: "A training that goes on in a later trial is hidden" }, el("input", { type: "checkbox", on: { change: (event) => { parts = !event.target.checked; draw(); } } }), " one row a configuration");
   const menu = el("div", { hidden: true });
   const columns = el("span", { class: "columns" }, el("button", { class: "quiet", type: "button", "aria-expanded": "false", on: { click: (event) => { menu.hidden = !menu.hidden; event.currentTarget.setAttribute("aria-expanded", String(!menu.hidden)); } } }, "Columns"), menu);
@@ -19,7 +19,7 @@ export function trials(section) {
   const brush = el("button", { class: "quiet", type: "button", hidden: true, on: { click: () => { S.brushed = null; changed(); } } }, "Clear the brush");
   const add = allowed ? el("button", { class: "quiet", type: "button", on: { click: () => propose() } }, "Try a configuration") : null;
   box.head.lastChild.append(search, states, one, columns, csv, side, brush, ...(add ? [add] : []));
-  const thead = el("thead"), tbody = el("tbody"), frame = el("div", { class: "grid-box", tabindex: "0", role: "region", "aria-label": "All trials", on: { scroll: () => requestAnimationFrame(window_) } }, el("table", {}, thead, tbody));
+  const thead = el("thead"), tbody = el("tbody"), frame = el("div", { class: "grid-box", tabindex: "0", role: "region", "aria-label": "All trials", on: { scroll: () => requestAnimationFrame(scrolled) } }, el("table", {}, thead, tbody));
   box.body.append(frame);
   section.append(box.node);
   let columnKey = "";
@@ -85,8 +85,16 @@ export function trials(section) {
     window_();
   }
 
+  // Rows are made anew only where the last ones made do not fill the window.
+  let made = [0, 0];
+  function scrolled() {
+    const top = Math.floor(frame.scrollTop / HIGH), end = Math.min(list.length, top + Math.ceil(frame.clientHeight / HIGH) + 1);
+    if (top < made[0] || end > made[1]) window_();
+  }
+
   function window_() {
-    const first = Math.max(0, Math.floor(frame.scrollTop / HIGH) - 12), count = Math.ceil((frame.clientHeight || 600) / HIGH) + 24;
+    const first = Math.max(0, Math.floor(frame.scrollTop / HIGH) - 10), count = Math.ceil((frame.clientHeight || 600) / HIGH) + 20;
+    made = [first, first + count];
     const some = list.slice(first, first + count), now = shown(), focused = document.activeElement?.closest?.("tr[data-n]")?.dataset.n;
     const pad = (lines) => el("tr", { class: "pad", "aria-hidden": "true" }, el("td", { colspan: now.length + 1, style: { height: `${lines * HIGH}px` } }));
     tbody.replaceChildren(pad(first), ...some.map((row) => line(row, now)), pad(Math.max(0, list.length - first - some.length)));

@@ -1,6 +1,7 @@
 // The panel at the side: one trial, or several beside each other, or a new configuration.
 import { act, ask, changed, get, hps, objective, S, statusOf, valueOf } from "./state.js";
 import { byId, choice, colour, el, num, plural, say, show, span } from "./dom.js";
+export { ordered, shell };
 import { dot, path, Plot } from "./plots.js";
 
 const allowed = document.body.dataset.actions === "yes";
@@ -8,6 +9,7 @@ let open = null, back = null, stamp = "";
 
 function shell(title, kind, ...head) {
   const panel = byId("panel");
+  if (kind === "form-panel") open = { form: true };
   if (panel.hidden) back = document.activeElement;
   panel.className = kind;
   panel.hidden = false;
@@ -134,9 +136,28 @@ function actions(trial, row, run) {
   const asked = (S.live.asked?.end ?? []).includes(number);
   const buttons = [];
   if (run && !run.lost) buttons.push(el("button", { class: "quiet danger", type: "button", disabled: asked, on: { click: () => ordered({ do: "end", trial: number }) } }, asked ? "Ends after this epoch" : "End this trial after its epoch"));
+  const { cannot = {} } = S.live, status = row ? statusOf(row) : "", waits = (S.live.asked?.pause ?? []).includes(number), why = [];
+  if (status === "paused" || (run && waits)) buttons.push(el("button", { class: "quiet", type: "button", on: { click: () => ordered({ do: "resume", trial: number }) } }, status === "paused" ? "Resume" : "Do not pause"));
+  else if (run && !run.lost) {
+    buttons.push(el("button", { class: "quiet", type: "button", disabled: Boolean(cannot.pause), on: { click: () => ordered({ do: "pause", trial: number }) } }, "Pause after its epoch"));
+    if (cannot.pause) why.push(`This trial cannot be paused: ${cannot.pause}.`);
+  }
   if (row) buttons.push(el("button", { class: "quiet", type: "button", on: { click: () => propose(row) } }, "Try a variation"));
   buttons.push(el("button", { class: "quiet", type: "button", on: { click: () => chooseFor(number) } }, "Choose for comparison"));
-  return el("p", { class: "row" }, ...buttons);
+  if (status === "completed" && get(row, "epochs")) {
+    if (cannot.boost) why.push(`This trial cannot train for longer: ${cannot.boost}.`);
+    else buttons.push(boost(number, get(row, "epochs")));
+  }
+  const waiting = (S.live.asked?.boost ?? []).filter((each) => each[0] === number);
+  if (waiting.length) why.push(`A new trial continues this one for ${plural(waiting[0][1], "more epoch")} when a worker is free.`);
+  return el("div", {}, el("p", { class: "row" }, ...buttons), ...why.map((text) => el("p", { class: "hint" }, text)));
+}
+
+function boost(number, epochs) {
+  const field = el("input", { type: "number", class: "short", min: 1, max: 100000, step: 1, value: String(Math.max(1, epochs)), "aria-label": `Epochs more for trial ${number}` });
+  const ask1 = el("form", { class: "row", on: { submit: (event) => { event.preventDefault(); ordered({ do: "boost", trial: number, epochs: Number(field.value) }); } } });
+  ask1.append(el("button", { class: "quiet", type: "submit" }, "Train longer, by"), field, el("span", { class: "hint" }, "epochs"));
+  return ask1;
 }
 
 function chooseFor(number) {
@@ -156,8 +177,7 @@ function remarks(number) {
 
 // A form with a trial's values, or the defaults, from which a new trial is asked for.
 export function propose(row = null) {
-  open = { form: true };
-  const panel = shell("Try a configuration", "");
+  const panel = shell("Try a configuration", "form-panel");
   const fields = hps().filter((entry) => entry.varies).map((entry) => {
     const value = (row && valueOf(row, hps().indexOf(entry))) ?? entry.default, id = `try-${hps().indexOf(entry)}`;
     const names = entry.choices?.map(show);
@@ -190,8 +210,8 @@ export async function compare(numbers) {
   else host.append(el("p", { class: "empty" }, "None of them has reported epochs."));
   const differs = (values) => new Set(values.map(show)).size > 1;
   const line = (name, values, same = false) => el("tr", { class: !same && differs(values) ? "differs" : "" }, el("td", { class: "muted" }, show(name)), ...values.map((value) => el("td", {}, show(value))));
-  panel.append(el("h3", {}, "Side by side"), el("div", { class: "scroll" }, el("table", { class: "list" },
-    el("thead", {}, el("tr", {}, el("th", {}, ""), ...list.map((row) => el("th", {}, el("button", { class: "link", type: "button", on: { click: () => showTrial(row[0]) } }, `Trial ${row[0]}`))))),
+  panel.append(el("h3", {}, "Side by side"), el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Side by side" }, el("table", { class: "list" },
+    el("thead", {}, el("tr", {}, el("td", {}, ""), ...list.map((row) => el("th", {}, el("button", { class: "link", type: "button", on: { click: () => showTrial(row[0]) } }, `Trial ${row[0]}`))))),
     el("tbody", {}, line("status", list.map(statusOf), true), ...S.search.objectives.map((each, place) => line(each.name, list.map((row) => num(S.search.several ? row[S.OBJ + place] : get(row, "score"))), true)),
       line("epochs", list.map((row) => get(row, "epochs")), true), line("time", list.map((row) => span(get(row, "seconds"))), true),
       ...hps().map((entry, place) => line(entry.name, list.map((row) => valueOf(row, place))))))),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtri
 
 from afina.search.base import Situation
+from afina.search.fidelity.cost import Cost, PerSecond, fit_cost
 from afina.search.fidelity.rung_process import (
     Measurements,
     Owners,
@@ -98,6 +99,7 @@ class RungModel:
         situation: The question.
         ends: Epochs at the end of each rung.
         prior: What is believed of new configurations; None for nothing.
+        per_second: Whether chances count for each second that an epoch is expected to take.
     """
 
     def __init__(
@@ -106,11 +108,14 @@ class RungModel:
         situation: Situation,
         ends: Sequence[int],
         prior: Prior | None = None,
+        *,
+        per_second: bool = False,
     ) -> None:
         self.ends = ends
         self._prior, self._begun = prior, fresh_count(history, situation.running)
         self.space = situation.space
         self.geometry = geometry_of(situation.space)
+        self._cost: Cost | None = fit_cost(history, self.geometry) if per_second else None
         self._tried = history.tried
         self._running = running_keys(situation)
         self.lowest = history.lowest_telling()
@@ -129,7 +134,10 @@ class RungModel:
             if situation.running:
                 process = process.believe(self._running_rows(history, situation.running))
         self.process = process
-        self._results = (rows.features, targets[kept])
+        self.influence = 0.0
+        """How much the prior counts, from 0 to 1."""
+        if prior is not None:
+            self.influence = prior.influence(self._begun, rows.features, targets[kept])
         self.best = float(targets.min())
         """The best result's target."""
         latest = history.latest()
@@ -151,7 +159,12 @@ class RungModel:
         """(n,) log probabilities that the paused trainings beat the target at these fidelities."""
         rows = self._rows_of(segments, fidelities)
         with one_blas_thread():
-            return log_probability(*self.process.predict(rows), target)
+            chances = log_probability(*self.process.predict(rows), target)
+        return chances - self._cost_of(rows.features)
+
+    def _cost_of(self, features: Array) -> Array | float:
+        """(n,) logarithms of the relative seconds of an epoch; 0 if they do not count."""
+        return 0.0 if self._cost is None else self._cost.logs(features)
 
     def fresh(
         self, fidelity: float, target: float, rng: np.random.Generator
@@ -166,11 +179,13 @@ class RungModel:
         Returns:
             None instead of the configuration if the space has nothing new.
         """
-        acquisition = LogProbability(self.process, fidelity, target)
+        acquisition: Acquisition = LogProbability(self.process, fidelity, target)
+        if self._cost is not None:
+            acquisition = PerSecond(acquisition, self._cost)
         with one_blas_thread():
-            wanted: Acquisition = acquisition
+            wanted = acquisition
             if self._prior is not None:
-                wanted = self._prior.weighted(acquisition, self._begun, *self._results)
+                wanted = self._prior.weighted(acquisition, self.influence)
             points = maximise(wanted, self.geometry, self._incumbents, rng)
             features = self.geometry.embed(points)
             apart = squared_distances(features, self.process.rows.features).min(axis=1)
@@ -180,6 +195,41 @@ class RungModel:
             if not self._is_tried(key_of(values, self.space)):
                 return values, float(worth[place])
         return draw_untried(self.space, rng, self._is_tried), float(worth.min())
+
+    def again(
+        self, segments: Sequence[Segment], fidelity: float, target: float
+    ) -> tuple[Segment | None, float]:
+        """The configuration whose repeat is most likely to beat the target, and its log
+        probability; None if there is none to repeat.
+
+        Luck counts, as nothing else can make a repeat better than what is known: the part of the
+        variance that trainings do not share.
+        """
+        if not segments:
+            return None, -math.inf
+        rows = self._rows_of(segments)
+        rows = _rows(rows.features, fidelity, FRESH)
+        with one_blas_thread():
+            chances = self.lucky(rows, target)
+        place = int(chances.argmax())
+        return segments[place], float(chances[place])
+
+    def lucky_chance(
+        self, values: dict[str, Value] | None, fidelity: float, target: float
+    ) -> float:
+        """The same for a new configuration."""
+        if values is None:
+            return -math.inf
+        point = encoded(self.geometry, [tuple(values.items())])
+        with one_blas_thread():
+            rows = _rows(self.geometry.embed(point), fidelity, FRESH)
+            return float(self.lucky(rows, target)[0])
+
+    def lucky(self, rows: Measurements, target: float) -> Array:
+        """(n,) log probabilities that new trainings beat the target, by merit or by luck."""
+        mean, variance = self.process.predict(rows)
+        chances = log_probability(mean, variance + self.process.luck(rows.fidelities), target)
+        return chances - self._cost_of(rows.features)
 
     def _alike(self, points: Array) -> NDArray[np.bool_]:
         """(m,) which points lie between equal trainings, or half as far beyond them: training them

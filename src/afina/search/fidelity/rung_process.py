@@ -302,6 +302,11 @@ class RungProcess:
         cross = self._covariance(rows)
         return cross @ self._alpha, self._variance(cross, rows.fidelities, rows.owners >= 0)
 
+    def luck(self, fidelities: Array) -> Array:
+        """(m,) variances of results that trainings of one configuration do not share."""
+        kernel = self.kernel
+        return np.asarray(kernel.own + kernel.early_own * earliness(fidelities) ** 2 + kernel.noise)
+
     def gradients(self, features: Array, fidelity: float) -> tuple[Array, Array, Array, Array]:
         """`predict` for new configurations, with the derivatives by the features.
 

@@ -59,6 +59,9 @@ class Segment:
     whole: bool
     """Whether it was trained as far as planned; False if it failed or was stopped early."""
 
+    seconds: float = 0.0
+    """Wall time of this segment; 0 if it is not known."""
+
 
 @dataclass(frozen=True, slots=True)
 class RungHistory:
@@ -99,6 +102,7 @@ class RungHistory:
             losses=trial.losses,
             curve=(*known, *trial.curve) if len(known) == trial.start_epoch else trial.curve,
             whole=trial.status is Status.COMPLETED and not stopped,
+            seconds=trial.seconds,
         )
         return RungHistory((*self.segments, segment), self.tried.add(keys_of(trial, space)))
 

@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from afina.training import keras_parts
+from afina.training.epochs.widths import width_attributes, without_widths
 
 PASSING = frozenset(
     {
@@ -72,11 +73,13 @@ def is_all_kerass(model: keras.Model) -> bool:
         return False
 
 
-def program_key(model: keras.Model) -> tuple[Any, ...] | None:
+def program_key(model: keras.Model, *, any_width: bool = False) -> tuple[Any, ...] | None:
     """The key of the model's program; None if a part is not Keras' own.
 
     Args:
         model: Compiled and built.
+        any_width: Whether models have the same key if they differ in the widths of layers only; see
+            `widths`.
 
     Returns:
         The configurations of model, optimizer, losses and metrics, without the learning rate if
@@ -94,7 +97,9 @@ def program_key(model: keras.Model) -> tuple[Any, ...] | None:
         parts = _quietly(model)
         if not _is_plain(parts):
             return None
-        held = _Holdings(model).of_all()
+        held = _Holdings(model, any_width=any_width).of_all()
+        if any_width:
+            parts["model"] = without_widths(parts["model"])
         return json.dumps(parts, sort_keys=True), held, _paths(model), _settings()
     except Exception:  # a part that cannot be put into words has no key
         return None
@@ -185,10 +190,12 @@ class _Holdings:
 
     Args:
         model: Compiled and built, its layers all Keras' own.
+        any_width: Whether the widths of layers are left out.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, *, any_width: bool = False) -> None:
         self.model = model
+        self.any_width = any_width
         lists = (model.variables, model.optimizer.variables, model.metrics_variables)
         self._inputs = {id(variable) for variables in lists for variable in variables}
 
@@ -212,10 +219,12 @@ class _Holdings:
         """What one object of Keras' own holds."""
         if not keras_parts.is_kerass(type(part)) or depth > DEEPEST:
             raise _UnknownError(part)
+        widths = width_attributes(part) if self.any_width else ()
         named = sorted(
             (name, value)
             for name, value in vars(part).items()
             if name not in PASSING
+            and name not in widths
             and not name.startswith(TRACKED)
             and not (name in SAID_ONLY_ONCE_LOADED and value is False)
         )

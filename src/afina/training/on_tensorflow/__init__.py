@@ -5,6 +5,8 @@
         TensorFlowProgram  calls of the functions of one model                           (program)
           StepLoop       `model.train_step` in a `tf.while_loop`, compiled by XLA or not (program)
         XLA or not       by what the model is made of                                    (xla)
+          StandIns       variables of unknown lengths: one trace for many widths       (stand_ins)
+          updates by one operation of TensorFlow's for each variable                   (updates)
     take_apart           frees the graphs of functions that are gone                     (graphs)
 
 The variables of the model, its optimizer and its metrics are arguments of the function, and so are

@@ -17,6 +17,14 @@ from afina.training.epochs import ProgramCache, ProgramLoop, Samples, program_ke
 from afina.training.epochs.merging import validation_batch_size
 from afina.training.epochs.partial import can_be_filled, filled
 from afina.training.on_tensorflow.graphs import free_with, take_apart
+from afina.training.on_tensorflow.stand_ins import (
+    Shapes,
+    StandIns,
+    Widths,
+    leaving_lengths_open,
+    structure_key,
+)
+from afina.training.on_tensorflow.updates import updating_by_one_operation
 from afina.training.on_tensorflow.xla import why_xla
 from afina.training.python_turn import python_turn
 from afina.training.replacing import replaced
@@ -31,19 +39,27 @@ class EpochCut:
     """How a function cuts the samples of one call into batches."""
 
     kind: Kind
-    batch_size: int
-    """Samples in a batch."""
+    batch_size: int | None
+    """Samples in a batch; None if each call says it."""
 
     last: Literal["equal", "smaller", "filled"]
     """The last batch: as large as the others, smaller, or filled up with samples that count for
     nothing."""
 
-    @classmethod
-    def of(cls, kind: Kind, size: int, rows: int, *, fills: bool) -> EpochCut:
-        """How `rows` samples are cut into batches of `size`."""
-        if rows % size == 0:
-            return cls(kind, size, "equal")
-        return cls(kind, size, "filled" if fills else "smaller")
+
+@dataclass(frozen=True)
+class Portion:
+    """Samples of an epoch or a validation that one function takes."""
+
+    function: StepLoop
+    batch_size: int
+    start: int
+    end: int
+
+    @property
+    def steps(self) -> int:
+        """Batches, the last of which may be smaller."""
+        return -(-(self.end - self.start) // self.batch_size)
 
 
 class StepLoop:
@@ -57,15 +73,26 @@ class StepLoop:
         samples: The samples; only their structure and types matter.
         cut: How they are cut into batches.
         jit_compile: Whether XLA compiles the function.
+        shapes: The shapes to trace the variables in; lengths that are None are those of any model.
     """
 
     def __init__(
-        self, model: keras.Model, samples: Samples, cut: EpochCut, *, jit_compile: bool
+        self,
+        model: keras.Model,
+        samples: Samples,
+        cut: EpochCut,
+        *,
+        jit_compile: bool,
+        shapes: Shapes,
     ) -> None:
         import tensorflow as tf
 
-        self.batch_size = cut.batch_size
-        tracing = _Tracing(model, samples, cut)
+        values = values_of(model)
+        any_shape = any(None in shape for shape in shapes)
+        self._stand_ins = StandIns(values, shapes) if any_shape else None
+        if self._stand_ins is not None:
+            values = list(self._stand_ins.variables)
+        tracing = _Tracing(model, samples, cut, own_updates=not jit_compile)
         leaves = tuple(
             tf.TensorSpec((None, *leaf.shape[1:]), leaf.dtype) for leaf in samples.arrays.leaves
         )
@@ -73,14 +100,14 @@ class StepLoop:
         function = tf.function(tracing.loop, jit_compile=jit_compile, autograph=False)
         try:
             self._concrete = function.get_concrete_function(
-                values_of(model), leaves, tf.TensorSpec((None,), "int32"), number
+                values, leaves, tf.TensorSpec((None,), "int32"), number, number
             )
         finally:
             tracing.forget()
         free_with(self, [self._concrete.graph])
 
     def __call__(
-        self, values: Sequence[Any], leaves: Sequence[Any], order: Any, steps: int
+        self, values: Sequence[Any], leaves: Sequence[Any], order: Any, size: int, steps: int
     ) -> dict[str, Any]:
         """Runs the loop, which changes the variables; returns the logs.
 
@@ -88,23 +115,43 @@ class StepLoop:
             values: The model's variables, of TensorFlow's own type.
             leaves: The data.
             order: Sample numbers in the order in which they are taken.
+            size: Samples in a batch; only a function of any batch size looks at it.
             steps: How many batches are taken; 0 only compiles.
         """
         import tensorflow as tf
 
-        with python_turn.released():
+        held: Any = contextlib.nullcontext(values)
+        if self._stand_ins is not None:
+            held = self._stand_ins.holding(values)
+        with python_turn.released(), held as inputs:
             logs: dict[str, Any] = self._concrete(
-                list(values), tuple(leaves), order, tf.constant(steps)
+                list(inputs), tuple(leaves), order, tf.constant(size), tf.constant(steps)
             )
             return keras.tree.map_structure(lambda log: log.numpy(), logs)  # type: ignore[no-any-return]
+
+    def try_on(self, shapes: Shapes, leaves: Sequence[Any], order: Any, size: int) -> None:
+        """Runs a step on zeros in place of a model of these shapes.
+
+        Raises:
+            Exception: The trace holds a length of the model that it was traced from.
+        """
+        import tensorflow as tf
+
+        assert self._stand_ins is not None
+        with python_turn.released(), self._stand_ins.holding_zeros(shapes) as inputs:
+            one = tf.constant(1)
+            self._concrete(list(inputs), tuple(leaves), order, tf.constant(size), one)
 
 
 class _Tracing:
     """What `StepLoop` is traced from."""
 
-    def __init__(self, model: keras.Model, samples: Samples, cut: EpochCut) -> None:
+    def __init__(
+        self, model: keras.Model, samples: Samples, cut: EpochCut, *, own_updates: bool
+    ) -> None:
         self.model = model
         self.cut = cut
+        self.own_updates = own_updates and cut.kind == "train"
         self.structure = samples.arrays.structure
         names = ("compute_metrics", "train_step" if cut.kind == "train" else "test_step")
         # The logs of a step matter only if they may differ from the metrics' results.
@@ -114,19 +161,25 @@ class _Tracing:
         """Forgets the model: TensorFlow may keep the function that it has traced."""
         vars(self).clear()
 
-    def loop(self, values: Any, leaves: Any, order: Any, steps: Any) -> Any:
+    def loop(self, values: Any, leaves: Any, order: Any, size: Any, steps: Any) -> Any:
         """The function that TensorFlow traces; see `StepLoop` for arguments and result."""
         import tensorflow as tf
 
-        with _standing_in(self.model, values):
+        size = self.cut.batch_size or size
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_standing_in(self.model, values))
+            if any(None in value.shape for value in values):
+                stack.enter_context(leaving_lengths_open(self.model))
+            if self.own_updates:
+                stack.enter_context(updating_by_one_operation(self.model))
             rows = tf.shape(order)[0]
             if self.cut.last == "filled":  # with samples that exist; the step does not count them
-                order = tf.pad(order, [[0, self.cut.batch_size]])
+                order = tf.pad(order, [[0, size]])
             blank = self._blank_logs(leaves) if self.logs_own else {}
 
             def body(number: Any, before: Any) -> Any:
                 del before
-                logs = self._step(leaves, order, number * self.cut.batch_size, rows)
+                logs = self._step(leaves, order, number * size, size, rows)
                 return number + 1, _flat(logs) if self.logs_own else []
 
             begin = tf.constant(0), _flat(blank)
@@ -141,11 +194,10 @@ class _Tracing:
             # A metric may return its variable, whose value would be looked up later.
             return keras.tree.map_structure(tf.convert_to_tensor, result)
 
-    def _step(self, leaves: Any, order: Any, start: Any, rows: Any) -> Any:
+    def _step(self, leaves: Any, order: Any, start: Any, size: Any, rows: Any) -> Any:
         """One step on the samples that stand in the order from `start` on."""
         import tensorflow as tf
 
-        size = self.cut.batch_size
         if self.cut.last == "smaller":
             places = order[start : start + size]
         else:
@@ -200,6 +252,7 @@ def _standing_in(model: keras.Model, values: Sequence[Any]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for variable, value in zip(variables_of(model), values, strict=True):
             stack.enter_context(replaced(variable, keras_parts.VALUE, value))
+            stack.enter_context(replaced(variable, keras_parts.SHAPE, tuple(value.shape)))
         yield
 
 
@@ -209,14 +262,18 @@ class TensorFlowProgram:
     Args:
         loop: The training.
         cache: The functions that trainings share.
+        widths: What widths the models of the search have.
         account: Where to add the seconds that each part took.
     """
 
-    def __init__(self, loop: ProgramLoop, cache: ProgramCache[StepLoop], account: Account) -> None:
+    def __init__(
+        self, loop: ProgramLoop, cache: ProgramCache[StepLoop], widths: Widths, account: Account
+    ) -> None:
         self.model = loop.model
         self.train = loop.train
         self.validation = loop.validation
         self.cache = cache
+        self.widths = widths
         self.account = account
         epochs = loop.given["epochs"] - loop.first_epoch
         self.uses_xla, self._why = why_xla(self.model, epochs * self.train.batches.steps)
@@ -230,63 +287,99 @@ class TensorFlowProgram:
         """
         if self.uses_xla:
             try:
-                self._prepare()
+                self._prepare(self._shapes())
             except Exception as error:
                 self.uses_xla, self._why = False, f"XLA cannot compile it: {first_line(error)}"
             else:
                 self.account.choices.append(f"XLA: {self._why}")
                 return
         try:
-            self._prepare()
+            self._prepare_any_width()
         except Exception as error:
             message = f"the train step cannot become one program: {first_line(error)}"
             raise CannotTrainError(message) from error
         self.account.choices.append(f"no XLA: {self._why}")
 
-    def _prepare(self) -> None:
-        key = program_key(self.model)
+    def _prepare_any_width(self) -> None:
+        """Traces in the shapes of all models of this structure, or if need be of this one only."""
+        own = self._shapes()
+        structure = structure_key(self.model, own)
+        shapes = self.widths.meet(structure, own)
+        if shapes != own:
+            try:
+                self._prepare(shapes, self.widths.others(structure, own))
+            except Exception:  # a layer needs to know a length
+                self.widths.refuse(structure)
+            else:
+                self.account.choices.append("one trace for several widths")
+                return
+        self._prepare(own)
+
+    def _shapes(self) -> Shapes:
+        return tuple(tuple(value.shape) for value in self._values)
+
+    def _prepare(self, shapes: Shapes, others: Sequence[Shapes] = ()) -> None:
+        """Finds or makes the functions.
+
+        Args:
+            shapes: The shapes to trace the variables in.
+            others: Shapes of other models that the functions are tried on.
+        """
+        self._others = others
+        key = program_key(self.model, any_width=shapes != self._shapes())
         size = self.train.batches.batch_size
-        self._train = self._functions(key, "train", self.train, size)
-        self._validate: list[tuple[StepLoop, int, int]] = []
+        self._train = self._portions(key, shapes, "train", self.train, size)
+        self._validate: list[Portion] = []
         if self.validation is not None:
             size = validation_batch_size(self.model, self.validation)
-            self._validate = self._functions(key, "validate", self.validation, size)
+            self._validate = self._portions(key, shapes, "validate", self.validation, size)
 
-    def _functions(
-        self, key: Any, kind: Kind, samples: Samples, size: int
-    ) -> list[tuple[StepLoop, int, int]]:
+    def _portions(
+        self, key: Any, shapes: Shapes, kind: Kind, samples: Samples, size: int
+    ) -> list[Portion]:
         """The functions that take all samples, each with the samples from where to where."""
         rows, size = samples.size, min(size, samples.size)
-        if not self.uses_xla or rows % size == 0:
-            cuts = [(EpochCut.of(kind, size, rows, fills=False), 0, rows)]
-        elif kind == "train" and can_be_filled(self.model, size):
-            cuts = [(EpochCut.of(kind, size, rows, fills=True), 0, rows)]
-        else:  # XLA needs to know the size of each batch
-            end = rows - rows % size
-            cuts = [
-                (EpochCut(kind, size, "equal"), 0, end),
-                (EpochCut(kind, rows - end, "equal"), end, rows),
-            ]
+        end = rows - rows % size
+        cuts = [(EpochCut(kind, size, "equal"), size, 0, rows)]
+        if not self.uses_xla:
+            if kind == "validate" or end != rows:
+                cuts = [(EpochCut(kind, None, "smaller"), size, 0, rows)]
+        elif end != rows:  # XLA needs to know the size of each batch
+            if kind == "train" and can_be_filled(self.model, size):
+                cuts = [(EpochCut(kind, size, "filled"), size, 0, rows)]
+            else:
+                left = rows - end
+                cuts = [
+                    (EpochCut(kind, size, "equal"), size, 0, end),
+                    (EpochCut(kind, left, "equal"), left, end, rows),
+                ]
         found = []
-        for cut, start, end in cuts:
-            known = None if key is None else (key, *self._signature(samples), cut, self.uses_xla)
-            make = functools.partial(self._made, samples, cut, end - start)
-            found.append((self.cache.get(known, make), start, end))
+        for cut, length, first, last in cuts:
+            known = None
+            if key is not None:
+                known = key, *self._signature(samples, shapes), cut, self.uses_xla
+            make = functools.partial(self._made, samples, cut, shapes, last - first, length)
+            found.append(Portion(self.cache.get(known, make), length, first, last))
         return found
 
-    def _signature(self, samples: Samples) -> tuple[Any, ...]:
+    def _signature(self, samples: Samples, shapes: Shapes) -> tuple[Any, ...]:
         structure, leaves = samples.arrays.signature()
-        shapes = tuple((shape[1:], dtype) for shape, dtype in leaves)
+        data = tuple((shape[1:], dtype) for shape, dtype in leaves)
         rows = samples.size if self.uses_xla else None
-        variables = tuple((tuple(v.shape), v.dtype.name, v.trainable) for v in self._values)
-        return structure, shapes, rows, variables
+        variables = tuple((value.dtype.name, value.trainable) for value in self._values)
+        return structure, data, rows, shapes, variables
 
-    def _made(self, samples: Samples, cut: EpochCut, rows: int) -> StepLoop:
+    def _made(
+        self, samples: Samples, cut: EpochCut, shapes: Shapes, rows: int, size: int
+    ) -> StepLoop:
         with self.account.counted("trace"):
-            made = StepLoop(self.model, samples, cut, jit_compile=self.uses_xla)
+            made = StepLoop(self.model, samples, cut, jit_compile=self.uses_xla, shapes=shapes)
         with self.account.counted("compile"):
             order = np.arange(rows, dtype=np.int32)
-            made(self._values, samples.arrays.on(None), order, 0)
+            leaves = samples.arrays.on(None)
+            for other in self._others:
+                made.try_on(other, leaves, order, size)
+            made(self._values, leaves, order, size, 0)
         return made
 
     def read_state(self) -> None:
@@ -306,13 +399,12 @@ class TensorFlowProgram:
             order = np.arange(self.validation.size, dtype=np.int32)
             return self._run(self._validate, self.validation, order)
 
-    def _run(
-        self, functions: Sequence[tuple[StepLoop, int, int]], samples: Samples, order: Any
-    ) -> Mapping[str, Any]:
+    def _run(self, portions: Sequence[Portion], samples: Samples, order: Any) -> Mapping[str, Any]:
         logs: Mapping[str, Any] = {}
-        for function, start, end in functions:
-            steps = -(-(end - start) // function.batch_size)
-            logs = function(self._values, samples.arrays.on(None), order[start:end], steps)
+        for portion in portions:
+            places = order[portion.start : portion.end]
+            leaves = samples.arrays.on(None)
+            logs = portion.function(self._values, leaves, places, portion.batch_size, portion.steps)
         return logs
 
     def write_back(self) -> None:

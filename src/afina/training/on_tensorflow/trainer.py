@@ -11,6 +11,7 @@ from afina.training.epochs import DataCache, ProgramCache, ProgramLoop, reasons
 from afina.training.epochs.accepting import accepted_arguments, preparing
 from afina.training.memory import SHARE, free_host_bytes
 from afina.training.on_tensorflow.program import StepLoop, TensorFlowProgram
+from afina.training.on_tensorflow.stand_ins import Widths
 from afina.training.trainer import Account, CannotTrainError
 
 FUNCTIONS = 16
@@ -25,6 +26,7 @@ class TensorFlowTrainer:
     def __init__(self) -> None:
         self.data = DataCache(_place)
         self.programs: ProgramCache[StepLoop] = ProgramCache(FUNCTIONS)
+        self.widths = Widths()
 
     def forget(self) -> None:
         """Forgets the data; they are read again when they are needed."""
@@ -59,7 +61,7 @@ class TensorFlowTrainer:
         given = accepted_arguments(self, model, args, kwargs)
 
         def make(loop: ProgramLoop) -> TensorFlowProgram:
-            return TensorFlowProgram(loop, self.programs, account)
+            return TensorFlowProgram(loop, self.programs, self.widths, account)
 
         with preparing():
             training = ProgramLoop(self.data, model, given, make)

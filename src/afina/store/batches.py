@@ -1,0 +1,268 @@
+"""A turn in two messages to PostgreSQL: one asks for all that it reads, one holds all it writes.
+
+    begin ── BEGIN, lock the counter, header, notes, claims, news ──▶ TurnStart
+    end ──── trials, claims, reports, counter, COMMIT ──▶
+
+Every other worker waits while a turn holds the counter, so its length is what all of them share. A
+message of several statements takes as long as one statement.
+
+This is the optimistic way: each statement checks what it assumes, and fails if that does not hold.
+Then `RefusedError` sends the caller back to the statements of `sql.py`, which find out why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sql
+from sqlalchemy import Connection
+
+from afina.store.codec import Row
+from afina.store.sql import TRIAL_COLUMNS, Transaction
+from afina.store.tables import CLAIMS, COUNTER, META, NOTES, REPORTS, TRIALS, UNCHECKED
+from afina.trials import Status
+
+if TYPE_CHECKING:
+    from psycopg import Connection as Driver
+
+_COLUMNS = [*TRIAL_COLUMNS, *UNCHECKED]
+_REPORT = [column.name for column in REPORTS.columns]
+_Asked = tuple[str, Mapping[str, Any]]
+"""A statement and its parameters."""
+
+_NOW = "extract(epoch FROM clock_timestamp())::float8"
+
+
+class RefusedError(Exception):
+    """The database has refused a statement: something is not as it was assumed."""
+
+
+@dataclass(slots=True)
+class TurnStart:
+    """What a turn has read when it began."""
+
+    revision: int
+    tables: int
+    """Which tables these are: those of a later search of the same name are others."""
+    meta: Row
+    notes: Mapping[str, str]
+    """JSON texts of those that were asked for, by key."""
+    claims: dict[int, Row]
+    """By trial."""
+    news: Sequence[Row] | None
+    """Trials, each with its owner; None where no news was asked for."""
+    reports: Sequence[Row]
+    """Those of the finished trials among the news."""
+
+
+class Texts:
+    """The statements of one search, with its schema in them.
+
+    Args:
+        schema: Of the search.
+    """
+
+    def __init__(self, schema: str) -> None:
+        def table(known: sql.Table) -> str:
+            return f"{_quoted(schema)}.{_quoted(known.name)}"
+
+        trials, claims = table(TRIALS), table(CLAIMS)
+        self.lock = f"SELECT revision, tableoid::bigint AS tables FROM {table(COUNTER)} FOR UPDATE"
+        self.meta = (
+            f"SELECT header, space, crc, (SELECT json_object_agg(key, value) FROM {table(NOTES)} "
+            f"WHERE key = ANY(%(keys)s::text[])) AS notes FROM {table(META)}"
+        )
+        self.claims = f"SELECT trial, owner, beat, {_NOW} AS now FROM {claims}"
+        self.news = (
+            f"SELECT t.*, c.owner FROM {trials} t LEFT JOIN {claims} c ON c.trial = t.number "
+            "WHERE t.revision > %(since)s ORDER BY coalesce(t.ended, -1), t.number"
+        )
+        self.reports = (
+            f"SELECT r.* FROM {table(REPORTS)} r JOIN {trials} t ON t.number = r.trial "
+            "WHERE t.revision > %(since)s AND t.ended IS NOT NULL"
+        )
+        self.count = f"UPDATE {table(COUNTER)} SET revision = %(revision)s"
+        claim = (
+            f"INSERT INTO {claims} (trial, owner, beat) VALUES (%(number)s, %(owner)s, {_NOW}) "
+            "ON CONFLICT (trial) DO UPDATE SET owner = excluded.owner, beat = excluded.beat"
+        )
+        self.claim = _write(trials, claim)
+        self.unclaim = _write(trials, f"DELETE FROM {claims} WHERE trial = %(number)s")
+        kinds = ["text" if name == "metrics" else "integer" for name in _REPORT]
+        lists = ", ".join(
+            f"%({name})s::{kind}[]" for name, kind in zip(_REPORT, kinds, strict=True)
+        )
+        self.report = (
+            f"INSERT INTO {table(REPORTS)} ({', '.join(_REPORT)}) SELECT * FROM unnest({lists}) "
+            f"ON CONFLICT ({', '.join(_REPORT[:-1])}) DO UPDATE SET metrics = excluded.metrics"
+        )
+
+
+def _write(trials: str, claim: str) -> str:
+    """Adds or replaces a trial, and its claim; divides by zero if the trial has finished."""
+    names = ", ".join(map(_quoted, _COLUMNS))
+    values = ", ".join(f"%({name})s" for name in _COLUMNS)
+    new = ", ".join(f"{_quoted(n)} = excluded.{_quoted(n)}" for n in _COLUMNS if n != "number")
+    finished = ", ".join(f"'{each.value}'" for each in Status if each.finished)
+    return (
+        f"WITH written AS (INSERT INTO {trials} AS t ({names}) VALUES ({values}) "
+        f"ON CONFLICT (number) DO UPDATE SET {new} WHERE t.status NOT IN ({finished}) RETURNING 1),"
+        f" claimed AS ({claim}) SELECT 1 / count(*) FROM written"
+    )
+
+
+class BatchedTransaction(Transaction):
+    """A transaction whose writes wait until its end, or until something else is to be done in it.
+
+    Args:
+        connection: Open, with the transaction begun.
+        texts: The statements of the search.
+        seen: What was read when it began.
+    """
+
+    def __init__(self, connection: Connection, texts: Texts, seen: TurnStart) -> None:
+        super().__init__(connection, seen.revision)
+        self.seen: TurnStart | None = seen
+        """None once other statements have been run: they may have changed what was read."""
+        self._texts = texts
+        self._counted = self.before
+        self._waiting: list[_Asked] = []
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, for another statement: what waits is written before it."""
+        self.seen = None
+        self._send()
+        return self._connection
+
+    @connection.setter
+    def connection(self, connection: Connection) -> None:
+        """The connection that the transaction is on."""
+        self._connection = connection
+
+    def count(self) -> int:
+        """The revision of what is written now."""
+        self.revision = self.before + 1
+        return self.revision
+
+    def write_trial(self, row: Row, owner: str) -> None:
+        """Writes a trial, and whose it is.
+
+        Args:
+            row: As the table has it.
+            owner: Its worker, if it is running.
+        """
+        running = row["status"] == Status.RUNNING.value
+        text = self._texts.claim if running else self._texts.unclaim
+        self._waiting.append((text, {**row, "owner": owner}))
+
+    def write_reports(self, rows: Sequence[Row]) -> None:
+        """Writes reports, each in place of an earlier one of the same step."""
+        if rows:
+            lists = {name: [row[name] for row in rows] for name in _REPORT}
+            self._waiting.append((self._texts.report, lists))
+
+    def end(self) -> None:
+        """Writes what waits, and commits.
+
+        A commit that need not survive a crash of the server does not wait for its disk.
+        """
+        last = ["COMMIT"] if self.lasting else ["SET LOCAL synchronous_commit TO off", "COMMIT"]
+        self._send(*last)
+
+    def _send(self, *last: str) -> None:
+        waiting, self._waiting = self._waiting, []
+        if self._counted != self.revision:
+            waiting.append((self._texts.count, {"revision": self.revision}))
+            self._counted = self.revision
+        waiting += [(text, {}) for text in last]
+        if waiting:
+            with _driver(self._connection) as driver:
+                _send(driver, waiting)
+
+
+def read(connection: Connection, texts: Texts, since: int | None, keys: Sequence[str]) -> TurnStart:
+    """Begins a transaction, locks the counter, and reads what a turn may need.
+
+    Args:
+        connection: Open.
+        texts: The statements of the search.
+        since: The last revision that is known; None leaves the news out.
+        keys: Of the notes to read.
+    """
+    from psycopg.pq import TransactionStatus
+
+    after = {"since": since}
+    # Each statement sees what was committed when it began: all but the first see what the holders
+    # of the lock before have written.
+    asked: list[_Asked] = [(texts.lock, {}), (texts.meta, {"keys": list(keys)}), (texts.claims, {})]
+    if since is not None:
+        asked += [(texts.news, after), (texts.reports, after)]
+    with _driver(connection) as driver:
+        begun = driver.info.transaction_status is not TransactionStatus.IDLE
+        if not begun:
+            driver.autocommit = True  # else the driver sends a message of its own to begin
+        results = _send(driver, asked if begun else [("BEGIN", {}), *asked])
+    counter, meta, claims, *news = results if begun else results[1:]
+    known = meta[0] if meta else {}
+    return TurnStart(
+        revision=counter[0]["revision"],
+        tables=counter[0]["tables"],
+        meta=known,
+        notes=known.get("notes") or {},
+        claims={row["trial"]: row for row in claims},
+        news=news[0] if news else None,
+        reports=news[1] if news else [],
+    )
+
+
+def finish(connection: Connection) -> None:
+    """Has the driver begin transactions by itself again."""
+    driver: Driver[Any] = connection.connection.driver_connection
+    if not driver.closed and driver.autocommit:
+        driver.autocommit = False
+
+
+def _send(driver: Driver[Any], asked: Sequence[_Asked]) -> list[list[Row]]:
+    """Sends statements as one message; the rows that each returns."""
+    from psycopg import ClientCursor
+    from psycopg.rows import dict_row
+
+    cursor = ClientCursor(driver, row_factory=dict_row)
+    whole = b"; ".join(cursor.mogrify(text, values).encode() for text, values in asked)
+    cursor.execute(whole)
+    results: list[list[Row]] = []
+    more: bool | None = True
+    while more:
+        returned = cursor.pgresult is not None and cursor.pgresult.nfields > 0
+        results.append(list(cursor.fetchall()) if returned else [])
+        more = cursor.nextset()
+    return results
+
+
+@contextlib.contextmanager
+def _driver(connection: Connection) -> Iterator[Driver[Any]]:
+    """The driver's connection, for statements that SQLAlchemy does not see.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: The connection is lost, as SQLAlchemy's own would say.
+        RefusedError: The database has refused something.
+    """
+    import psycopg
+
+    driver: Driver[Any] = connection.connection.driver_connection
+    try:
+        yield driver
+    except psycopg.OperationalError as error:
+        if driver.closed or driver.broken:
+            connection.invalidate(error)
+        raise sql.exc.OperationalError("batch", {}, error, hide_parameters=True) from error
+    except psycopg.Error as error:
+        raise RefusedError from error
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'

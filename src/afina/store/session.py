@@ -1,0 +1,279 @@
+"""A connection to one search in PostgreSQL: transactions, repeated where the connection is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import sqlalchemy as sql
+from sqlalchemy import Connection
+from sqlalchemy.engine import URL
+
+from afina.errors import ProjectLockedError, StoreError
+from afina.store.batches import BatchedTransaction, RefusedError, Texts, finish, read
+from afina.store.membership import check_same, delete_schema, join, was_deleted
+from afina.store.migrations import prepare_schema
+from afina.store.sql import Transaction
+from afina.store.tables import COUNTER
+
+R = TypeVar("R")
+
+PATIENCE = 3600.0
+"""Seconds for which a search waits for its database to come back."""
+
+_FIRST_PATIENCE = 20.0  # seconds to wait for a database that was never reached
+
+_LONGEST_PAUSE = 5.0  # seconds between two tries
+
+_SETTINGS = (
+    # The server ends the transaction of a worker that has vanished within it.
+    "-c idle_in_transaction_session_timeout=300s -c lock_timeout=600s "
+    "-c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+)
+
+# A worker whose connection goes nowhere notices it in half a minute, rather than in hours.
+_CLIENT = {
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+_GOODBYE = 5.0  # seconds that the server may take to notice that a connection was closed
+
+_GONE = ("3F000", "42P01")  # there is no such schema, or table
+
+# Locks the counter; the number that the server has given to its table tells one search from a
+# later one of the same name.
+_COUNTER = sql.select(COUNTER.c.revision, sql.literal_column("tableoid")).with_for_update()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a transaction reads when it begins."""
+
+    since: int | None = None
+    """The last revision that is known, if news are wanted."""
+
+    notes: tuple[str, ...] = ()
+    """Keys of notes."""
+
+
+class Session:
+    """A connection to one search, made again where it is lost.
+
+    Args:
+        place: Of the database.
+        schema: Of the search.
+        shown: The URL as messages may show it.
+        patience: How many seconds to wait for a database that went away.
+    """
+
+    def __init__(self, place: URL, schema: str, shown: str, patience: float) -> None:
+        self.schema = schema
+        self.shown = shown
+        self.patience = patience
+        self.open: Transaction | None = None
+        """The transaction of the thread that holds the store's guard."""
+        self.connected = False
+        """Whether the database has been reached and not been left since."""
+        self.anew = False
+        """Whether the connection was lost since the last news: a server that has crashed may have
+        lost the latest changes that were no results."""
+        self._reached = False
+        self._ready = False  # the tables are there
+        self._tables: int | None = None  # which ones: those of a later search are others
+        self._home = place, os.getpid()
+        self._texts = Texts(schema)
+        _SESSIONS.add(self)
+        self._engine = sql.create_engine(
+            place,
+            pool_size=1,
+            max_overflow=1,  # one to read, while a turn of the same thread is open
+            connect_args={"options": _SETTINGS, **_CLIENT},
+            hide_parameters=True,
+            execution_options={"schema_translate_map": {None: schema}},
+        )
+
+    @contextlib.contextmanager
+    def look(self) -> Iterator[Connection | None]:
+        """A connection for reading; None if the search has no tables yet."""
+        with self._engine.connect() as connection:
+            if not self._ready:
+                self._ready = sql.inspect(connection).has_table("counter", schema=self.schema)
+                if not self._ready:
+                    yield None
+                    return
+                prepare_schema(connection, self.schema, self.shown, change=False)
+            yield connection
+
+    def transact(
+        self,
+        write: Callable[[Transaction], R],
+        wanted: Wanted,
+        *,
+        patience: float | None = None,
+    ) -> R:
+        """One transaction; repeated where the connection is lost before its end is confirmed.
+
+        Args:
+            write: What it does.
+            wanted: What it reads when it begins.
+            patience: Seconds to wait for the database; None for the usual ones.
+        """
+        tries, careful = 0, False
+
+        def once() -> R:
+            nonlocal tries, careful
+            tries += 1
+            if tries == 1 and not careful:
+                try:
+                    return self._once(write, wanted, again=False)
+                except RefusedError:
+                    careful = True  # to learn why; nothing has been written
+            return self._once(write, None, again=tries > 1)
+
+        return self.again(once, patience=patience)
+
+    def _once(self, write: Callable[[Transaction], R], wanted: Wanted | None, *, again: bool) -> R:
+        with self._engine.connect() as connection:
+            try:
+                with connection.begin():
+                    return self._within(connection, write, wanted, again=again)
+            finally:
+                if wanted is not None:
+                    finish(connection)
+
+    def _within(
+        self,
+        connection: Connection,
+        write: Callable[[Transaction], R],
+        wanted: Wanted | None,
+        *,
+        again: bool,
+    ) -> R:
+        self.connected = True
+        join(connection, self.schema)
+        if not self._ready:
+            prepare_schema(connection, self.schema, self.shown, change=True)
+        if wanted is None:
+            counter = connection.execute(_COUNTER).one()
+            now = Transaction(connection, int(counter.revision), again=again)
+            found = counter.tableoid
+        else:
+            seen = read(connection, self._texts, wanted.since, wanted.notes)
+            now, found = BatchedTransaction(connection, self._texts, seen), seen.tables
+        now.anew = self.anew
+        now.lasting = not self._ready  # its tables are new
+        tables = check_same(self._tables, found, self.schema, self.shown)
+        self.open = now
+        try:
+            result = write(now)
+            if isinstance(now, BatchedTransaction):
+                now.end()
+        finally:
+            self.open = None
+        self._ready, self._tables = True, tables
+        return result
+
+    def delete(self) -> None:
+        """Deletes the search; the other sessions of this process on it end."""
+        for each in list(_SESSIONS):
+            if (each.schema, each._home) == (self.schema, self._home):
+                each.drop()
+        until = time.monotonic() + _GOODBYE
+
+        def once() -> None:
+            with self._engine.connect() as connection, connection.begin():
+                delete_schema(connection, self.schema, self.shown)
+
+        while True:
+            try:
+                self.again(once)
+            except ProjectLockedError:  # or the server has not noticed yet that we have left
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(0.1)
+            else:
+                break
+        self._ready, self._tables = False, None
+
+    def check(self) -> None:
+        """Connects, without much patience.
+
+        Raises:
+            StoreError: The database is away.
+        """
+        self.again(lambda: self._engine.connect().close(), patience=0.0)
+
+    def again(self, work: Callable[[], R], *, patience: float | None = None) -> R:
+        """Calls `work` until the database is there.
+
+        Raises:
+            StoreError: It was away for too long, or refuses.
+        """
+        if self.open is not None:
+            return work()
+        usual = self.patience if self._reached else min(self.patience, _FIRST_PATIENCE)
+        until = time.monotonic() + (usual if patience is None else patience)
+        pause, told = 0.05, False
+        while True:
+            try:
+                result = work()
+            except (sql.exc.OperationalError, sql.exc.InterfaceError) as error:
+                if not _is_lost(error) or time.monotonic() >= until:
+                    raise self._error(error) from None
+                self.anew = self._reached
+                if self._reached and not told and patience is None:
+                    told = True
+                    warnings.warn(
+                        f"The database {self.shown} cannot be reached. The search waits for it, up "
+                        f"to {self.patience / 60:.0f} minutes.",
+                        stacklevel=2,
+                    )
+                time.sleep(min(pause, max(until - time.monotonic(), 0.0)))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            except sql.exc.DBAPIError as error:
+                raise self._error(error) from None
+            else:
+                self._reached = True
+                return result
+
+    def _error(self, error: sql.exc.DBAPIError) -> StoreError:
+        if self._ready and getattr(error.orig, "sqlstate", None) in _GONE:
+            return was_deleted(self.schema, self.shown)
+        # libpq's own words may name the host, but never the password.
+        said = " ".join(str(error.orig).split())
+        return StoreError(
+            f"The search {self.schema!r} in {self.shown} cannot be used: {said} Nothing was "
+            "changed: the trials finished so far are kept. See that the server runs and that this "
+            "user may create a schema and tables in the database, and search again."
+        )
+
+    def drop(self) -> None:
+        """Closes the connections."""
+        self.connected = False
+        self.anew = self._reached
+        self._engine.dispose()
+
+
+_SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
+"""Those of this process, and those that a forked child has inherited."""
+
+
+def _is_lost(error: sql.exc.DBAPIError) -> bool:
+    """Whether the connection is lost or cannot be made now, so that a later try may succeed."""
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        # No answer of a server; but a wrong password or database name is not worth waiting for.
+        said = str(error.orig)
+        return not any(f"{what} " in said for what in ("authentication failed", "does not exist"))
+    # Connection lost, too many of them, shutting down or starting up; ended for idling; a deadlock.
+    return state[:2] in ("08", "53", "57") or state in ("25P03", "40001", "40P01")

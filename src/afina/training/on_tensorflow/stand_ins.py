@@ -1,0 +1,162 @@
+"""One trace for models that differ in the widths of layers only.
+
+A graph of TensorFlow's may hold variables of partly unknown shape. So a step is traced with
+variables that stand in for those of the models: where two models differ, their length is unknown. A
+training puts the model's values into them for each call, and takes them back after it. Given the
+model's own variables, TensorFlow would prepare the function anew for each other shape.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+
+from afina.training import keras_parts
+from afina.training.epochs import program_key
+from afina.training.epochs.widths import takes_any_width
+from afina.training.replacing import replaced
+
+Shape = tuple[int | None, ...]
+Shapes = tuple[Shape, ...]
+"""The shape of each variable; None is a length that differs among models."""
+
+
+def structure_key(model: keras.Model, shapes: Shapes) -> str | None:
+    """What models have in common that may share a trace; None if this one shares none.
+
+    Outputs keep their shapes, and lengths of 1 stay: Keras looks at both to match them with others.
+
+    Args:
+        model: Compiled and built.
+        shapes: The shapes of its variables.
+    """
+    key = program_key(model, any_width=True)
+    if key is None:
+        return None
+    ones = [[length == 1 for length in shape] for shape in shapes]
+    outputs = [tuple(output.shape) for output in getattr(model, "outputs", None) or []]
+    return hashlib.sha256(repr((key, ones, outputs)).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def leaving_lengths_open(model: keras.Model) -> Iterator[None]:
+    """Within the block, layers that write a length into a shape write that it is what is left.
+
+    Convolutions give their bias a shape with their filters in it, and layer normalization its scale
+    one with the length of the last axis, if that is named -1.
+    """
+    with contextlib.ExitStack() as stack:
+        for layer in filter(takes_any_width, keras_parts.layers_of(model)):
+            if hasattr(layer, "filters"):
+                stack.enter_context(replaced(layer, "filters", -1))
+            elif isinstance(layer, keras.layers.LayerNormalization) and list(layer.axis) == [-1]:
+                last = len(layer.input.shape) - 1
+                stack.enter_context(replaced(layer, "axis", [last]))
+        yield
+
+
+class Widths:
+    """Which lengths of variables differ among the models of a search that are otherwise equal."""
+
+    def __init__(self) -> None:
+        self._met: dict[str, list[Shapes]] = {}
+        self._refused: set[str] = set()
+
+    def meet(self, key: str | None, shapes: Shapes) -> Shapes:
+        """The shapes to trace a model's steps in: those of all models of its structure so far.
+
+        Args:
+            key: What `structure_key` returned.
+            shapes: The shapes of the model's variables.
+        """
+        if key is None or key in self._refused:
+            return shapes
+        met = self._met.setdefault(key, [shapes])
+        before = functools.reduce(_all_merged, met)
+        merged = _all_merged(before, shapes)
+        if merged != before:
+            met.append(shapes)
+        return merged
+
+    def others(self, key: str | None, shapes: Shapes) -> list[Shapes]:
+        """Shapes of other models of the structure: each length that differs among models is another
+        one than in `shapes` in one of them."""
+        met = self._met.get(key, []) if key is not None else []
+        return [each for each in met if each != shapes]
+
+    def refuse(self, key: str | None) -> None:
+        """Remembers that steps of this structure cannot be traced without all lengths."""
+        if key is not None:
+            self._refused.add(key)
+
+
+def _all_merged(some: Shapes, others: Shapes) -> Shapes:
+    """What the shapes of two models have in common."""
+    return tuple(
+        tuple(a if a == b else None for a, b in zip(one, other, strict=True))
+        for one, other in zip(some, others, strict=True)
+    )
+
+
+class StandIns:
+    """Variables of partly unknown shape in place of those of a model.
+
+    Args:
+        values: The model's variables, of TensorFlow's own type.
+        shapes: The shapes that they are traced in.
+    """
+
+    def __init__(self, values: Sequence[Any], shapes: Shapes) -> None:
+        import tensorflow as tf
+
+        self._lock = threading.Lock()
+        self._blanks = [
+            tf.zeros([1 if length is None else length for length in shape], value.dtype)
+            for value, shape in zip(values, shapes, strict=True)
+        ]
+        self.variables = [
+            tf.Variable(blank, trainable=value.trainable, shape=tf.TensorShape(shape))
+            for blank, value, shape in zip(self._blanks, values, shapes, strict=True)
+        ]
+        for variable, value in zip(self.variables, values, strict=True):
+            variable._unique_id = value._unique_id  # by which the optimizer knows it
+
+    @contextlib.contextmanager
+    def holding(self, values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+        """Within the block, the variables hold a model's values, which are written back after it.
+
+        Args:
+            values: The model's variables.
+
+        Yields:
+            The variables that stand in for them.
+        """
+        with self._lock, self._filled(values):
+            yield self.variables
+            for variable, value in zip(self.variables, values, strict=True):
+                value.assign(variable, read_value=False)
+
+    @contextlib.contextmanager
+    def holding_zeros(self, shapes: Shapes) -> Iterator[Sequence[Any]]:
+        """Within the block, the variables hold zeros of these shapes."""
+        import tensorflow as tf
+
+        pairs = zip(self._blanks, shapes, strict=True)
+        with self._lock, self._filled([tf.zeros(shape, blank.dtype) for blank, shape in pairs]):
+            yield self.variables
+
+    @contextlib.contextmanager
+    def _filled(self, values: Sequence[Any]) -> Iterator[None]:
+        try:
+            for variable, value in zip(self.variables, values, strict=True):
+                variable.assign(value, read_value=False)
+            yield
+        finally:  # the memory of a model is not kept
+            for variable, blank in zip(self.variables, self._blanks, strict=True):
+                variable.assign(blank, read_value=False)
