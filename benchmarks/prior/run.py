@@ -2,6 +2,7 @@
 
     python benchmarks/prior/run.py                 # the table; some minutes
     python benchmarks/prior/run.py --seeds 1 --only hpobench
+    python benchmarks/prior/run.py --seeds 2 --only taskset --curves    # in parts of trainings
 
 Three searches by `Auto` on the same problems and seeds, one full training a trial: without a prior,
 with what the other collections say of roles, and with a prior turned upside down: each number is
@@ -20,12 +21,14 @@ import learn
 import numpy as np
 from peers.afina_peer import Afina
 from problem import Problem
-from simulate import spend_trials
+from simulate import spend_epochs, spend_trials
 
 from afina.space import Space
 from afina.surrogates import prior
 
 POINTS = (5, 10, 25, 50)
+TRAININGS = (1, 2, 5, 10)
+"""Where trainings in parts are looked at, in full trainings' worth of epochs."""
 
 
 def inverted(problem: Problem) -> Space:
@@ -46,13 +49,18 @@ def inverted(problem: Problem) -> Space:
     return Space(tuple(entries))
 
 
-def regrets(problem: Problem, seed: int, which: str | None, space: Space | None = None) -> Any:
-    """The regret after each of the trials that are looked at."""
-    search = Afina(problem, seed, max(POINTS), False, name="auto", prior=which)
+def regrets(
+    problem: Problem, seed: int, which: str | None, space: Space | None = None, curves: bool = False
+) -> Any:
+    """The regret after each of the trials, or full trainings' worth of epochs, looked at."""
+    unit = problem.epochs if curves else 1
+    points = [point * unit for point in (TRAININGS if curves else POINTS)]
+    search = Afina(problem, seed, max(points), curves, name="auto", prior=which)
     search.space = space or search.space
-    trace = spend_trials(search, problem, seed, max(POINTS))
+    spend = spend_epochs if curves else spend_trials
+    trace = spend(search, problem, seed, max(points))
     reference = problem.reference(seed)
-    return [reference.regret(trace.at(point)) for point in POINTS]
+    return [reference.regret(trace.at(point)) for point in points]
 
 
 def main() -> None:
@@ -61,6 +69,7 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", help="one collection")
+    parser.add_argument("--curves", action="store_true", help="train in parts")
     options = parser.parse_args()
     for name, some in learn.collections().items():
         if options.only and name != options.only:
@@ -72,9 +81,13 @@ def main() -> None:
                 upside_down = inverted(problem)
                 for seed in range(options.seeds):
                     prior.prior_of.cache_clear()
-                    found["none"].append(regrets(problem, seed, None))
-                    found["roles"].append(regrets(problem, seed, "roles"))
-                    found["inverted"].append(regrets(problem, seed, "given", upside_down))
+                    for kind, believed, space in (
+                        ("none", None, None),
+                        ("roles", "roles", None),
+                        ("inverted", "given", upside_down),
+                    ):
+                        row = regrets(problem, seed, believed, space, options.curves)
+                        found[kind].append(row)
         for kind, rows in found.items():
             print(
                 f"{name:10} {kind:9} n={len(rows):3}  "

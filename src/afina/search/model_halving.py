@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from afina.errors import check_flag
 from afina.search.asha import ends_of, spread
@@ -31,6 +32,8 @@ from afina.space import Space
 from afina.surrogates.geometry import encoded, geometry_of
 from afina.surrogates.prior import Prior, PriorName, check_prior, prior_of
 from afina.trials import Decision, Trial
+
+Array = NDArray[np.float64]
 
 # Trainings that start before the model decides: as many as cost one full training, within these
 # bounds.
@@ -191,9 +194,8 @@ class ModelBasedHalving(Algorithm[RungHistory]):
     ) -> Suggestion | None:
         """What is most likely to beat the best by a margin; None if there is nothing to train."""
         rng = np.random.default_rng([self.seed, situation.number])
-        model = RungModel(
-            state, situation, self.ends, self._prior(situation), per_second=self.per_second
-        )
+        prior, weight = self._prior(situation), self.influence(state, situation)
+        model = RungModel(state, situation, self.ends, prior, weight, per_second=self.per_second)
         horizon = int(rng.integers(1, self.ends[-1] + 1))
         target = model.best - margin(rng)
         best, worth = None, -math.inf
@@ -221,7 +223,7 @@ class ModelBasedHalving(Algorithm[RungHistory]):
             if unguided is not None:
                 return unguided
         begun_now = begun(values, self.ends, model.lowest)
-        return _noted(begun_now, self._prior(situation), model.influence)
+        return _noted(begun_now, prior, weight)
 
     def _unguided(
         self, state: RungHistory, situation: Situation, paused: Sequence[Segment], lowest: int
@@ -236,28 +238,21 @@ class ModelBasedHalving(Algorithm[RungHistory]):
             return resumed(oldest, self.ends, lowest)
         first = not enough(state, 0) or fresh_count(state, situation.running) < MOST_FIRST
         prior = self._prior(situation) if first else None
-        if prior is not None and not self._leads(prior, state, situation):
+        started = fresh_count(state, situation.running)
+        if prior is not None and not prior.leads(started, *_results(prior, state)):
             prior = None
         values = spread(state, situation, self.seed, prior)
         return None if values is None else _noted(begun(values, self.ends, lowest), prior, 1.0)
-
-    def _leads(self, prior: Prior, state: RungHistory, situation: Situation) -> bool:
-        """Whether the next of the first trainings follows the prior."""
-        known = [segment for segment in state.segments if segment.parent is None]
-        features = prior.geometry.embed(
-            encoded(prior.geometry, [segment.values for segment in known])
-        )
-        losses = [math.inf if segment.loss is None else segment.loss for segment in known]
-        return prior.leads(fresh_count(state, situation.running), features, np.array(losses))
 
     def influence(self, state: RungHistory, situation: Situation) -> float:
         """How much the prior counts in the next new configuration, from 0 to 1."""
         prior = self._prior(situation)
         if prior is None:
             return 0.0
+        started, results = fresh_count(state, situation.running), _results(prior, state)
         if not enough(state, 0):
-            return float(self._leads(prior, state, situation))
-        return RungModel(state, situation, self.ends, prior).influence
+            return float(prior.leads(started, *results))
+        return prior.influence(started, *results)
 
     def _prior(self, situation: Situation) -> Prior | None:
         return prior_of(geometry_of(situation.space), self.prior)
@@ -265,6 +260,16 @@ class ModelBasedHalving(Algorithm[RungHistory]):
     def _reach(self, segment: Segment, horizon: int) -> int:
         """Epochs that the training would have done: at least its next rung's."""
         return max(segment.epochs + horizon, self.ends[segment.rung + 1])
+
+
+def _results(prior: Prior, state: RungHistory) -> tuple[Array, Array]:
+    """The features and losses by which a prior is judged: of first segments of equal length."""
+    first = [segment for segment in state.segments if segment.parent is None]
+    rungs = [segment.rung for segment in first]
+    kept = [each for each in first if each.rung == max(set(rungs), key=rungs.count)]
+    features = prior.geometry.embed(encoded(prior.geometry, [each.values for each in kept]))
+    losses = [math.inf if each.loss is None else each.loss for each in kept]
+    return features, np.array(losses, dtype=float)
 
 
 def _noted(new: Suggestion, prior: Prior | None, weight: float) -> Suggestion:

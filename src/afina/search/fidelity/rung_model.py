@@ -19,7 +19,7 @@ from afina.search.fidelity.rung_process import (
     RungProcess,
     fit_rungs,
 )
-from afina.search.fidelity.rungs import RungHistory, Segment, fresh_count, tells
+from afina.search.fidelity.rungs import RungHistory, Segment, tells
 from afina.search.untried import draw_untried, key_of, running_keys
 from afina.space import Value
 from afina.surrogates.acquisition import Acquisition, maximise
@@ -99,6 +99,7 @@ class RungModel:
         situation: The question.
         ends: Epochs at the end of each rung.
         prior: What is believed of new configurations; None for nothing.
+        weight: How much that counts, from 0 to 1.
         per_second: Whether chances count for each second that an epoch is expected to take.
     """
 
@@ -108,11 +109,12 @@ class RungModel:
         situation: Situation,
         ends: Sequence[int],
         prior: Prior | None = None,
+        weight: float = 0.0,
         *,
         per_second: bool = False,
     ) -> None:
         self.ends = ends
-        self._prior, self._begun = prior, fresh_count(history, situation.running)
+        self._prior, self._weight = prior, weight
         self.space = situation.space
         self.geometry = geometry_of(situation.space)
         self._cost: Cost | None = fit_cost(history, self.geometry) if per_second else None
@@ -134,10 +136,6 @@ class RungModel:
             if situation.running:
                 process = process.believe(self._running_rows(history, situation.running))
         self.process = process
-        self.influence = 0.0
-        """How much the prior counts, from 0 to 1."""
-        if prior is not None:
-            self.influence = prior.influence(self._begun, rows.features, targets[kept])
         self.best = float(targets.min())
         """The best result's target."""
         latest = history.latest()
@@ -185,7 +183,7 @@ class RungModel:
         with one_blas_thread():
             wanted = acquisition
             if self._prior is not None:
-                wanted = self._prior.weighted(acquisition, self.influence)
+                wanted = self._prior.weighted(acquisition, self._weight)
             points = maximise(wanted, self.geometry, self._incumbents, rng)
             features = self.geometry.embed(points)
             apart = squared_distances(features, self.process.rows.features).min(axis=1)
