@@ -172,3 +172,9 @@ def test_several_workers_try_the_same_trials_however_long_each_takes(tmp_path, m
     monkeypatch.setattr(auto_tuner, "_trials_ahead", lambda *_: 3)
     serial = search(tuner_at(tmp_path / "serial", executor=Serial(), **limits))
     assert facts(auto) == facts(two) == facts(serial)
+
+
+def test_seconds_count_only_under_a_time_budget():
+    timed = auto_tuner.AutoOracle("val_loss", max_epochs=9, time_budget=60)
+    assert timed.make_algorithm(0).per_second
+    assert not auto_tuner.AutoOracle("val_loss", max_epochs=9).make_algorithm(0).per_second

@@ -146,7 +146,8 @@ class AutoTuner(Tuner):
     """The recommended tuner: many short trainings, a model of what they show, few long ones.
 
     It stops when one of its limits is reached, or when a better result has become unlikely, and
-    says which. Without any limit it trains at most 30 times `max_epochs` epochs.
+    says which. Without any limit it trains at most 30 times `max_epochs` epochs. Which trials are
+    tried depends on the seed and the number of workers, not on which trial ends first.
 
     Args:
         hypermodel: A `HyperModel`, or a function `build(hp)` that returns a compiled model.
