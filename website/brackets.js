@@ -4,14 +4,12 @@
 
 const WORDS = {
   en: {
-    lead: "Enter your own values:",
     head: ["bracket", "trials → until epoch", "trials in all", "epochs in all"],
     sum: (brackets, trials, epochs) =>
       `${brackets} ${brackets === 1 ? "bracket" : "brackets"}, ${trials} trials, ${epochs} epochs in all.`,
     wrong: "max_epochs must be a whole number from 1 to 10000, and factor one from 2 to 100.",
   },
   es: {
-    lead: "Escribe tus propios valores:",
     head: ["grupo", "ensayos → hasta la época", "ensayos en total", "épocas en total"],
     sum: (brackets, trials, epochs) =>
       `${brackets} ${brackets === 1 ? "grupo" : "grupos"}, ${trials} ensayos y ${epochs} épocas en total.`,
@@ -65,7 +63,6 @@ function input(parent, name, value, least, most) {
 function show(place) {
   const words = WORDS[document.documentElement.lang] || WORDS.en;
   const line = made("p", place);
-  made("span", line, `${words.lead} `);
   const maxEpochs = input(line, "max_epochs", 20, 1, 10000);
   const factor = input(line, "factor", 3, 2, 100);
   const said = made("p", place);

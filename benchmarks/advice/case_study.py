@@ -31,23 +31,45 @@ def case_of(name: str, limit: int | None) -> Case:
     return reuters_case(thinned(news, limit) if limit else news)
 
 
-def judged(tuner: Any, case: Case, name: str) -> str:
-    """What a search found, as a row."""
+def compared(case: Case, seed: int, max_epochs: int = 10) -> dict[str, Any]:
+    """The demo's search, what the advice says of it, and the two searches after it."""
+    with tempfile.TemporaryDirectory() as folder:
+        made: dict[str, Any] = {"seed": seed, "max_epochs": max_epochs, "quiet": True}
+        first = search(case, Options(output=Path(folder) / "first", **made))
+        told = first.advice()
+        again = first.search_again(told)
+        other = search(case, Options(output=Path(folder) / "other", **{**made, "seed": seed + 100}))
+        return {
+            "advice": str(told),
+            "searches": [
+                judged(first, case, "first search"),
+                judged(again, case, "in the advised space"),
+                judged(other, case, "in the old space again"),
+            ],
+        }
+
+
+def judged(tuner: Any, case: Case, name: str) -> dict[str, Any]:
+    """What a search found."""
     trials = [trial for trial in tuner.oracle.trials.values() if trial.score is not None]
     best = tuner.oracle.get_best_trials(1)[0]
-    epochs = sum(len(t.curve) for t in tuner.oracle.study.trials.values())
-    longest = max(t.end_epoch or 0 for t in tuner.oracle.study.trials.values())
-    full = [t.score for t in tuner.oracle.study.trials.values() if t.end_epoch == longest]
+    kept = tuner.oracle.search_state.trials.values()
+    longest = max(trial.end_epoch or 0 for trial in kept)
+    full = [t.score for t in kept if t.end_epoch == longest and t.score is not None]
     tuner.retrain_best(
         *case.train, validation_data=case.validation, batch_size=case.batch_size, verbose=0
     )
     verdict = tuner.evaluate_best(*case.test)
     values = {k: v for k, v in best.hyperparameters.values.items() if not k.startswith("tuner/")}
-    mean = np.mean([score for score in full if score is not None])
-    return (
-        f"| {name} | {len(trials)} | {epochs} | {best.score:.4f} | {mean:.4f} | "
-        f"{verdict.metrics['accuracy']:.4f} | {values} |"
-    )
+    return {
+        "search": name,
+        "trials": len(trials),
+        "epochs": sum(len(trial.curve) for trial in kept),
+        "best": round(float(best.score), 4),
+        "mean of the longest": round(float(np.mean(full)), 4),
+        "test": round(float(verdict.metrics["accuracy"]), 4),
+        "values": values,
+    }
 
 
 def main() -> None:
@@ -60,20 +82,12 @@ def main() -> None:
     chosen = parser.parse_args()
     case = case_of(chosen.case, chosen.limit)
     for seed in range(chosen.seeds):
-        with tempfile.TemporaryDirectory() as folder:
-            options = Options(output=Path(folder) / "first", seed=seed, quiet=True)
-            first = search(case, options)
-            told = first.advice()
-            print(f"\nseed {seed}\n\n{told}\n")
-            again = first.search_again(told)
-            other = Options(output=Path(folder) / "other", seed=seed + 100, quiet=True)
-            rows = [
-                judged(first, case, "first search"),
-                judged(again, case, "in the advised space"),
-                judged(search(case, other), case, "in the old space again"),
-            ]
-            print("| search | trials | epochs | best | mean of the longest | test | values |")
-            print("|---|---:|---:|---:|---:|---:|---|", *rows, sep="\n", flush=True)
+        found = compared(case, seed)
+        print(f"\nseed {seed}\n\n{found['advice']}\n")
+        print("| " + " | ".join(found["searches"][0]) + " |")
+        print("|---|---:|---:|---:|---:|---:|---|")
+        for row in found["searches"]:
+            print("| " + " | ".join(str(value) for value in row.values()) + " |", flush=True)
 
 
 if __name__ == "__main__":

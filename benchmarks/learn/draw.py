@@ -24,7 +24,7 @@ BLUE, ORANGE, GREY = "#2f6db3", "#d9701e", "#8a8a8a"
 COLORS = [BLUE, ORANGE, "#3a8f4f", "#8a4fb0"]
 EXPERIMENTS = (
     "depth", "width", "shape", "rate", "optimizer", "batch", "activation", "overfitting",
-    "transfer", "rules", "seconds",
+    "transfer", "rules",
 )  # fmt: skip
 MARK = re.compile(r"(<!-- measured: ([\w-]+) -->\n)(.*?)(<!-- /measured -->)", re.DOTALL)
 
@@ -158,16 +158,6 @@ def rules(found: Any) -> list[str]:
     return [*lines, f"| mean | | {shown} | {every} of {3 * len(lines)} |"]
 
 
-def seconds(found: Any) -> list[str]:
-    """The time of an epoch by batch size, as a multiple of that with batches of 32."""
-    columns = list(found["seconds"].values())
-    sizes = [name for name in columns[0] if name.isdigit()]
-    return [
-        f"| {size} | " + " | ".join(f"{part[size] / part['32']:.1f}" for part in columns) + " |"
-        for size in sizes
-    ]
-
-
 def transfers(found: Any) -> list[str]:
     rows = found["transfer"]
     best = max(row["accuracy"] for row in rows)
@@ -212,7 +202,6 @@ TABLES: dict[str, Callable[[Any], list[str]]] = {
     "optimizer": optimizers,
     "transfer": transfers,
     "rules": rules,
-    "seconds": seconds,
     "brackets-10": brackets(10, 3),
     "brackets-27": brackets(27, 3),
     "sweeps": sweeps,

@@ -13,7 +13,6 @@ import argparse
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -328,33 +327,6 @@ def accuracy_at(rate: float, rows: Sequence[dict[str, Any]]) -> float:
     return float(np.interp(np.log(rate), at, [row["accuracy"] for row in rows]))
 
 
-def seconds() -> Any:
-    """Processor seconds of an epoch, by batch size and by shape; the least of three, in turn."""
-    shapes = {"equal": [256, 256, 256], "pyramid": [256, 128, 64]}
-    found: dict[str, Any] = {}
-    for data in (clothes(), newswires()):
-        ways: dict[str, tuple[list[int], int]] = {str(size): ([128], size) for size in BATCHES}
-        ways |= {shape: (widths, 32) for shape, widths in shapes.items()}
-        least: dict[str, float] = {}
-        for _ in range(3):
-            for name, (widths, size) in ways.items():
-                spent = [trained(data, widths, size, epochs) for epochs in (2, 12)]
-                least[name] = min(least.get(name, np.inf), (spent[1] - spent[0]) / 10)
-        found[data.name] = {name: round(value, 4) for name, value in least.items()}
-    return found
-
-
-def trained(data: Data, widths: Sequence[int], size: int, epochs: int) -> float:
-    """The processor seconds of one trial."""
-    with tempfile.TemporaryDirectory() as folder:
-        tuner = kt.RandomSearch(
-            lambda hp: network(data, widths), "loss", max_trials=1, seed=0, directory=folder
-        )
-        start = time.process_time()
-        tuner.search(data.x, data.y, epochs=epochs, batch_size=size, verbose=0)
-        return time.process_time() - start
-
-
 EXPERIMENTS: dict[str, Callable[[], Any]] = {
     "depth": depth,
     "width": width,
@@ -366,7 +338,6 @@ EXPERIMENTS: dict[str, Callable[[], Any]] = {
     "overfitting": overfitting,
     "transfer": transfer,
     "rules": rules,
-    "seconds": seconds,
 }
 
 
