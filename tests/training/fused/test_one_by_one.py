@@ -20,7 +20,7 @@ if TENSORFLOW:
 
 X, Y = arrays(rows=48)
 IMAGES = np.random.default_rng(2).normal(size=(48, 6, 6, 1)).astype("float32")
-TRAINING = {"epochs": 2, "batch_size": 16, "validation_data": (X[:20], Y[:20])}
+TRAINING: dict[str, Any] = {"epochs": 2, "batch_size": 16, "validation_data": (X[:20], Y[:20])}
 
 
 @pytest.fixture(autouse=True)
@@ -75,13 +75,11 @@ def test_callbacks_and_weights_of_samples_count_in_single_steps(engine: Engine) 
 
 def test_trainings_of_single_steps_share_a_program(engine: Engine) -> None:
     for rate in (0.1, 0.01):
-        both(
-            lambda rate=rate: dense(optimizer=keras.optimizers.Adam(rate)),
-            X,
-            Y,
-            engine=engine,
-            **TRAINING,
-        )
+
+        def make(rate: float = rate) -> keras.Model:
+            return dense(optimizer=keras.optimizers.Adam(rate))
+
+        both(make, X, Y, engine=engine, **TRAINING)
     assert engine.programs.compiled == 1
 
 
