@@ -198,13 +198,18 @@ def test_each_optimizer_updates_models_of_other_widths_as_in_fit(name: str) -> N
     assert trainer.programs.compiled == 4
 
 
-def test_weights_of_samples_and_classes_count_in_a_shared_trace() -> None:
-    weights = RNG.random(40).astype("float32")
-    for more in ({"sample_weight": weights}, {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5}}):
-        trainer = TensorFlowTrainer()
-        for width in (3, 5, 6):
-            check_equal(trainer, deep, ROWS, width, **more)
-        assert trainer.programs.compiled == 4
+WEIGHTS: dict[str, dict[str, Any]] = {
+    "samples": {"sample_weight": RNG.random(40).astype("float32")},
+    "classes": {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5}},
+}
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_weights_of_samples_and_classes_count_in_a_shared_trace(kind: str) -> None:
+    trainer = TensorFlowTrainer()
+    for width in (3, 5, 6):
+        check_equal(trainer, embedded, WORDS, width, **WEIGHTS[kind])
+    assert trainer.programs.compiled == 4
 
 
 def test_mixed_precision_trains_in_a_shared_trace_as_fit_does() -> None:
