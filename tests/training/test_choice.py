@@ -227,7 +227,8 @@ def test_on_a_gpu_xla_compiles_convolutions_too(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="the layout is XLA's on a CPU")
-def test_what_fused_epochs_have_chosen_is_noted() -> None:
+def test_what_fused_epochs_have_chosen_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("afina.training.fused.plan.FEW", 0)  # such trainings have one step
     chooser, notes = TrainerChooser("auto", Engine()), []
     for make, shape in ((WITHOUT_XLA["2 dimensions"], IMAGE), (network, (4,))):
         model, account = make(), Account()

@@ -117,7 +117,12 @@ def fresh(make: Callable[[int], keras.Model], width: int) -> keras.Model:
 
 
 def check_equal(
-    trainer: TensorFlowTrainer, make: Callable[[int], keras.Model], x: Any, width: int, **more: Any
+    trainer: TensorFlowTrainer,
+    make: Callable[[int], keras.Model],
+    x: Any,
+    width: int,
+    tolerance: float = 1e-5,
+    **more: Any,
 ) -> None:
     """Trains by the trainer and by `fit`, and compares curves and weights."""
     given = {**TRAINING, "validation_data": (x, CLASSES), **more}
@@ -126,9 +131,11 @@ def check_equal(
     curves = trainer.fit(ours, (x, CLASSES), given).history
     expected = plain.fit(x, CLASSES, **given).history
     for name, values in expected.items():
-        np.testing.assert_allclose(curves[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            curves[name], values, rtol=tolerance, atol=tolerance, err_msg=name
+        )
     for one, other in zip(ours.get_weights(), plain.get_weights(), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(one, other, rtol=10 * tolerance, atol=tolerance)
     assert int(ours.optimizer.iterations) == int(plain.optimizer.iterations)
 
 
@@ -191,13 +198,18 @@ def test_each_optimizer_updates_models_of_other_widths_as_in_fit(name: str) -> N
     assert trainer.programs.compiled == 4
 
 
-def test_weights_of_samples_and_classes_count_in_a_shared_trace() -> None:
-    weights = RNG.random(40).astype("float32")
-    for more in ({"sample_weight": weights}, {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5}}):
-        trainer = TensorFlowTrainer()
-        for width in (3, 5, 6):
-            check_equal(trainer, deep, ROWS, width, **more)
-        assert trainer.programs.compiled == 4
+WEIGHTS: dict[str, dict[str, Any]] = {
+    "samples": {"sample_weight": RNG.random(40).astype("float32")},
+    "classes": {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5}},
+}
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_weights_of_samples_and_classes_count_in_a_shared_trace(kind: str) -> None:
+    trainer = TensorFlowTrainer()
+    for width in (3, 5, 6):
+        check_equal(trainer, embedded, WORDS, width, **WEIGHTS[kind])
+    assert trainer.programs.compiled == 4
 
 
 def test_mixed_precision_trains_in_a_shared_trace_as_fit_does() -> None:
@@ -207,8 +219,8 @@ def test_mixed_precision_trains_in_a_shared_trace_as_fit_does() -> None:
         return stack(ROWS, hidden, optimizer=optimizer)
 
     trainer = TensorFlowTrainer()
-    for width in (3, 5, 6):
-        check_equal(trainer, make, ROWS, width)
+    for width in (3, 5, 6):  # in half precision, sums in another order differ by 1e-3
+        check_equal(trainer, make, ROWS, width, tolerance=1e-3)
     assert trainer.programs.compiled == 4
 
 

@@ -59,29 +59,36 @@ class SqliteReader:
             if not self.file.exists():
                 yield None
                 return
-            if not self._whole:
-                self._check_whole()
-                self._whole = True
-            with self._engine.connect() as connection:
-                check_tables(connection, self.file)
+            with self._checked() as connection:
                 _complete(connection)  # an older Afina made the project
                 connection.exec_driver_sql("PRAGMA query_only=ON")
                 yield connection
 
-    def _check_whole(self) -> None:
-        """Looks again before it calls a log lost: another process may just have begun one."""
-        for looks_left in reversed(range(_LOOKS)):
+    def _checked(self) -> Connection:
+        """A connection to the file; the first one makes sure that no trials are missing.
+
+        It looks again before it calls a log lost: another process may just have begun one.
+        """
+        looks_left = _LOOKS
+        while True:
             known, log = read_count(self.file.parent), log_of(self.file).exists()
-            with self._engine.connect() as connection:
+            connection = self._engine.connect()
+            try:
                 check_tables(connection, self.file)
-                try:
+                if not self._whole:
                     check_whole(self.file, connection, log=log, known=known)
-                except LostLogError:
-                    if not looks_left:
-                        raise
-                else:
-                    return
-            time.sleep(_BETWEEN)
+                    self._whole = True
+            except LostLogError:
+                connection.close()
+                looks_left -= 1
+                if not looks_left:
+                    raise
+                time.sleep(_BETWEEN)
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
 
 
 def _complete(connection: Connection) -> None:

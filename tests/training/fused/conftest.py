@@ -164,6 +164,12 @@ def both(
     return fused, plain
 
 
+@pytest.fixture(autouse=True)
+def loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trainings of these tests are short, and would be made of single steps."""
+    monkeypatch.setattr("afina.training.fused.plan.FEW", 0)
+
+
 @pytest.fixture
 def engine() -> Engine:
     return Engine()

@@ -15,6 +15,7 @@ from afina.training.fused.packing import Packer, packer_of
 from afina.training.fused.plan import Plan
 from afina.training.fused.program import (
     ModelState,
+    OneByOne,
     Program,
     ProgramFunctions,
     compile_both,
@@ -91,7 +92,8 @@ class Engine:
                         )
                     finally:
                         functions.forget()
-                    convolves = device.platform == "cpu" and has_convolutions(traced[0].jaxpr)
+                    in_loop = device.platform == "cpu" and not plan.by_steps
+                    convolves = in_loop and has_convolutions(traced[0].jaxpr)
                     with python_turn.released():
                         lowered = lower(traced)
             except Exception as error:
@@ -99,6 +101,8 @@ class Engine:
                 raise CannotFuseError(message) from error
             with account.counted("compile"), python_turn.released():
                 made = compile_both(lowered, one_thread=alone, packer=packer)
+                if plan.by_steps:
+                    made = replace(made, train=OneByOne(made.train, plan.batch_size))
                 return replace(made, convolves=convolves)
 
         try:

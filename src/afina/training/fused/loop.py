@@ -81,6 +81,9 @@ class Training(EpochLoop):
         defers = self.device.platform == "cpu" and self.rows == self.train.size
         self._words = engine.words.of(model, self.train.arrays) if defers else None
         self.plan = Plan.of(model, self.train, self.validation, defers=defers, words=self._words)
+        if self.device.platform == "cpu" and self.rows == self.train.size:
+            epochs = self.given["epochs"] - self.first_epoch
+            self.plan = self.plan.for_steps(self.train, epochs * self.train.batches.steps)
         self._active_epoch: ActiveEpoch | None = None  # of the last epoch
         model.reset_metrics()
         self._zeros = [np.array(v.value) for v in model.metrics_variables]
@@ -117,6 +120,7 @@ class Training(EpochLoop):
             "inputs by their non-zeros: nearly all are zero": self.train.arrays.is_sparse,
             "deferred updates: a batch reads few rows of the first layer": self.plan.row_room > 0,
             "convolutions in the layout that is quick in loops": program.convolves,
+            "few steps: each is a call": self.plan.by_steps,
             "data in chunks: they do not fit in memory": self.rows != self.train.size,
         }
         self.account.choices += [name for name, is_so in chosen.items() if is_so]

@@ -179,7 +179,9 @@ class ProgramFunctions:
 
         carry: Any = ((*state, metrics), self._progress())
         logs: Any = None
-        if steps:
+        if steps == 1 and self.plan.by_steps:
+            carry, logs = step(carry, (order[:size], None, None))
+        elif steps:
             places = order[: steps * size].reshape(-1, size)
             each = places, real, jax.tree.map(lambda array: array[:steps], active_rows)
             carry, all_logs = jax.lax.scan(step, carry, each)
@@ -345,6 +347,24 @@ def _as_tuple(state: Any) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True)
+class OneByOne:
+    """An epoch as calls of a compiled step."""
+
+    step: Callable[..., Any]
+    batch_size: int
+
+    def __call__(
+        self, state: Any, metrics: Any, leaves: Any, order: Any, active_epoch: None = None
+    ) -> Any:
+        """Does what a compiled `ProgramFunctions.train` does."""
+        logs: Logs = {}
+        for start in range(0, len(order), self.batch_size):
+            places = order[start : start + self.batch_size]
+            state, metrics, logs = self.step(state, metrics, leaves, places, active_epoch)
+        return state, metrics, logs
+
+
+@dataclass(frozen=True)
 class Program:
     """Compiled functions; see `ProgramFunctions` for what they take and return."""
 
@@ -409,7 +429,8 @@ def trace(
 
     arrays = abstract((state.trainable, state.non_trainable, state.optimizer))
     arrays[1].extend(abstract_settings(functions.settings, sharding))
-    order = jax.ShapeDtypeStruct((rows,), "int32", sharding=sharding)
+    taken = functions.plan.batch_size if functions.plan.by_steps else rows
+    order = jax.ShapeDtypeStruct((taken,), "int32", sharding=sharding)
     inputs = [arrays, abstract(state.metrics)]
     begin = inputs[0]
     if functions.packer is not None:
@@ -421,7 +442,11 @@ def trace(
             sparse_rows, rows, plan.batch_size, plan.room, plan.row_room
         )
     data = abstract(_sized(train, rows, device)), order, abstract(active_epoch)
-    trained = traced_for(device, functions.train, begin, inputs[1], *data, donate=(0,))
+    given = begin, inputs[1], *data
+    if plan.by_steps:  # XLA brings convolutions into the quick layout by itself
+        trained = jax.jit(functions.train, donate_argnums=(0,)).trace(*given)
+    else:
+        trained = traced_for(device, functions.train, *given, donate=(0,))
     if validation is None:
         return trained, None
     leaves = abstract(validation.arrays.on(device))

@@ -72,7 +72,7 @@ def _adam(optimizer: Any, gradient: Any, variable: Any, rate: Any) -> None:
 
     place = keras_parts.place_in(optimizer, variable)
     first, second = (moments[place].value for moments in keras_parts.moments_of(optimizer))
-    step = tf.cast(optimizer.iterations.value + 1, variable.dtype)
+    step = keras.ops.cast(optimizer.iterations + 1, variable.dtype.name)
     beta_1, beta_2 = (tf.cast(b, variable.dtype) for b in (optimizer.beta_1, optimizer.beta_2))
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
