@@ -5,6 +5,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 DOCS_VENV := .venv-docs
+AUDIT_VENV := .venv-audit
 
 # The first Python that both starts and is new enough; `make PYTHON3=...` overrules the choice.
 PYTHON3 ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3 python; do \
@@ -21,7 +22,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demos test test-services check format docs bench speed quality clean
+.PHONY: help demo demos test test-services check audit format docs bench speed quality clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +45,10 @@ check: $(READY) ## Check format, lint and types
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
 
+audit: $(AUDIT_VENV)/.ready ## Look the pinned packages up in the list of known vulnerabilities (needs the network)
+	@$(AUDIT_VENV)/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off || { \
+	  echo "A pinned package has a known vulnerability, or the list on pypi.org could not be reached: see above." >&2; exit 1; }
+
 format: $(READY) ## Put the code into its format
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
@@ -62,7 +67,7 @@ quality: $(READY) ## Measure search quality against other packages (hours; QUALI
 	$(PYTHON) benchmarks/search_quality/run.py $(QUALITY)
 
 clean: ## Remove the environment and everything that was made
-	rm -rf $(VENV) $(DOCS_VENV) site .services benchmarks/speed/.bench benchmarks/search_quality/.bench demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(DOCS_VENV) $(AUDIT_VENV) site .services benchmarks/speed/.bench benchmarks/search_quality/.bench demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON3)" ]; then \
@@ -77,4 +82,10 @@ $(DOCS_VENV)/.ready: website/requirements.txt constraints.txt
 	@if [ ! -x $(DOCS_VENV)/bin/python ]; then $(PYTHON3) -m venv $(DOCS_VENV); fi
 	@echo "Installing what builds the site (once; half a minute)"
 	$(DOCS_VENV)/bin/python -m pip install --quiet --requirement website/requirements.txt
+	@touch $@
+
+$(AUDIT_VENV)/.ready:
+	@if [ ! -x $(AUDIT_VENV)/bin/python ]; then $(PYTHON3) -m venv $(AUDIT_VENV); fi
+	@echo "Installing pip-audit (once; half a minute)"
+	@PIP_CONSTRAINT= $(AUDIT_VENV)/bin/python -m pip install --quiet pip-audit
 	@touch $@

@@ -9,7 +9,7 @@ PostgreSQL is Debian's, with its own settings, in a temporary folder. What is sy
 | store | synced |
 |---|---|
 | Afina, SQLite | each result, once, before `tell` returns |
-| Afina, PostgreSQL | each transaction: two a trial |
+| Afina, PostgreSQL | each result, once, before `tell` returns |
 | Optuna, SQLite | each call that writes: a trial, each of its parameters, each report, its state |
 | Optuna, journal | the same calls, each a line of the file |
 | Optuna, PostgreSQL | the same calls, each a transaction |

@@ -43,3 +43,44 @@ def test_a_worker_that_wakes_up_while_its_trial_is_given_away_keeps_it() -> None
     hung.complete(trial, {"loss": 0.5})
     assert [each.status for each in theirs.trials()] == [Status.COMPLETED] * 2
     assert [each.attempt for each in theirs.trials()] == [0, 0]
+
+
+class Forgetful(MemoryStore):
+    """A database server that has crashed: it has forgotten trials that were running."""
+
+    anew = False
+
+    def forget(self, *numbers: int) -> None:
+        for number in numbers:
+            for kept in (self._kept.trials, self._kept.revisions, self._kept.claims):
+                kept.pop(number)
+        self.anew = True
+
+    def turn(self, work: Any, since: int | None) -> Any:
+        def whole(changes: Any) -> Any:
+            changes.trials = self.news(None).trials
+            changes.whole = True
+            return work(changes)
+
+        anew, self.anew = self.anew, False
+        return super().turn(whole if anew else work, since)
+
+
+def test_running_trials_that_a_server_has_forgotten_keep_their_numbers() -> None:
+    store = Forgetful()
+    other, state = search(MemoryStore(beside=store)), search(store)
+    state.max_trials = other.max_trials = 4
+    first = state.next()
+    assert isinstance(first, Trial)
+    state.complete(first, {"loss": 0.5})
+    theirs, ours = other.next(), state.next()
+    assert isinstance(theirs, Trial)
+    assert isinstance(ours, Trial)
+    store.forget(theirs.number, ours.number)
+    again = state.next()
+    assert isinstance(again, Trial)
+    assert (again.number, again.values) == (theirs.number, theirs.values)
+    assert [trial.status for trial in store.trials()] == [Status.COMPLETED] + [Status.RUNNING] * 2
+    state.complete(again, {"loss": 0.25})
+    state.complete(ours, {"loss": 0.75})
+    assert [trial.score for trial in store.trials()] == [0.5, 0.25, 0.75]

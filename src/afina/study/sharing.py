@@ -83,7 +83,7 @@ class WorkerShare:
         seen: list[Changes] = []
 
         def whole(changes: Changes) -> R:
-            if changes.revision != self._since:
+            if changes.whole or changes.revision != self._since:
                 catch_up(changes)
                 self._since = changes.revision
             seen[:] = [changes]
