@@ -46,6 +46,8 @@ def person(folder: Path) -> Requests:
 
 def tuner_in(folder: Path, kind: Any = afina.RandomSearch, **options: Any) -> Any:
     settings = {"seed": 5, "directory": folder, "project_name": "p", "group_trials": 1}
+    if "executor" not in options:
+        settings["workers"] = 1  # one after the other: the order of the trials is asked for
     if kind is afina.RandomSearch:
         settings["max_trials"] = 3
     return kind(build, "val_loss", **{**settings, **options})
