@@ -327,6 +327,7 @@ def test_hostile_names_values_and_tracebacks_stay_text(show, tmp_path):
     page = show(tmp_path)
     for name in VIEWS:
         view(page, name)
+        assert "\u202e" not in page.locator("body").inner_text()  # it would turn texts around
     view(page, "trials")
     for number in (0, 1):
         page.click(f"#trials tr[data-n='{number}'] button")

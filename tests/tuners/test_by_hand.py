@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import keras
 import pytest
 
 import afina
+from afina.run import Processes
 from afina.store import SqliteStore
 from afina.study.requests import Requests
 from afina.training.interim import INTERIM
@@ -43,6 +46,8 @@ def person(folder: Path) -> Requests:
 
 def tuner_in(folder: Path, kind: Any = afina.RandomSearch, **options: Any) -> Any:
     settings = {"seed": 5, "directory": folder, "project_name": "p", "group_trials": 1}
+    if "executor" not in options:
+        settings["workers"] = 1  # one after the other: the order of the trials is asked for
     if kind is afina.RandomSearch:
         settings["max_trials"] = 3
     return kind(build, "val_loss", **{**settings, **options})
@@ -205,3 +210,28 @@ def test_the_checkpoint_of_a_trial_that_is_to_train_longer_is_kept(tmp_path: Pat
     state = searched(again).oracle.search_state
     assert not state.store.note("requests").get("refused")
     assert [t.parent for t in state.trials.values()][:2] == [None, 0]
+
+
+@pytest.mark.service
+def test_a_trial_that_another_process_trains_is_paused_and_resumed(tmp_path: Path) -> None:
+    straight = searched(tuner_in(tmp_path / "straight", max_trials=1), epochs=30)
+    tuner = tuner_in(tmp_path, max_trials=1, executor=Processes(1))
+    person(tmp_path)
+    asking = threading.Thread(target=_pause_once_it_runs, args=(tmp_path,), daemon=True)
+    asking.start()
+    state = searched(tuner, epochs=30).oracle.search_state
+    asking.join(60)
+    assert state.trials[0].status is Status.WAITING
+    assert next((tmp_path / "p").glob(f"trial_*0/{INTERIM}")).exists()
+    person(tmp_path).ask_resume(0)
+    resumed = searched(tuner_in(tmp_path, max_trials=1, executor=Processes(1)), epochs=30)
+    trial = resumed.oracle.search_state.trials[0]
+    assert "after epoch" in trial.notes["resumed"]
+    assert trial.score == straight.oracle.search_state.trials[0].score
+
+
+def _pause_once_it_runs(folder: Path) -> None:
+    store = SqliteStore(folder / "p", worker="watching")
+    while not (store.header() and store.trials()):
+        time.sleep(0.02)
+    person(folder).ask_pause(0)

@@ -1,6 +1,6 @@
 // The page's frame: what stands at the top, the views, and which of them is drawn.
 import { act, best, changed, get, length, lengths, objective, open, S, scoreOf, statusOf, subscribe } from "./state.js";
-import { byId, el, many, num, plural, say, show, span } from "./dom.js";
+import { byId, el, many, num, plain, plural, say, show, span } from "./dom.js";
 import { repaint } from "./plots.js";
 import { overview } from "./overview.js";
 import { trials } from "./table.js";
@@ -18,14 +18,14 @@ export const allowed = document.body.dataset.actions === "yes";
 
 function head() {
   const { search, live } = S;
-  byId("name").textContent = search?.name ?? "Waiting for the search to begin";
+  byId("name").textContent = plain(search?.name) ?? "Waiting for the search to begin";
   document.title = search?.name ? `${search.name} · Afina` : "Afina";
   const state = byId("state");
   state.className = `chip ${live.state ?? ""}`;
   state.textContent = !S.connected ? "connecting" : { running: "running", ended: "ended", idle: "nobody runs it" }[live.state] ?? "not begun";
   state.title = live.reason ? `Why: ${live.reason}.` : "";
   const aims = (search?.objectives ?? []).map((each) => `${each.direction === "max" ? "maximize" : "minimize"} ${each.name}`);
-  byId("what").textContent = search?.algorithm ? `${search.algorithm} · ${aims.join(" · ")} · seed ${search.seed}` : "";
+  byId("what").textContent = search?.algorithm ? plain(`${search.algorithm} · ${aims.join(" · ")} · seed ${search.seed}`) : "";
   byId("trouble").hidden = !S.trouble;
   byId("trouble").textContent = S.trouble ?? "";
   const refused = S.live.asked?.refused ?? [];
@@ -65,7 +65,7 @@ function facts() {
   const held = (live.running ?? []).filter((each) => !each.lost).length;
   const limit = live.limits ?? {};
   const ends = live.left !== null && live.left !== undefined ? span(live.left) : live.state === "ended" ? "done" : "–";
-  const why = live.reason ? live.reason : limit.time_budget ? `of ${span(limit.time_budget)}` : limit.max_total_epochs ? `of ${many(limit.max_total_epochs)} epochs` : live.total ? "estimated from recent trials" : "no limit is known";
+  const why = live.reason ? live.reason : live.state !== "running" ? "no process works on it" : limit.time_budget ? `of ${span(limit.time_budget)}` : limit.max_total_epochs ? `of ${many(limit.max_total_epochs)} epochs` : live.total ? "estimated from recent trials" : "no limit is known";
   byId("facts").replaceChildren(
     fact(`Best ${objective().name}`, top ? num(scoreOf(top)) : "–", top ? `trial ${top[0]}${get(top, "epochs") ? ` · ${plural(get(top, "epochs"), "epoch")}` : ""}` : "no result yet", undefined, top && (() => showTrial(top[0]))),
     fact("Trials finished", [many(done), live.total ? el("small", {}, ` of ${many(live.total)}`) : ""], null, live.total ? done / live.total : undefined),

@@ -4,9 +4,14 @@ const SVG = "http://www.w3.org/2000/svg";
 export function el(tag, given = {}, ...children) {
   const node = document.createElement(tag);
   fill(node, given);
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false).map(plain));
   return node;
 }
+
+// Names may hold characters that turn the text after them around: they are shown as one mark.
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+export const plain = (text) => (typeof text === "string" ? text.replace(UNSEEN, "\ufffd") : text);
+export const short = (text, most) => (text && text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
 export function svg(tag, given = {}, ...children) {
   const node = document.createElementNS(SVG, tag);
@@ -71,7 +76,7 @@ export function tip(event, text) {
   const box = byId("tip");
   box.hidden = !text;
   if (!text) return;
-  box.textContent = text;
+  box.textContent = plain(text);
   const wide = box.offsetWidth, high = box.offsetHeight;
   box.style.left = `${Math.max(6, Math.min(event.clientX + 14, innerWidth - wide - 8))}px`;
   box.style.top = `${event.clientY + 18 + high > innerHeight ? event.clientY - high - 12 : event.clientY + 18}px`;
@@ -79,7 +84,7 @@ export function tip(event, text) {
 
 let saidTimer = 0;
 export function say(text) {
-  byId("said").textContent = text;
+  byId("said").textContent = plain(text);
   clearTimeout(saidTimer);
   saidTimer = setTimeout(() => { byId("said").textContent = ""; }, 6000);
 }
@@ -88,7 +93,7 @@ export function card(title, kind = "", ...tools) {
   const body = el("div");
   const head = el("header", {}, el("h2", {}, title), el("span", { class: "tools" }, ...tools));
   const node = el("div", { class: `card ${kind}` }, head, body);
-  return { node, head, body, hint: (text) => { hintOf(head).textContent = text; } };
+  return { node, head, body, hint: (text) => { hintOf(head).textContent = plain(text); } };
 }
 
 function hintOf(head) {

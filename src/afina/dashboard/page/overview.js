@@ -189,7 +189,7 @@ function drawTops(box) {
   const values = hps().map((entry, place) => [entry, place]).filter(([entry]) => entry.varies).slice(0, 10);
   const head = el("tr", {}, el("th", {}, "Trial"), ...(several ? aims.map((each) => el("th", { class: "n" }, each.name)) : [el("th", { class: "n" }, aims[0].name)]), el("th", { class: "n" }, "Epochs"), el("th", { class: "n" }, "Time"), ...values.map(([entry]) => el("th", { class: entry.low !== undefined ? "n" : "" }, show(entry.name))));
   box.body.replaceChildren(el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Best configurations" }, el("table", { class: "list" }, el("thead", {}, head), el("tbody", {}, ...list.map((row) => el("tr", {},
-    el("td", {}, el("button", { class: "link", type: "button", on: { click: () => showTrial(row[0]) } }, `Trial ${row[0]}`)),
+    el("td", { class: "fix" }, el("button", { class: "link", type: "button", on: { click: () => showTrial(row[0]) } }, `Trial ${row[0]}`)),
     ...(several ? aims.map((_, place) => el("td", { class: "n" }, num(row[S.OBJ + place]))) : [el("td", { class: "n" }, num(scoreOf(row)))]),
     el("td", { class: "n" }, num(get(row, "epochs"))), el("td", { class: "n" }, span(get(row, "seconds"))), ...values.map(([entry, place]) => el("td", { class: entry.low !== undefined ? "n" : "" }, show(valueOf(row, place))))))))));
 }

@@ -1,5 +1,5 @@
 // uPlot brings axes, scales, zoom and the cursor; what a figure shows is painted here.
-import { colour, el, tip } from "./dom.js";
+import { colour, el, plain, short, tip } from "./dom.js";
 
 const all = new Set();
 export function repaint() { for (const each of all) each.redraw(); }
@@ -59,12 +59,12 @@ export class Plot {
     const axis = {
       stroke: () => colour("soft"), font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif",
       grid: { stroke: () => colour("grid"), width: 1 }, ticks: { show: false },
-      label: spec.label, labelSize: spec.label ? 20 : 0, gap: 4,
+      label: short(plain(spec.label), 42), labelSize: spec.label ? 20 : 0, gap: 4,
       ...(which === "y" ? { size: (u, values) => 12 + Math.max(20, ...(values ?? []).map((text) => 6.6 * String(text ?? "").length)) } : { size: 26 }),
     };
     if (names) {
       axis.splits = () => names.map((_, place) => place);
-      axis.values = (u, splits) => splits.map((place) => (names[place].length > 14 ? `${names[place].slice(0, 13)}…` : names[place]));
+      axis.values = (u, splits) => splits.map((place) => short(plain(names[place]), 14));
     } else if (spec.log) {
       axis.values = (u, splits) => splits.map((value) => (value === null ? "" : Math.abs(Math.log10(value) % 1) < 1e-9 || splits.filter((each) => each !== null).length < 4 ? brief(value) : ""));
     } else {

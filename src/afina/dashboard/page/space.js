@@ -1,6 +1,6 @@
 // What the values do to the score: importance, parallel coordinates, slices, and pairs.
 import { among, ask, changed, finished, hps, objective, peers, robust, S, sample, scoreOf, valueOf } from "./state.js";
-import { card, choice, colour, el, plural, show } from "./dom.js";
+import { card, choice, colour, el, plural, short, show } from "./dom.js";
 import { axisOf, brief, dot, Picture, Plot, ramp } from "./plots.js";
 import { lineOf } from "./overview.js";
 import { changeRanges, inWords } from "./ranges.js";
@@ -132,14 +132,14 @@ function coordinates(box) {
         const top = peers()[0];
         if (top && keep.has(top)) { ctx.lineWidth = 2.6; line(top, colour("amber")); }
         axes.forEach((axis, place) => {
-          const x = spots[place], title = show(axis.title ?? axis.name), fit = Math.floor((right - left) / Math.max(axes.length - 1, 1) / 6.4);
+          const x = spots[place], title = show(axis.title ?? axis.name), gap = (right - left) / Math.max(axes.length - 1, 1) - 8;
           ctx.strokeStyle = colour("soft"); ctx.lineWidth = 1; ctx.beginPath(); ctx.moveTo(x, TOP); ctx.lineTo(x, bottom); ctx.stroke();
           ctx.fillStyle = colour("ink"); ctx.textAlign = "center"; ctx.font = "600 12px system-ui, sans-serif";
-          ctx.fillText(title.length > fit ? `${title.slice(0, Math.max(3, fit - 1))}…` : title, x, 16 + (place % 2 && axes.length > 6 ? 0 : 0));
+          ctx.fillText(fitted(ctx, title, place === 0 || place === axes.length - 1 ? Math.min(gap, 2 * left - 8) : gap), x, 16);
           ctx.fillStyle = colour("soft"); ctx.font = "11px system-ui, sans-serif";
           if (axis.names) {
             const every = Math.ceil(axis.names.length / 12);
-            axis.names.forEach((name, at) => { if (at % every === 0) label(ctx, name.length > 10 ? `${name.slice(0, 9)}…` : name, x + 5, Y((at + 0.5) / axis.names.length) + 4); });
+            axis.names.forEach((name, at) => { if (at % every === 0) label(ctx, short(show(name), 10), x + 5, Y((at + 0.5) / axis.names.length) + 4); });
           } else {
             const [a, b] = axis.ends ?? [brief(axis.entry.low), brief(axis.entry.high)];
             ctx.textAlign = "center"; ctx.fillText(b, x, TOP - 7); ctx.fillText(a, x, bottom + 16);
@@ -152,6 +152,12 @@ function coordinates(box) {
     inner.dataset.axes = axes.length; inner.dataset.lines = chosen.length;
   }
   return draw;
+}
+
+// As much of a text as a width has room for.
+function fitted(ctx, text, width) {
+  const whole = ctx.measureText(text).width;
+  return whole <= width ? text : short(text, Math.max(3, Math.floor((text.length * width) / whole)));
 }
 
 function label(ctx, text, x, y) {

@@ -98,7 +98,7 @@ export function trials(section) {
     const some = list.slice(first, first + count), now = shown(), focused = document.activeElement?.closest?.("tr[data-n]")?.dataset.n;
     const pad = (lines) => el("tr", { class: "pad", "aria-hidden": "true" }, el("td", { colspan: now.length + 1, style: { height: `${lines * HIGH}px` } }));
     tbody.replaceChildren(pad(first), ...some.map((row) => line(row, now)), pad(Math.max(0, list.length - first - some.length)));
-    if (!list.length) tbody.replaceChildren(el("tr", {}, el("td", { colspan: now.length + 1 }, el("p", { class: "empty" }, "No trial matches."))));
+    if (!list.length) tbody.replaceChildren(el("tr", {}, el("td", { colspan: now.length + 1 }, el("p", { class: "empty" }, S.rows.size ? "No trial matches." : "No trial has begun."))));
     if (focused) tbody.querySelector(`tr[data-n="${focused}"] button`)?.focus({ preventScroll: true });
     side.disabled = S.chosen.size < 2;
     side.textContent = S.chosen.size ? `Compare ${S.chosen.size}` : "Compare";
