@@ -169,7 +169,7 @@ def test_several_workers_try_the_same_trials_however_long_each_takes(tmp_path, m
     auto = search(tuner_at(tmp_path / "auto", **limits))
     assert count_workers(auto.workers, why_one=auto._why_one_worker) == 2
     two = search(tuner_at(tmp_path / "two", workers=2, **limits))
-    monkeypatch.setattr(auto_tuner, "_trials_ahead", lambda *_: 3)
+    monkeypatch.setattr(auto_tuner, "_trials_ahead", lambda *_: 2)
     serial = search(tuner_at(tmp_path / "serial", executor=Serial(), **limits))
     assert facts(auto) == facts(two) == facts(serial)
 

@@ -236,9 +236,10 @@ class AutoTuner(Tuner):
 
 
 def _trials_ahead(tuner: Tuner, hypermodel: Any, options: TunerOptions) -> int:
-    """How many trials may be open at once, so that the workers find something to do.
+    """How many trials may be open at once: as many as there are workers.
 
-    More than there are workers: short trainings go on while a long one keeps the others waiting.
+    More would spare a worker some waiting for a long training, but then each trial is chosen from
+    fewer results, which costs more.
     """
     workers = options.get("workers", "auto")
     if options.get("executor") is not None or options.get("group_trials", "auto") not in (
@@ -254,6 +255,4 @@ def _trials_ahead(tuner: Tuner, hypermodel: Any, options: TunerOptions) -> int:
             return reason or own or first_overridden(hypermodel, ("fit",))
 
         workers = count_workers("auto", why_one=why_one)
-    if not isinstance(workers, int) or workers <= 1:
-        return 1
-    return workers + workers // 2
+    return max(workers, 1) if isinstance(workers, int) else 1
