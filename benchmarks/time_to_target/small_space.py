@@ -2,9 +2,10 @@
 
     python benchmarks/time_to_target/small_space.py [--seeds 8]
 
-Simulates Hyperband (Keras Tuner's rungs, one iteration) and Afina's `Auto` with and without repeats
-on made-up trainings: 16 widths and 3 learning rates, up to 10 epochs. The levels and the noise are
-those of the trainings that FINDINGS.md tabulates. Every training has noise of its own.
+Simulates Hyperband (Keras Tuner's rungs, one iteration) and Afina's `ModelBasedHalving`, with and
+without repeats, on made-up trainings: 16 widths and 3 learning rates, up to 10 epochs. The levels
+at the rate 0.001 and the noise follow the trainings in FINDINGS.md; those of the other rates are
+rough. Every training has noise of its own.
 """
 
 from __future__ import annotations

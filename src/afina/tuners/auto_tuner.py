@@ -146,8 +146,11 @@ class AutoTuner(Tuner):
     """The recommended tuner: many short trainings, a model of what they show, few long ones.
 
     It stops when one of its limits is reached, or when a better result has become unlikely, and
-    says which. Without any limit it trains at most 30 times `max_epochs` epochs. Which trials are
-    tried depends on the seed and the number of workers, not on which trial ends first.
+    says which. Without any limit it trains at most 30 times `max_epochs` epochs.
+
+    `workers="auto"`, the default, tries the same trials for the same seed and number of processors,
+    whichever trial ends first. A number of workers is faster where trainings differ in length, but
+    its trials depend on the order in which they end.
 
     Args:
         hypermodel: A `HyperModel`, or a function `build(hp)` that returns a compiled model.
@@ -236,24 +239,21 @@ class AutoTuner(Tuner):
 
 
 def _trials_ahead(tuner: Tuner, hypermodel: Any, options: TunerOptions) -> int:
-    """How many trials may be open at once, so that the workers find something to do.
+    """How many trials may be open at once without changing which are tried.
 
-    More than there are workers: short trainings go on while a long one keeps the others waiting.
+    As many as "auto" has workers. More would spare a worker some waiting for a long training, but
+    each trial would be chosen from fewer results, which costs more. 1, which plans nothing, where
+    the user says how trials are run: several workers then never wait for each other.
     """
-    workers = options.get("workers", "auto")
-    if options.get("executor") is not None or options.get("group_trials", "auto") not in (
-        "auto",
-        1,
-    ):
+    planned = ("workers", "group_trials")
+    if any(options.get(name, "auto") != "auto" for name in planned) or options.get("executor"):
         return 1
-    if workers == "auto" and not options.get("cv"):
 
-        def why_one() -> str | None:
-            reason = training.why_not_fused(options.get("training", "auto"))
-            own = first_overridden(tuner, (*TRAINING, *AROUND))
-            return reason or own or first_overridden(hypermodel, ("fit",))
+    def why_one() -> str | None:
+        if options.get("cv"):
+            return "folds are compared with those of earlier trials"
+        reason = training.why_not_fused(options.get("training", "auto"))
+        own = first_overridden(tuner, (*TRAINING, *AROUND))
+        return reason or own or first_overridden(hypermodel, ("fit",))
 
-        workers = count_workers("auto", why_one=why_one)
-    if not isinstance(workers, int) or workers <= 1:
-        return 1
-    return workers + workers // 2
+    return count_workers("auto", why_one=why_one)
