@@ -99,7 +99,8 @@ def innermost(algorithm: Algorithm[Any]) -> Algorithm[Any]:
 def innermost_state(algorithm: Algorithm[Any], state: Any) -> Any:
     """The state of the algorithm inside all wrappers."""
     while isinstance(algorithm, Wrapper):
-        algorithm, state = algorithm.inner, algorithm.inner_state(state)
+        state = algorithm.inner_state(state)
+        algorithm = algorithm.inner
     return state
 
 
