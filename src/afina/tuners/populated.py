@@ -9,6 +9,7 @@ Users override `populate_space`, so every proposal passes through it.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -124,9 +125,13 @@ class PopulatedByOracle(Wrapper[Any]):
     def __init__(self, oracle: Any, inner: Algorithm[Any] | None) -> None:
         self.oracle = oracle
         self.inner = NoAlgorithm(oracle) if inner is None else inner
+<<<<<<< HEAD
         ahead: int = getattr(oracle, "ahead", 1)
         if ahead > 1 and inner is not None and not inner.order_independent:
             self.inner = InOrder(inner, ahead)
+=======
+        self._proposed: Suggestion | Wait | Done | None = None
+>>>>>>> y-search
 
     @property
     def order_independent(self) -> bool:
@@ -147,13 +152,14 @@ class PopulatedByOracle(Wrapper[Any]):
     def propose(self) -> Suggestion | Wait | Done:
         """What the algorithm proposes, before `populate_space` has its say."""
         search: SearchState = self.oracle.search_state
-        return self.inner.ask(search.algorithm_state, search.situation())
+        self._proposed = self.inner.ask(search.algorithm_state, search.situation())
+        return self._proposed
 
     def ask(self, state: Any, situation: Situation) -> Suggestion | Wait | Done:
         """Asks the oracle and reads its dict."""
         del state  # `propose` reads it
         # In the turn in which the trial is written: no two workers see the same state of theirs.
-        own = is_overridden(self.oracle, "populate_space")
+        own, self._proposed = is_overridden(self.oracle, "populate_space"), None
         if own:
             self.oracle.take_own_state()
         with self.draws.asking():
@@ -176,7 +182,11 @@ class PopulatedByOracle(Wrapper[Any]):
         values, schedule = split_schedule(answer.get("values") or {}, self.oracle.number_of)
         rng = np.random.default_rng([self.oracle.search_state.seed, situation.number])
         draw = situation.space.complete(values, lambda e: e.prob_to_value(float(rng.random())))
-        return Suggestion(values={**draw, **values}, schedule=schedule)
+        made = Suggestion(values={**draw, **values}, schedule=schedule)
+        kept = self._proposed
+        if isinstance(kept, Suggestion) and dict(kept.values) == made.values:
+            made = dataclasses.replace(made, notes=kept.notes)
+        return made
 
 
 class RandomDraws:
