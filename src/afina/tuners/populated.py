@@ -125,13 +125,10 @@ class PopulatedByOracle(Wrapper[Any]):
     def __init__(self, oracle: Any, inner: Algorithm[Any] | None) -> None:
         self.oracle = oracle
         self.inner = NoAlgorithm(oracle) if inner is None else inner
-<<<<<<< HEAD
         ahead: int = getattr(oracle, "ahead", 1)
         if ahead > 1 and inner is not None and not inner.order_independent:
             self.inner = InOrder(inner, ahead)
-=======
         self._proposed: Suggestion | Wait | Done | None = None
->>>>>>> y-search
 
     @property
     def order_independent(self) -> bool:
