@@ -47,7 +47,7 @@ check: $(READY) ## Check format, lint and types
 
 audit: $(AUDIT_VENV)/.ready ## Look the pinned packages up in the list of known vulnerabilities (needs the network)
 	@$(AUDIT_VENV)/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off || { \
-	  echo "A pinned package has a known vulnerability, or the list on pypi.org could not be reached: see above." >&2; exit 1; }
+	  echo "A pinned package has a known vulnerability, or the list of vulnerabilities could not be reached: see above." >&2; exit 1; }
 
 format: $(READY) ## Put the code into its format
 	$(PYTHON) -m ruff format .
