@@ -25,32 +25,32 @@ _NEW = "Carpeta del proyecto nuevo. No debe contener ninguna búsqueda."
 
 HELP: dict[str, dict[str, str]] = {
     "": {
-        "help": "Busca buenos hiperparámetros para modelos de Keras y examina búsquedas hechas.",
+        "help": "Busca buenos hiperparámetros para modelos de Keras y muestra lo aprendido.",
         "--version": "Muestra las versiones de Afina, Python, Keras y los motores instalados.",
     },
     "demo": {
         "help": """Ejecuta el caso práctico NAME: busca, entrena el modelo final y lo evalúa.
 
-        Los datos salen de la carpeta que indique la variable de entorno AFINA_DATA, de la caché de
-        Keras o de su descarga. Sin red se usan otros datos en su lugar. Si la búsqueda se cortó,
-        ejecuta la orden de nuevo: continúa donde estaba.
+        Los datos se leen de la carpeta que indique la variable de entorno AFINA_DATA o de la caché
+        de Keras. Si no están, Keras los descarga. Sin red se usan otros datos en su lugar. Si la
+        búsqueda se interrumpió, ejecuta la orden de nuevo: continúa donde estaba.
         """,
         "--output": "Carpeta para la búsqueda y sus resultados.  [por defecto: demo-output/NAME]",
-        "--max-epochs": "Entrena cada ensayo (trial) este número de épocas como máximo.",
-        "--seed": "Semilla de la búsqueda y de los entrenamientos.",
+        "--max-epochs": "Entrena cada ensayo (trial) como máximo este número de épocas.",
+        "--seed": "Semilla (seed) de la búsqueda y de los entrenamientos.",
         "--overwrite": "Empieza una búsqueda nueva en vez de continuar la anterior.",
         "--quiet": "Muestra solo el resultado.",
-        "--limit": "Usa solo este número de datos, para un resultado más rápido.",
+        "--limit": "Usa solo este número de muestras, para acabar antes.",
     },
     "tune": {
         "help": """Busca buenos hiperparámetros para el modelo que construye TARGET.
 
         TARGET es ARCHIVO.py:NOMBRE o MÓDULO:NOMBRE de una función build(hp) o de un HyperModel. Un
-        archivo de datos contiene los arrays x e y, o x_train e y_train, escritos con numpy.savez;
-        para validar se usan x_val e y_val y, si faltan, una quinta parte de las filas. Una función
-        devuelve (x, y) o ((x, y), (x_val, y_val)).
+        archivo de datos contiene los arrays x e y, o x_train e y_train, escritos con numpy.savez.
+        Para validar se usan x_val e y_val y, si faltan, una quinta parte de las filas. Si los datos
+        vienen de una función, esta devuelve (x, y) o ((x, y), (x_val, y_val)).
 
-        La orden ejecuta TARGET: nombra solo código en el que confíes. Termina con el código 3 si no
+        La orden ejecuta TARGET: indica solo código en el que confíes. Termina con el código 3 si no
         se completó ningún ensayo (trial). Ejecútala de nuevo para continuar.
 
         \b
@@ -58,7 +58,7 @@ HELP: dict[str, dict[str, str]] = {
           afina tune train.py:build --data data.npz --objective val_accuracy --time 30m
           afina tune train.py:build --data train.py:load --tuner random --trials 20 --cv 5 --json
         """,
-        "--data": "Los datos: ARCHIVO.npz, o ARCHIVO.py:NOMBRE de una función.",
+        "--data": "Los datos: ARCHIVO.npz, o una función como ARCHIVO.py:NOMBRE.",
         "--objective": "Una métrica, como val_accuracy; si son varias, separadas por comas.",
         "--time": "Tiempo total, como 90s, 30m o 1h30m.",
         "--trials": "Número total de ensayos (trials).",
@@ -66,26 +66,27 @@ HELP: dict[str, dict[str, str]] = {
         "--project": "Carpeta del proyecto; si ya existe, se continúa.",
         "--store": "URL de una base de datos que guarda los ensayos.",
         "--epochs": "Máximo de épocas de un entrenamiento.",
-        "--batch-size": "Filas de cada lote (batch).",
-        "--validation-split": "Parte de las filas que se usa para validar.",
-        "--cv": "Validación cruzada con este número de partes.",
-        "--seed": "Fija todo lo aleatorio.",
-        "--workers": "Ensayos a la vez.",
-        "--overwrite": "Borra antes el proyecto que haya.",
+        "--batch-size": "Número de filas de cada lote (batch).",
+        "--validation-split": "Parte de las filas que se usa para validar, entre 0 y 1.",
+        "--cv": "Usa validación cruzada con este número de partes (folds).",
+        "--seed": "Semilla (seed) que fija todo lo aleatorio.",
+        "--workers": "Número de ensayos que se entrenan a la vez.",
+        "--overwrite": "Borra antes el proyecto, si existe.",
         "--json": "Muestra el resultado en JSON, y nada más.",
     },
     "status": {
-        "help": f"""Dice cómo va la búsqueda de FOLDER: ensayos, mejor puntuación y qué se ejecuta.
+        "help": f"""Dice cómo va la búsqueda de FOLDER: ensayos, mejor puntuación, qué se entrena.
         {_FOLDER}""",
         "--json": _JSON,
     },
     "best": {
         "help": f"""Muestra las mejores configuraciones de la búsqueda de FOLDER.
 
-        Los ensayos que siguen entrenando el mismo modelo cuentan como una configuración. Con varios
-        objetivos se ve el frente de Pareto, ordenado por el primero.
+        Los ensayos (trials) que siguen entrenando el mismo modelo cuentan como una sola
+        configuración. Con varios objetivos se muestra el frente de Pareto, ordenado por el primero.
+        La orden termina con el código 3 si no se completó ningún ensayo.
         {_FOLDER}""",
-        "--count": "Muestra este número como máximo.",
+        "--count": "Muestra como máximo este número de configuraciones.",
         "--json": _JSON,
     },
     "trials": {
@@ -100,7 +101,7 @@ HELP: dict[str, dict[str, str]] = {
         "--code": "Muestra el siguiente espacio de búsqueda como código de Python.",
     },
     "report": {
-        "help": f"""Escribe un informe de la búsqueda de FOLDER: un HTML que funciona sin red.
+        "help": f"""Escribe un informe de la búsqueda de FOLDER: un archivo HTML que se ve sin red.
         {_FOLDER}""",
         "--output": "El archivo que se escribe.",
     },
@@ -109,14 +110,14 @@ HELP: dict[str, dict[str, str]] = {
 
         FOLDER es la carpeta `directory/project_name` de un tuner, una carpeta con varios, o la URL
         de una base de datos con "?project=nombre". Las búsquedas pueden estar en marcha. La página
-        es solo para esta máquina, salvo que indiques otro --host: entonces pide la clave que lleva
-        la dirección mostrada.
+        solo se abre desde esta máquina, salvo que indiques otro --host. Entonces pide la clave que
+        contiene la dirección mostrada.
         """,
-        "--host": "Dirección en la que escucha.",
-        "--port": "Puerto. Si falta: 8642 o el siguiente libre.",
-        "--allow-actions": "Permite actuar a quien abra la dirección mostrada: parar la búsqueda, "
-        "terminar un ensayo, probar una configuración, escribir una nota.",
-        "--token": "Clave de la dirección. Si falta y hace falta, se elige al azar.",
+        "--host": "Dirección de red en la que escucha.",
+        "--port": "Puerto. Si no lo indicas: 8642 o el siguiente libre.",
+        "--allow-actions": "Permite que quien abra la dirección mostrada pare la búsqueda, termine "
+        "un ensayo, pruebe una configuración o escriba una nota.",
+        "--token": "Clave de la dirección. Si hace falta y no la indicas, se elige al azar.",
         "--open": "Abre la página en un navegador.",
     },
     "export": {
@@ -129,15 +130,15 @@ HELP: dict[str, dict[str, str]] = {
         """,
         "--format": "json: una lista de los ensayos. csv: una tabla con una fila por ensayo. "
         "parquet: la misma tabla; hacen falta pandas y pyarrow. keras-tuner: los archivos "
-        "oracle.json, tuner0.json y trial_*/trial.json, que Keras Tuner 1.4 sabe abrir.",
-        "--output": "El archivo que se escribe. Si falta, los ensayos se muestran. Con "
-        "keras-tuner: la carpeta en que se escribe; si falta, FOLDER.",
+        "oracle.json, tuner0.json y trial_*/trial.json, que Keras Tuner 1.4 puede abrir.",
+        "--output": "El archivo que se escribe. Si no lo indicas, la orden muestra los ensayos. "
+        "Con keras-tuner: la carpeta en la que se escribe; si no la indicas, FOLDER.",
     },
     "import": {
-        "help": """Convierte en proyecto una búsqueda de otro paquete.
+        "help": """Convierte en un proyecto de Afina una búsqueda de otro paquete.
 
-        El proyecto se puede examinar y da consejos e informes. Una búsqueda nueva aprende de él con
-        `learn_from="carpeta"`. Los archivos del otro paquete no cambian.
+        Puedes examinar el proyecto y pedirle consejos e informes. Una búsqueda nueva aprende de él
+        con `learn_from="carpeta"`. Los archivos del otro paquete no cambian.
         """,
     },
     "import keras-tuner": {
@@ -147,7 +148,7 @@ HELP: dict[str, dict[str, str]] = {
         """,
         "--output": _NEW,
         "--objective": "Nombre del objetivo, si no se deduce del proyecto.",
-        "--direction": "Sentido de --objective.",
+        "--direction": "Si --objective se minimiza (min) o se maximiza (max).",
     },
     "import optuna": {
         "help": """Importa un estudio de Optuna, por ejemplo de sqlite:///study.db.
@@ -160,8 +161,8 @@ HELP: dict[str, dict[str, str]] = {
     "doctor": {
         "help": """Dice qué está dañado en el proyecto de FOLDER.
 
-        FOLDER es la carpeta `directory/project_name` de un tuner. No se cambia nada en ella. El
-        código de salida es 1 si hay algo dañado.
+        FOLDER es la carpeta `directory/project_name` de un tuner. La orden no cambia nada en ella.
+        Termina con el código 1 si hay algo dañado.
 
         \b
         Ejemplos:
@@ -173,17 +174,19 @@ HELP: dict[str, dict[str, str]] = {
     "recover": {
         "help": """Permite que la búsqueda de FOLDER continúe sin los ensayos que le faltan.
 
-        FOLDER es la carpeta `directory/project_name` de un tuner al que le faltan ensayos, según
-        dice un error. Si tienes los archivos perdidos, recupéralos en vez de usar esta orden.
+        Úsala cuando un mensaje de error diga que faltan ensayos (trials). FOLDER es la carpeta
+        `directory/project_name` del tuner. Si tienes una copia de los archivos perdidos, restáurala
+        en vez de usar esta orden.
         """,
     },
     "delete": {
         "help": """Borra la búsqueda de FOLDER con todos sus ensayos.
 
-        FOLDER es la carpeta `directory/project_name` de un tuner, que se borra con sus modelos, o
-        la URL de una base de datos, "postgresql://user@host/database?project=nombre", de la que se
-        borra solo la búsqueda: sus modelos están en la carpeta del tuner. Si otro proceso trabaja
-        en la búsqueda, no se borra nada.
+        FOLDER es la carpeta `directory/project_name` de un tuner, que se borra con sus modelos.
+        También puede ser la URL de una base de datos, como
+        "postgresql://user@host/database?project=nombre". De ella se borra solo la búsqueda: los
+        modelos están en la carpeta del tuner. Si otro proceso trabaja en la búsqueda, la orden no
+        borra nada.
 
         \b
         Ejemplos:
@@ -195,32 +198,32 @@ HELP: dict[str, dict[str, str]] = {
     "work": {
         "help": """Ejecuta un programa en varios procesos que comparten la búsqueda de STORAGE.
 
-        STORAGE es una carpeta o "postgresql://user@host/database". Un tuner o un Study del programa
-        que no indique otro sitio guarda allí sus ensayos y se une así a la búsqueda. ARGUMENTS se
-        pasan al programa. Ctrl-C termina todos los procesos; la misma orden continúa. Otras
-        máquinas se unen si ejecutan la misma orden con la misma base de datos.
+        STORAGE es una carpeta o "postgresql://user@host/database". Si un tuner o un Study del
+        programa no indica otro sitio, guarda allí sus ensayos (trials) y se une así a la búsqueda.
+        El programa recibe ARGUMENTS. Ctrl-C termina todos los procesos; repite la orden para
+        continuar. Otras máquinas se unen si ejecutan la misma orden con la misma base de datos.
 
         \b
         Ejemplos:
           afina work my_search --script train.py --workers 4
           afina work postgresql://me@host/tuning --script train.py --workers 8
         """,
-        "--script": "El programa de Python que busca.",
-        "--workers": "Cuántos procesos ejecutan el programa.",
+        "--script": "El programa de Python que ejecuta la búsqueda.",
+        "--workers": "Número de procesos que ejecutan el programa.",
     },
     "mcp": {
-        "help": """Sirve la búsqueda de FOLDER a un asistente, por el Model Context Protocol.
+        "help": """Da a un asistente acceso a la búsqueda de FOLDER, por Model Context Protocol.
 
-        El servidor habla por la entrada y la salida estándar, lee el proyecto cada vez que se le
-        pregunta y no cambia nada. Necesita el paquete mcp: pip install 'afina[mcp]'.
+        El servidor usa la entrada y la salida estándar, lee el proyecto con cada pregunta y no
+        cambia nada. Necesita el paquete mcp: pip install 'afina[mcp]'.
 
         \b
-        Ejemplo, como orden de un servidor en los ajustes de un asistente:
+        Ejemplo de orden, para los ajustes de servidores de un asistente:
           afina mcp my_dir/my_project
         """,
     },
     "completion": {
-        "help": """Muestra el texto con el que SHELL completa órdenes y opciones.
+        "help": """Muestra el código con el que el tabulador completa órdenes en SHELL.
 
         \b
         Ejemplos:
