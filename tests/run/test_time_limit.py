@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -108,7 +109,8 @@ def test_nothing_is_raised_while_a_job_is_shielded_nor_after_it_has_ended() -> N
 
     timed_out(write, 0.01)
     assert done
-    with TimeLimit(0.01).running():
+    # A watcher that is quick ends the job within; what must not be is an error after it.
+    with contextlib.suppress(TrialTimeoutError), TimeLimit(0.01).running():
         time.sleep(0.02)
     time.sleep(0.2)
 

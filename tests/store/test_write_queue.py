@@ -1,8 +1,10 @@
 """The line of processes that want to write one file."""
 
-import os
+import contextlib
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,38 +21,46 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def held_by_another(file: Path) -> tuple[int, int]:
-    """A fork that keeps its place until its pipe is closed."""
-    (reading, told), (waiting, end) = os.pipe(), os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(end)
-        with place_in_line(file, 5.0):
-            os.write(told, b".")
-            os.read(waiting, 1)
-        os._exit(0)
-    os.close(waiting)
-    os.read(reading, 1)
-    return child, end
+HOLDER = """
+import sys
+from pathlib import Path
+from afina.store.write_queue import place_in_line
+with place_in_line(Path(sys.argv[1]), 5.0):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def held_by_another(file: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that keeps its place until its input ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "held\n"
+        try:
+            yield child
+        finally:
+            child.kill()
 
 
 def test_a_process_goes_on_as_soon_as_the_one_before_has_ended(file: Path) -> None:
-    child, end = held_by_another(file)
-    os.kill(child, 9)
-    os.close(end)
-    began = time.monotonic()
-    with place_in_line(file, 60.0):
-        assert time.monotonic() - began < 30.0
-    os.waitpid(child, 0)
+    with held_by_another(file) as child:
+        child.kill()
+        began = time.monotonic()
+        with place_in_line(file, 60.0):
+            assert time.monotonic() - began < 30.0
 
 
 def test_a_process_that_hangs_holds_the_others_up_for_a_while_only(file: Path) -> None:
-    child, end = held_by_another(file)
-    began = time.monotonic()
-    with place_in_line(file, 0.2):
-        assert time.monotonic() - began >= 0.2
-    os.close(end)
-    os.waitpid(child, 0)
+    with held_by_another(file):
+        began = time.monotonic()
+        with place_in_line(file, 0.2):
+            assert time.monotonic() - began >= 0.2
     with place_in_line(file, 60.0):  # the thread that gave up has not kept the place
         assert time.monotonic() - began < 30.0
 

@@ -221,6 +221,7 @@ NOT_RETRIED = {
     "ConstraintError",
     "FailedTrialError",
     "OversizedModelError",
+    "TrialPruned",
     "TrialTimeoutError",
     "NoBuildError",
     "NoObjectiveError",
@@ -237,7 +238,7 @@ def test_every_error_says_whether_a_trial_that_raises_it_is_retried() -> None:
     starred = {line.split("── ")[1].split()[0] for line in tree.splitlines() if " * " in line}
     assert starred == NOT_RETRIED & starred
     known = {"FailedTrialError", "ConstraintError", "OversizedModelError"}
-    known |= {"TrialTimeoutError", "FatalError"}
+    known |= {"TrialPruned", "TrialTimeoutError", "FatalError"}
     assert known == starred
 
 

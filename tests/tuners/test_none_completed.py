@@ -81,7 +81,7 @@ def test_what_is_printed_says_why(failed, capsys):
     assert "No trial has a result" in str(failed.advice())
     done = CliRunner().invoke(cli.main, ["best", failed.project_dir])
     assert (done.exit_code, done.output.splitlines()[:2]) == (
-        0,
+        3,
         ["No trial has completed: 2 have failed.", "- ValueError: no good (2 trials)"],
     )
 

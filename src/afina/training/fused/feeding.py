@@ -114,6 +114,10 @@ class StreamTraining(Training):
         super().look()
         self._others: dict[Any, Program] = {}
 
+    def _with_few_steps(self, plan: Plan) -> Plan:
+        """The plan as it is: how many steps there are is not known, and chunks differ in size."""
+        return plan
+
     def train_epoch(self, order: NDArray[np.int32]) -> Generator[Work, Any, dict[str, Any]]:
         """Trains one epoch of the stream; yields the calls of the training programs."""
         import jax

@@ -82,13 +82,17 @@ class Training(EpochLoop):
         self._words = engine.words.of(model, self.train.arrays) if defers else None
         self.plan = Plan.of(model, self.train, self.validation, defers=defers, words=self._words)
         if self.device.platform == "cpu" and self.rows == self.train.size:
-            epochs = self.given["epochs"] - self.first_epoch
-            self.plan = self.plan.for_steps(self.train, epochs * self.train.batches.steps)
+            self.plan = self._with_few_steps(self.plan)
         self._active_epoch: ActiveEpoch | None = None  # of the last epoch
         model.reset_metrics()
         self._zeros = [np.array(v.value) for v in model.metrics_variables]
         self.settings = engine.settings(model).values()  # as they are when `fit` begins
         self._programs: dict[tuple[int, Plan], Program] = {}
+
+    def _with_few_steps(self, plan: Plan) -> Plan:
+        """The plan, with each step a call of its own if there are few."""
+        epochs = self.given["epochs"] - self.first_epoch
+        return plan.for_steps(self.train, epochs * self.train.batches.steps)
 
     def prepare(self) -> None:
         """Compiles the programs, or finds them in the cache.
