@@ -28,11 +28,13 @@ def test_trials_and_the_report_say_which_prior_moved_them(tmp_path):
     notes = [trial.notes.get("prior") for trial in read_facts(tmp_path / "told").trials]
     assert notes[:2] == [None, "rate (given): counts 100%"]
     moved = sum(note is not None for note in notes)
-    page = write_report(tmp_path / "told").read_text(encoding="utf-8")
+    page = write_report(tmp_path / "told", tmp_path / "r.html").read_text(encoding="utf-8")
     assert f"A prior moved {moved} of 4 trials: rate (given)." in page
 
 
 def test_a_search_without_a_prior_says_nothing_of_it(tmp_path):
     searched(tmp_path / "silent", None)
     assert not any("prior" in trial.notes for trial in read_facts(tmp_path / "silent").trials)
-    assert "A prior moved" not in write_report(tmp_path / "silent").read_text(encoding="utf-8")
+    assert "A prior moved" not in write_report(tmp_path / "silent", tmp_path / "r.html").read_text(
+        encoding="utf-8"
+    )
