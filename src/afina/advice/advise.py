@@ -14,7 +14,7 @@ from afina.advice import sentences
 from afina.advice.belief import believe
 from afina.advice.carry import carry_over
 from afina.advice.code import as_code
-from afina.advice.effects import Effects, Visibility, effects_of
+from afina.advice.effects import Effects, effects_of
 from afina.advice.evidence import Evidence, gather
 from afina.advice.failing import FailingRegion, failing_regions
 from afina.advice.findings import Aim, Findings
@@ -30,6 +30,7 @@ from afina.advice.ranges import (
 from afina.advice.recommendation import Recommendation, recommend, without_result
 from afina.advice.resize import Limits, joined
 from afina.advice.sample import sample_of
+from afina.advice.shown import shares_of
 from afina.errors import ArgumentError, wrong
 from afina.space import HyperParameter, HyperParameters, Parent, Space, serialize
 from afina.trials import MultiObjective, Objective, Trial
@@ -100,19 +101,7 @@ class Advice(Findings):
         `importances`, these shares never contradict `effects`. Empty if the trials are too few or
         have several objectives.
         """
-        found = [
-            Share(
-                names=(each.name,),
-                conditions=each.conditions,
-                share=each.share,
-                low=each.low,
-                high=each.high,
-                active=own.tried,
-                clear=each.visibility is Visibility.MATTERS,
-            )
-            for each, own in zip(self.effects.single, self.ranges, strict=False)
-        ]
-        return tuple(sorted(found, key=lambda each: (not each.clear, -each.share)))
+        return tuple(sorted(shares_of(self), key=lambda each: (not each.clear, -each.share)))
 
     def to_dict(self) -> dict[str, Any]:
         """The findings as JSON values."""

@@ -28,18 +28,7 @@ def shown_importances(found: Findings) -> list[Importances]:
     effects, whole = found.effects, found.importances
     if not effects.single:
         return [whole]
-    single = [
-        Share(
-            names=(each.name,),
-            conditions=each.conditions,
-            share=each.share,
-            low=each.low,
-            high=each.high,
-            active=next((one.active for one in whole.single if one.names == (each.name,)), 0),
-            clear=each.visibility is Visibility.MATTERS,
-        )
-        for each in sorted(effects.single, key=lambda each: -each.share)
-    ]
+    single = sorted(shares_of(found), key=lambda each: -each.share)
     pairs = [
         Share(
             names=each.names,
@@ -53,3 +42,26 @@ def shown_importances(found: Findings) -> list[Importances]:
         for each in effects.pairs
     ]
     return [replace(whole, single=tuple(single), pairs=tuple(pairs))]
+
+
+def shares_of(found: Findings) -> list[Share]:
+    """How much each hyperparameter matters by the model that also gives the verdicts.
+
+    Args:
+        found: The advice.
+
+    Returns:
+        In the order of the space; empty if the trials are too few or have several objectives.
+    """
+    return [
+        Share(
+            names=(each.name,),
+            conditions=each.conditions,
+            share=each.share,
+            low=each.low,
+            high=each.high,
+            active=own.tried,
+            clear=each.visibility is Visibility.MATTERS,
+        )
+        for each, own in zip(found.effects.single, found.ranges, strict=False)
+    ]

@@ -60,11 +60,14 @@ def _stop(watch: Watch, body: Mapping[str, Any]) -> str:
     return "No new trial begins. Running trials train to their end."
 
 
+def _check_running(watch: Watch, number: int) -> None:
+    if (status := watch.trials[number].status) is not Status.RUNNING:
+        raise ArgumentError(wrong(f"trial {number}", "must be running", status.value))
+
+
 def _end(watch: Watch, body: Mapping[str, Any]) -> str:
     number = _number(watch, body)
-    if watch.trials[number].status is not Status.RUNNING:
-        state = watch.trials[number].status.value
-        raise ArgumentError(wrong(f"trial {number}", "must be running", state))
+    _check_running(watch, number)
     Requests(watch.store).ask_end(number)
     return f"Trial {number} ends after its epoch and keeps its best score."
 
@@ -72,9 +75,7 @@ def _end(watch: Watch, body: Mapping[str, Any]) -> str:
 def _pause(watch: Watch, body: Mapping[str, Any]) -> str:
     number = _number(watch, body)
     _check_able(watch, "pause", f"trial {number}", "must be one that can be paused")
-    if watch.trials[number].status is not Status.RUNNING:
-        state = watch.trials[number].status.value
-        raise ArgumentError(wrong(f"trial {number}", "must be running", state))
+    _check_running(watch, number)
     Requests(watch.store).ask_pause(number)
     return f"Trial {number} is saved after its epoch, and waits until you resume it."
 
