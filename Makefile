@@ -13,7 +13,8 @@ PYTHON3 ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyt
     && echo $$python && break; done)
 
 # Real data for the case studies, where it lies beside the checkout; empty means: look elsewhere.
-export AFINA_DATA ?= $(wildcard ../shared/data)
+# Absolute, as notebooks and some tests run in folders of their own.
+export AFINA_DATA ?= $(abspath $(wildcard ../shared/data))
 export KERAS_BACKEND ?= jax
 
 # The build tools are pinned too: older pips read the first name for builds, newer ones the second.

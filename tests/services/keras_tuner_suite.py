@@ -9,11 +9,13 @@ does a test on the list that passes: its line must go.
 from __future__ import annotations
 
 import os
+import random
 import sys
 import types
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 
 from tests.services.keras_tuner_differences import DIFFERENCES, LEFT_OUT, TOO_SLOW
@@ -48,3 +50,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Projects without a directory are made in the working folder."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Some tests split and search at random, and compare what only most draws bring about."""
+    random.seed(0)
+    np.random.seed(0)
