@@ -88,9 +88,13 @@ def check_a_lease_ends_without_signs_of_life(store: SharedStore, join: Join) -> 
     store.put(_FIRST)
     for _ in range(4):
         other.claims()
+        seen = time.monotonic()
         time.sleep(store.lease / 2)
         assert store.beat() == {0}, "the owner must be told that it still holds the trial"
-        assert not other.claims()[0].lost, "a lease must last while its owner beats"
+        lost = other.claims()[0].lost
+        # A machine that stood still for a whole lease says nothing about the store.
+        stood_still = time.monotonic() - seen >= store.lease
+        assert stood_still or not lost, "a lease must last while its owner beats"
     other.claims()
     time.sleep(1.5 * store.lease)
     claim = other.claims()[0]
