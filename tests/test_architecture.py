@@ -30,6 +30,7 @@ FLOORS = [  # top to bottom; rooms on one floor do not know each other
     },
     {"dashboard"},
     {"report"},
+    {"page"},
     {"study", "progress"},
     {"advice"},
     {"search"},

@@ -9,7 +9,7 @@ HOST = "127.0.0.1:8642"
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch):
     """Looks at the store each time, however soon."""
-    monkeypatch.setattr("afina.dashboard.watch.PAUSE", 0.0)
+    monkeypatch.setattr("afina.page.watch.PAUSE", 0.0)
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 
 import afina
 from afina.dashboard.actions import act
-from afina.dashboard.lessons import Lessons
 from afina.dashboard.searches import Searches
-from afina.dashboard.watch import Watch
+from afina.page.lessons import Lessons
+from afina.page.watch import Watch
 from afina.search import Grid, Hyperband, ParetoSearch, Random
 from afina.store import MemoryStore, open_store
 from afina.study import Study

@@ -2,26 +2,26 @@
 
 import json
 import re
-from pathlib import Path
 
 import keras
 import pytest
+
+import afina
 
 pytest.importorskip("httpx2", reason="needs the extra web, and httpx2")
 pytest.importorskip("starlette", reason="needs the extra web: pip install 'afina[web]'")
 
 import httpx2
 
-import afina.dashboard
 from afina.dashboard import start_dashboard
 from afina.dashboard.guard import NO_TOKEN, Rights
 from afina.errors import ArgumentError, StoreError
+from afina.page import BROWSER
 from afina.search import Random
 from afina.store import MemoryStore
 from afina.study import Study
 from tests.dashboard.searches import build, search
 
-PAGE = Path(afina.dashboard.__file__).parent / "page"
 EVERYTHING = ("/", "/api/state", "/api/events", "/api/trial/0", "/api/curves", "/api/advice")
 
 
@@ -88,17 +88,17 @@ def test_every_answer_carries_the_rules_of_the_page(visit, folder):
 
 
 def test_the_page_needs_no_other_server_and_has_no_script_or_style_within():
-    shell = (PAGE / "index.html").read_text(encoding="utf-8")
+    shell = (BROWSER / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"<script(?![^>]*\ssrc=)", shell)
     assert not re.search(r"\son\w+=|style=|javascript:", shell)
-    for file in [*PAGE.glob("*.js"), *PAGE.glob("*.css"), PAGE / "index.html"]:
+    for file in [*BROWSER.glob("*.js"), *BROWSER.glob("*.css"), BROWSER / "index.html"]:
         text = file.read_text(encoding="utf-8")
         addresses = set(re.findall(r"https?://[^\s\"')]+", text)) - {"http://www.w3.org/2000/svg"}
         assert not addresses, file.name
 
 
 def test_texts_never_become_markup():
-    for file in PAGE.glob("*.js"):
+    for file in BROWSER.glob("*.js"):
         text = file.read_text(encoding="utf-8")
         assert not re.search(
             r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text
@@ -106,8 +106,8 @@ def test_texts_never_become_markup():
 
 
 def test_the_charting_library_comes_with_its_licence():
-    assert "MIT" in (PAGE / "vendor" / "uPlot.LICENSE").read_text(encoding="utf-8")
-    assert (PAGE / "vendor" / "uPlot.iife.min.js").stat().st_size < 60_000
+    assert "MIT" in (BROWSER / "vendor" / "uPlot.LICENSE").read_text(encoding="utf-8")
+    assert (BROWSER / "vendor" / "uPlot.iife.min.js").stat().st_size < 60_000
 
 
 @pytest.mark.parametrize(

@@ -92,25 +92,24 @@ def failing_regions(sample: Sample, failed: Mask) -> tuple[FailingRegion, ...]:
 
 
 def _clearest(sample: Sample, failed: Mask, left: Mask) -> tuple[FailingRegion | None, Mask]:
-    tests = [
-        (column, low, high)
-        for column in range(sample.places.shape[1])
-        for low, high in _splits(sample, column, left)
-    ]
-    best, chosen, where = math.inf, None, np.zeros(len(failed), dtype=bool)
-    for column, low, high in tests:
-        places = sample.places[:, column]
-        inside = left & (places >= low) & (places <= high)
-        # Where the hyperparameter is inactive, it is neither guilty nor innocent.
-        outside = left & ~inside & ~np.isnan(places)
-        counts = (int(failed[inside].sum()), int(inside.sum()))
-        others = (int(failed[outside].sum()), int(outside.sum()))
-        chance = _by_chance(*counts, *others)
-        if chance < best:
-            best, chosen, where = chance, (column, low, high, counts, others), inside
-    if chosen is None or best * len(tests) > LEVEL:
+    best, chosen, tests = math.inf, None, 0
+    for column in range(sample.places.shape[1]):
+        splits = np.array(list(_splits(sample, column, left))).reshape(-1, 2)
+        tests += len(splits)
+        if not len(splits):
+            continue
+        counts, others = _counted(sample.places[left, column], failed[left], splits)
+        chances = _by_chance(*counts, *others)
+        place = int(chances.argmin())
+        if chances[place] < best:
+            best = float(chances[place])
+            low, high = map(float, splits[place])
+            chosen = (column, low, high, _pair(counts, place), _pair(others, place))
+    where = np.zeros(len(failed), dtype=bool)
+    if chosen is None or best * tests > LEVEL:
         return None, where
-    column, low, high, counts, others = chosen
+    column, low, high, here, elsewhere = chosen
+    where = left & (sample.places[:, column] >= low) & (sample.places[:, column] <= high)
     entry = sample.entries[column]
     places = sample.places[where, column]
     ends = [entry.prob_to_value(min(float(each), math.nextafter(1, 0)))
@@ -123,11 +122,11 @@ def _clearest(sample: Sample, failed: Mask, left: Mask) -> tuple[FailingRegion |
         high=high,
         above=ends[0],
         below=ends[1],
-        failed=counts[0],
-        tried=counts[1],
-        failed_elsewhere=others[0],
-        tried_elsewhere=others[1],
-        chance=min(1.0, best * len(tests)),
+        failed=here[0],
+        tried=here[1],
+        failed_elsewhere=elsewhere[0],
+        tried_elsewhere=elsewhere[1],
+        chance=min(1.0, best * tests),
     )
     return region, where
 
@@ -145,11 +144,40 @@ def _splits(sample: Sample, column: int, left: Mask) -> Iterator[tuple[float, fl
         yield float(middle), 1.0
 
 
-def _by_chance(failed: int, tried: int, failed_elsewhere: int, tried_elsewhere: int) -> float:
-    """The probability of at least so many failures inside, if it makes no difference."""
+Counts = NDArray[np.int64]
+
+
+def _counted(
+    places: NDArray[np.float64], failed: Mask, splits: NDArray[np.float64]
+) -> tuple[tuple[Counts, Counts], tuple[Counts, Counts]]:
+    """Failed and all trials within each of many ranges, and outside of it.
+
+    Where the hyperparameter is inactive, it is neither guilty nor innocent.
+    """
+    known = ~np.isnan(places)
+    order = np.argsort(places[known])
+    ordered = places[known][order]
+    before = np.concatenate([[0], np.cumsum(failed[known][order])])
+    first = np.searchsorted(ordered, splits[:, 0], "left")
+    last = np.searchsorted(ordered, splits[:, 1], "right")
+    bad, tried = before[last] - before[first], last - first
+    return (bad, tried), (before[-1] - bad, len(ordered) - tried)
+
+
+def _pair(counts: tuple[Counts, Counts], place: int) -> tuple[int, int]:
+    return int(counts[0][place]), int(counts[1][place])
+
+
+def _by_chance(
+    failed: Counts, tried: Counts, failed_elsewhere: Counts, tried_elsewhere: Counts
+) -> NDArray[np.float64]:
+    """The probabilities of at least so many failures inside, if it makes no difference."""
     from scipy.stats import hypergeom
 
-    total, bad = tried + tried_elsewhere, failed + failed_elsewhere
-    if not tried or not tried_elsewhere or failed * tried_elsewhere <= failed_elsewhere * tried:
-        return 1.0
-    return float(hypergeom.sf(failed - 1, total, bad, tried))
+    more = (tried > 0) & (tried_elsewhere > 0)
+    more &= failed * tried_elsewhere > failed_elsewhere * tried
+    found = np.ones(len(failed))
+    if more.any():
+        total, bad = (tried + tried_elsewhere)[more], (failed + failed_elsewhere)[more]
+        found[more] = hypergeom.sf(failed[more] - 1, total, bad, tried[more])
+    return found

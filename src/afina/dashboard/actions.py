@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from afina.dashboard.watch import REMARKS, Watch
 from afina.errors import ArgumentError, wrong
+from afina.page.watch import REMARKS, Watch
 from afina.space import HyperParameter, HyperParameters, Space, Value
 from afina.space.parameters import Numerical
 from afina.store import SharedStore

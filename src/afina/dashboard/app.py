@@ -8,7 +8,6 @@ import functools
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
@@ -23,14 +22,13 @@ from starlette.staticfiles import StaticFiles
 
 from afina import __version__
 from afina.dashboard.actions import act
-from afina.dashboard.detail import detail_of
 from afina.dashboard.guard import LARGEST_BODY, Guard, Rights
 from afina.dashboard.searches import Searches
-from afina.dashboard.watch import Watch, to_json
 from afina.errors import AfinaError
+from afina.page import BROWSER
+from afina.page.detail import detail_of
+from afina.page.watch import Watch, to_json
 from afina.trials.records import as_csv, record_of
-
-PAGE = Path(__file__).parent / "page"
 
 PAUSE = 1.0
 """Seconds between two looks for an open page."""
@@ -65,7 +63,7 @@ def create_app(
             Route("/api/advice", pages.advice),
             Route("/api/trials.csv", pages.table),
             Route("/api/actions", pages.actions, methods=["POST"]),
-            Mount("/static", StaticFiles(directory=PAGE)),
+            Mount("/static", StaticFiles(directory=BROWSER)),
         ],
         middleware=[
             Middleware(Guard, rights=rights),
@@ -84,7 +82,7 @@ class _Pages:
         self.is_over = is_over
         self.searches = searches
         self.rights = rights
-        templates = Environment(loader=FileSystemLoader(PAGE), autoescape=True)
+        templates = Environment(loader=FileSystemLoader(BROWSER), autoescape=True)
         self.shell = templates.get_template("index.html")
 
     def _watch(self, request: Request, *, at_once: bool = False) -> Watch | None:

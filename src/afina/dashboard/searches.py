@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from afina.dashboard.lessons import Lessons
-from afina.dashboard.watch import Watch
 from afina.errors import StoreError, wrong
+from afina.page.lessons import Lessons
+from afina.page.watch import Watch
 from afina.store import TrialStore, open_store
 from afina.store.project import hide_password, is_postgres, name_of_search
 

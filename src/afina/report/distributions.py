@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from afina.page.thinning import evenly
 from afina.report.canvas import empty
 from afina.report.facts import Facts
 from afina.report.style import (
@@ -18,7 +19,6 @@ from afina.report.style import (
     PINK,
     RED,
     SKY,
-    evenly,
     short_label,
 )
 from afina.trials import Status

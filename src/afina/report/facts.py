@@ -13,7 +13,7 @@ import numpy as np
 
 from afina.advice.judgement import Judgement
 from afina.errors import StoreError, wrong
-from afina.report.style import evenly
+from afina.page.thinning import evenly
 from afina.space import HyperParameters, Space
 from afina.store import Header, TrialStore, open_store
 from afina.store.project import hide_password, name_of_search

@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from afina.advice import Importances, Share
+from afina.page.thinning import evenly
 from afina.report.canvas import empty, whole_axis, whole_step, zoomed
 from afina.report.facts import Facts
 from afina.report.style import (
@@ -25,7 +26,6 @@ from afina.report.style import (
     RED,
     SKY,
     YELLOW,
-    evenly,
     label,
     named,
     spread,

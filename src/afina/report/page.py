@@ -12,6 +12,7 @@ from afina.advice import Advice, advice
 from afina.advice.sentences import NO_RANGES, of_importances, of_range
 from afina.advice.shown import shown_importances
 from afina.errors import ArgumentError
+from afina.page.thinning import evenly
 from afina.report import figures
 from afina.report.facts import Facts, read_facts
 from afina.report.look import CSS, script
@@ -19,7 +20,7 @@ from afina.report.parallel import MOST_AXES, parallel
 from afina.report.reproduce import reproduction
 from afina.report.rungs import rungs
 from afina.report.slices import slices
-from afina.report.style import HEIGHT, MOST_POINTS, evenly, named, short
+from afina.report.style import HEIGHT, MOST_POINTS, named, short
 from afina.report.words import advised_ranges, objective_of, of_priors, range_of, summary
 from afina.space.shown import when_text
 from afina.trials import Configuration, Trial, epochs_of

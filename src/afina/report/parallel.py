@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from afina.page.thinning import evenly
 from afina.report.canvas import empty, entries_of
 from afina.report.facts import Facts
 from afina.report.style import (
@@ -14,7 +15,6 @@ from afina.report.style import (
     INK,
     MOST_LINES,
     RED,
-    evenly,
     label,
     log_scaled,
     short_label,

@@ -99,18 +99,6 @@ def spread(count: int, most: int) -> list[int]:
     return list(range(head)) + [head + round(place * step) for place in range(rest)]
 
 
-def evenly(count: int, most: int) -> list[int]:
-    """At most `most` places out of `count`, with equal steps between them.
-
-    Example:
-        >>> evenly(10, 4)
-        [0, 3, 6, 9]
-    """
-    if count <= most:
-        return list(range(count))
-    return [round(place * (count - 1) / max(most - 1, 1)) for place in range(most)]
-
-
 def named(name: str, drawn: int, count: int) -> str:
     """The legend for trials; it says so if not all of them are drawn."""
     return name if drawn == count else f"{name.removeprefix('all ')}: {drawn} of {count}"

@@ -11,8 +11,8 @@ from afina.advice.importance import Importances
 from afina.advice.ranges import RangeAdvice, Verdict
 from afina.advice.sentences import of_range
 from afina.advice.shown import shown_importances
-from afina.dashboard.rows import entry_of
-from afina.dashboard.watch import Watch
+from afina.page.rows import entry_of
+from afina.page.watch import Watch
 from afina.space import HyperParameters
 from afina.trials.text import printable
 

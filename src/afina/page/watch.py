@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from afina.dashboard.curves import line_of, series_of, thinned
-from afina.dashboard.pace import counts_of, seconds_left, total_of
-from afina.dashboard.rows import objective_of, parts_of, row_of, search_of
 from afina.errors import StoreError
+from afina.page.curves import line_of, series_of, thinned
+from afina.page.pace import counts_of, seconds_left, total_of
+from afina.page.rows import objective_of, parts_of, row_of, search_of
 from afina.store import Changes, Header, SharedStore, TrialStore
 from afina.store.reported import epochs_reported
 from afina.study.by_hand import is_boosted

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from afina.dashboard.rows import number_or_none
-from afina.report.style import evenly
+from afina.page.rows import number_or_none
+from afina.page.thinning import evenly
 from afina.trials import Objective, Report, Trial
 
 MOST_POINTS = 300

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from afina.dashboard.curves import line_of, series_of, thinned
-from afina.dashboard.rows import objective_of, plain
-from afina.dashboard.watch import Watch
+from afina.page.curves import line_of, series_of, thinned
+from afina.page.rows import objective_of, plain
+from afina.page.watch import Watch
 from afina.trials import Objective
 
 MOST_METRICS = 60
