@@ -20,6 +20,7 @@ from afina.dashboard.rows import objective_of, parts_of, row_of, search_of
 from afina.errors import StoreError
 from afina.store import Changes, Header, SharedStore, TrialStore
 from afina.store.reported import epochs_reported
+from afina.study import is_queued
 from afina.study.by_hand import is_boosted
 from afina.study.requests import plan_of, waiting_in
 from afina.trials import MultiObjective, Objective, Status, Trial
@@ -222,7 +223,7 @@ class Watch:
         waiting = waiting_in(self.store)
         return {
             "end": list(waiting.get("end", ())),
-            "try": len(waiting.get("try") or ()),
+            "try": len(waiting.get("try") or ()) + sum(map(is_queued, self.trials.values())),
             "pause": list(waiting.get("pause", ())),
             "boost": list(waiting.get("boost") or ()),
             "ranges": waiting.get("ranges") or {},

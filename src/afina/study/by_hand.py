@@ -28,7 +28,7 @@ from afina.search.wrappers import innermost
 from afina.space import HyperParameter, Space
 from afina.space.conditions import same_value
 from afina.space.parameters import Numerical
-from afina.study.requests import ASKED, Requests
+from afina.study.requests import Requests
 from afina.trials import Schedule, Status, Trial, epochs_of
 from afina.trials.trial import BOOSTED, PAUSED
 
@@ -71,8 +71,7 @@ class ByHand:
             space: As known now.
             number: Of the next new trial.
         """
-        self.requests.look()
-        wanted = self.requests.ranges
+        wanted = self.requests.ranges if self.requests.look() else None
         if wanted is None:
             return
         self._record = self._read()  # another worker may have been quicker
@@ -104,17 +103,16 @@ class ByHand:
             max_trials=max_trials,
         )
 
-    def values(self, answer: Suggestion, space: Space) -> tuple[dict[str, Any], dict[str, str]]:
-        """The values of a new trial, and its notes; see `Requests.instead`.
+    def values(self, answer: Suggestion, space: Space) -> dict[str, Any]:
+        """The values of a new trial.
 
         Args:
             answer: What the algorithm suggests.
             space: The whole space.
         """
-        values, notes = self.requests.instead(answer, self.algorithm, space)
-        if not self._record or ASKED in notes:
-            return values, notes
-        return space.complete(values, lambda entry: entry.default), notes
+        if not self._record:
+            return dict(answer.values)
+        return space.complete(dict(answer.values), lambda entry: entry.default)
 
     def _read(self) -> list[dict[str, Any]]:
         return list(self.requests.store.note(RANGES) or ())

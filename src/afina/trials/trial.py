@@ -22,6 +22,15 @@ BOOSTED = "boosted"
 """The note of a trial that trains another one for longer because somebody asked for it. It belongs
 to no plan of the algorithm, which does not learn of it."""
 
+QUEUED = "queued"
+"""The note of a trial whose values a person has put into the queue; see `afina.study.queue`."""
+
+IN_QUEUE = "its values were put into the queue"
+"""What this note says until the trial begins."""
+
+BEGUN = "its values were chosen by a person"
+"""What it says from then on."""
+
 PRIOR = "prior"
 """The note of a trial whose values a prior has moved: which one, and how much it counted."""
 

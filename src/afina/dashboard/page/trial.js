@@ -190,7 +190,7 @@ export function propose(row = null) {
     try { say(await act({ do: "try", values: Object.fromEntries(fields.map((each) => [each.entry.name, each.read()])) })); hide(); } catch (error) { say(error.message); }
   } } }, el("div", { class: "form" }, ...fields.flatMap(({ entry, field }) => [el("label", { for: field.id }, show(entry.name), entry.low !== undefined ? el("span", { class: "hint" }, ` ${num(entry.low)} to ${num(entry.high)}`) : ""), field])),
   el("p", {}, " "), el("button", { class: "strong", type: "submit" }, "Try it next"));
-  panel.append(el("p", { class: "muted" }, "The next trial that begins from scratch takes these values. Values out of range move to the nearest end."), form);
+  panel.append(el("p", { class: "muted" }, "The next trial that begins from scratch takes these values."), form);
   panel.querySelector("h2").focus();
 }
 
