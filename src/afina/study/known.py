@@ -10,6 +10,8 @@ waits for a retry ◀── lost: its worker is gone
 from __future__ import annotations
 
 import bisect
+import os
+import socket
 import time
 from collections.abc import Collection
 from dataclasses import replace
@@ -20,7 +22,7 @@ from afina.search import Done, Wait
 from afina.study.retries import comes_last, must_run_alone
 from afina.study.sharing import Loss
 from afina.trials import Status, Trial
-from afina.trials.trial import BOOSTED, IN_QUEUE, QUEUED
+from afina.trials.trial import BOOSTED, IN_QUEUE, QUEUED, RAN, WORKER, ran_text
 
 
 def is_queued(trial: Trial) -> bool:
@@ -176,6 +178,14 @@ class KnownTrials:
         begun = self._started.get(number)
         return 0.0 if begun is None else time.monotonic() - begun
 
+    def ran(self, trial: Trial) -> dict[str, str]:
+        """The note of a trial that ends now: when and where it ran; nothing where that was not
+        here."""
+        if trial.number not in self._started:
+            return {}
+        now, where = time.time(), trial.notes.get(WORKER) or this_process()
+        return {RAN: ran_text(now - self.seconds(trial.number), now, where)}
+
     # -- changing -----------------------------------------------------------------------------
 
     def take_on(self, trial: Trial) -> Trial:
@@ -275,6 +285,11 @@ class KnownTrials:
         self.lost.pop(number, None)
         if number in self._retry:
             self._retry.remove(number)
+
+
+def this_process() -> str:
+    """What people call this process."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 def _named(numbers: list[int]) -> str:

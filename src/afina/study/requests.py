@@ -69,6 +69,8 @@ class Requests:
         self.store = store
         self.cannot: dict[str, str] = {"pause": OWN_LOOP, "boost": OWN_LOOP}
         """What this search cannot do, by the name of the request, and why."""
+        self.folder: str | None = None
+        """Where the trials have folders of their own; None where they have none."""
         self._note: Mapping[str, Any] = self._read()
         self._answered = self._note.get("stop")  # asked for before this process joined
         self._looked = time.monotonic() - PAUSE
@@ -84,7 +86,7 @@ class Requests:
         Args:
             plan: Its limits, as JSON values.
         """
-        said = {**plan, "cannot": self.cannot, "began": time.time()}
+        said = {**plan, "cannot": self.cannot, "folder": self.folder, "began": time.time()}
         self.store.set_note(PLAN, {**said, "ended": None, "reason": None})
 
     def farewell(self, reason: str) -> None:
@@ -273,8 +275,8 @@ def plan_of(store: TrialStore) -> Mapping[str, Any]:
 
     Returns:
         `max_trials`, `max_total_epochs`, `time_budget`, `began` and `ended` (seconds since 1970),
-        `cannot` (why it cannot do what people may ask for, by the request's name), and `reason`,
-        which is None while the search runs.
+        `cannot` (why it cannot do what people may ask for, by the request's name), `folder` (where
+        the trials have folders of their own), and `reason`, which is None while the search runs.
     """
     plan = store.note(PLAN)
     return plan if isinstance(plan, Mapping) else {}

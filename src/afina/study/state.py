@@ -590,6 +590,7 @@ class SearchState:
     def _write_end(self, trial: Trial) -> Trial:
         curve, losses = self._curves.curve(trial), self.objective.losses(trial.metrics)
         ended = replace(trial, ended=len(self._known.ended), curve=curve, losses=losses)
+        ended = replace(ended, notes={**ended.notes, **self._known.ran(ended)})
         grown = grown_by(ended, self.hp, self.space, may_grow=self.may_grow)
         self.store.finish(ended, grown)
         return ended
