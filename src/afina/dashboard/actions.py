@@ -191,7 +191,7 @@ def _try(watch: Watch, body: Mapping[str, Any]) -> str:
         values[name] = _value(known[name], value)
     check_points([values], space, what="values")
     Requests(watch.store).ask_try(values)
-    return f"The next trial that begins from scratch takes these values. {_when(watch)}".strip()
+    return f"The next trial that begins from scratch tries these values. {_when(watch)}".strip()
 
 
 def _value(entries: list[HyperParameter], value: Any) -> Value:

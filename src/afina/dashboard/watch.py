@@ -221,9 +221,11 @@ class Watch:
 
     def _asked(self) -> dict[str, Any]:
         waiting = waiting_in(self.store)
+        queue = sorted(number for number, trial in self.trials.items() if is_queued(trial))
         return {
             "end": list(waiting.get("end", ())),
-            "try": len(waiting.get("try") or ()) + sum(map(is_queued, self.trials.values())),
+            "try": len(waiting.get("try") or ()) + len(queue),
+            "queue": queue,
             "pause": list(waiting.get("pause", ())),
             "boost": list(waiting.get("boost") or ()),
             "ranges": waiting.get("ranges") or {},

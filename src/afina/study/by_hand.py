@@ -65,13 +65,14 @@ class ByHand:
                 requests.cannot["ranges"] = reason
 
     def look(self, space: Space, number: int) -> None:
-        """Reads what people ask for, and takes new ranges over; each turn begins with it.
+        """Reads what people ask for, and takes new ranges over; a turn with news begins with it.
 
         Args:
             space: As known now.
             number: Of the next new trial.
         """
-        wanted = self.requests.ranges if self.requests.look() else None
+        self.requests.look()
+        wanted = self.requests.ranges
         if wanted is None:
             return
         self._record = self._read()  # another worker may have been quicker

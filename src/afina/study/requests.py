@@ -99,16 +99,9 @@ class Requests:
         if plan and plan.get("reason") != reason:
             self.store.set_note(PLAN, {**plan, "ended": time.time(), "reason": reason})
 
-    def look(self) -> bool:
-        """Reads the note, if there may be news; each turn of the search begins with it.
-
-        Returns:
-            Whether it was read.
-        """
-        if self._shared and not self.stale:
-            return False
-        self._note, self.stale = self._read(), False
-        return True
+    def look(self) -> None:
+        """Reads the note; each turn of the search that finds it stale begins with it."""
+        self._note, self.stale = self._read(), not self._shared
 
     def stop_is_asked(self) -> bool:
         """Whether somebody asked for the end of the search since it began."""

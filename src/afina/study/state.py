@@ -305,7 +305,8 @@ class SearchState:
         """The next trial, written; None where trials must be settled or join the queue first."""
         for trial, loss in self._share.newly_lost(self._known.others):
             self._known.lose(trial, loss)
-        self.by_hand.look(self.space, len(self.trials))
+        if self.by_hand.requests.stale:
+            self.by_hand.look(self.space, len(self.trials))
         if self._known.lost or self.by_hand.requests.tries:
             return None
         if self._known.must_wait():
