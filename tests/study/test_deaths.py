@@ -13,6 +13,7 @@ from afina.search import Random
 from afina.store import open_store
 from afina.study.retries import LIMIT
 from afina.trials import FailureKind, Trial
+from afina.trials.trial import RAN
 
 EVERY = -2  # as in dying.py
 
@@ -112,7 +113,7 @@ def test_a_process_that_is_asked_to_end_or_raises_counts_against_no_trial(
         assert trials(tmp_path)[2].notes == {}
     assert search(-1, how) == 0
     assert statuses(tmp_path) == "ccccc"
-    assert trials(tmp_path)[2].notes == {}
+    assert set(trials(tmp_path)[2].notes) == {RAN}
 
 
 def test_of_trials_that_ran_together_only_the_one_that_dies_again_alone_is_given_up(

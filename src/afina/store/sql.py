@@ -405,6 +405,7 @@ class SqlStore(ABC):
             now.connection.execute(NOTES.delete().where(NOTES.c.key == key))
             now.connection.execute(NOTES.insert().values(key=key, value=text))
             now.lasting = True
+            now.count()
 
         self._change(write)
 
