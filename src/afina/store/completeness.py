@@ -41,7 +41,9 @@ _ADVICE = (
     "to start over."
 )
 
-_OPEN = [sql.literal_column(f"'{each.value}'") for each in Status if not each.finished]
+_OPEN: list[sql.ColumnElement[str]] = [
+    sql.literal_column(f"'{each.value}'") for each in Status if not each.finished
+]
 _FINISHED = (
     sql.select(sql.func.count().label("count"))
     .select_from(TRIALS)

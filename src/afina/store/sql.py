@@ -240,6 +240,7 @@ class SqlStore(ABC):
     def _news(self, connection: Connection, since: int | None, revision: int) -> Changes:
         if since is not None and revision == since:
             return Changes(revision=revision)
+        found: Sequence[codec.Row]
         if since is None:
             found = [row._mapping for row in connection.execute(_WHOLE_NEWS)]
         else:
