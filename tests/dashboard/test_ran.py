@@ -9,9 +9,9 @@ import keras
 import pytest
 
 import afina
-from afina.dashboard.detail import detail_of
+from afina.page.detail import detail_of
 from afina.page.ran import MOST_FILES, files_of
-from afina.dashboard.watch import Watch
+from afina.page.watch import Watch
 from afina.store import MemoryStore, open_store
 from afina.study import Study
 from afina.training.structure import MOST_LAYERS, structure_of

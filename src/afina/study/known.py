@@ -267,6 +267,7 @@ class KnownTrials:
             self._mine.discard(number)
         self._leave_queue(number)
         if trial.status.finished:
+            self._put(trial)
             return True
         self.write(trial)
         if trial.status is Status.WAITING:

@@ -272,7 +272,7 @@ class SearchState:
         if changes.whole:
             write_missing(self._known, changes, self.store.put)
         new = [trial for trial in changes.trials if not self._known.has_ended(trial.number)]
-        for trial in new:
+        for trial in sorted(new, key=lambda trial: trial.number):
             if self._known.see(trial, mine=trial.number in changes.mine):
                 self.changed_elsewhere.append(trial.number)
         finished = [trial for trial in new if trial.status.finished]
