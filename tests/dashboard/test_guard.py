@@ -87,8 +87,8 @@ def test_every_answer_carries_the_rules_of_the_page(visit, folder):
         assert headers["x-frame-options"] == "DENY"
 
 
-def test_the_page_needs_no_other_server_and_has_no_script_or_style_within():
-    shell = (BROWSER / "index.html").read_text(encoding="utf-8")
+def test_the_page_needs_no_other_server_and_has_no_script_or_style_within(visit):
+    shell = visit(MemoryStore()).get("/").text
     assert not re.search(r"<script(?![^>]*\ssrc=)", shell)
     assert not re.search(r"\son\w+=|style=|javascript:", shell)
     for file in [*BROWSER.glob("*.js"), *BROWSER.glob("*.css"), BROWSER / "index.html"]:
