@@ -22,7 +22,9 @@ from afina.store import MemoryStore
 from afina.study import Study
 from tests.dashboard.searches import build, search
 
-EVERYTHING = ("/", "/api/state", "/api/events", "/api/trial/0", "/api/curves", "/api/advice")
+EVERYTHING = (
+    "/", "/api/state", "/api/events", "/api/trial/0", "/api/curves", "/api/advice", "/api/about"
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("path", [*EVERYTHING, "/static/app.js"])

@@ -419,7 +419,7 @@ def test_the_importance_is_in_percent_as_in_the_sentences(folder):
 
 def test_axes_of_epochs_and_trials_have_ticks_at_whole_numbers_only(folder):
     facts = read_facts(folder)
-    for drawn in (figures.course(facts), figures.curves(facts), *figures.learning(facts)):
+    for drawn in (figures.course(facts), figures.curves(facts)):
         assert drawn.layout.xaxis.dtick >= 1
         assert float(drawn.layout.xaxis.dtick).is_integer()
     buttons = {b.label: b.args[1] for b in figures.course(facts).layout.updatemenus[0].buttons}

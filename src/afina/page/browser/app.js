@@ -20,7 +20,7 @@ export const allowed = document.body.dataset.actions === "yes";
 
 function head() {
   const { search, live } = S;
-  byId("name").textContent = plain(search?.name) ?? "Waiting for the search to begin";
+  byId("name").textContent = plain(search?.name) ?? (kept ? "The search had not begun" : "Waiting for the search to begin");
   document.title = search?.name ? `${plain(search.name)} · Afina` : "Afina";
   const state = byId("state");
   state.className = `chip ${live.state ?? ""}`;

@@ -1,12 +1,12 @@
 // The first view: how the search goes, and what runs now.
-import { ask, better, best, finished, fronts, get, hps, objective, robust, rows, S, scored, scoreOf, valueOf, whole } from "./state.js";
+import { ask, better, best, finished, fronts, get, hps, objective, ranked, robust, rows, S, scoreOf, valueOf, whole } from "./state.js";
 import { card, choice, colour, el, num, plural, show, span, svg } from "./dom.js";
 import { dot, path, Plot } from "./plots.js";
 import { showTrial } from "./trial.js";
 import { headline, tell, told } from "./setup.js";
 import { kept } from "./source.js";
 
-const MOST_CURVES = 24;
+const MOST_CURVES = 24, MOST_TOPS = 10;
 let metric = "";
 
 export function overview(section) {
@@ -206,7 +206,8 @@ export function spark(xs, ys) {
 }
 
 function drawTops(box) {
-  const list = S.search?.several ? scored().filter((row) => fronts().has(row[0])).slice(0, 8) : whole().slice(0, 8);
+  const known = S.search?.several ? ranked().filter((row) => fronts().has(row[0])) : whole(), list = known.slice(0, MOST_TOPS);
+  box.hint(S.search?.several ? `${list.length} of ${plural(known.length, "trial")} on the front, by ${objective().name}` : known.length > list.length ? `${list.length} of ${plural(known.length, "configuration")}; the others are under Trials` : "");
   if (!list.length) { box.body.replaceChildren(el("p", { class: "empty" }, "No trial has a score yet.")); return; }
   const aims = S.search.objectives, several = S.search.several;
   const values = hps().map((entry, place) => [entry, place]).filter(([entry]) => entry.varies).slice(0, 10);

@@ -62,7 +62,7 @@ function table(head, lines, label) {
   const right = (place) => (place && lines.every((line) => typeof line[place] !== "string") ? "n" : "");
   return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, el("table", { class: "list" },
     el("thead", {}, el("tr", {}, ...head.map((text, place) => (text === "" ? el("td") : el("th", { class: right(place) }, show(text)))))),
-    el("tbody", {}, ...lines.map((line) => el("tr", {}, ...line.map((value, place) => el("td", { class: right(place) }, value instanceof Node ? value : show(value))))))));
+    el("tbody", {}, ...lines.map((line) => el("tr", {}, ...line.map((value, place) => el("td", { class: right(place) || (typeof value === "string" && value.length <= 12 ? "fix" : "") }, value instanceof Node ? value : show(value))))))));
 }
 
 // -- on the views of trials and of time ------------------------------------------------------
@@ -106,7 +106,7 @@ export function setup(section) {
     }
     how.body.replaceChildren(...paragraphs(found.searched));
     again.body.replaceChildren(...paragraphs(found.reproduce), code(found.code, "Code that builds the best model"));
-    rules.body.replaceChildren(el("p", {}, "Proposals of the search keep to these. The advice and the figures do not, as only the script has their functions."), el("ul", {}, ...found.rules.map((text) => el("li", {}, show(text)))));
+    rules.body.replaceChildren(el("p", {}, "The trials keep to these. The advice does not, as only the script has their functions."), el("ul", {}, ...found.rules.map((text) => el("li", {}, show(text)))));
     space.hint(plural(found.space.length, "hyperparameter"));
     space.body.replaceChildren(table(["Hyperparameter", "Kind", "Range", "Active"], found.space, "Search space"));
   };
