@@ -47,6 +47,19 @@ def test_a_value_that_a_trial_does_not_have_is_null(visit, folder):
     assert all((row["momentum"] is None) == (row["optimizer"] == "adam") for row in rows)
 
 
+def test_a_search_is_told_in_sentences_and_tables(visit, folder):
+    told = visit(folder).get("/api/about").json()
+    trials = open_store(folder).trials()
+    failed = [trial for trial in trials if trial.failure is not None]
+    best = max((t for t in trials if t.score is not None), key=lambda trial: trial.score)
+    assert f"{len(trials) - len(failed)} trials were completed" in told["summary"][0]
+    assert (told["best"]["number"], dict(told["best"]["values"])) == (best.number, best.values)
+    assert [each["count"] for each in told["failures"]] == [len(failed)]
+    assert told["failures"][0]["reason"] == "ValueError: too fast <b>"
+    assert {name for name, _ in told["seconds"]} >= {"build", "train"}
+    assert visit(MemoryStore()).get("/api/about").json() is None
+
+
 def test_a_search_that_has_ended_says_why_and_how_far_it_came(visit, folder):
     live = visit(folder).get("/api/state").json()["live"]
     assert live["state"] == "ended"

@@ -22,7 +22,9 @@ from afina.store import MemoryStore
 from afina.study import Study
 from tests.dashboard.searches import build, search
 
-EVERYTHING = ("/", "/api/state", "/api/events", "/api/trial/0", "/api/curves", "/api/advice")
+EVERYTHING = (
+    "/", "/api/state", "/api/events", "/api/trial/0", "/api/curves", "/api/advice", "/api/about"
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("path", [*EVERYTHING, "/static/app.js"])
@@ -87,8 +89,8 @@ def test_every_answer_carries_the_rules_of_the_page(visit, folder):
         assert headers["x-frame-options"] == "DENY"
 
 
-def test_the_page_needs_no_other_server_and_has_no_script_or_style_within():
-    shell = (BROWSER / "index.html").read_text(encoding="utf-8")
+def test_the_page_needs_no_other_server_and_has_no_script_or_style_within(visit):
+    shell = visit(MemoryStore()).get("/").text
     assert not re.search(r"<script(?![^>]*\ssrc=)", shell)
     assert not re.search(r"\son\w+=|style=|javascript:", shell)
     for file in [*BROWSER.glob("*.js"), *BROWSER.glob("*.css"), BROWSER / "index.html"]:

@@ -14,7 +14,6 @@ import pytest
 
 import afina
 from afina.dashboard import start_dashboard
-from afina.report import write_report
 from afina.search import Hyperband, ParetoSearch, Random
 from afina.store import MemoryStore, open_store
 from afina.study import Study
@@ -30,7 +29,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
 ]
 
-VIEWS = ("overview", "trials", "rungs", "space", "time", "advice")
+VIEWS = ("overview", "trials", "rungs", "space", "time", "setup", "advice")
 
 
 def script(name):
@@ -388,14 +387,6 @@ def test_axe_finds_nothing_on_any_view(show, finished, width, scheme):
         page.evaluate(f"import('/static/{file}.js').then(all => all.{call})")
         page.wait_for_timeout(400)
         assert accessible(page) == []
-
-
-def test_axe_finds_nothing_in_the_report(browser, finished, tmp_path):
-    page = browser.new_page()
-    page.goto(write_report(finished, tmp_path / "report.html").as_uri())
-    page.wait_for_timeout(1000)
-    assert accessible(page) == []
-    page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

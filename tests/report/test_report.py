@@ -1,12 +1,13 @@
-"""The report: facts, page, pictures, and a look at it in a real browser where there is one."""
+"""The report: its facts, the texts and tables of its page, and pictures.
+
+`test_in_browser.py` looks at the page, and `test_snapshot.py` at the data in it.
+"""
 
 import html
 import html.parser
 import json
 import math
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -20,8 +21,6 @@ from afina.report.parallel import chosen as axes_of
 from afina.report.parallel import parallel
 from afina.report.slices import slices
 from afina.search import Hyperband, Random
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 def build(hp):
@@ -61,6 +60,11 @@ def folder(tmp_path_factory):
     return place
 
 
+def snapshot_of(page):
+    """The data in a page, as its script reads them."""
+    return json.loads(re.search(r'id="snapshot">(.*?)</script>', page, re.DOTALL).group(1))
+
+
 class Structure(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
@@ -69,7 +73,7 @@ class Structure(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.links += [value for name, value in attrs if name in ("src", "href")]
-        if tag not in ("meta", "br", "link"):
+        if tag not in ("meta", "br", "link", "img"):
             self.open.append(tag)
         self._heading = tag == "h2"
 
@@ -86,22 +90,24 @@ def test_the_page_stands_alone_and_tells_everything(folder, tmp_path):
     page = write_report(folder, tmp_path / "deep" / "report.html").read_text(encoding="utf-8")
     found = Structure(page)
     assert found.open == []
-    assert found.links == []  # nothing is fetched from anywhere
+    # Nothing is fetched from anywhere.
+    assert {link.partition(",")[0] for link in found.links} == {
+        "#main",
+        "data:image/svg+xml;base64",
+    }
+    # What a browser without scripts shows; test_in_browser.py has the views.
     assert found.headings == [
-        "Summary",
-        "The best configuration",
-        "Search space",
-        "How the search went",
-        "Learning curves",
-        "Which hyperparameters matter",
-        "Each hyperparameter by itself",
-        "All configurations at once",
-        "What to do next",
-        "Failures",
-        "Where the time went",
+        "mine & yours",
+        f"The best configuration: trial {read_facts(folder).best.number}",
         "The best configurations",
+        "Failures",
+        "What to do next",
         "How to reproduce it",
     ]
+    data = snapshot_of(page)
+    assert data["state"]["search"]["name"] == "mine & yours"
+    assert all(data["about"][part] for part in ("summary", "space", "failures", "seconds", "code"))
+    assert data["advice"]["text"]
     assert "<b>too fast</b>" not in page
     assert "&lt;b&gt;too fast&lt;/b&gt;" in page
     assert "mine &amp; yours" in page
@@ -203,45 +209,6 @@ def test_the_commands_write_and_say_it(folder, tmp_path):
     assert {"rate", "optimizer"} <= {entry.name for entry in hp.space}
 
 
-@pytest.mark.service
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-@pytest.mark.parametrize("width", [390, 1200])
-def test_a_browser_draws_it_without_errors_and_nothing_overflows(folder, tmp_path, width):
-    file = write_report(folder, tmp_path / "report.html")
-    frame = tmp_path / "frame.html"
-    frame.write_text(
-        f'<iframe id="it" src="{file.name}" width="{width}" height="900"></iframe><script>'
-        "const errors=[];onmessage=e=>{};it.onload=()=>setTimeout(()=>{const d=it.contentDocument;"
-        "const w=d.documentElement.clientWidth;const out={drawn:d.querySelectorAll('.main-svg')"
-        ".length,wide:[...d.querySelectorAll('section,.figure')].filter(e=>e."
-        "getBoundingClientRect().right>w+1).length};document.title=JSON.stringify(out);"
-        "document.body.append(document.title)},3000)</script>",
-        encoding="utf-8",
-    )
-    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
-    done = subprocess.run(
-        [
-            CHROMIUM,
-            *flags.split(),
-            "--disable-component-update",
-            "--disable-sync",
-            "--allow-file-access-from-files",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--virtual-time-budget=20000",
-            f"--window-size={max(width + 40, 500)},1000",
-            "--dump-dom",
-            frame.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    found = json.loads(re.search(r"<title>(\{.*?\})</title>", done.stdout).group(1))
-    assert found["drawn"] >= 20
-    assert found["wide"] == 0
-
-
 def code_of(page):
     return html_of_pre(page)[-1]
 
@@ -327,13 +294,17 @@ def pareto(tmp_path_factory):
 
 def test_several_objectives_are_reported_by_their_front_and_never_by_their_sum(pareto, tmp_path):
     page = write_report(pareto, tmp_path / "r.html").read_text(encoding="utf-8")
-    body = page[page.index("<body>") :]
-    facts = read_facts(pareto)
+    body = page[page.index("<body") : page.index("</noscript>")]
+    facts, data = read_facts(pareto), snapshot_of(page)
     assert "The Pareto front" in Structure(page).headings
     assert "multi_objective" not in body
     assert "best configuration</h2>" not in body
     assert all(f"<td>{trial.number}</td>" in body for trial in facts.front)
-    assert not [trial for trial in facts.trials if f"{trial.score:.7g}" in body]
+    told = body + json.dumps(data)
+    assert "multi_objective" not in told
+    assert not [trial for trial in facts.trials if f"{trial.score:.7g}" in told]
+    assert data["state"]["live"]["front"] == [trial.number for trial in facts.front]
+    assert data["about"]["best"] is None
     [drawn] = figures.fronts(facts)
     assert [part.name for part in drawn.data] == ["other trials", "Pareto front"]
     assert sorted(drawn.data[1].y) == sorted(facts.values_of(trial)[1] for trial in facts.front)
@@ -431,14 +402,14 @@ def test_the_first_is_called_the_default_only_where_it_is(start, tmp_path):
     assert ("The first configuration (trial 0) had 1" in page) == (not start)
 
 
-def test_the_table_has_one_row_for_a_configuration_with_its_parts_folded(folder, tmp_path):
+def test_the_table_has_one_row_for_a_configuration_with_its_parts(folder, tmp_path):
     facts = read_facts(folder)
     page = write_report(folder, tmp_path / "r.html").read_text(encoding="utf-8")
     table = page[page.index("The best configurations</h2>") :]
     table = table[: table.index("</table>")]
     rows = facts.configurations[:20]
     assert table.count("<tr>") == len(rows) + 1
-    assert table.count("<details>") == sum(len(row.parts) > 1 for row in rows) > 0
+    assert table.count(" parts (trial ") == sum(len(row.parts) > 1 for row in rows) > 0
     assert [row.best.score for row in rows] == sorted((r.best.score for r in rows), reverse=True)
 
 
@@ -447,20 +418,9 @@ def test_the_importance_is_in_percent_as_in_the_sentences(folder):
     assert figures.importances(found.importances).layout.xaxis.tickformat == ".0%"
 
 
-def test_every_colour_that_drowns_in_the_dark_has_another_there(folder):
-    from afina.report.style import DARK
-
-    facts = read_facts(folder)
-    drawn = [figures.course(facts), figures.curves(facts), *(f for _, f in slices(facts))]
-    for figure in drawn:
-        text = figure.to_json()
-        used = set(re.findall(r"#[0-9a-fA-F]{6}|rgba\([^)]*\)", text)) - {"rgba(0,0,0,0)"}
-        assert used <= {*DARK, "#ffffff"}
-
-
 def test_axes_of_epochs_and_trials_have_ticks_at_whole_numbers_only(folder):
     facts = read_facts(folder)
-    for drawn in (figures.course(facts), figures.curves(facts), *figures.learning(facts)):
+    for drawn in (figures.course(facts), figures.curves(facts)):
         assert drawn.layout.xaxis.dtick >= 1
         assert float(drawn.layout.xaxis.dtick).is_integer()
     buttons = {b.label: b.args[1] for b in figures.course(facts).layout.updatemenus[0].buttons}
@@ -494,12 +454,12 @@ def wide(tmp_path_factory):
     return place
 
 
-def test_many_hyperparameters_are_folded_and_the_page_says_how_many_are_drawn(wide, tmp_path):
+def test_the_page_knows_all_of_many_hyperparameters(wide, tmp_path):
     page = write_report(wide, tmp_path / "r.html").read_text(encoding="utf-8")
     assert Structure(page).open == []
-    assert "Show all 30 hyperparameters" in page
-    assert "Show 18 more" in page
-    assert "12 of 30 hyperparameters are drawn: the first." in page
+    data = snapshot_of(page)
+    assert len(data["about"]["space"]) == len(data["state"]["search"]["hyperparameters"]) == 30
+    assert len(data["about"]["best"]["values"]) == 30
 
 
 def test_a_long_name_is_cut_before_it_is_escaped(wide):
@@ -529,7 +489,11 @@ def test_ticks_of_parallel_coordinates_are_round(folder):
 
 def test_a_search_that_trains_in_parts_shows_which_trainings_went_on(folder, pareto, tmp_path):
     page = write_report(folder, tmp_path / "r.html").read_text(encoding="utf-8")
-    assert "The search trained models in parts." in page
-    assert '"name":"went on"' in page
+    assert "some trained in several parts" in page
+    state = snapshot_of(page)["state"]
+    place = state["search"]["columns"].index("parent")
+    parents = {row[0]: row[place] for row in state["rows"]}
+    assert parents == {trial.number: trial.parent for trial in read_facts(folder).trials}
+    assert any(parent is not None for parent in parents.values())
     other = write_report(pareto, tmp_path / "o.html").read_text(encoding="utf-8")
-    assert "in parts" not in other[other.index("<body>") :]
+    assert "in several parts" not in other[other.index("<body") :]

@@ -28,6 +28,7 @@ from afina.errors import AfinaError
 from afina.page import BROWSER
 from afina.page.detail import detail_of
 from afina.page.watch import Watch, to_json
+from afina.report.about import about, facts_of_watch, rules_of
 from afina.trials.records import as_csv, record_of
 
 PAUSE = 1.0
@@ -61,6 +62,7 @@ def create_app(
             Route("/api/trial/{number:int}", pages.trial),
             Route("/api/curves", pages.curves),
             Route("/api/advice", pages.advice),
+            Route("/api/about", pages.about),
             Route("/api/trials.csv", pages.table),
             Route("/api/actions", pages.actions, methods=["POST"]),
             Mount("/static", StaticFiles(directory=BROWSER)),
@@ -146,6 +148,15 @@ class _Pages:
             assert lessons is not None
             del watch
             return _json(lessons.read())
+
+        return await self._answer(request, work)
+
+    async def about(self, request: Request) -> Response:
+        """The search in sentences and tables."""
+
+        def work(watch: Watch) -> Response:
+            facts = facts_of_watch(watch)
+            return _json(None if facts is None else about(facts, rules_of(watch)))
 
         return await self._answer(request, work)
 

@@ -44,7 +44,7 @@ def detail_of(watch: Watch, number: int) -> dict[str, Any] | None:
             "metrics": [[name, plain(value)] for name, value in trial.metrics.items()],
             "curves": curves,
             "line": [each.number for each in line],
-            "children": [t.number for t in watch.trials.values() if t.parent == number],
+            "children": watch.children.get(number, []),
             "executions": 1 + max((each.execution for each in reports[number]), default=0),
             "epochs": len({each.step for each in reports[number]}) or None,
             "notes": own_notes(trial.notes),

@@ -20,6 +20,10 @@ PAUSE = 20.0
 """Least seconds between two computations, or ten times as long as the last one took."""
 
 
+NO_LESSONS: dict[str, Any] = {"after": -1, "aims": [], "ranges": [], "text": "", "code": ""}
+"""Before the first."""
+
+
 class Lessons:
     """Computes the advice when it is asked for, in a thread, and not for every new trial.
 
@@ -30,7 +34,7 @@ class Lessons:
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
         self._lock = threading.Lock()
-        self._found: dict[str, Any] = {"after": -1, "aims": [], "ranges": [], "text": ""}
+        self._found: dict[str, Any] = dict(NO_LESSONS)
         self._key: tuple[str, int] | None = None
         self._again = 0.0
         self._thread: threading.Thread | None = None
@@ -72,7 +76,7 @@ class Lessons:
     def _compute(self) -> None:
         began, key, found = time.monotonic(), self._now(), self._found
         try:
-            found = self._learn()
+            found = lessons_of(self.watch)
         except Exception as error:  # advice is no reason to show nothing
             found = {**self._found, "text": f"The advice failed: {error}"}
         finally:
@@ -80,26 +84,33 @@ class Lessons:
                 self._key, self._found, self._thread = key, found, None
                 self._again = time.monotonic() + max(PAUSE, 10 * (time.monotonic() - began))
 
-    def _learn(self) -> dict[str, Any]:
-        watch = self.watch
-        with watch.lock:
-            ended = [trial for trial in watch.trials.values() if trial.ended is not None]
-            header, config, objective = watch.header, watch.config, watch.objective
-        assert header is not None
-        assert objective is not None
-        ended.sort(key=lambda trial: trial.ended or 0)
-        space = HyperParameters.from_config(dict(config)).to_space()
-        found = advice(ended, space, objective=objective, seed=header.seed)
-        names = [aim.name for aim in found.aims] or [objective.name]
-        return {
-            "after": len(ended),
-            "text": str(found),
-            "aims": [
-                _importance(name, shown)
-                for name, shown in zip(names, shown_importances(found), strict=True)
-            ],
-            "ranges": [_range(each) for each in found.ranges],
-        }
+
+def lessons_of(watch: Watch, *, seed: int | None = None) -> dict[str, Any]:
+    """The advice after the trials that have ended.
+
+    Args:
+        watch: Of the search, which has begun.
+        seed: Of the advice's random draws; None for the search's own.
+    """
+    with watch.lock:
+        ended = [trial for trial in watch.trials.values() if trial.ended is not None]
+        header, config, objective = watch.header, watch.config, watch.objective
+    assert header is not None
+    assert objective is not None
+    ended.sort(key=lambda trial: trial.ended or 0)
+    space = HyperParameters.from_config(dict(config)).to_space()
+    found = advice(ended, space, objective=objective, seed=header.seed if seed is None else seed)
+    names = [aim.name for aim in found.aims] or [objective.name]
+    return {
+        "after": len(ended),
+        "text": str(found),
+        "code": found.as_code() if found.changes else "",
+        "aims": [
+            _importance(name, shown)
+            for name, shown in zip(names, shown_importances(found), strict=True)
+        ],
+        "ranges": [_range(each) for each in found.ranges],
+    }
 
 
 def _importance(name: str, found: Importances) -> dict[str, Any]:

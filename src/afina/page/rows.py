@@ -99,7 +99,7 @@ def row_of(
     row = [
         trial.number,
         trial.status.value,
-        number_or_none(trial.score),
+        None if isinstance(objective, MultiObjective) else number_or_none(trial.score),
         epochs if epochs is not None else trial.end_epoch,
         trial.start_epoch,
         trial.end_epoch,

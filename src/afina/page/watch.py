@@ -69,6 +69,8 @@ class Watch:
         self.objective: Objective | None = None
         self.search: dict[str, Any] = {}
         self.trials: dict[int, Trial] = {}
+        self.children: dict[int, list[int]] = {}
+        """The trials that continue another one, by its number."""
         self.epochs: dict[int, int] = {}
         self.live: dict[str, Any] = {}
         self.trouble: str | None = None
@@ -167,6 +169,8 @@ class Watch:
         self.epochs |= epochs_reported(self.store, numbers)
         stamp = self._next()
         for trial in changed:
+            if trial.parent is not None and trial.number not in self.trials:
+                self.children.setdefault(trial.parent, []).append(trial.number)
             self.trials[trial.number] = trial
             self._stamps[trial.number] = stamp
 

@@ -1,12 +1,12 @@
 """The report of a search: facts, drawn as a self-contained HTML page, pictures or records.
 
-    project folder ──read_facts──> Facts ──┬──> page.py      one HTML file: text (words.py), tables
-                                           │                 and figures (figures.py, slices.py)
+    project folder ──> Watch ──snapshot.py──> page.py   the page of `afina.page`, data inside
+    project folder ──read_facts──> Facts ──┬──> about.py     its sentences (words.py) and tables
                                            ├──> pictures.py  single figures as files, by Matplotlib
-                                           └──> records.py   all trials as JSON or CSV
+                                           └──> figures.py, slices.py and others: figures by Plotly
 
-`canvas.py` and `style.py` hold what all figures share, `look.py` the page's CSS and script, and
-`reproduce.py` the code that builds the best model again. A figure is a function from `Facts`.
+`canvas.py` and `style.py` hold what all figures share, and `reproduce.py` the code that builds the
+best model again. A figure is a function from `Facts`; `afina.visualization` gives them to users.
 """
 
 from __future__ import annotations

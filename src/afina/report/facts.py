@@ -86,6 +86,9 @@ class Facts:
     judgement: Judgement | None = None
     """The judgement of the final model, if there is one."""
 
+    source: TrialStore | Path | str | None = None
+    """Where the facts were read, for what is read on demand."""
+
     @property
     def several(self) -> bool:
         """Whether there are several objectives: then trials have no single score."""
@@ -254,7 +257,10 @@ class Facts:
         for trial in self.trials:
             for part in filter(None, trial.notes.get("seconds", "").split(", ")):
                 name, _, value = part.partition(" ")
-                parts[name] = parts.get(name, 0.0) + float(value)
+                try:
+                    parts[name] = parts.get(name, 0.0) + float(value)
+                except ValueError:  # a note of the user's own under the same name
+                    break
         parts["rest"] = max(0.0, whole - math.fsum(parts.values()))
         return {name: value for name, value in parts.items() if value >= 0.0005}
 
@@ -290,7 +296,8 @@ def read_facts(folder: Path | str, *, judgement: Judgement | None = None) -> Fac
             advice = "Give the directory/project_name of a tuner."
             shown = hide_password(str(folder))
             raise StoreError(wrong("FOLDER", "must hold a search", shown, advice))
-        return facts_of(store, name_of_search(folder), judgement=judgement)
+        found = facts_of(store, name_of_search(folder), judgement=judgement)
+        return replace(found, source=folder)
     finally:
         store.close()
 
@@ -330,6 +337,7 @@ def facts_of(store: TrialStore, name: str, *, judgement: Judgement | None = None
         history={} if several else _history(trials, reports),
         parts={each.name: drawn[each.name] for each in (wholes[1:] or wholes)},
         judgement=judgement,
+        source=store,
     )
 
 

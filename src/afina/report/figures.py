@@ -14,18 +14,12 @@ from afina.report.facts import Facts
 from afina.report.style import (
     BLUE,
     DIM,
-    GREEN,
     GREY,
-    HEIGHT,
     INK,
     MOST_CURVES,
     MOST_POINTS,
-    ORANGE,
     PAPER,
-    PINK,
     RED,
-    SKY,
-    YELLOW,
     label,
     named,
     spread,
@@ -260,31 +254,6 @@ def _last_before(
     return (curve[at],) if 0 <= at < len(curve) else ()
 
 
-def learning(facts: Facts) -> list[Figure]:
-    """Training and validation curves of the best trial: one figure for each metric."""
-    figures = []
-    for name in [name for name in facts.history if not name.startswith("val_")]:
-        beside = facts.history.get(f"val_{name}")
-        if len(facts.history[name]) < 2 or (beside is None and name != "loss"):
-            continue
-        drawn = empty(name)
-        for which, values, colour in (
-            ("training", facts.history[name], ORANGE),
-            ("validation", beside, BLUE),
-        ):
-            if values is not None:
-                drawn.add_scatter(
-                    x=list(range(1, len(values) + 1)),
-                    y=list(values),
-                    mode="lines+markers",
-                    line={"color": colour, "width": 2},
-                    name=label(f"{name}, {which}"),
-                )
-        whole_axis(drawn, "epoch", len(facts.history[name]))
-        figures.append(drawn)
-    return figures
-
-
 def importances(found: Importances) -> Figure | None:
     """Bars with intervals, the most important one at the top."""
     if not found.single:
@@ -323,39 +292,3 @@ def importances(found: Importances) -> Figure | None:
 def _named(share: Share) -> str:
     """The hyperparameter's name, with its conditions if it has any."""
     return share.names[0] + (f" ({' and '.join(share.conditions)})" if share.conditions else "")
-
-
-def seconds(facts: Facts) -> Figure | None:
-    """Where the time went, as one bar."""
-    parts = {name: value for name, value in facts.seconds.items() if value > 0}
-    if not parts or set(parts) == {"rest"}:
-        return None
-    drawn = empty("")
-    palette = [BLUE, ORANGE, GREEN, RED, PINK, SKY, YELLOW, GREY]
-    for place, (name, value) in enumerate(sorted(parts.items(), key=lambda item: -item[1])):
-        drawn.add_bar(
-            x=[value],
-            y=["time"],
-            orientation="h",
-            name=label(f"{name}: {value:.1f} s"),
-            marker={"color": palette[min(place, len(palette) - 1)]},
-        )
-    drawn.update_layout(barmode="stack", height=200, xaxis_title="seconds", margin_t=10)
-    drawn.update_layout(legend_y=-0.55)
-    drawn.update_yaxes(showticklabels=False)
-    return drawn
-
-
-def confusion(facts: Facts) -> Figure | None:
-    """The confusion matrix of the final model."""
-    verdict = facts.judgement
-    if verdict is None or verdict.confusion is None:
-        return None
-    rows = verdict.confusion / verdict.confusion.sum(axis=1, keepdims=True).clip(1)
-    names = [label(each.name) for each in verdict.classes]
-    drawn = empty("true")
-    drawn.add_heatmap(z=rows, x=names, y=names, colorscale="Blues", zmin=0, zmax=1)
-    drawn.update_layout(xaxis_title="predicted", height=HEIGHT + 120)
-    drawn.update_xaxes(type="category")
-    drawn.update_yaxes(type="category", autorange="reversed")
-    return drawn

@@ -14,21 +14,6 @@ DIM = "rgba(84,96,114,0.45)"
 BAND = "rgba(0,158,115,0.2)"
 INK, GRID, PAPER = "#1c2430", "#dfe4ea", "#ffffff"
 
-DARK = {
-    BLUE: "#4FB0EA",
-    ORANGE: "#F0B03A",
-    GREEN: "#2CC295",
-    RED: "#FF8A3D",
-    GREY: "#9aa4b0",
-    SKY: "#A5D8F7",
-    DIM: "rgba(168,180,196,0.5)",
-    BAND: "rgba(44,194,149,0.28)",
-    INK: "#e4e9ef",
-    GRID: "#364250",
-    PAPER: "#18202a",
-}
-"""What each colour becomes on a dark page."""
-
 HEIGHT, SMALL = 360, 250
 """Height of a figure in pixels, and of one among many."""
 

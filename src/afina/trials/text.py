@@ -53,7 +53,15 @@ def json_text(value: Any) -> str:
         >>> json_text("é\u202e")
         '"é\\u202e"'
     """
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return visible_json(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def visible_json(text: str) -> str:
+    """JSON with escapes in place of what is invisible or changes how a text is shown.
+
+    Args:
+        text: JSON, in which such characters stand in strings only.
+    """
     return text if text.isascii() and "\x7f" not in text else _UNUSUAL.sub(_as_json, text)
 
 

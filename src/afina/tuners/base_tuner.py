@@ -464,12 +464,13 @@ class BaseTuner:
             The file. The final model is in it where `evaluate_best` has judged it.
 
         Raises:
-            ArgumentError: Plotly is not installed.
+            ArgumentError: Jinja2 is not installed.
         """
         state = self.oracle.search_state
         state.begin()
-        facts = reports.facts_of(state.store, self.project_name, judgement=self._judgement)
-        return reports.write_report(facts, file, seed=state.seed)
+        return reports.write_report(
+            state.store, file, seed=state.seed, name=self.project_name, judgement=self._judgement
+        )
 
     dashboard = dashboard_of
 

@@ -3,6 +3,7 @@ import { best, hps, S, valueOf } from "./state.js";
 import { card, el, num, plural, show } from "./dom.js";
 import { learn, lessons } from "./space.js";
 import { askRange } from "./ranges.js";
+import { code } from "./setup.js";
 
 const allowed = document.body.dataset.actions === "yes";
 
@@ -10,9 +11,12 @@ const SAYS = { keep: "keep as it is", narrow: "narrow", widen: "widen", drop: "d
 
 export function advice(section) {
   const ranges = card("What to search next", "wide"), text = card("In words", "third");
-  section.append(ranges.node, text.node);
+  const next = card("The next search space, to paste");
+  section.append(ranges.node, text.node, next.node);
   const draw = () => {
     const { found } = lessons;
+    next.node.hidden = !found?.code;
+    if (found?.code) next.body.replaceChildren(code(found.code, "Code of the next search space"));
     if (!found) { ranges.body.replaceChildren(el("p", { class: "empty" }, lessons.failed ?? "Computing …")); return; }
     ranges.hint(`after ${plural(found.after, "trial")}`);
     text.body.replaceChildren(el("pre", { class: "advice-text", tabindex: "0", "aria-label": "The advice in words" }, found.text));

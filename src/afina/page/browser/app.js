@@ -1,16 +1,18 @@
 // The page's frame: what stands at the top, the views, and which of them is drawn.
-import { act, best, changed, get, length, lengths, objective, open, S, scoreOf, statusOf, subscribe } from "./state.js";
+import { act, best, changed, frame, get, length, lengths, objective, open, S, scoreOf, statusOf, subscribe } from "./state.js";
 import { byId, el, many, num, plain, plural, say, show, span } from "./dom.js";
-import { repaint } from "./plots.js";
+import { refit, repaint, setPrinting } from "./plots.js";
 import { overview } from "./overview.js";
 import { trials } from "./table.js";
 import { rungs } from "./rungs.js";
 import { space } from "./space.js";
 import { time } from "./time.js";
+import { setup } from "./setup.js";
+import { kept } from "./source.js";
 import { advice } from "./advice.js";
 import { showTrial, refreshPanel } from "./trial.js";
 
-const VIEWS = { overview, trials, rungs, space, time, advice };
+const VIEWS = { overview, trials, rungs, space, time, setup, advice };
 const made = {};
 let view = "overview";
 
@@ -18,11 +20,12 @@ export const allowed = document.body.dataset.actions === "yes";
 
 function head() {
   const { search, live } = S;
-  byId("name").textContent = plain(search?.name) ?? "Waiting for the search to begin";
-  document.title = search?.name ? `${search.name} · Afina` : "Afina";
+  byId("name").textContent = plain(search?.name) ?? (kept ? "The search had not begun" : "Waiting for the search to begin");
+  document.title = search?.name ? `${plain(search.name)} · Afina` : "Afina";
   const state = byId("state");
   state.className = `chip ${live.state ?? ""}`;
-  state.textContent = !S.connected ? "connecting" : { running: "running", ended: "ended", idle: "nobody runs it" }[live.state] ?? "not begun";
+  const states = kept ? { running: "was still running", ended: "ended", idle: "not ended" } : { running: "running", ended: "ended", idle: "nobody runs it" };
+  state.textContent = !S.connected ? "connecting" : states[live.state] ?? "not begun";
   state.title = live.reason ? `Why: ${live.reason}.` : "";
   const aims = (search?.objectives ?? []).map((each) => `${each.direction === "max" ? "maximize" : "minimize"} ${each.name}`);
   byId("what").textContent = search?.algorithm ? plain(`${search.algorithm} · ${aims.join(" · ")} · seed ${search.seed}`) : "";
@@ -65,7 +68,7 @@ function facts() {
   const held = (live.running ?? []).filter((each) => !each.lost).length;
   const limit = live.limits ?? {};
   const ends = live.left !== null && live.left !== undefined ? span(live.left) : live.state === "ended" ? "done" : "–";
-  const why = live.reason ? live.reason : live.state !== "running" ? "no process works on it" : limit.time_budget ? `of ${span(limit.time_budget)}` : limit.max_total_epochs ? `of ${many(limit.max_total_epochs)} epochs` : live.total ? "estimated from recent trials" : "no limit is known";
+  const why = live.reason ? live.reason : live.state !== "running" ? (kept ? "when this was written" : "no process works on it") : limit.time_budget ? `of ${span(limit.time_budget)}` : limit.max_total_epochs ? `of ${many(limit.max_total_epochs)} epochs` : live.total ? "estimated from recent trials" : "no limit is known";
   byId("facts").replaceChildren(
     fact(`Best ${objective().name}`, top ? num(scoreOf(top)) : "–", top ? `trial ${top[0]}${get(top, "epochs") ? ` · ${plural(get(top, "epochs"), "epoch")}` : ""}` : "no result yet", undefined, top && (() => showTrial(top[0]))),
     fact("Trials finished", [many(done), live.total ? el("small", {}, ` of ${many(live.total)}`) : ""], null, live.total ? done / live.total : undefined),
@@ -117,7 +120,7 @@ function wire() {
     const root = document.documentElement;
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     root.dataset.theme = dark ? "light" : "dark";
-    localStorage.setItem("afina-theme", root.dataset.theme);
+    try { localStorage.setItem("afina-theme", root.dataset.theme); } catch { /* not allowed here */ }
     repaint(); changed();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { repaint(); changed(); });
@@ -136,6 +139,30 @@ function wire() {
   return names;
 }
 
+// On paper, all views stand below one another.
+function print(on) {
+  const root = document.documentElement;
+  if (on) root.dataset.screen = root.dataset.theme ?? "";
+  root.dataset.theme = on ? "light" : root.dataset.screen;
+  if (!on && !root.dataset.screen) delete root.dataset.theme;
+  setPrinting(on);
+  document.body.classList.toggle("printing", on);
+  if (on) for (const name of Object.keys(VIEWS)) {
+    const section = byId(name);
+    section.hidden = false;
+    if (!made[name]) made[name] = VIEWS[name](section);
+    made[name]();
+  } else go(view, false);
+  refit(); repaint();
+  for (const box of document.querySelectorAll(".scroll, .grid-box")) {
+    const inner = box.firstElementChild, wide = box.scrollWidth;
+    if (inner) inner.style.zoom = on && wide > box.clientWidth ? box.clientWidth / wide : "";
+  }
+}
+addEventListener("beforeprint", () => print(true));
+addEventListener("afterprint", () => print(false));
+
+frame.go = go;
 const names = wire();
 subscribe(draw);
 const wanted = location.hash.slice(1);

@@ -1,10 +1,12 @@
 // The first view: how the search goes, and what runs now.
-import { ask, better, best, finished, fronts, get, hps, objective, robust, rows, S, scored, scoreOf, valueOf, whole } from "./state.js";
+import { ask, better, best, finished, fronts, get, hps, objective, ranked, robust, rows, S, scoreOf, valueOf, whole } from "./state.js";
 import { card, choice, colour, el, num, plural, show, span, svg } from "./dom.js";
 import { dot, path, Plot } from "./plots.js";
 import { showTrial } from "./trial.js";
+import { headline, tell, told } from "./setup.js";
+import { kept } from "./source.js";
 
-const MOST_CURVES = 24;
+const MOST_CURVES = 24, MOST_TOPS = 10;
 let metric = "";
 
 export function overview(section) {
@@ -14,14 +16,18 @@ export function overview(section) {
   const front = card("Pareto front");
   const runs = card("Running now");
   const tops = card("Best configurations");
-  section.append(past.node, lines.node, front.node, runs.node, tops.node);
+  const head = headline(section), { best: one, volume, final } = head.box;
+  section.append(past.node, lines.node, front.node, volume.node, runs.node, tops.node, one.node, final.node);
+  const volumes = new Plot(volume.body, 320), drawHead = () => { head.draw(); drawVolumes(volume, volumes); };
   const history = new Plot(past.body, 320), curves = new Plot(lines.body, 320);
   const pareto = frontier(front);
   const learn = learning(lines, curves);
   return () => {
+    drawHead(); tell(drawHead);
     drawHistory(past, history);
     learn();
     front.node.hidden = !S.search?.several;
+    front.node.classList.toggle("wide", Boolean(told.found?.volumes.length));
     if (S.search?.several) pareto();
     drawRuns(runs);
     drawTops(tops);
@@ -111,6 +117,22 @@ function learning(box, plot) {
   };
 }
 
+function drawVolumes(box, plot) {
+  const shares = told.found?.volumes ?? [];
+  if (!shares.length) return;
+  box.hint("of the front, as a share of its final one");
+  const xs = shares.map((_, place) => place + 1);
+  plot.show({
+    x: { label: "trials finished", min: 0.5, max: shares.length + 0.5, whole: true }, y: { min: 0, max: 1.05 },
+    points: shares.map((share, place) => [place + 1, share, place]), tip: (place) => `after ${plural(place + 1, "trial")}: ${Math.round(100 * shares[place])} %`,
+    label: `Hypervolume after each of ${plural(shares.length, "trial")}`,
+    draw(ctx, X, Y, { ratio }) {
+      ctx.strokeStyle = colour("blue"); ctx.lineWidth = 2 * ratio;
+      path(ctx, xs, shares, X, Y, true);
+    },
+  });
+}
+
 function frontier(box) {
   let a = 0, b = 1;
   const host = el("div");
@@ -153,6 +175,7 @@ function frontier(box) {
 
 function drawRuns(box) {
   const running = S.live.running ?? [];
+  box.node.hidden = Boolean(kept) && !running.length;
   box.hint(running.length ? `${plural(running.length, "trial")}; each follows the ${S.search.objectives[0].name}` : "");
   if (!running.length) {
     const why = S.live.reason ? `The search has ended: ${S.live.reason}.` : S.rows.size ? "No process works on this search now. Run its script again to continue it." : "The search has not begun.";
@@ -183,7 +206,8 @@ export function spark(xs, ys) {
 }
 
 function drawTops(box) {
-  const list = S.search?.several ? scored().filter((row) => fronts().has(row[0])).slice(0, 8) : whole().slice(0, 8);
+  const known = S.search?.several ? ranked().filter((row) => fronts().has(row[0])) : whole(), list = known.slice(0, MOST_TOPS);
+  box.hint(S.search?.several ? `${list.length} of ${plural(known.length, "trial")} on the front, by ${objective().name}` : known.length > list.length ? `${list.length} of ${plural(known.length, "configuration")}; the others are under Trials` : "");
   if (!list.length) { box.body.replaceChildren(el("p", { class: "empty" }, "No trial has a score yet.")); return; }
   const aims = S.search.objectives, several = S.search.several;
   const values = hps().map((entry, place) => [entry, place]).filter(([entry]) => entry.varies).slice(0, 10);
@@ -191,5 +215,14 @@ function drawTops(box) {
   box.body.replaceChildren(el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Best configurations" }, el("table", { class: "list" }, el("thead", {}, head), el("tbody", {}, ...list.map((row) => el("tr", {},
     el("td", { class: "fix" }, el("button", { class: "link", type: "button", on: { click: () => showTrial(row[0]) } }, `Trial ${row[0]}`)),
     ...(several ? aims.map((_, place) => el("td", { class: "n" }, num(row[S.OBJ + place]))) : [el("td", { class: "n" }, num(scoreOf(row)))]),
-    el("td", { class: "n" }, num(get(row, "epochs"))), el("td", { class: "n" }, span(get(row, "seconds"))), ...values.map(([entry, place]) => el("td", { class: entry.low !== undefined ? "n" : "" }, show(valueOf(row, place))))))))));
+    el("td", { class: "n" }, num(get(row, "epochs")), ...parts(row)), el("td", { class: "n" }, span(get(row, "seconds"))), ...values.map(([entry, place]) => el("td", { class: entry.low !== undefined ? "n" : "" }, show(valueOf(row, place))))))))));
+}
+
+// The trials in which a configuration was trained, one after another, behind a fold.
+function parts(row) {
+  const line = [row];
+  for (let before = S.rows.get(get(row, "parent")); before && !line.includes(before); before = S.rows.get(get(before, "parent"))) line.unshift(before);
+  if (line.length < 2) return [];
+  const said = (each) => `trial ${each[0]}: epochs ${get(each, "start") + 1} to ${get(each, "epochs") ?? "?"}, ${num(scoreOf(each))}`;
+  return [el("details", {}, el("summary", {}, `in ${line.length} parts`), ...line.map((each) => el("div", {}, said(each))))];
 }

@@ -4,6 +4,12 @@ import { colour, el, plain, short, tip } from "./dom.js";
 const all = new Set();
 export function repaint() { for (const each of all) each.redraw(); }
 
+// Paper shows all views below one another, in light colours, at the width of a sheet.
+let printing = false;
+export const isPrinting = () => printing;
+export function setPrinting(on) { printing = on; }
+export function refit() { for (const each of all) if (each.fit) each.fit(); else each.redraw(); }
+
 export class Plot {
   constructor(host, height = 300) {
     this.host = host; this.height = height; this.u = null; this.shape = ""; this.zoomed = false;

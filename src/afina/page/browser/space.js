@@ -1,19 +1,19 @@
 // What the values do to the score: importance, parallel coordinates, slices, and pairs.
-import { among, ask, changed, finished, hps, objective, peers, robust, S, sample, scoreOf, valueOf } from "./state.js";
+import { among, ask, changed, finished, frame, hps, objective, peers, robust, S, sample, scoreOf, valueOf } from "./state.js";
 import { card, choice, colour, el, plural, short, show } from "./dom.js";
-import { axisOf, brief, dot, Picture, Plot, ramp } from "./plots.js";
+import { axisOf, brief, dot, isPrinting, Picture, Plot, ramp } from "./plots.js";
 import { lineOf } from "./overview.js";
 import { changeRanges, inWords } from "./ranges.js";
 import { showTrial } from "./trial.js";
-import { go } from "./app.js";
 
 const MOST_LINES = 1200, MOST_POINTS = 2000;
-export const lessons = { key: "", found: null, busy: false, at: 0 };
+export const lessons = { key: "", found: null, busy: false, at: 0, waiting: new Set() };
 
 // Advice takes the server some time: ask again once trials have ended, and not more than needed.
 export async function learn(then) {
   const key = `${S.generation} ${finished().length}`;
-  if (lessons.busy || key === lessons.key || (lessons.key.startsWith(`${S.generation} `) && Date.now() - lessons.at < 5000)) return;
+  if (lessons.busy) { lessons.waiting.add(then); return; }
+  if (key === lessons.key || (lessons.key.startsWith(`${S.generation} `) && Date.now() - lessons.at < 5000)) return;
   lessons.busy = true;
   try {
     const found = await ask("advice");
@@ -23,7 +23,8 @@ export async function learn(then) {
     else { lessons.key = key; lessons.at = Date.now(); }
   } catch (error) { lessons.key = key; lessons.at = Date.now(); lessons.failed = error.message; }
   lessons.busy = false;
-  then();
+  for (const each of new Set([then, ...lessons.waiting])) each();
+  lessons.waiting.clear();
 }
 
 export function space(section) {
@@ -69,7 +70,7 @@ function coordinates(box) {
   const scroll = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Parallel coordinates" }), inner = el("div"), brushes = new Map();
   scroll.append(inner); box.body.append(scroll);
   const clear = el("button", { class: "quiet", type: "button", hidden: true, on: { click: () => { brushes.clear(); apply(); } } }, "Clear");
-  const table = el("button", { class: "quiet", type: "button", hidden: true, on: { click: () => go("trials") } }, "Show in the table");
+  const table = el("button", { class: "quiet", type: "button", hidden: true, on: { click: () => frame.go("trials") } }, "Show in the table");
   box.head.lastChild.append(table, clear);
   const picture = new Picture(inner), TOP = 46, HEIGHT = 380;
   let axes = [], drag = null, spots = [];
@@ -209,7 +210,7 @@ function sliced(box) {
         return el("div", {}, el("h3", {}, show(entry.name), entry.when ? el("span", { class: "hint" }, ` while ${show(entry.when)}`) : ""), host);
       }));
     }
-    for (const host of seen) draw(host);
+    for (const host of isPrinting() ? plots.keys() : seen) draw(host);
   };
 }
 

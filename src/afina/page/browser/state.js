@@ -1,51 +1,32 @@
-// What the page knows of the search: everything once, then what is new, as the server sends it.
+// What the page knows of the search: everything once, then what is new, as it arrives.
+import { fetched, followed, linked, sent } from "./source.js";
+
 export const S = {
   search: null, rows: new Map(), live: {}, version: -1, generation: "", trouble: null, length: "auto",
   connected: false, aim: 0, chosen: new Set(), name: null, brushed: null, C: {}, OFF: 0, OBJ: 0,
 };
 const listeners = new Set();
 export const subscribe = (call) => listeners.add(call);
-let source = null, pending = false, memo = new Map();
+let stop = null, pending = false, memo = new Map();
 
-export function address(path, given = {}) {
-  const query = new URLSearchParams(given);
-  if (S.name !== null) query.set("search", S.name);
-  return `/api/${path}?${query}`;
-}
+// The frame of the page lends its views what opens another one.
+export const frame = { go: () => {} };
 
-export async function ask(path, given) {
-  const answer = await fetch(address(path, given));
-  if (!answer.ok) {
-    let said = `The server answered ${answer.status}.`;
-    try { said = (await answer.json()).error ?? said; } catch { /* no JSON */ }
-    throw new Error(said);
-  }
-  return answer.json();
-}
-
-export async function act(body) {
-  const answer = await fetch(address("actions"), {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
-  });
-  const found = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(found.error ?? `The server answered ${answer.status}.`);
-  return found.said;
-}
+const asked = (given = {}) => (S.name === null ? given : { ...given, search: S.name });
+export const address = (path) => linked(path, asked());
+export const ask = (path, given) => fetched(path, asked(given));
+export const act = (body) => sent(body, asked());
 
 export async function open(name) {
-  source?.close();
+  stop?.();
   S.name = name;
   S.chosen.clear(); S.brushed = null; S.length = "auto";
   take(await ask("state"));
-  listen();
-}
-
-function listen() {
-  source?.close();
-  source = new EventSource(address("events", { generation: S.generation, version: S.version }));
-  source.onopen = () => { S.connected = true; changed(); };
-  source.onmessage = (event) => { S.connected = true; take(JSON.parse(event.data)); };
-  source.onerror = () => { S.connected = false; changed(); };
+  stop = followed(asked({ generation: S.generation, version: S.version }), {
+    opened: () => { S.connected = true; changed(); },
+    news: (news) => { S.connected = true; take(news); },
+    lost: () => { S.connected = false; changed(); },
+  });
 }
 
 function take(news) {

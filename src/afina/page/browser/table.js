@@ -2,8 +2,11 @@
 import { address, changed, get, hps, objective, rows, S, statusOf, valueOf, children } from "./state.js";
 import { card, choice, el, plural, say, show, span } from "./dom.js";
 import { compare, propose, showTrial } from "./trial.js";
+import { failures } from "./setup.js";
+import { kept, saved } from "./source.js";
+import { isPrinting } from "./plots.js";
 
-const HIGH = 33;
+const HIGH = 33, MOST_PRINTED = 60;
 
 export function trials(section) {
   const box = card("Trials");
@@ -14,7 +17,7 @@ export function trials(section) {
   const one = el("label", { class: "hint", title: "A training that goes on in a later trial is hidden" }, el("input", { type: "checkbox", on: { change: (event) => { parts = !event.target.checked; draw(); } } }), " one row a configuration");
   const menu = el("div", { hidden: true });
   const columns = el("span", { class: "columns" }, el("button", { class: "quiet", type: "button", "aria-expanded": "false", on: { click: (event) => { menu.hidden = !menu.hidden; event.currentTarget.setAttribute("aria-expanded", String(!menu.hidden)); } } }, "Columns"), menu);
-  const csv = el("a", { class: "quiet", download: "trials.csv" }, "CSV");
+  const csv = el("a", { class: "quiet", href: "#trials", download: "trials.csv", on: kept ? { click: () => { csv.href = saved(); } } : {} }, "CSV");
   const side = el("button", { class: "quiet", type: "button", disabled: true, on: { click: () => compare([...S.chosen]) } }, "Compare");
   const brush = el("button", { class: "quiet", type: "button", hidden: true, on: { click: () => { S.brushed = null; changed(); } } }, "Clear the brush");
   const add = allowed ? el("button", { class: "quiet", type: "button", on: { click: () => propose() } }, "Try a configuration") : null;
@@ -22,6 +25,7 @@ export function trials(section) {
   const thead = el("thead"), tbody = el("tbody"), frame = el("div", { class: "grid-box", tabindex: "0", role: "region", "aria-label": "All trials", on: { scroll: () => requestAnimationFrame(scrolled) } }, el("table", {}, thead, tbody));
   box.body.append(frame);
   section.append(box.node);
+  const drawFailures = failures(section);
   let columnKey = "";
 
   const all = () => [
@@ -69,7 +73,8 @@ export function trials(section) {
 
   function draw() {
     heads();
-    csv.href = address("trials.csv");
+    if (!kept) csv.href = address("trials.csv");
+    drawFailures();
     brush.hidden = !S.brushed;
     const keep = test(), column = all().find((each) => each.key === sort) ?? all()[0];
     list = rows().filter((row) => (!status || statusOf(row) === status) && (parts || !(children().get(row[0]) ?? []).length) && (!S.brushed || S.brushed.has(row[0])) && keep(row));
@@ -93,11 +98,12 @@ export function trials(section) {
   }
 
   function window_() {
-    const first = Math.max(0, Math.floor(frame.scrollTop / HIGH) - 10), count = Math.ceil((frame.clientHeight || 600) / HIGH) + 20;
+    const paper = isPrinting(), first = paper ? 0 : Math.max(0, Math.floor(frame.scrollTop / HIGH) - 10), count = paper ? MOST_PRINTED : Math.ceil(Math.max(frame.clientHeight, 900) / HIGH) + 20;
     made = [first, first + count];
     const some = list.slice(first, first + count), now = shown(), focused = document.activeElement?.closest?.("tr[data-n]")?.dataset.n;
     const pad = (lines) => el("tr", { class: "pad", "aria-hidden": "true" }, el("td", { colspan: now.length + 1, style: { height: `${lines * HIGH}px` } }));
-    tbody.replaceChildren(pad(first), ...some.map((row) => line(row, now)), pad(Math.max(0, list.length - first - some.length)));
+    tbody.replaceChildren(pad(first), ...some.map((row) => line(row, now)), pad(paper ? 0 : Math.max(0, list.length - first - some.length)));
+    if (paper && list.length > count) box.hint(`the first ${count} of ${plural(list.length, "trial")}`);
     if (!list.length) tbody.replaceChildren(el("tr", {}, el("td", { colspan: now.length + 1 }, el("p", { class: "empty" }, S.rows.size ? "No trial matches." : "No trial has begun."))));
     if (focused) tbody.querySelector(`tr[data-n="${focused}"] button`)?.focus({ preventScroll: true });
     side.disabled = S.chosen.size < 2;

@@ -1,5 +1,6 @@
 // Before the page is drawn, so that it does not flash in the wrong colours.
 (() => {
-  const chosen = localStorage.getItem("afina-theme");
+  let chosen = null;
+  try { chosen = localStorage.getItem("afina-theme"); } catch { /* not allowed here */ }
   if (chosen) document.documentElement.dataset.theme = chosen;
 })();

@@ -4,6 +4,7 @@ import { card, colour, el, plural, span } from "./dom.js";
 import { dot, path, Picture, Plot } from "./plots.js";
 import { lineOf } from "./overview.js";
 import { showTrial } from "./trial.js";
+import { spent } from "./setup.js";
 
 const SHADE = { completed: "blue", failed: "red", running: "amber", waiting: "grey", lost: "grey" };
 
@@ -12,7 +13,8 @@ export function time(section) {
   line.head.lastChild.append(el("span", { class: "key" }, el("span", { class: "k-blue" }, "completed"), el("span", { class: "k-amber" }, "running"), el("span", { class: "k-red" }, "failed")));
   section.append(line.node, edf.node, cost.node);
   const picture = new Picture(line.body), share = new Plot(edf.body, 300), paid = new Plot(cost.body, 300);
-  return () => { drawLine(line, picture); drawShare(edf, share); drawCost(cost, paid); };
+  const drawSpent = spent(section);
+  return () => { drawSpent(); drawLine(line, picture); drawShare(edf, share); drawCost(cost, paid); };
 }
 
 // Stores keep how long trials ran and in which order they ended, so their starts can be told.

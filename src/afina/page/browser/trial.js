@@ -62,6 +62,7 @@ function draw(trial, fresh) {
   if (trial.failure) {
     panel.append(el("h3", {}, `Why it failed: ${trial.failure.kind}`), el("pre", { tabindex: "0", "aria-label": "Reason and traceback" }, trial.failure.message));
   }
+  if (trial.left_out) panel.append(el("p", { class: "notice" }, "This report keeps no curves and notes of this trial. Its project has them."));
   if (allowed) panel.append(actions(trial, row, run));
   panel.append(el("h3", {}, "Values"), pairs(trial.values));
   curves(panel, trial);
