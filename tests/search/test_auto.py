@@ -114,6 +114,7 @@ def test_long_searches_are_handed_over():
     assert search.explain(many, Situation(number=0, space=conditional)).startswith("tpe:")
 
 
+@pytest.mark.first("space0-sphere")
 @pytest.mark.parametrize(
     ("space", "loss"),
     [

@@ -170,6 +170,7 @@ def test_the_front_is_drawn_and_several_objectives_have_their_own_figures(pareto
     assert plots.plot_history(pareto).layout.yaxis.title.text == "hypervolume of the front"
 
 
+@pytest.mark.first("plot_history", "plot_curves", "plot_slices", "plot_pareto")
 @pytest.mark.parametrize("name", plots.__all__)
 def test_matplotlib_draws_the_same_numbers(name, folder, rungs, pareto, tmp_path):
     source = {"plot_rungs": rungs, "plot_pareto": pareto}.get(name, folder)

@@ -74,6 +74,7 @@ def test_repeats_are_at_most_as_many_as_configurations_and_the_search_still_ends
     assert len(begun(trials)) <= 2 * len(set(begun(trials)))
 
 
+@pytest.mark.first("entry0")
 @pytest.mark.parametrize("entry", [Float("rate", 0.0, 1.0), Int("units", 1, 1000)])
 def test_nothing_is_repeated_where_there_is_always_something_new_beside_it(entry):
     space = Space((*(each for each in SPACE if each.name != entry.name), entry))

@@ -83,6 +83,7 @@ PICTURED: dict[str, Callable[[], keras.Model]] = {
 }
 
 
+@pytest.mark.first("pooling", "other sizes", "dropouts", "activations")
 @pytest.mark.parametrize("name", PICTURED)
 def test_layers_for_pictures_are_trained_as_fit_trains_them(name: str) -> None:
     both(PICTURED[name], PICTURES, Y, tolerance=1e-5, **TRAINING)
@@ -103,6 +104,7 @@ LINED: dict[str, Callable[[], keras.Model]] = {
 }
 
 
+@pytest.mark.first("simple", "masked")
 @pytest.mark.parametrize("name", LINED)
 def test_layers_for_series_are_trained_as_fit_trains_them(name: str) -> None:
     both(LINED[name], LINES, Y, tolerance=1e-5, **TRAINING)

@@ -101,11 +101,13 @@ def _second_of_two(make: Numbered, x: Any) -> Engine:
     return engine
 
 
+@pytest.mark.first("regularizers", "dropout")
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_number_of_a_layer_is_an_input_and_trains_as_fit_does(name: str) -> None:
     assert _second_of_two(*LAYERS[name]).programs.compiled == 1
 
 
+@pytest.mark.first("weight decay", "exponential", "cosine")
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_number_of_an_optimizer_is_an_input_and_trains_as_fit_does(name: str) -> None:
     def make(number: float) -> keras.Model:
@@ -129,6 +131,7 @@ def test_ten_rates_and_ten_factors_share_one_program() -> None:
     assert engine.programs.compiled == 1
 
 
+@pytest.mark.first("mixed_bfloat16")
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_a_number_that_is_an_input_does_not_raise_the_precision(policy: str) -> None:
     keras.config.set_dtype_policy(policy)

@@ -55,6 +55,7 @@ def limited() -> keras.Model:
     return dense(optimizer=keras.optimizers.SGD(0.1, momentum=0.9, global_clipnorm=0.1))
 
 
+@pytest.mark.first("dense", "scheduled", "convolutional")
 @pytest.mark.parametrize("make", [dense, normalized, scheduled, convolutional, limited])
 def test_a_few_steps_called_one_by_one_come_to_what_fit_comes_to(
     make: Callable[[], keras.Model], engine: Engine

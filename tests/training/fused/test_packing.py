@@ -49,6 +49,9 @@ SETTINGS: list[Any] = [
 ]
 
 
+@pytest.mark.first(
+    "SGD0", "RMSprop0", "Adam0", "AdamW", "Adagrad", "Lion", "Adam1", "SGD1", "RMSprop1", "Adam2"
+)
 @pytest.mark.parametrize("optimizer", SETTINGS, ids=lambda each: type(each).__name__)
 def test_a_step_on_packed_variables_is_the_step_on_each_to_the_bit(optimizer: Any) -> None:
     model = built(type(optimizer).from_config(optimizer.get_config()))

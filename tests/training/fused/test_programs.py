@@ -192,6 +192,14 @@ def _inner(inputs: Any) -> Any:
     return keras.Model(inner, centered(inner))(inputs)
 
 
+@pytest.mark.first(
+    "plain",
+    "all kinds of sums",
+    "loss of a batch",
+    "metric of the user's",
+    "regularizer of outputs",
+    "two outputs",
+)
 @pytest.mark.parametrize("name", [*MERGED, *NOT_MERGED])
 def test_batches_of_validation_are_merged_only_where_that_changes_nothing(name: str) -> None:
     make = {**MERGED, **NOT_MERGED}[name]

@@ -164,6 +164,7 @@ def _functional(function: Callable[[Any], Any]) -> keras.Model:
     return model
 
 
+@pytest.mark.first("words", "counts", "weights", "whole batches", "functional")
 @pytest.mark.parametrize("name", WAYS)
 def test_a_first_dense_layer_on_few_non_zeros_is_trained_as_in_fit(name: str) -> None:
     make, x, kwargs = WAYS[name]
@@ -353,6 +354,7 @@ def _autoencoder() -> keras.Model:
     return model
 
 
+@pytest.mark.first("dropout first", "two readers", "inputs are an output", "a loss that looks")
 @pytest.mark.parametrize("name", MORE)
 def test_models_that_do_more_with_their_inputs_are_trained_on_all_numbers(name: str) -> None:
     make, x = MORE[name]

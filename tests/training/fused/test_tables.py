@@ -77,6 +77,7 @@ DEFERRED: dict[str, Callable[[], keras.Model]] = {
 }
 
 
+@pytest.mark.first("pooled", "masked", "input used again")
 @pytest.mark.parametrize("name", DEFERRED)
 def test_embeddings_of_which_a_batch_reads_few_rows_are_trained_as_in_fit(name: str) -> None:
     assert 0 < row_room(DEFERRED[name]) < VOCABULARY
