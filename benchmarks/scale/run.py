@@ -4,7 +4,8 @@
         [--trials 320] [--epochs 0] [--workload random]
 
 Trials return a number at once, so that all time is the store's. All workers have started, opened
-the search and joined it before the clock starts. Each store is measured with both packages in turn, twice, and the faster run counts.
+the search and joined it before the clock starts. Each store is measured with both packages in turn,
+twice, and the faster run counts.
 PostgreSQL is Debian's, with its own settings, in a temporary folder. What is synced when:
 
 | store | synced |
