@@ -47,8 +47,13 @@ check: $(READY) ## Check format, lint and types
 	$(PYTHON) -m mypy
 
 audit: $(AUDIT_VENV)/.ready ## Look the pinned packages up in the list of known vulnerabilities (needs the network)
-	@$(AUDIT_VENV)/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off || { \
-	  echo "A pinned package has a known vulnerability, or the list of vulnerabilities could not be reached: see above." >&2; exit 1; }
+	@report=$(AUDIT_VENV)/report; \
+	if $(AUDIT_VENV)/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off >$$report 2>&1; then \
+	  echo "No pinned package has a known vulnerability."; \
+	elif grep -q "^Found [0-9]* known vulnerab" $$report; then \
+	  cat $$report >&2; exit 1; \
+	else \
+	  echo "Nothing was audited: the list of known vulnerabilities on pypi.org could not be read (details: $$report)." >&2; exit 1; fi
 
 format: $(READY) ## Put the code into its format
 	$(PYTHON) -m ruff format .

@@ -1,15 +1,17 @@
 """Trials a second of Afina and Optuna on the same database, by trials and by workers.
 
-    python benchmarks/scale/run.py --optuna PYTHON [--workers 1 4 16] [--trials 320] [--epochs 0]
+    python benchmarks/scale/run.py --optuna PYTHON [--workers 1 4 16] \
+        [--trials 320] [--epochs 0] [--workload random]
 
-Trials return a number at once, so that all time is the store's. All workers are ready before the
-clock starts. Each store is measured with both packages in turn, twice, and the faster run counts.
+Trials return a number at once, so that all time is the store's. All workers have started, opened
+the search and joined it before the clock starts. Each store is measured with both packages in turn,
+twice, and the faster run counts.
 PostgreSQL is Debian's, with its own settings, in a temporary folder. What is synced when:
 
 | store | synced |
 |---|---|
 | Afina, SQLite | each result, once, before `tell` returns |
-| Afina, PostgreSQL | each result, once, before `tell` returns |
+| Afina, PostgreSQL | a trial's start before `ask` returns, its result before `tell` returns |
 | Optuna, SQLite | each call that writes: a trial, each of its parameters, each report, its state |
 | Optuna, journal | the same calls, each a line of the file |
 | Optuna, PostgreSQL | the same calls, each a transaction |
@@ -51,6 +53,7 @@ def main() -> None:
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 4, 16])
     parser.add_argument("--trials", type=int, default=320)
     parser.add_argument("--epochs", type=int, default=0)
+    parser.add_argument("--workload", choices=["random", "hyperband"], default="random")
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
     pythons = {"afina": sys.executable, "optuna": options.optuna}
@@ -87,7 +90,7 @@ def measure(
 ) -> dict[str, float]:
     """Runs the workers of one search."""
     go = folder / "go"
-    given = [place, options.trials, options.epochs, go, workers]
+    given = [place, options.trials, options.epochs, go, workers, options.workload]
     variables = {**os.environ, "KERAS_BACKEND": "jax"}
     if package == "afina":
         paths = [str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]

@@ -1,7 +1,9 @@
-"""The workers of a scale measurement: `python worker.py PACKAGE PLACE TRIALS EPOCHS GO WORKERS`.
+"""The workers of a scale measurement.
 
-Each is a fork of this process, which has imported the package. One after the other opens the search
-and says "ready". All wait for the file GO, and run trials until there are TRIALS in all. Each then
+    python worker.py PACKAGE PLACE TRIALS EPOCHS GO WORKERS WORKLOAD
+
+Each is a fork of this process, which has imported the package. Each joins the search and says
+"ready". All wait for the file GO, and run trials until there are TRIALS in all. Each then
 prints what it did as a line of JSON.
 """
 
@@ -16,22 +18,34 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+LONGEST = 9
+"""Epochs of the longest trainings of Hyperband."""
 
-def afina_search(place: str, trials: int, epochs: int, go: Path) -> dict[str, Any]:
+
+def afina_search(place: str, trials: int, epochs: int, go: Path, workload: str) -> dict[str, Any]:
     """Afina, with the folder or URL `place`."""
     import afina
-    from afina.search import Random
+    from afina.search import Hyperband, Random
 
     hp = afina.HyperParameters()
     hp.Float("x", 0.0, 1.0)
     hp.Int("n", 1, 100)
+    algorithm: Any = Random(seed=0)
+    if workload == "hyperband":
+        algorithm = Hyperband(seed=0, max_epochs=LONGEST, iterations=1000)
+        for index in range(4):
+            hp.Float(f"y{index}", 1e-4, 1.0, sampling="log")
+        if hp.Choice("kind", ["plain", "momentum"]) is not None:
+            with hp.conditional_scope("kind", ["momentum"]):
+                hp.Float("momentum", 0.1, 0.99)
     study = afina.Study(
         hp,
         objective=afina.Objective("loss", "min"),
-        algorithm=Random(seed=0),
+        algorithm=algorithm,
         storage=place,
         max_trials=trials,
     )
+    study.begin()
     wait(go)
     begun, done = Clock(), 0
     while study.stop_reason is None:
@@ -39,8 +53,8 @@ def afina_search(place: str, trials: int, epochs: int, go: Path) -> dict[str, An
         if trial is None:
             time.sleep(0.005)
             continue
-        for epoch in range(epochs):
-            study.report(trial, {"loss": 1.0 / (1 + epoch)}, epoch)
+        for epoch in range(trial.start_epoch, trial.end_epoch or epochs):
+            study.report(trial, {"loss": trial.values["x"] + 1.0 / (1 + epoch)}, epoch)
         study.tell(trial, {"loss": trial.values["x"]})
         done += 1
         begun.mark(done)
@@ -49,7 +63,7 @@ def afina_search(place: str, trials: int, epochs: int, go: Path) -> dict[str, An
     return facts
 
 
-def optuna_search(place: str, trials: int, epochs: int, go: Path) -> dict[str, Any]:
+def optuna_search(place: str, trials: int, epochs: int, go: Path, workload: str) -> dict[str, Any]:
     """Optuna, with a URL, or "journal:FILE"."""
     import optuna
     from optuna.storages import JournalStorage, RDBStorage
@@ -70,7 +84,11 @@ def optuna_search(place: str, trials: int, epochs: int, go: Path) -> dict[str, A
         study_name="s",
         sampler=optuna.samplers.RandomSampler(seed=os.getpid()),
         load_if_exists=True,
+        pruner=optuna.pruners.HyperbandPruner(1, LONGEST, 3)
+        if workload == "hyperband"
+        else optuna.pruners.NopPruner(),
     )
+    epochs = LONGEST if workload == "hyperband" else epochs
     wait(go)
     begun, done = Clock(), 0
     while True:
@@ -79,8 +97,15 @@ def optuna_search(place: str, trials: int, epochs: int, go: Path) -> dict[str, A
             break
         x = trial.suggest_float("x", 0.0, 1.0)
         trial.suggest_int("n", 1, 100)
+        if workload == "hyperband":
+            for index in range(4):
+                trial.suggest_float(f"y{index}", 1e-4, 1.0, log=True)
+            if trial.suggest_categorical("kind", ["plain", "momentum"]) == "momentum":
+                trial.suggest_float("momentum", 0.1, 0.99)
         for epoch in range(epochs):
-            trial.report(1.0 / (1 + epoch), epoch)
+            trial.report(x + 1.0 / (1 + epoch), epoch)
+            if workload == "hyperband" and trial.should_prune():
+                break
         study.tell(trial, x)
         done += 1
         begun.mark(done)
@@ -120,7 +145,7 @@ def say(text: str) -> None:
 def main() -> None:
     """Forks the workers."""
     warnings.simplefilter("ignore")
-    package, place, trials, epochs, go, workers = sys.argv[1:]
+    package, place, trials, epochs, go, workers, workload = sys.argv[1:]
     importlib.import_module(package)
     if package == "afina":
         importlib.import_module("afina.search")
@@ -130,7 +155,7 @@ def main() -> None:
     run = {"afina": afina_search, "optuna": optuna_search}[package]
     for number in range(int(workers)):
         if os.fork() == 0:
-            say(json.dumps(run(place, int(trials), int(epochs), Path(go))))
+            say(json.dumps(run(place, int(trials), int(epochs), Path(go), workload)))
             os._exit(0)
         if place.startswith(("sqlite:", "postgresql+")) and number == 0:
             time.sleep(3.0)  # Optuna's tables must be there before a second worker looks

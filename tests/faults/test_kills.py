@@ -76,4 +76,4 @@ def test_a_search_that_dies_at_any_write_continues_as_if_nothing_had_happened(
         if not died:
             break
         at += rng.randint(5, 25)
-    assert deaths > 5
+    assert deaths > 15, "statements were not seen"  # a turn has some twenty, with what they frame

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from afina.advice.belief import DRAWS, Belief
 from afina.advice.sample import Sample, cells_of, is_ordered
 from afina.surrogates.geometry import Geometry
+from afina.surrogates.threads import one_blas_thread
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -193,8 +194,9 @@ class _BoxDraws:
         weighted = self.weights[:, None] * self.richness
         whole, now = weighted.sum(axis=0), self.chance
         marks = np.equal.outer(np.arange(len(kept)), np.where(on, self.cells[:, column], -1))
-        good = (marks.astype(float) @ weighted)[own]  # (cells, functions)
-        space = (marks @ self.weights)[own]
+        with one_blas_thread():
+            good = (marks.astype(float) @ weighted)[own]  # (cells, functions)
+            space = (marks @ self.weights)[own]
         here_good, here = good.sum(axis=0), float(space.sum())
         for places in _faces(own, safe, ordered):
             taken, lost = float(space[places].sum()), good[places].sum(axis=0)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from afina.surrogates.covariance import Groups
 from afina.surrogates.gaussian_process import GaussianProcess
+from afina.surrogates.threads import one_blas_thread
 
 Array = NDArray[np.float64]
 
@@ -53,8 +54,9 @@ class Functions:
 
     def __call__(self, features: Array) -> Array:
         """(m, count) the value of each function, without noise, at rows (m, f)."""
-        moved = self.process.cross(features) @ self._moved
-        return np.asarray(self._means + self._prior(features) + moved)
+        with one_blas_thread():
+            moved = self.process.cross(features) @ self._moved
+            return np.asarray(self._means + self._prior(features) + moved)
 
     def _prior(self, features: Array) -> Array:
         angles = features @ self._waves + self._phases

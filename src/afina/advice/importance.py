@@ -15,6 +15,7 @@ from afina.advice.evidence import Evidence, gather
 from afina.advice.sample import Sample, described, is_ordered, sample_of
 from afina.errors import ArgumentError, wrong
 from afina.space import Space
+from afina.surrogates.threads import one_blas_thread
 from afina.trials import Trial
 
 Array = NDArray[np.float64]
@@ -248,7 +249,8 @@ def _by_fanova(sample: Sample, seed: int) -> _Found:
 
 def _mean_shares(forest: list[fanova.Leaves], pairs: fanova.Pairs) -> tuple[Array, Array]:
     """Shares of the variance, averaged over the trees whose predictions vary."""
-    parts = [fanova.decompose(leaves, pairs) for leaves in forest]
+    with one_blas_thread():
+        parts = [fanova.decompose(leaves, pairs) for leaves in forest]
     parts = [part for part in parts if part.total > 0]
     columns = forest[0].low.shape[1]
     if not parts:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 _lock = threading.Lock()
+_inside = threading.local()
 
 
 @contextmanager
@@ -17,19 +18,22 @@ def one_blas_thread() -> Iterator[None]:
 
     Matrices of a few hundred rows gain nothing from more threads. On a busy machine they become ten
     times as slow: every product waits until another core is free for its half. The number of
-    threads is a setting of the whole process, so callers take turns.
+    threads is a setting of the whole process, so callers take turns: call it for what takes less
+    than a second. Within another call of the same thread it changes nothing.
 
     Needs threadpoolctl; without it nothing changes.
     """
     controller = _controller()
-    if controller is None:
+    if controller is None or getattr(_inside, "limited", False):
         yield
         return
     with _lock:
+        _inside.limited = True
         try:
             with controller.limit(limits=1, user_api="blas"):
                 yield
         finally:
+            _inside.limited = False
             # Versions from 3.8 on let one thread alone limit OpenBLAS until it hands that over.
             for library in controller.lib_controllers:
                 getattr(library, "clear_controlling_thread", bool)()
