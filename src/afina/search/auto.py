@@ -15,14 +15,13 @@ from afina.errors import check_count, check_flag
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.bayesian import BayesianOptimization, BayesianState, draws_every
 from afina.search.cma import CMAES
-from afina.search.explorer import explored, is_turn
+from afina.search.explorer import explored, stalled_for
 from afina.search.model_halving import ModelBasedHalving
 from afina.search.tpe import TPE
 from afina.search.untried import answer, check_seed, first_new, without_priors
 from afina.space import Boolean, Choice, Space
 from afina.surrogates.geometry import geometry_of
 from afina.surrogates.prior import SEEN, PriorName, check_prior, prior_of
-from afina.surrogates.threads import one_blas_thread
 from afina.trials import Decision, Schedule, Trial
 
 Name = Literal["bayesian", "tpe", "cma", "model-halving", "explorer"]
@@ -85,8 +84,8 @@ class Auto(Algorithm[AutoState]):
       `TPE` proposes every other trial while the process predicts results no better than chance. So
       the search needs at most twice the trials of the better of the two.
     - If next to nothing was gained for five trials in a space with branches, an *explorer* proposes
-      every third trial, later more: see `afina.search.explorer`. A branch is what is active with
-      one value of a choice.
+      trials: each branch has a Gaussian process of its own. See `afina.search.explorer`. A branch
+      is what is active with one value of a choice.
     - If the process has gained nothing for ten trials, `TPE` proposes every fourth trial.
     - After 300 finished trials: `CMAES` if all hyperparameters are numbers and always active,
       otherwise `TPE`.
@@ -219,12 +218,15 @@ class Auto(Algorithm[AutoState]):
     def _explored(self, state: AutoState, situation: Situation) -> Suggestion | Wait | Done:
         """What `explored` proposes, from the trials that the Gaussian process knows."""
         known: BayesianState = state.inner[0]
+        stalled = stalled_for(state.losses, situation.space)
+        found = explored(self._process, situation, known.observations, stalled)
+        # A branch knows nothing of the space's constraints, or of values that stand for others.
         rng = np.random.default_rng([self.seed, situation.number])
-        with one_blas_thread():
-            values = explored(
-                situation.space, known.observations, situation.running, self.seed, rng
-            )
-        return answer(first_new(situation, known.tried, [values], rng), situation)
+        wanted = [] if found is None else [dict(found.values)]
+        given = answer(first_new(situation, known.tried, wanted, rng), situation)
+        if found is None or not isinstance(given, Suggestion) or given.values != found.values:
+            return given
+        return found
 
     def stop_early(self, state: AutoState, trial: Trial, curve: tuple[float, ...]) -> Decision:
         """As the first of the algorithms decides."""
@@ -250,7 +252,7 @@ class Auto(Algorithm[AutoState]):
                 return "cma", f"{state.finished} trials, and nothing but numbers"
             return "tpe", f"{state.finished} trials, more than a Gaussian process sees"
         why = "a Gaussian process, as there are few trials yet"
-        if is_turn(state.losses, situation.number, situation.space):
+        if stalled_for(state.losses, situation.space):
             return "explorer", "the search has stalled, so each branch is tried on its own"
         if situation.number % OTHER_EVERY == 1 and draws_every(state.inner[0]):
             return "tpe", "a Gaussian process has stalled, and another may find more"

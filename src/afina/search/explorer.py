@@ -1,20 +1,24 @@
 """What to try in a space of branches when a search has stalled: each branch on its own.
 
 If a choice decides which other hyperparameters are active, its values are *branches*. One Gaussian
-process of all branches is sure of too much. Its lengthscales are those of the branch that has most
-trials. If that branch is flat, the process tries it again and again for gains that do not matter,
-and expects nothing of a branch that is good in a narrow part only.
+process of all branches is sure of too much, and in stalled searches the cause is always this:
 
-So an explorer takes some turns when the search has gained next to nothing for a while, and more the
-longer that lasts. It goes to the branch that has had fewest trials for its number of
-hyperparameters; a branch whose best trial is far behind counts as fuller than it is. Within the
-branch it alternates between a point of a Sobol sequence and the best proposal of a process that
-sees the branch's trials alone and tries to improve on their best one. No branch is given up for
-good.
+- Its scale is that of the worst branch. What differs within a good one then counts as noise.
+- Its lengthscales are those of the branch that has most trials. If that branch is flat, the process
+  tries it again and again for gains that do not matter, and expects nothing of a branch that is
+  good in a narrow part only.
+
+So when the search has gained next to nothing for a while, every trial is proposed by
+`BayesianOptimization` of one branch, which sees the trials of that branch alone and tries to
+improve on their best one. Some trials go to the branch with the best trial. The others, more of
+them the longer the stall lasts, go to the branch that has had fewest trials for its number of
+hyperparameters. A branch whose best trial is far behind counts as fuller than it is, and so does
+one that gains nothing any more. No branch is given up for good.
 
 Source:
     Branches as arms that get few trials each: Audibert, Bubeck & Munos, "Best arm identification in
-    multi-armed bandits" (COLT 2010), here without final rejects.
+    multi-armed bandits" (COLT 2010), here without final rejects. Arms that still gain come first:
+    Li et al., "Efficient automatic CASH via rising bandits" (AAAI 2020).
 """
 
 from __future__ import annotations
@@ -22,23 +26,17 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from afina.search import sobol
+from afina.search.base import Situation, Suggestion
+from afina.search.bayesian import BayesianOptimization, BayesianState
 from afina.search.observation import Observation
-from afina.search.untried import place
+from afina.search.untried import TriedKeys, key_of, place
 from afina.space import Boolean, Choice, Fixed, HyperParameter, Space, Value
-from afina.surrogates.acquisition import LogExpectedImprovement, maximise
-from afina.surrogates.gaussian_process import GaussianProcess, fit_once
-from afina.surrogates.geometry import Geometry, encoded
-from afina.surrogates.subset import representatives
-from afina.surrogates.targets import tamed
+from afina.surrogates.geometry import adapted
 from afina.trials import Trial
-
-Array = NDArray[np.float64]
 
 MOST_BRANCHES = 8
 """A choice among more values has no branches: each of them would have too few trials."""
@@ -50,16 +48,21 @@ REAL = 0.05
 """The smallest gain that counts, as a part of `spread`."""
 
 PERIOD = 6
-SHARES = ((12, (1, 2, 4, 5)), (8, (1, 3, 5)), (5, (1, 4)))
-"""(trials without a gain that counts, which of `PERIOD` trials an explorer proposes)."""
+SHARES = ((12, (0, 1, 2, 4, 5)), (8, (1, 2, 4, 5)), (5, (1, 3, 5)))
+"""(trials without a gain that counts, which of `PERIOD` trials do not go to the best branch)."""
 
 FARTHEST = 3.0
 """A branch counts as at most so many times `spread` behind."""
 
-FIT_LIMIT = 64
-"""The process of a branch sees at most so many trials."""
+LATEST = 4
+"""By its latest trials, so many, it is seen whether a branch still gains."""
 
-NOISE_FLOOR = 1e-4
+CLOSER = 0.15
+"""A branch gains if it came nearer to the best trial by this part of the distance, or by `REAL` if
+that is more."""
+
+GAINING, IDLE = 0.5, 1.5
+"""How full a branch counts that gains, and one that does not, as a part of how full it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,26 +81,41 @@ class Branch:
         return len(self.observations) + len(self.running)
 
     @property
-    def completed(self) -> int:
-        """How many of them have a loss."""
-        return sum(each.loss is not None for each in self.observations)
+    def wanted(self) -> int:
+        """How many trials tell something of it."""
+        return sum(entry.count != 1 for entry in self.space) + 2
+
+    @property
+    def costs(self) -> list[float]:
+        """The losses of its trials, in their order; infinite for those that failed."""
+        return [each.cost for each in self.observations]
 
 
-def is_turn(losses: Sequence[float], number: int, space: Space) -> bool:
-    """Whether an explorer proposes a trial, because the search has stalled.
+def stalled_for(losses: Sequence[float], space: Space) -> int:
+    """How many trials have gained next to nothing; 0 while the search has not stalled.
 
     Args:
         losses: Of all completed trials, in the order in which they finished.
-        number: The number of the proposed trial.
         space: The search space; without branches there is nothing to explore.
     """
     finite = [loss for loss in losses if math.isfinite(loss)]
-    if len(finite) < FIRST + SHARES[-1][0] or not dividing(space):
-        return False
+    least = SHARES[-1][0]
+    if len(finite) < FIRST + least or not dividing(space):
+        return 0
     enough = min(finite) + REAL * spread(finite)
     reached = next(number for number, loss in enumerate(finite) if loss <= enough)
     since = len(finite) - 1 - reached
-    turns = next((turns for count, turns in SHARES if since >= count), ())
+    return since if since >= least else 0
+
+
+def leaves_best(stalled: int, number: int) -> bool:
+    """Whether a trial goes to another branch than that of the best trial.
+
+    Args:
+        stalled: From `stalled_for`.
+        number: The number of the proposed trial.
+    """
+    turns = next((turns for count, turns in SHARES if stalled >= count), ())
     return number % PERIOD in turns
 
 
@@ -119,28 +137,33 @@ def by_order(observation: Observation) -> int:
 
 
 def explored(
-    space: Space,
+    process: BayesianOptimization,
+    situation: Situation,
     observations: Sequence[Observation],
-    running: Sequence[Trial],
-    seed: int,
-    rng: np.random.Generator,
-) -> dict[str, Value]:
-    """A proposal within the branch whose turn it is.
+    stalled: int,
+) -> Suggestion | None:
+    """A proposal within the branch whose turn it is; None if no branch has anything new.
 
     Args:
-        space: The search space; it has branches.
+        process: Proposes within the branch.
+        situation: The question; its space has branches.
         observations: The finished trials; at least two of them have a loss.
-        running: Trials without a result.
-        seed: Of the search.
-        rng: Every draw comes from it.
+        stalled: From `stalled_for`.
     """
-    roots = dividing(space)
+    roots = dividing(situation.space)
+    rng = np.random.default_rng([process.seed, situation.number])
     root = roots[int(rng.integers(len(roots)))]
-    chosen = emptiest([_branch(space, root, each, observations, running) for each in root.values])
-    geometry = _geometry(chosen.space)
-    if chosen.count % 2 or chosen.count < 3 or chosen.completed < 2:
-        return geometry.decode(sobol.point(geometry, chosen.count + 1, seed)[0])
-    return _promising(geometry, chosen, rng)
+    branches = [
+        _branch(situation.space, root, each, observations, situation.running)
+        for each in root.values
+    ]
+    ordered = emptiest(branches) if leaves_best(stalled, situation.number) else best(branches)
+    for own in ordered:
+        asked = replace(situation, space=own.space, running=own.running, max_trials=None)
+        found = process.ask(BayesianState(own.observations, _tried(own)), asked)
+        if isinstance(found, Suggestion):
+            return found
+    return None
 
 
 @functools.lru_cache(maxsize=8)
@@ -176,19 +199,28 @@ def below(space: Space, root: HyperParameter, value: Value) -> Space:
     return Space(tuple(kept))
 
 
-def emptiest(branches: Sequence[Branch]) -> Branch:
-    """The branch that has had fewest trials for its size and for how good it may be."""
+def best(branches: Sequence[Branch]) -> list[Branch]:
+    """The branches, that of the best trial first."""
+    return sorted(branches, key=lambda own: min(own.costs, default=math.inf))
+
+
+def emptiest(branches: Sequence[Branch]) -> list[Branch]:
+    """The branches, that with fewest trials for its size and for how good it may be first."""
     every = sorted((each for own in branches for each in own.observations), key=by_order)
     costs = [each.cost for each in every if math.isfinite(each.cost)]
-    best, unit = min(costs), spread(costs)
+    least, unit = min(costs), spread(costs)
 
     def fullness(own: Branch) -> float:
-        wanted = len(_geometry(own.space).tunable) + 2
-        behind = min((each.cost for each in own.observations), default=best) - best
-        gap = min(behind / unit, FARTHEST) if unit > 0 else 0.0
-        return own.count / wanted * (1 + gap)
+        behind = min(own.costs, default=least) - least
+        full = own.count / own.wanted
+        full *= 1 + (min(behind / unit, FARTHEST) if unit > 0 else 0.0)
+        if own.count < own.wanted:
+            return full
+        before = min(own.costs[:-LATEST], default=math.inf) - least
+        gains = before - behind > max(REAL * unit, CLOSER * behind)
+        return full * (GAINING if gains else IDLE)
 
-    return min(branches, key=fullness)
+    return sorted(branches, key=fullness)
 
 
 def _branch(
@@ -207,26 +239,7 @@ def _branch(
     )
 
 
-@functools.lru_cache(maxsize=64)
-def _geometry(space: Space) -> Geometry:
-    """Of a branch; `geometry_of` keeps too few of them."""
-    return Geometry(space)
-
-
-def _promising(geometry: Geometry, own: Branch, rng: np.random.Generator) -> dict[str, Value]:
-    """Where a process of the branch's trials expects the greatest gain on the best of them."""
-    costs = [each.cost for each in own.observations]
-    ordered = np.argsort(costs, kind="stable").tolist()
-    seen = [own.observations[index] for index in representatives(ordered, FIT_LIMIT)]
-    values = tamed([each.loss for each in seen])
-    targets = (values - values.mean()) / (values.std() or 1.0)
-    points = encoded(geometry, [each.values for each in seen])
-    features = geometry.embed(points)
-    kernel = fit_once(features, targets, geometry.groups, NOISE_FLOOR)
-    process = GaussianProcess(kernel, features, targets, geometry.groups)
-    if own.running:
-        rows = encoded(geometry, [tuple(trial.values.items()) for trial in own.running])
-        process = process.believe(geometry.embed(rows))
-    worth = LogExpectedImprovement(process, float(process.fitted().min()))
-    best_first = points[np.argsort(targets, kind="stable")]
-    return geometry.decode(maximise(worth, geometry, best_first, rng)[0])
+def _tried(own: Branch) -> TriedKeys:
+    """Keys of the branch's trials, as of configurations of its space."""
+    rows = (adapted(each.values, own.space) for each in own.observations)
+    return TriedKeys().add(key_of(values, own.space) for values in rows)

@@ -295,7 +295,7 @@ class Geometry:
         return np.concatenate(moves) if moves else np.zeros((0, self.dim))
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=32)
 def geometry_of(space: Space) -> Geometry:
     """The geometry of a space, compiled once: a cache of a pure function."""
     return Geometry(space)
