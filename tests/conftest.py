@@ -1,9 +1,9 @@
-"""What the tests of one process share: compiled programs."""
+"""What the tests of one process share, and which kinds of a test `make test` tries."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,25 @@ MOST = 200
 
 KEPT: dict[Any, Any] = {}
 """The programs by key, the most recently used last."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem() -> Generator[None, Any, Any]:
+    """A test marked `first("a", "b")` is part of `make test` for these two of its kinds.
+
+    The other kinds repeat what the first ones show, so they belong to `make test-services`.
+    """
+    made = yield
+    items = [each for each in made if hasattr(each, "callspec")] if isinstance(made, list) else []
+    mark = items[0].get_closest_marker("first") if items else None
+    if mark is not None:
+        unknown = set(mark.args) - {item.callspec.id for item in items}
+        if unknown:
+            raise pytest.UsageError(f"{items[0].originalname}: no kind is named {unknown}")
+        for item in items:
+            if item.callspec.id not in mark.args:
+                item.add_marker(pytest.mark.service)
+    return made
 
 
 @pytest.fixture

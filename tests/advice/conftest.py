@@ -28,3 +28,13 @@ def searched() -> Callable[..., list[Trial]]:
         return known[key]
 
     return search
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests whose assertions hold however finely the advice is worked out."""
+    monkeypatch.setattr("afina.advice.belief.KERNELS", 2)
+    monkeypatch.setattr("afina.advice.belief.DRAWS", 500)
+    monkeypatch.setattr("afina.advice.box.DRAWS", 500)
+    # Not by its path: the package has a function of that name.
+    monkeypatch.setattr(sys.modules["afina.advice.importance"], "RESAMPLES", 4)

@@ -36,6 +36,9 @@ from afina.testing.toys import (
 )
 from afina.trials import Failure, FailureKind, Status, Trial
 
+# What is drawn, written and carried over does not depend on how finely it was worked out.
+pytestmark = pytest.mark.usefixtures("coarse")
+
 SPACE = Space((Float("rate", 1e-4, 1.0, sampling="log"), Choice("norm", ["a", "b"])))
 
 

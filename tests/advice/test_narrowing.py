@@ -1,7 +1,5 @@
 """A search that narrows its space by itself."""
 
-import sys
-
 import numpy as np
 import pytest
 
@@ -11,15 +9,7 @@ from afina.search import BayesianOptimization, Grid, Hyperband, Random
 from afina.testing import check_algorithm
 from afina.testing.toys import conditional_loss, conditional_space, run, sphere, sphere_space
 
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """What is tested here does not hang on how finely the advice is worked out."""
-    monkeypatch.setattr("afina.advice.belief.KERNELS", 2)
-    monkeypatch.setattr("afina.advice.belief.DRAWS", 500)
-    monkeypatch.setattr("afina.advice.box.DRAWS", 500)
-    # Not by its path: the package has a function of that name.
-    monkeypatch.setattr(sys.modules["afina.advice.importance"], "RESAMPLES", 4)
+pytestmark = pytest.mark.usefixtures("coarse")
 
 
 def test_it_keeps_the_promises_of_every_algorithm():

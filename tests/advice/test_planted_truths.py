@@ -20,6 +20,7 @@ def range_of(told, name):
     return planted.range_of(told, name)
 
 
+@pytest.mark.first("random", "auto")
 @pytest.mark.parametrize("search", ["random", "bayesian", "auto"])
 def test_what_is_irrelevant_is_neither_cut_nor_widened_nor_blamed(search):
     told = told_of("irrelevant", search)
@@ -28,6 +29,7 @@ def test_what_is_irrelevant_is_neither_cut_nor_widened_nor_blamed(search):
     assert set(told.recommendation.idle) <= {"idle", "kind"}
 
 
+@pytest.mark.first("random")
 @pytest.mark.parametrize("search", ["random", "bayesian"])
 def test_what_improves_towards_a_bound_is_widened_beyond_it_and_that_is_said_first(search):
     told = told_of("monotone at a bound", search)
@@ -96,6 +98,7 @@ def test_a_conditional_hyperparameter_is_seen_where_it_is_active():
     assert "sgd" in range_of(told, "optimizer").after.values
 
 
+@pytest.mark.first("random")
 @pytest.mark.parametrize("search", ["random", "bayesian"])
 def test_two_that_act_together_are_found_and_no_other_pair(search):
     told = told_of("interaction", search)
@@ -103,6 +106,7 @@ def test_two_that_act_together_are_found_and_no_other_pair(search):
     assert "act together" in str(told)
 
 
+@pytest.mark.first("random", "auto")
 @pytest.mark.parametrize("search", ["random", "bayesian", "auto"])
 def test_pure_noise_is_called_chance_and_nothing_is_cut(search):
     told = told_of("noise only", search)
@@ -117,6 +121,7 @@ def test_on_a_plateau_the_search_may_end():
     assert range_of(told, "rate").after.contains(1e-3)
 
 
+@pytest.mark.first("random")
 @pytest.mark.parametrize("search", ["random", "bayesian"])
 def test_failures_are_tied_to_the_hyperparameter_that_causes_them(search):
     told = told_of("failing region", search)

@@ -72,6 +72,7 @@ EFFICIENTNET = [
 ]
 
 
+@pytest.mark.first("HyperResNet-expected0-ResNet", "HyperXception-expected1-Xception")
 @pytest.mark.parametrize(
     ("kind", "expected", "name"),
     [

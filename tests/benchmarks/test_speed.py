@@ -162,6 +162,7 @@ def test_the_ratio_is_of_medians_and_its_range_over_pairs_of_rounds():
     assert report.faster([], runs(10)) == ""
 
 
+@pytest.mark.first("CNN")
 @pytest.mark.parametrize("job", ["CNN", "GRU", "TABULAR"])
 def test_trials_of_a_random_search_are_drawn_once_and_are_ones_that_the_user_could_get(job):
     drawn = jobs.drawn(job, 3)

@@ -58,6 +58,7 @@ if REFERENCE:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "afina_only: Keras Tuner 1.4.8 does not have this")
+    config.addinivalue_line("markers", "first: as in tests/conftest.py, which may not be there")
     # Keras' JAX backend and NumPy 2 disagree; nothing here can help it.
     config.addinivalue_line(
         "filterwarnings", "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"

@@ -119,6 +119,7 @@ class Since101(Since10):
     arguments_spread = True
 
 
+@pytest.mark.first("1-Since14", "1-BuildsItself", "2-ConvertsItself", "2-Since10", "1-Since101")
 @pytest.mark.afina_only  # Keras Tuner has each of these names in some of its versions alone
 @pytest.mark.parametrize(
     "tuner_class",

@@ -9,7 +9,8 @@ import afina
 from afina.search import Grid, Hyperband, Random
 from afina.store import MemoryStore, SqliteStore, open_store
 from afina.study import Study
-from afina.study.requests import ASKED, Requests, plan_of
+from afina.study.requests import Requests, plan_of
+from afina.trials.trial import QUEUED
 from tests.dashboard.searches import build, search, train
 
 
@@ -116,8 +117,8 @@ def test_a_configuration_that_somebody_asks_for_is_tried_next(visit, running):
     train(study, trial)
     asked, after = study.ask(), study.ask()
     assert asked.values == {"rate": 0.02, "layers": 3, "optimizer": "adam"}
-    assert ASKED in asked.notes
-    assert ASKED not in after.notes
+    assert QUEUED in asked.notes
+    assert QUEUED not in after.notes
 
 
 def test_two_people_who_ask_at_once_are_both_heard():
@@ -137,7 +138,7 @@ def test_two_people_who_ask_at_once_are_both_heard():
 @pytest.mark.parametrize(
     "values",
     [None, [], {"nothing": 1}, {"rate": "fast"}, {"rate": None}, {"rate": [1]}, {"layers": "1e999"},
-     {"optimizer": "lion"}, {"optimizer": True}],
+     {"optimizer": "lion"}, {"optimizer": True}, {"layers": 77}, {"rate": 1e9}],
 )  # fmt: skip
 def test_values_that_the_space_does_not_have_are_refused(visit, running, values):
     answer = do(visit(running[2], token="t", actions=True), do="try", values=values)
@@ -145,16 +146,16 @@ def test_values_that_the_space_does_not_have_are_refused(visit, running, values)
     assert SqliteStore(running[2]).note("requests") is None
 
 
-def test_a_grid_search_refuses_a_configuration(visit, tmp_path):
+def test_a_grid_search_tries_a_configuration_before_the_rest_of_its_plan(visit, tmp_path):
     def small(hp):
         hp.Choice("a", [1, 2, 3])
 
     study = Study(small, objective=afina.Objective("x", "min"), algorithm=Grid(), store=tmp_path)
     study.tell(study.ask(), 1.0)
-    answer = do(visit(tmp_path, token="t", actions=True), do="try", values={"a": 1})
-    assert "grid search" in answer.json()["error"]
-    Requests(study.store).ask_try({"a": 3})  # and a grid that gets one all the same goes its way
-    assert [study.tell(study.ask(), 1.0).values["a"] for _ in range(2)] == [2, 3]
+    client = visit(tmp_path, token="t", actions=True)
+    assert do(client, do="try", values={"a": 3}).status_code == 200
+    assert [study.tell(study.ask(), 1.0).values["a"] for _ in range(2)] == [3, 2]
+    assert study.ask() is None
     study.close()
 
 

@@ -1,10 +1,14 @@
 """A process that kills itself at a given write: a statement, a commit, or a change of a file."""
 
+import functools
 import os
 import signal
 import sys
 
 import sqlalchemy as sql
+
+from afina.store import batches
+from afina.store.statements import Statement
 
 FILES = ("os.rename", "os.remove", "os.mkdir", "os.truncate", "os.rmdir")
 
@@ -15,7 +19,9 @@ def die_after(writes: int) -> None:
     """Has this process die at once at the next write after so many.
 
     Args:
-        writes: Statements of a database, before and after they are run, and changes of files.
+        writes: Statements of a database, before and after they are run, and changes of files. Each
+            statement of a message to PostgreSQL counts too: it is sent by itself then, so that
+            what came before it has reached the server.
     """
     global _count
     first = _count is None
@@ -24,7 +30,31 @@ def die_after(writes: int) -> None:
         return
     for event in ("before_cursor_execute", "after_cursor_execute", "commit", "begin"):
         sql.event.listen(sql.Engine, event, _step)
+    # Those that SQLAlchemy does not see.
+    Statement._run = _stepping(Statement._run)
+    batches._send = _one_by_one(batches._send)
     sys.addaudithook(_audit)
+
+
+def _stepping(call):
+    @functools.wraps(call)
+    def stepping(*args):
+        _step()
+        result = call(*args)
+        _step()
+        return result
+
+    return stepping
+
+
+def _one_by_one(send):
+    send = _stepping(send)
+
+    @functools.wraps(send)
+    def one_by_one(driver, asked):
+        return [rows for each in asked for rows in send(driver, [each])]
+
+    return one_by_one
 
 
 def _audit(event: str, args: object) -> None:

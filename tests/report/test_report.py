@@ -234,6 +234,7 @@ def awkward(hp):
     return found
 
 
+@pytest.mark.first("True")
 @pytest.mark.parametrize("several", [False, True])
 def test_the_code_to_reproduce_builds_the_best_model_whatever_the_values(several, tmp_path):
     names = ["a", "b"] if several else ["a"]

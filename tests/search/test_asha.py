@@ -19,6 +19,7 @@ from ..space.strategies import spaces
 from .curve_problems import assert_rungs_hold, by_rung, honest, space, train
 
 
+@pytest.mark.first("9")
 @pytest.mark.parametrize("max_epochs", [1, 9, 100])
 def test_keeps_what_algorithms_promise(max_epochs):
     check_algorithm(

@@ -42,6 +42,7 @@ def told(search, rows, space):
     return state
 
 
+@pytest.mark.first("log_ei")
 @pytest.mark.parametrize("acquisition", ["log_ei", "lcb"])
 def test_it_keeps_what_algorithms_promise(acquisition):
     check_algorithm(
@@ -149,6 +150,7 @@ def test_workers_that_ask_at_the_same_time_get_proposals_that_lie_apart():
     assert gaps.min() > 0.001
 
 
+@pytest.mark.first("0.6-6-0.02-log_ei", "0.0-16-0.11-log_ei")
 @pytest.mark.parametrize("acquisition", ["log_ei", "lcb"])
 @pytest.mark.parametrize(("wall", "most", "best"), [(0.6, 6, 0.02), (0.0, 16, 0.11)])
 def test_it_leaves_a_region_where_trials_fail(acquisition, wall, most, best):

@@ -41,6 +41,7 @@ def test_grid_search_keeps_what_algorithms_promise():
     check_algorithm(lambda seed: Grid(), draws=False)
 
 
+@pytest.mark.first("9")
 @pytest.mark.parametrize("max_epochs", [1, 9, 100])
 def test_hyperband_keeps_what_algorithms_promise(max_epochs):
     check_algorithm(

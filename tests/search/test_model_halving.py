@@ -28,6 +28,7 @@ from ..space.strategies import spaces
 from .curve_problems import EPOCHS, assert_rungs_hold, honest, misleading, space, train
 
 
+@pytest.mark.first("9-16")
 @pytest.mark.parametrize(("max_epochs", "trials"), [(1, 12), (9, 16), (100, 30)])
 def test_keeps_what_algorithms_promise(max_epochs, trials):
     check_algorithm(

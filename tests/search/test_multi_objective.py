@@ -94,6 +94,7 @@ class Several:
         return self.inner.tell(state, trial, space)
 
 
+@pytest.mark.first("2")
 @pytest.mark.parametrize("objectives", [2, 4])
 def test_it_keeps_what_algorithms_promise(objectives):
     check_algorithm(lambda seed: Several(ParetoSearch(seed), objectives), trials=12)

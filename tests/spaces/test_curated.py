@@ -55,6 +55,7 @@ def train(space, x, y, values=None):
 # -- data ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.first("classes", "one-hot", "several labels", "numbers")
 @pytest.mark.parametrize("name", TARGETS)
 def test_each_kind_of_target_is_told_and_trains(name):
     y, expected = TARGETS[name]
@@ -66,6 +67,7 @@ def test_each_kind_of_target_is_told_and_trains(name):
     assert metric in history
 
 
+@pytest.mark.first("table", "images", "texts", "series")
 @pytest.mark.parametrize("name", INPUTS)
 def test_each_kind_of_input_trains(name):
     make, x = INPUTS[name]
@@ -156,6 +158,7 @@ def test_all_entries_are_declared_and_their_defaults_lie_within(name):
     assert "batch_size" in declared.values or len(x) < 320
 
 
+@pytest.mark.first("table-values0", "images-values2", "texts-values4")
 @pytest.mark.parametrize(
     ("name", "values"),
     [
@@ -248,6 +251,7 @@ def test_a_training_that_gets_no_better_ends_and_one_without_validation_does_not
 # -- searches --------------------------------------------------------------------------------------
 
 
+@pytest.mark.first("table-2", "texts-1")
 @pytest.mark.parametrize(("name", "trials"), [("table", 2), ("images", 1), ("texts", 1)])
 def test_a_small_search_of_each_space_is_fused(name, trials, tmp_path):
     make, x = INPUTS[name]

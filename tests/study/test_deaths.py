@@ -13,6 +13,7 @@ from afina.search import Random
 from afina.store import open_store
 from afina.study.retries import LIMIT
 from afina.trials import FailureKind, Trial
+from afina.trials.trial import RAN
 
 EVERY = -2  # as in dying.py
 
@@ -55,6 +56,7 @@ def statuses(folder: Path) -> str:
     return "".join(trial.status.value[0] for trial in trials(folder))
 
 
+@pytest.mark.first("SIGKILL")
 @pytest.mark.parametrize("how", ["exit", "SIGKILL", "SIGSEGV", "SIGABRT"])
 def test_a_trial_that_kills_its_process_fails_in_the_end_and_the_search_goes_on(
     how: str, search: Search, tmp_path: Path
@@ -71,6 +73,7 @@ def test_a_trial_that_kills_its_process_fails_in_the_end_and_the_search_goes_on(
     assert f"died {LIMIT} times" in failure.message
 
 
+@pytest.mark.service
 def test_more_retries_give_a_trial_that_kills_its_process_more_chances(
     search: Search, tmp_path: Path
 ) -> None:
@@ -80,6 +83,7 @@ def test_more_retries_give_a_trial_that_kills_its_process_more_chances(
     assert statuses(tmp_path) == "cfccc"
 
 
+@pytest.mark.service
 def test_a_long_trial_that_comes_further_at_each_start_is_never_given_up(
     search: Search, tmp_path: Path
 ) -> None:
@@ -91,6 +95,7 @@ def test_a_long_trial_that_comes_further_at_each_start_is_never_given_up(
     assert (notes["deaths"], notes["died_after"]) == ("1", str(3 * LIMIT))
 
 
+@pytest.mark.service
 def test_deaths_without_progress_count_after_some_with_progress(
     search: Search, tmp_path: Path
 ) -> None:
@@ -101,6 +106,7 @@ def test_deaths_without_progress_count_after_some_with_progress(
     assert "came no further" in trials(tmp_path)[1].failure.message
 
 
+@pytest.mark.first("SIGTERM")
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "SIGINT", "error"])
 def test_a_process_that_is_asked_to_end_or_raises_counts_against_no_trial(
     how: str, search: Search, tmp_path: Path
@@ -112,7 +118,7 @@ def test_a_process_that_is_asked_to_end_or_raises_counts_against_no_trial(
         assert trials(tmp_path)[2].notes == {}
     assert search(-1, how) == 0
     assert statuses(tmp_path) == "ccccc"
-    assert trials(tmp_path)[2].notes == {}
+    assert set(trials(tmp_path)[2].notes) == {RAN}
 
 
 def test_of_trials_that_ran_together_only_the_one_that_dies_again_alone_is_given_up(
@@ -146,6 +152,7 @@ def test_a_trial_that_died_is_run_alone_though_more_are_asked_for(
     study.close()
 
 
+@pytest.mark.service
 def test_deaths_of_trials_that_end_well_later_are_a_reason_to_be_patient(
     search: Search, tmp_path: Path
 ) -> None:
@@ -201,6 +208,7 @@ def test_a_trial_that_waited_when_the_process_died_in_another_one_is_not_blamed(
     study.close()
 
 
+@pytest.mark.service
 def test_a_search_in_which_every_trial_kills_its_process_ends_with_an_error(
     search: Search, tmp_path: Path
 ) -> None:

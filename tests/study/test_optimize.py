@@ -38,6 +38,7 @@ def found(searched):
 WAYS = ["serial", "threads", "processes", Threads(3), Pool()]
 
 
+@pytest.mark.first("serial", "threads", "Threads", "Pool")
 @pytest.mark.parametrize("executor", WAYS, ids=name_of)
 def test_every_executor_finds_the_same_trials(executor):
     plain = study()

@@ -207,6 +207,7 @@ def test_roles_are_read_only_where_they_count_and_a_given_prior_comes_first():
     assert believed(space, "roles") is None
 
 
+@pytest.mark.first("Auto")
 @pytest.mark.parametrize("make", [Auto, BayesianOptimization])
 def test_a_search_with_a_prior_keeps_the_promises_of_every_algorithm(make):
     check_algorithm(lambda seed: make(seed=seed, prior="roles"), trials=12)

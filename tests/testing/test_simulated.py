@@ -41,6 +41,7 @@ def test_two_trials_on_two_workers_take_as_long_as_the_longer_one() -> None:
     assert (done.seconds, done.ended, done.busy) == (4.0, (0, 1, 2), 1.0)
 
 
+@pytest.mark.first("random", "tpe")
 @pytest.mark.parametrize(
     ("algorithm", "workers", "trials"),
     [

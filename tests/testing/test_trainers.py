@@ -23,6 +23,9 @@ WAYS = {
 }
 
 
+@pytest.mark.first(
+    *(f"{way}-{check.__name__}" for way in ("fused", "fit") for check in TRAINER_CHECKS)
+)
 @pytest.mark.parametrize("check", TRAINER_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("way", WAYS)
 def test_our_own_trainers_keep_what_trainers_promise(way: str, check: Any) -> None:

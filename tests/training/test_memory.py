@@ -42,6 +42,17 @@ def test_a_heap_that_a_trim_gives_back_is_no_growth() -> None:
     assert clears == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the C library may not be glibc")
+def test_memory_that_lies_between_what_stays_is_given_back_to_the_system() -> None:
+    blocks = [bytearray(b"x" * 20_000) for _ in range(4000)]
+    kept = blocks[::20]
+    blocks.clear()
+    before = resident_bytes() or 0
+    Keeper(growth=2**60).release()
+    assert before - (resident_bytes() or 0) > 40 * MB
+    assert len(kept) == 200
+
+
 def test_growth_counts_from_the_smallest_size_since_the_last_clearing() -> None:
     clears: list[int] = []
     steps = keeper([100, 80, 95, 95, 85], clears)

@@ -30,12 +30,13 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 def build(hp: Any) -> keras.Model:
     layers = [
         keras.Input((6,)),
-        keras.layers.Dense(hp.Int("units", 4, 32, step=4), activation="relu"),
+        keras.layers.Dense(hp.Int("units", 4, 8, step=4), activation="relu"),  # two programs
         keras.layers.Dropout(0.3),
         keras.layers.Dense(2, activation="softmax"),
     ]
     model = keras.Sequential(layers)
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    adam = keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-2, sampling="log"))
+    model.compile(adam, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
@@ -84,6 +85,7 @@ def picture(tuner: Any) -> list[Any]:
     return [*found, [w.tolist() for w in model.get_weights()]]
 
 
+@pytest.mark.first("auto")
 @pytest.mark.parametrize("training", ["fit", "auto"])
 def test_a_paused_trial_waits_and_ends_with_the_same_numbers_when_it_is_resumed(
     training: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -99,6 +99,7 @@ class OutOfMemory(keras.callbacks.Callback):
 NO_ROOM = RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate on GPU")
 
 
+@pytest.mark.first("error0-given0", "error1-given1")
 @pytest.mark.parametrize("given", [{"batch_size": 16}, {}])
 @pytest.mark.parametrize("error", [NO_ROOM, MemoryError("no room")])
 def test_a_trial_without_memory_is_tried_once_more_with_half_the_batch_if_asked(

@@ -45,6 +45,7 @@ def searched(kind, folder, together, **options):
     return tuner
 
 
+@pytest.mark.first("random")
 @pytest.mark.parametrize("kind", ["random", "hyperband"])
 def test_folds_together_give_the_same_trials_curves_and_models_as_one_by_one(kind, tmp_path):
     one, many = (searched(kind, tmp_path, together) for together in (1, 8))

@@ -39,6 +39,7 @@ def tuner_of(kind, folder, **options):
     return classes[kind](build, "val_loss", max_trials=3, **known)
 
 
+@pytest.mark.first("random", "auto", "hyperband")
 @pytest.mark.parametrize("kind", ["random", "grid", "bayesian", "auto", "hyperband"])
 def test_every_tuner_trains_each_fold_and_keeps_mean_and_spread(kind, tmp_path):
     tuner = tuner_of(kind, tmp_path)
@@ -112,6 +113,7 @@ def test_a_fit_that_returns_a_number_is_averaged(tmp_path):
     assert (trial.score, trial.metrics["val_loss_std"]) == (21.0, 1.0)
 
 
+@pytest.mark.first("dict", "frame")
 @pytest.mark.parametrize("form", ["dict", "list", "frame", "jax"])
 def test_every_form_of_arrays_is_split(form, tmp_path):
     import jax.numpy as jnp

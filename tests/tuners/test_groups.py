@@ -47,6 +47,7 @@ TUNERS = {
 # -- the same search ------------------------------------------------------------------------------
 
 
+@pytest.mark.first("hyperband")
 @pytest.mark.parametrize("name", TUNERS)
 def test_groups_give_the_same_trials_and_curves_as_one_by_one(name, tmp_path):
     found = {}

@@ -54,6 +54,7 @@ class SavingItself(Counting):
         """There is nothing to load."""
 
 
+@pytest.mark.first("RandomSearch-Counting", "Hyperband-SavingItself")
 @pytest.mark.parametrize("kind", [Counting, SavingItself])
 @pytest.mark.parametrize("tuner_class", [kt.RandomSearch, kt.Hyperband])
 def test_a_model_without_variables_is_searched_and_scored(kind, tuner_class, place):

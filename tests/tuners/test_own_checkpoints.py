@@ -57,6 +57,7 @@ def left_out(caught):
     return [w for w in caught if "optimizer state is left out" in str(w.message)]
 
 
+@pytest.mark.first("adam")
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
 def test_the_best_models_of_a_fit_that_compiles_again_have_their_weights_and_one_warning_is_given(
     optimizer, place
@@ -174,6 +175,7 @@ def test_a_model_that_cannot_be_saved_keeps_its_score_and_the_trial_notes_it(kin
         again.get_best_models()
 
 
+@pytest.mark.first("1")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_promotions_of_models_that_cannot_be_saved_start_from_scratch(workers, place):
     tuner = kt.Hyperband(

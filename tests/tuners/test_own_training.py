@@ -268,6 +268,7 @@ FORMS = {
 }
 
 
+@pytest.mark.first("single-fused", "tuple-own fit", "nested-fused", "callback list-own fit")
 @pytest.mark.parametrize("hypermodel", [models.build, Spy()], ids=["fused", "own fit"])
 @pytest.mark.parametrize("form", FORMS)
 def test_callbacks_are_taken_in_every_form(form, hypermodel, place):

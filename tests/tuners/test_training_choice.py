@@ -145,6 +145,7 @@ def test_fused_keeps_the_trials_that_were_trained_before(place):
     assert len(again.get_best_models()) == 1
 
 
+@pytest.mark.first("auto")
 @pytest.mark.parametrize("mode", ["auto", "fused"])
 def test_a_search_over_plain_models_is_fused_and_says_where_its_time_went(mode, place):
     tuner = tuner_of(build, place, training=mode)

@@ -80,6 +80,7 @@ def search(tuner, **kwargs):
     return tuner
 
 
+@pytest.mark.first("random", "hyperband")
 @pytest.mark.parametrize("name", TUNERS)
 def test_any_number_of_workers_gives_the_same_trials_to_the_bit(name, tmp_path):
     found = {}

@@ -12,8 +12,7 @@ Source:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,8 @@ from numpy.typing import NDArray
 from afina.advice.sample import Sample, described, is_ordered
 from afina.space import Value
 
+Array = NDArray[np.float64]
+Counted = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
 LEVEL = 0.01  # the largest corrected probability of such a region by chance
@@ -92,92 +93,122 @@ def failing_regions(sample: Sample, failed: Mask) -> tuple[FailingRegion, ...]:
 
 
 def _clearest(sample: Sample, failed: Mask, left: Mask) -> tuple[FailingRegion | None, Mask]:
-    best, chosen, tests = math.inf, None, 0
+    best, tests = _Split(math.inf), 0
     for column in range(sample.places.shape[1]):
-        splits = np.array(list(_splits(sample, column, left))).reshape(-1, 2)
-        tests += len(splits)
-        if not len(splits):
-            continue
-        counts, others = _counted(sample.places[left, column], failed[left], splits)
-        chances = _by_chance(*counts, *others)
-        place = int(chances.argmin())
-        if chances[place] < best:
-            best = float(chances[place])
-            low, high = map(float, splits[place])
-            chosen = (column, low, high, _pair(counts, place), _pair(others, place))
-    where = np.zeros(len(failed), dtype=bool)
-    if chosen is None or best * tests > LEVEL:
-        return None, where
-    column, low, high, here, elsewhere = chosen
-    where = left & (sample.places[:, column] >= low) & (sample.places[:, column] <= high)
-    entry = sample.entries[column]
-    places = sample.places[where, column]
+        places = sample.places[:, column]
+        # Where the hyperparameter is inactive, it is neither guilty nor innocent.
+        known = left & ~np.isnan(places)
+        ordered = is_ordered(sample.geometry.tunable[column])
+        found, count = _clearest_split(places[known], failed[known], ordered=ordered)
+        tests += count
+        if found.chance < best.chance:
+            best = replace(found, column=column)
+    if not best.chance * tests <= LEVEL:  # also where there is nothing to test
+        return None, np.zeros(len(failed), dtype=bool)
+    column = best.column
+    places = sample.places[:, column]
+    where = left & (places >= best.low) & (places <= best.high)
+    entry, inside = sample.entries[column], places[where]
     ends = [entry.prob_to_value(min(float(each), math.nextafter(1, 0)))
-            for each in (places.min(), places.max())]  # fmt: skip
+            for each in (inside.min(), inside.max())]  # fmt: skip
+    known = left & ~np.isnan(places)
     region = FailingRegion(
         name=entry.name,
         conditions=described(entry),
         column=column,
-        low=low,
-        high=high,
+        low=best.low,
+        high=best.high,
         above=ends[0],
         below=ends[1],
-        failed=here[0],
-        tried=here[1],
-        failed_elsewhere=elsewhere[0],
-        tried_elsewhere=elsewhere[1],
-        chance=min(1.0, best * tests),
+        failed=best.failed,
+        tried=best.tried,
+        failed_elsewhere=int(failed[known].sum()) - best.failed,
+        tried_elsewhere=int(known.sum()) - best.tried,
+        chance=min(1.0, best.chance * tests),
     )
     return region, where
 
 
-def _splits(sample: Sample, column: int, left: Mask) -> Iterator[tuple[float, float]]:
-    """Parts of [0, 1] to test: both sides of each split, or each value of a choice."""
-    places = np.unique(sample.places[left, column])
-    places = places[~np.isnan(places)]
-    if not is_ordered(sample.geometry.tunable[column]):
-        for place in places:
-            yield float(place) - 1e-9, float(place) + 1e-9
-        return
-    for middle in (places[1:] + places[:-1]) / 2:
-        yield 0.0, float(middle)
-        yield float(middle), 1.0
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """A part of a hyperparameter's scale, and the trials in it."""
+
+    chance: float
+    """The probability of so many failures in it by chance."""
+
+    low: float = 0.0
+    high: float = 1.0
+    failed: int = 0
+    tried: int = 0
+    column: int = 0
 
 
-Counts = NDArray[np.int64]
+def _clearest_split(places: Array, failed: Mask, *, ordered: bool) -> tuple[_Split, int]:
+    """The clearest part of [0, 1] among both sides of each split, or among the values of a choice.
 
+    Args:
+        places: (n,) where the trials lie.
+        failed: (n,) which of them failed.
+        ordered: Whether neighbouring places are alike.
 
-def _counted(
-    places: NDArray[np.float64], failed: Mask, splits: NDArray[np.float64]
-) -> tuple[tuple[Counts, Counts], tuple[Counts, Counts]]:
-    """Failed and all trials within each of many ranges, and outside of it.
-
-    Where the hyperparameter is inactive, it is neither guilty nor innocent.
+    Returns:
+        The part, and how many were tested.
     """
-    known = ~np.isnan(places)
-    order = np.argsort(places[known])
-    ordered = places[known][order]
-    before = np.concatenate([[0], np.cumsum(failed[known][order])])
-    first = np.searchsorted(ordered, splits[:, 0], "left")
-    last = np.searchsorted(ordered, splits[:, 1], "right")
-    bad, tried = before[last] - before[first], last - first
-    return (bad, tried), (before[-1] - bad, len(ordered) - tried)
+    values, which, tried = np.unique(places, return_inverse=True, return_counts=True)
+    bad = np.bincount(which, failed, len(values)).astype(np.intp)
+    if ordered:
+        middles = (values[1:] + values[:-1]) / 2
+        below, worse = np.cumsum(tried)[:-1], np.cumsum(bad)[:-1]
+        # Both sides of each split, one after the other.
+        tried = np.stack([below, len(places) - below], axis=1).ravel()
+        bad = np.stack([worse, int(failed.sum()) - worse], axis=1).ravel()
+        low = np.stack([np.zeros_like(middles), middles], axis=1).ravel()
+        high = np.stack([middles, np.ones_like(middles)], axis=1).ravel()
+    else:
+        low, high = values - 1e-9, values + 1e-9
+    if not len(tried):
+        return _Split(math.inf), 0
+    chances = by_chance(bad, tried, int(failed.sum()), len(places))
+    at = int(chances.argmin())
+    found = _Split(
+        float(chances[at]), float(low[at]), float(high[at]), int(bad[at]), int(tried[at])
+    )
+    return found, len(tried)
 
 
-def _pair(counts: tuple[Counts, Counts], place: int) -> tuple[int, int]:
-    return int(counts[0][place]), int(counts[1][place])
+def by_chance(failed: Counted, tried: Counted, bad: int, total: int) -> Array:
+    """The probability of at least so many failures in a part, if it makes no difference.
 
+    That is the upper tail of the hypergeometric distribution, for all parts at once; 1 where there
+    are no more failures than elsewhere.
 
-def _by_chance(
-    failed: Counts, tried: Counts, failed_elsewhere: Counts, tried_elsewhere: Counts
-) -> NDArray[np.float64]:
-    """The probabilities of at least so many failures inside, if it makes no difference."""
-    from scipy.stats import hypergeom
+    Args:
+        failed: (m,) failed trials of each part.
+        tried: (m,) all trials of each part.
+        bad: Failed trials in all.
+        total: Trials in all.
 
-    more = (tried > 0) & (tried_elsewhere > 0)
-    more &= failed * tried_elsewhere > failed_elsewhere * tried
-    found = np.ones(len(failed))
-    if more.any():
-        total, bad = (tried + tried_elsewhere)[more], (failed + failed_elsewhere)[more]
-        found[more] = hypergeom.sf(failed[more] - 1, total, bad, tried[more])
-    return found
+    Example:
+        >>> by_chance(np.array([2, 0]), np.array([2, 2]), 2, 4).round(4).tolist()
+        [0.1667, 1.0]
+    """
+    from scipy.special import gammaln
+
+    chances = np.ones(len(failed))
+    rest = total - tried
+    told = (tried > 0) & (rest > 0) & (failed * rest > (bad - failed) * tried)
+    k, n = failed[told].astype(float), tried[told].astype(float)
+
+    def choose(m: Array | float, j: Array | float) -> Array:
+        return np.asarray(gammaln(m + 1.0) - gammaln(j + 1.0) - gammaln(m - j + 1.0))
+
+    good = float(total - bad)
+    first = choose(float(bad), k) + choose(good, n - k) - choose(float(total), n)
+    # More failures than expected: each term is smaller than the one before.
+    term, tail = np.ones(len(k)), np.ones(len(k))
+    while len(k) and (term > tail * 1e-17).any():
+        term = term * np.maximum((bad - k) * (n - k), 0.0) / ((k + 1.0) * (good - n + k + 1.0))
+        tail += term
+        k = k + 1.0
+    chances[told] = np.minimum(np.exp(first) * tail, 1.0)
+    return chances

@@ -8,6 +8,7 @@ from typing import Any
 
 from afina.errors import ArgumentError, wrong
 from afina.page.watch import REMARKS, Watch
+from afina.search.wrappers import check_points
 from afina.space import HyperParameter, HyperParameters, Space, Value
 from afina.space.parameters import Numerical
 from afina.store import SharedStore
@@ -179,9 +180,6 @@ def _try(watch: Watch, body: Mapping[str, Any]) -> str:
     given = body.get("values")
     if not isinstance(given, Mapping) or watch.header is None:
         raise ArgumentError(wrong("values", "must be a mapping of names to values", given))
-    if watch.header.algorithm == "grid":
-        rule = "must go with a search that draws its configurations"
-        raise ArgumentError(wrong("try", rule, "a grid search, which tries all of them"))
     space = _space(watch)
     known: dict[str, list[HyperParameter]] = {}
     for entry in space:
@@ -191,8 +189,9 @@ def _try(watch: Watch, body: Mapping[str, Any]) -> str:
         if name not in known:
             raise ArgumentError(wrong("values", "must name hyperparameters", name))
         values[name] = _value(known[name], value)
+    check_points([values], space, what="values")
     Requests(watch.store).ask_try(values)
-    return "The next new trial tries these values."
+    return f"The next trial that begins from scratch tries these values. {_when(watch)}".strip()
 
 
 def _value(entries: list[HyperParameter], value: Any) -> Value:

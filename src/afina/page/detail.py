@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from afina.page.curves import line_of, series_of, thinned
+from afina.page.ran import files_of, model_of, own_notes, ran_of
 from afina.page.rows import objective_of, plain
 from afina.page.watch import Watch
 from afina.trials import Objective
@@ -46,7 +47,10 @@ def detail_of(watch: Watch, number: int) -> dict[str, Any] | None:
             "children": watch.children.get(number, []),
             "executions": 1 + max((each.execution for each in reports[number]), default=0),
             "epochs": len({each.step for each in reports[number]}) or None,
-            "notes": [[key, text] for key, text in trial.notes.items() if key != "seconds"],
+            "notes": own_notes(trial.notes),
+            "ran": ran_of(trial),
+            "model": model_of(trial),
+            "files": files_of(watch.store, trial),
             "seconds": _seconds(trial.notes.get("seconds", ""), trial.seconds),
             "failure": None
             if trial.failure is None

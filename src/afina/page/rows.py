@@ -10,6 +10,7 @@ from afina.space import Choice, HyperParameter, HyperParameters, Parent, Space
 from afina.space.parameters import Numerical
 from afina.store import Header
 from afina.study.by_hand import is_boosted
+from afina.study.queue import NO_BRACKET
 from afina.trials import MultiObjective, Objective, Trial
 
 COLUMNS = (
@@ -92,7 +93,9 @@ def row_of(
         objective: The search's.
         names: Of the hyperparameters, in the page's order.
     """
-    plan, failure = None if is_boosted(trial) else trial.schedule, trial.failure
+    failure, plan = trial.failure, trial.schedule
+    if is_boosted(trial) or (plan is not None and plan.bracket == NO_BRACKET):
+        plan = None
     row = [
         trial.number,
         trial.status.value,

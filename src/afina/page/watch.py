@@ -20,6 +20,7 @@ from afina.page.pace import counts_of, seconds_left, total_of
 from afina.page.rows import objective_of, parts_of, row_of, search_of
 from afina.store import Changes, Header, SharedStore, TrialStore
 from afina.store.reported import epochs_reported
+from afina.study import is_queued
 from afina.study.by_hand import is_boosted
 from afina.study.requests import plan_of, waiting_in
 from afina.trials import MultiObjective, Objective, Status, Trial
@@ -224,9 +225,11 @@ class Watch:
 
     def _asked(self) -> dict[str, Any]:
         waiting = waiting_in(self.store)
+        queue = sorted(number for number, trial in self.trials.items() if is_queued(trial))
         return {
             "end": list(waiting.get("end", ())),
-            "try": len(waiting.get("try") or ()),
+            "try": len(waiting.get("try") or ()) + len(queue),
+            "queue": queue,
             "pause": list(waiting.get("pause", ())),
             "boost": list(waiting.get("boost") or ()),
             "ranges": waiting.get("ranges") or {},

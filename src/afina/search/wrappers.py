@@ -27,6 +27,7 @@ from afina.search.base import (
 from afina.search.grid import Grid
 from afina.space import HyperParameter, Space, Value
 from afina.trials import Decision, Trial
+from afina.trials.trial import QUEUED
 
 S = TypeVar("S")
 
@@ -113,20 +114,6 @@ def reseeded(algorithm: Any, seed: int) -> Any:
     return dataclasses.replace(algorithm, seed=seed)
 
 
-def replaced(
-    answer: Suggestion, point: Mapping[str, Value], space: Space
-) -> Mapping[str, Value] | None:
-    """A given point in place of the values of a suggestion; None if it continues a training.
-
-    Args:
-        answer: What an algorithm suggests.
-        point: Hyperparameters that are not named stand at their defaults; values out of range move
-            to the nearest one.
-        space: The space.
-    """
-    return _placed(point, space) if _is_fresh(answer) else None
-
-
 def check_draws(what: str, algorithm: Any) -> None:
     """Refuses what cannot be wrapped by something that changes the order of trials.
 
@@ -153,7 +140,7 @@ class StartFromState:
     """The state of the algorithm inside."""
 
     fresh: int = 0
-    """How many trainings have begun from scratch and finished."""
+    """How many trainings have begun from scratch and finished, without those of a queue."""
 
 
 @dataclass(frozen=True)
@@ -203,19 +190,19 @@ class StartFrom(Wrapper[StartFromState]):
     def ask(self, state: StartFromState, situation: Situation) -> Suggestion | Wait | Done:
         """What the algorithm inside answers, a given point in place of a fresh configuration."""
         answer = self.inner.ask(state.inner, situation)
-        if not isinstance(answer, Suggestion) or not _is_fresh(answer):
+        if not isinstance(answer, Suggestion) or not is_fresh(answer):
             return answer
-        turn = state.fresh + sum(_is_fresh(trial) for trial in situation.running)
+        turn = state.fresh + sum(map(_is_turn, situation.running))
         if turn >= len(self.points):
             return answer
         return Suggestion(
-            values=_placed(self.points[turn], situation.space), schedule=answer.schedule
+            values=placed(self.points[turn], situation.space), schedule=answer.schedule
         )
 
     def tell(self, state: StartFromState, trial: Trial, space: Space) -> StartFromState:
         """Tells the algorithm inside, and counts trainings that began from scratch."""
         inner = self.inner.tell(state.inner, trial, space)
-        return StartFromState(inner, state.fresh + _is_fresh(trial))
+        return StartFromState(inner, state.fresh + _is_turn(trial))
 
 
 @dataclass(frozen=True)
@@ -301,24 +288,37 @@ def check_points(
             if not any(entry.contains(value) for entry in known):
                 rule = f"must be a value of {known[0]!r}"
                 raise ArgumentError(wrong(f"{here}[{name!r}]", rule, value))
-        placed = _placed(point, space, repair=False)
-        broken = [rule.name for rule in space.constraints if not rule.holds(placed)]
+        whole = placed(point, space, repair=False)
+        broken = [rule.name for rule in space.constraints if not rule.holds(whole)]
         if broken:
             rule = f"must satisfy the {broken[0]}"
-            raise ArgumentError(wrong(here, rule, dict(placed)))
+            raise ArgumentError(wrong(here, rule, dict(whole)))
 
 
 def _names(space: Space) -> str:
     return ", ".join(dict.fromkeys(entry.name for entry in space))
 
 
-def _is_fresh(begun: Suggestion | Trial) -> bool:
+def is_fresh(begun: Suggestion | Trial) -> bool:
+    """Whether a training begins from scratch."""
     return begun.schedule is None or begun.schedule.parent is None
 
 
-def _placed(
-    point: Mapping[str, Value], space: Space, *, repair: bool = True
-) -> Mapping[str, Value]:
+def _is_turn(trial: Trial) -> bool:
+    """Whether a trial has taken the turn of a given configuration: those of a queue do not."""
+    return is_fresh(trial) and QUEUED not in trial.notes
+
+
+def placed(point: Mapping[str, Value], space: Space, *, repair: bool = True) -> Mapping[str, Value]:
+    """A given point as a configuration of the space.
+
+    Args:
+        point: Hyperparameters that are not named stand at their defaults; values out of range move
+            to the nearest one.
+        space: The space.
+        repair: Whether to change values that break a constraint.
+    """
+
     def choose(index: int, entry: HyperParameter) -> Value:
         del index
         return entry.clip(point[entry.name]) if entry.name in point else entry.default

@@ -115,7 +115,11 @@ class TrialStore(Protocol):
         ...
 
     def set_note(self, key: str, value: Any) -> None:
-        """Keeps a JSON value under `key`, for state that belongs to no trial."""
+        """Keeps a JSON value under `key`, for state that belongs to no trial.
+
+        In a `SharedStore` it raises the revision: whoever has read a note need not read it again
+        before there is news.
+        """
         ...
 
     def predecessor_died(self) -> bool:

@@ -84,6 +84,10 @@ class Texts:
             f"SELECT r.* FROM {table(REPORTS)} r JOIN {trials} t ON t.number = r.trial "
             "WHERE t.revision > %(since)s AND t.ended IS NOT NULL"
         )
+        # Waits for the server's disk: a commit writes all that was committed before it.
+        self.wait = (
+            f"UPDATE {claims} SET beat = beat WHERE trial = %(number)s AND owner = %(owner)s"
+        )
         self.count = f"UPDATE {table(COUNTER)} SET revision = %(revision)s"
         claim = (
             f"INSERT INTO {claims} (trial, owner, beat) VALUES (%(number)s, %(owner)s, {_NOW}) "
@@ -130,6 +134,7 @@ class BatchedTransaction(Transaction):
         self._texts = texts
         self._counted = self.before
         self._waiting: list[_Asked] = []
+        self._begun: Mapping[str, Any] | None = None  # the claim of a trial that begins
 
     @property
     def connection(self) -> Connection:
@@ -157,7 +162,9 @@ class BatchedTransaction(Transaction):
         """
         running = row["status"] == Status.RUNNING.value
         text = self._texts.claim if running else self._texts.unclaim
-        self._waiting.append((text, {**row, "owner": owner}))
+        claim = {"number": row["number"], "owner": owner}
+        self._begun = claim if running else self._begun
+        self._waiting.append((text, {**row, **claim}))
 
     def write_reports(self, rows: Sequence[Row]) -> None:
         """Writes reports, each in place of an earlier one of the same step."""
@@ -168,17 +175,24 @@ class BatchedTransaction(Transaction):
     def end(self) -> None:
         """Writes what waits, and commits.
 
-        A commit that need not survive a crash of the server does not wait for its disk.
+        A result is on the server's disk before others can see it. A trial that begins is there
+        before it is handed out, but the lock is given up before: a crash may show that others have
+        seen what is lost, and they write it again (`study.lost`). Nothing waits for the disk
+        because of reports and leases.
         """
-        last = ["COMMIT"] if self.lasting else ["SET LOCAL synchronous_commit TO off", "COMMIT"]
-        self._send(*last)
+        last: list[_Asked] = [("COMMIT", {})]
+        if not self.lasting:
+            last.insert(0, ("SET LOCAL synchronous_commit TO off", {}))
+            if self._begun is not None:
+                last.append((self._texts.wait, self._begun))
+        self._send(last)
 
-    def _send(self, *last: str) -> None:
+    def _send(self, last: Sequence[_Asked] = ()) -> None:
         waiting, self._waiting = self._waiting, []
         if self._counted != self.revision:
             waiting.append((self._texts.count, {"revision": self.revision}))
             self._counted = self.revision
-        waiting += [(text, {}) for text in last]
+        waiting += last
         if waiting:
             with _driver(self._connection) as driver:
                 _send(driver, waiting)

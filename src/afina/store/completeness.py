@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 
 from afina.errors import StoreError
 from afina.store.lock import LOCK_FILE
+from afina.store.statements import Statement
 from afina.store.tables import NOTES, TRIALS
 from afina.trials import Status
 
@@ -40,11 +41,15 @@ _ADVICE = (
     "to start over."
 )
 
+_OPEN: list[sql.ColumnElement[str]] = [
+    sql.literal_column(f"'{each.value}'") for each in Status if not each.finished
+]
 _FINISHED = (
-    sql.select(sql.func.count())
+    sql.select(sql.func.count().label("count"))
     .select_from(TRIALS)
-    .where(TRIALS.c.status.not_in([each.value for each in Status if not each.finished]))
+    .where(TRIALS.c.status.not_in(_OPEN))
 )
+_FINISHED_SINCE = Statement(_FINISHED.where(TRIALS.c.revision > sql.bindparam("since")))
 
 
 class LostLogError(StoreError):
@@ -63,8 +68,7 @@ def count_finished(connection: Connection) -> int:
 
 def count_finished_since(connection: Connection, revision: int) -> int:
     """How many trials have finished after a revision of the search, that of now included."""
-    query = _FINISHED.where(TRIALS.c.revision > sql.bindparam("since"))
-    return int(connection.execute(query, {"since": revision}).scalar_one())
+    return int(_FINISHED_SINCE.rows(connection, {"since": revision})[0]["count"])
 
 
 def read_count(folder: Path) -> int | None:

@@ -184,6 +184,7 @@ class MemoryStore:
         text = to_json(value, f"note {key!r}")
         with self._guard:
             self._kept.set(self._kept.notes, key, text)
+            self._count()
 
     # -- several workers ----------------------------------------------------------------------
 

@@ -233,7 +233,7 @@ class PostgresStore(SqlStore):
         if status is Status.RUNNING:
             seen.claims[number] = {"trial": number, "owner": self.worker, "beat": 0.0, "now": 0.0}
         now.finishes += status.finished
-        now.lasting = True  # a server that forgot a claim when it crashed would give it out twice
+        now.lasting |= status is not Status.RUNNING  # one that begins: see `BatchedTransaction.end`
 
     def _explained(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()  # the session does it, once it has tried again

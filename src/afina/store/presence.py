@@ -45,6 +45,7 @@ class WorkerFile:
     def __init__(self, folder: Path, label: str = "") -> None:
         self.folder = folder
         self.label = label
+        self._begins = os.path.join(folder, _PREFIX)
         self.name = ""
         """The worker's name; empty before `take`."""
         self._file: int | None = None
@@ -75,7 +76,7 @@ class WorkerFile:
             os.ftruncate(file, 0)
         os.close(file)
         with contextlib.suppress(OSError):
-            self._path(self.name).unlink()
+            os.unlink(self._path(self.name))
 
     def forget(self) -> None:
         """In a forked child: the file belongs to the parent; the child is another worker."""
@@ -130,8 +131,8 @@ class WorkerFile:
                 with contextlib.suppress(OSError):
                     path.unlink()
 
-    def _path(self, name: str) -> Path:
-        return self.folder / f"{_PREFIX}{name}"
+    def _path(self, name: str) -> str:
+        return self._begins + name  # asked for with each claim of others, in each turn
 
 
 def process_mark() -> str:

@@ -50,7 +50,7 @@ _SPACE = Statement(sql.select(META.c.header, META.c.space, META.c.crc))
 REVISION = sql.select(COUNTER.c.revision)
 _REVISION = Statement(REVISION)
 _COUNT = Statement(COUNTER.update().values(revision=sql.bindparam("its_revision")))
-_CLAIMS = sql.select(CLAIMS)
+_CLAIMS = Statement(sql.select(CLAIMS))
 _CLAIM = Statement(CLAIMS.insert())
 _RENEW = CLAIMS.update().where(CLAIMS.c.trial == sql.bindparam("its_trial"))
 _UNCLAIM = Statement(CLAIMS.delete().where(CLAIMS.c.trial == sql.bindparam("its_trial")))
@@ -217,9 +217,9 @@ class SqlStore(ABC):
         with self._look() as connection:
             if connection is None:
                 return None
-            row = _NOTE.run(connection, {"its_key": key}).one_or_none()
+            row = _NOTE.row(connection, {"its_key": key})
         with self._decoding():
-            return None if row is None else codec.from_json(row.value)
+            return None if row is None else codec.from_json(row["value"])
 
     def news(self, since: int | None) -> Changes:
         """What was written after a revision."""
@@ -233,24 +233,23 @@ class SqlStore(ABC):
         with self._look() as connection:
             if connection is None:
                 return {}
-            rows = connection.execute(_CLAIMS).all()
+            rows = _CLAIMS.rows(connection)
             now = self._now(connection) if rows else 0.0
-        return {row.trial: self._claim(row._mapping, now) for row in rows}
+        return {row["trial"]: self._claim(row, now) for row in rows}
 
     def _news(self, connection: Connection, since: int | None, revision: int) -> Changes:
         if since is not None and revision == since:
             return Changes(revision=revision)
+        found: Sequence[codec.Row]
         if since is None:
-            rows = connection.execute(_WHOLE_NEWS).all()
+            found = [row._mapping for row in connection.execute(_WHOLE_NEWS)]
         else:
-            rows = _NEWS.run(connection, {"since": since}).all()
-        found = [row._mapping for row in rows]
+            found = _NEWS.rows(connection, {"since": since})
         reports: Sequence[codec.Row] | None = None if since is None else []
         if since is not None and any(row["ended"] is not None for row in found):
-            new = _NEW_REPORTS.run(connection, {"since": since}).all()
-            reports = [row._mapping for row in new]
-        meta = _SPACE.run(connection).one_or_none()
-        return self._changes(since, revision, found, reports, {} if meta is None else meta._mapping)
+            reports = _NEW_REPORTS.rows(connection, {"since": since})
+        meta = _SPACE.row(connection) or {}
+        return self._changes(since, revision, found, reports, meta)
 
     def _changes(
         self,
@@ -405,6 +404,7 @@ class SqlStore(ABC):
             now.connection.execute(NOTES.delete().where(NOTES.c.key == key))
             now.connection.execute(NOTES.insert().values(key=key, value=text))
             now.lasting = True
+            now.count()
 
         self._change(write)
 
@@ -430,15 +430,15 @@ class SqlStore(ABC):
     def _write_trial(self, now: Transaction, row: codec.Row) -> None:
         row = self._to_database({**row, "crc": codec.checksum(row, TRIAL_COLUMNS)})
         number, ended = row["number"], row["ended"]
-        old = _STATUS.run(now.connection, {"its_number": number}).one_or_none()
-        if old is not None and now.again and Status(old.status).finished:
+        old = _STATUS.row(now.connection, {"its_number": number})
+        if old is not None and now.again and Status(old["status"]).finished:
             there = now.connection.execute(_SAME, {"its_number": number}).one()._mapping
             if all(there[name] == row[name] for name in TRIAL_COLUMNS):
                 return  # an earlier try has been written after all
-        rules.check_replaceable(number, None if old is None else old.status)
-        owner = None if old is None else old.owner
+        rules.check_replaceable(number, None if old is None else old["status"])
+        owner = None if old is None else old["owner"]
         if old is not None and owner is not None and owner != self.worker:
-            beat = {"trial": number, "owner": owner, "beat": old.beat}
+            beat = {"trial": number, "owner": owner, "beat": old["beat"]}
             claim = self._claim(beat, self._now(now.connection))
             if not claim.lost:
                 raise rules.claimed(number, claim.owner)
@@ -468,7 +468,7 @@ class SqlStore(ABC):
 
 def read_revision(connection: Connection) -> int:
     """The revision of the search."""
-    return int(_REVISION.run(connection).scalar_one())
+    return int(_REVISION.rows(connection)[0]["revision"])
 
 
 def leave(connection: Connection, worker: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from afina.store.flock import CAN_SHARE, EXCLUSIVE, try_lock, wait_for_lock
 
 
 @contextlib.contextmanager
-def place_in_line(file: Path, patience: float) -> Iterator[None]:
+def place_in_line(file: str | Path, patience: float) -> Iterator[None]:
     """Waits until it is this process' turn, and lets the next one in at the end.
 
     Args:
@@ -32,7 +33,7 @@ def place_in_line(file: Path, patience: float) -> Iterator[None]:
             os.close(held)
 
 
-def _take(path: Path, patience: float) -> int | None:
+def _take(path: str | Path, patience: float) -> int | None:
     try:
         # Opened each time: a forked child must not keep its parent's lock.
         file = os.open(path, os.O_RDWR)
@@ -53,16 +54,21 @@ def _take(path: Path, patience: float) -> int | None:
 
 
 class _LockWait:
-    """A thread that waits for a lock, as the system's own wait has no limit of time."""
+    """The wait for one lock in another thread, as the system's own wait has no limit of time.
+
+    Args:
+        file: A descriptor.
+    """
 
     def __init__(self, file: int) -> None:
         self.over = threading.Event()
         self._file = file
         self._guard = threading.Lock()
         self._wanted = True
-        threading.Thread(target=self._lock, daemon=True, name="afina-line").start()
+        (_IDLE.pop() if _IDLE else _Waiter()).asked.put(self)
 
-    def _lock(self) -> None:
+    def lock(self) -> None:
+        """Waits, in the other thread."""
         with contextlib.suppress(OSError):
             wait_for_lock(self._file)
         with self._guard:
@@ -75,3 +81,23 @@ class _LockWait:
         with self._guard:
             self._wanted = self.over.is_set()
             return self._wanted
+
+
+class _Waiter:
+    """A thread that waits for one lock after the other: to start one takes longer than to wait."""
+
+    def __init__(self) -> None:
+        self.asked: queue.SimpleQueue[_LockWait] = queue.SimpleQueue()
+        threading.Thread(target=self._serve, daemon=True, name="afina-line").start()
+
+    def _serve(self) -> None:
+        while True:
+            self.asked.get().lock()
+            _IDLE.append(self)
+
+
+_IDLE: list[_Waiter] = []
+"""Threads that wait for nothing now."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_IDLE.clear)  # the threads are the parent's

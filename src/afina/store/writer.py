@@ -81,6 +81,9 @@ class SqliteWriter:
     ) -> None:
         self.file = file
         self.worker = worker
+        self._file = os.fspath(file)
+        self._log = os.fspath(log_of(file))
+        self._line = os.fspath(file.parent / COUNT_FILE)
         self.finished = 0
         """How many trials have finished, as of the revision `_counted`."""
         self._counted: int | None = None
@@ -169,7 +172,7 @@ class SqliteWriter:
         if self._has_log:
             # A disk that refuses keeps the change all the same, unless the power fails.
             with contextlib.suppress(OSError):
-                log = os.open(log_of(self.file), os.O_RDWR)
+                log = os.open(self._log, os.O_RDWR)
                 try:
                     os.fsync(log)
                 finally:
@@ -182,7 +185,7 @@ class SqliteWriter:
 
     def _log_size(self) -> int:
         try:
-            return log_of(self.file).stat().st_size
+            return os.stat(self._log).st_size
         except FileNotFoundError:
             return 0
 
@@ -304,7 +307,7 @@ class SqliteWriter:
         self._check_in_place()
         if self.connection.in_transaction():
             self.connection.rollback()  # Ctrl-C came within the last one
-        line = place_in_line(self.file.parent / COUNT_FILE, _PATIENCE / 2)
+        line = place_in_line(self._line, _PATIENCE / 2)
         with line, self.connection.begin():
             self._begin()
             yield
@@ -328,7 +331,7 @@ class SqliteWriter:
         if self._identity is None:
             return  # it is being created
         try:
-            in_place = os.path.samestat(self._identity, self.file.stat())
+            in_place = os.path.samestat(self._identity, os.stat(self._file))
         except FileNotFoundError:
             in_place = False
         if not in_place:

@@ -13,12 +13,14 @@
 
 `Study` is a `SearchState` for people who run their own loop; a tuner's oracle has one inside. A
 state that opens a store with trials observes them again (`resume` checks that they fit), so there
-is nothing else to save. `retries` decides whether a trial that failed, or whose process died, is
-run again; `discovery` finds the search space that a builder draws from.
+is nothing else to save. `queue` keeps the configurations that people ask for. `retries` decides
+whether a trial that failed, or whose process died, is run again; `discovery` finds the search space
+that a builder draws from.
 """
 
 from afina.study.curves import Curves
 from afina.study.discovery import discover
+from afina.study.known import is_queued
 from afina.study.listeners import SearchInfo, SearchListener
 from afina.study.planned import planned
 from afina.study.resume import choose_seed
@@ -42,5 +44,6 @@ __all__ = [
     "default_algorithm",
     "discover",
     "front_of",
+    "is_queued",
     "planned",
 ]

@@ -28,7 +28,7 @@ from afina.search.wrappers import innermost
 from afina.space import HyperParameter, Space
 from afina.space.conditions import same_value
 from afina.space.parameters import Numerical
-from afina.study.requests import ASKED, Requests
+from afina.study.requests import Requests
 from afina.trials import Schedule, Status, Trial, epochs_of
 from afina.trials.trial import BOOSTED, PAUSED
 
@@ -65,7 +65,7 @@ class ByHand:
                 requests.cannot["ranges"] = reason
 
     def look(self, space: Space, number: int) -> None:
-        """Reads what people ask for, and takes new ranges over; each turn begins with it.
+        """Reads what people ask for, and takes new ranges over; a turn with news begins with it.
 
         Args:
             space: As known now.
@@ -104,17 +104,16 @@ class ByHand:
             max_trials=max_trials,
         )
 
-    def values(self, answer: Suggestion, space: Space) -> tuple[dict[str, Any], dict[str, str]]:
-        """The values of a new trial, and its notes; see `Requests.instead`.
+    def values(self, answer: Suggestion, space: Space) -> dict[str, Any]:
+        """The values of a new trial.
 
         Args:
             answer: What the algorithm suggests.
             space: The whole space.
         """
-        values, notes = self.requests.instead(answer, self.algorithm, space)
-        if not self._record or ASKED in notes:
-            return values, notes
-        return space.complete(values, lambda entry: entry.default), notes
+        if not self._record:
+            return dict(answer.values)
+        return space.complete(dict(answer.values), lambda entry: entry.default)
 
     def _read(self) -> list[dict[str, Any]]:
         return list(self.requests.store.note(RANGES) or ())

@@ -10,6 +10,8 @@ waits for a retry ◀── lost: its worker is gone
 from __future__ import annotations
 
 import bisect
+import os
+import socket
 import time
 from collections.abc import Collection
 from dataclasses import replace
@@ -20,7 +22,16 @@ from afina.search import Done, Wait
 from afina.study.retries import comes_last, must_run_alone
 from afina.study.sharing import Loss
 from afina.trials import Status, Trial
-from afina.trials.trial import BOOSTED
+from afina.trials.trial import BOOSTED, IN_QUEUE, QUEUED, RAN, WORKER, ran_text
+
+
+def is_queued(trial: Trial) -> bool:
+    """Whether a trial waits in the queue for its first run; see `study.queue`."""
+    return (
+        trial.status is Status.WAITING
+        and trial.attempt == 0
+        and trial.notes.get(QUEUED) == IN_QUEUE
+    )
 
 
 class KnownTrials:
@@ -51,7 +62,8 @@ class KnownTrials:
     @property
     def running(self) -> tuple[Trial, ...]:
         """Those that were handed out, by any worker, and have not ended."""
-        return tuple(self.open[number] for number in sorted(self.open))
+        known = (self.open[number] for number in sorted(self.open))
+        return tuple(trial for trial in known if not is_queued(trial))
 
     @property
     def others(self) -> dict[int, Trial]:
@@ -76,9 +88,16 @@ class KnownTrials:
         """
         last = self.last_chance(paused)
         for number in reversed(self._retry):
-            if number not in paused and (last is None or number != last.number):
+            if number in paused or is_queued(self.all[number]):
+                continue
+            if last is None or number != last.number:
                 return self.all[number]
         return None
+
+    @property
+    def queued(self) -> list[Trial]:
+        """Those that wait in the queue for their first run, in their order."""
+        return [self.all[n] for n in sorted(self._retry) if is_queued(self.all[n])]
 
     def last_chance(self, paused: Collection[int] = ()) -> Trial | None:
         """A trial that waits until there is nothing else to do; see `study.retries`."""
@@ -91,8 +110,8 @@ class KnownTrials:
 
     @property
     def by_plan(self) -> int:
-        """How many trials the search itself has begun."""
-        return len(self.all) - len(self._boosted)
+        """How many trials have begun, without those that train others for longer."""
+        return len(self.all) - len(self._boosted) - len(self.queued)
 
     def over(self, reason: str, paused: Collection[int]) -> Wait | Done:
         """The answer of a turn when a limit lets no trial begin.
@@ -105,7 +124,8 @@ class KnownTrials:
         return Wait() if at_work else self.without_paused(Done(reason), paused)
 
     def without_paused(self, answer: Wait | Done, paused: Collection[int]) -> Wait | Done:
-        """The answer of a turn without a trial: a search does not wait for paused trials alone.
+        """The answer of a turn without a trial: a search does not wait for paused trials alone,
+        nor for those that a limit keeps in the queue.
 
         Args:
             answer: As it would be otherwise.
@@ -114,14 +134,16 @@ class KnownTrials:
         resting = [number for number in sorted(self.open) if self._rests(number, paused)]
         if not resting or (isinstance(answer, Wait) and len(resting) < len(self.open)):
             return answer
-        named = ", ".join(map(str, resting[:8])) + (" ..." if len(resting) > 8 else "")
-        which = f"trial{'s' * (len(resting) > 1)} {named}"
+        queued = [number for number in resting if is_queued(self.open[number])]
+        held = [number for number in resting if number not in queued]
+        left = f"; still in the queue: {_named(queued)}" if queued else ""
         if isinstance(answer, Done):
-            return Done(f"{answer.reason}; paused: {which}")
-        return Done(f"only paused trials are left: {which}")
+            return Done(answer.reason + (f"; paused: {_named(held)}" if held else "") + left)
+        return Done(f"only paused trials are left: {_named(held)}{left}")
 
     def _rests(self, number: int, paused: Collection[int]) -> bool:
-        return number in paused and self.open[number].status is Status.WAITING
+        trial = self.open[number]
+        return is_queued(trial) or (number in paused and trial.status is Status.WAITING)
 
     def open_trial(self, what: str, trial: Any) -> Trial:
         """An open trial as it stands now.
@@ -155,6 +177,14 @@ class KnownTrials:
         """How long a trial has been running here, by now."""
         begun = self._started.get(number)
         return 0.0 if begun is None else time.monotonic() - begun
+
+    def ran(self, trial: Trial) -> dict[str, str]:
+        """The note of a trial that ends now: when and where it ran; nothing where that was not
+        here."""
+        if trial.number not in self._started:
+            return {}
+        now, where = time.time(), trial.notes.get(WORKER) or this_process()
+        return {RAN: ran_text(now - self.seconds(trial.number), now, where)}
 
     # -- changing -----------------------------------------------------------------------------
 
@@ -237,6 +267,7 @@ class KnownTrials:
             self._mine.discard(number)
         self._leave_queue(number)
         if trial.status.finished:
+            self._put(trial)
             return True
         self.write(trial)
         if trial.status is Status.WAITING:
@@ -255,3 +286,13 @@ class KnownTrials:
         self.lost.pop(number, None)
         if number in self._retry:
             self._retry.remove(number)
+
+
+def this_process() -> str:
+    """What people call this process."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def _named(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:8])) + (" ..." if len(numbers) > 8 else "")
+    return f"trial{'s' * (len(numbers) > 1)} {shown}"

@@ -6,12 +6,13 @@ its trial; see `study.retries`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from afina.store import Changes
 from afina.study.known import KnownTrials
-from afina.study.retries import count_death, failure_of_deaths
+from afina.study.retries import count_death, failure_of_deaths, news_of
 from afina.study.sharing import Loss
 from afina.trials import Report, Status, Trial
 
@@ -21,8 +22,8 @@ def settle_lost(
     rewrite: Callable[[Trial, Callable[[], bool]], Trial | None],
     max_retries: int,
     history: Callable[[int], Sequence[Report]],
-) -> tuple[list[Trial], list[Trial]]:
-    """Writes what becomes of all lost trials.
+) -> bool:
+    """Writes what becomes of all lost trials, and warns of it.
 
     Args:
         known: The trials; the lost ones are settled afterwards.
@@ -31,7 +32,7 @@ def settle_lost(
         history: The reports of a trial's last run, by its number.
 
     Returns:
-        Of the trials whose worker died, those that are run again, and those that are given up.
+        Whether some of them are given up.
     """
     by_worker: dict[Loss, list[int]] = {}
     for number, loss in sorted(known.lost.items()):
@@ -55,7 +56,9 @@ def settle_lost(
             known.lost.pop(number, None)
             if settled is not None and loss.died:
                 (given_up if settled.status.finished else again).append(settled)
-    return again, given_up
+    if again or given_up:
+        warnings.warn(news_of(again, given_up), stacklevel=5)
+    return bool(given_up)
 
 
 def write_missing(known: KnownTrials, there: Changes, put: Callable[[Trial], None]) -> None:

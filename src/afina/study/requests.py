@@ -6,10 +6,11 @@
                                                         ├─ pause     a trial is saved and waits
                                                         ├─ boost     a trial trains for longer
                                                         ├─ ranges    where new trials are drawn
-                                                        └─ try       the next new trial's values
+                                                        └─ try       joins the queue
 
-A search reads the note in each of its turns, and at most once a second while trials report epochs.
-What it cannot do it answers under "refused". `study.by_hand` does what a turn must do.
+A search reads the note in a turn with news, and at most once a second while trials report epochs.
+What it cannot do it answers under "refused". `study.by_hand` does what a turn must do, and
+`study.queue` keeps the configurations that wait.
 In the same way it says what it is up to, in the note "plan": its limits, what it cannot do, and why
 it stopped.
 """
@@ -22,9 +23,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from afina.errors import ArgumentError, StoreError, wrong
-from afina.search import Grid, Suggestion
-from afina.search.wrappers import innermost, replaced
-from afina.space import Space
 from afina.store import SharedStore, TrialStore
 
 REQUESTS, PLAN = "requests", "plan"
@@ -44,9 +42,6 @@ _NO_NEWS = 2**62
 
 MOST_REFUSED = 5
 """Most answers of the search that are kept: the newest ones."""
-
-ASKED = "asked for"
-"""The note of a trial whose values a person has chosen."""
 
 OWN_LOOP = "the script trains the models itself, so the search has no checkpoint to continue from"
 """Why the trials of a search can be neither paused nor continued, unless a tuner says otherwise."""
@@ -74,9 +69,14 @@ class Requests:
         self.store = store
         self.cannot: dict[str, str] = {"pause": OWN_LOOP, "boost": OWN_LOOP}
         """What this search cannot do, by the name of the request, and why."""
+        self.folder: str | None = None
+        """Where the trials have folders of their own; None where they have none."""
         self._note: Mapping[str, Any] = self._read()
         self._answered = self._note.get("stop")  # asked for before this process joined
         self._looked = time.monotonic() - PAUSE
+        self._shared = isinstance(store, SharedStore)
+        self.stale = True
+        """Whether the note may have changed: in a shared store it is then among the news."""
 
     # -- the search ---------------------------------------------------------------------------
 
@@ -86,7 +86,7 @@ class Requests:
         Args:
             plan: Its limits, as JSON values.
         """
-        said = {**plan, "cannot": self.cannot, "began": time.time()}
+        said = {**plan, "cannot": self.cannot, "folder": self.folder, "began": time.time()}
         self.store.set_note(PLAN, {**said, "ended": None, "reason": None})
 
     def farewell(self, reason: str) -> None:
@@ -100,8 +100,8 @@ class Requests:
             self.store.set_note(PLAN, {**plan, "ended": time.time(), "reason": reason})
 
     def look(self) -> None:
-        """Reads the note; each turn of the search begins with it."""
-        self._note = self._read()
+        """Reads the note; each turn of the search that finds it stale begins with it."""
+        self._note, self.stale = self._read(), not self._shared
 
     def stop_is_asked(self) -> bool:
         """Whether somebody asked for the end of the search since it began."""
@@ -137,6 +137,11 @@ class Requests:
         return list(self._note.get("boost") or ())
 
     @property
+    def tries(self) -> list[Mapping[str, Any]]:
+        """Configurations that are to join the queue."""
+        return list(self._note.get("try") or ())
+
+    @property
     def ranges(self) -> Mapping[str, Any] | None:
         """Where new trials are to be drawn, by hyperparameter; None if nobody ever asked."""
         return self._note.get("ranges")
@@ -153,25 +158,8 @@ class Requests:
             refused = [*refused, reason][-MOST_REFUSED:]
         kept = {"refused": refused} if refused else {}
         self._note = {**self._note, **now, **kept}
+        self.stale = True  # the turn may fail, and what it has written with it
         self.store.set_note(REQUESTS, self._note)
-
-    def instead(
-        self, answer: Suggestion, algorithm: Any, space: Space
-    ) -> tuple[dict[str, Any], dict[str, str]]:
-        """The values of a new trial, and its notes: those that somebody asked for come first.
-
-        Args:
-            answer: What the algorithm suggests.
-            algorithm: The algorithm.
-            space: The space as known now.
-        """
-        waiting = self._note.get("try") or []
-        if waiting and not isinstance(innermost(algorithm), Grid):
-            values = replaced(answer, waiting[0], space)
-            if values is not None:
-                self.answer({"try": waiting[1:]})
-                return dict(values), {ASKED: "these values were chosen by a person"}
-        return dict(answer.values), dict(answer.notes)
 
     # -- people -------------------------------------------------------------------------------
 
@@ -235,7 +223,7 @@ class Requests:
         self._change(lambda note: {key: note[key] for key in note if key != "refused"})
 
     def ask_try(self, values: Mapping[str, Any]) -> None:
-        """Asks that the next new trial tries these values; others stand at their defaults.
+        """Asks that these values join the queue; others stand at their defaults.
 
         Args:
             values: By hyperparameter.
@@ -280,8 +268,8 @@ def plan_of(store: TrialStore) -> Mapping[str, Any]:
 
     Returns:
         `max_trials`, `max_total_epochs`, `time_budget`, `began` and `ended` (seconds since 1970),
-        `cannot` (why it cannot do what people may ask for, by the request's name), and `reason`,
-        which is None while the search runs.
+        `cannot` (why it cannot do what people may ask for, by the request's name), `folder` (where
+        the trials have folders of their own), and `reason`, which is None while the search runs.
     """
     plan = store.note(PLAN)
     return plan if isinstance(plan, Mapping) else {}

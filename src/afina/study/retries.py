@@ -25,7 +25,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from afina.trials import Failure, FailureKind, Report, Status, Trial
-from afina.trials.trial import BOOSTED, PRIOR, USER_ATTR
+from afina.trials.trial import BOOSTED, PRIOR, QUEUED, USER_ATTR
 
 LOST = "lost_worker"
 """The note of a trial that is run again because its worker process died; once only."""
@@ -41,9 +41,6 @@ DEATHS = "deaths"
 
 FAR = "died_after"
 """Note of a trial whose process died: how many epochs it had reported by then."""
-
-QUEUED = "queued"
-"""The note of a trial whose values somebody has put into the queue."""
 
 LIMIT = 3
 """Deaths with which a trial has failed, where `max_retries` does not allow more."""

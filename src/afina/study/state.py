@@ -28,23 +28,15 @@ from afina.study.discovery import found_by, grown_by, ranges_of
 from afina.study.given import read_metrics, read_step
 from afina.study.known import KnownTrials
 from afina.study.lost import settle_lost, write_missing
+from afina.study.queue import begin_queued, enqueue, join_queue
 from afina.study.requests import Requests
 from afina.study.resume import continued_header, new_header, still_wanted
-from afina.study.retries import kept_notes, news_of, next_chance, run_again
+from afina.study.retries import kept_notes, next_chance, run_again
 from afina.study.sharing import BegunElsewhereError, WorkerShare, is_same_result, news_of_lost_lease
 from afina.study.stopping import Budget, StopRules
-from afina.trials import (
-    Decision,
-    Failure,
-    FailureKind,
-    Objective,
-    Report,
-    Schedule,
-    Status,
-    Trial,
-    stream_of,
-)
+from afina.trials import Decision, Failure, FailureKind, Objective, Report, Schedule, Status, Trial
 from afina.trials.pareto import front_of
+from afina.trials.stream import stream_of
 
 R = TypeVar("R")
 
@@ -69,6 +61,9 @@ class SearchState:
         ProjectMismatchError: The store holds another search.
         ArgumentError: A number is out of range.
     """
+
+    defined_by_run = False
+    """Whether trials may meet hyperparameters that the space does not name yet."""
 
     def __init__(
         self,
@@ -277,7 +272,7 @@ class SearchState:
         if changes.whole:
             write_missing(self._known, changes, self.store.put)
         new = [trial for trial in changes.trials if not self._known.has_ended(trial.number)]
-        for trial in new:
+        for trial in sorted(new, key=lambda trial: trial.number):
             if self._known.see(trial, mine=trial.number in changes.mine):
                 self.changed_elsewhere.append(trial.number)
         finished = [trial for trial in new if trial.status.finished]
@@ -286,6 +281,7 @@ class SearchState:
         if changes.trials:
             self._known.sort()
         self._space_elsewhere = changes.space or self._space_elsewhere
+        self.by_hand.requests.stale = True
         if self._space_elsewhere and self._begun:
             self._take_space(self._space_elsewhere)
             self._space_elsewhere = None
@@ -297,7 +293,7 @@ class SearchState:
             self.stop_rules.reason = None
             answer = None if self._known.lost else self._in_turn(self._propose)
             if answer is None:
-                self._settle_lost()
+                self._settle()
                 answer = self._in_turn(self._propose) or Wait()
             if isinstance(answer, Trial):
                 self._known.take_on(answer)
@@ -306,12 +302,13 @@ class SearchState:
             return answer
 
     def _propose(self) -> Trial | Wait | Done | None:
-        """The next trial, written; None where the trials of a worker that is gone come first."""
+        """The next trial, written; None where trials must be settled or join the queue first."""
         for trial, loss in self._share.newly_lost(self._known.others):
             self._known.lose(trial, loss)
-        if self._known.lost:
+        if self.by_hand.requests.stale:
+            self.by_hand.look(self.space, len(self.trials))
+        if self._known.lost or self.by_hand.requests.tries:
             return None
-        self.by_hand.look(self.space, len(self.trials))
         if self._known.must_wait():
             return Wait()
         paused = self.by_hand.paused
@@ -331,10 +328,14 @@ class SearchState:
         if over is not None:
             return self._known.over(over, self.by_hand.paused)
         answer = self.algorithm.ask(self.algorithm_state, self.situation())
+        if (asked := begin_queued(self, answer, len(self._told))) is not None:
+            return asked
         if not isinstance(answer, Suggestion):
             return self._known.without_paused(answer, self.by_hand.paused)
-        values, notes = self.by_hand.values(answer, self.space)
-        return self._put_new(values, answer.schedule, notes)
+        values = self.by_hand.values(answer, self.space)
+        return self._put_new(values, answer.schedule, dict(answer.notes))
+
+    enqueue = enqueue
 
     def keep_reports(self) -> None:
         """Writes the reports that wait."""
@@ -348,13 +349,11 @@ class SearchState:
         self.store.put(trial := replace(new, known=len(self._told)))
         return trial
 
-    def _settle_lost(self) -> None:
-        """Decides what becomes of the trials whose worker is gone."""
-        again, given_up = settle_lost(self._known, self._rewrite, self.max_retries, self.history)
-        if again or given_up:
-            warnings.warn(news_of(again, given_up), stacklevel=4)
-        if given_up:
+    def _settle(self) -> None:
+        """Decides what becomes of the trials whose worker is gone, and fills the queue."""
+        if settle_lost(self._known, self._rewrite, self.max_retries, self.history):
             self.check_failures()
+        join_queue(self, self.by_hand.requests)
 
     def take(
         self,
@@ -592,6 +591,7 @@ class SearchState:
     def _write_end(self, trial: Trial) -> Trial:
         curve, losses = self._curves.curve(trial), self.objective.losses(trial.metrics)
         ended = replace(trial, ended=len(self._known.ended), curve=curve, losses=losses)
+        ended = replace(ended, notes={**ended.notes, **self._known.ran(ended)})
         grown = grown_by(ended, self.hp, self.space, may_grow=self.may_grow)
         self.store.finish(ended, grown)
         return ended

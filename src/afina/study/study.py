@@ -36,7 +36,6 @@ from afina.study.given import read_metrics, read_number
 from afina.study.listeners import SearchInfo, SearchListener, Telling, describe_search
 from afina.study.open_trial import OpenTrial, attribute_text
 from afina.study.resume import choose_seed
-from afina.study.retries import QUEUED
 from afina.study.rules import RulesKept
 from afina.study.shown import study_html
 from afina.study.state import SearchState
@@ -133,6 +132,7 @@ class Study(SearchState):
     ) -> None:
         goal = create_objective(objective)
         self._build, space = _space_of(HyperParameters() if hp is None else hp)
+        self.defined_by_run = hp is None  # by `trial.suggest_float` and the like
         if algorithm is not None:
             check_algorithm(algorithm)
         check_points(start_from, space.to_space())
@@ -339,36 +339,7 @@ class Study(SearchState):
                 lambda: self.store.set_note(USER_ATTRS, {**self.user_attrs, str(key): value})
             )
 
-    def enqueue(self, values: Mapping[str, Value]) -> Trial:
-        """Puts a configuration into the queue: it is tried before any other.
-
-        The queue is kept with the project, and all of its workers take from it.
-
-        Args:
-            values: By name. Hyperparameters that are not named stand at their defaults.
-
-        Returns:
-            The trial, which waits.
-
-        Raises:
-            ArgumentError: A name or a value is not in the space, or they break a constraint.
-        """
-        check_points([values], self.space, what="enqueue")
-        placed = dict(self.space.complete(dict(values), lambda entry: entry.default))
-        with self._lock:
-            self.begin()
-            queued = self._in_turn(lambda: self._put_waiting(placed))
-            self._known.wait(queued)
-            return queued
-
-    enqueue_trial = enqueue
-
-    def _put_waiting(self, values: dict[str, Any]) -> Trial:
-        number, known = len(self.trials), len(self._known.ended)
-        notes = {QUEUED: "its values were put into the queue"}
-        trial = Trial(number=number, values=values, status=Status.WAITING, notes=notes, known=known)
-        self.store.put(trial)
-        return trial
+    enqueue_trial = SearchState.enqueue
 
     # -- all trials ---------------------------------------------------------------------------
 

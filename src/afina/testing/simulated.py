@@ -19,6 +19,7 @@ import numpy as np
 
 from afina.study.state import SearchState
 from afina.trials import Trial
+from afina.trials.trial import RAN
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,19 @@ def simulate(
         state.complete(trial, {state.objective.name: evaluate(trial)})
     return Simulation(
         trials=tuple(
-            replace(state.trials[number], seconds=end - begin)
+            _on_virtual_time(state.trials[number], end - begin)
             for number, (begin, end) in sorted(spans.items())
         ),
         ended=state.ended,
         seconds=now,
         busy=_busy(list(spans.values()), workers),
     )
+
+
+def _on_virtual_time(trial: Trial, seconds: float) -> Trial:
+    """A trial without what the machine's own clock said of it."""
+    notes = {key: text for key, text in trial.notes.items() if key != RAN}
+    return replace(trial, seconds=seconds, notes=notes)
 
 
 def _busy(spans: Sequence[tuple[float, float]], workers: int) -> float:

@@ -117,6 +117,7 @@ class Keeper:
             return False
         gc.collect()
         if not self._is_due(self.growth if programs else PATIENCE * self.growth):
+            trim_heap()  # what a model leaves lies between what stays, and other sizes miss it
             self.collected = self.resident() if self.shows() else None
             return False
         self.clear()

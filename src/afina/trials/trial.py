@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -21,6 +22,24 @@ PAUSED = "paused"
 BOOSTED = "boosted"
 """The note of a trial that trains another one for longer because somebody asked for it. It belongs
 to no plan of the algorithm, which does not learn of it."""
+
+QUEUED = "queued"
+"""The note of a trial whose values a person has put into the queue; see `afina.study.queue`."""
+
+IN_QUEUE = "its values were put into the queue"
+"""What this note says until the trial begins."""
+
+BEGUN = "its values were chosen by a person"
+"""What it says from then on."""
+
+RAN = "ran"
+"""The note of a trial that says when and where it ran, the last time; see `read_ran`."""
+
+WORKER = "worker"
+"""The note of a trial that another process has trained for the search: which one."""
+
+MODEL = "model"
+"""The note of a trial that describes its model, as JSON; see `afina.training.structure`."""
 
 PRIOR = "prior"
 """The note of a trial whose values a prior has moved: which one, and how much it counted."""
@@ -186,6 +205,32 @@ class Trial:
         why = f"<p>{html_tables.escaped(self.failure.headline)}</p>" if self.failure else ""
         head = f"<p><b>Trial {self.number}</b>: {self.status.value}{score}</p>{why}"
         return head + html_tables.table(("hyperparameter", "value"), self.values.items())
+
+
+def ran_text(began: float, ended: float, where: str) -> str:
+    """When and where a trial ran, as a note.
+
+    Args:
+        began: Seconds since 1970.
+        ended: Likewise.
+        where: The process, in words.
+
+    Example:
+        >>> ran_text(0.0, 61.2, "process 7 on here")
+        '1970-01-01T00:00:00Z/1970-01-01T00:01:01Z process 7 on here'
+    """
+    first, last = (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) for at in (began, ended))
+    return f"{first}/{last} {where}"
+
+
+def read_ran(note: str) -> dict[str, str] | None:
+    """The parts of a note by `ran_text`: `began`, `ended` and `where`; None for another text."""
+    times, _, where = note.partition(" ")
+    began, slash, ended = times.partition("/")
+    shape = (20, "T", "Z")
+    if not slash or any((len(t), t[10:11], t[-1:]) != shape for t in (began, ended)):
+        return None
+    return {"began": began, "ended": ended, "where": where}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,7 @@ from afina.tuners.live_page import dashboard_of
 from afina.tuners.options import IdentityOptions, unrecognized
 from afina.tuners.oracle import Oracle
 from afina.tuners.overrides import is_overridden
+from afina.tuners.queueing import enqueue
 from afina.tuners.remote import RemoteTrials
 from afina.tuners.results import read_result
 from afina.tuners.shown import epochs_of, search_started, trial_ended, trial_started
@@ -231,6 +232,8 @@ class BaseTuner:
                 self._display = None
             self.oracle.search_state.stop_rules.end()  # the next search gets the whole time again
             self.oracle.search_state.close()
+
+    enqueue = enqueue
 
     def _finishes_epochs(self) -> bool:
         """Whether running trials end after their epoch at Ctrl-C; subclasses that train say so."""

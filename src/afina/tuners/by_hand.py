@@ -47,6 +47,7 @@ def tell_abilities(tuner: Any, why_not_saved: str | None) -> None:
             cannot[name] = reason
         elif name != "ranges":
             cannot.pop(name, None)
+    state.by_hand.requests.folder = str(_folder_of(tuner, 0).parent.absolute())
     state.by_hand.can_continue = lambda trial: _why_not_continued(tuner, trial)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from afina.errors import ArgumentError, ObjectiveError, wrong
 from afina.space import HyperParameters
 from afina.store import TrialStore
-from afina.study import ENDED_AS, SearchState
+from afina.study import ENDED_AS, SearchState, is_queued
 from afina.trials import (
     Failure,
     FailureKind,
@@ -146,6 +146,8 @@ def face_of(oracle: Owner, trial: StoredTrial) -> Trial:
 def refresh(face: Trial, trial: StoredTrial, objective: Objective) -> None:
     """Brings the object up to what is stored: status, score, reason of failure."""
     face.status = trial.notes.get(ENDED_AS, _STATUS[trial.status])
+    if is_queued(trial):
+        face.status = TrialStatus.IDLE
     face.message = trial.failure.message if trial.failure else None
     face.failure = trial.failure
     face.notes = dict(trial.notes)
@@ -243,6 +245,7 @@ def adopt(oracle: Owner) -> None:
     if len(oracle.trials) < len(state.trials):
         for number, stored in state.trials.items():
             if oracle.ids.id_of(number) not in oracle.trials:
+                oracle.ids.learn(stored)
                 oracle.trials[oracle.ids.id_of(number)] = face_of(oracle, stored)
 
 

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from afina import training
 from afina.run.limited import BEGUN
 from afina.run.worker import remote
+from afina.study.known import this_process
+from afina.trials.trial import WORKER
 from afina.tuners.settings import Settings
 from afina.tuners.trial import Trial
 
@@ -50,6 +52,7 @@ def run_here(
         remote(BEGUN)  # now: to import everything may have taken longer than the trial will
     settings.take()
     oracle: Any = tuner.oracle
+    trial.notes[WORKER] = this_process()
     try:
         with oracle.following(trial):
             tuner._attempt(trial, *fit_args, **fit_kwargs)

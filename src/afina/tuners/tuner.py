@@ -23,6 +23,7 @@ from afina.progress import Message
 from afina.space import HyperParameters
 from afina.training.build import recompile
 from afina.training.interim import InterimCheckpoint, Interval
+from afina.training.structure import note_structure
 from afina.tuners import checkpoints, copied_code, half_batch
 from afina.tuners.base_tuner import BaseTuner, check_oracle
 from afina.tuners.by_hand import clean_up, tell_abilities
@@ -346,7 +347,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         hp = trial.hyperparameters
         account = self._accounts.setdefault(trial.trial_id, training.Account())
         model = built_for(self, trial, account, kwargs)
-        with account.counted("fit"):
+        with account.counted("fit"), note_structure(trial.notes, model):
             return self._fit(hp, model, args, kwargs, account, trial)
 
     def _fit(

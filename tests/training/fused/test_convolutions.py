@@ -228,6 +228,7 @@ def test_other_models_are_fused_as_they_were_traced_first(
     assert programs
 
 
+@pytest.mark.first("2 dimensions transposed", "own loop")
 @pytest.mark.parametrize(
     "name", ["strides", "2 dimensions transposed", "1 dimension depthwise", "own loop", "own step"]
 )

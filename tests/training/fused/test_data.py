@@ -44,6 +44,13 @@ CALLS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.first(
+    "a smaller last batch",
+    "no shuffling",
+    "weights of samples",
+    "validation with weights",
+    "validation every second epoch",
+)
 @pytest.mark.parametrize("name", CALLS)
 def test_arguments_of_fit_mean_what_they_mean_there(name: str) -> None:
     both(
@@ -54,6 +61,7 @@ def test_arguments_of_fit_mean_what_they_mean_there(name: str) -> None:
     )
 
 
+@pytest.mark.first("targets0")
 @pytest.mark.parametrize("targets", [CLASSES, CLASSES.astype("float32"), np.eye(3)[CLASSES]])
 def test_weights_of_classes_count_as_in_fit(targets: Any) -> None:
     loss = "categorical_crossentropy" if targets.ndim == 2 else "sparse_categorical_crossentropy"
@@ -81,6 +89,7 @@ FORMS: dict[str, tuple[Any, Any]] = {
 }
 
 
+@pytest.mark.first("float64", "uint8", "jax", "frames of mixed types")
 @pytest.mark.parametrize("name", FORMS)
 def test_arrays_and_frames_of_all_types_reach_the_model_as_in_fit(name: str) -> None:
     x, y = FORMS[name]

@@ -182,6 +182,7 @@ WAYS: dict[str, tuple[Callable[[], keras.Model], Any, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.first("plain", "counts", "a last batch of its own", "weights")
 @pytest.mark.parametrize("name", WAYS)
 def test_a_kernel_with_deferred_updates_is_trained_as_in_fit(name: str) -> None:
     make, x, kwargs = WAYS[name]
@@ -275,6 +276,7 @@ TOUCHING_ALL: dict[str, Callable[[], keras.Model]] = {
 }
 
 
+@pytest.mark.first("a loss that looks", "frozen", "norm of all")
 @pytest.mark.parametrize("name", TOUCHING_ALL)
 def test_updates_of_kernels_whose_rows_move_by_themselves_are_not_deferred(name: str) -> None:
     assert not plan_of(TOUCHING_ALL[name]).row_room

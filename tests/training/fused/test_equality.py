@@ -164,6 +164,9 @@ def _compiled(model: keras.Model) -> keras.Model:
 
 
 # On TensorFlow Keras warns of gradients that do not exist, in plain `fit` too.
+@pytest.mark.first(
+    "dense", "dropout", "batch normalization", "own call and add_loss", "metric objects"
+)
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")
 @pytest.mark.parametrize("name", DENSE)
 def test_a_model_is_trained_as_fit_trains_it(name: str) -> None:
@@ -205,6 +208,7 @@ def _attention() -> keras.Model:
     return model
 
 
+@pytest.mark.first("convolution", "embedding and LSTM")
 @pytest.mark.parametrize("name", WITH_OTHER_DATA)
 def test_layers_for_images_texts_and_series_are_trained_as_fit_trains_them(name: str) -> None:
     make, x, y = WITH_OTHER_DATA[name]
@@ -230,6 +234,7 @@ def test_several_inputs_and_outputs_in_dicts_and_lists_with_weights_of_losses() 
     both(make, x, y, **TRAINING)
 
 
+@pytest.mark.first("mixed_bfloat16")
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_is_trained_as_fit_trains_it(policy: str) -> None:
     keras.config.set_dtype_policy(policy)
@@ -275,12 +280,14 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.first("momentum", "schedule", "gradients of two batches")
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_optimizer_moves_the_weights_as_in_fit(name: str) -> None:
     fused, _ = both(lambda: dense(optimizer=OPTIMIZERS[name]()), X, Y, **TRAINING)
     assert int(fused.model.optimizer.iterations) > 0
 
 
+@pytest.mark.service
 @pytest.mark.skipif(TENSORFLOW, reason="looks at how JAX compiles")
 def test_programs_that_are_optimised_as_the_users_are_train_alike_too() -> None:
     """The tests' own programs are compiled with less care: see the `conftest.py` of the project."""

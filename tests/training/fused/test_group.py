@@ -320,6 +320,7 @@ def test_a_second_group_compiles_nothing() -> None:
         assert engine.programs.compiled == compiled
 
 
+@pytest.mark.first("1")
 @pytest.mark.parametrize("steps", [1, 50])
 def test_whether_it_pays_is_measured_once_and_changes_nothing(steps: int) -> None:
     engine, cases = Engine(), [Case(small(0.1)), Case(small())]

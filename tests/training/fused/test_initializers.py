@@ -34,6 +34,7 @@ def draws(kind: Any, shape: tuple[int, ...], dtype: str) -> list[np.ndarray[Any,
     return [keras.ops.convert_to_numpy(value) for value in values]
 
 
+@pytest.mark.first(*(f"{name}-float32" for name in KINDS))
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("name", KINDS)
 def test_every_initializer_of_keras_gives_the_same_numbers(name: str, dtype: str) -> None:

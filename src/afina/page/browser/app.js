@@ -63,7 +63,7 @@ function fact(name, big, more, share, pick) {
 
 function facts() {
   const { live } = S, counts = live.counts ?? {}, top = best();
-  const paused = (live.asked?.pause ?? []).filter((number) => S.rows.has(number) && statusOf(S.rows.get(number)) === "paused").length;
+  const paused = (live.asked?.pause ?? []).filter((number) => S.rows.has(number) && statusOf(S.rows.get(number)) === "paused").length, queued = live.asked?.queue?.length ?? 0;
   const done = (counts.completed ?? 0) + (counts.failed ?? 0);
   const held = (live.running ?? []).filter((each) => !each.lost).length;
   const limit = live.limits ?? {};
@@ -73,7 +73,7 @@ function facts() {
     fact(`Best ${objective().name}`, top ? num(scoreOf(top)) : "–", top ? `trial ${top[0]}${get(top, "epochs") ? ` · ${plural(get(top, "epochs"), "epoch")}` : ""}` : "no result yet", undefined, top && (() => showTrial(top[0]))),
     fact("Trials finished", [many(done), live.total ? el("small", {}, ` of ${many(live.total)}`) : ""], null, live.total ? done / live.total : undefined),
     fact("Running", String(held), workers(live.running ?? [])),
-    fact("Failed", many(counts.failed ?? 0), paused ? `${paused} paused` : counts.waiting ? `${counts.waiting} wait for a retry` : done ? `${Math.round((100 * (counts.failed ?? 0)) / done)} % of the finished` : ""),
+    fact("Failed", many(counts.failed ?? 0), paused ? `${paused} paused` : queued ? `${queued} in the queue` : counts.waiting ? `${counts.waiting} wait for a retry` : done ? `${Math.round((100 * (counts.failed ?? 0)) / done)} % of the finished` : ""),
     fact("Epochs trained", many(live.trained ?? 0), live.seconds ? `in ${span(live.seconds)} of training` : ""),
     fact("Time left", ends, why),
   );

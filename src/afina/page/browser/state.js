@@ -64,6 +64,7 @@ export const isAlive = () => S.live.state === "running";
 export const statusOf = (row) => {
   const status = get(row, "status");
   if (status === "waiting" && (S.live.asked?.pause ?? []).includes(row[0])) return "paused";
+  if (status === "waiting" && (S.live.asked?.queue ?? []).includes(row[0])) return "queued";
   if (status !== "running") return status;
   return (S.live.running ?? []).some((each) => each.number === row[0] && each.lost) ? "lost" : status;
 };

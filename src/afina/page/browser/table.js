@@ -13,7 +13,7 @@ export function trials(section) {
   let sort = "number", down = true, text = "", status = "", parts = true, hidden = new Set(), list = [];
   const allowed = document.body.dataset.actions === "yes";
   const search = el("input", { type: "search", placeholder: "Filter: text, or units > 32", "aria-label": "Filter", on: { input: () => { text = search.value; draw(); } } });
-  const states = choice("Status", [["", "All states"], ["completed", "completed"], ["running", "running"], ["waiting", "waiting"], ["paused", "paused"], ["failed", "failed"], ["lost", "lost"]], "", (value) => { status = value; draw(); });
+  const states = choice("Status", [["", "All states"], ["completed", "completed"], ["running", "running"], ["waiting", "waiting"], ["paused", "paused"], ["queued", "queued"], ["failed", "failed"], ["lost", "lost"]], "", (value) => { status = value; draw(); });
   const one = el("label", { class: "hint", title: "A training that goes on in a later trial is hidden" }, el("input", { type: "checkbox", on: { change: (event) => { parts = !event.target.checked; draw(); } } }), " one row a configuration");
   const menu = el("div", { hidden: true });
   const columns = el("span", { class: "columns" }, el("button", { class: "quiet", type: "button", "aria-expanded": "false", on: { click: (event) => { menu.hidden = !menu.hidden; event.currentTarget.setAttribute("aria-expanded", String(!menu.hidden)); } } }, "Columns"), menu);

@@ -1,6 +1,6 @@
 // The panel at the side: one trial, or several beside each other, or a new configuration.
 import { act, ask, changed, get, hps, objective, S, statusOf, valueOf } from "./state.js";
-import { byId, choice, colour, el, num, plural, say, show, span } from "./dom.js";
+import { byId, choice, colour, el, many, num, plural, say, show, span } from "./dom.js";
 export { ordered, shell };
 import { dot, path, Plot } from "./plots.js";
 
@@ -68,6 +68,7 @@ function draw(trial, fresh) {
   curves(panel, trial);
   if (trial.metrics.length) panel.append(el("h3", {}, "Metrics at the best epoch"), pairs(trial.metrics));
   time(panel, trial);
+  facts(panel, trial);
   if (trial.line.length > 1 || trial.children.length) panel.append(el("h3", {}, "Its training"), training(trial));
   if (trial.notes.length) panel.append(el("h3", {}, "Notes of the search"), pairs(trial.notes));
   if (allowed) panel.append(...remarks(number));
@@ -79,6 +80,31 @@ function draw(trial, fresh) {
 function pairs(list) {
   return el("table", { class: "list" }, el("tbody", {}, ...list.map(([name, value]) => el("tr", {}, el("td", { class: "muted" }, show(name)), el("td", {}, show(value))))));
 }
+
+// When and where it ran, its model, and its files.
+function facts(panel, trial) {
+  const { ran, model, files } = trial;
+  if (ran) {
+    const at = (text) => el("time", { datetime: text }, new Date(text).toLocaleString());
+    panel.append(el("h3", {}, "When and where it ran"), el("table", { class: "list" }, el("tbody", {}, ...[["began", at(ran.began)], ["ended", at(ran.ended)], ["worker", show(ran.where)]].map(([name, value]) => el("tr", {}, el("td", { class: "muted" }, name), el("td", {}, value))))));
+  }
+  if (model) {
+    const frozen = model.parameters - model.trainable;
+    panel.append(el("h3", {}, "Model"), el("p", { class: "hint" }, `${plural(model.layers.length + model.more, "layer")}, ${plural(model.parameters, "parameter")}${frozen ? `, ${many(frozen)} of them not trained` : ""}`),
+      listing("Layers", ["Layer", "Class", "Output", "Parameters"], model.layers.map(([name, kind, shape, size]) => [name, kind, shape ?? "–", many(size)]), model.more, "layer"));
+  }
+  if (files) {
+    panel.append(el("h3", {}, "Files"), el("p", { class: "hint" }, show(files.folder)),
+      files.files.length ? listing("Files", ["File", "Size"], files.files.map(([name, size]) => [name, bytes(size)]), files.more, "file") : el("p", { class: "empty" }, "The folder is empty."));
+  }
+}
+
+function listing(label, names, rows, more, word) {
+  const cells = (tag, values) => el("tr", {}, ...values.map((value) => el(tag, {}, show(value))));
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, el("table", { class: "list" }, el("thead", {}, cells("th", names)), el("tbody", {}, ...rows.map((row) => cells("td", row)))), more ? el("p", { class: "hint" }, `and ${plural(more, `more ${word}`)}`) : "");
+}
+
+const bytes = (size) => (size < 1000 ? plural(size, "byte") : size < 1e6 ? `${num(size / 1e3)} kB` : `${num(size / 1e6)} MB`);
 
 function training(trial) {
   const link = (number) => el("button", { class: "link", type: "button", on: { click: () => showTrial(number) } }, `trial ${number}`);
@@ -191,7 +217,7 @@ export function propose(row = null) {
     try { say(await act({ do: "try", values: Object.fromEntries(fields.map((each) => [each.entry.name, each.read()])) })); hide(); } catch (error) { say(error.message); }
   } } }, el("div", { class: "form" }, ...fields.flatMap(({ entry, field }) => [el("label", { for: field.id }, show(entry.name), entry.low !== undefined ? el("span", { class: "hint" }, ` ${num(entry.low)} to ${num(entry.high)}`) : ""), field])),
   el("p", {}, " "), el("button", { class: "strong", type: "submit" }, "Try it next"));
-  panel.append(el("p", { class: "muted" }, "The next trial that begins from scratch takes these values. Values out of range move to the nearest end."), form);
+  panel.append(el("p", { class: "muted" }, "The next trial that begins from scratch takes these values."), form);
   panel.querySelector("h2").focus();
 }
 
