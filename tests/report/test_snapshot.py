@@ -21,6 +21,7 @@ from afina.report.about import about, facts_of_watch
 from afina.search import Hyperband, Random
 from afina.store import MemoryStore, open_store
 from afina.study import Study
+from afina.trials.trial import RAN, read_ran
 
 
 class Scripts(html.parser.HTMLParser):
@@ -78,6 +79,7 @@ def test_a_report_holds_what_the_live_page_is_told(folder, tmp_path):
     assert len(data["trials"]) == len(live["rows"])
     for number, kept in data["trials"].items():
         told = json.loads(json.dumps(detail_of(watch, int(number))))
+        told["files"], told["ran"] = None, {**told["ran"], "where": ""}
         assert {**kept, "curves": 0} == {**told, "curves": 0}
         for name, (epochs, values) in told["curves"].items():
             assert kept["curves"][name] == [epochs, pytest.approx(values, rel=1e-5)]
@@ -151,7 +153,14 @@ def test_a_report_names_no_worker_and_offers_no_action(tmp_path):
     [running] = live["running"]
     assert (running["number"], running["owner"]) == (trial.number, None)
     assert running["curve"] == [[1], [0.25]]
-    assert (live["cannot"], live["asked"]) == ({}, {"pause": []})
+    kept = json.loads(found.found["snapshot"])["trials"]["0"]["ran"]
+    where = read_ran(study.store.trials()[0].notes[RAN])["where"]
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert where
+    assert kept["began"]
+    assert where not in text
+    assert str(tmp_path) not in text
+    assert (live["cannot"], live["asked"]) == ({}, {"pause": [], "queue": []})
     assert 'data-actions="no"' in (tmp_path / "report.html").read_text(encoding="utf-8")
     study.close()
 

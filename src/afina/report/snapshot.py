@@ -45,7 +45,8 @@ def snapshot(watch: Watch, facts: Facts | None, *, seed: int | None = None) -> d
     for each in live.get("running", ()):
         each["owner"] = None
     if live:
-        live["cannot"], live["asked"] = {}, {"pause": live["asked"]["pause"]}
+        live["cannot"] = {}
+        live["asked"] = {name: live["asked"][name] for name in ("pause", "queue")}
     found = {"state": {**state, "generation": "report", "version": 0}, "trials": {}, "blank": {}}
     if facts is None:
         return {**found, "about": None, "advice": NO_LESSONS}
@@ -67,6 +68,9 @@ def _details(watch: Watch, facts: Facts) -> dict[str, Any]:
         detail = detail_of(watch, number)
         if detail is None:
             continue
+        detail["files"] = None  # they are where the project is
+        if detail["ran"]:
+            detail["ran"]["where"] = ""
         detail["curves"] = {name: _thinned(curve) for name, curve in detail["curves"].items()}
         size = len(to_json(detail))
         if size > left and found:

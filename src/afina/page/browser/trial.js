@@ -86,7 +86,7 @@ function facts(panel, trial) {
   const { ran, model, files } = trial;
   if (ran) {
     const at = (text) => el("time", { datetime: text }, new Date(text).toLocaleString());
-    panel.append(el("h3", {}, "When and where it ran"), el("table", { class: "list" }, el("tbody", {}, ...[["began", at(ran.began)], ["ended", at(ran.ended)], ["worker", show(ran.where)]].map(([name, value]) => el("tr", {}, el("td", { class: "muted" }, name), el("td", {}, value))))));
+    panel.append(el("h3", {}, "When and where it ran"), el("table", { class: "list" }, el("tbody", {}, ...[["began", at(ran.began)], ["ended", at(ran.ended)], ["worker", show(ran.where)]].filter((pair) => pair[1]).map(([name, value]) => el("tr", {}, el("td", { class: "muted" }, name), el("td", {}, value))))));
   }
   if (model) {
     const frozen = model.parameters - model.trainable;
