@@ -123,9 +123,9 @@ def test_passing_over_it_finds_better_ones(monkeypatch):
         search = ModelBasedHalving(max_epochs=EPOCHS, seed=seed)
         return train(search, asleep, space(), 6).best[6 * EPOCHS - 1]
 
-    aware = [best(seed) for seed in range(4)]
+    aware = [best(seed) for seed in range(6)]
     monkeypatch.setattr(RungHistory, "lowest_telling", lambda board: 0)
-    unaware = [best(seed) for seed in range(4)]
+    unaware = [best(seed) for seed in range(6)]
     assert statistics.mean(aware) < 0.8 * statistics.mean(unaware)
 
 
