@@ -137,6 +137,7 @@ NETWORK = Space(
 )
 
 
+@pytest.mark.first("zdt1-space0-reference0")
 @pytest.mark.parametrize(
     ("losses", "space", "reference"),
     [
@@ -207,6 +208,7 @@ def test_when_all_trials_failed_it_draws_on():
     assert asked(algorithm, state, space, 12) != asked(algorithm, state, space, 13)
 
 
+@pytest.mark.first("inf", "None")
 @pytest.mark.parametrize("wild", [math.inf, 1e300, 1e9, None])
 def test_diverged_and_failed_trials_do_not_blind_it(wild):
     def losses(values):

@@ -126,6 +126,7 @@ def test_few_samples_are_gone_through_again(classes):
     assert [np.bincount(places.ravel()[k : k + 10]).tolist() for k in (0, 10)] == [[1] * 10] * 2
 
 
+@pytest.mark.first("adam")
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "nadam"])
 def test_the_fused_steps_are_those_of_train_on_batch(classes, monkeypatch, optimizer):
     model = make(optimizer)
@@ -171,6 +172,7 @@ def test_several_inputs_and_steps_of_the_users_own(classes):
 # -- what it leaves as it was ----------------------------------------------------------------------
 
 
+@pytest.mark.first("True-True", "False-False")
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("trained", [True, False])
 def test_the_model_is_restored_to_the_bit(classes, monkeypatch, fused, trained):

@@ -108,6 +108,7 @@ def assert_same(one, other):
         np.testing.assert_allclose(values, other[name], rtol=1e-5)
 
 
+@pytest.mark.first("class weights")
 @pytest.mark.parametrize("weights", [None, {0: 1.0, 1: 3.0}], ids=["plain", "class weights"])
 def test_a_py_dataset_in_its_order_is_read_twice_and_trains_as_by_fit(engine, weights):
     data, tested = Batches(), Batches(X[:10], Y[:10], size=4)
@@ -231,6 +232,7 @@ CHUNKS = {
 }
 
 
+@pytest.mark.first("augmentation", "uneven", "endless generator")
 @ON_JAX
 @pytest.mark.parametrize("name", CHUNKS)
 def test_a_stream_in_chunks_trains_as_by_fit(engine, name):

@@ -202,6 +202,25 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return seen
 
 
+@pytest.mark.first(
+    "1 dimension",
+    "2 dimensions",
+    "3 dimensions",
+    "strides",
+    "dilated",
+    "groups",
+    "2 dimensions transposed",
+    "2 dimensions depthwise",
+    "2 dimensions separable",
+    "channels first",
+    "recurrent",
+    "nested models",
+    "branches",
+    "own layer",
+    "own gradient",
+    "own loop",
+    "own step",
+)
 @pytest.mark.parametrize("name", CONVOLVE)
 def test_each_kind_of_convolution_is_fused_in_the_quick_layout(
     name: str, programs: list[Any]
