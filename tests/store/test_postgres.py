@@ -19,7 +19,7 @@ import afina
 from afina.cli import main
 from afina.errors import ArgumentError, ProjectLockedError, ProjectVersionError, StoreError
 from afina.report import read_facts
-from afina.store import SharedStore, TrialStore, open_store
+from afina.store import SharedStore, TrialStore, batches, open_store
 from afina.testing import SHARED_STORE_CHECKS, STORE_CHECKS
 from afina.testing.stores import check_keeps_everything_when_closed
 from afina.trials import Objective, Report, Status, Trial
@@ -280,3 +280,29 @@ def test_the_command_line_reads_a_search_by_its_url(server: Server) -> None:
     assert len(read_facts(url).finished) == 12
     nothing = CliRunner().invoke(main, ["trials", server.url])
     assert "?project=" in nothing.output
+
+
+def test_a_result_waits_for_the_disk_in_its_transaction_and_a_start_after_it(
+    make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make()
+    store.put(Trial(number=0, values={}))  # the tables are there now
+    sent: list[list[str]] = []
+
+    def recorded(driver: Any, asked: Any) -> Any:
+        sent.append([text for text, _ in asked])
+        return send(driver, asked)
+
+    send = batches._send
+    monkeypatch.setattr(batches, "_send", recorded)
+    no_wait = "SET LOCAL synchronous_commit TO off"
+    store.put(Trial(number=1, values={}))
+    start = sent[-1]
+    assert start[start.index(no_wait) + 1] == "COMMIT"
+    assert start[-1].startswith("UPDATE")  # in a transaction of its own, of which others know not
+    store.finish(Trial(number=1, values={}, status=Status.FAILED, ended=0))
+    assert sent[-1][-1] == "COMMIT"
+    assert no_wait not in sent[-1]
+    store.beat()
+    assert sent[-1][-2:] == [no_wait, "COMMIT"]
+    store.close()
