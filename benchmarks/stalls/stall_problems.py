@@ -30,6 +30,16 @@ from afina.space import Choice, Float, HyperParameter, Parent, Space
 DRAWS = 4000
 """Random configurations by which random search is known."""
 
+FAR, GAIN = 0.1, 0.15
+"""A run has stalled whose regret after 50 trials is above `FAR`, and less than this part below that
+after 25."""
+
+
+def has_stalled(found: np.ndarray) -> np.ndarray:
+    """(n,) which rows of regrets after 10, 25 and 50 trials have stalled."""
+    gained = found[:, 1] - found[:, 2]
+    return np.asarray((found[:, 2] > FAR) & (gained < GAIN * found[:, 1]))
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Planted(Problem):
