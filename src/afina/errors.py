@@ -29,6 +29,7 @@
         │   └── NoBuildError (NotImplementedError)  a HyperModel does not define `build`
         ├── FatalTypeError (TypeError)
         │   └── NoObjectiveError            no objective was named, and a trial returned no number
+        ├── SuggestionError (ArgumentError) a trial's `suggest_...` makes no sense
         └── FatalRuntimeError (RuntimeError)
 
 A trial that raises an error with a star (`retried` is False) is not run again. One that raises any
@@ -164,6 +165,10 @@ class FatalError(AfinaError):
 
 class FatalValueError(FatalError, ValueError):
     """A `FatalError` that is also a ValueError."""
+
+
+class SuggestionError(FatalError, ArgumentError):
+    """What a trial's `suggest_...` was given makes no sense: that is a mistake of the script."""
 
 
 class NoBuildError(FatalValueError, NotImplementedError):

@@ -256,6 +256,28 @@ def test_a_suggestion_that_makes_no_sense_fails_the_trial_with_the_reason():
         elsewhere.suggest_int("n", 1, 8)
 
 
+@pytest.mark.parametrize(
+    "suggest",
+    [
+        lambda trial: trial.suggest_float("x", 1, 0),
+        lambda trial: trial.suggest_float("x", -1.0, 1.0, log=True),
+        lambda trial: trial.suggest_int("x", 5, 2),
+        lambda trial: trial.suggest_int("x", 1, 8, step=0),
+        lambda trial: trial.suggest_categorical("x", []),
+    ],
+)
+def test_a_mistake_in_a_suggestion_ends_the_search_at_once(suggest, tmp_path):
+    run = afina.Study(objective=LOSS, store=tmp_path)
+    with pytest.raises(ArgumentError, match="x"):
+        run.optimize(suggest, n_trials=5)
+    assert len(run.trials) == 1
+    run.close()
+    mended = afina.Study(objective=LOSS, store=tmp_path)
+    mended.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    assert [trial.status for trial in mended.trials.values()] == [Status.COMPLETED] * 2
+    mended.close()
+
+
 # -- pruned trials, exceptions, attributes ---------------------------------------------------------
 
 

@@ -237,3 +237,34 @@ def _pause_once_it_runs(folder: Path) -> None:
     while not (store.header() and store.trials()):
         time.sleep(0.02)
     person(folder).ask_pause(0)
+
+
+def _of_one_program(hp: Any) -> keras.Model:
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(2, activation="softmax")])
+    rate = hp.Float("rate", 1e-3, 1e-1, sampling="log")
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.mark.service
+def test_a_trial_of_a_group_is_paused_alone_and_ends_with_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def grouped(folder: Path) -> Any:
+        return afina.RandomSearch(
+            _of_one_program, "val_loss", max_trials=3, seed=5, directory=folder,
+            project_name="p", group_trials=3,
+        )  # fmt: skip
+
+    straight = picture(searched(grouped(tmp_path / "straight")))
+    tuner = grouped(tmp_path)
+    after_epoch(tuner, 1, 2, lambda: person(tmp_path).ask_pause(1), monkeypatch)
+    state = searched(tuner).oracle.search_state
+    assert [t.status for t in state.trials.values()] == [
+        Status.COMPLETED, Status.WAITING, Status.COMPLETED,
+    ]  # fmt: skip
+    assert state.trials[0].notes["group"] == "3 together"
+    person(tmp_path).ask_resume(1)
+    for one, other in zip(picture(searched(grouped(tmp_path)))[:3], straight[:3], strict=True):
+        assert (one[0], one[2]) == (other[0], other[2])
+        assert one[3] == pytest.approx(other[3], rel=1e-5)

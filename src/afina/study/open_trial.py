@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from afina.errors import ArgumentError, wrong
+from afina.errors import ArgumentError, SpaceError, SuggestionError, wrong
 from afina.space import Choice, Float, HyperParameter, HyperParameters, Int
 from afina.trials import Decision, Objective, Trial
 from afina.trials.trial import USER_ATTR
@@ -77,19 +78,27 @@ class OpenTrial(Trial):
             high: Largest value.
             step: Difference between values; None for any.
             log: Whether it is drawn on a logarithmic scale.
+
+        Raises:
+            SuggestionError: That makes no sense; the search ends, as the script must be mended.
         """
-        return float(self._suggest(Float(name, low, high, step, _sampling(name, step, log=log))))
+        with _of_the_script():
+            entry = Float(name, low, high, step, _sampling(name, step, log=log))
+            return float(self._suggest(entry))
 
     def suggest_int(
         self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
     ) -> int:
         """A whole number between two bounds, both included; see `suggest_float`."""
         given = None if step == 1 else step
-        return int(self._suggest(Int(name, low, high, given, _sampling(name, given, log=log))))
+        with _of_the_script():
+            entry = Int(name, low, high, given, _sampling(name, given, log=log))
+            return int(self._suggest(entry))
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """One of several values: numbers, texts, booleans or None; see `suggest_float`."""
-        return self._suggest(Choice(name, list(choices), ordered=False))
+        with _of_the_script():
+            return self._suggest(Choice(name, list(choices), ordered=False))
 
     def _suggest(self, entry: HyperParameter) -> Any:
         if self._hp is None:
@@ -163,6 +172,15 @@ def attribute_text(key: str, value: Any) -> str:
     except (TypeError, ValueError) as error:
         rule = "value must be one that JSON can hold"
         raise ArgumentError(wrong(f"set_user_attr({key!r})", rule, value)) from error
+
+
+@contextlib.contextmanager
+def _of_the_script() -> Iterator[None]:
+    """Within the block, what makes no sense ends the search: each trial would fail with it."""
+    try:
+        yield
+    except (ArgumentError, SpaceError) as error:
+        raise SuggestionError(str(error)) from None
 
 
 def _sampling(name: str, step: Any, *, log: bool) -> str:

@@ -377,7 +377,7 @@ class Study(SearchState):
 
         Raises:
             SearchFailedError: Three trials in a row have failed.
-            ArgumentError: A number is out of range.
+            ArgumentError: A number is out of range, or what a `suggest_...` was given.
 
         Example:
             >>> import afina
@@ -391,6 +391,7 @@ class Study(SearchState):
 
         seconds, caught = check_trial_timeout(trial_timeout), check_caught(catch)
         part = Part(check_count("n_trials", n_trials), timeout)
+        at_work: set[int] = set()
         self._stop_asked = False
 
         def next_trial(place: int) -> OpenTrial | Signal:
@@ -400,10 +401,11 @@ class Study(SearchState):
                 if over is not None:
                     self.stop_rules.reason = over
                     return Signal.STOP
-                if self.running and not self.hp.space:  # the first trial is to define the space
+                if at_work and not self.hp.space:  # the first trial is to define the space
                     return Signal.WAIT
                 trial = self.ask()
                 if trial is not None:
+                    at_work.add(trial.number)
                     part.begun += 1
                     return trial
             return Signal.WAIT if self.stop_reason is None else Signal.STOP
@@ -420,6 +422,8 @@ class Study(SearchState):
                     raise
             else:
                 told = self.tell(trial, result)
+            finally:
+                at_work.discard(trial.number)
             if told.status.finished:
                 for callback in callbacks:
                     callback(self, told)

@@ -22,7 +22,9 @@ from afina import training
 from afina.errors import AfinaError, ArgumentError, LostWorkerError, wrong
 from afina.run import Handout, Processes, Signal, WorkerProcesses
 from afina.run.worker import remote
+from afina.study.known import this_process
 from afina.trials import Status, failure_of
+from afina.trials.trial import WORKER
 from afina.tuners.execution import TrialExecutor, prepared
 from afina.tuners.remote import Home, mark_lost, take_over
 from afina.tuners.remote_parts import TravellingTuner
@@ -198,6 +200,7 @@ def search_here(
 
     def work(trial: Trial) -> None:
         remote("begin", trial.trial_id)
+        trial.notes[WORKER] = this_process()
         with oracle.following(trial):
             tuner._attempt(trial, *fit_args, **dict(fit_kwargs))
         remote("end", trial)
