@@ -6,6 +6,7 @@
           StepLoop       `model.train_step` in a `tf.while_loop`, compiled by XLA or not (program)
         XLA or not       by what the model is made of                                    (xla)
           StandIns       variables of unknown lengths: one trace for many widths       (stand_ins)
+            sibling_shapes which lengths follow the widths of layers                  (siblings)
           updates by one operation of TensorFlow's for each variable                   (updates)
     take_apart           frees the graphs of functions that are gone                     (graphs)
 

@@ -17,6 +17,7 @@ from afina.training.epochs import ProgramCache, ProgramLoop, Samples, program_ke
 from afina.training.epochs.merging import validation_batch_size
 from afina.training.epochs.partial import can_be_filled, filled
 from afina.training.on_tensorflow.graphs import free_with, take_apart
+from afina.training.on_tensorflow.siblings import sibling_shapes
 from afina.training.on_tensorflow.stand_ins import (
     Shapes,
     StandIns,
@@ -91,7 +92,7 @@ class StepLoop:
         any_shape = any(None in shape for shape in shapes)
         self._stand_ins = StandIns(values, shapes) if any_shape else None
         if self._stand_ins is not None:
-            values = list(self._stand_ins.variables)
+            values = self._stand_ins.among(values)
         tracing = _Tracing(model, samples, cut, own_updates=not jit_compile)
         leaves = tuple(
             tf.TensorSpec((None, *leaf.shape[1:]), leaf.dtype) for leaf in samples.arrays.leaves
@@ -104,6 +105,8 @@ class StepLoop:
             )
         finally:
             tracing.forget()
+        if self._stand_ins is not None:
+            self._stand_ins.use(self._concrete.graph)
         free_with(self, [self._concrete.graph])
 
     def __call__(
@@ -129,8 +132,10 @@ class StepLoop:
             )
             return keras.tree.map_structure(lambda log: log.numpy(), logs)  # type: ignore[no-any-return]
 
-    def try_on(self, shapes: Shapes, leaves: Sequence[Any], order: Any, size: int) -> None:
-        """Runs a step on zeros in place of a model of these shapes.
+    def try_on(
+        self, values: Sequence[Any], shapes: Shapes, leaves: Sequence[Any], order: Any, size: int
+    ) -> None:
+        """Runs a step on zeros in place of a model of these shapes; no variable changes.
 
         Raises:
             Exception: The trace holds a length of the model that it was traced from.
@@ -138,7 +143,7 @@ class StepLoop:
         import tensorflow as tf
 
         assert self._stand_ins is not None
-        with python_turn.released(), self._stand_ins.holding_zeros(shapes) as inputs:
+        with python_turn.released(), self._stand_ins.holding_zeros(values, shapes) as inputs:
             one = tf.constant(1)
             self._concrete(list(inputs), tuple(leaves), order, tf.constant(size), one)
 
@@ -304,16 +309,20 @@ class TensorFlowProgram:
         """Traces in the shapes of all models of this structure, or if need be of this one only."""
         own = self._shapes()
         structure = structure_key(self.model, own)
-        shapes = self.widths.meet(structure, own)
+        shapes = self.widths.meet(structure, own, self._sibling)
         if shapes != own:
             try:
                 self._prepare(shapes, self.widths.others(structure, own))
             except Exception:  # a layer needs to know a length
                 self.widths.refuse(structure)
             else:
-                self.account.choices.append("one trace for several widths")
                 return
         self._prepare(own)
+
+    def _sibling(self) -> Shapes | None:
+        """The shapes of the variables of a model with other widths; metrics keep theirs."""
+        shapes = sibling_shapes(self.model)
+        return None if shapes is None else (*shapes, *self._shapes()[len(shapes) :])
 
     def _shapes(self) -> Shapes:
         return tuple(tuple(value.shape) for value in self._values)
@@ -378,7 +387,7 @@ class TensorFlowProgram:
             order = np.arange(rows, dtype=np.int32)
             leaves = samples.arrays.on(None)
             for other in self._others:
-                made.try_on(other, leaves, order, size)
+                made.try_on(self._values, other, leaves, order, size)
             made(self._values, leaves, order, size, 0)
         return made
 

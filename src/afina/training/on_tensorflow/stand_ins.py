@@ -12,7 +12,7 @@ import contextlib
 import functools
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -68,16 +68,20 @@ class Widths:
         self._met: dict[str, list[Shapes]] = {}
         self._refused: set[str] = set()
 
-    def meet(self, key: str | None, shapes: Shapes) -> Shapes:
+    def meet(self, key: str | None, shapes: Shapes, sibling: Callable[[], Shapes | None]) -> Shapes:
         """The shapes to trace a model's steps in: those of all models of its structure so far.
 
         Args:
             key: What `structure_key` returned.
             shapes: The shapes of the model's variables.
+            sibling: The shapes of a model that is to be expected; it is called for the first model
+                of a structure.
         """
         if key is None or key in self._refused:
             return shapes
-        met = self._met.setdefault(key, [shapes])
+        if key not in self._met:
+            self._met[key] = [each for each in (shapes, sibling()) if each is not None]
+        met = self._met[key]
         before = functools.reduce(_all_merged, met)
         merged = _all_merged(before, shapes)
         if merged != before:
@@ -105,7 +109,7 @@ def _all_merged(some: Shapes, others: Shapes) -> Shapes:
 
 
 class StandIns:
-    """Variables of partly unknown shape in place of those of a model.
+    """Variables of partly unknown shape in place of those of a model whose lengths differ.
 
     Args:
         values: The model's variables, of TensorFlow's own type.
@@ -116,16 +120,29 @@ class StandIns:
         import tensorflow as tf
 
         self._lock = threading.Lock()
-        self._blanks = [
-            tf.zeros([1 if length is None else length for length in shape], value.dtype)
-            for value, shape in zip(values, shapes, strict=True)
-        ]
-        self.variables = [
-            tf.Variable(blank, trainable=value.trainable, shape=tf.TensorShape(shape))
-            for blank, value, shape in zip(self._blanks, values, shapes, strict=True)
-        ]
-        for variable, value in zip(self.variables, values, strict=True):
+        self.variables: dict[int, Any] = {}
+        """The stand-ins by their place among the values."""
+        self._blanks: dict[int, Any] = {}
+        for place, (value, shape) in enumerate(zip(values, shapes, strict=True)):
+            if None not in shape:
+                continue
+            lengths = [1 if length is None else length for length in shape]
+            blank = self._blanks[place] = tf.zeros(lengths, value.dtype)
+            variable = tf.Variable(blank, trainable=value.trainable, shape=tf.TensorShape(shape))
             variable._unique_id = value._unique_id  # by which the optimizer knows it
+            self.variables[place] = variable
+        self._used = set(self.variables)
+
+    def among(self, values: Sequence[Any]) -> list[Any]:
+        """The variables of a model, with stand-ins where lengths differ."""
+        return [self.variables.get(place, value) for place, value in enumerate(values)]
+
+    def use(self, graph: Any) -> None:
+        """Looks at which variables a graph uses, whose first inputs they are; others hold nothing.
+
+        A validation, say, does not look at the optimizer's.
+        """
+        self._used = {place for place in self.variables if graph.inputs[place].consumers()}
 
     @contextlib.contextmanager
     def holding(self, values: Sequence[Any]) -> Iterator[Sequence[Any]]:
@@ -135,28 +152,47 @@ class StandIns:
             values: The model's variables.
 
         Yields:
-            The variables that stand in for them.
+            The variables to call the function with.
         """
-        with self._lock, self._filled(values):
-            yield self.variables
-            for variable, value in zip(self.variables, values, strict=True):
-                value.assign(variable, read_value=False)
+        with self._lock, self._filled(lambda place: _read(values[place])):
+            yield self.among(values)
+            for place in self._used:
+                _assign(values[place], _read(self.variables[place]))
 
     @contextlib.contextmanager
-    def holding_zeros(self, shapes: Shapes) -> Iterator[Sequence[Any]]:
-        """Within the block, the variables hold zeros of these shapes."""
+    def holding_zeros(self, values: Sequence[Any], shapes: Shapes) -> Iterator[Sequence[Any]]:
+        """Within the block, the variables hold zeros of these shapes; the others are copies."""
         import tensorflow as tf
 
-        pairs = zip(self._blanks, shapes, strict=True)
-        with self._lock, self._filled([tf.zeros(shape, blank.dtype) for blank, shape in pairs]):
-            yield self.variables
+        def zeros(place: int) -> Any:
+            return tf.zeros(shapes[place], self._blanks[place].dtype)
+
+        copies = [
+            value if place in self.variables else tf.Variable(value, trainable=value.trainable)
+            for place, value in enumerate(values)
+        ]
+        with self._lock, self._filled(zeros):
+            yield self.among(copies)
 
     @contextlib.contextmanager
-    def _filled(self, values: Sequence[Any]) -> Iterator[None]:
+    def _filled(self, value_of: Callable[[int], Any]) -> Iterator[None]:
         try:
-            for variable, value in zip(self.variables, values, strict=True):
-                variable.assign(value, read_value=False)
+            for place in self._used:
+                _assign(self.variables[place], value_of(place))
             yield
         finally:  # the memory of a model is not kept
-            for variable, blank in zip(self.variables, self._blanks, strict=True):
-                variable.assign(blank, read_value=False)
+            for place in self._used:
+                _assign(self.variables[place], self._blanks[place])
+
+
+def _read(variable: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
+
+
+def _assign(variable: Any, value: Any) -> None:
+    """Does what `variable.assign` does, in a tenth of the time."""
+    import tensorflow as tf
+
+    tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
