@@ -209,3 +209,22 @@ def test_a_retry_is_announced(project: dict[str, Any], capsys: Any) -> None:
     tuner.search()
     assert "Trial 0 failed 1 times. 2 retries left." in capsys.readouterr().out
     assert tuner.oracle.get_best_trials()[0].score == 0.5
+
+
+def test_the_results_summary_names_each_of_several_objectives(
+    project: dict[str, Any], capsys: Any
+) -> None:
+    class Line(kt.RandomSearch):
+        def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
+            x = trial.hyperparameters.Float("x", 0.0, 1.0)
+            return {"error": 1.0 - x, "quality": x / 2}
+
+    several = [kt.Objective("error", "min"), kt.Objective("quality", "max")]
+    tuner = Line(max_trials=2, **{**project, "objective": several})
+    tuner.search(verbose=0)
+    capsys.readouterr()
+    tuner.results_summary()
+    lines = capsys.readouterr().out.splitlines()
+    parts = [line for line in lines if line.startswith("Objectives: ")]
+    xs = [trial.hyperparameters.get("x") for trial in tuner.oracle.get_best_trials(2)]
+    assert parts == [f"Objectives: error: {1.0 - x}, quality: {x / 2}" for x in xs]

@@ -8,7 +8,7 @@ from typing import Any
 from afina import html_tables, report
 from afina.report.words import summary
 from afina.space import HyperParameters
-from afina.trials import Trial, why_no_best
+from afina.trials import MultiObjective, Trial, why_no_best
 from afina.trials.text import printable
 
 
@@ -45,6 +45,12 @@ def print_results(
     for trial in best:
         print()
         trial.summary()
+        if isinstance(objective, MultiObjective) and trial.score is not None:
+            # The score is their sum, which has no unit and hides what was traded for what.
+            parts = ((name, trial.metrics.get_best_value(name)) for name in objective.names)
+            print(
+                printable("Objectives: " + ", ".join(f"{name}: {value}" for name, value in parts))
+            )
 
 
 MOST_SHOWN = 5
