@@ -53,7 +53,7 @@ audit: $(AUDIT_VENV)/.ready ## Look the pinned packages up in the list of known 
 	elif grep -q "^Found [0-9]* known vulnerab" $$report; then \
 	  cat $$report >&2; exit 1; \
 	else \
-	  echo "Nothing was audited: the list of known vulnerabilities on pypi.org could not be read (details: $$report)." >&2; exit 1; fi
+	  echo "Nothing was audited: the list of known vulnerabilities could not be read (details: $$report)." >&2; exit 1; fi
 
 format: $(READY) ## Put the code into its format
 	$(PYTHON) -m ruff format .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -16,6 +17,12 @@ MOST = 200
 
 KEPT: dict[Any, Any] = {}
 """The programs by key, the most recently used last."""
+
+
+def pytest_collection_finish() -> None:
+    """What stays until the end, thousands of tests among it, is not looked at by each collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

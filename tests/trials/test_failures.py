@@ -225,6 +225,7 @@ NOT_RETRIED = {
     "TrialTimeoutError",
     "NoBuildError",
     "NoObjectiveError",
+    "SuggestionError",
     *(name for name in vars(errors) if name.startswith("Fatal")),
 }
 
