@@ -20,7 +20,7 @@ KEPT: dict[Any, Any] = {}
 
 
 def pytest_collection_finish() -> None:
-    """What stays until the end, thousands of tests among it, is not looked at by each collection."""
+    """What stays to the end, thousands of tests among it, no garbage collection looks at again."""
     gc.collect()
     gc.freeze()
 
