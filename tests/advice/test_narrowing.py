@@ -16,6 +16,7 @@ def test_it_keeps_the_promises_of_every_algorithm():
     check_algorithm(lambda seed: Narrowing(Random(seed=seed), every=12, seed=seed))
 
 
+@pytest.mark.service  # a comparison over seeds
 def test_random_search_gets_better_by_it():
     def best(make):
         return np.mean([run(make(s), sphere, sphere_space(4), 60).best for s in range(3)])

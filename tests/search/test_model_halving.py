@@ -118,6 +118,7 @@ def test_trainings_that_have_not_begun_to_learn_are_not_taken_for_one():
     assert not done.state.twins()
 
 
+@pytest.mark.service  # a comparison over seeds
 def test_passing_over_it_finds_better_ones(monkeypatch):
     def best(seed):
         search = ModelBasedHalving(max_epochs=EPOCHS, seed=seed)

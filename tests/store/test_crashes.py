@@ -51,6 +51,7 @@ def killed_search(searches: subprocess.Popen[str], changes: int, after: float) -
     return [line.strip() for line in lines]
 
 
+@pytest.mark.service  # real kills
 @posix_only
 def test_a_search_killed_at_any_moment_loses_nothing_that_was_acknowledged(
     searches: subprocess.Popen[str], tmp_path: Path

@@ -169,6 +169,7 @@ def test_without_an_attribute_of_data_adapters_models_train(
     assert_close(found, expected)
 
 
+@pytest.mark.service  # a process of its own
 def test_a_search_says_once_that_the_fast_path_is_off(
     tmp_path: Path, hide: Hide, capsys: pytest.CaptureFixture[str]
 ) -> None:

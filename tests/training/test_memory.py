@@ -59,6 +59,7 @@ def test_growth_counts_from_the_smallest_size_since_the_last_clearing() -> None:
     assert [steps.release() for _ in range(3)] == [False, False, True]
 
 
+@pytest.mark.service  # as above, elsewhere
 def test_where_the_size_cannot_be_read_programs_are_thrown_away_every_few_trials() -> None:
     clears: list[int] = []
     steps = keeper([None] * 100, clears)

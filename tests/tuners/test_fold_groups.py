@@ -67,6 +67,7 @@ def test_folds_of_other_sizes_are_trained_alone_and_come_to_the_same(tmp_path):
     assert note == "2 folds together; alone: no other fold of its size and program"
 
 
+@pytest.mark.service  # two whole searches
 def test_a_hopeless_trial_is_judged_after_two_folds_and_before_the_others(tmp_path):
     points = [0.05, 0.06, 0.07, 1e-6]
     hps = kt.HyperParameters()

@@ -133,6 +133,7 @@ def test_unlike_models_are_trained_alone(tmp_path):
     assert notes(tuner) == ["alone: no other of its program and epochs"] * 3
 
 
+@pytest.mark.service  # every other way of training
 def test_trainings_that_are_not_fused_take_part_in_no_group(tmp_path):
     def make(hp):
         model = like(hp)
@@ -160,6 +161,7 @@ def test_models_with_code_of_the_users_are_trained_alone(tmp_path):
     assert set(notes(tuner)) == {"alone: not made of Keras' own parts only, or the data do not fit"}
 
 
+@pytest.mark.service  # a kind of model beside those above
 def test_models_that_their_first_batch_builds_get_the_same_numbers(tmp_path):
     def make(hp):
         model = keras.Sequential([layers.Dense(hp.Choice("n", [3, 4]), "relu"), layers.Dense(1)])

@@ -85,7 +85,7 @@ STOPPING = keras.callbacks.EarlyStopping("loss", patience=2, min_delta=0.02)
 PLATEAU = keras.callbacks.ReduceLROnPlateau("val_loss", patience=1, min_delta=0.05, factor=0.5)
 
 
-@pytest.mark.first("fused-at0", "fit-at2")
+@pytest.mark.first("fused-at0")
 @pytest.mark.parametrize(
     ("training", "at"), [("fused", (0, 3)), ("fused", (1, 4)), ("fit", (0, 4))]
 )

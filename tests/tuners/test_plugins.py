@@ -82,6 +82,7 @@ def test_every_executor_trains_the_same_trials_to_the_bit(tmp_path):
     assert notes == {"fused"}
 
 
+@pytest.mark.service  # many processes
 def test_processes_train_elsewhere_with_the_same_results_and_report_to_the_same_store(tmp_path):
     class Elsewhere(kt.RandomSearch):
         def run_trial(self, trial, *args, **kwargs):

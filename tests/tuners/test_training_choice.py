@@ -171,6 +171,7 @@ def test_fused_and_plain_trials_have_the_same_scores(tmp_path):
     assert notes_of(tuner) == ["fused", "fused"]
 
 
+@pytest.mark.service  # a kind of promotion
 def test_promoted_trials_go_on_from_their_parents_also_with_averaged_weights(tmp_path):
     def make(hp):
         model = models.build(hp)

@@ -101,6 +101,7 @@ def test_any_number_of_workers_gives_the_same_trials_to_the_bit(name, tmp_path):
     assert all(each == found[1] for each in found.values())
 
 
+@pytest.mark.service  # two whole searches, half by plain fit
 def test_trials_by_plain_fit_between_fused_ones_do_not_disturb_them(tmp_path):
     def make(hp):
         model = build(hp)

@@ -17,6 +17,8 @@ from afina.training.fused import Engine, convolutions, engine
 from afina.training.fused.convolutions import PRIMITIVE, canonical, has_convolutions, traced_for
 from afina.training.fused.engine import first_line
 
+pytestmark = pytest.mark.service  # `make test` searches over images: tests/spaces
+
 layers, ops = keras.layers, keras.ops
 
 

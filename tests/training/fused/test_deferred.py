@@ -22,6 +22,8 @@ from afina.training.fused.sparse import as_sparse_rows
 from .conftest import both, layers, sequential, train
 from .test_sparse import COUNTS, WIDE, Crowding, X, Y
 
+pytestmark = pytest.mark.service  # `make test` trains such kernels: tests/demos
+
 WEIGHTS = np.linspace(0.1, 2, 60, dtype="float32")
 TRAINING: dict[str, Any] = {"epochs": 3, "batch_size": 16, "validation_split": 0.25}
 

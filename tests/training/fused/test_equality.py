@@ -287,6 +287,7 @@ def test_an_optimizer_moves_the_weights_as_in_fit(name: str) -> None:
     assert int(fused.model.optimizer.iterations) > 0
 
 
+@pytest.mark.service  # compiles everything anew
 @pytest.mark.skipif(TENSORFLOW, reason="looks at how JAX compiles")
 def test_programs_that_are_optimised_as_the_users_are_train_alike_too() -> None:
     """The tests' own programs are compiled with less care: see the `conftest.py` of the project."""

@@ -19,6 +19,8 @@ from afina.training.fused.member import GroupMember
 
 from .conftest import Make, Trained, arrays, assert_same, layers, sequential, train
 
+pytestmark = pytest.mark.service  # `make test` searches with groups: tests/tuners/test_groups.py
+
 X, Y = arrays()
 TOLERANCE = 1e-5
 

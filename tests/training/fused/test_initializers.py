@@ -13,6 +13,8 @@ from afina.training import keras_parts
 from afina.training.fused import quick_initializers
 from afina.training.fused.initializers import SMALLEST
 
+pytestmark = pytest.mark.service  # each model of `make test` draws its weights so
+
 initializers = keras.initializers
 KINDS: dict[str, Any] = {
     name: kind

@@ -15,6 +15,10 @@ from afina.training.fused.member import GroupMember
 
 from .conftest import arrays, assert_same, both, layers, plainly, sequential, train
 
+pytestmark = (
+    pytest.mark.service
+)  # `make test` groups trials of other numbers: tests/tuners/test_groups.py
+
 X, Y = arrays()
 TIMES = np.random.default_rng(1).normal(size=(50, 4, 6)).astype("float32")
 PICTURES = np.random.default_rng(1).normal(size=(50, 4, 4, 4)).astype("float32")

@@ -15,6 +15,8 @@ from afina.training.fused.program import OneByOne
 
 from .conftest import TENSORFLOW, arrays, both, dense, layers, sequential, train
 
+pytestmark = pytest.mark.service  # `make test` has many short trainings
+
 if TENSORFLOW:
     pytest.skip("TensorFlow compiles no loops", allow_module_level=True)
 

@@ -20,6 +20,8 @@ from afina.training.fused.program import ModelState
 
 from .conftest import arrays, both, dense, layers, sequential
 
+pytestmark = pytest.mark.service  # each fused training of `make test` packs its variables
+
 optimizers = keras.optimizers
 
 

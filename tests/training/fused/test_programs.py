@@ -24,6 +24,8 @@ from afina.training.python_turn import python_turn
 
 from .conftest import arrays, both, dense, layers, sequential, train
 
+pytestmark = pytest.mark.service  # `make test` searches with such programs: tests/tuners
+
 X, Y = arrays()
 
 

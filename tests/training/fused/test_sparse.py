@@ -26,6 +26,8 @@ from afina.training.fused.sparse import (
 
 from .conftest import Trained, arrays, assert_same, both, dense, layers, sequential, train
 
+pytestmark = pytest.mark.service  # a whole search on bags of words is in `make test`: tests/demos
+
 WIDE = 1200
 ROWS = 60
 

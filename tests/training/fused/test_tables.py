@@ -17,6 +17,8 @@ from afina.training.fused.tables import first_embedding
 
 from .conftest import both, layers
 
+pytestmark = pytest.mark.service  # `make test` searches over texts: tests/spaces
+
 VOCABULARY = 300
 RNG = np.random.default_rng(0)
 WORDS = (RNG.zipf(1.3, (50, 5)) % VOCABULARY).astype("int64")
