@@ -139,7 +139,7 @@ SERVICES = {
         "jax",
         (
             *("jax", "tensorboard", "mlflow-skinny", "alembic", "wandb", "mcp>=2"),
-            *("nbclient", "nbformat", "ipykernel", "matplotlib", "plotly"),
+            *("nbclient", "nbformat", "ipykernel", "matplotlib", "plotly", "jinja2"),
         ),
         ("tests/integrations/test_integrations.py", "tests/notebooks/test_notebooks.py"),
         at_once=1,  # MLflow's database is made once
