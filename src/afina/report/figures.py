@@ -1,4 +1,4 @@
-"""The figures of a report, by Plotly. Each function takes facts; None means nothing to draw."""
+"""Figures of a search, by Plotly. Each function takes facts; None means nothing to draw."""
 
 from __future__ import annotations
 
