@@ -19,6 +19,7 @@ from afina.store import MemoryStore, open_store
 from afina.study import Study
 from afina.study.requests import Requests
 from afina.trials import Failure, FailureKind
+from tests.browsing import VIEWS, accessible, view
 from tests.dashboard.searches import HOSTILE, build, hostile, search, train
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
@@ -28,8 +29,6 @@ pytestmark = [
     pytest.mark.service,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
 ]
-
-VIEWS = ("overview", "trials", "rungs", "space", "time", "setup", "advice")
 
 
 def script(name):
@@ -81,11 +80,6 @@ def until(page, condition, seconds=30):
 
 def fact(page, name):
     return page.locator(".fact", has_text=name).locator(".big").inner_text()
-
-
-def view(page, name):
-    page.click(f"#tab-{name}")
-    page.wait_for_selector(f"#{name}:not([hidden]) .card")
 
 
 @pytest.fixture(scope="module")
@@ -356,16 +350,6 @@ def test_the_page_can_be_used_by_keyboard_alone(show, finished):
     assert page.evaluate("document.activeElement.closest('#panel') !== null")
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.closest('#trials') !== null")
-
-
-def accessible(page):
-    """What axe-core objects to on the page as it is now: its rules, and the elements."""
-    packed = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python")
-    page.evaluate((Path(packed.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
-    return page.evaluate(
-        "axe.run(document, {resultTypes: ['violations']}).then(found => "
-        "found.violations.map(each => [each.id, each.nodes.map(node => node.target.join(' '))]))"
-    )
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.browsing import VIEWS, accessible, view
 from tests.dashboard.searches import hostile, search
 
 import afina
@@ -25,8 +26,6 @@ pytestmark = [
     pytest.mark.service,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
 ]
-
-VIEWS = ("overview", "trials", "rungs", "space", "time", "setup", "advice")
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +64,6 @@ def show(browser, tmp_path):
         context.close()
     assert errors == []
     assert {url.partition(":")[0] for url in asked} <= {"file", "data", "blob"}
-
-
-def view(page, name):
-    page.click(f"#tab-{name}")
-    page.wait_for_selector(f"#{name}:not([hidden]) .card")
 
 
 @pytest.fixture(scope="module")
@@ -262,15 +256,6 @@ def test_nothing_is_wider_than_the_screen(show, tmp_path, width):
         view(page, name)
         page.wait_for_timeout(150)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-
-
-def accessible(page):
-    packed = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python")
-    page.evaluate((Path(packed.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
-    return page.evaluate(
-        "axe.run(document, {resultTypes: ['violations']}).then(found => "
-        "found.violations.map(each => [each.id, each.nodes.map(node => node.target.join(' '))]))"
-    )
 
 
 @pytest.mark.parametrize("width", [390, 1280])
