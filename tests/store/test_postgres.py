@@ -1,5 +1,6 @@
 """A search in a PostgreSQL database: the promises of a store, and a connection that is lost."""
 
+import contextlib
 import itertools
 import os
 import re
@@ -108,6 +109,32 @@ def test_a_restart_of_the_server_loses_nothing_and_the_search_goes_on(
     again.join()
     assert len(store.history(0)) == 3
     assert [trial.ended for trial in make().trials()] == [0]
+    store.close()
+
+
+@pytest.mark.parametrize("notices", ["a report", "a look", "a sign of life", "a read"])
+def test_after_a_lost_connection_a_turn_reads_the_whole_search_whoever_noticed_the_loss(
+    notices: str, make: Callable[..., Any], server: Server
+) -> None:
+    store = make(report_delay=0.0)
+    store.put(Trial(number=0, values={}))
+    revision = store.turn(lambda changes: changes, None).revision
+    assert not store.turn(lambda changes: changes.whole, revision)
+    server.stop("immediate")  # what no one waited for may be lost, and revisions be counted again
+    with contextlib.suppress(StoreError):
+        if notices == "a report":
+            store.report(Report(trial=0, step=0, metrics={"loss": 1.0}))
+        elif notices == "a look":
+            store.peek("a note")
+    server.start()
+    if notices == "a sign of life":
+        with pytest.warns(UserWarning, match="cannot be reached"):
+            store.beat()
+    elif notices == "a read":
+        with pytest.warns(UserWarning, match="cannot be reached"):
+            store.trials()
+    assert store.turn(lambda changes: changes.whole, revision)
+    assert not store.turn(lambda changes: changes.whole, revision)
     store.close()
 
 

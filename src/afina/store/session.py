@@ -228,9 +228,10 @@ class Session:
             try:
                 result = work()
             except (sql.exc.OperationalError, sql.exc.InterfaceError) as error:
-                if not _is_lost(error) or time.monotonic() >= until:
+                lost = _is_lost(error)
+                self.anew |= lost and self._reached  # the next turn must know it, whoever noticed
+                if not lost or time.monotonic() >= until:
                     raise self._error(error) from None
-                self.anew = self._reached
                 if self._reached and not told and patience is None:
                     told = True
                     warnings.warn(
