@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import pytest
+
+from afina.errors import StoreError
 from afina.search import Random
 from afina.space import HyperParameters
 from afina.store import MemoryStore
 from afina.study.state import SearchState
-from afina.trials import Objective, Status, Trial
+from afina.trials import Objective, Report, Status, Trial
 
 
 def search(store: Any) -> SearchState:
@@ -84,3 +87,49 @@ def test_running_trials_that_a_server_has_forgotten_keep_their_numbers() -> None
     state.complete(again, {"loss": 0.25})
     state.complete(ours, {"loss": 0.75})
     assert [trial.score for trial in store.trials()] == [0.5, 0.25, 0.75]
+
+
+class Breaking(MemoryStore):
+    """Loses its connection while a turn reads or writes."""
+
+    broken = ""
+
+    def turn(self, work: Any, since: int | None) -> Any:
+        def whole(changes: Any) -> Any:
+            news = self.news(None)
+            changes.whole, changes.trials, changes.mine = True, news.trials, news.mine
+            return work(changes)
+
+        return super().turn(whole if self.broken else work, since)
+
+    def history(self, number: int | None = None) -> list[Report]:
+        if self.broken == "history":
+            raise StoreError("gone")
+        return super().history(number)
+
+    def put(self, trial: Trial) -> None:
+        if self.broken == "put":
+            raise StoreError("gone")
+        super().put(trial)
+
+
+@pytest.mark.parametrize("part", ["history", "put"])
+def test_what_was_being_learnt_when_a_connection_broke_is_learnt_in_the_next_turn(
+    part: str,
+) -> None:
+    store = Breaking()
+    other, state = search(MemoryStore(beside=store)), search(store)
+    state.max_trials = other.max_trials = 6
+    mine = state.next()
+    assert isinstance(mine, Trial)
+    for loss in (0.5, 0.25):  # begun and ended since the last turn
+        theirs = other.next()
+        assert isinstance(theirs, Trial)
+        other.complete(theirs, {"loss": loss})
+    store.broken = part
+    with pytest.raises(StoreError):
+        state.next()
+    store.broken = ""
+    state.complete(mine, {"loss": 0.75})
+    assert [trial.ended for trial in store.trials()] == [2, 0, 1]
+    assert [trial.score for trial in state.trials.values()] == [0.75, 0.5, 0.25]

@@ -175,7 +175,7 @@ class PostgresStore(SqlStore):
                 return write(session.open)
             result = self._with_reports(session, write, since=since)
             if since is not None:
-                session.anew = False
+                session.caught_up()
             return result
 
     def _with_reports(

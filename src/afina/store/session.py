@@ -84,9 +84,8 @@ class Session:
         """The transaction of the thread that holds the store's guard."""
         self.connected = False
         """Whether the database has been reached and not been left since."""
-        self.anew = False
-        """Whether the connection was lost since the last news: a server that has crashed may have
-        lost the latest changes that were no results."""
+        self._losses = 0  # of the connection; any thread may notice one
+        self._begun = self._caught_up = 0  # how many there were at the last transaction, and news
         self._reached = False
         self._ready = False  # the tables are there
         self._tables: int | None = None  # which ones: those of a later search are others
@@ -170,7 +169,8 @@ class Session:
         else:
             seen = read(connection, self._texts, wanted.since, wanted.notes)
             now, found = BatchedTransaction(connection, self._texts, seen), seen.tables
-        now.anew = self.anew
+        self._begun = self._losses
+        now.anew = self._begun != self._caught_up
         now.lasting = not self._ready  # its tables are new
         tables = check_same(self._tables, found, self.schema, self.shown)
         self.open = now
@@ -182,6 +182,14 @@ class Session:
             self.open = None
         self._ready, self._tables = True, tables
         return result
+
+    def caught_up(self) -> None:
+        """Remembers that the last transaction has read all news.
+
+        After a loss of the connection these are the whole search: a server that has crashed may
+        have lost the latest changes that were no results, and count revisions anew.
+        """
+        self._caught_up = self._begun
 
     def delete(self) -> None:
         """Deletes the search; the other sessions of this process on it end."""
@@ -206,12 +214,12 @@ class Session:
         self._ready, self._tables = False, None
 
     def check(self) -> None:
-        """Connects, without much patience.
+        """Connects, without much patience; another thread may have a transaction open.
 
         Raises:
             StoreError: The database is away.
         """
-        self.again(lambda: self._engine.connect().close(), patience=0.0)
+        self._repeat(lambda: self._engine.connect().close(), patience=0.0)
 
     def again(self, work: Callable[[], R], *, patience: float | None = None) -> R:
         """Calls `work` until the database is there.
@@ -220,7 +228,10 @@ class Session:
             StoreError: It was away for too long, or refuses.
         """
         if self.open is not None:
-            return work()
+            return work()  # what holds the transaction begins again as a whole
+        return self._repeat(work, patience=patience)
+
+    def _repeat(self, work: Callable[[], R], *, patience: float | None) -> R:
         usual = self.patience if self._reached else min(self.patience, _FIRST_PATIENCE)
         until = time.monotonic() + (usual if patience is None else patience)
         pause, told = 0.05, False
@@ -229,7 +240,7 @@ class Session:
                 result = work()
             except (sql.exc.OperationalError, sql.exc.InterfaceError) as error:
                 lost = _is_lost(error)
-                self.anew |= lost and self._reached  # the next turn must know it, whoever noticed
+                self._losses += lost and self._reached
                 if not lost or time.monotonic() >= until:
                     raise self._error(error) from None
                 if self._reached and not told and patience is None:
@@ -261,7 +272,7 @@ class Session:
     def drop(self) -> None:
         """Closes the connections."""
         self.connected = False
-        self.anew = self._reached
+        self._losses += self._reached
         self._engine.dispose()
 
 

@@ -269,14 +269,16 @@ class SearchState:
 
     def _catch_up(self, changes: Changes) -> None:
         """Takes in what other workers have written."""
+        new = [trial for trial in changes.trials if not self._known.has_ended(trial.number)]
+        finished = [trial for trial in new if trial.status.finished]
+        # All reading and writing comes first: where it fails, nothing counts as seen.
+        ended = list(as_they_ended(finished, self.store, self.objective, changes.reports))
         if changes.whole:
             write_missing(self._known, changes, self.store.put)
-        new = [trial for trial in changes.trials if not self._known.has_ended(trial.number)]
         for trial in sorted(new, key=lambda trial: trial.number):
             if self._known.see(trial, mine=trial.number in changes.mine):
                 self.changed_elsewhere.append(trial.number)
-        finished = [trial for trial in new if trial.status.finished]
-        for trial in as_they_ended(finished, self.store, self.objective, changes.reports):
+        for trial in ended:
             self._learn(trial)
         if changes.trials:
             self._known.sort()
