@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 VIEWS = ("overview", "trials", "rungs", "space", "time", "setup", "advice")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser, closed at the end."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def view(page: Any, name: str) -> None:

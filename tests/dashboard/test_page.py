@@ -4,7 +4,6 @@ Debian's Chromium is driven by Playwright.
 """
 
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -19,11 +18,10 @@ from afina.store import MemoryStore, open_store
 from afina.study import Study
 from afina.study.requests import Requests
 from afina.trials import Failure, FailureKind
-from tests.browsing import VIEWS, accessible, view
+from tests.browsing import CHROMIUM, VIEWS, accessible, chromium, view
 from tests.dashboard.searches import HOSTILE, build, hostile, search, train
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
 
 pytestmark = [
     pytest.mark.service,
@@ -40,10 +38,8 @@ CONTRAST = script("low_contrast.js")
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture

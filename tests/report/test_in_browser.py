@@ -3,12 +3,11 @@
 import csv
 import json
 import math
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.browsing import VIEWS, accessible, view
+from tests.browsing import CHROMIUM, VIEWS, accessible, chromium, view
 from tests.dashboard.searches import hostile, search
 
 import afina
@@ -19,8 +18,7 @@ from afina.report import snapshot as snapshots
 from afina.search import Hyperband, ParetoSearch, Random
 from afina.store import MemoryStore
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
 
 pytestmark = [
     pytest.mark.service,
@@ -30,10 +28,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture

@@ -1,15 +1,14 @@
 """The table of brackets on the page about Hyperband, in a browser, beside the code that plans."""
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
 from afina.search.fidelity.brackets import plan
+from tests.browsing import CHROMIUM, chromium
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
 
 pytestmark = [
     pytest.mark.service,
@@ -23,10 +22,8 @@ VALUES = [(1, 2), (2, 2), (5, 4), (10, 3), (27, 3), (50, 2), (81, 3), (99, 7), (
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(params=["en", "es"])

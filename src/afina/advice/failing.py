@@ -192,23 +192,10 @@ def by_chance(failed: Counted, tried: Counted, bad: int, total: int) -> Array:
         >>> by_chance(np.array([2, 0]), np.array([2, 2]), 2, 4).round(4).tolist()
         [0.1667, 1.0]
     """
-    from scipy.special import gammaln
+    from scipy.stats import hypergeom
 
     chances = np.ones(len(failed))
     rest = total - tried
     told = (tried > 0) & (rest > 0) & (failed * rest > (bad - failed) * tried)
-    k, n = failed[told].astype(float), tried[told].astype(float)
-
-    def choose(m: Array | float, j: Array | float) -> Array:
-        return np.asarray(gammaln(m + 1.0) - gammaln(j + 1.0) - gammaln(m - j + 1.0))
-
-    good = float(total - bad)
-    first = choose(float(bad), k) + choose(good, n - k) - choose(float(total), n)
-    # More failures than expected: each term is smaller than the one before.
-    term, tail = np.ones(len(k)), np.ones(len(k))
-    while len(k) and (term > tail * 1e-17).any():
-        term = term * np.maximum((bad - k) * (n - k), 0.0) / ((k + 1.0) * (good - n + k + 1.0))
-        tail += term
-        k = k + 1.0
-    chances[told] = np.minimum(np.exp(first) * tail, 1.0)
+    chances[told] = hypergeom.sf(failed[told] - 1, total, bad, tried[told])
     return chances

@@ -179,12 +179,11 @@ def take_place(
     assert is_queued(waiting)
     fresh = isinstance(answer, Suggestion) and is_fresh(answer)
     inner = innermost(algorithm)
-    if isinstance(inner, Grid) or (not fresh and isinstance(inner, OWN_ORDER)):
+    has_own_order = isinstance(inner, Grid) or (not fresh and isinstance(inner, OWN_ORDER))
+    if has_own_order or isinstance(answer, Done):
         schedule = _in_full(inner)
     elif isinstance(answer, Suggestion) and fresh:
         schedule = answer.schedule
-    elif isinstance(answer, Done):
-        schedule = _in_full(inner)
     else:
         return None
     return replace(
