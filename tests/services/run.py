@@ -52,7 +52,7 @@ ON_TENSORFLOW = (
 )
 """Fused epochs on TensorFlow."""
 
-ON_TORCH = ("tests/training/test_on_torch.py",)
+ON_TORCH = ("tests/training/fused/test_callbacks.py", "tests/training/test_on_torch.py")
 """Fused epochs on PyTorch."""
 
 

@@ -8,7 +8,7 @@
             leaf       a call that stays a call in the trace                             (leaves)
               drawing_anew            random draws by the seeds in the variables         (draws)
               updating_by_few_kernels Adam, Nadam                                        (updates)
-              looping_without_python  GRU and LSTM                                       (recurrent)
+              looping_by_few_calls    GRU and LSTM                                       (recurrent)
             simplified drops from a trace what each step need not do                     (passes)
 
 A step of Keras on PyTorch spends most of its time in Python: in layers, losses, metrics, the

@@ -50,7 +50,7 @@ def drawing_anew() -> Iterator[None]:
                 # Keras gives the learning rate as a factor, which PyTorch reads.
                 return func(args[0], torch._foreach_mul(args[1], factor))
             if name in READS and args and _varies(args[0]):
-                raise ReadingError(f"a step calls {name} of a tensor")
+                raise ReadingError("value out of a tracing tensor")
             return func(*args, **kwargs)
 
     module = torch_parts.module_of("seeding")

@@ -16,13 +16,13 @@ from afina.training.on_torch.tracing import (
     Kind,
     Step,
     pack,
+    reason_of,
     step_by_keras,
     trace,
     values_of,
     variables_of,
 )
 from afina.training.trainer import Account, CannotTrainError
-from afina.trials import first_line
 
 WORTH = 100
 """Fewest planned steps for which a step is traced. Tracing takes 0.25 to 0.4 s of processor time
@@ -77,59 +77,69 @@ class TorchProgram:
         Raises:
             CannotTrainError: The train step cannot be traced, or it does not pay.
         """
+        self._key = self._key_now()
+        if self._key is None:
+            raise CannotTrainError("the model holds what cannot be told apart from model to model")
+        self._find(must=True)
+
+    def _key_now(self) -> Any:
+        """What the steps depend on: all but the numbers in the variables."""
         key = program_key(self.model)
-        self._train = self._portions(key, "train", self.train, self.train.batches.batch_size)
+        return None if key is None else (key, *self._variables())
+
+    def _find(self, *, must: bool) -> None:
+        """Finds or makes the steps of all portions; if one must, that of the training."""
+        size = self.train.batches.batch_size
+        self._train = self._portions("train", self.train, size, must=must)
         self._validate: list[Portion] = []
         if self.validation is not None:
             size = validation_batch_size(self.model, self.validation)
-            self._validate = self._portions(key, "validate", self.validation, size)
+            self._validate = self._portions("validate", self.validation, size)
 
-    def _portions(self, key: Any, kind: Kind, samples: Samples, size: int) -> list[Portion]:
+    def _portions(
+        self, kind: Kind, samples: Samples, size: int, *, must: bool = False
+    ) -> list[Portion]:
         """All samples: batches of one size, and a last one that may be smaller."""
         rows, size = samples.size, min(size, samples.size)
         end = rows - rows % size
         cuts = [(size, 0, end), (rows - end, end, rows)]
         return [
-            Portion(self._step(key, kind, samples, cut), *cut) for cut in cuts if cut[1] < cut[2]
+            Portion(self._step(kind, samples, cut, must=must and cut[1] == 0), *cut)
+            for cut in cuts
+            if cut[1] < cut[2]
         ]
 
     def _step(
-        self, key: Any, kind: Kind, samples: Samples, cut: tuple[int, int, int]
+        self, kind: Kind, samples: Samples, cut: tuple[int, int, int], *, must: bool
     ) -> Step | None:
         """The traced step of a portion; None where Keras' own will do."""
+        if self._key is None:  # a callback has added code of its own
+            return None
         size, start, end = cut
         planned = self.epochs * (end - start) // size
-        needed = kind == "train" and start == 0
-        own = kind, size, *self._signature(samples)
-        known = None if key is None else (key, *own)
-        pays = planned >= WORTH or (needed and self.always) or self.cache.has(known)
-        if pays and known not in self.refused:
+        structure, leaves = samples.arrays.signature()
+        data = structure, tuple((shape[1:], dtype) for shape, dtype in leaves)
+        key = self._key, kind, size, data
+        reason = self.refused.get(key)
+        pays = planned >= WORTH or (must and self.always) or self.cache.has(key)
+        if reason is None and not pays:
+            reason = f"the {planned} steps planned do not pay for tracing one"
+        if reason is None:
             try:
-                if known is None:
-                    return self.cache.get_own(
-                        self.model, own, lambda: self._made(kind, samples, cut)
-                    )
-                return self.cache.get(known, lambda: self._made(kind, samples, cut))
+                return self.cache.get(key, lambda: self._made(kind, samples, cut))
             except Exception as error:
-                reason = f"the step cannot be traced: {first_line(error)}"
-                if known is not None:
-                    self.refused[known] = reason
-                if needed:
-                    raise CannotTrainError(reason) from error
-        if needed:
-            few = f"the {planned} steps planned do not pay for tracing one"
-            raise CannotTrainError(self.refused.get(known, few))
+                reason = f"the step cannot be traced: {reason_of(error)}"
+                self.refused[key] = reason
+        if must:
+            raise CannotTrainError(reason)
         return None
 
-    def _signature(self, samples: Samples) -> tuple[Any, ...]:
-        structure, leaves = samples.arrays.signature()
-        data = tuple((shape[1:], dtype) for shape, dtype in leaves)
-        variables = tuple(
+    def _variables(self) -> tuple[Any, ...]:
+        """What the steps depend on in the variables: all but their numbers."""
+        return tuple(
             (tuple(value.shape), str(value.dtype), str(value.device), value.requires_grad)
             for value in values_of(self.model)
-        )
-        trainable = tuple(variable.trainable for variable in variables_of(self.model))
-        return structure, data, variables, trainable
+        ) + tuple(variable.trainable for variable in variables_of(self.model))
 
     def _made(self, kind: Kind, samples: Samples, cut: tuple[int, int, int]) -> Step:
         size, start, end = cut
@@ -142,7 +152,12 @@ class TorchProgram:
             return trace(self.model, kind, samples.arrays.structure, (first, second))
 
     def read_state(self) -> None:
-        """Looks up the variables, which a callback may have replaced."""
+        """Looks up the variables, and the steps if a callback has changed what they depend on: a
+        layer's rate of dropout, what is trained."""
+        now = self._key_now()
+        if now != self._key:
+            self._key = now
+            self._find(must=False)
         self._values = [value.detach() for value in values_of(self.model)]
 
     def run_epoch(self, order: NDArray[np.int32]) -> Mapping[str, Any]:

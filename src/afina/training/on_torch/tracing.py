@@ -11,9 +11,10 @@ import keras
 from afina.training import keras_parts
 from afina.training.on_torch.draws import drawing_anew
 from afina.training.on_torch.passes import simplified
-from afina.training.on_torch.recurrent import looping_without_python
+from afina.training.on_torch.recurrent import looping_by_few_calls
 from afina.training.on_torch.updates import updating_by_few_kernels
 from afina.training.replacing import replaced
+from afina.trials import first_line
 
 Kind = Literal["train", "validate"]
 
@@ -26,6 +27,16 @@ CLOSE = 1e-5
 
 class TraceError(Exception):
     """A step that cannot be traced, or whose trace does something else; the message says why."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a step could not be traced, without what Keras and PyTorch write around it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if "value out of a tracing tensor" in str(cause):
+            return "it reads a number out of a tensor"
+        cause = cause.__cause__ or cause.__context__
+    return first_line(error)
 
 
 def variables_of(model: keras.Model) -> list[Any]:
@@ -78,7 +89,7 @@ def trace(model: keras.Model, kind: Kind, structure: Any, batches: Sequence[Sequ
 
     with _leaving(model), torch.random.fork_rng(devices=_devices(trained)):
         stream = torch.random.get_rng_state()
-        with drawing_anew(), looping_without_python():
+        with drawing_anew(), looping_by_few_calls():
             graph = make_fx(step, tracing_mode="real")(*trained, *batches[0])
         function = simplified(graph, count)
         for batch in batches:  # the second shows what the trace has kept of the first
