@@ -184,7 +184,7 @@ def _gru_back(gradient: Any, *kept: Any) -> tuple[Any, ...]:
     """
     import torch
 
-    gates, candidates, recurrent, states, projected, weights, bias, state = kept
+    gates, candidates, recurrent, states, projected, weights, _, state = kept
     units = weights.shape[0]
     z, r = gates.split(units, -1)
     before = torch.cat([state.unsqueeze(0), states[:-1]])
