@@ -86,6 +86,10 @@ KINDS: dict[str, Make] = {
         PICTURES,
         *(layers.Conv2D(4, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten()),
     ),
+    "dropout of pictures": lambda: sequential(
+        PICTURES,
+        *(layers.Conv2D(4, 3), layers.MaxPooling2D(), layers.Dropout(0.3), layers.Flatten()),
+    ),
     "same padding": lambda: sequential(
         PICTURES,
         *(layers.Conv2D(4, 3, strides=2, padding="same"), layers.GlobalAveragePooling2D()),
@@ -244,8 +248,8 @@ def test_a_trace_that_does_something_else_is_not_used(monkeypatch: pytest.Monkey
 
     plain = tracing.simplified
 
-    def broken(traced: Any, count: int) -> Any:
-        step = plain(traced, count)
+    def broken(traced: Any, count: int, **given: Any) -> Any:
+        step = plain(traced, count, **given)
         return lambda *tensors: (step(*tensors), tensors[0].add_(1e-3))
 
     monkeypatch.setattr(tracing, "simplified", broken)

@@ -10,6 +10,7 @@
               updating_by_few_kernels Adam, Nadam                                        (updates)
               looping_by_few_calls    GRU and LSTM                                       (recurrent)
             simplified drops from a trace what each step need not do                     (passes)
+              keep_layouts            pictures are copied into no other layout           (layouts)
 
 A step of Keras on PyTorch spends most of its time in Python: in layers, losses, metrics, the
 optimizer and the engine that finds gradients. The trace holds none of that, and calls what is

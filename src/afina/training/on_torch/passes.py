@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from afina.training.on_torch.layouts import keep_layouts
 from afina.training.on_torch.leaves import CHANGES
 
 MOST = 65_536
@@ -20,12 +21,14 @@ class UnsafeError(Exception):
     """A trace that changes tensors other than the variables of the model."""
 
 
-def simplified(traced: Any, count: int) -> Callable[..., Any]:
+def simplified(traced: Any, count: int, *, layouts: bool = False) -> Callable[..., Any]:
     """The function of a traced step, without what need not be done at each step.
 
     Args:
         traced: A graph module of PyTorch's; it is changed.
         count: How many of its inputs are variables.
+        layouts: Whether pictures keep their layout in memory through pooling. A random draw may
+            then go through them in another order.
 
     Raises:
         UnsafeError: It changes other tensors.
@@ -40,6 +43,9 @@ def simplified(traced: Any, count: int) -> Callable[..., Any]:
     _drop_copies(graph, changed, constants)
     _drop_unused(graph)
     _add_in_place(graph)
+    if layouts:
+        roots = _roots(graph)
+        keep_layouts(graph, lambda node: bool(roots.get(node, set()) & changed))
     _drop_unused(graph)
     return _compiled(traced, constants)
 
