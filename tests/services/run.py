@@ -52,7 +52,11 @@ ON_TENSORFLOW = (
 )
 """Fused epochs on TensorFlow."""
 
-ON_TORCH = ("tests/training/fused/test_callbacks.py", "tests/training/test_on_torch.py")
+ON_TORCH = (
+    "tests/testing/test_trainers.py",
+    "tests/training/fused/test_callbacks.py",
+    "tests/training/test_on_torch.py",
+)
 """Fused epochs on PyTorch."""
 
 

@@ -233,6 +233,15 @@ def test_what_keras_reads_at_each_step_is_trained_by_fit_with_the_reason() -> No
     assert int(model.optimizer.iterations) == 180
 
 
+def test_long_sequences_that_keras_unrolls_are_trained_by_fit() -> None:
+    words = RNG.integers(0, 9, (60, 40)).astype("int32")
+    for mask, expected in ((True, "fit: a recurrent layer has a mask"), (False, "fused")):
+        fresh_session()
+        model, x, y = sequential(words, layers.Embedding(9, 2, mask_zero=mask), layers.GRU(2))
+        given: dict[str, Any] = {"epochs": 50 if not mask else 1, "batch_size": 14}
+        assert path_of(model, x, y, **given).startswith(expected)
+
+
 def test_few_steps_are_not_worth_a_trace() -> None:
     model, x, y = KINDS["dense"]()
     assert path_of(model, x, y, epochs=2) == ("fit: the 4 steps planned do not pay for tracing one")

@@ -13,9 +13,50 @@ from typing import Any
 
 import keras
 
-from afina.training import torch_parts
+from afina.training import keras_parts, torch_parts
 from afina.training.on_torch.leaves import leaf
 from afina.training.replacing import replaced
+
+LONG = 30
+"""Longest sequence that a recurrent layer may unroll: tracing takes about a tenth of a second for
+each step of a sequence, and the unrolled steps are hardly quicker than Keras' own."""
+
+
+def why_too_long(model: keras.Model) -> str | None:
+    """Why recurrent layers would make a trace too long; None if they do not.
+
+    Args:
+        model: Perhaps built.
+    """
+    layers = keras_parts.layers_of(model)
+    recurrent = [each for each in layers if isinstance(each, keras.layers.RNN)]
+    masked = any(
+        getattr(each, "mask_zero", False) or isinstance(each, keras.layers.Masking)
+        for each in layers
+    )
+    if not recurrent or (not masked and all(map(_runs_by_few_calls, recurrent))):
+        return None
+    lengths = [shape[0] for shape in keras_parts.output_shapes(model) if len(shape) > 1]
+    if all(length is not None and length <= LONG for length in lengths):
+        return None
+    return (
+        "a recurrent layer has a mask, or settings other than Keras' defaults, and long sequences"
+    )
+
+
+def _runs_by_few_calls(layer: Any) -> bool:
+    known = {keras.layers.GRU: "gru", keras.layers.LSTM: "lstm"}
+    name = known.get(type(layer))
+    return (
+        name is not None
+        and torch_parts.part(name) is not None
+        and layer.activation is keras.activations.tanh
+        and layer.recurrent_activation is keras.activations.sigmoid
+        and layer.use_bias
+        and getattr(layer, "reset_after", True)
+        and layer.recurrent_dropout == 0
+        and not layer.unroll
+    )
 
 
 @contextlib.contextmanager

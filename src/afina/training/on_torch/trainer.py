@@ -13,6 +13,7 @@ from afina.training.epochs import DataCache, ProgramCache, ProgramLoop, is_all_k
 from afina.training.epochs.accepting import accepted_arguments, check_room, preparing
 from afina.training.on_torch.batches import TorchBatches
 from afina.training.on_torch.program import TorchProgram
+from afina.training.on_torch.recurrent import why_too_long
 from afina.training.on_torch.tracing import Step
 from afina.training.plain import fitting_threads
 from afina.training.trainer import Account
@@ -98,7 +99,7 @@ def _why_not_here(model: keras.Model, given: Any) -> str | None:
         return "the model holds modules of PyTorch's"
     if any(getattr(each, hook, None) for each in model.modules() for hook in HOOKS):
         return "the model has hooks of PyTorch's"
-    return None
+    return why_too_long(model)
 
 
 def _place(leaf: Any, device: Any) -> Any:
