@@ -3,6 +3,7 @@
     python benchmarks/speed/torch_steps.py [--jobs dense tabular convolutions recurrent] [--compile]
 
     fit          model.fit
+    recorded     what Afina does: Keras' train_step, traced once into a list of operations
     own loop     Keras' train_step on batches of data that lie on the device, without a DataLoader
     by hand      the model's forward pass, PyTorch's loss and its fused Adam
     PyTorch      the same layers as torch.nn has them, with the same loss and Adam
@@ -26,6 +27,8 @@ import keras
 import numpy as np
 import torch
 from torch import nn
+
+from afina.training.on_torch.tracing import trace, values_of
 
 layers = keras.layers
 ROWS = 3200
@@ -147,6 +150,7 @@ def measure(job: Job, *, compiled: bool) -> dict[str, float]:
 
         return run
 
+    found["recorded"] = timed(recorded(model, placed, order, job.batch), job.steps)
     found["own loop"] = timed(repeated(lambda a, b: model.train_step((a, b))), job.steps)
     weights = [variable.value for variable in model.trainable_variables]
     by_hand = step_of(lambda a: model(a, training=True), weights)
@@ -161,6 +165,21 @@ def measure(job: Job, *, compiled: bool) -> dict[str, float]:
         found["compiling, s"] = processor_seconds() - began
         found["compiled"] = timed(repeated(step), job.steps)
     return found
+
+
+def recorded(model: Any, placed: Any, order: Any, batch: int) -> Callable[[int], None]:
+    """Runs steps as `afina.training.on_torch` does."""
+    few = [[leaf[start : start + batch] for leaf in placed] for start in (0, batch)]
+    step = trace(model, "train", (0, 1), few)
+    values = [value.detach() for value in values_of(model)]
+
+    def run(steps: int) -> None:
+        with torch.inference_mode():
+            for index in range(steps):
+                rows = order[index * batch : (index + 1) * batch]
+                step(*values, *(leaf.index_select(0, rows) for leaf in placed))
+
+    return run
 
 
 def fit(model: Any, x: Any, y: Any, batch: int, steps: int) -> None:

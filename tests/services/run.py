@@ -52,6 +52,13 @@ ON_TENSORFLOW = (
 )
 """Fused epochs on TensorFlow."""
 
+ON_TORCH = (
+    "tests/testing/test_trainers.py",
+    "tests/training/fused/test_callbacks.py",
+    "tests/training/test_on_torch.py",
+)
+"""Fused epochs on PyTorch."""
+
 
 STREAMS = ("tests/training/test_streams.py", "tests/training/test_streams_of_others.py")
 """Streams of data; the second needs TensorFlow and PyTorch."""
@@ -127,7 +134,7 @@ SERVICES = {
         (*FACE, *ON_JAX, *ON_TENSORFLOW, *STREAMS),
         environment="streams",
     ),
-    "torch": Service("torch", (), (*FACE, *ON_JAX), environment="streams"),
+    "torch": Service("torch", (), (*FACE, *ON_JAX, *ON_TORCH), environment="streams"),
     "packages": Service(
         "jax",
         ("jax", "tensorflow-cpu==2.20.0", "dm-tree==0.1.10"),

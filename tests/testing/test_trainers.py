@@ -17,7 +17,7 @@ from afina.training import CannotTrainError, Engine, PlainTrainer, Trainer
 from afina.training.choice import fused_trainer
 
 WAYS = {
-    "fused": lambda: fused_trainer(Engine()),  # by what Keras runs on
+    "fused": lambda: fused_trainer(Engine(), always=True),  # by what Keras runs on
     "fit": PlainTrainer,
     "fit as it is": lambda: PlainTrainer(hastens=False),
 }

@@ -24,7 +24,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 6)).astype("float32")
 Y = X[:, :1] + 0.1 * RNG.normal(size=(50, 1)).astype("float32")
 TRAINING: dict[str, Any] = {"epochs": 2, "batch_size": 16, "validation_split": 0.3, "verbose": 0}
-HOST = "afina.training.on_tensorflow.trainer.free_host_bytes"
+HOST = "afina.training.epochs.accepting.free_host_bytes"
 
 
 def network(*middle: Any, rate: float = 1e-2, **compiled: Any) -> keras.Model:

@@ -21,6 +21,7 @@ from afina.training.epochs import reasons
 from afina.training.fused import Engine, FusedTrainer, quick_initializers
 from afina.training.on_tensorflow import TensorFlowTrainer
 from afina.training.on_tensorflow.asked import listening
+from afina.training.on_torch import TorchTrainer
 from afina.training.own_fit import fitting_by, keras_fits
 from afina.training.plain import PlainTrainer
 from afina.training.streams import FromStreams, Streams
@@ -49,7 +50,7 @@ class TrainerChooser:
         self.training = training
         self.engine = engine
         self.streams = streams or Streams()
-        self._fused = fused_trainer(engine)
+        self._fused = fused_trainer(engine, always=training == "fused")
         fused = FromStreams(self._fused, self.streams, always=training == "fused")
         self.trainers: tuple[Trainer, ...] = (fused, PlainTrainer())
         if training == "fused":
@@ -158,12 +159,17 @@ class TrainerChooser:
             raise _cannot_fuse(reason)
 
 
-def fused_trainer(engine: Engine) -> FusedTrainer | TensorFlowTrainer:
+def fused_trainer(
+    engine: Engine, *, always: bool = False
+) -> FusedTrainer | TensorFlowTrainer | TorchTrainer:
     """The trainer that fuses epochs on the backend that Keras runs on.
 
     Args:
         engine: Programs and data for fused epochs on JAX.
+        always: Whether epochs are fused even if plain `fit` is quicker, as for few steps.
     """
+    if keras.backend.backend() == "torch":
+        return TorchTrainer(always=always)
     if keras.backend.backend() == "tensorflow":
         return TensorFlowTrainer()
     return FusedTrainer(engine)

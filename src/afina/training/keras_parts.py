@@ -1,4 +1,4 @@
-"""All that Afina uses of Keras' private parts, in this one file.
+"""All that Afina uses of Keras' private parts; `torch_parts` has what only PyTorch needs.
 
 Keras may rename or drop any of it. Nothing here is needed to train: `missing` lists what this Keras
 lacks, and whatever needs it is not used.

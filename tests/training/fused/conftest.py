@@ -24,6 +24,7 @@ from afina.training.fused import Engine
 layers = keras.layers
 Make = Callable[[], keras.Model]
 TENSORFLOW = keras.backend.backend() == "tensorflow"
+TORCH = keras.backend.backend() == "torch"
 TRAINERS: Any = weakref.WeakKeyDictionary()
 
 
@@ -137,14 +138,14 @@ def fused_fit(engine: Engine | None = None) -> Callable[..., Any]:
     """`fit` by fused epochs on this backend; trainings that are given one engine share programs."""
     engine = engine or Engine()
     if engine not in TRAINERS:
-        TRAINERS[engine] = fused_trainer(engine)
+        TRAINERS[engine] = fused_trainer(engine, always=True)
     return TRAINERS[engine].fit
 
 
 def programs_of(engine: Engine) -> int:
     """How many programs were made for the trainings that were given an engine; on TensorFlow
     training and validation are programs of their own."""
-    return TRAINERS[engine].programs.compiled if TENSORFLOW else engine.programs.compiled
+    return (TRAINERS[engine] if TENSORFLOW or TORCH else engine).programs.compiled
 
 
 def both(

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 
 from afina.training.epochs import reasons
+from afina.training.epochs.loop import EpochLoop
+from afina.training.memory import SHARE, free_host_bytes
 from afina.training.trainer import CannotTrainError, Trainer
 from afina.trials import first_line
 
@@ -38,6 +40,16 @@ def accepted_arguments(
     given = reasons.fit_arguments(args, kwargs)
     assert isinstance(given, dict), "why_not has looked"
     return given
+
+
+def check_room(training: EpochLoop) -> None:
+    """Raises CannotTrainError if the data would not fit beside the models in the host's memory."""
+    parts = [training.train.arrays]
+    parts += [] if training.validation is None else [training.validation.arrays]
+    free = free_host_bytes()
+    size = sum(part.nbytes for part in parts if not part.placed)
+    if free is not None and size > SHARE * free:
+        raise CannotTrainError("the data are larger than half of the free memory")
 
 
 @contextlib.contextmanager

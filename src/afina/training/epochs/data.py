@@ -147,6 +147,7 @@ class DataCache:
         place: Puts a leaf onto a device.
         compress: Compresses inputs, or returns None if that does not pay.
         most: How many different arguments are remembered; a search has one or two.
+        batches: Keras' view of the samples on the backend.
     """
 
     def __init__(
@@ -155,9 +156,11 @@ class DataCache:
         compress: Callable[[NDArray[Any]], Compressed | None] | None = None,
         *,
         most: int = 4,
+        batches: type[keras_parts.Batches] = keras_parts.Batches,
     ) -> None:
         self.place = place
         self.compress = compress
+        self.batches = batches
         self.most = most
         self._lock = threading.Lock()
         self._splits: dict[Any, tuple[Any, Any]] = {}
@@ -206,7 +209,7 @@ class DataCache:
 
     def _samples(self, arrays: Any, batch_size: Any, shuffle: Any, class_weight: Any) -> Samples:
         x, y, sample_weight = arrays
-        batches = keras_parts.Batches(
+        batches = self.batches(
             x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, class_weight=class_weight
         )
         floats = keras.config.floatx()

@@ -10,8 +10,10 @@ anything, so models with such code have no key and share nothing.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -51,6 +53,15 @@ SAID_ONLY_ONCE_LOADED = frozenset({"is_awq_calibrated", "is_gptq_calibrated"})
 
 DEEPEST = 8
 """How deep objects within objects are looked into."""
+
+
+@functools.cache
+def _of_modules() -> frozenset[str]:
+    """On PyTorch, the attributes of any module of PyTorch's, which all layers of Keras are: their
+    values are parameters, inner layers, hooks and the mode."""
+    if keras.backend.backend() != "torch":
+        return frozenset()
+    return frozenset(vars(sys.modules["torch"].nn.Module()))
 
 
 class _UnknownError(Exception):
@@ -224,6 +235,7 @@ class _Holdings:
             (name, value)
             for name, value in vars(part).items()
             if name not in PASSING
+            and name not in _of_modules()
             and name not in widths
             and not name.startswith(TRACKED)
             and not (name in SAID_ONLY_ONCE_LOADED and value is False)

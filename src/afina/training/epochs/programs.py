@@ -63,6 +63,12 @@ class ProgramCache(Generic[Program]):
             finally:
                 slot.lock.release()
 
+    def has(self, key: Any) -> bool:
+        """Whether there is a program of this key."""
+        with self._lock:
+            slot = None if key is None else self._slots.get(key)
+            return slot is not None and slot.program is not None
+
     def get_own(self, model: keras.Model, key: Any, make: Callable[[], Program]) -> Program:
         """The program of a model that shares it with no other, kept while the model lives.
 

@@ -8,11 +8,10 @@ from typing import Any
 import keras
 
 from afina.training.epochs import DataCache, ProgramCache, ProgramLoop, reasons
-from afina.training.epochs.accepting import accepted_arguments, preparing
-from afina.training.memory import SHARE, free_host_bytes
+from afina.training.epochs.accepting import accepted_arguments, check_room, preparing
 from afina.training.on_tensorflow.program import StepLoop, TensorFlowProgram
 from afina.training.on_tensorflow.stand_ins import Widths
-from afina.training.trainer import Account, CannotTrainError
+from afina.training.trainer import Account
 
 FUNCTIONS = 16
 """How many functions are kept, the most recently used ones; a training needs two."""
@@ -65,7 +64,7 @@ class TensorFlowTrainer:
 
         with preparing():
             training = ProgramLoop(self.data, model, given, make)
-        _check_room(training)
+        check_room(training)
         return training.run()
 
 
@@ -73,16 +72,6 @@ def _why_not_strategy() -> str | None:
     import tensorflow as tf
 
     return "a TensorFlow strategy is set" if tf.distribute.has_strategy() else None
-
-
-def _check_room(training: ProgramLoop) -> None:
-    """Raises CannotTrainError if the data would not fit beside the models."""
-    parts = [training.train.arrays]
-    parts += [] if training.validation is None else [training.validation.arrays]
-    free = free_host_bytes()
-    size = sum(part.nbytes for part in parts if not part.placed)
-    if free is not None and size > SHARE * free:
-        raise CannotTrainError("the data are larger than half of the free memory")
 
 
 def _place(leaf: Any, device: Any) -> Any:

@@ -1,0 +1,180 @@
+"""`trace`: one train or test step of Keras as a flat list of PyTorch's operations."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+import keras
+
+from afina.training import keras_parts
+from afina.training.on_torch.draws import drawing_anew
+from afina.training.on_torch.layouts import has_pooling
+from afina.training.on_torch.passes import simplified
+from afina.training.on_torch.recurrent import looping_by_few_calls
+from afina.training.on_torch.updates import updating_by_few_kernels
+from afina.training.replacing import replaced
+from afina.trials import first_line
+
+Kind = Literal["train", "validate"]
+
+Step = Callable[..., None]
+"""A traced step: a function of the variables and of a batch's leaves, which changes variables."""
+
+CLOSE = 1e-5
+"""How far a traced step may be from Keras' own, relative to the largest number of a variable."""
+
+
+class TraceError(Exception):
+    """A step that cannot be traced, or whose trace does something else; the message says why."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a step could not be traced, without what Keras and PyTorch write around it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if "value out of a tracing tensor" in str(cause):
+            return "it reads a number out of a tensor"
+        cause = cause.__cause__ or cause.__context__
+    return first_line(error)
+
+
+def variables_of(model: keras.Model) -> list[Any]:
+    """Every variable of a built model, its optimizer and metrics, once each."""
+    lists = (model.variables, model.optimizer.variables, model.metrics_variables)
+    return list({id(each): each for part in lists for each in part}.values())
+
+
+def values_of(model: keras.Model) -> list[Any]:
+    """The tensors behind `variables_of`."""
+    return [getattr(variable, keras_parts.VALUE) for variable in variables_of(model)]
+
+
+def step_by_keras(model: keras.Model, kind: Kind, data: Any) -> Any:
+    """One step of Keras' own on a batch."""
+    import torch
+
+    if kind == "train":
+        return model.train_step(data)
+    with torch.no_grad():
+        return model.test_step(data)
+
+
+def trace(model: keras.Model, kind: Kind, structure: Any, batches: Sequence[Sequence[Any]]) -> Step:
+    """Traces a step on copies of the model's variables, and compares it with Keras' own.
+
+    Args:
+        model: Compiled and built; nothing in it changes, nor in PyTorch's global stream.
+        kind: Which step.
+        structure: The structure of the data, each leaf its place in a batch.
+        batches: The leaves of two batches.
+
+    Returns:
+        A function of the variables and the leaves, in this order, that changes the variables.
+
+    Raises:
+        TraceError: The step cannot be traced, or the trace does something else.
+    """
+    import torch
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    trained = _copies(model)
+    count = len(trained)
+
+    def step(*tensors: Any) -> tuple[()]:
+        data = pack(structure, tensors[count:])
+        with standing_in(model, tensors[:count]), updating_by_few_kernels(model):
+            step_by_keras(model, kind, data)
+        return ()
+
+    with _leaving(model), torch.random.fork_rng(devices=_devices(trained)):
+        stream = torch.random.get_rng_state()
+        with drawing_anew(), looping_by_few_calls():
+            graph = make_fx(step, tracing_mode="real")(*trained, *batches[0])
+        for layouts in (True, False) if has_pooling(graph.graph) else (False,):
+            function = simplified(copy.deepcopy(graph), count, layouts=layouts)
+            try:
+                _check(model, kind, structure, batches, function, stream)
+            except TraceError:
+                if not layouts:
+                    raise
+            else:
+                return function
+    raise AssertionError("the last way returns or raises")
+
+
+def _check(
+    model: keras.Model,
+    kind: Kind,
+    structure: Any,
+    batches: Sequence[Sequence[Any]],
+    function: Step,
+    stream: Any,
+) -> None:
+    """Raises TraceError if a traced step does something else than Keras' own on these batches."""
+    import torch
+
+    copies = _copies(model)
+    for batch in batches:  # the second shows what the trace has kept of the first
+        # From equal numbers each time: rounding may grow, as in what normalization cancels.
+        mine = [each.detach().clone() for each in copies]
+        torch.random.set_rng_state(stream)
+        with standing_in(model, copies):
+            step_by_keras(model, kind, pack(structure, batch))
+        torch.random.set_rng_state(stream)
+        with torch.no_grad():
+            function(*mine, *batch)
+        _compare(variables_of(model), copies, mine)
+        for each in copies:  # Keras clears the gradients of its own variables only
+            each.grad = None
+
+
+def pack(structure: Any, leaves: Sequence[Any]) -> Any:
+    """The data of a step from the leaves of a batch."""
+    return keras.tree.map_structure(
+        lambda place: None if place is None else leaves[place], structure
+    )
+
+
+@contextlib.contextmanager
+def standing_in(model: keras.Model, values: Sequence[Any]) -> Iterator[None]:
+    """Within the block, the model reads and writes these tensors in place of its variables."""
+    with contextlib.ExitStack() as stack:
+        for variable, value in zip(variables_of(model), values, strict=True):
+            stack.enter_context(replaced(variable, keras_parts.VALUE, value))
+        yield
+
+
+@contextlib.contextmanager
+def _leaving(model: keras.Model) -> Iterator[None]:
+    """After the block, the gradients are those of before."""
+    values = values_of(model)
+    gradients = [value.grad for value in values]
+    try:
+        yield
+    finally:
+        for value, gradient in zip(values, gradients, strict=True):
+            value.grad = gradient
+
+
+def _copies(model: keras.Model) -> list[Any]:
+    return [
+        value.detach().clone().requires_grad_(value.requires_grad) for value in values_of(model)
+    ]
+
+
+def _devices(values: Sequence[Any]) -> list[int]:
+    return sorted({value.device.index or 0 for value in values if value.device.type == "cuda"})
+
+
+def _compare(variables: Sequence[Any], expected: Sequence[Any], found: Sequence[Any]) -> None:
+    """Raises TraceError where a traced step and Keras' own differ by more than rounding."""
+    for variable, one, other in zip(variables, expected, found, strict=True):
+        one, other = one.detach().double(), other.detach().double()
+        apart = (one - other).abs()
+        # Numbers of the same variable have the same rounding, by the largest of them.
+        most = CLOSE * max(float(one.abs().max()) if one.numel() else 0.0, CLOSE)
+        if one.numel() and not bool(((apart <= most) | (one.isnan() & other.isnan())).all()):
+            raise TraceError(f"a traced step changes {variable.path} otherwise than Keras does")
