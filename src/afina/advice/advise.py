@@ -11,6 +11,7 @@ import numpy as np
 
 from afina import html_tables
 from afina.advice import sentences
+from afina.advice.apart import explained, unexplained, with_failures, without
 from afina.advice.belief import believe
 from afina.advice.carry import carry_over
 from afina.advice.code import as_code
@@ -65,10 +66,14 @@ class Advice(Findings):
         what a cut would forbid.
         """
         wider = {id(each.before): each.after for each in self.ranges if each.widen}
+        scaled = {
+            id(each.before): each.after for each in self.ranges if each.verdict is Verdict.RESCALE
+        }
         best = {id(each.before): each.best for each in self.ranges if each.best is not None}
         hp = HyperParameters()
         for entry in self.before:
             whole = joined(entry, wider[id(entry)]) if id(entry) in wider else entry
+            whole = scaled.get(id(entry), whole)
             hp.merge([moved_default(whole, best.get(id(entry), entry.default))])
         hp.learn_constraints(self.before)
         return hp
@@ -191,11 +196,21 @@ def _learn(
     sample = sample_of(evidence)
     if importances.shortage is not None:
         return _Learnt(untouched(evidence, sample), without_result(importances))
-    belief = believe(sample, seed)
-    effects = effects_of(sample, belief, seed)
     failed = np.array([row.failed for row in evidence.rows], dtype=bool)
     failing = failing_regions(sample, failed)
-    ranges = ranges_of(Grounds(evidence, sample, belief, effects, failing, limits), seed)
+    told, caused = unexplained(sample, failed, failing), explained(sample, failed, failing)
+    known = without(evidence, told)
+    if known is not evidence:
+        sample = sample_of(known)
+    belief = believe(sample, seed)
+    clean = without(evidence, told | caused)
+    if clean is known:
+        effects = effects_of(sample, belief, seed)
+    else:
+        apart = sample_of(clean)
+        effects = effects_of(apart, believe(apart, seed), seed)
+    effects = with_failures(effects, failing)
+    ranges = ranges_of(Grounds(known, sample, belief, effects, failing, limits), seed)
     advised = recommend(evidence, sample, belief, effects, failing, ranges, seed)
     return _Learnt(ranges, advised, effects, failing)
 

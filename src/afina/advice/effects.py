@@ -97,6 +97,14 @@ class Effect:
     chance: float
     """The probability of such a result without an effect, corrected for the number of tests."""
 
+    failing: bool = False
+    """Whether some of its values make trainings fail; the other fields are of the results."""
+
+    @property
+    def small(self) -> bool:
+        """Whether the effect is clear but small: below 5 % of the variance."""
+        return self.visibility is Visibility.MATTERS and self.high < SMALL and not self.failing
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interaction:
@@ -126,6 +134,11 @@ class Effects:
 
     chance: float = 1.0
     """The probability of such results if no hyperparameter has any effect."""
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether the results may differ by chance only: nothing shows an effect."""
+        return not self.mattering() and self.chance > LEVEL
 
     def mattering(self) -> list[int]:
         """The columns of the hyperparameters that matter."""
@@ -172,7 +185,9 @@ def effects_of(sample: Sample, belief: Belief, seed: int) -> Effects:
         # Results on a bent scale interact a little everywhere; that changes no best value.
         if chance <= LEVEL and float(np.quantile(shares, INTERVAL[0])) >= SMALL:
             names = (entries[a].name, entries[b].name)
-            pair = Interaction(names=names, share=float(shares.mean()), chance=chance)
+            # What both explain together is part of what each explains.
+            most = min(float(np.clip(totals[each], 0, 1).mean()) for each in (a, b))
+            pair = Interaction(names=names, share=min(float(shares.mean()), most), chance=chance)
             found.append((pair, (a, b)))
     found.sort(key=lambda each: -each[0].share)
     return Effects(

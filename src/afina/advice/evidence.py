@@ -10,6 +10,7 @@ learning rate does not matter, because no bad rate survived.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,9 @@ class Counts:
 
     epochs: int | None
     """Epochs of the longest trainings; None if the search leaves that to the user."""
+
+    reasons: tuple[tuple[str, int], ...] = ()
+    """Why configurations failed, and how many, the most frequent reason first; as far as known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ def gather(trials: Iterable[Trial], space: Space) -> Evidence:
     planned = [trial for trial in known if BOOSTED not in trial.notes]
     chains = _chains(planned)
     rows, outside = [], 0
+    reasons: Counter[str] = Counter()
     top: Row | None = None
     shifts = _shifts(chains)
     longest = max((end for chain in chains for end in _ends(chain)), default=None)
@@ -126,6 +131,8 @@ def gather(trials: Iterable[Trial], space: Space) -> Evidence:
         loss = loss_of(last)
         if loss is not None and last.end_epoch is not None:
             loss += shifts[last.end_epoch]
+        if loss is None and last.failure is not None:
+            reasons[last.failure.kind.value] += 1
         rows.append(Row(last.number, values, loss, last.end_epoch))
         top = _better(top, _top(chain, values))
     # Somebody's choice to train one trial for longer says nothing about the hyperparameters.
@@ -139,6 +146,7 @@ def gather(trials: Iterable[Trial], space: Space) -> Evidence:
         outside=outside,
         shorter=sum(not row.failed and row.epochs != longest for row in rows),
         epochs=longest,
+        reasons=tuple(reasons.most_common()),
     )
     return Evidence(space, tuple(rows), counts, top)
 

@@ -3,7 +3,8 @@
 Only what is clear is changed. A hyperparameter that the trials do not show to matter keeps its
 range. One that matters is cut where the box (`box.py`) leaves it, but no further than to where the
 model is sure that nothing better is lost; its values with which trainings fail are cut, too. It is
-widened where the model is fairly sure that something better lies beyond a bound.
+widened where something better lies beyond a bound more likely than not: a wider range costs the
+model that searches it little, a range that is too narrow hides the best results.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import functools
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,7 @@ from afina.advice.evidence import Evidence
 from afina.advice.failing import FailingRegion
 from afina.advice.resize import Limits, Side, fixed, part_of, widened, with_range, with_values
 from afina.advice.sample import Sample, cells_of, described, is_ordered
+from afina.advice.scales import on_log_scale
 from afina.space import Choice, HyperParameter, Int, Value
 from afina.space.parameters import Numerical
 from afina.surrogates.geometry import Dimension
@@ -36,12 +39,14 @@ OUTER = 0.25  # the outer part of a range
 BEST_PART = 0.15  # the share of trials that are the best ones ...
 BEST_LEAST = 6  # ... and how many these are at least
 SURE_TO_CUT = 0.9  # the least probability that a cut loses nothing better
-SURE_TO_WIDEN = 0.8  # the least probability that something better lies beyond a bound
+LEAST_CUT = 0.2  # a smaller part of a range is not worth a cut
+SURE_TO_WIDEN = 0.5  # the least probability that something better lies beyond a bound
 NO_EFFECT = 0.02  # no effect: the upper end of the share of the variance is below
 TRIALS_TO_FREEZE = 10  # configurations for each hyperparameter that "no effect" needs
 TRIED_PER_CHILD = 3  # more tries that a value needs for each hyperparameter that it switches on
 LONG = 0.5  # trainings of so many of the most epochs tell what a region is worth
 LONG_LEAST = 2  # ... and so many of them must lie in what is cut off a range
+AT_END = 1 / 16  # the part of a range that counts as its end
 GAP = 0.25  # the smallest empty part of a range that is reported
 INTERACTING = 0.05  # the smallest share of a pair that counts
 
@@ -67,6 +72,9 @@ class Verdict(enum.Enum):
 
     FREEZE = "freeze"
     """It has no effect: one value is enough."""
+
+    RESCALE = "log scale"
+    """The good values crowd the low end of a range over several powers of ten."""
 
     LEAVE_OUT = "leave out"
     """No value that is left makes it active."""
@@ -101,6 +109,15 @@ class RangeAdvice:
 
     tried: int
     """In how many configurations it was active."""
+
+    cut: float = 1.0
+    """If a widened range is also cut, the probability that nothing better lies in what is cut."""
+
+    bound: Side | None = None
+    """The end of the range at which the best trial lies, if the range can be wider there."""
+
+    beyond: float = 0.0
+    """The probability that something better lies beyond that end."""
 
     widen: Side | None = None
     """The end that the best trials press against."""
@@ -151,8 +168,11 @@ class _View:
     pressed: int = 0
     pressing: int = 0
     crowd: float = 0.0
+    bound: Side | None = None
+    """The end at which the best trial lies."""
+
     beyond: float = 0.0
-    """The probability that something better lies beyond that end."""
+    """The probability that something better lies beyond the end."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +208,8 @@ def ranges_of(grounds: Grounds, seed: int = 0) -> tuple[RangeAdvice, ...]:
     found = []
     for column in _columns(sample):
         kept, sure = _surely(sample, belief, column, box.kept[column], rng)
+        if is_ordered(sample.geometry.tunable[column]) and kept.mean() > 1 - LEAST_CUT:
+            kept, sure = np.ones_like(kept), 1.0
         names = tuple(sorted({sample.entries[other].name for other in together.get(column, ())}))
         regions = tuple(each for each in grounds.failing if each.column == column)
         kept = _without_failures(sample, column, kept, regions)
@@ -205,7 +227,8 @@ def ranges_of(grounds: Grounds, seed: int = 0) -> tuple[RangeAdvice, ...]:
             sure=sure,
         )
         if column in mattering:
-            view = _pressing(view, sample, belief, others)
+            limit = grounds.limits.get(entry.name, (None, None))
+            view = _pressing(view, sample, belief, others, limit)
         found.append(_advice(view, grounds))
     return tuple(found)
 
@@ -305,13 +328,15 @@ def _without_failures(
     return kept
 
 
-def _pressing(view: _View, sample: Sample, belief: Belief, others: Callable[[], Belief]) -> _View:
+def _pressing(
+    view: _View, sample: Sample, belief: Belief, others: Callable[[], Belief], limits: Limits
+) -> _View:
     """The view with the end beyond which something better is expected.
 
     The functions that point out an end are too sure of it: it is one of many ends, chosen by them.
     So others, drawn anew, say how probable it is.
     """
-    if not is_ordered(view.part):
+    if not is_ordered(view.part) or not _rising(view.part):
         return view
     wanted = max(BEST_LEAST, math.ceil(BEST_PART * len(sample.targets)))
     places = sample.places[:, view.column]
@@ -319,11 +344,13 @@ def _pressing(view: _View, sample: Sample, belief: Belief, others: Callable[[], 
     best = [row for row in best if not np.isnan(places[row])]
     for side in ("low", "high"):
         outer = places > 1 - OUTER if side == "high" else places < OUTER
-        if not best or not outer[best[0]]:
+        if not best or not outer[best[0]] or _fails_at(view.failing, side):
             continue
-        beyond = better_beyond(sample, belief, view.column, side)
+        beyond = better_beyond(sample, belief, view.column, side, limits)
         if beyond >= SURE_TO_WIDEN:
-            beyond = better_beyond(sample, others(), view.column, side)
+            beyond = better_beyond(sample, others(), view.column, side, limits)
+        if beyond and _at_end(view.part, float(places[best[0]]), side):
+            view = replace(view, bound=side, beyond=beyond)
         if beyond >= SURE_TO_WIDEN:
             return replace(
                 view,
@@ -336,15 +363,38 @@ def _pressing(view: _View, sample: Sample, belief: Belief, others: Callable[[], 
     return view
 
 
+def _rising(part: Dimension) -> bool:
+    """Whether the values of an ordered choice are listed from the smallest to the largest."""
+    values: list[Any] = list(part.values)
+    return values == sorted(values)
+
+
+def _fails_at(regions: Sequence[FailingRegion], side: Side) -> bool:
+    """Whether trainings fail at an end of the range."""
+    return any(each.high >= 1 if side == "high" else each.low <= 0 for each in regions)
+
+
+def _at_end(part: Dimension, place: float, side: Side) -> bool:
+    """Whether a place is the last value at an end, or in the last part of a range without steps."""
+    if part.positions is not None:
+        return abs(place - part.positions[-1 if side == "high" else 0]) < 1e-9
+    return place > 1 - AT_END if side == "high" else place < AT_END
+
+
 def _advice(view: _View, grounds: Grounds) -> RangeAdvice:
     """The verdict on one entry."""
     entry, sample = view.entry, grounds.sample
     default = entry.default if view.best is None else view.best
     effect = grounds.effects.single[view.column]
     gap, untried = _unexplored(sample, view.column, entry)
+    rescaled = None
+    if view.visibility is Visibility.MATTERS:
+        rescaled = on_log_scale(entry, sample, view.column, default)
     flat = view.visibility is Visibility.NONE and effect.high < NO_EFFECT and view.kept.all()
     enough = len(sample.targets) >= TRIALS_TO_FREEZE * len(sample.geometry.tunable)
-    if flat and enough and not view.partners and gap is None and not untried:
+    if rescaled is not None:
+        after, verdict = rescaled, Verdict.RESCALE
+    elif flat and enough and not view.partners and gap is None and not untried:
         after, verdict = fixed(entry, _cheap(entry, default)), Verdict.FREEZE
     else:
         after, verdict = _resized(
@@ -359,8 +409,11 @@ def _advice(view: _View, grounds: Grounds) -> RangeAdvice:
         before=entry,
         after=after,
         best=view.best,
-        kept=1.0 if verdict is Verdict.KEEP else float(view.kept.mean()),
+        kept=1.0 if verdict in (Verdict.KEEP, Verdict.RESCALE) else float(view.kept.mean()),
         confidence=view.beyond if widen else sure,
+        cut=view.sure if widen else 1.0,
+        bound=None if widen or rescaled is not None else view.bound,
+        beyond=view.beyond,
         tried=view.tried,
         widen=widen,
         pressed=view.pressed if widen else 0,

@@ -18,7 +18,8 @@ from afina.advice.ranges import RangeAdvice, Verdict
 from afina.advice.sample import Sample
 
 LITTLE_LEFT = 0.15  # with a smaller chance of a better result, a search may end
-MOSTLY = 0.5  # the share of failed trainings from which on failures come first
+MOSTLY = 0.4  # the share of unexplained failures from which on failures come first
+FEW, SOME = 3, 0.1  # so many unexplained failures are worth a sentence, and such a share of all
 EQUAL = 0.25  # if so many trials share the best result, it is a plateau
 BY_CHANCE = 20  # from so many trials on, results without any effect are taken for chance
 
@@ -40,6 +41,9 @@ class Action(enum.Enum):
 
     REPEAT = "repeat"
     """The results look like chance: repeat the best configurations with other seeds."""
+
+    RESCALE = "log scale"
+    """Search some ranges on a logarithmic scale, then go on with a model that knows all trials."""
 
     FINISH = "finish"
     """The space holds little more."""
@@ -65,6 +69,12 @@ class Recommendation:
 
     avoid: tuple[FailingRegion, ...] = ()
     """Values with which nearly all trainings fail."""
+
+    unexplained: int = 0
+    """How many trainings failed without a visible cause, if these are many."""
+
+    tied: int = 0
+    """How many trials share the best result, if so many that the search is on a plateau."""
 
     chance: float | None = None
     """The probability that the space holds a clearly better result, by the model; None where
@@ -93,15 +103,20 @@ def recommend(
     """
     idle = tuple(dict.fromkeys(e.name for e in effects.single if e.visibility is Visibility.NONE))
     avoid = tuple(each for each in failing if each.useless)
-    wider = tuple(dict.fromkeys(e.name for e in ranges if e.verdict is Verdict.WIDEN))
+    wider = tuple(dict.fromkeys(e.name for e in ranges if e.widen))
     mattering = effects.mattering()
     rows = evidence.rows
     chance = better_inside(sample, belief, np.random.default_rng([seed, 6]))
+    scaled = tuple(dict.fromkeys(e.name for e in ranges if e.verdict is Verdict.RESCALE))
+    tied = _tied(evidence)
+    unexplained = evidence.counts.failed - sum(each.failed for each in failing)
     if wider:
         action, names = Action.WIDEN, wider
-    elif evidence.counts.failed >= MOSTLY * len(rows) and not avoid:
+    elif scaled:
+        action, names = Action.RESCALE, scaled
+    elif unexplained >= MOSTLY * len(rows):
         action, names = Action.MEND, ()
-    elif _plateau(evidence):
+    elif tied:
         action, names = Action.FINISH, ()
     elif not mattering and effects.chance > LEVEL and len(rows) >= BY_CHANCE:
         action, names = Action.REPEAT, ()
@@ -111,7 +126,15 @@ def recommend(
         action, names = Action.GO_ON, ()
     if action is Action.REPEAT:
         idle = ()  # of nothing but chance no single one stands out
-    return Recommendation(action=action, names=names, idle=idle, avoid=avoid, chance=chance)
+    return Recommendation(
+        action=action,
+        names=names,
+        idle=idle,
+        avoid=avoid,
+        unexplained=unexplained if unexplained >= max(FEW, SOME * len(rows)) else 0,
+        tied=tied if action is Action.FINISH else 0,
+        chance=chance,
+    )
 
 
 def without_result(found: Importances) -> Recommendation:
@@ -125,7 +148,8 @@ def without_result(found: Importances) -> Recommendation:
     return Recommendation(action=action)
 
 
-def _plateau(evidence: Evidence) -> bool:
-    """Whether many trials share the best result."""
+def _tied(evidence: Evidence) -> int:
+    """How many trials share the best result; 0 if these are few."""
     losses = [row.loss for row in evidence.rows if row.loss is not None]
-    return losses.count(min(losses)) >= max(3, EQUAL * len(losses)) if losses else False
+    count = losses.count(min(losses)) if losses else 0
+    return count if count >= max(3, EQUAL * len(losses)) else 0

@@ -140,8 +140,14 @@ def joined(entry: HyperParameter, other: HyperParameter) -> HyperParameter:
         return wide if wide.contains(entry.default) else entry
     if isinstance(entry, Choice) and isinstance(other, Choice):
         added = [value for value in other.values if not entry.contains(value)]
-        return _changed(entry, values=[*entry.values, *added])
+        return _changed(entry, values=_in_order([*entry.values, *added], entry))
     return entry
+
+
+def _in_order(values: Sequence[Any], entry: Choice) -> list[Any]:
+    """Values in the order of an ordered choice: a model takes neighbours for alike."""
+    rising = entry.ordered and list(entry.values) == sorted(entry.values)
+    return sorted(values) if rising else list(values)
 
 
 def _beyond(entry: Numerical, side: Side) -> float:
@@ -209,7 +215,7 @@ def _longer(entry: Choice, side: Side, limits: Limits) -> HyperParameter:
     negative = ranked[0] >= 0 and reached < 0
     if not inside or fraction or negative or entry.contains(reached):
         return entry
-    return _changed(entry, values=[*entry.values, reached])
+    return _changed(entry, values=_in_order([*entry.values, reached], entry))
 
 
 def _rounded(value: float, span: float, rounding: Any) -> float:

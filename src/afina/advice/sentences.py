@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from afina.advice.effects import Effects
+from afina.advice.effects import Effects, Visibility
 from afina.advice.evidence import Counts, Row
 from afina.advice.failing import FailingRegion
 from afina.advice.findings import Aim, Findings
 from afina.advice.importance import Importances, Share
 from afina.advice.ranges import INTERACTING, RangeAdvice, Verdict
 from afina.advice.recommendation import Action, Recommendation
+from afina.advice.resize import joined
 from afina.space import Choice, Fixed, HyperParameter, Value
 from afina.space.parameters import Numerical
 
 MOST_PAIRS = 3
+
+MOST_NAMES = 6
+"""At most this many hyperparameters without effect are named in the recommendation."""
 
 MOST_NUMBERS = 12
 """At most this many trials of a front are listed."""
@@ -39,50 +43,84 @@ def of_recommendation(found: Findings) -> str:
     advised = found.recommendation
     said = [_action(found, advised)]
     said += [_of_failing(each) for each in advised.avoid]
-    if advised.idle:
-        names = _listed(advised.idle)
-        one = len(advised.idle) == 1
+    if advised.unexplained and advised.action is not Action.MEND:
         said.append(
-            f"{names} {'has' if one else 'have'} no visible effect: one value"
-            f"{'' if one else ' of each'} is enough."
+            f"{advised.unexplained} of {found.counts.failed + found.counts.completed} trainings "
+            "failed, and no single hyperparameter explains it: read their error messages."
         )
+    if advised.idle:
+        said.append(_of_idle(found, advised.idle))
     return " ".join(said)
+
+
+def _of_idle(found: Findings, idle: Sequence[str]) -> str:
+    shown = list(idle) if len(idle) <= MOST_NAMES else [*idle[: MOST_NAMES - 1]]
+    if len(shown) < len(idle):
+        shown.append(f"{len(idle) - len(shown)} others")
+    one = len(idle) == 1
+    text = f"{_listed(shown)} {'has' if one else 'have'} no visible effect"
+    frozen = {each.name for each in found.ranges if each.verdict is Verdict.FREEZE}
+    if frozen >= set(idle):
+        return f"{text}: one value{'' if one else ' of each'} is enough."
+    return f"{text} so far."
 
 
 def _action(found: Findings, advised: Recommendation) -> str:
     counts, idea = found.counts, advised.action
-    if idea is Action.WIDEN:
-        wider = [e for e in found.ranges if e.name in advised.names and e.verdict is Verdict.WIDEN]
-        ranges = _listed([f"{each.name} to {_range(each.after)}" for each in wider])
-        return (
-            f"Widen {ranges}, then go on searching with a model (search_again does both): better "
-            f"results are likely beyond the {'bound' if len(wider) == 1 else 'bounds'}."
-        )
+    if idea in (Action.WIDEN, Action.RESCALE):
+        return _of_new_ranges(found)
     if idea is Action.GO_ON:
-        return (
-            "Go on searching with a model that knows these trials (search_again): it still "
-            "expects better results in this space."
-        )
+        likely = "likely" if (advised.chance or 0.0) >= 0.5 else "possible"
+        return f"Go on with {SEARCH_AGAIN}: clearly better results are {likely} in this space."
     if idea is Action.REPEAT:
         return (
-            "Repeat the best configurations with other seeds (compare_best) before you search on: "
-            "no hyperparameter shows an effect, so the results differ as chance would have it."
+            "Repeat the best configurations with other seeds (tuner.compare_best) before you "
+            "search on: no hyperparameter shows an effect, so the results may differ only by "
+            "chance."
+        )
+    if idea is Action.FINISH and advised.tied:
+        return (
+            f"Stop here, or change the model or the data: {advised.tied} of {counts.completed} "
+            "trials share the best result."
         )
     if idea is Action.FINISH and found.importances.shortage is None:
         return (
-            "Stop here, or change the model or the data: the model expects little more from this "
-            "space. compare_best tells whether the best configurations really differ."
+            "Stop here, or change the model or the data: a clearly better result is unlikely in "
+            f"this space ({_percent(advised.chance or 0.0)}). tuner.compare_best tells whether the "
+            "best configurations really differ."
         )
     if idea is Action.MEND and found.importances.shortage is None:
         return (
-            f"Mend the failures first: {counts.failed} of {counts.failed + counts.completed} "
-            "configurations failed, and no single hyperparameter explains it."
+            f"Fix the failures first: {counts.failed} of {counts.failed + counts.completed} "
+            "trainings failed, and no single hyperparameter explains it. Read their error messages."
         )
     return {
-        Action.MEND: "Find out why the trials fail before you search on.",
+        Action.MEND: "Find out why the trials fail before you search on: read their messages.",
         Action.CHECK: "Check the objective before you search on: all results are equal.",
         Action.FINISH: "There is nothing to search: no hyperparameter has more than one value.",
     }.get(idea, "Search on: the trials are too few for advice.")
+
+
+SEARCH_AGAIN = "a model-based search that knows these trials (tuner.search_again)"
+
+
+def _of_new_ranges(found: Findings) -> str:
+    """What to search from now on, where ranges are too small or on the wrong scale."""
+    scaled = [each for each in found.ranges if each.verdict is Verdict.RESCALE]
+    wider = [each for each in found.ranges if each.widen]
+    parts = []
+    if scaled:
+        parts.append(f"search {_listed([each.name for each in scaled])} on a log scale")
+    if wider:
+        ranges = [f"{each.name} to {_range(joined(each.before, each.after))}" for each in wider]
+        parts.append(f"widen {_listed(ranges)}")
+    text = " and ".join(parts)
+    text = f"{text[0].upper()}{text[1:]}, then go on with {SEARCH_AGAIN}."
+    if wider:
+        bounds = "this bound" if len(wider) == 1 else "these bounds"
+        return f"{text} Better results may lie beyond {bounds}."
+    ends = "its" if len(scaled) == 1 else "their"
+    return f"{text} The best values crowd the low end of {ends} range."
 
 
 def _of_failing(region: FailingRegion) -> str:
@@ -93,15 +131,17 @@ def _of_failing(region: FailingRegion) -> str:
         where = f"up to {ends[1]}"
     else:
         where = f"= {ends[0]}"
+    name = f"{region.name} {where}"
+    start = f"Avoid {name}" if region.useless else f"Trainings often fail with {name}"
     return (
-        f"Avoid {region.name} {where}: {region.failed} of {region.tried} trainings failed there, "
+        f"{start}: {region.failed} of {region.tried} trainings failed there, "
         f"{region.failed_elsewhere} of {region.tried_elsewhere} elsewhere."
     )
 
 
 def _of_several(found: Findings) -> str:
     """What is known about each objective, and about the front."""
-    parts = [_counted(found.counts)]
+    parts = [_of_front_first(found), "", _counted(found.counts)]
     if found.front:
         numbers = ", ".join(map(str, found.front[:MOST_NUMBERS]))
         more = len(found.front) - MOST_NUMBERS
@@ -115,9 +155,21 @@ def _of_several(found: Findings) -> str:
 
 
 NO_RANGES = (
-    "What to search next: with several objectives there is no advice on ranges, because a range "
-    "that is good for one may be bad for another. Choose a trial of the front."
+    "With several objectives there is no advice on ranges: a range that is good for one may be bad "
+    "for another."
 )
+
+
+def _of_front_first(found: Findings) -> str:
+    """What to do next with several objectives."""
+    if not found.front:
+        return _action(found, Recommendation(action=Action.MEND))
+    if len(found.front) == 1:
+        return f"Take trial {found.front[0]}: no other trial is better in any objective."
+    return (
+        "Choose a trial of the Pareto front: none of them is the best in every objective. If none "
+        "suits you, search on."
+    )
 
 
 def of_front(count: int) -> str:
@@ -143,12 +195,34 @@ def _counted(counts: Counts) -> str:
     """How many configurations there were, and what became of them."""
     said = [f"{_many(counts.completed + counts.failed, 'configuration')} tried"]
     if counts.failed:
-        said.append(f"{counts.failed} of them failed")
+        said.append(f"{counts.failed} of them failed{_reasons(counts)}")
     if counts.shorter:
         said.append(f"{counts.shorter} trained for fewer than {counts.epochs} epochs")
     if counts.outside:
         said.append(f"{counts.outside} more are outside of the space and left out")
     return ", ".join(said) + "."
+
+
+_REASONS = {
+    "error": "an error",
+    "not-a-number": "a loss that is not a number",
+    "out-of-memory": "too little memory",
+    "device-out-of-memory": "too little memory of the GPU or TPU",
+    "timeout": "the time limit",
+    "oversized": "the limit of the model size",
+    "refused": "a refusal by your code",
+    "lost-worker": "a lost worker",
+}
+
+
+def _reasons(counts: Counts) -> str:
+    """Why trainings failed, as far as it is known."""
+    named = [(_REASONS.get(kind, kind), count) for kind, count in counts.reasons]
+    if not named:
+        return ""
+    if len(named) == 1:
+        return f" ({named[0][0]})"
+    return f" ({', '.join(f'{name}: {count}' for name, count in named)})"
 
 
 def _of_counts(found: Findings) -> str:
@@ -176,11 +250,18 @@ def of_effects(effects: Effects) -> list[str]:
     """A line for each hyperparameter, the largest effect first, and one for each interaction."""
     single = sorted(effects.single, key=lambda each: -each.share)
     width = max(len(each.name) for each in single)
+    if effects.by_chance:
+        lines = ["", "What matters: nothing, as far as these trials show."]
+        return lines + [f"  {each.name:<{width}}  {each.visibility.value}" for each in single]
     lines = ["", "What matters (share of the variance over the space, 90 % interval):"]
     for each in single:
         interval = f"{100 * each.low:.0f} to {100 * each.high:.0f} %"
-        text = f"  {each.name:<{width}}  {_percent(each.share):>5}  ({interval})"
-        text += f"  {each.visibility.value}"
+        share = _percent(each.share)
+        if each.share < 0.005 and each.visibility is Visibility.MATTERS:
+            share = "< 1 %"
+        text = f"  {each.name:<{width}}  {share:>5}  ({interval})  {each.visibility.value}"
+        text += ", but little" if each.small else ""
+        text += ": trainings fail with some values" if each.failing else ""
         lines.append(f"{text}, where {' and '.join(each.conditions)}" if each.conditions else text)
     return lines + [
         f"  {pair.names[0]} and {pair.names[1]} act together: the best value of one depends on "
@@ -226,10 +307,7 @@ def _of_shortage(found: Importances, counts: Counts) -> str:
     if found.shortage == "nothing-varies":
         return "No hyperparameter has more than one value: there is nothing to advise on."
     if found.shortage == "all-failed":
-        return (
-            "No trial has a result, so nothing can be said about the space. Find out why the "
-            "trials failed, and fix that first."
-        )
+        return "No trial has a result, so nothing can be said about the space."
     if found.shortage == "constant":
         return (
             "All results are equal, so nothing can be said about the space. Is the objective a "
@@ -255,8 +333,8 @@ def of_range(each: RangeAdvice) -> str:
         >>> less = Float("rate", 1e-4, 0.01, sampling="log")
         >>> print(of_range(RangeAdvice(name="rate", conditions=(), verdict=Verdict.NARROW,
         ...     before=rate, after=less, best=0.001, kept=0.5, confidence=0.97, tried=40)))
-        rate: narrow to 0.0001 ... 0.01 (was 0.0001 ... 1.0). With 97 % nothing better lies in \
-the rest. Best so far: 0.001.
+        rate: narrow to 0.0001 ... 0.01 (was 0.0001 ... 1.0). The rest holds nothing better with a \
+probability of 97 %. Best so far: 0.001.
     """
     name = each.name
     if each.conditions:
@@ -267,40 +345,66 @@ the rest. Best so far: 0.001.
 def _verdict(each: RangeAdvice) -> str:
     best = "" if each.best is None else f" Best so far: {_text(each.best)}."
     was = f"(was {_range(each.before)})"
-    sure = f"With {_percent(each.confidence)} nothing better lies in the rest.{best}"
+    sure = f"The rest holds nothing better with a probability of {_percent(each.confidence)}.{best}"
     if each.verdict in (Verdict.NARROW, Verdict.DROP):
         if each.confidence == 1:  # no cut by the model, only where trainings fail
             sure = f"Trainings fail with the rest.{best}"
-        narrow = each.verdict is Verdict.NARROW
-        return f"{'narrow to' if narrow else 'keep'} {_range(each.after)} {was}. {sure}"
+        if each.verdict is Verdict.DROP:
+            left = values_of(each.after)
+            gone = [_text(v) for v in values_of(each.before) if v not in left]
+            return f"drop {', '.join(gone)} (keep {_range(each.after)}). {sure}"
+        return f"narrow to {_range(each.after)} {was}. {sure}"
     if each.verdict is Verdict.FREEZE:
         return f"freeze at {_range(each.after)} {was}: its value makes no visible difference."
     if each.verdict is Verdict.LEAVE_OUT:
         return "leave out: none of the remaining values makes it active."
+    if each.verdict is Verdict.RESCALE:
+        return (
+            f'search {_range(each.after)} on a log scale (sampling="log", was linear). The best '
+            f"trials lie in the lowest part of the range, where a linear scale tries few values."
+            f"{best}"
+        )
     if each.verdict is Verdict.WIDEN:
         end = "upper" if each.widen == "high" else "lower"
+        lie = "lies" if each.pressed == 1 else "lie"
+        rest = ""
+        if each.cut < 1:
+            percent = _percent(each.cut)
+            rest = f" What is cut holds nothing better with a probability of {percent}."
         return (
-            f"widen to {_range(each.after)} {was}. Near the {end} bound lie {each.pressed} of the "
-            f"best {each.pressing} trials and {_percent(each.crowd)} of all; better results lie "
-            f"beyond it with {_percent(each.confidence)}.{best}"
+            f"widen to {_range(each.after)} {was}. Near the {end} bound {lie} {each.pressed} of "
+            f"the best {each.pressing} trials and {_percent(each.crowd)} of all; something better "
+            f"lies beyond it with a probability of {_percent(each.confidence)}.{rest}{best}"
         )
     return f"keep {_range(each.before)}.{best}"
+
+
+def values_of(entry: HyperParameter) -> list[Value]:
+    """The values of a choice, or the single one."""
+    return [entry.value] if isinstance(entry, Fixed) else list(entry.values)
 
 
 def _remarks(each: RangeAdvice) -> list[str]:
     said = []
     cut = each.verdict in (Verdict.NARROW, Verdict.DROP)
     said += [_of_failing(region) for region in each.failing if not (cut and region.useless)]
-    if each.partners and each.verdict in (Verdict.NARROW, Verdict.DROP):
+    if each.bound is not None:
+        end = "upper" if each.bound == "high" else "lower"
+        said.append(
+            f"The best trial lies at the {end} bound; something better lies beyond it with a "
+            f"probability of {_percent(each.beyond)}."
+        )
+    if each.partners and cut:
         others = " and ".join(each.partners)
         said.append(
             f"It interacts with {others}; the cut removes only values that are poor in any case."
         )
     elif each.partners:
         said.append(f"It interacts with {' and '.join(each.partners)}: do not narrow one alone.")
-    if each.gap is not None:
+    if each.gap is not None and each.verdict in (Verdict.KEEP, Verdict.NARROW, Verdict.WIDEN):
         low, high = sorted(each.gap)  # type: ignore[type-var]
-        said.append(f"No trial lies between {_text(low)} and {_text(high)}.")
+        if each.after.contains(low) and each.after.contains(high):
+            said.append(f"No trial lies between {_text(low)} and {_text(high)}.")
     if each.untried:
         said.append(f"Never tried: {', '.join(map(_text, each.untried))}.")
     return said
