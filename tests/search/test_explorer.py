@@ -8,11 +8,9 @@ from afina.search import Auto, BayesianOptimization, Situation
 from afina.search.explorer import (
     Branch,
     below,
-    deep,
     dividing,
     emptiest,
     explored,
-    has_turn,
     leaves_best,
     stalled_for,
 )
@@ -100,44 +98,6 @@ def test_the_longer_a_search_has_stalled_the_more_trials_leave_the_best_branch()
     assert shares == [3, 4, 5]
     assert leaves_best(40, 0)
     assert not leaves_best(0, 1)
-
-
-def test_an_explorer_has_every_third_turn_also_while_the_search_gains():
-    gaining = [1 / (1 + n) for n in range(12)]
-    turns = [number for number in range(20) if has_turn(number, gaining, families())]
-    assert turns == [7, 10, 13, 16, 19]
-    assert not has_turn(7, [0.5], families())  # nothing to compare it with
-    assert not has_turn(7, gaining, Space((Float("x", 0.0, 1.0), Choice("kind", ["a", "b"]))))
-
-
-def test_branches_that_share_most_hyperparameters_are_tried_alone_only_in_a_stall():
-    shared = [Float(name, 0.0, 1.0) for name in "abcde"]
-    rate = Float("rate", 0.0, 0.8, conditions=[Parent("dropout", True)])
-    space = Space((Boolean("dropout"), *shared, rate))
-    assert deep(space) == ()
-    assert not has_turn(7, [1.0, 0.5], space)
-    assert stalled_for([1.0, 0.9, 0.8, 0.7, 0.5, *[0.5] * 25], space)
-    assert [root.name for root in deep(families())] == ["kind"]
-
-
-def test_a_turn_goes_to_the_branch_that_other_trials_have_left_out():
-    space = families()
-    rng = np.random.default_rng(0)
-    easy = [{"kind": "easy"} | {name: float(rng.random()) for name in "abc"} for _ in range(8)]
-    good = {"kind": "good", "depth": 0.5, "width": 0.5}
-    trials = [*[(values, 0.2) for values in easy], (good, 0.4)]
-    for number in (10, 13, 16):
-        asked = Situation(number=number, space=space)
-        found = explored(BayesianOptimization(), asked, observed(*trials), 0)
-        assert found.values["kind"] == "good"
-
-
-def test_auto_says_when_it_is_the_turn_of_an_explorer():
-    search = Auto(seed=0)
-    done = run(search, hidden, families(), 10)
-    told = [search.explain(done.state, Situation(number=n, space=families())) for n in (10, 11)]
-    assert told[0] == "explorer: one trial in 3 goes to the branch least tried for its size"
-    assert told[1].startswith("bayesian")
 
 
 def test_an_explorer_does_not_call_tiny_gains_progress():

@@ -15,7 +15,7 @@ from afina.errors import check_count, check_flag
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.bayesian import BayesianOptimization, BayesianState, draws_every
 from afina.search.cma import CMAES
-from afina.search.explorer import EVERY, explored, has_turn, stalled_for
+from afina.search.explorer import explored, stalled_for
 from afina.search.model_halving import ModelBasedHalving
 from afina.search.tpe import TPE
 from afina.search.untried import answer, check_seed, first_new, without_priors
@@ -83,9 +83,9 @@ class Auto(Algorithm[AutoState]):
       are unordered or conditional, the process may be a poor model. From the twelfth result on,
       `TPE` proposes every other trial while the process predicts results no better than chance. So
       the search needs at most twice the trials of the better of the two.
-    - In a space with branches, an *explorer* proposes every third trial, and every trial once next
-      to nothing was gained for five trials: each branch has a Gaussian process of its own. See
-      `afina.search.explorer`. A branch is what is active with one value of a choice.
+    - If next to nothing was gained for five trials in a space with branches, an *explorer* proposes
+      trials: each branch has a Gaussian process of its own. See `afina.search.explorer`. A branch
+      is what is active with one value of a choice.
     - If the process has gained nothing for ten trials, `TPE` proposes every fourth trial.
     - After 300 finished trials: `CMAES` if all hyperparameters are numbers and always active,
       otherwise `TPE`.
@@ -254,8 +254,6 @@ class Auto(Algorithm[AutoState]):
         why = "a Gaussian process, as there are few trials yet"
         if stalled_for(state.losses, situation.space):
             return "explorer", "the search has stalled, so each branch is tried on its own"
-        if has_turn(situation.number, state.losses, situation.space):
-            return "explorer", f"one trial in {EVERY} goes to the branch least tried for its size"
         if situation.number % OTHER_EVERY == 1 and draws_every(state.inner[0]):
             return "tpe", "a Gaussian process has stalled, and another may find more"
         if share < MIXED or len(state.losses) < EVIDENCE:
@@ -295,11 +293,10 @@ class Auto(Algorithm[AutoState]):
         least = GAIN * (ordered[len(ordered) // 2] - min(before))
         if min(since) < min(before) - least:
             return None
-        chosen = self._choice(state, situation)[0]
-        own_turn = chosen == "explorer" and not stalled_for(state.losses, situation.space)
-        if (chosen == "bayesian" or own_turn) and self._process.promise(
-            state.inner[0], situation
-        ) > HOPE:
+        if (
+            self._choice(state, situation)[0] == "bayesian"
+            and self._process.promise(state.inner[0], situation) > HOPE
+        ):
             return None
         return f"improvement has become unlikely: none in the last {patience} full trainings"
 

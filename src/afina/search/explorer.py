@@ -1,4 +1,4 @@
-"""What to try in a space of branches: each branch on its own.
+"""What to try in a space of branches when a search has stalled: each branch on its own.
 
 If a choice decides which other hyperparameters are active, its values are *branches*. One Gaussian
 process of all branches is sure of too much, and in stalled searches the cause is always this:
@@ -8,14 +8,12 @@ process of all branches is sure of too much, and in stalled searches the cause i
   tries it again and again for gains that do not matter, and expects nothing of a branch that is
   good in a narrow part only.
 
-So an *explorer* proposes every third trial, from the seventh on. It asks `BayesianOptimization` of
-one branch, which sees the trials of that branch alone and tries to improve on their best one. Its
-trials go to the branch that has had fewest trials for its number of hyperparameters. A branch whose
-best trial is far behind counts as fuller than it is, and so does one that gains nothing any more.
-No branch is given up for good.
-
-When the search has gained next to nothing for a while, the explorer proposes every trial. Some of
-them then go to the branch with the best trial, the fewer the longer the stall lasts.
+So when the search has gained next to nothing for a while, every trial is proposed by
+`BayesianOptimization` of one branch, which sees the trials of that branch alone and tries to
+improve on their best one. Some trials go to the branch with the best trial. The others, more of
+them the longer the stall lasts, go to the branch that has had fewest trials for its number of
+hyperparameters. A branch whose best trial is far behind counts as fuller than it is, and so does
+one that gains nothing any more. No branch is given up for good.
 
 Source:
     Branches as arms that get few trials each: Audibert, Bubeck & Munos, "Best arm identification in
@@ -35,24 +33,13 @@ import numpy as np
 from afina.search.base import Situation, Suggestion
 from afina.search.bayesian import BayesianOptimization, BayesianState
 from afina.search.observation import Observation
-from afina.search.untried import Place, TriedKeys, key_of, place
+from afina.search.untried import TriedKeys, key_of, place
 from afina.space import Boolean, Choice, Fixed, HyperParameter, Space, Value
 from afina.surrogates.geometry import adapted
 from afina.trials import Trial
 
 MOST_BRANCHES = 8
 """A choice among more values has no branches: each of them would have too few trials."""
-
-BEGIN = 6
-EVERY = 3
-"""From trial `BEGIN` on, one of `EVERY` trials is the explorer's while the search gains."""
-
-DEEP = 1 / 3
-"""Only for choices on which this part of the hyperparameters depends. Where branches share most of
-their hyperparameters, a process of all branches learns these sooner."""
-
-SPREAD = 3
-"""How many trials of a branch spread over it before its process proposes."""
 
 FIRST = 10
 """From so many results on, it can be seen whether a search has stalled."""
@@ -121,19 +108,6 @@ def stalled_for(losses: Sequence[float], space: Space) -> int:
     return since if since >= least else 0
 
 
-def has_turn(number: int, losses: Sequence[float], space: Space) -> bool:
-    """Whether the explorer proposes a trial, also while the search gains.
-
-    Args:
-        number: The number of the proposed trial.
-        losses: Of all completed trials.
-        space: The search space; without branches there is nothing to explore.
-    """
-    if number < BEGIN or number % EVERY != 1 or not deep(space):
-        return False
-    return sum(math.isfinite(loss) for loss in losses) >= 2
-
-
 def leaves_best(stalled: int, number: int) -> bool:
     """Whether a trial goes to another branch than that of the best trial.
 
@@ -171,21 +145,19 @@ def explored(
     """A proposal within the branch whose turn it is; None if no branch has anything new.
 
     Args:
-        process: Proposes within the branch, after `SPREAD` trials that spread over it.
+        process: Proposes within the branch.
         situation: The question; its space has branches.
         observations: The finished trials; at least two of them have a loss.
-        stalled: From `stalled_for`; 0 if the search gains, and this is only the explorer's turn.
+        stalled: From `stalled_for`.
     """
-    process = replace(process, num_initial_points=SPREAD)
-    roots = (dividing if stalled else deep)(situation.space)
+    roots = dividing(situation.space)
     rng = np.random.default_rng([process.seed, situation.number])
     root = roots[int(rng.integers(len(roots)))]
     branches = [
         _branch(situation.space, root, each, observations, situation.running)
         for each in root.values
     ]
-    leaves = not stalled or leaves_best(stalled, situation.number)
-    ordered = emptiest(branches) if leaves else best(branches)
+    ordered = emptiest(branches) if leaves_best(stalled, situation.number) else best(branches)
     for own in ordered:
         asked = replace(situation, space=own.space, running=own.running, max_trials=None)
         found = process.ask(BayesianState(own.observations, _tried(own)), asked)
@@ -208,22 +180,6 @@ def dividing(space: Space) -> tuple[HyperParameter, ...]:
         and (isinstance(entry, Boolean) or (isinstance(entry, Choice) and not entry.ordered))
         and 1 < (entry.count or 0) <= MOST_BRANCHES
     )
-
-
-@functools.lru_cache(maxsize=8)
-def deep(space: Space) -> tuple[HyperParameter, ...]:
-    """Those of `dividing` on which at least `DEEP` of the varying hyperparameters depend."""
-
-    def varying(own: Space) -> set[Place]:
-        return {place(entry) for entry in own if entry.count != 1}
-
-    def dependent(root: HyperParameter) -> int:
-        parts = [varying(below(space, root, value)) for value in root.values]
-        shared = parts[0].intersection(*parts)
-        return len(parts[0].union(*parts) - shared)
-
-    least = DEEP * len(varying(space))
-    return tuple(root for root in dividing(space) if dependent(root) >= least)
 
 
 @functools.lru_cache(maxsize=64)
