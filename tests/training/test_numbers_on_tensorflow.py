@@ -120,7 +120,7 @@ def test_no_dropout_is_another_trace_than_some() -> None:
     assert trainer.programs.compiled == 2
 
 
-class Doubting(layers.Dropout):
+class Doubting(keras.layers.Dropout):  # type: ignore[misc]
     """Decides in Python by its rate."""
 
     def call(self, inputs: Any, training: bool = False) -> Any:
