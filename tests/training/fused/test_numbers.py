@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from afina.training.fused import Engine, FusedTrainer, numbers
+from afina.training.epochs import numbers
+from afina.training.fused import Engine, FusedTrainer
 from afina.training.fused.group import Group
 from afina.training.fused.member import GroupMember
 

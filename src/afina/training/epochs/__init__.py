@@ -7,6 +7,7 @@
     EpochLoop        callbacks, stopping, validation and History around the steps        (loop)
       ProgramLoop      the same around an `EpochProgram`, which is simply called
     program_key      models of equal keys share a program                                (key)
+    ModelNumbers     rates, factors and schedules as inputs of programs                  (numbers)
     without_widths   models of equal keys but for the widths of layers             (widths)
     ProgramCache     the programs of a search, by key                                    (programs)
     validation_batch_size   validation in larger batches, if that changes no number      (merging)

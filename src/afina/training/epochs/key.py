@@ -2,7 +2,7 @@
 
 What lives in a variable (weights, moments, a plain learning rate, seeds) is an input of the
 program. Everything else is a constant in it, such as betas or an L2 factor, unless the caller makes
-it an input: on JAX `fused.numbers` leaves such numbers out of the key. Most constants are in the
+it an input: `numbers` leaves such numbers out of the key. Most constants are in the
 configurations, if every part is Keras' own. The others are found by looking at what the parts hold:
 the mean of an adapted `Normalization`, the dtype of a loss. Code of the user's may depend on
 anything, so models with such code have no key and share nothing.

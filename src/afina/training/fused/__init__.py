@@ -11,7 +11,7 @@
 What other backends need too lies in `afina.training.epochs`.
 
 A program is traced from one model and serves every model of an equal key: weights, optimizer state,
-the learning rate, and numbers such as dropout rates (`numbers`) are its inputs. What makes
+the learning rate, and numbers such as dropout rates (`epochs.numbers`) are its inputs. What makes
 programs quicker, or quicker to compile:
 
     initializers         new weights without compiling a program for each shape

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 
 from afina.training.epochs import ProgramCache, Samples, program_key
+from afina.training.epochs.numbers import ModelNumbers
 from afina.training.fused.convolutions import has_convolutions
 from afina.training.fused.data import data_cache
-from afina.training.fused.numbers import ModelNumbers
 from afina.training.fused.packing import Packer, packer_of
 from afina.training.fused.plan import Plan
 from afina.training.fused.program import (

@@ -16,12 +16,12 @@ import keras
 
 from afina.training import keras_parts
 from afina.training.epochs import Samples
+from afina.training.epochs.numbers import ModelNumbers
 from afina.training.epochs.partial import filled
 from afina.training.fused import sparse
 from afina.training.fused.active_rows import ActiveEpoch, ActiveRows, blank_active_rows
 from afina.training.fused.convolutions import traced_for
 from afina.training.fused.deferred import CatchUp, Deferral
-from afina.training.fused.numbers import ModelNumbers
 from afina.training.fused.packing import Packer, Packing
 from afina.training.fused.plan import Plan
 from afina.training.fused.sparse import SparseRows

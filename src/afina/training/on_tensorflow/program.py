@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from afina.training import keras_parts
 from afina.training.epochs import ProgramCache, ProgramLoop, Samples, program_key
 from afina.training.epochs.merging import validation_batch_size
+from afina.training.epochs.numbers import ModelNumbers
 from afina.training.epochs.partial import can_be_filled, filled
 from afina.training.on_tensorflow.graphs import free_with, take_apart
 from afina.training.on_tensorflow.siblings import sibling_shapes
@@ -26,6 +27,7 @@ from afina.training.on_tensorflow.stand_ins import (
     structure_key,
 )
 from afina.training.on_tensorflow.updates import updating_by_one_operation
+from afina.training.on_tensorflow.weak import WeakNumber
 from afina.training.on_tensorflow.xla import why_xla
 from afina.training.python_turn import python_turn
 from afina.training.replacing import replaced
@@ -75,6 +77,7 @@ class StepLoop:
         cut: How they are cut into batches.
         jit_compile: Whether XLA compiles the function.
         shapes: The shapes to trace the variables in; lengths that are None are those of any model.
+        numbers: The numbers of the model that are inputs of the function.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class StepLoop:
         *,
         jit_compile: bool,
         shapes: Shapes,
+        numbers: ModelNumbers,
     ) -> None:
         import tensorflow as tf
 
@@ -93,15 +97,16 @@ class StepLoop:
         self._stand_ins = StandIns(values, shapes) if any_shape else None
         if self._stand_ins is not None:
             values = self._stand_ins.among(values)
-        tracing = _Tracing(model, samples, cut, own_updates=not jit_compile)
+        tracing = _Tracing(model, samples, cut, numbers, own_updates=not jit_compile)
         leaves = tuple(
             tf.TensorSpec((None, *leaf.shape[1:]), leaf.dtype) for leaf in samples.arrays.leaves
         )
         number = tf.TensorSpec((), "int32")
+        settings = tf.TensorSpec((len(numbers.values()),), "float64")
         function = tf.function(tracing.loop, jit_compile=jit_compile, autograph=False)
         try:
             self._concrete = function.get_concrete_function(
-                values, leaves, tf.TensorSpec((None,), "int32"), number, number
+                values, leaves, tf.TensorSpec((None,), "int32"), number, number, settings
             )
         finally:
             tracing.forget()
@@ -110,7 +115,13 @@ class StepLoop:
         free_with(self, [self._concrete.graph])
 
     def __call__(
-        self, values: Sequence[Any], leaves: Sequence[Any], order: Any, size: int, steps: int
+        self,
+        values: Sequence[Any],
+        leaves: Sequence[Any],
+        order: Any,
+        size: int,
+        steps: int,
+        settings: Any,
     ) -> dict[str, Any]:
         """Runs the loop, which changes the variables; returns the logs.
 
@@ -120,6 +131,7 @@ class StepLoop:
             order: Sample numbers in the order in which they are taken.
             size: Samples in a batch; only a function of any batch size looks at it.
             steps: How many batches are taken; 0 only compiles.
+            settings: The model's `ModelNumbers.values`, in double precision.
         """
         import tensorflow as tf
 
@@ -127,13 +139,20 @@ class StepLoop:
         if self._stand_ins is not None:
             held = self._stand_ins.holding(values)
         with python_turn.released(), held as inputs:
+            counts = tf.constant(size), tf.constant(steps)
             logs: dict[str, Any] = self._concrete(
-                list(inputs), tuple(leaves), order, tf.constant(size), tf.constant(steps)
+                list(inputs), tuple(leaves), order, *counts, settings
             )
             return keras.tree.map_structure(lambda log: log.numpy(), logs)  # type: ignore[no-any-return]
 
     def try_on(
-        self, values: Sequence[Any], shapes: Shapes, leaves: Sequence[Any], order: Any, size: int
+        self,
+        values: Sequence[Any],
+        shapes: Shapes,
+        leaves: Sequence[Any],
+        order: Any,
+        size: int,
+        settings: Any,
     ) -> None:
         """Runs a step on zeros in place of a model of these shapes; no variable changes.
 
@@ -144,17 +163,24 @@ class StepLoop:
 
         assert self._stand_ins is not None
         with python_turn.released(), self._stand_ins.holding_zeros(values, shapes) as inputs:
-            one = tf.constant(1)
-            self._concrete(list(inputs), tuple(leaves), order, tf.constant(size), one)
+            counts = tf.constant(size), tf.constant(1)
+            self._concrete(list(inputs), tuple(leaves), order, *counts, settings)
 
 
 class _Tracing:
     """What `StepLoop` is traced from."""
 
     def __init__(
-        self, model: keras.Model, samples: Samples, cut: EpochCut, *, own_updates: bool
+        self,
+        model: keras.Model,
+        samples: Samples,
+        cut: EpochCut,
+        numbers: ModelNumbers,
+        *,
+        own_updates: bool,
     ) -> None:
         self.model = model
+        self.numbers = numbers
         self.cut = cut
         self.own_updates = own_updates and cut.kind == "train"
         self.structure = samples.arrays.structure
@@ -166,13 +192,17 @@ class _Tracing:
         """Forgets the model: TensorFlow may keep the function that it has traced."""
         vars(self).clear()
 
-    def loop(self, values: Any, leaves: Any, order: Any, size: Any, steps: Any) -> Any:
+    def loop(
+        self, values: Any, leaves: Any, order: Any, size: Any, steps: Any, settings: Any
+    ) -> Any:
         """The function that TensorFlow traces; see `StepLoop` for arguments and result."""
         import tensorflow as tf
 
         size = self.cut.batch_size or size
         with contextlib.ExitStack() as stack:
             stack.enter_context(_standing_in(self.model, values))
+            given = tf.unstack(settings)
+            stack.enter_context(self.numbers.fed(given, stand_in=WeakNumber))
             if any(None in value.shape for value in values):
                 stack.enter_context(leaving_lengths_open(self.model))
             if self.own_updates:
@@ -281,8 +311,28 @@ class TensorFlowProgram:
         self.widths = widths
         self.account = account
         epochs = loop.given["epochs"] - loop.first_epoch
-        self.uses_xla, self._why = why_xla(self.model, epochs * self.train.batches.steps)
+        self._steps = epochs * self.train.batches.steps
         self._values = values_of(self.model)
+        self._plan()
+
+    def _plan(self) -> None:
+        """Decides what becomes an input of the functions, and whether XLA compiles them."""
+        import tensorflow as tf
+
+        self.uses_xla, self._why = why_xla(self.model, self._steps)
+        self._numbers = ModelNumbers.of(self.model) if self.widths.takes_numbers else ModelNumbers()
+        self._keys = self._new_keys()
+        if None in self._keys.values():  # code of the user's may read the numbers
+            self._numbers = ModelNumbers()
+        numbers = self._numbers.values()
+        self._settings = tf.constant(numbers, "float64", (len(numbers),))
+
+    def _new_keys(self) -> dict[bool, Any]:
+        """The model's keys, without and with the widths of its layers."""
+        with self._numbers.left_out():
+            keys = {exact: program_key(self.model, any_width=not exact) for exact in (True, False)}
+        places = self._numbers.places
+        return {exact: key and (key, places) for exact, key in keys.items()}
 
     def prepare(self) -> None:
         """Traces and compiles; without XLA if XLA cannot compile the model.
@@ -301,6 +351,11 @@ class TensorFlowProgram:
         try:
             self._prepare_any_width()
         except Exception as error:
+            if self._numbers.every:  # this Keras reads one in a way that an input does not bear
+                self.widths.takes_numbers = False
+                self._plan()
+                self.prepare()
+                return
             message = f"the train step cannot become one program: {first_line(error)}"
             raise CannotTrainError(message) from error
         self.account.choices.append(f"no XLA: {self._why}")
@@ -308,7 +363,7 @@ class TensorFlowProgram:
     def _prepare_any_width(self) -> None:
         """Traces in the shapes of all models of this structure, or if need be of this one only."""
         own = self._shapes()
-        structure = structure_key(self.model, own)
+        structure = structure_key(self.model, self._keys[False], own)
         shapes = self.widths.meet(structure, own, self._sibling)
         if shapes != own:
             try:
@@ -335,7 +390,7 @@ class TensorFlowProgram:
             others: Shapes of other models that the functions are tried on.
         """
         self._others = others
-        key = program_key(self.model, any_width=shapes != self._shapes())
+        key = self._keys[shapes == self._shapes()]
         size = self.train.batches.batch_size
         self._train = self._portions(key, shapes, "train", self.train, size)
         self._validate: list[Portion] = []
@@ -382,13 +437,20 @@ class TensorFlowProgram:
         self, samples: Samples, cut: EpochCut, shapes: Shapes, rows: int, size: int
     ) -> StepLoop:
         with self.account.counted("trace"):
-            made = StepLoop(self.model, samples, cut, jit_compile=self.uses_xla, shapes=shapes)
+            made = StepLoop(
+                self.model,
+                samples,
+                cut,
+                jit_compile=self.uses_xla,
+                shapes=shapes,
+                numbers=self._numbers,
+            )
         with self.account.counted("compile"):
             order = np.arange(rows, dtype=np.int32)
             leaves = samples.arrays.on(None)
             for other in self._others:
-                made.try_on(self._values, other, leaves, order, size)
-            made(self._values, leaves, order, size, 0)
+                made.try_on(self._values, other, leaves, order, size, self._settings)
+            made(self._values, leaves, order, size, 0, self._settings)
         return made
 
     def read_state(self) -> None:
@@ -413,7 +475,8 @@ class TensorFlowProgram:
         for portion in portions:
             places = order[portion.start : portion.end]
             leaves = samples.arrays.on(None)
-            logs = portion.function(self._values, leaves, places, portion.batch_size, portion.steps)
+            counts = portion.batch_size, portion.steps
+            logs = portion.function(self._values, leaves, places, *counts, self._settings)
         return logs
 
     def write_back(self) -> None:

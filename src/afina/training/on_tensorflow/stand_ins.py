@@ -18,7 +18,6 @@ from typing import Any
 import keras
 
 from afina.training import keras_parts
-from afina.training.epochs import program_key
 from afina.training.epochs.widths import takes_any_width
 from afina.training.replacing import replaced
 
@@ -27,16 +26,16 @@ Shapes = tuple[Shape, ...]
 """The shape of each variable; None is a length that differs among models."""
 
 
-def structure_key(model: keras.Model, shapes: Shapes) -> str | None:
+def structure_key(model: keras.Model, key: Any, shapes: Shapes) -> str | None:
     """What models have in common that may share a trace; None if this one shares none.
 
     Outputs keep their shapes, and lengths of 1 stay: Keras looks at both to match them with others.
 
     Args:
         model: Compiled and built.
+        key: Its key without the widths of layers; None if it shares none.
         shapes: The shapes of its variables.
     """
-    key = program_key(model, any_width=True)
     if key is None:
         return None
     ones = [[length == 1 for length in shape] for shape in shapes]
@@ -65,6 +64,8 @@ class Widths:
     """Which lengths of variables differ among the models of a search that are otherwise equal."""
 
     def __init__(self) -> None:
+        self.takes_numbers = True
+        """Whether steps are traced with the models' numbers as inputs; not once that has failed."""
         self._met: dict[str, list[Shapes]] = {}
         self._refused: set[str] = set()
 

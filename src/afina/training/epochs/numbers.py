@@ -14,7 +14,7 @@ stands up to are replaced; all other numbers are constants as before.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -237,17 +237,26 @@ class ModelNumbers:
             yield
 
     @contextlib.contextmanager
-    def fed(self, values: Sequence[Any], twin: Any = None) -> Iterator[None]:
+    def fed(
+        self,
+        values: Sequence[Any],
+        twin: Any = None,
+        *,
+        stand_in: Callable[[Any, Any], Any] | None = None,
+    ) -> Iterator[None]:
         """Within the block the model computes with these inputs.
 
         Args:
             values: Inputs in the order of `values`.
             twin: An optimizer that takes the place of the model's, with the same numbers.
+            stand_in: Makes what takes the place of a number from its input, and that of 1 minus it
+                if it is a rate; `Input` by default.
         """
         given = iter(values)
         with contextlib.ExitStack() as stack:
             for setting in self.every if self.are_inputs else ():
-                number = Input(next(given), next(given) if setting.is_rate else None)
+                value, rest = next(given), next(given) if setting.is_rate else None
+                number = (stand_in or Input)(value, rest)
                 owners = [setting]
                 if twin is not None and setting.path is not None:
                     owners.append(setting.of_twin(twin))
