@@ -92,7 +92,7 @@ def test_an_empty_folder_is_answered_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_bug_keeps_its_traceback(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(folder: Path) -> None:
+    def broken(folder: Path, **options: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr("afina.store.salvage.read_project", broken)

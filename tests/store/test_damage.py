@@ -141,6 +141,17 @@ def test_a_damaged_report_of_an_epoch_is_named_and_costs_no_trial(
         assert "1 report of an epoch cannot be read." in result.stderr, (column, value)
 
 
+def test_counting_the_reports_and_reading_them_come_to_the_same(copy: Path) -> None:
+    odd = ['{"loss": "nan"}', '{"a: b": 1.5}', '{"loss":2}', '{"loss": "much"}', '{"a\\"b": -1e-9}']
+    for step, text in enumerate([*odd, "{"]):
+        query = "INSERT INTO reports VALUES (?, 0, 0, ?, ?)"
+        change(copy, query, 5 + step % 2, 10 + step, text)
+    read, counted = read_project(copy), read_project(copy, count_reports=True)
+    assert counted.epochs() == read.epochs()
+    assert counted.faults == read.faults == ["2 reports of epochs cannot be read."]
+    assert sum(read.epochs().values()) == 3 * TRIALS + 4
+
+
 def test_a_failed_trials_reason_of_a_wrong_kind_is_damage(copy: Path) -> None:
     change(copy, "UPDATE trials SET failure_kind = 'bad luck' WHERE number = 4")
     assert "trial 4" in go_on(copy)

@@ -84,7 +84,7 @@ def _read(folder: Path | str) -> tuple[list[dict[str, Any]], Any, list[str]]:
     """
     from afina.store.salvage import read_project
 
-    found = read_project(folder)
+    found = read_project(folder, count_reports=True)
     if found.header is None and not found.trials:
         raise StoreError(no_search(folder))
     epochs = found.epochs()

@@ -10,7 +10,7 @@ import contextlib
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from afina.store.completeness import check_file
 from afina.store.project import is_postgres, open_store
 from afina.store.reader import SqliteReader, open_to_read
 from afina.store.soundness import faults_of, gaps_in
-from afina.store.sql import META_COLUMNS, TRIAL_COLUMNS
+from afina.store.sql import META_COLUMNS, TRIAL_COLUMNS, SqlStore
 from afina.store.sqlite import STORE_FILE
 from afina.store.sqlite_errors import readable_errors
 from afina.store.tables import META, REPORTS, TRIALS
@@ -41,21 +41,35 @@ class Readable:
     """The readable trials, by number."""
 
     reports: list[Report]
-    """By trial, attempt, execution and step."""
+    """By trial, attempt, execution and step; empty if they were only counted."""
 
     faults: list[str]
     """A sentence for each thing that is missing or unreadable; empty for an intact project."""
 
+    counted: Counter[int] = field(default_factory=Counter)
+    """How many reports there are besides `reports`, by trial."""
+
     def epochs(self) -> Counter[int]:
         """How many epochs each trial has reported, by its number."""
-        return Counter(report.trial for report in self.reports)
+        return self.counted + Counter(report.trial for report in self.reports)
 
 
-def read_project(folder: Path | str) -> Readable:
+# What Afina itself writes of finite numbers. All other reports are decoded, to know their faults.
+_PLAIN = (
+    "typeof(trial) || typeof(attempt) || typeof(execution) || typeof(step) = "
+    "'integerintegerintegerinteger' AND typeof(metrics) = 'text' AND json_valid(metrics) "
+    "AND json_type(metrics) = 'object' AND metrics NOT GLOB '*:[^ ]*' "
+    "AND metrics NOT GLOB '*: [^-0-9]*' AND metrics NOT GLOB '*[' || char(1) || '-' || char(31) "
+    "|| ']*'"
+)
+
+
+def read_project(folder: Path | str, *, count_reports: bool = False) -> Readable:
     """Reads as much of a project as possible; changes nothing.
 
     Args:
         folder: `<directory>/<project_name>`, which need not exist, or the URL of a database.
+        count_reports: Whether to count the reports rather than to read them.
 
     Raises:
         ProjectVersionError: Another version of Afina made it.
@@ -64,7 +78,10 @@ def read_project(folder: Path | str) -> Readable:
     if is_postgres(folder):  # the server keeps it whole: all of it can be read, or nothing
         store = open_store(folder)
         try:
-            return Readable(store.header(), store.trials(), store.history(), [])
+            header, trials = store.header(), store.trials()
+            if count_reports and isinstance(store, SqlStore):
+                return Readable(header, trials, [], [], store.count_reports())
+            return Readable(header, trials, store.history(), [])
         finally:
             store.close()
     file = Path(folder).absolute() / STORE_FILE
@@ -86,14 +103,15 @@ def read_project(folder: Path | str) -> Readable:
         found = _Salvage(connection, faults)
         header = found.header()
         trials = found.trials()
-        reports = found.reports()
+        counted = found.count_plain_reports() if count_reports else None
+        reports = found.reports(besides_plain=counted is not None)
     if not trials and header is None and faults:
         raise StoreError(faults[0])
     faults += [*gaps_in(trials)]
     more = len(faults) - _MOST
     if more > 0:
         faults[_MOST:] = [f"There are {more} more faults."]
-    return Readable(header, trials, reports, faults)
+    return Readable(header, trials, reports, faults, counted or Counter())
 
 
 class _Salvage:
@@ -130,9 +148,18 @@ class _Salvage:
                 found[trial.number] = trial
         return [found[number] for number in sorted(found)]
 
-    def reports(self) -> list[Report]:
+    def count_plain_reports(self) -> Counter[int] | None:
+        """How many reports hold plain numbers, by trial; None if SQLite cannot tell."""
+        query = f"SELECT trial, count(*) FROM {REPORTS.name} WHERE {_PLAIN} GROUP BY trial"
+        try:
+            return Counter(dict(map(tuple, self._connection.execute(query))))
+        except (sqlite3.Error, UnicodeError, OverflowError, MemoryError):
+            return None  # whoever reads them says what is wrong
+
+    def reports(self, *, besides_plain: bool) -> list[Report]:
         found, unreadable = {}, 0
-        for row in self._all(REPORTS.name, "rowid"):
+        where = f"WHERE NOT ({_PLAIN})" if besides_plain else ""
+        for row in self._all(REPORTS.name, "rowid", where):
             try:
                 report = codec.row_to_report(row)
             except codec.UNREADABLE:
@@ -144,11 +171,11 @@ class _Salvage:
             self._faults.append(f"{unreadable} {what} cannot be read.")
         return [found[place] for place in sorted(found)]
 
-    def _all(self, table: str, key: str) -> Iterator[dict[str, Any]]:
+    def _all(self, table: str, key: str, where: str = "") -> Iterator[dict[str, Any]]:
         """Each row once: forwards to the first damaged page, then backwards from the end."""
         seen: set[Any] = set()
         for order in ("ASC", "DESC"):
-            query = f'SELECT {key} AS "the key", * FROM {table} ORDER BY {key} {order}'
+            query = f'SELECT {key} AS "the key", * FROM {table} {where} ORDER BY {key} {order}'
             try:
                 for row in self._connection.execute(query):
                     cells = {"crc": None, **dict(zip(row.keys(), row, strict=True))}

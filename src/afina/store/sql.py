@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -211,6 +212,13 @@ class SqlStore(ABC):
             if numbers is None or report.trial in numbers:
                 steps[report.trial] = max(steps.get(report.trial, -1), report.step)
         return steps
+
+    def count_reports(self) -> Counter[int]:
+        """How many reports each trial has, by its number, without those that wait."""
+        query = sql.select(REPORTS.c.trial, sql.func.count().label("reports")).group_by(
+            REPORTS.c.trial
+        )
+        return Counter({row["trial"]: row["reports"] for row in self._rows(query)})
 
     def note(self, key: str) -> Any:
         """A JSON value kept under `key`, or None."""
