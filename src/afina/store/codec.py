@@ -33,6 +33,7 @@ Row = Mapping[Any, Any]
 """Column name to value. SQLAlchemy's rows match too, whose keys need not be texts."""
 
 _FLOAT = "$float"
+_EMPTY: dict[str, Any] = {"{}": dict, "[]": list}
 _SCHEDULE = ("bracket", "rung", "start_epoch", "end_epoch", "parent", "iteration")
 
 
@@ -63,6 +64,8 @@ def to_json(value: Any, what: str = "value") -> str:
 
 def from_json(text: str) -> Any:
     """The value that `to_json` wrote."""
+    if text in _EMPTY:
+        return _EMPTY[text]()
     # The hook is slow: it is called for every object. Use it only if there is something to do.
     return json.loads(text, object_hook=_unwrap if _FLOAT in text else None)
 
@@ -97,13 +100,15 @@ def _metrics_to_json(metrics: Mapping[str, Any]) -> str:
 
 
 def _metrics_from_json(text: str) -> dict[str, float]:
+    if text == "{}":
+        return {}
     return {name: float(number) for name, number in _mapping(json.loads(text)).items()}
 
 
 def checksum(row: Row, names: Sequence[str]) -> int:
     """The checksum of the values in these columns, to detect changed rows."""
     # SQLite stores negative zero as zero.
-    plain = [row[n] + 0.0 if isinstance(row[n], float) else row[n] for n in names]
+    plain = [v + 0.0 if isinstance(v, float) else v for v in [row[name] for name in names]]
     return zlib.crc32(repr(plain).encode("utf-8", "backslashreplace"))
 
 
@@ -148,32 +153,56 @@ def row_to_trial(row: Row) -> Trial:
     Raises:
         ValueError, TypeError, KeyError, AttributeError: The row is not what was written.
     """
-    failed, scheduled = row["failure_kind"] is not None, row["bracket"] is not None
-    planned = {
-        name: _whole(row, name, may_lack=name == "parent") for name in _SCHEDULE if scheduled
-    }
+    kinds = tuple([type(row[name]) for name in _TYPED])
+    if kinds not in _SOUND:  # once for each combination: all workers read each trial of a search
+        _check_types(row)
+        _SOUND.add(kinds)
+    kind, notes = row["failure_kind"], _mapping(from_json(row["notes"]))
     return Trial(
-        number=_whole(row, "number"),
+        number=row["number"],
         values=_mapping(from_json(row["values"])),
         status=Status(row["status"]),
-        schedule=Schedule(**planned) if scheduled else None,
-        ranges=tuple(_mapping(each) for each in _list(from_json(row["ranges"]))),
-        known=_whole(row, "known"),
-        attempt=_whole(row, "attempt"),
-        score=_real(row, "score", may_lack=True),
-        loss=_real(row, "loss", may_lack=True),
-        best_step=_whole(row, "best_step", may_lack=True),
+        schedule=None
+        if row["bracket"] is None
+        else Schedule(**{name: row[name] for name in _SCHEDULE}),
+        ranges=tuple([_mapping(each) for each in _list(from_json(row["ranges"]))]),
+        known=row["known"],
+        attempt=row["attempt"],
+        score=row["score"],
+        loss=row["loss"],
+        best_step=row["best_step"],
         metrics=_metrics_from_json(row["metrics"]),
-        failure=Failure(FailureKind(row["failure_kind"]), _said(row["failure_message"]))
-        if failed
-        else None,
-        ended=_whole(row, "ended", may_lack=True),
-        seconds=_real(row, "seconds"),
-        notes={name: _said(text) for name, text in _mapping(from_json(row["notes"])).items()},
+        failure=None
+        if kind is None
+        else Failure(FailureKind(kind), _said(row["failure_message"])),
+        ended=row["ended"],
+        seconds=row["seconds"],
+        notes={name: _said(text) for name, text in notes.items()},
     )
 
 
 # SQLite accepts any value in any column, whatever the table says: a text as a score, say.
+
+
+_WHOLE = ("number", "known", "attempt")
+_WHOLE_OR_NONE = ("best_step", "ended")
+_REAL_OR_NONE = ("score", "loss")
+_TYPED = (*_WHOLE, *_WHOLE_OR_NONE, *_REAL_OR_NONE, "seconds", *_SCHEDULE)
+
+_SOUND: set[tuple[type, ...]] = set()
+"""Types of these columns that `_check_types` has found to be right."""
+
+
+def _check_types(row: Row) -> None:
+    for name in _WHOLE:
+        _whole(row, name)
+    for name in _WHOLE_OR_NONE:
+        _whole(row, name, may_lack=True)
+    for name in _REAL_OR_NONE:
+        _real(row, name, may_lack=True)
+    _real(row, "seconds")
+    for name in _SCHEDULE if row["bracket"] is not None else ():
+        _whole(row, name, may_lack=name == "parent")
 
 
 def _whole(row: Row, name: str, *, may_lack: bool = False) -> Any:

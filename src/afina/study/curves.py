@@ -46,6 +46,8 @@ class Curves:
             NaN where an epoch reported no objective; empty where no epoch reported one, and where
             there are more than `LONGEST`.
         """
+        if trial.number not in self._reports:
+            return ()
         losses = self._losses(trial, execution)
         last = max(losses, default=-1)
         return tuple(
@@ -110,4 +112,6 @@ def as_they_ended(
     for trial in finished:
         curve = curves.curve(trial)
         curves.forget(trial)
-        yield replace(trial, curve=curve, losses=objective.losses(trial.metrics))
+        losses = objective.losses(trial.metrics)
+        follows = bool(curve or losses)  # many report no epochs, and have one objective
+        yield replace(trial, curve=curve, losses=losses) if follows else trial
