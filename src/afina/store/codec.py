@@ -172,9 +172,7 @@ def row_to_trial(row: Row) -> Trial:
         loss=row["loss"],
         best_step=row["best_step"],
         metrics=_metrics_from_json(row["metrics"]),
-        failure=None
-        if kind is None
-        else Failure(FailureKind(kind), _said(row["failure_message"])),
+        failure=None if kind is None else Failure(FailureKind(kind), _said(row["failure_message"])),
         ended=row["ended"],
         seconds=row["seconds"],
         notes={name: _said(text) for name, text in notes.items()},
