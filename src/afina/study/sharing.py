@@ -27,7 +27,7 @@ R = TypeVar("R")
 BEATS = 4
 """Signs of life within the length of a lease."""
 
-CROWDED = float("inf")
+CROWDED = 2.0
 """Trials among the news of a turn, on average, from which on a worker learns ahead."""
 
 
