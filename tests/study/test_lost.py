@@ -58,7 +58,8 @@ class Forgetful(MemoryStore):
 
     def turn(self, work: Any, since: int | None) -> Any:
         def whole(changes: Any) -> Any:
-            changes.trials = self.news(None).trials
+            found = self.news(None)
+            changes.trials, changes.mine, changes.reports = found.trials, found.mine, None
             changes.whole = True
             return work(changes)
 
@@ -84,3 +85,35 @@ def test_running_trials_that_a_server_has_forgotten_keep_their_numbers() -> None
     state.complete(again, {"loss": 0.25})
     state.complete(ours, {"loss": 0.75})
     assert [trial.score for trial in store.trials()] == [0.5, 0.25, 0.75]
+
+
+class Breaking(Forgetful):
+    """The connection to it is lost once more while a turn reads the reports of all trials."""
+
+    breaking = False
+
+    def history(self, number: int | None = None) -> Any:
+        if self.breaking:
+            self.breaking, self.anew = False, True
+            raise ConnectionError
+        return super().history(number)
+
+    def turn(self, work: Any, since: int | None) -> Any:
+        try:
+            return super().turn(work, since)
+        except ConnectionError:
+            return super().turn(work, since)
+
+
+def test_a_result_is_learnt_although_the_connection_breaks_while_it_is_read() -> None:
+    store = Breaking()
+    other, state = search(MemoryStore(beside=store)), search(store)
+    state.max_trials = other.max_trials = 4
+    ours, theirs = state.next(), other.next()
+    assert isinstance(ours, Trial)
+    assert isinstance(theirs, Trial)
+    other.complete(theirs, {"loss": 0.5})
+    store.breaking = store.anew = True
+    state.complete(ours, {"loss": 0.25})
+    assert state.ended == (theirs.number, ours.number)
+    assert [trial.ended for trial in store.trials()] == [1, 0]

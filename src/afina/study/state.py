@@ -272,11 +272,13 @@ class SearchState:
         if changes.whole:
             write_missing(self._known, changes, self.store.put)
         new = [trial for trial in changes.trials if not self._known.has_ended(trial.number)]
+        finished = [trial for trial in new if trial.status.finished]
+        # Read before anything changes here: if the connection is lost, all of this is done again.
+        ended = list(as_they_ended(finished, self.store, self.objective, changes.reports))
         for trial in sorted(new, key=lambda trial: trial.number):
             if self._known.see(trial, mine=trial.number in changes.mine):
                 self.changed_elsewhere.append(trial.number)
-        finished = [trial for trial in new if trial.status.finished]
-        for trial in as_they_ended(finished, self.store, self.objective, changes.reports):
+        for trial in ended:
             self._learn(trial)
         if changes.trials:
             self._known.sort()
