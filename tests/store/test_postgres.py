@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from tests.postgres import Server, running_server
+from tests.store.learning_ahead import CHECKS
 
 import afina
 from afina.cli import main
@@ -59,6 +60,15 @@ def test_a_store_keeps_its_promises(
 
 @pytest.mark.parametrize("check", SHARED_STORE_CHECKS, ids=lambda check: check.__name__)
 def test_a_shared_store_keeps_its_promises(
+    check: Callable[..., None], make: Callable[..., Any]
+) -> None:
+    store = make()
+    check(store, lambda store: make())
+    store.close()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_worker_learns_ahead_of_its_turn(
     check: Callable[..., None], make: Callable[..., Any]
 ) -> None:
     store = make()

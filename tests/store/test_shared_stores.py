@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.store.learning_ahead import CHECKS
 
 from afina.store import MemoryStore, SharedStore, SqliteStore, open_store
 from afina.testing import SHARED_STORE_CHECKS, check_shared_store
@@ -44,6 +45,13 @@ def test_a_shared_store_keeps_its_promises(
 ) -> None:
     store = make(tmp_path)
     check(store, join)
+    store.close()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_worker_learns_ahead_of_its_turn(check: Callable[..., None], tmp_path: Path) -> None:
+    store = in_folder(tmp_path)
+    check(store, beside_in_folder)
     store.close()
 
 

@@ -61,7 +61,8 @@ class Forgetful(MemoryStore):
 
     def turn(self, work: Any, since: int | None) -> Any:
         def whole(changes: Any) -> Any:
-            changes.trials = self.news(None).trials
+            found = self.news(None)
+            changes.trials, changes.mine, changes.reports = found.trials, found.mine, None
             changes.whole = True
             return work(changes)
 

@@ -50,6 +50,15 @@ def test_each_tuner_shows_what_the_others_have_done(tmp_path, capsys):
     assert "Search: Running Trial #3" in capsys.readouterr().out
 
 
+def test_a_tuner_that_joins_at_the_first_trial_takes_it_for_no_trial_of_its_own(tmp_path):
+    first = tuner(tmp_path, seed=1)
+    first.oracle.search_state.next()  # written, before the width of the ids is
+    second = tuner(tmp_path, seed=1)
+    assert second.oracle.create_trial("b").trial_id == "1"
+    assert list(second.oracle.search_state.trials) == [0, 1]
+    assert list(second.oracle.trials) == ["0", "1"]
+
+
 def test_tuners_that_begin_at_the_same_moment_share_one_drawn_seed(tmp_path):
     first, second = tuner(tmp_path), tuner(tmp_path)
     seeds = [each.oracle.seed for each in (first, second)]

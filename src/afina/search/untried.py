@@ -108,9 +108,9 @@ def keys_of(trial: Trial, space: Space) -> list[Key]:
     """
     complete = space.complete(trial.values, default_of)
     keys = [key_of(complete, space)]
-    own = own_ranges(trial)
-    if not own:
+    if not trial.ranges:
         return keys
+    own = own_ranges(trial)
     stand_ins: list[list[tuple[str, Value]]] = []
     count = 1
     for entry in space.active(complete):

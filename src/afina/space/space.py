@@ -81,14 +81,14 @@ class Space:
             values: The values to keep, if their entries are active and allow them.
             choose: Returns the value of any other active entry.
         """
-        kept = {name: plain(value) for name, value in values.items()}
-
-        def value(index: int, entry: HyperParameter) -> Value:
-            del index
-            own = entry.name in kept and entry.contains(kept[entry.name])
-            return kept[entry.name] if own else choose(entry)  # type: ignore[no-any-return]
-
-        return self.walk(value)
+        chosen: dict[str, Value] = {}
+        for entry in self.entries:
+            name = entry.name
+            if name in chosen or (entry.conditions and not all_hold(entry.conditions, chosen)):
+                continue
+            own = plain(values[name]) if name in values else None
+            chosen[name] = own if name in values and entry.contains(own) else choose(entry)
+        return chosen
 
     def walk(self, choose: Callable[[int, HyperParameter], Value]) -> dict[str, Value]:
         """The configuration from choosing a value for each active entry in turn.

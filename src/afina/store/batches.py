@@ -1,5 +1,6 @@
 """A turn in two messages to PostgreSQL: one asks for all that it reads, one holds all it writes.
 
+    ahead ── BEGIN, lock the line, header, news ──▶ TurnStart        (only where many workers wait)
     begin ── BEGIN, lock the counter, header, notes, claims, news ──▶ TurnStart
     end ──── trials, claims, reports, counter, COMMIT ──▶
 
@@ -32,6 +33,8 @@ _COLUMNS = [*TRIAL_COLUMNS, *UNCHECKED]
 _REPORT = [column.name for column in REPORTS.columns]
 _Asked = tuple[str, Mapping[str, Any]]
 """A statement and its parameters."""
+
+_LINE = "20203, hashtext(%(schema)s)"
 
 _NOW = "extract(epoch FROM clock_timestamp())::float8"
 
@@ -70,7 +73,12 @@ class Texts:
             return f"{_quoted(schema)}.{_quoted(known.name)}"
 
         trials, claims = table(TRIALS), table(CLAIMS)
-        self.lock = f"SELECT revision, tableoid::bigint AS tables FROM {table(COUNTER)} FOR UPDATE"
+        self.schema = {"schema": schema}
+        """The parameter of the next two."""
+        self.line = f"SELECT pg_advisory_lock({_LINE})"
+        self.leave_line = f"SELECT pg_advisory_unlock({_LINE})"
+        self.counter = f"SELECT revision, tableoid::bigint AS tables FROM {table(COUNTER)}"
+        self.lock = f"{self.counter} FOR UPDATE"
         self.meta = (
             f"SELECT header, space, crc, (SELECT json_object_agg(key, value) FROM {table(NOTES)} "
             f"WHERE key = ANY(%(keys)s::text[])) AS notes FROM {table(META)}"
@@ -198,7 +206,37 @@ class BatchedTransaction(Transaction):
                 _send(driver, waiting)
 
 
-def read(connection: Connection, texts: Texts, since: int | None, keys: Sequence[str]) -> TurnStart:
+def read_ahead(connection: Connection, texts: Texts, since: int) -> TurnStart:
+    """Begins a transaction, waits until only one worker is before this one, and reads the news.
+
+    That place in the line outlives the transaction: `read` or the end of the connection leaves it.
+
+    Args:
+        connection: Open.
+        texts: The statements of the search.
+        since: The last revision that is known.
+    """
+    after = {"since": since}
+    # The news may be newer than the revision; then they are read once more, and known already.
+    asked: list[_Asked] = [
+        (texts.line, texts.schema),
+        (texts.counter, {}),
+        (texts.meta, {"keys": []}),
+    ]
+    _, counter, meta, *news = _begin(
+        connection, [*asked, (texts.news, after), (texts.reports, after)]
+    )
+    return _start(counter, meta, [], news)
+
+
+def read(
+    connection: Connection,
+    texts: Texts,
+    since: int | None,
+    keys: Sequence[str],
+    *,
+    leave_line: bool = False,
+) -> TurnStart:
     """Begins a transaction, locks the counter, and reads what a turn may need.
 
     Args:
@@ -206,21 +244,37 @@ def read(connection: Connection, texts: Texts, since: int | None, keys: Sequence
         texts: The statements of the search.
         since: The last revision that is known; None leaves the news out.
         keys: Of the notes to read.
+        leave_line: Whether `read_ahead` was called before: the next worker may learn now.
     """
-    from psycopg.pq import TransactionStatus
-
     after = {"since": since}
     # Each statement sees what was committed when it began: all but the first see what the holders
     # of the lock before have written.
     asked: list[_Asked] = [(texts.lock, {}), (texts.meta, {"keys": list(keys)}), (texts.claims, {})]
     if since is not None:
         asked += [(texts.news, after), (texts.reports, after)]
+    if leave_line:
+        asked.insert(1, (texts.leave_line, texts.schema))
+    results = _begin(connection, asked)
+    if leave_line:
+        del results[1]
+    counter, meta, claims, *news = results
+    return _start(counter, meta, claims, news)
+
+
+def _begin(connection: Connection, asked: Sequence[_Asked]) -> list[list[Row]]:
+    """Asks, in the open transaction or in a new one."""
+    from psycopg.pq import TransactionStatus
+
     with _driver(connection) as driver:
-        begun = driver.info.transaction_status is not TransactionStatus.IDLE
-        if not begun:
-            driver.autocommit = True  # else the driver sends a message of its own to begin
-        results = _send(driver, asked if begun else [("BEGIN", {}), *asked])
-    counter, meta, claims, *news = results if begun else results[1:]
+        if driver.info.transaction_status is not TransactionStatus.IDLE:
+            return _send(driver, asked)
+        driver.autocommit = True  # else the driver sends a message of its own to begin
+        return _send(driver, [("BEGIN", {}), *asked])[1:]
+
+
+def _start(
+    counter: Sequence[Row], meta: Sequence[Row], claims: Sequence[Row], news: Sequence[list[Row]]
+) -> TurnStart:
     known = meta[0] if meta else {}
     return TurnStart(
         revision=counter[0]["revision"],

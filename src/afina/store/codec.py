@@ -33,6 +33,7 @@ Row = Mapping[Any, Any]
 """Column name to value. SQLAlchemy's rows match too, whose keys need not be texts."""
 
 _FLOAT = "$float"
+_DECODER = json.JSONDecoder()
 _EMPTY: dict[str, Any] = {"{}": dict, "[]": list}
 _SCHEDULE = ("bracket", "rung", "start_epoch", "end_epoch", "parent", "iteration")
 
@@ -67,7 +68,16 @@ def from_json(text: str) -> Any:
     if text in _EMPTY:
         return _EMPTY[text]()
     # The hook is slow: it is called for every object. Use it only if there is something to do.
-    return json.loads(text, object_hook=_unwrap if _FLOAT in text else None)
+    return json.loads(text, object_hook=_unwrap) if _FLOAT in text else _loads(text)
+
+
+def _loads(text: str) -> Any:
+    """What `json.loads` returns, in half the time for what Afina has written."""
+    try:
+        value, end = _DECODER.raw_decode(text)
+    except ValueError:
+        end = -1
+    return value if end == len(text) else json.loads(text)
 
 
 def _plain(value: Any) -> Any:
@@ -102,14 +112,16 @@ def _metrics_to_json(metrics: Mapping[str, Any]) -> str:
 def _metrics_from_json(text: str) -> dict[str, float]:
     if text == "{}":
         return {}
-    return {name: float(number) for name, number in _mapping(json.loads(text)).items()}
+    return {name: float(number) for name, number in _mapping(_loads(text)).items()}
 
 
 def checksum(row: Row, names: Sequence[str]) -> int:
     """The checksum of the values in these columns, to detect changed rows."""
-    # SQLite stores negative zero as zero.
-    plain = [v + 0.0 if isinstance(v, float) else v for v in [row[name] for name in names]]
-    return zlib.crc32(repr(plain).encode("utf-8", "backslashreplace"))
+    values = [row[name] for name in names]
+    text = repr(values)
+    if "-0.0" in text:  # SQLite stores negative zero as zero
+        text = repr([v + 0.0 if isinstance(v, float) else v for v in values])
+    return zlib.crc32(text.encode("utf-8", "backslashreplace"))
 
 
 def check_sum(row: Row, names: Sequence[str]) -> None:

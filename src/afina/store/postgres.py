@@ -166,14 +166,24 @@ class PostgresStore(SqlStore):
             return self._check_process().again(read, patience=patience)
 
     def _transact(self, write: Callable[[Transaction], R]) -> R:
-        return self._take_turn(write, None)
+        return self._take_turn(write, None, None)
 
-    def _take_turn(self, write: Callable[[Transaction], R], since: int | None) -> R:
+    def _take_turn(
+        self,
+        write: Callable[[Transaction], R],
+        since: int | None,
+        learn: Callable[[Changes], int] | None,
+    ) -> R:
+        def ahead(seen: TurnStart) -> int:
+            assert learn is not None
+            return learn(self._read_news(since, seen))
+
         with self._guard:
             session = self._check_process()
             if session.open is not None:
                 return write(session.open)
-            result = self._with_reports(session, write, since=since)
+            wanted = Wanted(since, tuple(self._keys), None if learn is None else ahead)
+            result = self._with_reports(session, write, wanted)
             if since is not None:
                 session.caught_up()
             return result
@@ -182,8 +192,8 @@ class PostgresStore(SqlStore):
         self,
         session: Session,
         write: Callable[[Transaction], R],
+        wanted: Wanted,
         *,
-        since: int | None = None,
         patience: float | None = None,
     ) -> R:
         """Writes, with the reports that wait in the same transaction."""
@@ -198,7 +208,6 @@ class PostgresStore(SqlStore):
                 write_reports(now.connection, reports)
             return result
 
-        wanted = Wanted(since, tuple(self._keys))
         result = session.transact(whole, wanted, patience=patience)
         for key, report in waiting.items():
             if self._reports.get(key) is report:  # else a later one of the same step waits
@@ -209,12 +218,15 @@ class PostgresStore(SqlStore):
         whole = now.anew and since is not None
         seen = now.seen if isinstance(now, BatchedTransaction) else None
         if seen is not None and seen.news is not None and not whole:
-            if since == now.revision:
-                return Changes(revision=now.revision)
-            return self._changes(since, now.revision, seen.news, seen.reports, seen.meta)
+            return self._read_news(since, seen)
         changes = self._news(now.connection, None if whole else since, now.revision)
         changes.whole = whole
         return changes
+
+    def _read_news(self, since: int | None, seen: TurnStart) -> Changes:
+        if since == seen.revision or seen.news is None:
+            return Changes(revision=seen.revision)
+        return self._changes(since, seen.revision, seen.news, seen.reports, seen.meta)
 
     def _write_trial(self, now: Transaction, row: codec.Row) -> None:
         seen = now.seen if isinstance(now, BatchedTransaction) else None
@@ -294,7 +306,8 @@ class PostgresStore(SqlStore):
     def _flush(self, patience: float) -> None:
         session = self._check_process()
         if self._reports:
-            self._with_reports(session, lambda now: None, patience=patience)
+            wanted = Wanted(notes=tuple(self._keys))
+            self._with_reports(session, lambda now: None, wanted, patience=patience)
 
     def beat(self) -> frozenset[int]:
         """Renews the leases of this worker; returns the trials that it still holds."""

@@ -16,7 +16,15 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 
 from afina.errors import ProjectLockedError, StoreError
-from afina.store.batches import BatchedTransaction, RefusedError, Texts, finish, read
+from afina.store.batches import (
+    BatchedTransaction,
+    RefusedError,
+    Texts,
+    TurnStart,
+    finish,
+    read,
+    read_ahead,
+)
 from afina.store.membership import check_same, delete_schema, join, was_deleted
 from afina.store.migrations import prepare_schema
 from afina.store.sql import Transaction
@@ -65,6 +73,10 @@ class Wanted:
     notes: tuple[str, ...] = ()
     """Keys of notes."""
 
+    learn: Callable[[TurnStart], int] | None = None
+    """Called with the news before the transaction has its turn; returns the last revision known
+    then. None where there is nothing to learn ahead."""
+
 
 class Session:
     """A connection to one search, made again where it is lost.
@@ -86,6 +98,7 @@ class Session:
         """Whether the database has been reached and not been left since."""
         self._losses = 0  # of the connection; any thread may notice one
         self._begun = self._caught_up = 0  # how many there were at the last transaction, and news
+        self._in_line = False  # it has the place next to the worker whose turn it is
         self._reached = False
         self._ready = False  # the tables are there
         self._tables: int | None = None  # which ones: those of a later search are others
@@ -147,7 +160,10 @@ class Session:
                 with connection.begin():
                     return self._within(connection, write, wanted, again=again)
             finally:
-                if wanted is not None:
+                if self._in_line:  # it failed before its turn
+                    self._in_line = False
+                    connection.invalidate()  # the server gives the place to the next one
+                elif wanted is not None:
                     finish(connection)
 
     def _within(
@@ -167,7 +183,10 @@ class Session:
             now = Transaction(connection, int(counter.revision), again=again)
             found = counter.tableoid
         else:
-            seen = read(connection, self._texts, wanted.since, wanted.notes)
+            since = self._learn_ahead(connection, wanted)
+            here = self._in_line
+            seen = read(connection, self._texts, since, wanted.notes, leave_line=here)
+            self._in_line = False
             now, found = BatchedTransaction(connection, self._texts, seen), seen.tables
         self._begun = self._losses
         now.anew = self._begun != self._caught_up
@@ -190,6 +209,16 @@ class Session:
         have lost the latest changes that were no results, and count revisions anew.
         """
         self._caught_up = self._begun
+
+    def _learn_ahead(self, connection: Connection, wanted: Wanted) -> int | None:
+        """Learns the news while another worker has its turn; returns the revision known then."""
+        whole = self._losses != self._caught_up  # then all of it is read in the turn
+        if wanted.learn is None or wanted.since is None or whole or self._tables is None:
+            return wanted.since
+        self._in_line = True
+        seen = read_ahead(connection, self._texts, wanted.since)
+        check_same(self._tables, seen.tables, self.schema, self.shown)
+        return wanted.learn(seen)
 
     def delete(self) -> None:
         """Deletes the search; the other sessions of this process on it end."""

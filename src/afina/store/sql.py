@@ -328,22 +328,62 @@ class SqlStore(ABC):
 
     def turn(self, work: Callable[[Changes], R], since: int | None) -> R:
         """Calls `work` while no other worker changes the search."""
+        return self.turn_after(work, since, None)
+
+    def turn_after(
+        self,
+        work: Callable[[Changes], R],
+        since: int | None,
+        learn: Callable[[Changes], None] | None,
+    ) -> R:
+        """A `turn` of a worker that learns most of the news while the one before it writes.
+
+        With many workers, most of a turn is spent on learning what the others have written since
+        the last one. So the next in line learns that before its turn begins.
+
+        Args:
+            work: See `turn`.
+            since: See `turn`.
+            learn: Gets what is new by then, where the worker has to learn ahead; `work` gets what
+                is newer than that.
+        """
         seen: list[tuple[Changes, Transaction]] = []
+        known = since
+
+        def learnt(changes: Changes) -> int:
+            nonlocal known
+            assert learn is not None
+            if changes.revision != known:
+                learn(changes)
+            known = changes.revision
+            return known
 
         def whole(now: Transaction) -> R:
             with self._explained():
-                changes = self._news_of_turn(now, since)
+                changes = self._news_of_turn(now, known)
             seen[:] = [(changes, now)]
             return work(changes)
 
-        result = self._take_turn(whole, since)
+        result = self._take_turn(whole, since, None if learn is None else learnt)
         for changes, transaction in seen:
             changes.revision = transaction.revision
         return result
 
-    def _take_turn(self, write: Callable[[Transaction], R], since: int | None) -> R:
-        """`_transact`, for a transaction that begins with the news since a revision."""
-        del since
+    def _take_turn(
+        self,
+        write: Callable[[Transaction], R],
+        since: int | None,
+        learn: Callable[[Changes], int] | None,
+    ) -> R:
+        """`_transact`, for a transaction that begins with the news since a revision.
+
+        Args:
+            write: What it does.
+            since: The revision.
+            learn: Called with what is new before it begins, if the store can; returns the last
+                revision known then.
+        """
+        del since, learn
         return self._transact(write)
 
     def _news_of_turn(self, now: Transaction, since: int | None) -> Changes:

@@ -14,11 +14,12 @@ from sqlalchemy import Connection
 
 from afina.errors import StoreError, check_number
 from afina.store import codec
-from afina.store.base import Claim
+from afina.store.base import Changes, Claim
 from afina.store.presence import Life
 from afina.store.reader import SqliteReader
 from afina.store.sql import SqlStore, Transaction
 from afina.store.sqlite_errors import damaged, readable_errors
+from afina.store.write_queue import place_in_line
 from afina.store.writer import SqliteWriter
 from afina.store.writer_lock import WriterLock, writer_lock_of
 from afina.trials import Report
@@ -26,6 +27,9 @@ from afina.trials import Report
 R = TypeVar("R")
 
 STORE_FILE = "afina.sqlite3"
+
+# Seconds after which a worker learns ahead without being the next in line: whoever is may hang.
+_LINE = 2.0
 
 
 class SqliteStore(SqlStore):
@@ -89,6 +93,21 @@ class SqliteStore(SqlStore):
     def _transact(self, write: Callable[[Transaction], R]) -> R:
         with self._lock.guard:
             return self._acquire_writer().transact(write)
+
+    def _take_turn(
+        self,
+        write: Callable[[Transaction], R],
+        since: int | None,
+        learn: Callable[[Changes], int] | None,
+    ) -> R:
+        with self._lock.guard:
+            writer = self._acquire_writer()
+            if learn is None or writer.in_turn:
+                return writer.transact(write)
+            with contextlib.ExitStack() as place:
+                place.enter_context(place_in_line(self.folder, _LINE))
+                learn(self.news(since))
+                return writer.transact(write, place.close)
 
     def _explained(self) -> contextlib.AbstractContextManager[None]:
         return readable_errors(self.file)

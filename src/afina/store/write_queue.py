@@ -22,7 +22,8 @@ def place_in_line(file: str | Path, patience: float) -> Iterator[None]:
     """Waits until it is this process' turn, and lets the next one in at the end.
 
     Args:
-        file: Any file of the folder that is never replaced; without it nobody waits.
+        file: Any file of the folder that is never replaced, or the folder itself, which is another
+            line; without it nobody waits.
         patience: Seconds after which to go on all the same: whoever has the lock may hang.
     """
     held = _take(file, patience) if CAN_SHARE else None
@@ -36,7 +37,7 @@ def place_in_line(file: str | Path, patience: float) -> Iterator[None]:
 def _take(path: str | Path, patience: float) -> int | None:
     try:
         # Opened each time: a forked child must not keep its parent's lock.
-        file = os.open(path, os.O_RDWR)
+        file = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR)
     except OSError:
         return None
     try:

@@ -202,10 +202,21 @@ class SqliteWriter:
             finally:
                 self._looking = False
 
-    def transact(self, write: Callable[[Transaction], R]) -> R:
+    @property
+    def in_turn(self) -> bool:
+        """Whether a transaction is open."""
+        return self._open is not None
+
+    def transact(
+        self, write: Callable[[Transaction], R], begun: Callable[[], None] | None = None
+    ) -> R:
         """One transaction: what `write` does, and the buffered reports.
 
         Within another one of this thread, `write` becomes a part of that.
+
+        Args:
+            write: What it does.
+            begun: Called as soon as nobody else can write.
 
         Raises:
             StoreError: The file cannot be written. What `write` raises itself is passed on.
@@ -214,6 +225,8 @@ class SqliteWriter:
             return write(self._open)
         with readable_errors(self.file), contextlib.ExitStack() as stack:
             stack.enter_context(self._transaction())
+            if begun is not None:
+                begun()
             revision = read_revision(self.connection)
             ending = stack.pop_all()  # what `write` raises is not ours to explain
         now = self._open = Transaction(self.connection, revision)

@@ -27,6 +27,9 @@ R = TypeVar("R")
 BEATS = 4
 """Signs of life within the length of a lease."""
 
+CROWDED = 2.0
+"""Trials among the news of a turn, on average, from which on a worker learns ahead."""
+
 
 class BegunElsewhereError(StoreError):
     """Another worker began the search at the same moment, with another seed."""
@@ -62,6 +65,7 @@ class WorkerShare:
         self._since: int | None = None
         self._died: bool | None = None  # the last worker of a store for one alone
         self._heart: Heartbeat | None = None
+        self._news = 0.0  # trials among the news of a turn; the mean of the latest turns
 
     def open(self) -> list[Trial]:
         """All trials by number, as a search finds them."""
@@ -76,21 +80,33 @@ class WorkerShare:
 
         Args:
             step: Reads and writes.
-            catch_up: Called before, with what is new.
+            catch_up: Called with what is new: before the step, and where there is much of it, also
+                before the turn.
         """
         if self._shared is None:
             return step()
         seen: list[Changes] = []
+        news = 0
+
+        def learn(changes: Changes) -> None:
+            nonlocal news
+            news += len(changes.trials)
+            catch_up(changes)
+            self._since = changes.revision
 
         def whole(changes: Changes) -> R:
             if changes.whole or changes.revision != self._since:
-                catch_up(changes)
-                self._since = changes.revision
+                learn(changes)
             seen[:] = [changes]
             return step()
 
-        result = self._shared.turn(whole, self._since)
+        after = getattr(self._shared, "turn_after", None) if self._news >= CROWDED else None
+        if after is None:
+            result = self._shared.turn(whole, self._since)
+        else:
+            result = after(whole, self._since, learn)
         self._since = seen[0].revision
+        self._news = (self._news + news) / 2
         return result
 
     # -- trials whose worker is gone ----------------------------------------------------------

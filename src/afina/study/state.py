@@ -136,7 +136,7 @@ class SearchState:
 
     def _learn(self, trial: Trial) -> None:
         """Takes a finished trial in, the same way live and in a replay."""
-        if (found := found_by(trial, self.space, may_grow=self.may_grow)) is not None:
+        if trial.ranges and (found := found_by(trial, self.space, may_grow=self.may_grow)):
             self._absorb(found)
         self._known.end(trial)
         self.stop_rules.learn(trial)

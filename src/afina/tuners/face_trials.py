@@ -48,16 +48,13 @@ class TrialIds:
 
     Args:
         width: Digits of an id that is the trial's number; None until the first trial is made.
-        trials: Those that the search knows already.
     """
 
-    def __init__(self, width: int | None = None, trials: Iterable[StoredTrial] = ()) -> None:
+    def __init__(self, width: int | None = None) -> None:
         self.width = width
         self._is_kept = width is not None
         self._own: dict[int, str] = {}
         self._numbers: dict[str, int] = {}
-        for trial in trials:
-            self.learn(trial)
 
     def __contains__(self, trial_id: str) -> bool:
         return trial_id in self._numbers

@@ -318,7 +318,9 @@ class Oracle:
         )
         self._asked_seed = self._seed = seed
         entered = {each: self.trials[each] for each in self._ids.strangers(self.trials)}
-        self._ids = face_trials.TrialIds(store.note("trial_id_width"), state.trials.values())
+        self._ids = face_trials.TrialIds(store.note("trial_id_width"))
+        for stored in state.trials.values():
+            self.ids.learn(stored)  # its width is known, even if nobody has kept it yet
         self._tried = None
         self.ongoing_trials.clear()
         self.trials.clear()
