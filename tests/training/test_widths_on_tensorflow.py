@@ -79,6 +79,21 @@ def deep(width: int) -> keras.Model:
     return stack(ROWS, *(layers.Dense(width + each, "relu") for each in range(4)))
 
 
+def recurrent(width: int) -> keras.Model:
+    first = layers.LSTM(width, return_sequences=True, recurrent_dropout=0.2, seed=3)
+    return stack(TIMES, first, layers.GRU(width + 1, dropout=0.1, seed=4), layers.Dense(width))
+
+
+def masked(width: int) -> keras.Model:
+    words = layers.Embedding(20, width, mask_zero=True)
+    before = layers.GRU(width, return_sequences=True, go_backwards=True, reset_after=False)
+    return stack(WORDS, words, before, layers.SimpleRNN(width))
+
+
+def of_cells(width: int) -> keras.Model:
+    return stack(TIMES, layers.RNN([layers.LSTMCell(width), layers.GRUCell(width)]))
+
+
 SHARED: dict[str, tuple[Any, Callable[[int], keras.Model]]] = {
     "deep": (ROWS, deep),
     "normalized": (ROWS, normalized),
@@ -86,11 +101,9 @@ SHARED: dict[str, tuple[Any, Callable[[int], keras.Model]]] = {
     "convolutional": (IMAGES, convolutional),
     "embedded": (WORDS, embedded),
     "two inputs": ({"a": ROWS, "b": ROWS[::-1].copy()}, two_inputs),
+    "recurrent": (TIMES, recurrent),
+    "masked": (WORDS, masked),
 }
-
-
-def recurrent(width: int) -> keras.Model:
-    return stack(TIMES, layers.GRU(width))
 
 
 def attending(width: int) -> keras.Model:
@@ -106,7 +119,7 @@ def grouped(width: int) -> keras.Model:
 
 
 APART: dict[str, tuple[Any, Callable[[int], keras.Model]]] = {
-    "recurrent": (TIMES, recurrent),
+    "of cells": (TIMES, of_cells),
     "attending": (TIMES, attending),
     "grouped": (IMAGES, grouped),
 }

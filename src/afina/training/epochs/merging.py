@@ -8,6 +8,7 @@ import keras
 
 from afina.training import keras_parts
 from afina.training.epochs.data import Samples
+from afina.training.epochs.widths import is_cell
 
 VALIDATION_BYTES = 64 * 2**20
 """Bytes that the layer outputs of a merged validation batch may take."""
@@ -45,6 +46,19 @@ def is_mergeable(model: keras.Model) -> bool:
     if any(isinstance(layer, keras.layers.ActivityRegularization) for layer in layers):
         return False
     return keras_parts.has_sample_means(model)
+
+
+def draws_when_validating(model: keras.Model) -> bool:
+    """Whether a validation draws random numbers, so that what follows depends on its batches.
+
+    A recurrent layer draws its dropout masks for each batch, also if it does not use them.
+    """
+    return any(
+        getattr(layer, name, 0) > 0
+        for layer in keras_parts.layers_of(model)
+        if isinstance(layer, keras.layers.RNN) or is_cell(layer)
+        for name in ("dropout", "recurrent_dropout")
+    )
 
 
 def _merged_size(model: keras.Model, validation: Samples) -> int:

@@ -2,7 +2,7 @@
 
 In the layers below a width is but the length of the variables and of what the layer returns. So a
 step that is traced without it computes any other width as well, where a backend can trace that.
-Recurrent layers and attention are missing: they make arrays of their width, or divide by it.
+Attention is missing: it makes arrays of its width, and divides by it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ WIDTHS = {
     "Conv3D": "filters",
     "Dense": "units",
     "Embedding": "output_dim",
+    "GRU": "units",
+    "LSTM": "units",
+    "SimpleRNN": "units",
 }
 """Layers that have a width, and its name."""
 
@@ -38,6 +41,12 @@ PASSING = frozenset(
 )
 """Layers that take any width, and have none of their own."""
 
+CELLS = frozenset({"GRUCell", "LSTMCell", "SimpleRNNCell"})
+"""What recurrent layers hold their width in, and compute with."""
+
+OF_CELLS = ("units", "state_size", "output_size")
+"""Attributes of cells that hold their width; a recurrent layer has the second one too."""
+
 OF_INPUTS = ("_input_spec",)
 """Attributes of layers that hold the width of what they read."""
 
@@ -47,14 +56,22 @@ def takes_any_width(layer: Any) -> bool:
     kind = type(layer)
     if not keras_parts.is_kerass(kind) or getattr(layer, "groups", 1) != 1:
         return False
-    return kind.__name__ in WIDTHS or kind.__name__ in PASSING
+    return kind.__name__ in WIDTHS or kind.__name__ in PASSING or is_cell(layer)
+
+
+def is_cell(layer: Any) -> bool:
+    """Whether a layer is the cell of a recurrent layer that takes any width."""
+    return keras_parts.is_kerass(type(layer)) and type(layer).__name__ in CELLS
 
 
 def width_attributes(layer: Any) -> tuple[str, ...]:
     """The attributes of a layer that hold its width or that of its inputs."""
     if not takes_any_width(layer):
         return ()
-    own = WIDTHS.get(type(layer).__name__)
+    kind = type(layer).__name__
+    if is_cell(layer) or f"{kind}Cell" in CELLS:
+        return (*OF_INPUTS, *OF_CELLS)
+    own = WIDTHS.get(kind)
     return OF_INPUTS if own is None else (*OF_INPUTS, own)
 
 

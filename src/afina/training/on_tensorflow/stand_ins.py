@@ -18,7 +18,7 @@ from typing import Any
 import keras
 
 from afina.training import keras_parts
-from afina.training.epochs.widths import takes_any_width
+from afina.training.epochs.widths import is_cell, takes_any_width
 from afina.training.replacing import replaced
 
 Shape = tuple[int | None, ...]
@@ -48,11 +48,18 @@ def leaving_lengths_open(model: keras.Model) -> Iterator[None]:
     """Within the block, layers that write a length into a shape write that it is what is left.
 
     Convolutions give their bias a shape with their filters in it, and layer normalization its scale
-    one with the length of the last axis, if that is named -1.
+    one with the length of the last axis, if that is named -1. Recurrent cells make states of their
+    width, which is then the one of their kernel.
     """
     with contextlib.ExitStack() as stack:
         for layer in filter(takes_any_width, keras_parts.layers_of(model)):
-            if hasattr(layer, "filters"):
+            if is_cell(layer):
+                width = keras.ops.shape(layer.recurrent_kernel)[0]
+                states = [width for _ in keras.tree.flatten(layer.state_size)]
+                is_one = isinstance(layer.state_size, int)
+                stack.enter_context(replaced(layer, "units", width))
+                stack.enter_context(replaced(layer, "state_size", width if is_one else states))
+            elif hasattr(layer, "filters"):
                 stack.enter_context(replaced(layer, "filters", -1))
             elif isinstance(layer, keras.layers.LayerNormalization) and list(layer.axis) == [-1]:
                 last = len(layer.input.shape) - 1
