@@ -25,7 +25,7 @@ def validation_batch_size(model: keras.Model, validation: Samples) -> int:
         validation: The validation samples.
     """
     size = validation.batches.batch_size
-    if is_mergeable(model):
+    if is_mergeable(model) and not draws_when_validating(model):
         size = max(size, _merged_size(model, validation))
     return min(size, validation.size)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from afina.training import keras_parts
 from afina.training.epochs import ProgramCache, ProgramLoop, Samples, program_key
-from afina.training.epochs.merging import draws_when_validating, validation_batch_size
+from afina.training.epochs.merging import validation_batch_size
 from afina.training.epochs.numbers import ModelNumbers
 from afina.training.epochs.partial import can_be_filled, filled
 from afina.training.on_tensorflow.graphs import free_with, take_apart
@@ -395,9 +395,7 @@ class TensorFlowProgram:
         self._train = self._portions(key, shapes, "train", self.train, size)
         self._validate: list[Portion] = []
         if self.validation is not None:
-            size = self.validation.batches.batch_size
-            if not draws_when_validating(self.model):
-                size = validation_batch_size(self.model, self.validation)
+            size = validation_batch_size(self.model, self.validation)
             self._validate = self._portions(key, shapes, "validate", self.validation, size)
 
     def _portions(
