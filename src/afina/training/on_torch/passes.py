@@ -172,9 +172,8 @@ def _fold(traced: Any, changed: set[Any]) -> dict[Any, Any]:
 
 
 def _device(node: Any) -> Any:
-    """The device of a node's result; None where it is PyTorch's default."""
-    value = node.meta.get("val")
-    return node.kwargs.get("device") or getattr(value, "device", None)
+    """The device of a node's result, as `tracing` has noted it."""
+    return node.kwargs.get("device") or node.meta.get("val")
 
 
 def _name(node: Any) -> str:
