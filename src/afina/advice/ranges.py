@@ -377,7 +377,7 @@ def _fails_at(regions: Sequence[FailingRegion], side: Side) -> bool:
 def _at_end(part: Dimension, place: float, side: Side) -> bool:
     """Whether a place is the last value at an end, or in the last part of a range without steps."""
     if part.positions is not None:
-        return abs(place - part.positions[-1 if side == "high" else 0]) < 1e-9
+        return bool(abs(place - part.positions[-1 if side == "high" else 0]) < 1e-9)
     return place > 1 - AT_END if side == "high" else place < AT_END
 
 
