@@ -171,3 +171,35 @@ def test_on_a_plateau_the_advice_counts_the_trials_that_share_the_best_result():
     tied = sum(trial.loss == 0.5 for trial in trials)
     assert told.recommendation.action is Action.FINISH
     assert f"{tied} of 20 trials share the best result" in str(told).splitlines()[0]
+
+
+def added(values):
+    places = (RATE.value_to_prob(values["learning_rate"]), UNITS.value_to_prob(values["units"]))
+    return abs(places[0] - 0.4) + 0.5 * abs(places[1] - 0.7) + noise(values, 0.01)
+
+
+@pytest.mark.first("0")
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_effects_that_add_up_are_no_interaction_after_a_bayesian_search(seed):
+    told, _ = told_of(added, RATE, UNITS, trials=40, algorithm=BayesianOptimization, seed=seed)
+    matters = [e.name for e in told.effects.single if e.visibility is Visibility.MATTERS]
+    assert matters == ["learning_rate", "units"]
+    assert told.effects.pairs == ()
+
+
+def diagonal(values):
+    places = (RATE.value_to_prob(values["learning_rate"]), UNITS.value_to_prob(values["units"]))
+    return 2 * (places[0] - places[1]) ** 2 + 0.4 * abs(places[0] - 0.5) + noise(values, 0.01)
+
+
+@pytest.mark.first("0")
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_an_interaction_is_named_after_a_bayesian_search(seed):
+    told, _ = told_of(diagonal, RATE, UNITS, trials=40, algorithm=BayesianOptimization, seed=seed)
+    assert [set(pair.names) for pair in told.effects.pairs] == [{"learning_rate", "units"}]
+
+
+def test_a_linear_range_over_powers_of_ten_is_named_in_any_case():
+    told, _ = told_of(chance, Float("learning_rate", 1e-5, 1e-1), UNITS)
+    assert range_of(told, "learning_rate").verdict is Verdict.KEEP
+    assert 'a log scale (sampling="log") is better' in str(told)

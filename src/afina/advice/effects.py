@@ -28,10 +28,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import chdtrc
 
-from afina.advice.belief import Belief
+from afina.advice.belief import Belief, believe
+from afina.advice.interactions import PairTest
 from afina.advice.sample import Sample, described
 from afina.surrogates.covariance import matern, rational
 from afina.surrogates.distances import squared_distances
@@ -57,7 +57,6 @@ SMALL = 0.05  # a total effect below this share of the variance is not visible
 MOST_IN_PAIRS = 5
 PROBES = 256
 CALM = 2.5  # how much longer the lengthscales of the second start of a fit are, as a logarithm
-ADDITIVE = 2.5  # the logit of the additive part at which a fit without an interaction may start
 INTERVAL = (0.05, 0.95)
 
 
@@ -160,7 +159,7 @@ def effects_of(sample: Sample, belief: Belief, seed: int) -> Effects:
         sample = sample.take(np.sort(rng.choice(count, ROWS, replace=False)))
     families = [_family(sample, column) for column in range(len(sample.geometry.tunable))]
     with one_blas_thread():
-        tests = _Tests(sample, families)
+        tests = _Tests(sample, families, sample.modelled)
         nothing = _tail(tests.gain, len(families))
         raw = [_tail(gain, len(family)) for gain, family in zip(tests.gains, families, strict=True)]
         chances = holm(raw)
@@ -174,7 +173,9 @@ def effects_of(sample: Sample, belief: Belief, seed: int) -> Effects:
             for b in leading[place + 1 :]
             if b not in families[a] and a not in families[b]
         ]
-        together = holm([_tail(tests.pair_gain(a, b), 1) for a, b in pairs])
+        together = _together(sample, pairs)
+        if pairs and min(together) <= LEVEL:
+            joint = _shares(sample.plainly(), believe(sample.plainly(), seed), rng)[1]
     single = [
         _effect(sample, column, totals[column], chances[column]) for column in range(len(families))
     ]
@@ -182,7 +183,7 @@ def effects_of(sample: Sample, belief: Belief, seed: int) -> Effects:
     found = []
     for (a, b), chance in zip(pairs, together, strict=True):
         shares = joint(a, b)
-        # Results on a bent scale interact a little everywhere; that changes no best value.
+        # A small interaction changes no best value.
         if chance <= LEVEL and float(np.quantile(shares, INTERVAL[0])) >= SMALL:
             names = (entries[a].name, entries[b].name)
             # What both explain together is part of what each explains.
@@ -257,12 +258,25 @@ def _family(sample: Sample, column: int) -> list[int]:
     return [place for place, number in enumerate(numbers) if number in family]
 
 
+def _together(sample: Sample, pairs: Sequence[tuple[int, int]]) -> list[float]:
+    """The probability of each pair's result without an interaction, corrected for their number.
+
+    The results count as they are. On the scale on which a model fits them best, often close to a
+    logarithm, effects that add up act together, and others no longer do.
+    """
+    if not pairs:
+        return []
+    plain = sample.plainly()
+    tests = _Tests(plain, [], plain.modelled)
+    return holm([_tail(tests.pair_gain(a, b), 1) for a, b in pairs])
+
+
 class _Tests:
     """Likelihoods of one set of trials under models with less freedom."""
 
-    def __init__(self, sample: Sample, families: Sequence[Sequence[int]]) -> None:
+    def __init__(self, sample: Sample, families: Sequence[Sequence[int]], targets: Array) -> None:
         features, groups = sample.geometry.embed(sample.points), sample.geometry.groups
-        self._targets = sample.modelled
+        self._targets = targets
         self._likelihood = Likelihood(features, self._targets, groups)
         count = self._likelihood.count
         start, self._bounds = kernel_start(count, NOISE_FLOOR)
@@ -310,46 +324,22 @@ class _Tests:
             for column in flat:
                 begin[column], bounds[column] = end, (end, end)
             logs = minimum(self._objective, begin, bounds)
-            found.append((self._value(logs, None), logs))
+            found.append((self._value(logs), logs))
         best = max(found, key=lambda each: each[0])
         return best[1], best[0]
 
     def pair_gain(self, a: int, b: int) -> float:
-        """The gain in log-likelihood by letting two columns act together.
+        """The gain in log-likelihood by letting two columns act together."""
+        test = PairTest(self._distances, self._targets, self._whole, self._bounds, (a, b))
+        return test.gain()
 
-        Only what concerns the two is fitted anew: their lengthscales, the additive part, the noise.
-        """
-        free = [a, b, len(self._whole) - 2, len(self._whole) - 1]
-
-        def loss(some: Array, pair: tuple[int, int] | None) -> float:
-            logs = self._whole.copy()
-            logs[free] = some
-            return -self._value(logs, pair)
-
-        bounds = [self._bounds[place] for place in free]
-        options = {"maxiter": 15}
-        begin = self._whole[free]
-        additive = np.append(begin[:-1], ADDITIVE)
-        values = []
-        for pair in ((a, b), None):
-            found = [
-                minimize(loss, start, (pair,), method="L-BFGS-B", bounds=bounds, options=options)
-                for start in (begin, additive)
-            ]
-            values.append(-min(float(each.fun) for each in found))
-        return values[1] - values[0]
-
-    def _value(self, logs: Array, apart: tuple[int, int] | None) -> float:
-        """The log-likelihood of a kernel; `apart` are two columns that do not act together."""
+    def _value(self, logs: Array) -> float:
+        """The log-likelihood of a kernel."""
         count = self._likelihood.count
         scaled = self._distances * np.exp(-2 * logs[:count])[:, None, None]
         additive = 1 / (1 + math.exp(-logs[-1]))
         total = scaled.sum(axis=0)
-        if apart is None:
-            joint = matern(total.copy())
-        else:
-            without = [matern(np.maximum(total - scaled[column], 0)) for column in apart]
-            joint = (without[0] + without[1]) / 2
+        joint = matern(total)
         average = rational(scaled * count).mean(axis=0) if count else np.ones_like(joint)
         covariance = (1 - additive) * joint + additive * average
         np.fill_diagonal(covariance, 1 + math.exp(logs[count]))

@@ -19,6 +19,7 @@ from afina.trials import Objective
 Labels = NDArray[np.int64]
 
 MOST_FREQUENT = "always the most frequent class"
+_GUESS = "always predicting the most frequent class"
 
 FEW_SEEDS = 3
 """Fewer repetitions than this say nothing about which of two configurations is better."""
@@ -65,7 +66,8 @@ class Beside:
 
     def __str__(self) -> str:
         where = "On the test data" if self.data == "test" else "On the validation data"
-        other = f"{self.name} ({self.score:.4g})"
+        name = _GUESS if self.name == MOST_FREQUENT else self.name
+        other = f"{name} ({self.score:.4g})"
         size = f"{abs(self.gain):.2g}"
         if self.error is not None:
             size += f" ± {self.error:.2g}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ Array = NDArray[np.float64]
 CELLS = 16
 FIT_LIMIT = 100  # rows that the scale of the losses is fitted to
 NOISE_FLOOR = 1e-3  # of the variance
+USUAL = 0.9  # the part of the losses that are not far off
+FAR = 10.0  # how much further the others may be
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +47,17 @@ class Sample:
     """(n,) the losses on the scale on which a Gaussian process fits them best: after a search that
     crowds its trials, the few bad ones show what matters, so their proportions count."""
 
+    plain: Array
+    """(n,) the losses themselves; NaN for failed trials and for losses that are far off."""
+
     numbers: tuple[int, ...]
     """(n,) the trial numbers of the rows."""
+
+    def plainly(self) -> Sample:
+        """The rows with a loss, with a model of the losses themselves."""
+        known = self.take(np.flatnonzero(np.isfinite(self.plain)))
+        spread = float(known.plain.std()) or 1.0
+        return replace(known, modelled=(known.plain - known.plain.mean()) / spread)
 
     @property
     def entries(self) -> list[HyperParameter]:
@@ -67,6 +79,7 @@ class Sample:
             self.places[chosen],
             self.targets[chosen],
             self.modelled[chosen],
+            self.plain[chosen],
             tuple(self.numbers[row] for row in chosen),
         )
 
@@ -85,6 +98,7 @@ def sample_of(evidence: Evidence) -> Sample:
         places,
         standardised(losses),
         _modelled(geometry, points, losses),
+        _plain(losses),
         tuple(row.number for row in evidence.rows),
     )
 
@@ -100,6 +114,17 @@ def _modelled(geometry: Geometry, points: Array, losses: list[float | None]) -> 
     with one_blas_thread():
         features = geometry.embed(points)
         return fit_warped(features, values, rows, geometry.groups, NOISE_FLOOR)[1]
+
+
+def _plain(losses: list[float | None]) -> Array:
+    """The losses, without those that are so far off that nothing else would count."""
+    values = np.array([math.nan if loss is None else loss for loss in losses])
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return values
+    usual = float(np.quantile(known, USUAL))
+    limit = usual + FAR * (usual - float(known.min()))
+    return np.asarray(np.where(values <= limit, values, math.nan))
 
 
 def _losses(evidence: Evidence) -> list[float | None]:

@@ -18,6 +18,7 @@ SPAN = 100.0  # the smallest ratio of the bounds
 LOW = 0.1  # the best trial lies in this lowest part of the range ...
 CROWD = 0.25  # ... and half of the best ones in this part
 BEST = 6
+POWERS = 1000.0  # from this ratio of the bounds on, a linear scale is worth a remark
 
 
 def on_log_scale(
@@ -48,3 +49,10 @@ def on_log_scale(
         return type(entry).from_config({**config, "default": entry.clip(default)})
     except SpaceError:
         return None
+
+
+def spans_powers(entry: HyperParameter) -> bool:
+    """Whether a real number is searched on a linear scale over several powers of ten."""
+    if not isinstance(entry, Float) or entry.sampling != "linear" or entry.step is not None:
+        return False
+    return bool(0 < entry.min_value <= entry.max_value / POWERS)

@@ -12,6 +12,7 @@ from afina.advice.importance import Importances, Share
 from afina.advice.ranges import INTERACTING, RangeAdvice, Verdict
 from afina.advice.recommendation import Action, Recommendation
 from afina.advice.resize import joined
+from afina.advice.scales import spans_powers
 from afina.space import Choice, Fixed, HyperParameter, Value
 from afina.space.parameters import Numerical
 
@@ -393,6 +394,11 @@ def _remarks(each: RangeAdvice) -> list[str]:
         said.append(
             f"The best trial lies at the {end} bound; something better lies beyond it with a "
             f"probability of {_percent(each.beyond)}."
+        )
+    if each.verdict is not Verdict.RESCALE and spans_powers(each.before):
+        said.append(
+            "On a linear scale, few trials lie at the low end of this range: for a learning rate, "
+            'a log scale (sampling="log") is better.'
         )
     if each.partners and cut:
         others = " and ".join(each.partners)
