@@ -240,6 +240,27 @@ def test_masks_and_ignored_classes_weigh_each_batch_otherwise_and_are_not_merged
         assert is_mergeable(fused.model) == (ignored is None and not mask)
 
 
+def test_layers_that_draw_masks_in_a_validation_draw_as_many_as_in_fit() -> None:
+    def make() -> keras.Model:
+        recurrent = layers.GRU(3, dropout=0.3, recurrent_dropout=0.2, seed=3)
+        model = keras.Sequential([keras.Input((4, 3)), recurrent, layers.Dense(1)])
+        model.compile("adam", "mse")
+        return model
+
+    sequences = np.random.default_rng(0).normal(size=(50, 4, 3)).astype("float32")
+    y = sequences.sum((1, 2))[:, None]
+    both(
+        make,
+        sequences,
+        y,
+        validation_data=(sequences, y),
+        validation_batch_size=7,
+        batch_size=16,
+        epochs=3,
+        tolerance=3e-6,
+    )
+
+
 def plan_of(model: keras.Model, rows: int) -> Plan:
     inputs = [1 if size is None else size for size in model.input_shape[1:]]
     x, y = np.zeros((rows, *inputs), "float32"), np.zeros((rows, 1), "float32")
