@@ -26,7 +26,10 @@ def test_a_part_of_a_range_has_only_values_of_the_range(entry, ends):
 def test_widening_keeps_every_value_and_respects_hard_limits(entry, side):
     wider = widened(entry, side)
     if isinstance(entry, Choice):
-        assert wider.values[: entry.count] == entry.values
+        assert [value for value in wider.values if entry.contains(value)] == list(entry.values)
+        assert wider.default == entry.default
+        if entry.ordered and list(entry.values) == sorted(entry.values):
+            assert list(wider.values) == sorted(wider.values)
         return
     assert wider.min_value <= entry.min_value
     assert wider.max_value >= entry.max_value
