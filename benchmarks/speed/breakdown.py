@@ -7,6 +7,7 @@ that is going on in its thread, so that no second counts twice; what none claims
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import gc
 import importlib
@@ -78,7 +79,7 @@ def start() -> Clocks:
     gc.collect = clocks.wrap(gc.collect, "clear")
     for name, job in jobs.JOBS.items():
         build = clocks.wrap(job.build, "build")
-        jobs.JOBS[name] = jobs.Job(title=job.title, build=build, validation=job.validation)
+        jobs.JOBS[name] = dataclasses.replace(job, build=build)
     listen(clocks)
     return clocks
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import resource
 import sys
 import time
@@ -33,6 +34,7 @@ def main(settings: dict[str, Any]) -> None:
     replay = None
     if settings["recorded"] is not None:
         recorded = json.loads(Path(settings["recorded"]).read_text(encoding="utf-8"))["trials"]
+        let_as_many_run(tuner)
         tuner.oracle.populate_space = replay = jobs.Replay(tuner.oracle, recorded)
     created = time.perf_counter()
     jobs.search(tuner, settings["job"], data, settings["batch"])
@@ -51,6 +53,19 @@ def main(settings: dict[str, Any]) -> None:
     if clocks is not None:
         facts["breakdown"] = breakdown.read(clocks, tuner, begun, created, ended)
     Path(settings["result"]).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def let_as_many_run(tuner: Any) -> None:
+    """Has Afina run as many trials side by side as without a replay.
+
+    It cannot know whether an oracle with a `populate_space` of its own looks at results, and runs
+    one trial at a time then. A recording does not look at them, and neither does random search.
+    """
+    import keras
+
+    state = getattr(tuner.oracle, "search_state", None)
+    if keras.backend.backend() == "jax" and state and state.algorithm.order_independent:
+        tuner.workers = len(os.sched_getaffinity(0))
 
 
 def outcome(oracle: Any, epochs: int | None = None) -> dict[str, Any]:
