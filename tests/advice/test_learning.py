@@ -1,6 +1,7 @@
 """What the curves of one training say."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,33 @@ def test_who_overfits_is_told_what_to_do() -> None:
     assert facts.turned == 3
     assert any("dropout" in remedy for remedy in facts.remedies)
     assert facts.remedies[0] in facts.advice
+
+
+@pytest.mark.parametrize(
+    ("searched", "said", "unsaid"),
+    [
+        ({"dropout"}, "Search weight decay too", "Search dropout"),
+        ({"weight_decay", "width"}, "Search dropout too", "weight decay."),
+        ({"dropout", "weight_decay"}, "whether to widen them", "Search dropout"),
+    ],
+)
+def test_what_was_searched_already_is_not_advised_again(
+    searched: set[Any], said: str, unsaid: str
+) -> None:
+    advice = read_learning(HISTORY, "val_accuracy", searched=searched).advice
+    assert said in advice
+    assert unsaid not in advice.replace("only weight decay.", "")
+
+
+def test_who_overfits_a_little_is_advised_what_the_search_has_not_tried() -> None:
+    history = {"accuracy": [0.5, 0.94], "val_accuracy": [0.5, 0.9], "val_loss": [2.0, 1.0]}
+
+    def advised(*searched: Any) -> str:
+        return read_learning(history, "val_accuracy", searched=searched).advice
+
+    assert "little dropout" in advised()
+    assert "little weight decay" in advised("dropout")
+    assert "little" not in advised("dropout", "weight_decay")
 
 
 def test_without_accuracy_the_loss_tells_the_gap() -> None:

@@ -68,6 +68,26 @@ def test_the_final_model_may_be_trained_on_all_data(tuner):
         tuner.retrain_best(*TRAIN, on_all=True)
 
 
+def test_a_winner_that_overfits_is_not_told_to_search_what_was_searched(tmp_path):
+    def build_with_dropout(hp):
+        layers = [keras.Input((6,)), keras.layers.Dense(64, activation="relu")]
+        layers.append(keras.layers.Dropout(hp.Float("dropout", 0.0, 0.02)))
+        model = keras.Sequential([*layers, keras.layers.Dense(3, activation="softmax")])
+        rate = keras.optimizers.Adam(0.05)
+        model.compile(rate, "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    noise = np.random.default_rng(2).integers(0, 3, 40)  # nothing to learn, much to memorise
+    tuner = kt.RandomSearch(
+        build_with_dropout, "val_accuracy", max_trials=1, seed=0, directory=tmp_path
+    )
+    given = {"validation_split": 0.5, "epochs": 30, "batch_size": 16, "verbose": 0}
+    tuner.search(X[:40], noise, **given)
+    learning = tuner.retrain_best(X[:40], noise, **given).learning
+    assert learning.verdict == "overfits"
+    assert "Search weight decay too: the search has only dropout." in learning.remedies
+
+
 def test_the_judgement_holds_what_scikit_learn_would_say(tuner):
     from sklearn.metrics import f1_score
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from afina.space.priors import Role
 from afina.trials import infer_metric_direction
 
 Verdict = Literal["unknown", "fits", "overfits a little", "overfits"]
@@ -20,6 +21,8 @@ which it overfits. The noise of a validation set of some thousand examples is ab
 
 LITTLE_LOSS, MUCH_LOSS = 0.10, 0.35
 """The same for a loss, as a share of the validation loss."""
+
+REGULARIZERS: Mapping[Role, str] = {"dropout": "dropout", "weight_decay": "weight decay"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,13 +111,20 @@ _SENTENCES: Mapping[Verdict, str] = {
 }
 
 
-def read_learning(history: History, objective: str, *, epoch: int | None = None) -> Learning:
+def read_learning(
+    history: History,
+    objective: str,
+    *,
+    epoch: int | None = None,
+    searched: Collection[Role] = (),
+) -> Learning:
     """Reads the curves of a training.
 
     Args:
         history: Each metric's value after each epoch, as `History.history` of Keras holds it.
         objective: The metric that decides which epoch is best, such as "val_accuracy".
         epoch: The epoch (from 1) to describe; None means the best.
+        searched: What the search's hyperparameters do. It was tried, so it is no remedy to add.
 
     Example:
         >>> read_learning({"accuracy": [0.5, 0.9], "val_accuracy": [0.5, 0.6]}, "val_accuracy").gap
@@ -142,7 +152,7 @@ def read_learning(history: History, objective: str, *, epoch: int | None = None)
         turned=turned,
         lowest=lowest,
         verdict=verdict,
-        remedies=_remedies(verdict, turned, falling=falling),
+        remedies=_remedies(verdict, turned, searched, falling=falling),
     )
 
 
@@ -170,7 +180,9 @@ def _judged(
     return gap, "overfits a little" if gap < much else "overfits"
 
 
-def _remedies(verdict: Verdict, turned: int | None, *, falling: bool) -> tuple[str, ...]:
+def _remedies(
+    verdict: Verdict, turned: int | None, searched: Collection[Role], *, falling: bool
+) -> tuple[str, ...]:
     found = []
     if turned is not None:
         found.append(
@@ -178,17 +190,35 @@ def _remedies(verdict: Verdict, turned: int | None, *, falling: bool) -> tuple[s
         )
     if verdict == "overfits":
         found += [
-            "Search dropout (0 to 0.5) and weight decay.",
+            _more_regularization(searched),
             "Search narrower or fewer layers: the network is large enough to memorise its data.",
             "Add data or data augmentation if you can: that helps most.",
         ]
     elif verdict == "overfits a little":
-        found.append("A little dropout (0.1 to 0.3) may be worth a search.")
+        found += _a_little(searched)
     elif verdict == "fits" and turned is None:
         found.append("A larger network may do better.")
     if falling:
         found.append("Train for more epochs: the validation loss was still falling.")
     return tuple(found)
+
+
+def _more_regularization(searched: Collection[Role]) -> str:
+    known = [name for role, name in REGULARIZERS.items() if role in searched]
+    if not known:
+        return "Search dropout (0 to 0.5) and weight decay."
+    if len(known) == len(REGULARIZERS):
+        return "The search has dropout and weight decay: see in its advice whether to widen them."
+    other = next(name for role, name in REGULARIZERS.items() if role not in searched)
+    return f"Search {other} too: the search has only {known[0]}."
+
+
+def _a_little(searched: Collection[Role]) -> list[str]:
+    if "dropout" not in searched:
+        return ["A little dropout (0.1 to 0.3) may be worth a search."]
+    if "weight_decay" not in searched:
+        return ["A little weight decay (0.00001 to 0.001) may be worth a search."]
+    return []
 
 
 def _best(history: History, metric: str) -> int | None:

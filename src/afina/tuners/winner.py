@@ -25,6 +25,8 @@ from afina.advice.learning import Learning, read_learning
 from afina.advice.spread import Measure, correct, error_of, error_of_share, measure_of
 from afina.errors import ArgumentError, NoTrialError, wrong
 from afina.space import HyperParameters
+from afina.space.priors import Role
+from afina.space.roles import role_of
 from afina.study import SearchState
 from afina.trials import Trial, why_no_best
 from afina.tuners.overrides import is_overridden
@@ -271,8 +273,13 @@ class Winner:
             epochs=epochs,
             history=history,
             score=_score(result, objective) if known else None,
-            learning=read_learning(history, objective.name),
+            learning=read_learning(history, objective.name, searched=self._searched()),
         )
+
+    def _searched(self) -> set[Role]:
+        """What the hyperparameters do that the search has varied."""
+        roles = (role_of(entry) for entry in self.state.space)
+        return {role for role in roles if role is not None}
 
     def _default_score(self) -> float | None:
         defaults = self.state.space.defaults()
