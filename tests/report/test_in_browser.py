@@ -215,6 +215,23 @@ def test_hostile_names_values_and_tracebacks_stay_text(show, tmp_path):
     assert page.locator("img[src=x]").count() == 0
 
 
+def test_a_range_that_belongs_on_a_log_scale_is_drawn_on_one(show, tmp_path):
+    hp = afina.HyperParameters()
+    hp.Float("learning_rate", 1e-5, 1e-1)
+    hp.Int("units", 16, 256)
+    settings = {"algorithm": Random(seed=0), "storage": tmp_path / "linear", "max_trials": 40}
+    study = afina.Study(hp, objective=afina.Objective("loss", "min"), **settings)
+    while (trial := study.ask()) is not None:
+        study.tell(trial, {"loss": (math.log10(trial.values["learning_rate"]) + 3.0) ** 2})
+    study.close()
+    page = show(tmp_path / "linear")
+    view(page, "advice")
+    line = page.locator('.range[data-verdict="log scale"]')
+    assert "search on a log scale" in line.inner_text()
+    left = line.locator(".track u").evaluate("mark => parseFloat(mark.style.left)")
+    assert 25 < left < 75  # the best rate, near 0.001: at 1 % on a linear scale
+
+
 def test_the_final_model_is_judged_on_its_page(show, finished):
     verdict = Judgement(
         metrics={"accuracy": 0.75},

@@ -7,7 +7,7 @@ import { code } from "./setup.js";
 
 const allowed = document.body.dataset.actions === "yes";
 
-const SAYS = { keep: "keep as it is", narrow: "narrow", widen: "widen", drop: "drop some values", freeze: "freeze" };
+const SAYS = { keep: "keep as it is", narrow: "narrow", widen: "widen", drop: "drop some values", freeze: "freeze", "log scale": "search on a log scale" };
 
 export function advice(section) {
   const ranges = card("What to search next", "wide"), text = card("In words", "third");
@@ -44,7 +44,7 @@ function applied(each) {
 
 function track(each) {
   const { before } = each, after = each.after.low !== undefined ? each.after : { low: Number(each.after.default), high: Number(each.after.default) };
-  const log = before.log && Math.min(before.low, after.low) > 0, to = log ? Math.log : (value) => value;
+  const log = (before.log || after.log) && Math.min(before.low, after.low) > 0, to = log ? Math.log : (value) => value;
   const low = to(Math.min(before.low, after.low)), high = to(Math.max(before.high, after.high)), place = (value) => (100 * (to(value) - low)) / (high - low || 1);
   const top = best(), at = hps().findIndex((entry) => entry.name === each.name), value = top && at >= 0 ? valueOf(top, at) : null;
   return el("div", { role: "img", "aria-label": `from ${num(before.low)} to ${num(before.high)}, advised ${num(after.low)} to ${num(after.high)}` },
