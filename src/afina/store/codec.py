@@ -36,7 +36,8 @@ Row = Mapping[Any, Any]
 _FLOAT = "$float"
 _NOTHING: dict[type, str] = {dict: "{}", tuple: "[]", list: "[]"}
 _AS_IT_IS = frozenset({str, bool, int, type(None)})
-_SCAN = json.JSONDecoder().scan_once
+_DECODER: Any = json.JSONDecoder()
+_SCAN = _DECODER.scan_once  # the part of it that is written in C
 _EMPTY: dict[str, Any] = {"{}": dict, "[]": list}
 _SCHEDULE = ("bracket", "rung", "start_epoch", "end_epoch", "parent", "iteration")
 
