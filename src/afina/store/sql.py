@@ -214,6 +214,14 @@ class SqlStore(ABC):
                 steps[report.trial] = max(steps.get(report.trial, -1), report.step)
         return steps
 
+    def last_reports(self) -> list[Report]:
+        """The reports of the last step of each attempt, without those that wait."""
+        keys = (REPORTS.c.trial, REPORTS.c.attempt)
+        last = sql.select(*keys, sql.func.max(REPORTS.c.step).label("step")).group_by(*keys)
+        found = last.subquery()
+        same = (REPORTS.c[name] == found.c[name] for name in ("trial", "attempt", "step"))
+        return self._reports_of(self._rows(sql.select(REPORTS).join(found, sql.and_(*same))))
+
     def count_reports(self) -> Counter[int]:
         """How many reports each trial has, by its number, without those that wait."""
         query = sql.select(REPORTS.c.trial, sql.func.count().label("reports")).group_by(
