@@ -12,6 +12,7 @@ import pytest
 
 from afina.errors import LostLeaseError, ProjectLockedError
 from afina.store import SqliteStore, delete_project, open_store
+from afina.store.presence import _began, is_gone, process_mark
 from afina.trials import Trial
 
 CHILD = Path(__file__).with_name("child.py")
@@ -133,3 +134,14 @@ def test_a_full_disk_loses_no_finished_trial_and_the_search_goes_on_with_room(
     # The report that could not be written still waits, and is written with the trial.
     assert said[finished + 1 :] == [f"still {finished} 1", "written", f"now [{finished + 1}, 1]"]
     assert len(open_store(tmp_path / "project").trials()) == finished + 1
+
+
+def test_a_process_that_has_just_been_seen_alive_is_known_to_be_dead_at_once() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        mark = f"{process_mark().partition('.')[0]}.{_began(process.pid)}"
+        assert not is_gone(process.pid, mark)
+        assert is_gone(process.pid, f"{mark}1"), "its number belonged to another process before"
+        process.kill()
+        process.wait()
+        assert is_gone(process.pid, mark)
+    assert not is_gone(process.pid, "elsewhere.1"), "of another machine nothing is known"

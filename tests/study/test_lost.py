@@ -8,6 +8,7 @@ from afina.errors import StoreError
 from afina.search import Random
 from afina.space import HyperParameters
 from afina.store import MemoryStore
+from afina.study.sharing import WorkerShare
 from afina.study.state import SearchState
 from afina.trials import Objective, Report, Status, Trial
 
@@ -134,3 +135,33 @@ def test_what_was_being_learnt_when_a_connection_broke_is_learnt_in_the_next_tur
     state.complete(mine, {"loss": 0.75})
     assert [trial.ended for trial in store.trials()] == [2, 0, 1]
     assert [trial.score for trial in state.trials.values()] == [0.75, 0.5, 0.25]
+
+
+class Claimed(MemoryStore):
+    """Counts the looks at who runs which trial."""
+
+    looks = 0
+
+    def claims(self) -> Any:
+        self.looks += 1
+        return super().claims()
+
+
+def test_a_search_with_many_trials_elsewhere_looks_for_dead_workers_once_in_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("afina.study.sharing.time.monotonic", lambda: now)
+    store = Claimed()
+    share = WorkerShare(store)
+    gone = {number: Trial(number=number, values={}) for number in range(5)}  # nobody holds them
+    few = dict(list(gone.items())[:4])
+    for _ in range(2):  # each time
+        assert [trial.number for trial, _ in share.newly_lost(few)] == [0, 1, 2, 3]
+    now += 1.0
+    assert len(list(share.newly_lost(gone))) == 5
+    looks = store.looks
+    assert not list(share.newly_lost(gone)), "it has just looked"
+    assert store.looks == looks
+    now += 0.1
+    assert len(list(share.newly_lost(gone))) == 5

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from afina.cli.places import PLACE
+from afina.cli.trials import no_search
+from afina.errors import StoreError
+from afina.store import TrialStore
+from afina.trials import MultiObjective, Objective, Status, Trial
+from afina.trials.pareto import front_of
 from afina.trials.text import json_text, printable
+
+SURE = 1000
+"""A step below is an epoch; of those beyond, some count something else."""
 
 
 @click.command()
@@ -26,38 +36,87 @@ def status(folder: Path | str, as_json: bool) -> None:
 
 
 def _facts(folder: Path | str) -> dict[str, Any]:
-    from afina.report import read_facts
+    from afina.store import open_store
+    from afina.store.project import name_of_search
 
-    facts = read_facts(folder)
-    counts = Counter(trial.status.value for trial in facts.trials)
-    running = [
-        {"number": trial.number, "epochs": len(trial.curve), "end_epoch": trial.end_epoch}
-        for trial in facts.trials
-        if trial.status.value == "running"
-    ]
-    best = facts.configurations[:1]
-    front = [trial.number for trial in facts.front] if facts.several else None
+    store = open_store(folder)
+    try:
+        header = store.header()
+        if header is None:
+            raise StoreError(no_search(folder))
+        goals = _goals(header.objective)
+        several = not isinstance(header.objective, Mapping)
+        goal = MultiObjective(goals) if several else goals[0]
+        trials = store.trials()
+        epochs = _epochs(store, trials, goal)
+    finally:
+        store.close()
+    counts = Counter(trial.status.value for trial in trials)
     return {
-        "name": facts.name,
-        "algorithm": facts.header.algorithm,
-        "seed": facts.header.seed,
-        "objectives": [
-            {"name": each.name, "direction": each.direction} for each in facts.objectives
-        ],
-        "trials": len(facts.trials),
+        "name": name_of_search(folder),
+        "algorithm": header.algorithm,
+        "seed": header.seed,
+        "objectives": [{"name": each.name, "direction": each.direction} for each in goals],
+        "trials": len(trials),
         "by_status": dict(sorted(counts.items())),
-        "epochs": sum(len(trial.curve) for trial in facts.trials),
-        "seconds": round(sum(trial.seconds for trial in facts.trials), 3),
-        "running": running,
-        "best": None
-        if facts.several or not best
-        else {
-            "number": best[0].best.number,
-            "score": best[0].best.score,
-            "values": dict(best[0].best.values),
-        },
-        "front": front,
+        "epochs": sum(epochs.values()),
+        "seconds": round(sum(trial.seconds for trial in trials), 3),
+        "running": [
+            {"number": trial.number, "epochs": epochs[trial.number], "end_epoch": trial.end_epoch}
+            for trial in trials
+            if trial.status is Status.RUNNING
+        ],
+        "best": None if isinstance(goal, MultiObjective) else _best(trials),
+        "front": _front(trials, goal) if isinstance(goal, MultiObjective) else None,
     }
+
+
+def _goals(described: Any) -> list[Objective]:
+    """The objectives as in a store's header."""
+    parts = [described] if isinstance(described, Mapping) else described
+    return [Objective(part["name"], part["direction"]) for part in parts]
+
+
+def _epochs(store: TrialStore, trials: Sequence[Trial], goal: Objective) -> dict[int, int]:
+    """How many epochs of each trial's last attempt have a value: as long as its curve.
+
+    Args:
+        store: Holds their reports.
+        trials: All of the search.
+        goal: Its objective.
+    """
+    fast = getattr(store, "last_reports", None)
+    last: dict[tuple[int, int], tuple[int, bool]] = {}
+    for report in () if fast is None else fast():
+        known = last.get((report.trial, report.attempt), (0, False))[1]
+        at = report.step, known or goal.has_value(report.metrics)
+        last[report.trial, report.attempt] = at
+    found = {}
+    for trial in trials:
+        step, whole = last.get((trial.number, trial.attempt), (-1, fast is not None))
+        if whole and step < SURE:
+            found[trial.number] = max(step + 1 - trial.start_epoch, 0)
+        else:  # its last step says nothing about the goal, or is no epoch
+            from afina.study.curves import Curves
+
+            curves = Curves(goal)
+            for report in store.history(trial.number):
+                curves.add(report)
+            found[trial.number] = len(curves.curve(trial))
+    return found
+
+
+def _best(trials: Sequence[Trial]) -> dict[str, Any] | None:
+    scored = [trial for trial in trials if trial.status is Status.COMPLETED]
+    if not scored:
+        return None
+    best = min(scored, key=lambda trial: (trial.loss or 0.0, trial.number))
+    return {"number": best.number, "score": best.score, "values": dict(best.values)}
+
+
+def _front(trials: Sequence[Trial], goal: MultiObjective) -> list[int]:
+    known = [replace(trial, losses=goal.losses(trial.metrics)) for trial in trials]
+    return [trial.number for trial in front_of(trial for trial in known if trial.losses)]
 
 
 def _lines(found: dict[str, Any]) -> list[str]:

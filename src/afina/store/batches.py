@@ -34,7 +34,7 @@ _REPORT = [column.name for column in REPORTS.columns]
 _Asked = tuple[str, Mapping[str, Any]]
 """A statement and its parameters."""
 
-_LINE = "20203, hashtext(%(schema)s)"
+_LINE = 20203
 
 _NOW = "extract(epoch FROM clock_timestamp())::float8"
 
@@ -73,10 +73,9 @@ class Texts:
             return f"{_quoted(schema)}.{_quoted(known.name)}"
 
         trials, claims = table(TRIALS), table(CLAIMS)
-        self.schema = {"schema": schema}
-        """The parameter of the next two."""
-        self.line = f"SELECT pg_advisory_lock({_LINE})"
-        self.leave_line = f"SELECT pg_advisory_unlock({_LINE})"
+        line = f"{_LINE}, hashtext('{schema}')"  # letters, digits and underscores; see `schema_of`
+        self.line = f"SELECT pg_advisory_lock({line})"
+        self.leave_line = f"SELECT pg_advisory_unlock({line})"
         self.counter = f"SELECT revision, tableoid::bigint AS tables FROM {table(COUNTER)}"
         self.lock = f"{self.counter} FOR UPDATE"
         self.meta = (
@@ -86,11 +85,11 @@ class Texts:
         self.claims = f"SELECT trial, owner, beat, {_NOW} AS now FROM {claims}"
         self.news = (
             f"SELECT t.*, c.owner FROM {trials} t LEFT JOIN {claims} c ON c.trial = t.number "
-            "WHERE t.revision > %(since)s ORDER BY coalesce(t.ended, -1), t.number"
+            "WHERE t.revision > {since:d} ORDER BY coalesce(t.ended, -1), t.number"
         )
         self.reports = (
             f"SELECT r.* FROM {table(REPORTS)} r JOIN {trials} t ON t.number = r.trial "
-            "WHERE t.revision > %(since)s AND t.ended IS NOT NULL"
+            "WHERE t.revision > {since:d} AND t.ended IS NOT NULL"
         )
         # Waits for the server's disk: a commit writes all that was committed before it.
         self.wait = (
@@ -111,6 +110,14 @@ class Texts:
             f"INSERT INTO {table(REPORTS)} ({', '.join(_REPORT)}) SELECT * FROM unnest({lists}) "
             f"ON CONFLICT ({', '.join(_REPORT[:-1])}) DO UPDATE SET metrics = excluded.metrics"
         )
+
+    def since(self, revision: int) -> list[_Asked]:
+        """The news after a revision, and the reports of the finished trials among them.
+
+        Args:
+            revision: The last one that is known.
+        """
+        return [(text.format(since=revision), {}) for text in (self.news, self.reports)]
 
 
 def _write(trials: str, claim: str) -> str:
@@ -216,16 +223,13 @@ def read_ahead(connection: Connection, texts: Texts, since: int) -> TurnStart:
         texts: The statements of the search.
         since: The last revision that is known.
     """
-    after = {"since": since}
     # The news may be newer than the revision; then they are read once more, and known already.
     asked: list[_Asked] = [
-        (texts.line, texts.schema),
+        (texts.line, {}),
         (texts.counter, {}),
         (texts.meta, {"keys": []}),
     ]
-    _, counter, meta, *news = _begin(
-        connection, [*asked, (texts.news, after), (texts.reports, after)]
-    )
+    _, counter, meta, *news = _begin(connection, [*asked, *texts.since(since)])
     return _start(counter, meta, [], news)
 
 
@@ -246,14 +250,13 @@ def read(
         keys: Of the notes to read.
         leave_line: Whether `read_ahead` was called before: the next worker may learn now.
     """
-    after = {"since": since}
     # Each statement sees what was committed when it began: all but the first see what the holders
     # of the lock before have written.
     asked: list[_Asked] = [(texts.lock, {}), (texts.meta, {"keys": list(keys)}), (texts.claims, {})]
     if since is not None:
-        asked += [(texts.news, after), (texts.reports, after)]
+        asked += texts.since(since)
     if leave_line:
-        asked.insert(1, (texts.leave_line, texts.schema))
+        asked.insert(1, (texts.leave_line, {}))
     results = _begin(connection, asked)
     if leave_line:
         del results[1]
@@ -300,8 +303,9 @@ def _send(driver: Driver[Any], asked: Sequence[_Asked]) -> list[list[Row]]:
     from psycopg.rows import dict_row
 
     cursor = ClientCursor(driver, row_factory=dict_row)
-    whole = b"; ".join(cursor.mogrify(text, values).encode() for text, values in asked)
-    cursor.execute(whole)
+    # The driver takes longer to look through a text for parameters than the server to run it.
+    texts = [cursor.mogrify(text, values) if values else text for text, values in asked]
+    cursor.execute("; ".join(texts).encode())
     results: list[list[Row]] = []
     more: bool | None = True
     while more:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import functools
 import hashlib
 import json
 import os
 import secrets
 import socket
+import time
 from pathlib import Path
 
 from afina.store import termination
@@ -137,7 +139,7 @@ class WorkerFile:
 
 def process_mark() -> str:
     """Tells this process from all others, also from a later one of the same number."""
-    return f"{_processes()}.{_began(os.getpid())}"
+    return f"{_processes_of(os.getpid())}.{_began(os.getpid())}"
 
 
 def is_gone(pid: int, mark: str) -> bool:
@@ -148,7 +150,7 @@ def is_gone(pid: int, mark: str) -> bool:
         mark: Its `process_mark`.
     """
     where, _, began = mark.partition(".")
-    if not began or not (here := _processes()) or where != here:
+    if not began or not (here := _processes_of(os.getpid())) or where != here:
         return False
     try:
         os.kill(pid, 0)
@@ -156,8 +158,27 @@ def is_gone(pid: int, mark: str) -> bool:
         return True
     except OSError:
         return False
+    clock = time.monotonic()
+    if clock - _KNOWN.get((pid, began), -_RECENT) < _RECENT:
+        return False  # its number has not been given to another process since
     now = _began(pid)
+    if now == began:
+        _KNOWN[pid, began] = clock
     return bool(now) and now != began
+
+
+_RECENT = 1.0
+"""Seconds within which the system does not give the number of a process to another one."""
+
+_KNOWN: dict[tuple[int, str], float] = {}
+"""When each process was last known to be the one that began then."""
+
+
+@functools.lru_cache(maxsize=1)
+def _processes_of(pid: int) -> str:
+    """`_processes`, read once in each process."""
+    del pid
+    return _processes()
 
 
 def _processes() -> str:

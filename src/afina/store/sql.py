@@ -173,12 +173,13 @@ class SqlStore(ABC):
         return self._trials(self._rows(_ALL))
 
     def _trials(self, rows: Sequence[codec.Row]) -> list[Trial]:
-        trials = []
-        for row in rows:
-            with self._decoding(f"trial {row['number']}: "):
-                read = self._from_database(row)
-                codec.check_sum(read, TRIAL_COLUMNS)
-                trials.append(codec.row_to_trial(read))
+        trials: list[Trial] = []
+        try:
+            for row in rows:
+                trials.append(codec.read_trial(self._from_database(row)))
+        except codec.UNREADABLE as error:
+            what = f"trial {rows[len(trials)]['number']}: "
+            raise self._damaged(f"{what}{codec.why_unreadable(error)}") from error
         return trials
 
     def history(self, number: int | None = None) -> list[Report]:
@@ -212,6 +213,14 @@ class SqlStore(ABC):
             if numbers is None or report.trial in numbers:
                 steps[report.trial] = max(steps.get(report.trial, -1), report.step)
         return steps
+
+    def last_reports(self) -> list[Report]:
+        """The reports of the last step of each attempt, without those that wait."""
+        keys = (REPORTS.c.trial, REPORTS.c.attempt)
+        last = sql.select(*keys, sql.func.max(REPORTS.c.step).label("step")).group_by(*keys)
+        found = last.subquery()
+        same = (REPORTS.c[name] == found.c[name] for name in ("trial", "attempt", "step"))
+        return self._reports_of(self._rows(sql.select(REPORTS).join(found, sql.and_(*same))))
 
     def count_reports(self) -> Counter[int]:
         """How many reports each trial has, by its number, without those that wait."""
@@ -512,6 +521,18 @@ class SqlStore(ABC):
             beat = self._now(now.connection)
             claim = {"trial": row["number"], "owner": self.worker, "beat": beat}
             _CLAIM.run(now.connection, claim)
+
+
+def prepare(connection: Connection) -> None:
+    """Makes the statements of all turns, before the first one."""
+    columns = [column.name for column in TRIALS.columns]
+    for each in (_STATUS, _NEWS, _NEW_REPORTS, _SPACE, _REVISION, _CLAIMS, _NOTE):
+        each.prepare(connection, ())
+    _ADD.prepare(connection, columns)
+    _REPLACE.prepare(connection, [*columns, "its_number"])
+    _COUNT.prepare(connection, ["its_revision"])
+    _CLAIM.prepare(connection, ["trial", "owner", "beat"])
+    _UNCLAIM.prepare(connection, ["its_trial"])
 
 
 def read_revision(connection: Connection) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sql
@@ -25,6 +25,23 @@ class Statement:
         self._text: str | None = None
         self._places: tuple[str, ...] = ()
         self._names: tuple[str, ...] = ()
+
+    def prepare(self, connection: Connection, names: Collection[str]) -> None:
+        """Makes the text now, rather than in the first turn, in which others wait.
+
+        Args:
+            connection: To the database.
+            names: Of the parameters.
+        """
+        if self._text is not None or connection.dialect.name != "sqlite":
+            return
+        compiled: Any = self._statement.compile(  # type: ignore[attr-defined]
+            dialect=connection.dialect, column_keys=list(names)
+        )
+        self._places = tuple(compiled.positiontup or ())
+        if isinstance(self._statement, sql.Select):
+            self._names = tuple(column.name for column in self._statement.selected_columns)
+        self._text = str(compiled)
 
     def run(self, connection: Connection, values: Mapping[str, Any] | None = None) -> None:
         """Executes a statement that returns nothing.
@@ -58,13 +75,7 @@ class Statement:
 
     def _run(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         if self._text is None:
-            compiled: Any = self._statement.compile(  # type: ignore[attr-defined]
-                dialect=connection.dialect, column_keys=list(values)
-            )
-            self._places = tuple(compiled.positiontup or ())
-            if isinstance(self._statement, sql.Select):
-                self._names = tuple(column.name for column in self._statement.selected_columns)
-            self._text = str(compiled)
+            self.prepare(connection, values)
         driver: Any = connection.connection.driver_connection
         given = [values[name] for name in self._places]
         try:

@@ -31,8 +31,9 @@ from afina.store.completeness import (
     write_count,
 )
 from afina.store.migrations import afina_version
-from afina.store.sql import REVISION, Transaction, leave, read_revision, write_reports
+from afina.store.sql import REVISION, Transaction, leave, prepare, read_revision, write_reports
 from afina.store.sqlite_errors import damaged, readable_errors
+from afina.store.statements import Statement
 from afina.store.tables import (
     ADDED,
     BY_REVISION,
@@ -58,6 +59,9 @@ _SHORT = 2.0  # seconds
 
 # The log is moved into the file when it exceeds this size: after some hundred trials.
 _LONGEST_LOG = 4 * 2**20  # bytes
+
+
+_BEGIN = Statement(sql.text("BEGIN IMMEDIATE"))
 
 
 class SqliteWriter:
@@ -118,6 +122,7 @@ class SqliteWriter:
             except BaseException:
                 self.drop()
                 raise
+            prepare(self.connection)
             self._identity = file.stat()
             write_count(file.parent, self.finished)
 
@@ -331,7 +336,7 @@ class SqliteWriter:
         while True:
             try:
                 # IMMEDIATE: wait for others now, before anything is changed.
-                self.connection.exec_driver_sql("BEGIN IMMEDIATE")
+                _BEGIN.run(self.connection)
             except sql.exc.OperationalError as error:
                 code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
                 if code != sqlite3.SQLITE_BUSY or time.monotonic() >= until:

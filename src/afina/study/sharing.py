@@ -11,8 +11,10 @@ With a store for one worker alone there is nothing to share: a turn is the step 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +28,10 @@ R = TypeVar("R")
 
 BEATS = 4
 """Signs of life within the length of a lease."""
+
+FEW, PAUSE = 4, 0.05
+"""Where more than so many trials run elsewhere, a search in which many trials begin looks for dead
+workers once in so many seconds: each look asks the system about each of them."""
 
 CROWDED = 2.0
 """Trials among the news of a turn, on average, from which on a worker learns ahead."""
@@ -65,6 +71,7 @@ class WorkerShare:
         self._since: int | None = None
         self._died: bool | None = None  # the last worker of a store for one alone
         self._heart: Heartbeat | None = None
+        self._looked = -math.inf  # when it was seen last which workers have died
         self._news = 0.0  # trials among the news of a turn; the mean of the latest turns
 
     def open(self) -> list[Trial]:
@@ -135,6 +142,10 @@ class WorkerShare:
         """
         if not running or self._shared is None:
             return
+        now = time.monotonic()
+        if len(running) > FEW and now - self._looked < PAUSE:
+            return
+        self._looked = now
         claims = self._shared.claims()
         for number, trial in sorted(running.items()):
             claim = claims.get(number)

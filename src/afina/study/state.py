@@ -347,8 +347,9 @@ class SearchState:
     def _put_new(
         self, values: dict[str, Any], schedule: Schedule | None, notes: dict[str, str]
     ) -> Trial:
-        new = Trial(number=len(self.trials), values=values, schedule=schedule, notes=notes)
-        self.store.put(trial := replace(new, known=len(self._told)))
+        number, known = len(self.trials), len(self._told)
+        trial = Trial(number=number, values=values, schedule=schedule, notes=notes, known=known)
+        self.store.put(trial)
         return trial
 
     def _settle(self) -> None:
@@ -592,8 +593,8 @@ class SearchState:
 
     def _write_end(self, trial: Trial) -> Trial:
         curve, losses = self._curves.curve(trial), self.objective.losses(trial.metrics)
-        ended = replace(trial, ended=len(self._known.ended), curve=curve, losses=losses)
-        ended = replace(ended, notes={**ended.notes, **self._known.ran(ended)})
+        place, notes = len(self._known.ended), {**trial.notes, **self._known.ran(trial)}
+        ended = replace(trial, ended=place, curve=curve, losses=losses, notes=notes)
         grown = grown_by(ended, self.hp, self.space, may_grow=self.may_grow)
         self.store.finish(ended, grown)
         return ended
