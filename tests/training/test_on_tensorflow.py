@@ -142,6 +142,25 @@ def test_plain_fit_leaves_no_graph_behind_once_its_model_is_gone(training: Any) 
     assert not graphs_alive() - before
 
 
+@pytest.mark.parametrize("training", ["fit", "auto"])
+def test_tensorflow_forgets_the_custom_gradients_of_a_training_once_its_model_is_gone(
+    training: Any,
+) -> None:
+    from tensorflow.python.framework import ops
+
+    before = set(ops.gradient_registry.list())
+    chooser = TrainerChooser(training, Engine())
+    for _ in range(2):
+        fresh_session()
+        chooser.fit(network(layers.Dense(4)), (X, Y), TRAINING, Account())
+    registered = set(ops.gradient_registry.list()) - before
+    del chooser
+    fresh_session()
+    gc.collect()
+    assert registered  # Keras' optimizer makes one in each trace
+    assert set(ops.gradient_registry.list()) == before
+
+
 def test_a_model_that_plain_fit_has_trained_goes_on_training_and_predicting() -> None:
     chooser, model = TrainerChooser("fit", Engine()), network(layers.Dense(4))
     losses = []
