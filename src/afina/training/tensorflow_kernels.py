@@ -19,9 +19,9 @@ from typing import Any
 
 from afina.training.replacing import replaced
 
-MOST = 128
-"""How often in a row the cache is kept: it also holds kernels of operations outside of functions,
-for each new shape. A trial begins a session and sets a seed."""
+MOST = 32
+"""How often in a row the cache is kept: a trial begins a session and sets a seed. The cache also
+holds kernels for each new shape of variables, about half a megabyte a trial."""
 
 _worth: weakref.WeakSet[Any] = weakref.WeakSet()
 _lock = threading.Lock()
