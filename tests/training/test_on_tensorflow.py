@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from afina.training import Account, TrainerChooser, build_model, building, fresh_session
+from afina.training import Account, TrainerChooser, build_model, building, fresh_session, seeded
 from afina.training.fused import Engine
 from afina.training.on_tensorflow import TensorFlowTrainer, xla
 
@@ -70,6 +70,40 @@ def test_ten_models_of_one_key_are_traced_once_and_each_is_trained_in_its_own_va
     assert trainer.programs.compiled == 2  # the training and the validation
     assert len({history["loss"][0] for history in histories}) == 10
     assert all(int(model.optimizer.iterations) == 6 for model in models)
+
+
+def test_trials_that_share_functions_keep_tensorflows_kernels_and_the_draws_of_their_seeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import tensorflow as tf
+    from tensorflow.python.eager import context
+
+    emptied, empty = [], context.pywrap_tfe.TFE_ContextClearCaches
+
+    def listened(*args: Any) -> None:
+        emptied.append(True)
+        empty(*args)
+
+    def drawn(seed: int) -> list[float]:
+        fresh_session()
+        with seeded(seed):
+            draws = [tf.random.normal(()), tf.random.normal((), seed=1), tf.random.uniform(())]
+        return [float(draw) for draw in draws]
+
+    gc.collect()  # trainers of other tests
+    before = [drawn(seed) for seed in (1, 2, 3, 0)][:3]
+    monkeypatch.setattr(context.pywrap_tfe, "TFE_ContextClearCaches", listened)
+    trainer = TensorFlowTrainer()
+    trained(network(layers.Dense(4)), trainer)
+    emptied.clear()
+    assert [drawn(seed) for seed in (1, 2, 3)] == before
+    assert not emptied
+    assert drawn(2) == before[1]  # its kernels have drawn before
+    assert len(emptied) == 1
+    del trainer
+    gc.collect()
+    assert drawn(4) != drawn(5)
+    assert len(emptied) == 5  # nothing is worth keeping
 
 
 def test_a_model_of_another_key_gets_programs_of_its_own() -> None:
@@ -140,6 +174,25 @@ def test_plain_fit_leaves_no_graph_behind_once_its_model_is_gone(training: Any) 
         del given  # the callback knows the model
     fresh_session()
     assert not graphs_alive() - before
+
+
+@pytest.mark.parametrize("training", ["fit", "auto"])
+def test_tensorflow_forgets_the_custom_gradients_of_a_training_once_its_model_is_gone(
+    training: Any,
+) -> None:
+    from tensorflow.python.framework import ops
+
+    before = set(ops.gradient_registry.list())
+    chooser = TrainerChooser(training, Engine())
+    for _ in range(2):
+        fresh_session()
+        chooser.fit(network(layers.Dense(4)), (X, Y), TRAINING, Account())
+    registered = set(ops.gradient_registry.list()) - before
+    del chooser
+    fresh_session()
+    gc.collect()
+    assert registered  # Keras' optimizer makes one in each trace
+    assert set(ops.gradient_registry.list()) == before
 
 
 def test_a_model_that_plain_fit_has_trained_goes_on_training_and_predicting() -> None:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from afina.training.session import SEEDS, read_globals, write_globals
+from afina.training.tensorflow_kernels import kernels_kept
 
 
 def trial_seed(seed: int, stream: int | Sequence[int], execution: int = 0, retry: int = 0) -> int:
@@ -54,7 +55,8 @@ def seeded(seed: int | None) -> Iterator[None]:
     keras_seeds = read_globals(SEEDS)
     with streams_kept(torch):
         try:
-            keras.utils.set_random_seed(seed)
+            with kernels_kept():
+                keras.utils.set_random_seed(seed)
             yield
         finally:
             write_globals(keras_seeds)

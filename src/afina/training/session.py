@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from afina.training import keras_parts
+from afina.training.tensorflow_kernels import kernels_kept
 
 _state = keras_parts.session_module()
 """None if this Keras keeps its session elsewhere; settings are then not carried over."""
@@ -68,7 +69,8 @@ def fresh_session() -> None:
     """
     settings = read_globals(SETTINGS)
     sessions = getattr(_state, "GLOBAL_STATE_TRACKER", None)
-    keras.utils.clear_session(free_memory=False)
+    with kernels_kept():
+        keras.utils.clear_session(free_memory=False)
     if sessions is not None:
         _state.GLOBAL_STATE_TRACKER = sessions
     write_session({name: value for name, value in settings.items() if value is not None})

@@ -4,7 +4,8 @@ A graph and its operations refer to each other through C++, where Python's garba
 not see it. TensorFlow takes the graph of a function apart when that goes; for two kinds it does
 not: those that `get_concrete_function` has returned, and those whose branches and loop bodies
 are graphs that refer to the outer one. Each training of another architecture would leave
-megabytes.
+megabytes. TensorFlow also registers each custom gradient by name for the life of the process, and
+the gradient refers to its graph; Keras' optimizers make one in each trace.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
+
+CUSTOM_GRADIENT = "CustomGradient-"
+"""How the names begin under which TensorFlow registers gradients of `tf.custom_gradient`."""
 
 KEPT = ("_function_captures", "_functions")
 """Attributes of a graph that TensorFlow empties once more when a function of the graph goes."""
@@ -68,10 +72,25 @@ def _take_apart(graph: Any) -> None:
     held = _attributes(graph)
     if "_function_captures" not in held:  # it was taken apart before
         return
+    _forget_gradients(graph)
     func_graph.dismantle_func_graph(graph)
     empty = {name: type(held[name])() for name in KEPT}
     held.clear()
     held.update(empty)
+
+
+def _forget_gradients(graph: Any) -> None:
+    """Takes the custom gradients of a graph out of TensorFlow's registry."""
+    from tensorflow.python.framework import ops
+
+    registered = ops.gradient_registry._registry
+    for operation in graph.get_operations():
+        if operation.type != "IdentityN":  # which marks what has a custom gradient
+            continue
+        with contextlib.suppress(ValueError):  # it has none
+            name = operation.get_attr("_gradient_op_type").decode()
+            if name.startswith(CUSTOM_GRADIENT):
+                registered.pop(name, None)
 
 
 def _with_inner(graph: Any) -> Iterator[Any]:

@@ -31,6 +31,7 @@ from afina.training.on_tensorflow.weak import WeakNumber
 from afina.training.on_tensorflow.xla import why_xla
 from afina.training.python_turn import python_turn
 from afina.training.replacing import replaced
+from afina.training.tensorflow_kernels import keep_kernels_of
 from afina.training.trainer import Account, CannotTrainError
 from afina.trials import first_line
 
@@ -445,6 +446,8 @@ class TensorFlowProgram:
                 shapes=shapes,
                 numbers=self._numbers,
             )
+        if self._keys[True] is not None:  # other models will share it
+            keep_kernels_of(made)
         with self.account.counted("compile"):
             order = np.arange(rows, dtype=np.int32)
             leaves = samples.arrays.on(None)
