@@ -12,21 +12,18 @@ from numpy.typing import NDArray
 from afina.training.epochs import ProgramCache, ProgramLoop, Samples, program_key
 from afina.training.epochs.merging import validation_batch_size
 from afina.training.on_torch.batches import TorchBatches
+from afina.training.on_torch.resizing import rates_of
+from afina.training.on_torch.sharing import Recordings
 from afina.training.on_torch.tracing import (
     Kind,
     Step,
     pack,
     reason_of,
     step_by_keras,
-    trace,
     values_of,
     variables_of,
 )
 from afina.training.trainer import Account, CannotTrainError
-
-WORTH = 100
-"""Fewest planned steps for which a step is traced. Tracing takes 0.15 to 0.3 s of processor time
-for models of a few layers, and saves 5 ms a step or more; for a transformer, 1.3 s and 15 ms."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,8 @@ class TorchProgram:
     Args:
         loop: The training.
         cache: The steps that trainings share.
-        refused: Why steps could not be traced, by key.
+        refused: Why steps could not be traced, by structure.
+        recordings: The recorded steps that trainings share.
         account: Where to add the seconds that each part took.
         always: Whether to trace the train step for however few steps.
     """
@@ -57,6 +55,7 @@ class TorchProgram:
         loop: ProgramLoop,
         cache: ProgramCache[Step],
         refused: dict[Any, str],
+        recordings: Recordings,
         account: Account,
         *,
         always: bool,
@@ -66,6 +65,7 @@ class TorchProgram:
         self.validation = loop.validation
         self.cache = cache
         self.refused = refused
+        self.recordings = recordings
         self.account = account
         self.always = always
         self.epochs = loop.given["epochs"] - loop.first_epoch
@@ -87,8 +87,15 @@ class TorchProgram:
         key = program_key(self.model)
         return None if key is None else (key, *self._variables())
 
+    def _structure_now(self) -> Any:
+        """What the steps depend on but for widths of layers and rates of dropout."""
+        with rates_of(self.model).left_out():
+            key = program_key(self.model, any_width=True)
+        return self._key if key is None else (key, *self._variables(any_width=True))
+
     def _find(self, *, must: bool) -> None:
         """Finds or makes the steps of all portions; if one must, that of the training."""
+        self._structure = self._structure_now()
         size = self.train.batches.batch_size
         self._train = self._portions("train", self.train, size, must=must)
         self._validate: list[Portion] = []
@@ -120,28 +127,37 @@ class TorchProgram:
         structure, leaves = samples.arrays.signature()
         data = structure, tuple((shape[1:], dtype) for shape, dtype in leaves)
         key = self._key, kind, size, data
-        reason = self.refused.get(key)
-        pays = planned >= WORTH or (must and self.always) or self.cache.has(key)
+        structure = self._structure, kind, size, data
+        reason = self.refused.get(hash(structure))
+        pays = self.recordings.pays(structure, planned) or (must and self.always)
+        pays = pays or self.cache.has(key)
         if reason is None and not pays:
             reason = f"the {planned} steps planned do not pay for tracing one"
         if reason is None:
             try:
-                return self.cache.get(key, lambda: self._made(kind, samples, cut))
+                return self.cache.get(key, lambda: self._made(structure, kind, samples, cut))
             except Exception as error:
                 reason = f"the step cannot be traced: {reason_of(error)}"
-                self.refused[key] = reason
+                self.refused[hash(structure)] = reason
         if must:
             raise CannotTrainError(reason)
         return None
 
-    def _variables(self) -> tuple[Any, ...]:
-        """What the steps depend on in the variables: all but their numbers."""
+    def _variables(self, *, any_width: bool = False) -> tuple[Any, ...]:
+        """What the steps depend on in the variables: all but their numbers, and perhaps lengths."""
         return tuple(
-            (tuple(value.shape), str(value.dtype), str(value.device), value.requires_grad)
+            (
+                value.ndim if any_width else tuple(value.shape),
+                str(value.dtype),
+                str(value.device),
+                value.requires_grad,
+            )
             for value in values_of(self.model)
         ) + tuple(variable.trainable for variable in variables_of(self.model))
 
-    def _made(self, kind: Kind, samples: Samples, cut: tuple[int, int, int]) -> Step:
+    def _made(
+        self, structure: Any, kind: Kind, samples: Samples, cut: tuple[int, int, int]
+    ) -> Step:
         size, start, end = cut
         leaves = samples.arrays.on(None)
         first = [leaf[start : start + size] for leaf in leaves]
@@ -149,7 +165,9 @@ class TorchProgram:
         if start + 2 * size > end:
             second = [leaf.flip(0) for leaf in first]
         with self.account.counted("trace"):
-            return trace(self.model, kind, samples.arrays.structure, (first, second))
+            return self.recordings.step(
+                structure, self.model, kind, samples.arrays.structure, (first, second)
+            )
 
     def read_state(self) -> None:
         """Looks up the variables, and the steps if a callback has changed what they depend on: a

@@ -14,6 +14,7 @@ from afina.training.epochs.accepting import accepted_arguments, check_room, prep
 from afina.training.on_torch.batches import TorchBatches
 from afina.training.on_torch.program import TorchProgram
 from afina.training.on_torch.recurrent import why_too_long
+from afina.training.on_torch.sharing import Recordings
 from afina.training.on_torch.tracing import Step
 from afina.training.plain import fitting_threads
 from afina.training.trainer import Account
@@ -38,6 +39,7 @@ class TorchTrainer:
         self.data = DataCache(_place, batches=TorchBatches)
         self.programs: ProgramCache[Step] = ProgramCache(STEPS)
         self.always = always
+        self.recordings = Recordings()
         self._refused: dict[Any, str] = {}
 
     def forget(self) -> None:
@@ -75,7 +77,8 @@ class TorchTrainer:
         given = accepted_arguments(self, model, args, kwargs)
 
         def make(loop: ProgramLoop) -> TorchProgram:
-            return TorchProgram(loop, self.programs, self._refused, account, always=self.always)
+            shared = self.programs, self._refused, self.recordings
+            return TorchProgram(loop, *shared, account, always=self.always)
 
         with preparing():
             training = ProgramLoop(self.data, model, given, make)
