@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.training.epochs import ProgramCache, ProgramLoop, Samples, program_key
+from afina.training.epochs import ProgramCache, ProgramLoop, Samples, is_all_kerass, program_key
 from afina.training.epochs.merging import validation_batch_size
 from afina.training.on_torch.batches import TorchBatches
+from afina.training.on_torch.own_code import looked_at, why_impure
 from afina.training.on_torch.resizing import rates_of
 from afina.training.on_torch.sharing import Recordings
 from afina.training.on_torch.tracing import (
@@ -20,6 +21,7 @@ from afina.training.on_torch.tracing import (
     pack,
     reason_of,
     step_by_keras,
+    trace,
     values_of,
     variables_of,
 )
@@ -69,6 +71,8 @@ class TorchProgram:
         self.account = account
         self.always = always
         self.epochs = loop.given["epochs"] - loop.first_epoch
+        self._is_own = not is_all_kerass(self.model)
+        """Whether there is code of the user's, so that this training has its own steps."""
         self._values: list[Any] = []
 
     def prepare(self) -> None:
@@ -77,6 +81,9 @@ class TorchProgram:
         Raises:
             CannotTrainError: The train step cannot be traced, or it does not pay.
         """
+        reason = why_impure(self.model) if self._is_own else None
+        if reason is not None:
+            raise CannotTrainError(reason)
         self._key = self._key_now()
         if self._key is None:
             raise CannotTrainError("the model holds what cannot be told apart from model to model")
@@ -84,11 +91,16 @@ class TorchProgram:
 
     def _key_now(self) -> Any:
         """What the steps depend on: all but the numbers in the variables."""
+        if self._is_own:
+            pure = why_impure(self.model) is None
+            return (id(self), looked_at(self.model), *self._variables()) if pure else None
         key = program_key(self.model)
         return None if key is None else (key, *self._variables())
 
     def _structure_now(self) -> Any:
         """What the steps depend on but for widths of layers and rates of dropout."""
+        if self._is_own:
+            return self._key
         with rates_of(self.model).left_out():
             key = program_key(self.model, any_width=True)
         return self._key if key is None else (key, *self._variables(any_width=True))
@@ -165,6 +177,8 @@ class TorchProgram:
         if start + 2 * size > end:
             second = [leaf.flip(0) for leaf in first]
         with self.account.counted("trace"):
+            if self._is_own:
+                return trace(self.model, kind, samples.arrays.structure, (first, second))
             return self.recordings.step(
                 structure, self.model, kind, samples.arrays.structure, (first, second)
             )

@@ -70,12 +70,13 @@ def resized(recording: Recording, tensors: Sequence[Any], rates: Sequence[float]
 
     shapes = tuple(tuple(each.shape) for each in tensors)
     lengths = _Lengths(recording.shapes, shapes)
-    numbers = _Rates(recording.rates, rates)
+    numbers = _DropoutRates(recording.rates, rates)
     made = recording.copied()
     nodes = list(made.graph.nodes)
     before = {node: node.meta.get(ABOUT) for node in nodes}
     ends = _last_uses(nodes)
-    given, values = iter(tensors), {}
+    given = iter(tensors)
+    values: dict[Any, Any] = {}
     with torch.no_grad():
         for node in nodes:
             if node.op == "placeholder":
@@ -109,7 +110,9 @@ def _last_uses(nodes: Sequence[Any]) -> dict[Any, list[Any]]:
     return ends
 
 
-def _make_over(node: Any, lengths: _Lengths, rates: _Rates, before: Any, values: Any) -> None:
+def _make_over(
+    node: Any, lengths: _Lengths, rates: _DropoutRates, before: Any, values: Any
+) -> None:
     """Changes the lengths and rates among the arguments of a node."""
     schema = getattr(node.target, "_schema", None)
     if schema is None:
@@ -245,7 +248,7 @@ def _fitted(
     raise CannotResizeError(f"a view of {list(before)} has no shape here")
 
 
-class _Rates:
+class _DropoutRates:
     """What the rates of one model are in another.
 
     Args:
@@ -277,10 +280,12 @@ class _Rates:
         """
         if not isinstance(number, float):
             return number
-        compute = {
-            "native_dropout": lambda rate: rate,
-            "native_dropout_backward": lambda rate: 1 / (1 - rate),
-        }.get(name, lambda rate: 1 - rate)
+
+        def compute(rate: float) -> float:
+            if name == "native_dropout":
+                return rate
+            return 1 / (1 - rate) if name == "native_dropout_backward" else 1 - rate
+
         found = {pair for pair in self._pairs if abs(compute(pair[0]) - number) <= NEAR}
         if len(found) > 1:
             raise CannotResizeError("layers of one rate have different ones now")
