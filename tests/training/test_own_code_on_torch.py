@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -209,6 +210,30 @@ class Helped(layers.Layer):
         return self.helper.bump(x)
 
 
+class Growing(layers.Layer):
+    """Adds to its list by another name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes = [1]
+
+    def call(self, x: Any) -> Any:
+        sizes = self.sizes
+        sizes += [1]
+        return x * float(len(sizes))
+
+
+def counted(function: Any) -> Any:
+    calls = [0]
+
+    @functools.wraps(function)
+    def counting(*args: Any) -> Any:
+        calls[0] += 1
+        return function(*args) * float(calls[0])
+
+    return counting
+
+
 def counting_loss() -> Any:
     calls = 0
 
@@ -232,6 +257,11 @@ IMPURE: dict[str, Callable[[], keras.Model]] = {
     "draws by NumPy": lambda: model_of(Drawing()),
     "takes turns": lambda: model_of(ByTurns()),
     "has a helper that counts": lambda: model_of(Helped()),
+    "adds to its list": lambda: model_of(Growing()),
+    "loss within a decorator": lambda: model_of(loss=counted(squared)),
+    "Keras' loss within a decorator": lambda: model_of(
+        loss=counted(keras.losses.mean_squared_error)
+    ),
     "loss that counts": lambda: model_of(loss=counting_loss()),
     "loss with a list": lambda: model_of(loss=remembering_loss()),
     "lambda layer that prints": lambda: model_of(layers.Lambda(lambda x: (print("x"), x)[1])),

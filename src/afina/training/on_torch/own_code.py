@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import builtins
 import dis
-import inspect
 import math
 import types
 from collections.abc import Iterator, Mapping
@@ -60,6 +59,11 @@ BUILTINS = frozenset(
     }
 )
 """Functions of Python's that neither remember nor change anything."""
+
+OF_NUMPY = frozenset(
+    {"sqrt", "exp", "log", "log2", "log10", "prod", "cos", "sin", "tan", "ceil", "floor", "power"}
+)
+"""Functions of NumPy's that code may name."""
 
 NOT_IN_STEPS = frozenset(
     {
@@ -132,6 +136,9 @@ class _Reader:
         self.values: list[Any] = []
         self._known = {id(variable) for variables in lists for variable in variables}
         self._seen: set[Any] = set()
+        self._changes_in_place = False
+        """Whether code adds to a local in place, which changes a list that it was taken from."""
+        self._holds_lists = False
         self._usual = set(vars(keras.layers.Layer(name="any")))
 
     def read(self, part: Any) -> None:
@@ -141,6 +148,8 @@ class _Reader:
             _ImpureError: A step may be another one each time.
         """
         self._object(part, 0)
+        if self._changes_in_place and self._holds_lists:
+            raise _ImpureError("holds lists or arrays and adds in place")
 
     def _object(self, part: Any, depth: int) -> None:
         if id(part) in self._seen:
@@ -191,9 +200,11 @@ class _Reader:
                 raise _ImpureError(f"holds {name}, a variable that the model does not know")
         elif isinstance(value, Mapping | list | tuple | set | frozenset):
             values = value.values() if isinstance(value, Mapping) else value
+            self._holds_lists |= strict and not isinstance(value, tuple)
             for each in values:
                 self._value(name, each, depth, strict=strict)
         elif isinstance(value, np.ndarray):
+            self._holds_lists |= strict
             self.values.append((name, value.shape, value.tobytes()))
         elif module in ("torch", "builtins", "weakref", "inspect"):
             if strict:
@@ -217,12 +228,12 @@ class _Reader:
 
     def _function(self, function: Any) -> None:
         """Reads the code of a function, and what it names."""
-        function = inspect.unwrap(getattr(function, "__func__", function))
-        if keras_parts.is_kerass(function) or function in self._seen:
-            return
-        self._seen.add(function)
+        function = getattr(function, "__func__", function)
         if not isinstance(function, types.FunctionType):
             raise _ImpureError("calls what is no function of Python's")
+        if _is_written_by_keras(function) or function in self._seen:
+            return
+        self._seen.add(function)
         defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
         for value in defaults:
             self._named("a default", value)
@@ -240,6 +251,10 @@ class _Reader:
                 raise _ImpureError(f"does more than compute, in line {code.co_firstlineno}")
             if step.opname == "STORE_DEREF" and step.argval in code.co_freevars:
                 raise _ImpureError(f"assigns to {step.argval} of an outer function")
+            if step.opname.startswith("INPLACE_") or (
+                step.opname == "BINARY_OP" and step.argrepr.endswith("=")
+            ):
+                self._changes_in_place = True
             if step.opname == "LOAD_GLOBAL":
                 value = self._global(step.argval, names)
             elif step.opname in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR"):
@@ -249,6 +264,8 @@ class _Reader:
         for constant in code.co_consts:
             if isinstance(constant, types.CodeType):
                 self._code(constant, names)
+            if isinstance(constant, tuple) and "out" in constant:
+                raise _ImpureError("gives a function an array to write to")
 
     def _global(self, name: str, names: Mapping[str, Any]) -> Any:
         if name in names:
@@ -277,10 +294,10 @@ class _Reader:
         if isinstance(value, types.ModuleType):
             if not _is_of_keras(value) and value not in (math, np):
                 raise _ImpureError(f"uses the module {value.__name__}")
-        elif self._plain(name, value) or keras_parts.is_kerass(value) or _is_of_numpy(value):
-            return
         elif isinstance(value, types.FunctionType):
             self._function(value)
+        elif self._plain(name, value) or keras_parts.is_kerass(value) or _is_of_math(name, value):
+            return
         elif isinstance(value, type) and issubclass(value, keras.Layer):
             return  # for `super(Kind, self)`; its methods are read with its instances
         elif not keras_parts.is_kerass(type(value)) or isinstance(value, keras.Variable):
@@ -301,9 +318,15 @@ def _is_known(kind: Any) -> bool:
     return module.partition(".")[0] in ("keras", "torch", "builtins", "abc", "typing")
 
 
-def _is_of_numpy(value: Any) -> bool:
-    """Whether a function or class is NumPy's or of the module `math`."""
-    return isinstance(value, np.ufunc) or getattr(value, "__module__", "") in ("math", "numpy")
+def _is_of_math(name: str, value: Any) -> bool:
+    """Whether a function is of the module `math`, or one of NumPy's that only computes."""
+    of_numpy = getattr(np, name, None) is value and name in OF_NUMPY
+    return of_numpy or getattr(value, "__module__", "") == "math"
+
+
+def _is_written_by_keras(function: types.FunctionType) -> bool:
+    """Whether the code of a function is Keras', whatever a decorator says of it."""
+    return str(function.__globals__.get("__name__", "")).startswith("keras.src.")
 
 
 def _is_of_keras(module: types.ModuleType) -> bool:
