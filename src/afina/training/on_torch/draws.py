@@ -83,8 +83,9 @@ def _drawn(func: Callable[..., Any], seed: Any, args: Any, kwargs: Any) -> Any:
         return func(*given, generator=generator, **kwargs)
 
     tensors = [args[place] for place in places]
+    shaped = len(places) < len(args) or "size" in kwargs
     args = [None if place in places else value for place, value in enumerate(args)]
-    return leaf(compute, [seed, *tensors])
+    return leaf(compute, [seed, *tensors], shaped=shaped)
 
 
 def _varies(value: Any) -> bool:

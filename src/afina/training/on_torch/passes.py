@@ -12,6 +12,7 @@ from typing import Any
 
 from afina.training.on_torch.layouts import keep_layouts
 from afina.training.on_torch.leaves import CHANGES
+from afina.training.on_torch.recording import ABOUT, Recording, function_of
 
 MOST = 65_536
 """Most numbers of a constant that is computed once and kept."""
@@ -21,11 +22,11 @@ class UnsafeError(Exception):
     """A trace that changes tensors other than the variables of the model."""
 
 
-def simplified(traced: Any, count: int, *, layouts: bool = False) -> Callable[..., Any]:
+def simplified(traced: Recording, count: int, *, layouts: bool = False) -> Callable[..., Any]:
     """The function of a traced step, without what need not be done at each step.
 
     Args:
-        traced: A graph module of PyTorch's; it is changed.
+        traced: The step; its graph is changed.
         count: How many of its inputs are variables.
         layouts: Whether pictures keep their layout in memory through pooling. A random draw may
             then go through them in another order.
@@ -47,7 +48,7 @@ def simplified(traced: Any, count: int, *, layouts: bool = False) -> Callable[..
         roots = _roots(graph)
         keep_layouts(graph, lambda node: bool(roots.get(node, set()) & changed))
     _drop_unused(graph)
-    return _compiled(traced, constants)
+    return _compiled(graph, constants)
 
 
 # -- what may be changed --------------------------------------------------------------------------
@@ -137,7 +138,7 @@ OF_SHAPES = ("ones_like", "zeros_like", "full_like", "new_zeros", "new_ones", "n
 """Operations that look only at the shape and type of their tensors, which a trace knows."""
 
 
-def _fold(traced: Any, changed: set[Any]) -> dict[Any, Any]:
+def _fold(traced: Recording, changed: set[Any]) -> dict[Any, Any]:
     """Computes what depends on no input; the values by node."""
     import torch
 
@@ -145,7 +146,7 @@ def _fold(traced: Any, changed: set[Any]) -> dict[Any, Any]:
     roots = _roots(traced.graph)
     for node in traced.graph.nodes:
         if node.op == "get_attr":
-            constants[node] = getattr(traced, node.target)
+            constants[node] = traced.tensors[node.target]
         if node.op != "call_function" or roots[node] & changed or _writes(node) or _draws(node):
             continue
         if node.target is operator.getitem:
@@ -156,14 +157,14 @@ def _fold(traced: Any, changed: set[Any]) -> dict[Any, Any]:
             continue
         given, options = node.args, node.kwargs
         if _name(node) in OF_SHAPES:
-            about = node.args[0].meta.get("tensor_meta")
+            about = node.args[0].meta.get(ABOUT)
             if about is None:
                 continue
             blank = torch.empty(about.shape, dtype=about.dtype, device=_device(node))
             given = blank, *node.args[1:]
         elif not all(each in constants for each in node.all_input_nodes):
             continue
-        about = node.meta.get("tensor_meta")
+        about = node.meta.get(ABOUT)
         if about is not None and getattr(about, "shape", torch.Size()).numel() > MOST:
             continue
         given, options = torch.fx.map_arg((given, dict(options)), constants.__getitem__)
@@ -205,7 +206,7 @@ def _same_as(node: Any, constants: dict[Any, Any]) -> Any:
     if name in ("detach", "alias"):
         return args[0]
     if name in ("expand", "view", "sum") and not node.kwargs:
-        about = args[0].meta.get("tensor_meta")
+        about = args[0].meta.get(ABOUT)
         if name != "sum" or (about is not None and len(about.shape) == 0 and len(args) == 1):
             return args[0]
     if name == "where" and len(args) == 3 and args[0] in constants:
@@ -227,7 +228,7 @@ def _alike(one: Any, other: Any) -> bool:
 
     if not isinstance(other, Node):
         return False
-    first, second = one.meta.get("tensor_meta"), other.meta.get("tensor_meta")
+    first, second = one.meta.get(ABOUT), other.meta.get(ABOUT)
     if first is None or second is None:
         return _name(one) == "detach"
     return all(
@@ -260,9 +261,8 @@ def _add_in_place(graph: Any) -> None:
 # -- the function ---------------------------------------------------------------------------------
 
 
-def _compiled(traced: Any, constants: dict[Any, Any]) -> Callable[..., Any]:
+def _compiled(graph: Any, constants: dict[Any, Any]) -> Callable[..., Any]:
     """The Python function of a graph, whose constants are in it."""
-    graph = traced.graph
     used = [node for node in graph.nodes if node in constants]
     last = [node for node in graph.nodes if node.op == "placeholder"][-1]
     kept: list[Any] = []
@@ -274,27 +274,5 @@ def _compiled(traced: Any, constants: dict[Any, Any]) -> Callable[..., Any]:
         node.replace_all_uses_with(last)
         kept.append(constants[node])
     _drop_unused(graph)
-    return Straight(graph, kept)
-
-
-class Straight:
-    """A traced step as a Python function without branches, one operation a line.
-
-    Args:
-        graph: What it computes.
-        constants: The values of its last inputs.
-    """
-
-    def __init__(self, graph: Any, constants: list[Any]) -> None:
-        import torch
-
-        self.length = len(graph.nodes)
-        self._constants = constants
-        graph.set_codegen(torch.fx.graph.CodeGen())
-        module = torch.fx.GraphModule(torch.nn.Module(), graph)
-        self._function = type(module).forward
-        self._module = module
-
-    def __call__(self, *tensors: Any) -> None:
-        """Runs the step, which changes the variables among the tensors."""
-        self._function(self._module, *tensors, *self._constants)
+    function = function_of(graph)
+    return lambda *tensors: function(*tensors, *kept)

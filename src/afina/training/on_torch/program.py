@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.training.epochs import ProgramCache, ProgramLoop, Samples, program_key
+from afina.training.epochs import ProgramCache, ProgramLoop, Samples, is_all_kerass, program_key
 from afina.training.epochs.merging import validation_batch_size
 from afina.training.on_torch.batches import TorchBatches
+from afina.training.on_torch.own_code import looked_at, why_impure
+from afina.training.on_torch.resizing import rates_of
+from afina.training.on_torch.sharing import Recordings
 from afina.training.on_torch.tracing import (
     Kind,
     Step,
@@ -23,10 +26,6 @@ from afina.training.on_torch.tracing import (
     variables_of,
 )
 from afina.training.trainer import Account, CannotTrainError
-
-WORTH = 100
-"""Fewest planned steps for which a step is traced. Tracing takes 0.15 to 0.3 s of processor time
-for models of a few layers, and saves 5 ms a step or more; for a transformer, 1.3 s and 15 ms."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,8 @@ class TorchProgram:
     Args:
         loop: The training.
         cache: The steps that trainings share.
-        refused: Why steps could not be traced, by key.
+        refused: Why steps could not be traced, by structure.
+        recordings: The recorded steps that trainings share.
         account: Where to add the seconds that each part took.
         always: Whether to trace the train step for however few steps.
     """
@@ -57,6 +57,7 @@ class TorchProgram:
         loop: ProgramLoop,
         cache: ProgramCache[Step],
         refused: dict[Any, str],
+        recordings: Recordings,
         account: Account,
         *,
         always: bool,
@@ -66,9 +67,12 @@ class TorchProgram:
         self.validation = loop.validation
         self.cache = cache
         self.refused = refused
+        self.recordings = recordings
         self.account = account
         self.always = always
         self.epochs = loop.given["epochs"] - loop.first_epoch
+        self._is_own = not is_all_kerass(self.model)
+        """Whether there is code of the user's, so that this training has its own steps."""
         self._values: list[Any] = []
 
     def prepare(self) -> None:
@@ -77,6 +81,9 @@ class TorchProgram:
         Raises:
             CannotTrainError: The train step cannot be traced, or it does not pay.
         """
+        reason = why_impure(self.model) if self._is_own else None
+        if reason is not None:
+            raise CannotTrainError(reason)
         self._key = self._key_now()
         if self._key is None:
             raise CannotTrainError("the model holds what cannot be told apart from model to model")
@@ -84,11 +91,23 @@ class TorchProgram:
 
     def _key_now(self) -> Any:
         """What the steps depend on: all but the numbers in the variables."""
+        if self._is_own:
+            pure = why_impure(self.model) is None
+            return (id(self), looked_at(self.model), *self._variables()) if pure else None
         key = program_key(self.model)
         return None if key is None else (key, *self._variables())
 
+    def _structure_now(self) -> Any:
+        """What the steps depend on but for widths of layers and rates of dropout."""
+        if self._is_own:
+            return self._key
+        with rates_of(self.model).left_out():
+            key = program_key(self.model, any_width=True)
+        return self._key if key is None else (key, *self._variables(any_width=True))
+
     def _find(self, *, must: bool) -> None:
         """Finds or makes the steps of all portions; if one must, that of the training."""
+        self._structure = self._structure_now()
         size = self.train.batches.batch_size
         self._train = self._portions("train", self.train, size, must=must)
         self._validate: list[Portion] = []
@@ -120,28 +139,37 @@ class TorchProgram:
         structure, leaves = samples.arrays.signature()
         data = structure, tuple((shape[1:], dtype) for shape, dtype in leaves)
         key = self._key, kind, size, data
-        reason = self.refused.get(key)
-        pays = planned >= WORTH or (must and self.always) or self.cache.has(key)
+        structure = self._structure, kind, size, data
+        reason = self.refused.get(hash(structure))
+        pays = self.recordings.pays(structure, planned) or (must and self.always)
+        pays = pays or self.cache.has(key)
         if reason is None and not pays:
             reason = f"the {planned} steps planned do not pay for tracing one"
         if reason is None:
             try:
-                return self.cache.get(key, lambda: self._made(kind, samples, cut))
+                return self.cache.get(key, lambda: self._made(structure, kind, samples, cut))
             except Exception as error:
                 reason = f"the step cannot be traced: {reason_of(error)}"
-                self.refused[key] = reason
+                self.refused[hash(structure)] = reason
         if must:
             raise CannotTrainError(reason)
         return None
 
-    def _variables(self) -> tuple[Any, ...]:
-        """What the steps depend on in the variables: all but their numbers."""
+    def _variables(self, *, any_width: bool = False) -> tuple[Any, ...]:
+        """What the steps depend on in the variables: all but their numbers, and perhaps lengths."""
         return tuple(
-            (tuple(value.shape), str(value.dtype), str(value.device), value.requires_grad)
+            (
+                value.ndim if any_width else tuple(value.shape),
+                str(value.dtype),
+                str(value.device),
+                value.requires_grad,
+            )
             for value in values_of(self.model)
         ) + tuple(variable.trainable for variable in variables_of(self.model))
 
-    def _made(self, kind: Kind, samples: Samples, cut: tuple[int, int, int]) -> Step:
+    def _made(
+        self, structure: Any, kind: Kind, samples: Samples, cut: tuple[int, int, int]
+    ) -> Step:
         size, start, end = cut
         leaves = samples.arrays.on(None)
         first = [leaf[start : start + size] for leaf in leaves]
@@ -149,7 +177,11 @@ class TorchProgram:
         if start + 2 * size > end:
             second = [leaf.flip(0) for leaf in first]
         with self.account.counted("trace"):
-            return trace(self.model, kind, samples.arrays.structure, (first, second))
+            if self._is_own:
+                return trace(self.model, kind, samples.arrays.structure, (first, second))
+            return self.recordings.step(
+                structure, self.model, kind, samples.arrays.structure, (first, second)
+            )
 
     def read_state(self) -> None:
         """Looks up the variables, and the steps if a callback has changed what they depend on: a

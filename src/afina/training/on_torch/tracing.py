@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -13,7 +12,9 @@ from afina.training import keras_parts
 from afina.training.on_torch.draws import drawing_anew
 from afina.training.on_torch.layouts import has_pooling
 from afina.training.on_torch.passes import simplified
+from afina.training.on_torch.recording import Recording
 from afina.training.on_torch.recurrent import looping_by_few_calls
+from afina.training.on_torch.resizing import rates_of, resized
 from afina.training.on_torch.updates import updating_by_few_kernels
 from afina.training.replacing import replaced
 from afina.trials import first_line
@@ -77,11 +78,18 @@ def trace(model: keras.Model, kind: Kind, structure: Any, batches: Sequence[Sequ
     Raises:
         TraceError: The step cannot be traced, or the trace does something else.
     """
+    recording = record(model, kind, structure, batches[0])
+    return step_of(recording, model, kind, structure, batches)
+
+
+def record(model: keras.Model, kind: Kind, structure: Any, batch: Sequence[Any]) -> Recording:
+    """Records a step on copies of the model's variables; arguments and errors as of `trace`."""
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    trained = _copies(model)
+    trained = copies_of(model)
     count = len(trained)
+    shapes = tuple(tuple(each.shape) for each in (*trained, *batch))
 
     def step(*tensors: Any) -> tuple[()]:
         data = pack(structure, tensors[count:])
@@ -89,12 +97,47 @@ def trace(model: keras.Model, kind: Kind, structure: Any, batches: Sequence[Sequ
             step_by_keras(model, kind, data)
         return ()
 
-    with _leaving(model), torch.random.fork_rng(devices=_devices(trained)):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_leaving(model))
+        stack.enter_context(torch.random.fork_rng(devices=_devices(trained)))
+        for each in (drawing_anew(), looping_by_few_calls(), _describing_briefly()):
+            stack.enter_context(each)
+        traced = make_fx(step, tracing_mode="real")(*trained, *batch)
+    named = {node.target for node in traced.graph.nodes if node.op == "get_attr"}
+    tensors = {name: getattr(traced, name) for name in named}
+    rates = rates_of(model).values()[::2] if kind == "train" else []
+    return Recording(traced.graph, tensors, shapes, tuple(rates)).copied()
+
+
+def record_again(recording: Recording, model: keras.Model, batch: Sequence[Any]) -> Recording:
+    """The recording of another model's step, made from that of a model of the same structure.
+
+    Raises:
+        CannotResizeError: It cannot be made over.
+    """
+    import torch
+
+    copies = [each.detach() for each in copies_of(model)]
+    rates = rates_of(model).values()[::2] if recording.rates else []
+    with torch.random.fork_rng(devices=_devices(copies)):
+        return resized(recording, [*copies, *batch], rates)
+
+
+def step_of(
+    recording: Recording,
+    model: keras.Model,
+    kind: Kind,
+    structure: Any,
+    batches: Sequence[Sequence[Any]],
+) -> Step:
+    """The function of a recorded step, once it does the same as Keras' own on these batches."""
+    import torch
+
+    count = len(variables_of(model))
+    with _leaving(model), torch.random.fork_rng(devices=_devices(values_of(model))):
         stream = torch.random.get_rng_state()
-        with drawing_anew(), looping_by_few_calls(), _describing_briefly():
-            graph = make_fx(step, tracing_mode="real")(*trained, *batches[0])
-        for layouts in (True, False) if has_pooling(graph.graph) else (False,):
-            function = simplified(copy.deepcopy(graph), count, layouts=layouts)
+        for layouts in (True, False) if has_pooling(recording.graph) else (False,):
+            function = simplified(recording.copied(), count, layouts=layouts)
             try:
                 _check(model, kind, structure, batches, function, stream)
             except TraceError:
@@ -128,7 +171,7 @@ def _check(
     """Raises TraceError if a traced step does something else than Keras' own on these batches."""
     import torch
 
-    copies = _copies(model)
+    copies = copies_of(model)
     for batch in batches:  # the second shows what the trace has kept of the first
         # From equal numbers each time: rounding may grow, as in what normalization cancels.
         mine = [each.detach().clone() for each in copies]
@@ -171,7 +214,8 @@ def _leaving(model: keras.Model) -> Iterator[None]:
             value.grad = gradient
 
 
-def _copies(model: keras.Model) -> list[Any]:
+def copies_of(model: keras.Model) -> list[Any]:
+    """Copies of `values_of`."""
     return [
         value.detach().clone().requires_grad_(value.requires_grad) for value in values_of(model)
     ]

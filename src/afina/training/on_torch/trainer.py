@@ -12,8 +12,10 @@ from afina.training import torch_parts
 from afina.training.epochs import DataCache, ProgramCache, ProgramLoop, is_all_kerass, reasons
 from afina.training.epochs.accepting import accepted_arguments, check_room, preparing
 from afina.training.on_torch.batches import TorchBatches
+from afina.training.on_torch.own_code import why_impure
 from afina.training.on_torch.program import TorchProgram
 from afina.training.on_torch.recurrent import why_too_long
+from afina.training.on_torch.sharing import Recordings
 from afina.training.on_torch.tracing import Step
 from afina.training.plain import fitting_threads
 from afina.training.trainer import Account
@@ -38,6 +40,7 @@ class TorchTrainer:
         self.data = DataCache(_place, batches=TorchBatches)
         self.programs: ProgramCache[Step] = ProgramCache(STEPS)
         self.always = always
+        self.recordings = Recordings()
         self._refused: dict[Any, str] = {}
 
     def forget(self) -> None:
@@ -75,7 +78,8 @@ class TorchTrainer:
         given = accepted_arguments(self, model, args, kwargs)
 
         def make(loop: ProgramLoop) -> TorchProgram:
-            return TorchProgram(loop, self.programs, self._refused, account, always=self.always)
+            shared = self.programs, self._refused, self.recordings
+            return TorchProgram(loop, *shared, account, always=self.always)
 
         with preparing():
             training = ProgramLoop(self.data, model, given, make)
@@ -93,8 +97,9 @@ def _why_not_here(model: keras.Model, given: Any) -> str | None:
         return "the model is compiled with jit_compile=True, so torch.compile runs its steps"
     if given["shuffle"] == "batch":
         return 'shuffle="batch" draws the order of each batch when it is taken'
-    if not is_all_kerass(model):
-        return "PyTorch runs code other than Keras' own at each step, and a trace would not"
+    impure = None if is_all_kerass(model) else why_impure(model)
+    if impure is not None:
+        return f"PyTorch runs code of your own at each step: {impure}"
     if any(type(each).__name__ == "TorchModuleWrapper" for each in model.modules()):
         return "the model holds modules of PyTorch's"
     if any(getattr(each, hook, None) for each in model.modules() for hook in HOOKS):
