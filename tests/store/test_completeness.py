@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from afina.cli import main
 from afina.errors import StoreError
 from afina.store import Header, SqliteStore, delete_project, open_store
-from afina.store.completeness import log_of
+from afina.store.completeness import check_file, log_of
 from afina.trials import Status, Trial
 
 HEADER = Header(algorithm="random", settings={}, objective={}, seed=1, space={})
@@ -169,3 +169,20 @@ def test_a_log_that_begins_while_another_process_looks_is_not_lost(
     assert SqliteStore(tmp_path / "p").header() == HEADER
     assert len(looks) == 2
     store.close()
+
+
+def test_a_database_that_another_process_begins_during_the_look_is_not_called_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "afina.sqlite3"
+
+    def begun_meanwhile(folder: Path) -> None:
+        file.write_bytes(b"a database")
+        log_of(file).write_bytes(b"its log")
+
+    monkeypatch.setattr("afina.store.completeness.read_count", begun_meanwhile)
+    check_file(file)
+    file.unlink()
+    monkeypatch.undo()
+    with pytest.raises(StoreError, match="is gone"):
+        check_file(file)

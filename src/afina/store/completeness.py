@@ -104,7 +104,8 @@ def check_file(file: Path) -> None:
     known = read_count(file.parent) or 0
     if not known and (file.parent / LOCK_FILE).exists():
         known = sum(1 for entry in file.parent.glob("trial_*") if entry.is_dir())
-    if known or log_of(file).exists():
+    log = log_of(file).exists()
+    if (known or log) and not file.exists():  # else another process has just begun it
         raise StoreError(f"{_missing(known)}: {str(file)!r} is gone. " + _advice(file))
 
 
