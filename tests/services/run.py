@@ -57,6 +57,8 @@ ON_TORCH = (
     "tests/testing/test_trainers.py",
     "tests/training/fused/test_callbacks.py",
     "tests/training/test_on_torch.py",
+    "tests/training/test_own_code_on_torch.py",
+    "tests/training/test_widths_on_torch.py",
 )
 """Fused epochs on PyTorch."""
 

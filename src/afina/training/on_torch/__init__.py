@@ -4,7 +4,11 @@
       ProgramLoop      the loop of `epochs` around
         TorchProgram   calls of the steps of one model, batch by batch                   (program)
           TorchBatches the order of `fit`, from the same draws                           (batches)
+          Recordings   recorded steps, shared by models of other widths and rates          (sharing)
+            resized      a recording made over for another model                          (resizing)
+          why_impure   whether each step runs code of the user's alike                    (own_code)
           trace        `model.train_step` as a list of operations, compared with Keras   (tracing)
+            Recording    the operations, before anything is taken out                   (recording)
             leaf       a call that stays a call in the trace                             (leaves)
               drawing_anew            random draws by the seeds in the variables         (draws)
               updating_by_few_kernels Adam, Nadam                                        (updates)

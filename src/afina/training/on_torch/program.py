@@ -141,7 +141,7 @@ class TorchProgram:
         key = self._key, kind, size, data
         structure = self._structure, kind, size, data
         reason = self.refused.get(hash(structure))
-        pays = self.recordings.pays(structure, planned) or (must and self.always)
+        pays = self.recordings.pays(structure, planned, counts=must) or (must and self.always)
         pays = pays or self.cache.has(key)
         if reason is None and not pays:
             reason = f"the {planned} steps planned do not pay for tracing one"

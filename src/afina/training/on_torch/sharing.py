@@ -44,15 +44,18 @@ class Recordings:
         self._planned: dict[int, int] = {}
         self._failed: set[int] = set()
 
-    def pays(self, structure: Any, planned: int) -> bool:
+    def pays(self, structure: Any, planned: int, *, counts: bool) -> bool:
         """Whether a step of this structure is worth its recording.
 
         Args:
             structure: Of the model, with the kind of step and the data.
-            planned: How many such steps a training is about to take; they count from now on.
+            planned: How many such steps a training is about to take.
+            counts: Whether those of earlier trainings count, and these for later ones.
         """
-        total = self._planned.get(hash(structure), 0) + planned
-        self._planned[hash(structure)] = total
+        total = planned
+        if counts:
+            total += self._planned.get(hash(structure), 0)
+            self._planned[hash(structure)] = total
         if structure in self._kept and hash(structure) not in self._failed:
             return planned >= AGAIN
         return total >= WORTH
