@@ -60,6 +60,8 @@ class ModelBasedHalving(Algorithm[RungHistory]):
     - *Warm-up*: a rung on which all losses are still alike, compared with later gains, is skipped.
       Trainings then go straight to the next rung. As many come there first as cost one full
       training, but at least eight.
+    - *Luck*: if the losses of single epochs jump up and down, a paused training is more likely to
+      go on: each further epoch may be a lucky one.
     - *Equal trainings*: if configurations differ only in something without effect, their curves
       are equal to the last digit. Such a training is not continued twice, and no new configuration
       starts between them.

@@ -12,6 +12,7 @@ from scipy.special import log_ndtr, ndtri
 
 from afina.search.base import Situation
 from afina.search.fidelity.cost import Cost, PerSecond, fit_cost
+from afina.search.fidelity.luck import epoch_luck
 from afina.search.fidelity.rung_process import (
     Measurements,
     Owners,
@@ -48,6 +49,9 @@ FRESH = -1
 PROPORTIONAL = 0.25
 # How far beyond equal trainings others count as equal, in units of their distance.
 BEYOND = 0.5
+# The luck of an epoch never counts for more than all differences of the results, whose variance is
+# about 1.
+MOST_LUCK = 1.0
 # By how much to beat the best, in normal deviations; drawn on a log scale.
 MARGINS = (0.1, 1.0)
 
@@ -139,6 +143,9 @@ class RungModel:
         self.best = float(targets.min())
         """The best result's target."""
         latest = history.latest()
+        deviation = steepness(segments, targets) * epoch_luck([each.curve for each in latest])
+        self.luck = min(deviation**2, MOST_LUCK)
+        """The variance, among the best, that an epoch of its own adds to a result."""
         trained = encoded(self.geometry, [segment.values for segment in latest])
         begun = [segment.root for segment in latest]
         self._boxes = [self._box(alike, trained, begun) for alike in history.twins()]
@@ -154,10 +161,16 @@ class RungModel:
     def probabilities(
         self, segments: Sequence[Segment], fidelities: Sequence[float], target: float
     ) -> Array:
-        """(n,) log probabilities that the paused trainings beat the target at these fidelities."""
+        """(n,) log probabilities that the paused trainings beat the target at these fidelities.
+
+        The luck of further epochs counts. The process, which sees the lowest loss of all epochs so
+        far, takes most of it for merit: it would leave good trainings unfinished, whatever it takes
+        to beat a result that was lucky itself. A new training spends most epochs on coming as far.
+        """
         rows = self._rows_of(segments, fidelities)
         with one_blas_thread():
-            chances = log_probability(*self.process.predict(rows), target)
+            mean, variance = self.process.predict(rows)
+            chances = log_probability(mean, variance + self.luck, target)
         return chances - self._cost_of(rows.features)
 
     def _cost_of(self, features: Array) -> Array | float:
@@ -342,6 +355,21 @@ def warped(segments: Sequence[Segment]) -> Array:
         even = best + (losses[top] - lowest) / (highest - lowest) * (worst - best)
         targets[top] = (targets[top] + even) / 2
     return targets
+
+
+def steepness(segments: Sequence[Segment], targets: Array) -> float:
+    """By how much targets differ for a difference in losses of 1, among the best quarter.
+
+    Args:
+        segments: At least one.
+        targets: (n,) from `warped`.
+    """
+    losses = np.array([math.inf if segment.loss is None else segment.loss for segment in segments])
+    order = np.argsort(losses, kind="stable")[: max(math.ceil(PROPORTIONAL * len(losses)), 2)]
+    best, worst = losses[order[0]], losses[order[-1]]
+    if not (math.isfinite(worst - best) and worst > best):
+        return 0.0
+    return float((targets[order[-1]] - targets[order[0]]) / (worst - best))
 
 
 def _within(points: Array, low: Array, high: Array) -> NDArray[np.bool_]:
