@@ -28,6 +28,7 @@ STORES = frozenset(
         "STORE_GLOBAL",
         "DELETE_GLOBAL",
         "STORE_SUBSCR",
+        "STORE_SLICE",  # Python 3.12
         "DELETE_SUBSCR",
         "IMPORT_NAME",
         "YIELD_VALUE",
