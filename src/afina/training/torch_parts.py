@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import types
 from typing import Any
 
 PARTS = {
@@ -56,3 +57,8 @@ def what_is_missing() -> str | None:
     if not lacking:
         return None
     return f"this Keras lacks {PARTS[lacking[0]][1]}, which fused epochs on PyTorch need"
+
+
+def is_written_by_keras(function: types.FunctionType) -> bool:
+    """Whether the code of a function is Keras', whatever a decorator says of it."""
+    return str(function.__globals__.get("__name__", "")).startswith("keras.src.")

@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from afina.training import keras_parts
+from afina.training import keras_parts, torch_parts
 
 STORES = frozenset(
     {
@@ -232,7 +232,7 @@ class _Reader:
         function = getattr(function, "__func__", function)
         if not isinstance(function, types.FunctionType):
             raise _ImpureError("calls what is no function of Python's")
-        if _is_written_by_keras(function) or function in self._seen:
+        if torch_parts.is_written_by_keras(function) or function in self._seen:
             return
         self._seen.add(function)
         defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
@@ -323,11 +323,6 @@ def _is_of_math(name: str, value: Any) -> bool:
     """Whether a function is of the module `math`, or one of NumPy's that only computes."""
     of_numpy = getattr(np, name, None) is value and name in OF_NUMPY
     return of_numpy or getattr(value, "__module__", "") == "math"
-
-
-def _is_written_by_keras(function: types.FunctionType) -> bool:
-    """Whether the code of a function is Keras', whatever a decorator says of it."""
-    return str(function.__globals__.get("__name__", "")).startswith("keras.src.")
 
 
 def _is_of_keras(module: types.ModuleType) -> bool:
