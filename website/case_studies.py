@@ -26,8 +26,8 @@ CASES = {"reuters": 1000, "fashion-mnist": 4000}
 """How many samples the pages' searches train and choose with."""
 
 SMALL = {"limit": 300, "max_epochs": 3}
-"""A size at which no two trials tie for the best: the numbers of trials, which decide then, depend on
-which training ends first."""
+"""A size at which no two trials tie for the best: the numbers of trials, which decide then, depend
+on which training ends first."""
 TOLERANCE = 0.05
 """How far an accuracy of the small run may lie from that of another machine."""
 
