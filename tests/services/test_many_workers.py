@@ -89,7 +89,8 @@ def values(trials: list[Trial]) -> list[Any]:
 def test_eight_processes_try_what_one_process_tries_and_each_trial_once(
     algorithm: str, start: Start, tmp_path: Path
 ) -> None:
-    said = finish(*[start(tmp_path / "p", algorithm, 60) for _ in range(8)])
+    # Trials of 0.1 s: else the first process may end them all before the others have started.
+    said = finish(*[start(tmp_path / "p", algorithm, 60, 0.1) for _ in range(8)])
     trials = open_store(tmp_path / "p").trials()
     check_whole(trials, 60)
     assert values(trials) == values(alone(algorithm, 60))
