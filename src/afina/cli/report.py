@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from pathlib import Path
 
 import click
@@ -55,9 +58,32 @@ def advice(folder: Path | str, as_json: bool, as_code: bool) -> None:
     elif as_code:
         click.echo(found.as_code(), nl=False)
     else:
-        click.echo(str(found))
+        text = str(found)
+        on_terminal = sys.stdout.isatty()  # a file or another program gets whole lines
+        click.echo(fitted(text, shutil.get_terminal_size().columns) if on_terminal else text)
     if not as_json:
         _tell_rules(folder)
+
+
+def fitted(text: str, width: int) -> str:
+    """The text with its long lines broken between words.
+
+    Args:
+        text: Lines; what goes on below one is indented further than it.
+        width: Characters of a line of the terminal.
+    """
+    lines = []
+    for line in text.splitlines():
+        indent = " " * (len(line) - len(line.lstrip()))
+        below = indent + "    " if indent else ""
+        lines += textwrap.wrap(
+            line,
+            max(width, 20),
+            subsequent_indent=below,
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]
+    return "\n".join(lines)
 
 
 def _tell_rules(folder: Path | str) -> None:
