@@ -10,7 +10,6 @@ nearby differs from their mean. Hyperband is `afina.search.Hyperband`, whose pla
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import math
 import time
@@ -21,14 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from simulation import Steps, best_at, searched, until
 
-from afina.search import Done, Hyperband, ModelBasedHalving, Situation, Suggestion
+from afina.search import Hyperband, ModelBasedHalving
 from afina.space import Space
 from afina.surrogates.geometry import encoded, geometry_of
-from afina.trials import Decision, Status, Trial
 
 Array = NDArray[np.float64]
-Steps = list[tuple[int, float]]
 RECORDINGS = Path(__file__).with_name("recordings")
 NEAREST = 3
 HYPERBANDS = 100
@@ -107,44 +105,8 @@ class Recorded:
         )
 
 
-def searched(search: Any, job: Recorded, seed: int, budget: int) -> Steps:
-    """The lowest loss after so many epochs, at each gain."""
-    state, number, spent = search.init(), 0, 0
-    steps: Steps = [(0, math.inf)]
-    curves: dict[int, Array] = {}
-    while spent < budget:
-        answer = search.ask(state, Situation(number=number, space=job.space))
-        if isinstance(answer, Done):
-            break
-        assert isinstance(answer, Suggestion)
-        trial = Trial(number=number, values=answer.values, schedule=answer.schedule)
-        rng = np.random.default_rng([seed, number])
-        curves[number] = (
-            job.training(trial.values, rng) if trial.parent is None else curves[trial.parent]
-        )
-        losses: list[float] = []
-        for loss in curves[number][trial.start_epoch : trial.end_epoch].tolist():
-            losses.append(loss)
-            spent += 1
-            if loss < steps[-1][1]:
-                steps.append((spent, loss))
-            if search.stop_early(state, trial, tuple(losses)) is Decision.STOP:
-                break
-        best = min(losses)
-        trial = dataclasses.replace(
-            trial, status=Status.COMPLETED, curve=tuple(losses), loss=best, score=best
-        )
-        state = search.tell(state, trial, job.space)
-        number += 1
-    return steps
-
-
-def best_at(steps: Steps, epochs: float) -> float:
-    return [best for spent, best in steps if spent <= epochs][-1]
-
-
-def until(steps: Steps, target: float) -> float:
-    return next((spent for spent, best in steps if best <= target), math.inf)
+def simulated(search: Any, job: Recorded, seed: int, budget: int) -> Steps:
+    return searched(search, job.space, job.training, seed, budget)[0]
 
 
 def report(title: str, runs: Sequence[Steps], target: float, budget: int) -> None:
@@ -163,7 +125,7 @@ def main() -> None:
     options = parser.parse_args()
     job = Recorded(options.job)
     rivals = [
-        searched(Hyperband(max_epochs=job.epochs, iterations=1, seed=seed), job, seed, 10**6)
+        simulated(Hyperband(max_epochs=job.epochs, iterations=1, seed=seed), job, seed, 10**6)
         for seed in range(HYPERBANDS)
     ]
     target = float(np.median([run[-1][1] for run in rivals]))
@@ -171,7 +133,7 @@ def main() -> None:
     report("Hyperband", rivals, target, 10**6)
     begun = time.process_time()
     runs = [
-        searched(
+        simulated(
             ModelBasedHalving(max_epochs=job.epochs, seed=seed, prior="roles", repeats=True),
             job,
             1000 + seed,

@@ -11,16 +11,14 @@ rough. Every training has noise of its own.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from simulation import Steps, best_at, searched, until
 
-from afina.search import Done, Hyperband, ModelBasedHalving, Situation, Suggestion
+from afina.search import Hyperband, ModelBasedHalving
 from afina.space import Choice, Int, Space
-from afina.trials import Decision, Status, Trial
 
 EPOCHS = 10
 BUDGET = 300
@@ -45,43 +43,8 @@ def training(values: Any, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(curve + noise / 3 * rng.normal() + noise * rng.normal(size=EPOCHS))
 
 
-def searched(search: Any, seed: int, budget: int) -> tuple[list[tuple[int, float]], int]:
-    """The best accuracy after so many epochs, at each gain; and the epochs spent."""
-    state, number, spent, steps = search.init(), 0, 0, [(0, 0.0)]
-    curves: dict[int, np.ndarray] = {}
-    while spent < budget:
-        answer = search.ask(state, Situation(number=number, space=SPACE))
-        if isinstance(answer, Done):
-            break
-        assert isinstance(answer, Suggestion)
-        trial = Trial(number=number, values=answer.values, schedule=answer.schedule)
-        rng = np.random.default_rng([seed, number])
-        curves[number] = (
-            training(trial.values, rng) if trial.parent is None else curves[trial.parent]
-        )
-        losses: list[float] = []
-        for accuracy in curves[number][trial.start_epoch : trial.end_epoch].tolist():
-            losses.append(-accuracy)
-            spent += 1
-            if accuracy > steps[-1][1]:
-                steps.append((spent, accuracy))
-            if search.stop_early(state, trial, tuple(losses)) is Decision.STOP:
-                break
-        best = min(losses)
-        trial = dataclasses.replace(
-            trial, status=Status.COMPLETED, curve=tuple(losses), loss=best, score=best
-        )
-        state = search.tell(state, trial, SPACE)
-        number += 1
-    return steps, spent
-
-
-def best_at(steps: Sequence[tuple[int, float]], epochs: float) -> float:
-    return [best for spent, best in steps if spent <= epochs][-1]
-
-
-def until(steps: Sequence[tuple[int, float]], target: float) -> float:
-    return next((spent for spent, best in steps if best >= target), math.inf)
+def simulated(search: Any, seed: int, budget: int) -> tuple[Steps, int]:
+    return searched(search, SPACE, lambda values, rng: -training(values, rng), seed, budget)
 
 
 def main() -> None:
@@ -90,23 +53,23 @@ def main() -> None:
     seeds = range(parser.parse_args().seeds)
     ends = []
     for seed in range(4 * len(seeds)):  # it costs next to nothing
-        steps, spent = searched(Hyperband(max_epochs=EPOCHS, iterations=1, seed=seed), seed, 10**6)
-        ends.append(steps[-1][1])
+        steps, spent = simulated(Hyperband(max_epochs=EPOCHS, iterations=1, seed=seed), seed, 10**6)
+        ends.append(-steps[-1][1])
     targets = np.quantile(ends, [0.5, 0.9])
     print(
         f"Hyperband: {spent} epochs, ends with {np.round(np.quantile(ends, [0, 0.5, 0.9, 1]), 4)}"
     )
     for repeats in (False, True):
         runs = [
-            searched(
+            simulated(
                 ModelBasedHalving(max_epochs=EPOCHS, seed=seed, prior="roles", repeats=repeats),
                 seed,
                 BUDGET,
             )[0]
             for seed in seeds
         ]
-        means = [np.mean([best_at(run, epochs) for run in runs]) for epochs in (60, 120, 200, 300)]
-        reached = [[until(run, target) for run in runs] for target in targets]
+        means = [-np.mean([best_at(run, epochs) for run in runs]) for epochs in (60, 120, 200, 300)]
+        reached = [[until(run, -target) for run in runs] for target in targets]
         print(
             f"repeats={repeats}: best at 60, 120, 200, 300 epochs {np.round(means, 4)}; epochs "
             f"to Hyperband's median end {np.median(reached[0]):.0f}, to its 90 % quantile "
