@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from afina.cli.trials import no_search
 from afina.errors import StoreError
 from afina.store import TrialStore
 from afina.trials import MultiObjective, Objective, Status, Trial
+from afina.trials.objective import objective_described
 from afina.trials.pareto import front_of
 from afina.trials.text import json_text, printable
 
@@ -44,13 +45,12 @@ def _facts(folder: Path | str) -> dict[str, Any]:
         header = store.header()
         if header is None:
             raise StoreError(no_search(folder))
-        goals = _goals(header.objective)
-        several = not isinstance(header.objective, Mapping)
-        goal = MultiObjective(goals) if several else goals[0]
+        goal = objective_described(header.objective)
         trials = store.trials()
         epochs = _epochs(store, trials, goal)
     finally:
         store.close()
+    goals = goal.objectives if isinstance(goal, MultiObjective) else (goal,)
     counts = Counter(trial.status.value for trial in trials)
     return {
         "name": name_of_search(folder),
@@ -69,12 +69,6 @@ def _facts(folder: Path | str) -> dict[str, Any]:
         "best": None if isinstance(goal, MultiObjective) else _best(trials),
         "front": _front(trials, goal) if isinstance(goal, MultiObjective) else None,
     }
-
-
-def _goals(described: Any) -> list[Objective]:
-    """The objectives as in a store's header."""
-    parts = [described] if isinstance(described, Mapping) else described
-    return [Objective(part["name"], part["direction"]) for part in parts]
 
 
 def _epochs(store: TrialStore, trials: Sequence[Trial], goal: Objective) -> dict[int, int]:

@@ -12,6 +12,7 @@ from afina.store import Header
 from afina.study.by_hand import is_boosted
 from afina.study.queue import NO_BRACKET
 from afina.trials import MultiObjective, Objective, Trial
+from afina.trials.objective import objective_described
 
 COLUMNS = (
     "number",
@@ -43,10 +44,7 @@ LONGEST_TEXT = 300
 
 def objective_of(header: Header) -> Objective:
     """The objective that a header describes."""
-    described: Any = header.objective
-    if isinstance(described, Mapping):
-        return Objective(described["name"], described["direction"])
-    return MultiObjective([Objective(part["name"], part["direction"]) for part in described])
+    return objective_described(header.objective)
 
 
 def parts_of(objective: Objective) -> tuple[Objective, ...]:

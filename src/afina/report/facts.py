@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,6 +27,7 @@ from afina.trials import (
     Trial,
     configurations,
 )
+from afina.trials.objective import objective_described
 from afina.trials.pareto import front_of, hypervolume, pareto_front, pareto_order
 
 History = Mapping[str, tuple[float, ...]]
@@ -306,7 +306,7 @@ def facts_of(store: TrialStore, name: str, *, judgement: Judgement | None = None
     """Gathers the facts from an open store; see `read_facts`."""
     header = store.header()
     assert header is not None
-    objective = _objective(header.objective)
+    objective = objective_described(header.objective)
     reports = store.history()
     wholes = [objective]
     if isinstance(objective, MultiObjective):
@@ -343,12 +343,6 @@ def facts_of(store: TrialStore, name: str, *, judgement: Judgement | None = None
 
 def _with(trial: Trial, curve: tuple[float, ...], objective: Objective) -> Trial:
     return replace(trial, curve=curve, losses=objective.losses(trial.metrics))
-
-
-def _objective(described: Any) -> Objective:
-    if isinstance(described, Mapping):
-        return Objective(described["name"], described["direction"])
-    return MultiObjective([Objective(part["name"], part["direction"]) for part in described])
 
 
 def _history(trials: Sequence[Trial], reports: Sequence[Report]) -> History:

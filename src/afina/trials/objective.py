@@ -253,6 +253,13 @@ class DefaultObjective(Objective):
         super().__init__(name="default_objective", direction="min")
 
 
+def objective_described(described: Any) -> Objective:
+    """The objective of which `Objective.describe` gave this, as stores keep it in their headers."""
+    if isinstance(described, Mapping):
+        return Objective(described["name"], described["direction"])
+    return MultiObjective([Objective(part["name"], part["direction"]) for part in described])
+
+
 def create_objective(objective: Any) -> Objective:
     """Turns the `objective` argument of users into an `Objective`.
 
