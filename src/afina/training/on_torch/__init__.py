@@ -6,7 +6,7 @@
           TorchBatches the order of `fit`, from the same draws                           (batches)
           Recordings   recorded steps, shared by models of other widths and rates          (sharing)
             resized      a recording made over for another model                          (resizing)
-          why_impure   whether each step runs code of the user's alike                    (own_code)
+          read_code    whether each step runs code of the user's alike                    (own_code)
           trace        `model.train_step` as a list of operations, compared with Keras   (tracing)
             Recording    the operations, before anything is taken out                   (recording)
             leaf       a call that stays a call in the trace                             (leaves)

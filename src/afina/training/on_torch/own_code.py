@@ -4,7 +4,7 @@ PyTorch runs the Python code of layers, losses and metrics at each step. A recor
 code of the user's is recorded only if it can neither remember nor look at anything outside of the
 tensors: it assigns to locals only, and names only Keras, `math`, NumPy's functions, other such
 code, and plain values. The code is read, not run. The plain values that it may look at are
-`looked_at`: if a callback changes one, the step is recorded anew.
+`OwnCode.looked_at`: if a callback changes one, the step is recorded anew.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import dis
 import math
 import types
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -83,31 +83,33 @@ class _ImpureError(Exception):
     """Code that may do something else at each step; the message says why."""
 
 
-def why_impure(model: keras.Model) -> str | None:
-    """Why the user's code in a model cannot be recorded; None if it can, or if there is none.
+class OwnCode(NamedTuple):
+    """What reading the user's code in a model has shown."""
+
+    impure: str | None
+    """Why it cannot be recorded; None if it can, or if there is none."""
+
+    looked_at: tuple[Any, ...]
+    """The plain values that the code of a step may look at, as they are now; to be compared."""
+
+
+def read_code(model: keras.Model) -> OwnCode:
+    """Reads the user's code in a model.
 
     Args:
         model: Compiled, perhaps built.
     """
     if not keras_parts.is_stock_model(model):
-        return f"{type(model).__name__} is a model of your own"
+        return OwnCode(f"{type(model).__name__} is a model of your own", ())
     if not keras_parts.is_kerass(type(model.optimizer)):
-        return f"{type(model.optimizer).__name__} is an optimizer of your own"
+        return OwnCode(f"{type(model.optimizer).__name__} is an optimizer of your own", ())
     reader = _Reader(model)
     for part in _parts(model):
         try:
             reader.read(part)
         except _ImpureError as error:
-            return f"{_name(part)} {error}, so each step may be another"
-    return None
-
-
-def looked_at(model: keras.Model) -> tuple[Any, ...]:
-    """The plain values that the code of a step may look at, as they are now; to be compared."""
-    reader = _Reader(model)
-    for part in _parts(model):
-        reader.read(part)
-    return tuple(reader.values)
+            return OwnCode(f"{_name(part)} {error}, so each step may be another", ())
+    return OwnCode(None, tuple(reader.values))
 
 
 def _name(part: Any) -> str:

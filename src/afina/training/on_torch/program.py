@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from afina.training.epochs import ProgramCache, ProgramLoop, Samples, is_all_kerass, program_key
 from afina.training.epochs.merging import validation_batch_size
 from afina.training.on_torch.batches import TorchBatches
-from afina.training.on_torch.own_code import looked_at, why_impure
+from afina.training.on_torch.own_code import read_code
 from afina.training.on_torch.resizing import rates_of
 from afina.training.on_torch.sharing import Recordings
 from afina.training.on_torch.tracing import (
@@ -81,7 +81,7 @@ class TorchProgram:
         Raises:
             CannotTrainError: The train step cannot be traced, or it does not pay.
         """
-        reason = why_impure(self.model) if self._is_own else None
+        reason = read_code(self.model).impure if self._is_own else None
         if reason is not None:
             raise CannotTrainError(reason)
         self._key = self._key_now()
@@ -92,8 +92,8 @@ class TorchProgram:
     def _key_now(self) -> Any:
         """What the steps depend on: all but the numbers in the variables."""
         if self._is_own:
-            pure = why_impure(self.model) is None
-            return (id(self), looked_at(self.model), *self._variables()) if pure else None
+            code = read_code(self.model)
+            return None if code.impure else (id(self), code.looked_at, *self._variables())
         key = program_key(self.model)
         return None if key is None else (key, *self._variables())
 

@@ -12,7 +12,7 @@ from afina.training import torch_parts
 from afina.training.epochs import DataCache, ProgramCache, ProgramLoop, is_all_kerass, reasons
 from afina.training.epochs.accepting import accepted_arguments, check_room, preparing
 from afina.training.on_torch.batches import TorchBatches
-from afina.training.on_torch.own_code import why_impure
+from afina.training.on_torch.own_code import read_code
 from afina.training.on_torch.program import TorchProgram
 from afina.training.on_torch.recurrent import why_too_long
 from afina.training.on_torch.sharing import Recordings
@@ -97,7 +97,7 @@ def _why_not_here(model: keras.Model, given: Any) -> str | None:
         return "the model is compiled with jit_compile=True, so torch.compile runs its steps"
     if given["shuffle"] == "batch":
         return 'shuffle="batch" draws the order of each batch when it is taken'
-    impure = None if is_all_kerass(model) else why_impure(model)
+    impure = None if is_all_kerass(model) else read_code(model).impure
     if impure is not None:
         return f"PyTorch runs code of your own at each step: {impure}"
     if any(type(each).__name__ == "TorchModuleWrapper" for each in model.modules()):
