@@ -71,6 +71,27 @@ def test_tuners_that_begin_at_the_same_moment_share_one_drawn_seed(tmp_path):
     assert trial.hyperparameters.values == values[1]
 
 
+def test_a_tuner_whose_search_begins_elsewhere_while_it_opens_takes_that_seed(tmp_path):
+    first = tuner(tmp_path)
+    store = SqliteStore(tmp_path / "trials", worker="late-")
+    read = store.news
+
+    def begun_meanwhile(since):
+        store.news = read
+        first.oracle.create_trial("a")
+        return read(since)
+
+    store.news = begun_meanwhile  # the first reading after the seed was chosen
+    second = Toy(build, max_trials=6, directory=tmp_path, store=store)
+    assert store.news == read, "no test: nothing began meanwhile"
+    assert second.oracle.search_state.seed == first.oracle.seed == second.oracle.seed
+    assert second.oracle.search_state.algorithm.settings()["seed"] == first.oracle.seed
+    trial = second.oracle.create_trial("b")
+    alone = Toy(build, max_trials=6, seed=first.oracle.seed, directory=tmp_path / "alone")
+    values = [alone.oracle.create_trial(name).hyperparameters.values for name in "ab"]
+    assert trial.hyperparameters.values == values[1]
+
+
 class Counting(kt.Oracle):
     """Chooses by a state of its own, which it keeps with the project."""
 

@@ -107,7 +107,9 @@ class SearchState:
         check_trials(stored, getattr(store, "folder", None))
         new = new_header(algorithm, objective, seed, hp)
         self._header, _ = self._continued(new, stored)
-        self.seed = self._header.seed
+        if self._header.seed != seed:  # begun since the seed was chosen
+            raise BegunElsewhereError(self._header.seed, seed)
+        self.seed = seed
         self._algorithm_state = algorithm.init()
         self._resume(stored)
 

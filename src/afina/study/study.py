@@ -139,7 +139,7 @@ class Study(SearchState):
         check_executor_like(executor)
         self._executor = executor
         place = open_store(chosen_place(store, storage))
-        chosen = _seeded(algorithm or default_algorithm(goal), seed, place)
+        chosen, kept_seed = _seeded(algorithm or default_algorithm(goal), seed, place)
         self._built: dict[int, HyperParameters] = {}  # of the open trials
         self._stop_asked = False
         self._telling = Telling(listeners, self._described)
@@ -149,7 +149,7 @@ class Study(SearchState):
             objective=goal,
             hp=space,
             store=place,
-            seed=int(chosen.settings().get("seed", 0)),
+            seed=kept_seed,
             max_trials=max_trials,
             max_retries=max_retries,
             budget=Budget(epochs=max_total_epochs, seconds=time_budget),
@@ -556,11 +556,11 @@ def check_caught(catch: Any) -> tuple[type[Exception], ...]:
     return found
 
 
-def _seeded(algorithm: Any, seed: int | None, store: TrialStore) -> Algorithm[Any]:
-    """The algorithm with the seed that the study runs on."""
+def _seeded(algorithm: Any, seed: int | None, store: TrialStore) -> tuple[Algorithm[Any], int]:
+    """The algorithm with the seed that the study runs on, and the seed that its store keeps."""
     own = algorithm.settings().get("seed")
     begun = store.header()
     chosen = own if seed is None and begun is None else choose_seed(store, seed)
     if own is None or chosen == own:
-        return algorithm  # type: ignore[no-any-return]
-    return reseeded(algorithm, chosen)  # type: ignore[no-any-return]
+        return algorithm, int(own or 0) if begun is None else begun.seed
+    return reseeded(algorithm, chosen), chosen

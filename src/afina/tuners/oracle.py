@@ -11,7 +11,7 @@ from afina.errors import ArgumentError, wrong
 from afina.search import Algorithm, Done, Suggestion, Wait
 from afina.space import HyperParameters
 from afina.store import TrialStore, delete_project, open_store
-from afina.study import Budget, SearchState, choose_seed
+from afina.study import BegunElsewhereError, Budget, SearchState, choose_seed
 from afina.trials import Decision, create_objective
 from afina.trials import Trial as StoredTrial
 from afina.tuners import face_trials
@@ -296,6 +296,15 @@ class Oracle:
             store = open_store(self._folder) if self.given_store is None else self.given_store
         # A seed that was drawn before is no wish: a project keeps its own.
         seed = choose_seed(store, self._asked_seed if store.header() else self._seed)
+        try:
+            self._search_state = self._state_in(store, seed)
+        except BegunElsewhereError:  # in this moment: the seed is theirs
+            self._asked_seed = self._wished_seed
+            seed = choose_seed(store, self._asked_seed)
+            self._search_state = self._state_in(store, seed)
+        self._take_over(self._search_state, seed)
+
+    def _state_in(self, store: TrialStore, seed: int) -> SearchState:
         inner = surrounded(
             self.make_algorithm(seed),
             narrow_every=self.narrow_every,
@@ -304,7 +313,7 @@ class Oracle:
             seed=seed,
             again=self.again,
         )
-        state = self._search_state = SearchState(
+        return SearchState(
             algorithm=PopulatedByOracle(self, inner),
             objective=self.objective,
             hp=self.hyperparameters,
@@ -316,6 +325,10 @@ class Oracle:
             may_grow=self.tune_new_entries,
             budget=self.budget,
         )
+
+    def _take_over(self, state: SearchState, seed: int) -> None:
+        """Makes this oracle's trials, seeds and own state those of the search."""
+        store = state.store
         self._asked_seed = self._seed = seed
         entered = {each: self.trials[each] for each in self._ids.strangers(self.trials)}
         self._ids = face_trials.TrialIds(store.note("trial_id_width"))
