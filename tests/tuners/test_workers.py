@@ -80,6 +80,41 @@ def search(tuner, **kwargs):
     return tuner
 
 
+class Batches(kt.HyperModel):
+    """Names two hyperparameters in its training, as Keras' guide does."""
+
+    def build(self, hp):
+        return build(hp)
+
+    def fit(self, hp, model, *args, **kwargs):
+        batch, order = hp.Choice("batch_size", [4, 8, 16, 32]), hp.Boolean("shuffle")
+        return model.fit(*args, batch_size=batch, shuffle=order, **kwargs)
+
+
+class Arguments(kt.HyperModel):
+    """The same by `fit_arguments`."""
+
+    def build(self, hp):
+        return build(hp)
+
+    def fit_arguments(self, hp):
+        return {"batch_size": hp.Choice("batch_size", [4, 8, 16, 32])}
+
+
+@pytest.mark.parametrize("kind", [Batches, Arguments])
+def test_what_the_first_training_finds_is_searched_from_the_second_trial_on(kind, tmp_path):
+    chosen = []
+    for count in (1, 3):
+        tuner = kt.RandomSearch(
+            kind(), "val_loss", max_trials=6, seed=1, workers=count, directory=tmp_path / str(count)
+        )
+        search(tuner, callbacks=[])
+        trials = tuner.oracle.search_state.trials.values()
+        chosen.append([trial.values for trial in trials])
+    assert chosen[0] == chosen[1]
+    assert len({values["batch_size"] for values in chosen[0]}) > 2
+
+
 @pytest.mark.first("random", "hyperband")
 @pytest.mark.parametrize("name", TUNERS)
 def test_any_number_of_workers_gives_the_same_trials_to_the_bit(name, tmp_path):

@@ -23,9 +23,8 @@ from afina.study.discovery import discover
 from afina.study.known import is_queued
 from afina.study.listeners import SearchInfo, SearchListener
 from afina.study.planned import planned
-from afina.study.resume import choose_seed
+from afina.study.resume import BegunElsewhereError, choose_seed
 from afina.study.retries import ENDED_AS
-from afina.study.sharing import BegunElsewhereError
 from afina.study.state import SearchState
 from afina.study.stopping import Budget
 from afina.study.study import Study, default_algorithm

@@ -23,6 +23,16 @@ _ADVICE = (
 )
 
 
+class BegunElsewhereError(StoreError):
+    """Another worker began the search at the same moment, with another seed."""
+
+    def __init__(self, theirs: int, ours: int) -> None:
+        super().__init__(
+            f"The search was begun by another worker with seed {theirs}, and here with {ours}. "
+            "Nothing was changed. Start this one again to join it."
+        )
+
+
 def read_space(config: Mapping[str, Any]) -> HyperParameters:
     """The search space that a project keeps.
 
@@ -104,6 +114,7 @@ def continued_header(
 
     Raises:
         ProjectMismatchError: The store holds another search.
+        BegunElsewhereError: Another worker has begun the search since, with another seed.
     """
     old = store.header()
     if old is None:
@@ -111,6 +122,8 @@ def continued_header(
     check_same_search(
         old, new, fixed_settings, grown=store.space(), trials=trials, may_grow=may_grow
     )
+    if old.seed != new.seed:
+        raise BegunElsewhereError(old.seed, new.seed)
     header = replace(old, settings=new.settings)
     return header, header != old
 

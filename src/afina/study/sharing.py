@@ -37,16 +37,6 @@ CROWDED = 2.0
 """Trials among the news of a turn, on average, from which on a worker learns ahead."""
 
 
-class BegunElsewhereError(StoreError):
-    """Another worker began the search at the same moment, with another seed."""
-
-    def __init__(self, theirs: int, ours: int) -> None:
-        super().__init__(
-            f"The search was begun by another worker with seed {theirs}, and here with {ours}. "
-            "Nothing was changed. Start this one again to join it."
-        )
-
-
 @dataclass(frozen=True)
 class Loss:
     """How a trial has lost its worker."""

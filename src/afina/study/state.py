@@ -32,7 +32,7 @@ from afina.study.queue import begin_queued, enqueue, join_queue
 from afina.study.requests import Requests
 from afina.study.resume import continued_header, new_header, still_wanted
 from afina.study.retries import kept_notes, next_chance, run_again
-from afina.study.sharing import BegunElsewhereError, WorkerShare, is_same_result, news_of_lost_lease
+from afina.study.sharing import WorkerShare, is_same_result, news_of_lost_lease
 from afina.study.stopping import Budget, StopRules
 from afina.trials import Decision, Failure, FailureKind, Objective, Report, Schedule, Status, Trial
 from afina.trials.pareto import front_of
@@ -107,8 +107,6 @@ class SearchState:
         check_trials(stored, getattr(store, "folder", None))
         new = new_header(algorithm, objective, seed, hp)
         self._header, _ = self._continued(new, stored)
-        if self._header.seed != seed:  # begun since the seed was chosen
-            raise BegunElsewhereError(self._header.seed, seed)
         self.seed = seed
         self._algorithm_state = algorithm.init()
         self._resume(stored)
@@ -253,8 +251,6 @@ class SearchState:
             self.store.begin(self._header)
             return
         header, changed = self._continued(self._header, list(self.trials.values()))
-        if header.seed != self.seed:
-            raise BegunElsewhereError(header.seed, self.seed)
         if changed:
             self.store.set_header(header)
 

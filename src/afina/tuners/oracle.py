@@ -36,7 +36,7 @@ from afina.tuners.oracle_arguments import (
     draw_seed,
 )
 from afina.tuners.overrides import is_overridden
-from afina.tuners.populated import PopulatedByOracle, door_of, surrounded
+from afina.tuners.populated import door_of, search_in
 from afina.tuners.reserved_keys import with_schedule
 from afina.tuners.trial import Trial, TrialStatus
 
@@ -297,34 +297,12 @@ class Oracle:
         # A seed that was drawn before is no wish: a project keeps its own.
         seed = choose_seed(store, self._asked_seed if store.header() else self._seed)
         try:
-            self._search_state = self._state_in(store, seed)
+            self._search_state = search_in(self, store, seed)
         except BegunElsewhereError:  # in this moment: the seed is theirs
             self._asked_seed = self._wished_seed
             seed = choose_seed(store, self._asked_seed)
-            self._search_state = self._state_in(store, seed)
+            self._search_state = search_in(self, store, seed)
         self._take_over(self._search_state, seed)
-
-    def _state_in(self, store: TrialStore, seed: int) -> SearchState:
-        inner = surrounded(
-            self.make_algorithm(seed),
-            narrow_every=self.narrow_every,
-            known=self.known,
-            space=self.hyperparameters.to_space(),
-            seed=seed,
-            again=self.again,
-        )
-        return SearchState(
-            algorithm=PopulatedByOracle(self, inner),
-            objective=self.objective,
-            hp=self.hyperparameters,
-            store=store,
-            seed=seed,
-            max_trials=self.max_trials,
-            max_retries=self.max_retries_per_trial,
-            max_consecutive_failed=self.max_consecutive_failed_trials,
-            may_grow=self.tune_new_entries,
-            budget=self.budget,
-        )
 
     def _take_over(self, state: SearchState, seed: int) -> None:
         """Makes this oracle's trials, seeds and own state those of the search."""

@@ -34,6 +34,7 @@ from afina.search import (
 from afina.search.untried import NOTHING_TRIED, TriedKeys, first_new, key_of, keys_of
 from afina.search.wrappers import innermost
 from afina.space import Space, Value
+from afina.store import TrialStore
 from afina.study import SearchState
 from afina.trials import Trial as StoredTrial
 from afina.tuners.overrides import is_overridden
@@ -71,6 +72,39 @@ def surrounded(
     if narrow_every is not None:
         algorithm = Narrowing(algorithm, narrow_every, seed)
     return Informed(algorithm, tuple(known), space) if known else algorithm
+
+
+def search_in(oracle: Any, store: TrialStore, seed: int) -> SearchState:
+    """The search of an oracle, as its store holds it.
+
+    Args:
+        oracle: Whose settings the search has.
+        store: Where it is kept.
+        seed: The search's seed.
+
+    Raises:
+        BegunElsewhereError: Another worker has begun the search since the seed was chosen.
+    """
+    inner = surrounded(
+        oracle.make_algorithm(seed),
+        narrow_every=oracle.narrow_every,
+        known=oracle.known,
+        space=oracle.hyperparameters.to_space(),
+        seed=seed,
+        again=oracle.again,
+    )
+    return SearchState(
+        algorithm=PopulatedByOracle(oracle, inner),
+        objective=oracle.objective,
+        hp=oracle.hyperparameters,
+        store=store,
+        seed=seed,
+        max_trials=oracle.max_trials,
+        max_retries=oracle.max_retries_per_trial,
+        max_consecutive_failed=oracle.max_consecutive_failed_trials,
+        may_grow=oracle.tune_new_entries,
+        budget=oracle.budget,
+    )
 
 
 def stage_length(narrow: Any, oracle: Any) -> int | None:

@@ -20,6 +20,7 @@ from afina.errors import (
     check_whole,
 )
 from afina.progress import Message
+from afina.run import Signal
 from afina.space import HyperParameters
 from afina.training.build import recompile
 from afina.training.interim import InterimCheckpoint, Interval
@@ -252,6 +253,14 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
 
     def _finishes_epochs(self) -> bool:
         return self._whose_training() is None
+
+    def _next_trial(self, place: int) -> Trial | Signal:
+        """The next trial. Code of the user's that trains may name further hyperparameters: then
+        the first trial runs alone, so that those beside it are chosen in the whole space."""
+        own = self._whose_training() or first_overridden(self.hypermodel, ("fit_arguments",))
+        if own and self.oracle.ongoing_trials and not self.oracle.search_state.ended:
+            return Signal.WAIT
+        return super()._next_trial(place)
 
     def _whose_training(self) -> str | None:
         """Which method of the user's trains, so that the arguments of `search` and the results mean
