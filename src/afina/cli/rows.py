@@ -63,7 +63,8 @@ def best_rows(rows: Sequence[Row], described: Any) -> list[Row]:
         if len(group) == 1:
             best += group
             continue
-        row: Row = {**min(group, key=_rank)}
+        one: Row = min(group, key=_rank)
+        row = {**one}
         row["epochs"] = sum(part["epochs"] for part in group)
         row["seconds"] = round(sum(part["seconds"] for part in group), 3)
         row["parts"] = [part["number"] for part in group]
