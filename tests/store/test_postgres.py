@@ -198,6 +198,23 @@ def test_the_server_reads_the_statements_of_turns_once(make: Callable[..., Any])
     store.close()
 
 
+def test_the_news_of_a_long_search_is_found_without_reading_all_of_it(
+    make: Callable[..., Any],
+) -> None:
+    """The statements are planned while a search is short."""
+    store = make()
+    store.put(Trial(number=0, values={}))
+
+    def plan_of(name: str) -> str:
+        with store._look() as connection:
+            lines = connection.exec_driver_sql(f"EXPLAIN EXECUTE {name} (0)").scalars()
+            return "\n".join(lines)
+
+    assert "trials_by_revision" in plan_of("afina_news")
+    assert "Cond: (trial = t.number)" in plan_of("afina_reports")
+    store.close()
+
+
 def test_a_change_that_was_written_before_the_connection_broke_is_not_refused(
     make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
