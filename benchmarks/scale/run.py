@@ -1,11 +1,11 @@
 """Trials a second of Afina and Optuna on the same database, by trials and by workers.
 
     python benchmarks/scale/run.py --optuna PYTHON [--workers 1 4 16] \
-        [--trials 320] [--epochs 0] [--workload random]
+        [--trials 320] [--epochs 0] [--workload random] [--loop optimize]
 
 Trials return a number at once, so that all time is the store's. All workers have started, opened
 the search and joined it before the clock starts. Each store is measured with both packages in turn,
-twice, and the faster run counts.
+twice, and the faster run counts. Workers call `optimize`, or `ask` and `tell` by hand.
 PostgreSQL is Debian's, with its own settings, in a temporary folder. What is synced when:
 
 | store | synced |
@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=320)
     parser.add_argument("--epochs", type=int, default=0)
     parser.add_argument("--workload", choices=["random", "hyperband"], default="random")
+    parser.add_argument("--loop", choices=["optimize", "ask"], default="optimize")
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
     pythons = {"afina": sys.executable, "optuna": options.optuna}
@@ -90,7 +91,7 @@ def measure(
 ) -> dict[str, float]:
     """Runs the workers of one search."""
     go = folder / "go"
-    given = [place, options.trials, options.epochs, go, workers, options.workload]
+    given = [place, options.trials, options.epochs, go, workers, options.workload, options.loop]
     variables = {**os.environ, "KERAS_BACKEND": "jax"}
     if package == "afina":
         paths = [str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]

@@ -1,10 +1,10 @@
 """The workers of a scale measurement.
 
-    python worker.py PACKAGE PLACE TRIALS EPOCHS GO WORKERS WORKLOAD
+    python worker.py PACKAGE PLACE TRIALS EPOCHS GO WORKERS WORKLOAD LOOP
 
 Each is a fork of this process, which has imported the package. Each joins the search and says
-"ready". All wait for the file GO, and run trials until there are TRIALS in all. Each then
-prints what it did as a line of JSON.
+"ready". All wait for the file GO, and run trials until there are TRIALS in all: by `optimize`, or
+by `ask` and `tell`. Each then prints what it did as a line of JSON.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ LONGEST = 9
 """Epochs of the longest trainings of Hyperband."""
 
 
-def afina_search(place: str, trials: int, epochs: int, go: Path, workload: str) -> dict[str, Any]:
+def afina_search(
+    place: str, trials: int, epochs: int, go: Path, workload: str, loop: str
+) -> dict[str, Any]:
     """Afina, with the folder or URL `place`."""
     import afina
     from afina.search import Hyperband, Random
@@ -47,23 +49,30 @@ def afina_search(place: str, trials: int, epochs: int, go: Path, workload: str) 
     )
     study.begin()
     wait(go)
-    begun, done = Clock(), 0
+    begun = Clock()
+
+    def run(trial: Any) -> dict[str, float]:
+        for epoch in range(trial.start_epoch, trial.end_epoch or epochs):
+            study.report(trial, {"loss": trial.values["x"] + 1.0 / (1 + epoch)}, epoch)
+        begun.mark()
+        return {"loss": trial.values["x"]}
+
+    if loop == "optimize":
+        study.optimize(run)
     while study.stop_reason is None:
         trial = study.ask()
         if trial is None:
             time.sleep(0.005)
-            continue
-        for epoch in range(trial.start_epoch, trial.end_epoch or epochs):
-            study.report(trial, {"loss": trial.values["x"] + 1.0 / (1 + epoch)}, epoch)
-        study.tell(trial, {"loss": trial.values["x"]})
-        done += 1
-        begun.mark(done)
-    facts = begun.facts(done)
+        else:
+            study.tell(trial, run(trial))
+    facts = begun.facts()
     study.close()
     return facts
 
 
-def optuna_search(place: str, trials: int, epochs: int, go: Path, workload: str) -> dict[str, Any]:
+def optuna_search(
+    place: str, trials: int, epochs: int, go: Path, workload: str, loop: str
+) -> dict[str, Any]:
     """Optuna, with a URL, or "journal:FILE"."""
     import optuna
     from optuna.storages import JournalStorage, RDBStorage
@@ -90,12 +99,13 @@ def optuna_search(place: str, trials: int, epochs: int, go: Path, workload: str)
     )
     epochs = LONGEST if workload == "hyperband" else epochs
     wait(go)
-    begun, done = Clock(), 0
-    while True:
-        trial = study.ask()
-        if trial.number >= trials:
-            break
-        x = trial.suggest_float("x", 0.0, 1.0)
+    begun = Clock()
+
+    def run(trial: Any) -> float:
+        if trial.number >= trials:  # one for each worker
+            study.stop()
+            raise optuna.TrialPruned
+        x = float(trial.suggest_float("x", 0.0, 1.0))
         trial.suggest_int("n", 1, 100)
         if workload == "hyperband":
             for index in range(4):
@@ -106,10 +116,14 @@ def optuna_search(place: str, trials: int, epochs: int, go: Path, workload: str)
             trial.report(x + 1.0 / (1 + epoch), epoch)
             if workload == "hyperband" and trial.should_prune():
                 break
-        study.tell(trial, x)
-        done += 1
-        begun.mark(done)
-    return begun.facts(done)
+        begun.mark()
+        return x
+
+    if loop == "optimize":
+        study.optimize(run)
+    while loop == "ask" and (trial := study.ask()).number < trials:
+        study.tell(trial, run(trial))
+    return begun.facts()
 
 
 class Clock:
@@ -117,17 +131,19 @@ class Clock:
 
     def __init__(self) -> None:
         self.wall, self.cpu = time.time(), time.process_time()
+        self.done = 0
         self.marks: list[tuple[int, float, float]] = []
 
-    def mark(self, done: int) -> None:
-        """Remembers the times at numbers of trials that double."""
+    def mark(self) -> None:
+        """Counts a trial, and remembers the times at numbers of trials that double."""
+        done = self.done = self.done + 1
         if done & (done - 1) == 0:
             self.marks.append((done, time.time() - self.wall, time.process_time() - self.cpu))
 
-    def facts(self, done: int) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """All that was measured."""
         now, cpu = time.time(), time.process_time() - self.cpu
-        return {"done": done, "from": self.wall, "to": now, "cpu": cpu, "marks": self.marks}
+        return {"done": self.done, "from": self.wall, "to": now, "cpu": cpu, "marks": self.marks}
 
 
 def wait(go: Path) -> None:
@@ -145,7 +161,7 @@ def say(text: str) -> None:
 def main() -> None:
     """Forks the workers."""
     warnings.simplefilter("ignore")
-    package, place, trials, epochs, go, workers, workload = sys.argv[1:]
+    package, place, trials, epochs, go, workers, workload, loop = sys.argv[1:]
     importlib.import_module(package)
     if package == "afina":
         importlib.import_module("afina.search")
@@ -155,7 +171,7 @@ def main() -> None:
     run = {"afina": afina_search, "optuna": optuna_search}[package]
     for number in range(int(workers)):
         if os.fork() == 0:
-            say(json.dumps(run(place, int(trials), int(epochs), Path(go), workload)))
+            say(json.dumps(run(place, int(trials), int(epochs), Path(go), workload, loop)))
             os._exit(0)
         if place.startswith(("sqlite:", "postgresql+")) and number == 0:
             time.sleep(3.0)  # Optuna's tables must be there before a second worker looks

@@ -1,6 +1,8 @@
-"""Checks of `turn_after`, for each kind of store that has it."""
+"""Checks of `turn_after` and `together`, for each kind of store that has them."""
 
+import contextlib
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -95,7 +97,85 @@ def check_an_error_while_learning_ahead_keeps_nobody_waiting(
         each.close()
 
 
+def check_a_worker_keeps_its_place_from_one_turn_to_the_next(
+    store: Any, join: Callable[[Any], Any]
+) -> None:
+    """Whoever waits behind it has its turn after both, and finds what both have written."""
+    begun(store)
+    other, third = join(store), join(store)
+    known = {each: each.turn(lambda changes: changes, None).revision for each in (other, third)}
+    store.put(Trial(number=1, values={}))
+    order: list[str] = []
+
+    def follow() -> None:
+        third.turn_after(
+            lambda changes: order.append(f"third, {store.note('n')}"), known[third], lambda _: None
+        )
+
+    def learn(changes: Changes) -> None:
+        known[other] = changes.revision
+        thread.start()
+
+    def turn(number: int) -> None:
+        other.set_note("n", number)
+        order.append(f"other {number}")
+        time.sleep(0.1)  # the third one waits by then
+
+    thread = threading.Thread(target=follow)
+    with other.together():
+        other.turn_after(lambda changes: turn(1), known[other], learn)
+        time.sleep(0.1)
+        other.turn_after(lambda changes: turn(2), known[other], lambda changes: None)
+    thread.join(60.0)
+    assert order == ["other 1", "other 2", "third, 2"]
+    for each in (other, third):
+        each.close()
+
+
+def check_a_worker_that_keeps_its_place_gives_it_up_at_the_end(
+    store: Any, join: Callable[[Any], Any]
+) -> None:
+    """After one turn, after none, and after an error in either; what was written before stays."""
+    begun(store)
+    other, third = join(store), join(store)
+    known = {each: each.turn(lambda changes: changes, None).revision for each in (other, third)}
+    store.put(Trial(number=1, values={}))
+
+    def write(each: Any, number: int) -> None:
+        each.turn_after(
+            lambda changes: each.set_note("n", number), known[each], lambda changes: None
+        )
+
+    def broken(changes: Changes) -> None:
+        other.set_note("n", -1)
+        raise ZeroDivisionError
+
+    def in_two_turns(first: Callable[..., Any], second: Callable[..., Any]) -> None:
+        with contextlib.suppress(ZeroDivisionError), other.together():
+            other.turn_after(first, known[other], lambda changes: None)
+            other.turn_after(second, known[other], lambda changes: None)
+
+    with other.together():
+        pass
+    write(third, 1)
+    with other.together():
+        write(other, 2)
+    write(third, 3)
+    in_two_turns(broken, broken)
+    assert store.note("n") == 3
+    write(third, 4)
+    in_two_turns(lambda changes: other.set_note("n", 5), broken)
+    assert store.note("n") == 5
+    write(third, 6)
+    write(other, 7)
+    assert store.note("n") == 7
+    for each in (other, third):
+        each.close()
+
+
 CHECKS = (
+    check_a_worker_keeps_its_place_from_one_turn_to_the_next,
+    check_a_worker_that_keeps_its_place_gives_it_up_at_the_end,
     check_the_others_write_while_a_worker_learns_ahead,
     check_the_next_in_line_learns_while_a_worker_has_its_turn,
     check_an_error_while_learning_ahead_keeps_nobody_waiting,

@@ -148,6 +148,73 @@ def test_after_a_lost_connection_a_turn_reads_the_whole_search_whoever_noticed_t
     store.close()
 
 
+def test_a_worker_that_loses_its_connection_between_two_turns_has_lost_its_place(
+    make: Callable[..., Any], server: Server
+) -> None:
+    store, other = make(), make()
+    store.put(Trial(number=0, values={}))
+    known = {each: each.turn(lambda changes: changes, None).revision for each in (store, other)}
+
+    def write(each: Any, number: int) -> None:
+        each.turn_after(
+            lambda changes: each.set_note("n", number), known[each], lambda changes: None
+        )
+
+    with store.together():
+        write(store, 1)
+        server.stop("immediate")
+        server.start()
+        with pytest.warns(UserWarning, match="cannot be reached"):
+            write(store, 2)
+    with pytest.warns(UserWarning, match="cannot be reached"):
+        write(other, 3)
+    write(store, 4)
+    assert other.note("n") == 4
+    for each in (store, other):
+        each.close()
+
+
+def test_the_server_reads_the_statements_of_turns_once(make: Callable[..., Any]) -> None:
+    store = make()
+
+    def runs() -> dict[str, int]:
+        query = "SELECT name, generic_plans + custom_plans FROM pg_prepared_statements"
+        with store._look() as connection:
+            found = connection.exec_driver_sql(query).all()
+        return {name: count for name, count in found if name.startswith("afina_")}
+
+    store.put(Trial(number=0, values={}))
+    before = runs()
+    for _ in range(3):
+        store.put(Trial(number=0, values={}))
+    counts = {name: count - before[name] for name, count in runs().items()}
+    assert {name for name, count in counts.items() if count == 3} >= {"afina_lock", "afina_claim"}
+    with store._look() as connection:  # as a proxy between does
+        connection.connection.driver_connection.execute("DEALLOCATE ALL", prepare=False)
+    for number in (1, 2, 3):
+        store.put(Trial(number=number, values={}))
+    assert [trial.number for trial in store.trials()] == [0, 1, 2, 3]
+    assert "afina_claim" in runs()  # prepared anew
+    store.close()
+
+
+def test_the_news_of_a_long_search_is_found_without_reading_all_of_it(
+    make: Callable[..., Any],
+) -> None:
+    """The statements are planned while a search is short."""
+    store = make()
+    store.put(Trial(number=0, values={}))
+
+    def plan_of(name: str) -> str:
+        with store._look() as connection:
+            lines = connection.exec_driver_sql(f"EXPLAIN EXECUTE {name} (0)").scalars()
+            return "\n".join(lines)
+
+    assert "trials_by_revision" in plan_of("afina_news")
+    assert "Cond: (trial = t.number)" in plan_of("afina_reports")
+    store.close()
+
+
 def test_a_change_that_was_written_before_the_connection_broke_is_not_refused(
     make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,7 +403,9 @@ def test_a_result_waits_for_the_disk_in_its_transaction_and_a_start_after_it(
     store.put(Trial(number=1, values={}))
     start = sent[-1]
     assert start[start.index(no_wait) + 1] == "COMMIT"
-    assert start[-1].startswith("UPDATE")  # in a transaction of its own, of which others know not
+    assert start[-1].startswith(
+        "EXECUTE afina_wait"
+    )  # in a transaction of its own, of which others know not
     store.finish(Trial(number=1, values={}, status=Status.FAILED, ended=0))
     assert sent[-1][-1] == "COMMIT"
     assert no_wait not in sent[-1]

@@ -8,7 +8,7 @@ from afina.errors import StoreError
 from afina.search import Random
 from afina.space import HyperParameters
 from afina.store import MemoryStore
-from afina.study.sharing import WorkerShare
+from afina.study.sharing import PAUSE, WorkerShare
 from afina.study.state import SearchState
 from afina.trials import Objective, Report, Status, Trial
 
@@ -163,5 +163,5 @@ def test_a_search_with_many_trials_elsewhere_looks_for_dead_workers_once_in_a_wh
     looks = store.looks
     assert not list(share.newly_lost(gone)), "it has just looked"
     assert store.looks == looks
-    now += 0.1
+    now += PAUSE
     assert len(list(share.newly_lost(gone))) == 5

@@ -11,6 +11,7 @@ import afina
 from afina.errors import ArgumentError, FatalError, ObjectiveError, SearchFailedError, StoreError
 from afina.run import Processes, Serial, Threads, call
 from afina.search import Hyperband, Random
+from afina.store.write_queue import place_in_line
 from afina.trials import FailureKind, Status
 
 LOSS = afina.Objective("loss", "min")
@@ -226,3 +227,100 @@ def test_what_is_no_executor_is_refused_when_the_study_is_made(executor):
 def test_the_executor_of_one_call_is_checked_too():
     with pytest.raises(ArgumentError, match="executor"):
         study().optimize(square, executor="dask")
+
+
+def crowd(monkeypatch):
+    """As where many workers wait for their turns."""
+    monkeypatch.setattr("afina.study.sharing.CROWDED", 0.0)
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """The waits for other workers, in SQLite's line."""
+    seen = []
+
+    def counted(file, patience):
+        seen.append(file)
+        return place_in_line(file, patience)
+
+    monkeypatch.setattr("afina.store.writer.place_in_line", counted)
+    return seen
+
+
+def test_in_a_crowd_a_worker_waits_once_for_each_trial(tmp_path, monkeypatch, waits):
+    alone = study()
+    alone.optimize(square)
+    crowd(monkeypatch)
+    many = study(store=tmp_path / "project")
+    many.begin()
+    waits.clear()
+    many.optimize(square)
+    assert found(many) == found(alone)
+    assert len(waits) < 1.5 * len(many.trials)
+    many.close()
+    again = study(store=tmp_path / "project")
+    assert found(again) == found(alone)
+    assert again.ended == alone.ended
+
+
+def test_in_a_crowd_the_limits_of_a_call_hold(tmp_path, monkeypatch):
+    crowd(monkeypatch)
+    some = study(store=tmp_path / "project")
+    some.optimize(square, n_trials=3)
+    assert [trial.status for trial in some.trials.values()] == [Status.COMPLETED] * 3
+    assert some.stop_reason == "n_trials=3 trials have been run"
+
+    def stop_it(searched, trial):
+        if len(searched.trials) == 5:
+            searched.stop()
+
+    some.optimize(square, callbacks=[stop_it])
+    assert [trial.status for trial in some.trials.values()] == [Status.COMPLETED] * 5
+    some.optimize(square)
+    assert some.stop_reason == "max_trials=8 trials have been run"
+    assert len(some.trials) == 8
+
+
+def test_in_a_crowd_failures_end_a_search_as_elsewhere(tmp_path, monkeypatch):
+    crowd(monkeypatch)
+    failing = study(store=tmp_path / "project")
+
+    def fail_from_the_third_on(trial):
+        if trial.number >= 2:
+            raise ValueError("no")
+        return square(trial)
+
+    with pytest.raises(SearchFailedError, match="no"):
+        failing.optimize(fail_from_the_third_on)
+    states = [trial.status for trial in failing.trials.values()]
+    assert states == [Status.COMPLETED] * 2 + [Status.FAILED] * 3
+
+
+def test_in_a_crowd_what_the_user_adds_runs_between_two_trials(tmp_path, monkeypatch, waits):
+    """A listener or callback may take its time, so that others have their turns meanwhile."""
+    crowd(monkeypatch)
+    seen = []
+    with_callback = study(store=tmp_path / "project")
+    with_callback.begin()
+    waits.clear()
+    with_callback.optimize(
+        square, callbacks=[lambda searched, trial: seen.append(len(searched.trials))]
+    )
+    assert seen == [1, 2, 3, 4, 5, 6, 7, 8]  # no trial has begun before the callback
+    assert len(waits) > 2 * len(seen)
+
+
+def test_in_a_crowd_an_error_of_the_next_question_leaves_the_result(tmp_path, monkeypatch):
+    class Broken(Random):
+        def ask(self, state, situation):
+            if situation.number == 2:
+                raise ZeroDivisionError
+            return super().ask(state, situation)
+
+    crowd(monkeypatch)
+    broken = study(algorithm=Broken(seed=3), store=tmp_path / "project")
+    with pytest.raises(ZeroDivisionError):
+        broken.optimize(square)
+    broken.close()
+    again = study(store=tmp_path / "project", algorithm=Broken(seed=3))
+    assert [trial.status for trial in again.trials.values()] == [Status.COMPLETED] * 2

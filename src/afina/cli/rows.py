@@ -60,12 +60,14 @@ def best_rows(rows: Sequence[Row], described: Any) -> list[Row]:
             groups.setdefault(each["configuration"], []).append(each)
     best = []
     for group in groups.values():
-        best_part: Row = min(group, key=_rank)
-        row = {**best_part}
+        if len(group) == 1:
+            best += group
+            continue
+        one: Row = min(group, key=_rank)
+        row = {**one}
         row["epochs"] = sum(part["epochs"] for part in group)
         row["seconds"] = round(sum(part["seconds"] for part in group), 3)
-        if len(group) > 1:
-            row["parts"] = [part["number"] for part in group]
+        row["parts"] = [part["number"] for part in group]
         best.append(row)
     return sorted(best, key=_rank)
 

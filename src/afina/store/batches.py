@@ -14,6 +14,7 @@ Then `RefusedError` sends the caller back to the statements of `sql.py`, which f
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,13 @@ _Asked = tuple[str, Mapping[str, Any]]
 """A statement and its parameters."""
 
 _LINE = 20203
+
+_PARAMETER = re.compile(r"%\((\w+)\)s")
+
+_PREPARED = "afina_prepared"
+
+_FORGOTTEN = ("26000", "42P05", "0A000")
+"""Of statements that the server does not know, knows already, or has planned for other columns."""
 
 _NOW = "extract(epoch FROM clock_timestamp())::float8"
 
@@ -72,43 +80,63 @@ class Texts:
         def table(known: sql.Table) -> str:
             return f"{_quoted(schema)}.{_quoted(known.name)}"
 
+        self.prepare: list[str] = []
+        """Prepares the statements on a connection. The server takes longer to read and plan one
+        of them than to run it."""
+
+        def prepared(name: str, text: str) -> str:
+            self.prepare.append(f"PREPARE {name} AS {_numbered(text)}")
+            given = ", ".join(f"%({each})s" for each in _names(text))
+            return f"EXECUTE {name} ({given})" if given else f"EXECUTE {name}"
+
         trials, claims = table(TRIALS), table(CLAIMS)
         line = f"{_LINE}, hashtext('{schema}')"  # letters, digits and underscores; see `schema_of`
         self.line = f"SELECT pg_advisory_lock({line})"
         self.leave_line = f"SELECT pg_advisory_unlock({line})"
-        self.counter = f"SELECT revision, tableoid::bigint AS tables FROM {table(COUNTER)}"
-        self.lock = f"{self.counter} FOR UPDATE"
-        self.meta = (
+        counter = f"SELECT revision, tableoid::bigint AS tables FROM {table(COUNTER)}"
+        self.counter = prepared("afina_counter", counter)
+        self.lock = prepared("afina_lock", f"{counter} FOR UPDATE")
+        self.meta = prepared(
+            "afina_meta",
             f"SELECT header, space, crc, (SELECT json_object_agg(key, value) FROM {table(NOTES)} "
-            f"WHERE key = ANY(%(keys)s::text[])) AS notes FROM {table(META)}"
+            f"WHERE key = ANY(%(keys)s::text[])) AS notes FROM {table(META)}",
         )
-        self.claims = f"SELECT trial, owner, beat, {_NOW} AS now FROM {claims}"
-        self.news = (
+        self.claims = prepared(
+            "afina_claims", f"SELECT trial, owner, beat, {_NOW} AS now FROM {claims}"
+        )
+        self.news = prepared(
+            "afina_news",
             f"SELECT t.*, c.owner FROM {trials} t LEFT JOIN {claims} c ON c.trial = t.number "
-            "WHERE t.revision > {since:d} ORDER BY coalesce(t.ended, -1), t.number"
+            "WHERE t.revision > %(since)s ORDER BY coalesce(t.ended, -1), t.number",
         )
-        self.reports = (
-            f"SELECT r.* FROM {table(REPORTS)} r JOIN {trials} t ON t.number = r.trial "
-            "WHERE t.revision > {since:d} AND t.ended IS NOT NULL"
+        self.reports = prepared(
+            "afina_reports",
+            # OFFSET has it look up the reports of each trial: a plan for any revision reads all.
+            f"SELECT r.* FROM {trials} t CROSS JOIN LATERAL (SELECT * FROM {table(REPORTS)} r "
+            "WHERE r.trial = t.number OFFSET 0) r "
+            "WHERE t.revision > %(since)s AND t.ended IS NOT NULL",
         )
         # Waits for the server's disk: a commit writes all that was committed before it.
-        self.wait = (
-            f"UPDATE {claims} SET beat = beat WHERE trial = %(number)s AND owner = %(owner)s"
+        self.wait = prepared(
+            "afina_wait",
+            f"UPDATE {claims} SET beat = beat WHERE trial = %(number)s AND owner = %(owner)s",
         )
-        self.count = f"UPDATE {table(COUNTER)} SET revision = %(revision)s"
+        self.count = prepared("afina_count", f"UPDATE {table(COUNTER)} SET revision = %(revision)s")
         claim = (
             f"INSERT INTO {claims} (trial, owner, beat) VALUES (%(number)s, %(owner)s, {_NOW}) "
             "ON CONFLICT (trial) DO UPDATE SET owner = excluded.owner, beat = excluded.beat"
         )
-        self.claim = _write(trials, claim)
-        self.unclaim = _write(trials, f"DELETE FROM {claims} WHERE trial = %(number)s")
+        self.claim = prepared("afina_claim", _write(trials, claim))
+        unclaim = f"DELETE FROM {claims} WHERE trial = %(number)s"
+        self.unclaim = prepared("afina_unclaim", _write(trials, unclaim))
         kinds = ["text" if name == "metrics" else "integer" for name in _REPORT]
         lists = ", ".join(
             f"%({name})s::{kind}[]" for name, kind in zip(_REPORT, kinds, strict=True)
         )
-        self.report = (
+        self.report = prepared(
+            "afina_report",
             f"INSERT INTO {table(REPORTS)} ({', '.join(_REPORT)}) SELECT * FROM unnest({lists}) "
-            f"ON CONFLICT ({', '.join(_REPORT[:-1])}) DO UPDATE SET metrics = excluded.metrics"
+            f"ON CONFLICT ({', '.join(_REPORT[:-1])}) DO UPDATE SET metrics = excluded.metrics",
         )
 
     def since(self, revision: int) -> list[_Asked]:
@@ -117,7 +145,24 @@ class Texts:
         Args:
             revision: The last one that is known.
         """
-        return [(text.format(since=revision), {}) for text in (self.news, self.reports)]
+        # Put in here, as the driver takes its time to look for parameters.
+        return [(text % {"since": int(revision)}, {}) for text in (self.news, self.reports)]
+
+
+def _names(text: str) -> list[str]:
+    """The parameters of a statement, each once."""
+    return list(dict.fromkeys(_PARAMETER.findall(text)))
+
+
+def _numbered(text: str) -> str:
+    """A statement as the server prepares it.
+
+    Example:
+        >>> _numbered("SELECT %(a)s, %(b)s, %(a)s")
+        'SELECT $1, $2, $1'
+    """
+    names = _names(text)
+    return _PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", text)
 
 
 def _write(trials: str, claim: str) -> str:
@@ -211,6 +256,18 @@ class BatchedTransaction(Transaction):
         if waiting:
             with _driver(self._connection) as driver:
                 _send(driver, waiting)
+
+
+def prepare(connection: Connection, texts: Texts) -> None:
+    """Prepares the statements of all turns, once for each connection.
+
+    Args:
+        connection: Open; the search has its tables.
+        texts: The statements of the search.
+    """
+    if _PREPARED not in connection.info:
+        _begin(connection, [(text, {}) for text in texts.prepare])
+        connection.info[_PREPARED] = True
 
 
 def read_ahead(connection: Connection, texts: Texts, since: int) -> TurnStart:
@@ -333,6 +390,8 @@ def _driver(connection: Connection) -> Iterator[Driver[Any]]:
             connection.invalidate(error)
         raise sql.exc.OperationalError("batch", {}, error, hide_parameters=True) from error
     except psycopg.Error as error:
+        if error.sqlstate in _FORGOTTEN:
+            connection.invalidate(error)  # the next connection prepares them anew
         raise RefusedError from error
 
 

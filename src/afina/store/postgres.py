@@ -188,6 +188,15 @@ class PostgresStore(SqlStore):
                 session.caught_up()
             return result
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Keeps the worker's place in the line from one turn to the next.
+
+        Each turn is written by itself, and a result is on the disk before others can see it.
+        """
+        with self._guard, self._check_process().together():
+            yield
+
     def _with_reports(
         self,
         session: Session,

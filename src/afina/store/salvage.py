@@ -21,7 +21,7 @@ from afina.store.completeness import check_file
 from afina.store.project import is_postgres, open_store
 from afina.store.reader import SqliteReader, open_to_read
 from afina.store.soundness import faults_of, gaps_in
-from afina.store.sql import META_COLUMNS, TRIAL_COLUMNS, SqlStore
+from afina.store.sql import META_COLUMNS, SqlStore
 from afina.store.sqlite import STORE_FILE
 from afina.store.sqlite_errors import readable_errors
 from afina.store.tables import META, REPORTS, TRIALS
@@ -136,8 +136,7 @@ class _Salvage:
         found = {}
         for row in self._all(TRIALS.name, "number"):
             try:
-                codec.check_sum(row, TRIAL_COLUMNS)
-                trial = codec.row_to_trial(row)
+                trial = codec.read_trial(row)
             except codec.UNREADABLE as error:
                 reason = codec.why_unreadable(error)
                 self._faults.append(f"Trial {row['number']!r:.20} cannot be read: {reason}.")
@@ -177,8 +176,10 @@ class _Salvage:
         for order in ("ASC", "DESC"):
             query = f'SELECT {key} AS "the key", * FROM {table} {where} ORDER BY {key} {order}'
             try:
-                for row in self._connection.execute(query):
-                    cells = {"crc": None, **dict(zip(row.keys(), row, strict=True))}
+                rows = self._connection.execute(query)
+                names = [column[0] for column in rows.description]
+                for row in rows:
+                    cells = {"crc": None, **dict(zip(names, row, strict=True))}
                     if cells["the key"] in seen:
                         continue
                     seen.add(cells["the key"])

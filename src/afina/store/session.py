@@ -22,6 +22,7 @@ from afina.store.batches import (
     Texts,
     TurnStart,
     finish,
+    prepare,
     read,
     read_ahead,
 )
@@ -42,7 +43,10 @@ _LONGEST_PAUSE = 5.0  # seconds between two tries
 _SETTINGS = (
     # The server ends the transaction of a worker that has vanished within it.
     "-c idle_in_transaction_session_timeout=300s -c lock_timeout=600s "
-    "-c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+    "-c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 "
+    # Prepared statements are planned once, while there are few trials: by index, as for many. The
+    # price that the server puts on a scan of a table is no reason to compile one.
+    "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"
 )
 
 # A worker whose connection goes nowhere notices it in half a minute, rather than in hours.
@@ -99,6 +103,7 @@ class Session:
         self._losses = 0  # of the connection; any thread may notice one
         self._begun = self._caught_up = 0  # how many there were at the last transaction, and news
         self._in_line = False  # it has the place next to the worker whose turn it is
+        self._together = False  # that place is kept from one transaction to the next
         self._reached = False
         self._ready = False  # the tables are there
         self._tables: int | None = None  # which ones: those of a later search are others
@@ -109,7 +114,8 @@ class Session:
             place,
             pool_size=1,
             max_overflow=1,  # one to read, while a turn of the same thread is open
-            connect_args={"options": _SETTINGS, **_CLIENT},
+            # The driver prepares nothing by itself: it would forget all that is prepared with it.
+            connect_args={"options": _SETTINGS, "prepare_threshold": None, **_CLIENT},
             hide_parameters=True,
             execution_options={"schema_translate_map": {None: schema}},
         )
@@ -154,13 +160,36 @@ class Session:
 
         return self.again(once, patience=patience)
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Keeps the place in the line from one transaction to the next; see `PostgresStore`."""
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+            if self._in_line:  # there was one transaction only
+                self._in_line = False
+                self._leave_line()
+
+    def _leave_line(self) -> None:
+        with contextlib.suppress(sql.exc.SQLAlchemyError), self._engine.connect() as connection:
+            try:
+                connection.exec_driver_sql(self._texts.leave_line)
+            except sql.exc.SQLAlchemyError:
+                connection.invalidate()  # the server gives the place to the next one
+                raise
+
     def _once(self, write: Callable[[Transaction], R], wanted: Wanted | None, *, again: bool) -> R:
+        written = False
         with self._engine.connect() as connection:
             try:
                 with connection.begin():
-                    return self._within(connection, write, wanted, again=again)
+                    result = self._within(connection, write, wanted, again=again)
+                written = True
+                return result
             finally:
-                if self._in_line:  # it failed before its turn
+                if self._in_line and not (written and self._together):  # it has failed
                     self._in_line = False
                     connection.invalidate()  # the server gives the place to the next one
                 elif wanted is not None:
@@ -183,10 +212,12 @@ class Session:
             now = Transaction(connection, int(counter.revision), again=again)
             found = counter.tableoid
         else:
-            since = self._learn_ahead(connection, wanted)
-            here = self._in_line
-            seen = read(connection, self._texts, since, wanted.notes, leave_line=here)
-            self._in_line = False
+            prepare(connection, self._texts)
+            kept = self._in_line
+            since = wanted.since if kept else self._learn_ahead(connection, wanted)
+            leaves = self._in_line and (kept or not self._together)
+            seen = read(connection, self._texts, since, wanted.notes, leave_line=leaves)
+            self._in_line &= not leaves
             now, found = BatchedTransaction(connection, self._texts, seen), seen.tables
         self._begun = self._losses
         now.anew = self._begun != self._caught_up

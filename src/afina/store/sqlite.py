@@ -102,12 +102,22 @@ class SqliteStore(SqlStore):
     ) -> R:
         with self._lock.guard:
             writer = self._acquire_writer()
-            if learn is None or writer.in_turn:
+            if learn is None or writer.in_turn or writer.has_place:
                 return writer.transact(write)
             with contextlib.ExitStack() as place:
                 place.enter_context(place_in_line(self.folder, _LINE))
                 learn(self.news(since))
                 return writer.transact(write, place.close)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Keeps the worker's place from the first turn within to the end of the block.
+
+        Each turn is written by itself. The disk is waited for at the end of the block, once, while
+        others have their turns.
+        """
+        with self._lock.guard, self._acquire_writer().together():
+            yield
 
     def _explained(self) -> contextlib.AbstractContextManager[None]:
         return readable_errors(self.file)

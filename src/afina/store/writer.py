@@ -92,6 +92,10 @@ class SqliteWriter:
         """How many trials have finished, as of the revision `_counted`."""
         self._counted: int | None = None
         self._open: Transaction | None = None
+        self._together = False
+        self._place = contextlib.ExitStack()  # in the line, while transactions stay together
+        self._unsynced = self._uncounted = False
+        self._has_place = False
         self._looking = False
         self._waiting: dict[tuple[int, int, int, int], Report] = {}
         self._oldest = 0.0
@@ -212,6 +216,25 @@ class SqliteWriter:
         """Whether a transaction is open."""
         return self._open is not None
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Keeps the place in the line between transactions; see `SqliteStore.together`."""
+        if self._together:
+            yield
+            return
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+            self._place.close()
+            self._settle()
+
+    @property
+    def has_place(self) -> bool:
+        """Whether it is this worker's turn already."""
+        return self._has_place
+
     def transact(
         self, write: Callable[[Transaction], R], begun: Callable[[], None] | None = None
     ) -> R:
@@ -260,18 +283,26 @@ class SqliteWriter:
         """What is due once a transaction has been written."""
         # Cleared only now, so that reports survive a transaction that fails.
         self._waiting.clear()
-        if now.lasting:
-            self._sync_log()
-        self.finished += others
+        self.finished += others + now.finishes
         if now.finishes or self._counted == now.before:
             self._counted = now.revision
-        if now.finishes:
-            self.finished += now.finishes
-            write_count(self.file.parent, self.finished)
+        self._unsynced |= now.lasting
+        self._uncounted |= now.finishes > 0
+        if not self._together:
+            self._settle()
         if self._log_size() > self._checked + _LONGEST_LOG:
             # The change is written. What prevents the clean-up now will prevent the next change.
             with contextlib.suppress(sql.exc.DBAPIError):
                 self._empty_log()
+
+    def _settle(self) -> None:
+        """Has what was written survive a power loss, and then records how much that is."""
+        if self._unsynced:
+            self._sync_log()
+            self._unsynced = False
+        if self._uncounted:
+            write_count(self.file.parent, self.finished)
+            self._uncounted = False
 
     def _finished_by_others(self, now: Transaction) -> int:
         """How many trials have finished since they were counted, without those of this turn."""
@@ -325,10 +356,25 @@ class SqliteWriter:
         self._check_in_place()
         if self.connection.in_transaction():
             self.connection.rollback()  # Ctrl-C came within the last one
-        line = place_in_line(self._line, _PATIENCE / 2)
-        with line, self.connection.begin():
+        with self._in_line(), self.connection.begin():
             self._begin()
             yield
+
+    @contextlib.contextmanager
+    def _in_line(self) -> Iterator[None]:
+        if self._has_place:
+            yield
+            return
+        with contextlib.ExitStack() as place:
+            place.enter_context(place_in_line(self._line, _PATIENCE / 2))
+            if self._together:
+                self._has_place = True
+                self._place.callback(self._leave_line)
+                self._place.push(place.pop_all())
+            yield
+
+    def _leave_line(self) -> None:
+        self._has_place = False
 
     def _begin(self) -> None:
         """Waits until no other worker or program writes."""

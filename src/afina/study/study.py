@@ -19,6 +19,7 @@ from afina.errors import (
 from afina.run import (
     ExecutorLike,
     Handout,
+    Serial,
     Signal,
     call_within,
     check_executor_like,
@@ -392,10 +393,19 @@ class Study(SearchState):
         seconds, caught = check_trial_timeout(trial_timeout), check_caught(catch)
         part = Part(check_count("n_trials", n_trials), timeout)
         at_work: set[int] = set()
+        asked: list[OpenTrial | Signal] = []  # for before the executor does
         self._stop_asked = False
+        runner = create_executor(self._executor if executor is None else executor)
+        # Nothing of the user's comes between the end of a trial and the start of the next one.
+        follows = isinstance(runner, Serial) and not (
+            callbacks or self._telling.listeners or self._build
+        )
 
         def next_trial(place: int) -> OpenTrial | Signal:
             del place
+            return asked.pop() if asked else ask()
+
+        def ask() -> OpenTrial | Signal:
             with self._lock:
                 over = "stop() was called" if self._stop_asked else part.why_over()
                 if over is not None:
@@ -410,6 +420,14 @@ class Study(SearchState):
                     return trial
             return Signal.WAIT if self.stop_reason is None else Signal.STOP
 
+        def tell_and_ask(trial: OpenTrial, result: Any) -> Trial:
+            with self._lock, self._share.together():
+                told = self.tell(trial, result)
+                at_work.discard(trial.number)
+                if told.status is Status.COMPLETED:
+                    asked.append(ask())
+            return told
+
         def work(trial: OpenTrial) -> None:
             try:
                 result = call_within(seconds, f"Trial {trial.number}", function, trial)
@@ -421,7 +439,10 @@ class Study(SearchState):
                 if told.status is not Status.COMPLETED and not isinstance(error, caught):
                     raise
             else:
-                told = self.tell(trial, result)
+                if follows and self._share.crowded:
+                    told = tell_and_ask(trial, result)
+                else:
+                    told = self.tell(trial, result)
             finally:
                 at_work.discard(trial.number)
             if told.status.finished:
@@ -430,7 +451,6 @@ class Study(SearchState):
             if told.status is Status.FAILED:
                 self.check_failures()
 
-        runner = create_executor(self._executor if executor is None else executor)
         try:
             with stop_signals(lambda: False, resumes=not isinstance(self.store, MemoryStore)):
                 Handout(next_trial, work).run(runner)

@@ -78,10 +78,10 @@ def configurations(trials: Iterable[Trial]) -> list[Configuration]:
         known[trial.number] = trial
         home[trial.number] = root
         groups.setdefault(root, []).append(trial)
-    return [
-        Configuration(tuple(sorted(parts, key=lambda part: (part.start_epoch, part.number))))
-        for parts in groups.values()
-    ]
+    for parts in groups.values():
+        if len(parts) > 1:
+            parts.sort(key=lambda part: (part.start_epoch, part.number))
+    return [Configuration(tuple(parts)) for parts in groups.values()]
 
 
 def _same_values(a: Trial, b: Trial) -> bool:
