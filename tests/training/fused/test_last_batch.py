@@ -20,7 +20,7 @@ from .conftest import Make, arrays, both, dense, layers, sequential
 X, Y = arrays()
 WORDS = np.random.default_rng(0).integers(0, 30, (50, 6)).astype("int32")
 CLASSES = (Y > 0).astype("int32")
-TRAINING = {"epochs": 2, "batch_size": 16, "shuffle": True}
+TRAINING: dict[str, Any] = {"epochs": 2, "batch_size": 16, "shuffle": True}
 
 
 def plan_and_steps(make: Make, **kwargs: Any) -> tuple[Plan, int]:
