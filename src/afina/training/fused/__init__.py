@@ -16,6 +16,7 @@ programs quicker, or quicker to compile:
 
     initializers         new weights without compiling a program for each shape
     packing              small variables end to end, updated by one piece of code
+    draws                random numbers without a loop for each draw
     partial              the last, smaller batch filled up instead of compiled once more
     convolutions         the layout that XLA's CPU backend computes quickly in loops
     sparse               a first Dense layer on inputs that are nearly all zero

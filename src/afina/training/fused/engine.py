@@ -95,7 +95,7 @@ class Engine:
                     in_loop = device.platform == "cpu" and not plan.by_steps
                     convolves = in_loop and has_convolutions(traced[0].jaxpr)
                     with python_turn.released():
-                        lowered = lower(traced)
+                        lowered = lower(traced, device)
             except Exception as error:
                 message = f"the train step cannot become one program: {first_line(error)}"
                 raise CannotFuseError(message) from error

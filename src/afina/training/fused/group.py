@@ -340,7 +340,7 @@ class Group:
                         own_data=self.own_data,
                     )
                     with python_turn.released():
-                        lowered = lower(traced)
+                        lowered = lower(traced, device)
             except Exception as error:
                 message = f"the train step cannot become one program for {width} models"
                 raise CannotFuseError(f"{message}: {first_line(error)}") from error

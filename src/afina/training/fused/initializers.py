@@ -62,7 +62,14 @@ def _applies() -> bool:
         return False
     import jax
 
-    return bool(jax.config.jax_threefry_partitionable) and not jax.config.jax_disable_jit
+    return draws_by_place() and not jax.config.jax_disable_jit
+
+
+def draws_by_place() -> bool:
+    """Whether the n-th number of a draw of JAX's does not depend on how many are drawn."""
+    import jax
+
+    return bool(jax.config.jax_threefry_partitionable)
 
 
 def _jax() -> Any:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from afina.training.epochs import Samples, validation_batch_size
 from afina.training.epochs.partial import can_be_filled
 from afina.training.fused import deferred, sparse
+from afina.training.fused.initializers import draws_by_place
 from afina.training.fused.sparse import SparseRows
 from afina.training.fused.tables import first_table
 
@@ -47,7 +48,7 @@ class Plan:
 
     filler: int | None = None
     """The sample that fills up a smaller last batch; None if that batch is a step of its own. It is
-    always the shortest one: a long text, several times over, would rarely find room."""
+    the shortest one of sparse inputs: a long text, several times over, would rarely find room."""
 
     by_steps: bool = False
     """Whether the program is that of one step, called for each."""
@@ -73,14 +74,12 @@ class Plan:
                 if their updates are not deferred.
         """
         size = train.batches.batch_size
-        # Dense inputs are trained as `fit` trains them, to the last bit.
-        partial = train.arrays.is_sparse and train.size % size > 0
         room = row_room = 0
-        filler = None
+        filler = 0 if train.size % size and _can_be_filled(model, size) else None
         if train.arrays.is_sparse:
             rows = train.arrays.leaves[0]
             room = rows.room(size)
-            filler = rows.shortest if partial and can_be_filled(model, size) else None
+            filler = None if filler is None else rows.shortest
             if defers:
                 row_room = deferred.room_for(model, first_table(model), rows, size)
         elif words is not None and defers:
@@ -125,3 +124,9 @@ class Plan:
     def roomier_rows(self) -> Plan:
         """The plan with more room for the active rows of a batch."""
         return replace(self, row_room=sparse.in_steps(sparse.GROWTH * self.row_room))
+
+
+def _can_be_filled(model: keras.Model, size: int) -> bool:
+    """Whether a smaller batch may be filled up: it also has to draw the numbers that it would draw
+    by itself, the first ones of a full batch."""
+    return draws_by_place() and can_be_filled(model, size)

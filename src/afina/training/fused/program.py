@@ -22,6 +22,7 @@ from afina.training.fused import sparse
 from afina.training.fused.active_rows import ActiveEpoch, ActiveRows, blank_active_rows
 from afina.training.fused.convolutions import traced_for
 from afina.training.fused.deferred import CatchUp, Deferral
+from afina.training.fused.draws import options_of_lowering
 from afina.training.fused.packing import Packer, Packing
 from afina.training.fused.plan import Plan
 from afina.training.fused.sparse import SparseRows
@@ -462,16 +463,18 @@ def abstract_settings(settings: ModelNumbers, sharding: Any) -> list[Any]:
     return [number for _ in settings.values()]
 
 
-def lower(traced: tuple[Any, Any]) -> tuple[Any, Any]:
+def lower(traced: tuple[Any, Any], device: Any) -> tuple[Any, Any]:
     """Translates traced functions for XLA, for `compile_both` to compile.
 
     No code of Keras or of the user runs here, so another thread may have the python turn.
 
     Args:
         traced: Both functions; the second may be None.
+        device: The device that they were traced for.
     """
     trained, tested = traced
-    return trained.lower(), None if tested is None else tested.lower()
+    options = options_of_lowering(device.platform)
+    return trained.lower(**options), None if tested is None else tested.lower(**options)
 
 
 def _sized(samples: Samples, rows: int, device: Any) -> Any:
