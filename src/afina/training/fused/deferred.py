@@ -53,9 +53,9 @@ NUMBERWISE = (
     keras.optimizers.Adamax,
     keras.optimizers.Ftrl,
     keras.optimizers.Lion,
-    keras.optimizers.Nadam,
 )
-"""Keras' optimizers that update each weight by itself, whatever the others are."""
+"""Keras' optimizers that update each weight by itself, whatever the others are. Nadam would be one,
+but it keeps a variable that is not among its variables."""
 
 MEETING = ("clipnorm", "global_clipnorm", "use_ema", "gradient_accumulation_steps")
 """ModelNumbers under which an update depends on other weights, or on more than one step."""
@@ -138,20 +138,11 @@ def is_numberwise(model: keras.Model) -> bool:
     rate = keras_parts.rate_of(optimizer)
     if callable(rate) and not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         return False  # a function of the user's: the optimizer cannot be built once more
-    if _hides_a_variable(optimizer):
-        return False
     own = vars(optimizer).keys() & {"update_step", "apply", "stateless_apply"}
     # Looked up, not asked for: asking leaves a trace in the optimizer, which would change its key.
     return not own and not any(
         getattr(optimizer, name, None) for name in MEETING + keras_parts.EXCLUSIONS
     )
-
-
-def _hides_a_variable(optimizer: Any) -> bool:
-    """Whether it keeps a variable that is not among its variables, as Nadam does in some Keras."""
-    listed = {id(variable) for variable in optimizer.variables}
-    kept = (value for value in vars(optimizer).values() if isinstance(value, keras.Variable))
-    return any(id(variable) not in listed for variable in kept)
 
 
 def _terms(beta_1: float, beta_2: float) -> NDArray[np.float64] | None:

@@ -9,6 +9,7 @@ Source: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,10 @@ def options_of_lowering(platform: str) -> dict[str, Any]:
     """What a traced function's `lower` is to be given on a platform; nothing if JAX has not got the
     parts for it."""
     if platform != "cpu":
+        return {}
+    import jax
+
+    if "_private_parameters" not in inspect.signature(jax.stages.Traced.lower).parameters:
         return {}
     try:
         from jax._src.interpreters.mlir import LoweringParameters
