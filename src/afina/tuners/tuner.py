@@ -255,16 +255,14 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         return self._whose_training() is None
 
     def _next_trial(self, place: int) -> Trial | Signal:
-        """The next trial. Code of the user's that trains may name further hyperparameters: then
-        the first trial runs alone, so that those beside it are chosen in the whole space."""
+        """The next trial; the first one runs alone if the user's code may find the space in it."""
         own = self._whose_training() or first_overridden(self.hypermodel, ("fit_arguments",))
         if own and self.oracle.ongoing_trials and not self.oracle.search_state.ended:
             return Signal.WAIT
         return super()._next_trial(place)
 
     def _whose_training(self) -> str | None:
-        """Which method of the user's trains, so that the arguments of `search` and the results mean
-        what that method says; None if Afina's own do."""
+        """Which method of the user's trains and so says what arguments and results mean, if any."""
         own_fit = first_overridden(self.hypermodel, ("fit",))
         return first_overridden(self, TRAINING) or own_fit
 
