@@ -12,7 +12,15 @@ import keras
 import numpy as np
 import pytest
 
-from afina.training import Account, TrainerChooser, build_model, building, fresh_session, seeded
+from afina.training import (
+    Account,
+    TrainerChooser,
+    build_model,
+    building,
+    fresh_session,
+    seeded,
+    tensorflow_kernels,
+)
 from afina.training.fused import Engine
 from afina.training.on_tensorflow import TensorFlowTrainer, xla
 
@@ -90,7 +98,9 @@ def test_trials_that_share_functions_keep_tensorflows_kernels_and_the_draws_of_t
             draws = [tf.random.normal(()), tf.random.normal((), seed=1), tf.random.uniform(())]
         return [float(draw) for draw in draws]
 
-    gc.collect()  # trainers of other tests
+    # What other tests have left behind.
+    for name, nothing in {"_worth": weakref.WeakSet(), "_seeds": set(), "_kept": []}.items():
+        monkeypatch.setattr(tensorflow_kernels, name, nothing)
     before = [drawn(seed) for seed in (1, 2, 3, 0)][:3]
     monkeypatch.setattr(context.pywrap_tfe, "TFE_ContextClearCaches", listened)
     trainer = TensorFlowTrainer()
