@@ -64,7 +64,7 @@ def let_as_many_run(tuner: Any) -> None:
     import keras
 
     state = getattr(tuner.oracle, "search_state", None)
-    if keras.backend.backend() != "torch" and state and state.algorithm.order_independent:
+    if keras.backend.backend() == "jax" and state and state.algorithm.order_independent:
         tuner.workers = len(os.sched_getaffinity(0))
 
 

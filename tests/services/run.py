@@ -49,7 +49,6 @@ ON_TENSORFLOW = (
     "tests/training/fused/test_equality.py",
     "tests/training/test_on_tensorflow.py",
     "tests/training/test_numbers_on_tensorflow.py",
-    "tests/training/test_threads_on_tensorflow.py",
     "tests/training/test_widths_on_tensorflow.py",
 )
 """Fused epochs on TensorFlow."""

@@ -34,7 +34,7 @@ from afina.training.checkpoint import (
     save_snapshot,
     save_state,
 )
-from afina.training.choice import Mode, TrainerChooser, building, why_not_fused, why_not_together
+from afina.training.choice import Mode, TrainerChooser, building, why_not_fused
 from afina.training.compile_cache import compile_cache
 from afina.training.copying import copy_callbacks
 from afina.training.data import are_arrays, by_name, check_data, check_reusable
@@ -64,7 +64,6 @@ __all__ = [
     "building",
     "compile_cache",
     "why_not_fused",
-    "why_not_together",
     "without_progress_bar",
     "python_turn",
     "build_model",

@@ -21,7 +21,6 @@ from afina.training.epochs import reasons
 from afina.training.fused import Engine, FusedTrainer, quick_initializers
 from afina.training.on_tensorflow import TensorFlowTrainer
 from afina.training.on_tensorflow.asked import listening
-from afina.training.on_tensorflow.xla import has_gpu
 from afina.training.on_torch import TorchTrainer
 from afina.training.own_fit import fitting_by, keras_fits
 from afina.training.plain import PlainTrainer
@@ -166,14 +165,13 @@ def fused_trainer(
     """The trainer that fuses epochs on the backend that Keras runs on.
 
     Args:
-        engine: Programs and data for fused epochs on JAX. On TensorFlow, only whether trainings run
-            side by side.
+        engine: Programs and data for fused epochs on JAX.
         always: Whether epochs are fused even if plain `fit` is quicker, as for few steps.
     """
     if keras.backend.backend() == "torch":
         return TorchTrainer(always=always)
     if keras.backend.backend() == "tensorflow":
-        return TensorFlowTrainer(lambda: engine.side_by_side)
+        return TensorFlowTrainer()
     return FusedTrainer(engine)
 
 
@@ -215,17 +213,8 @@ def why_not_fused(training: Mode | Trainer) -> str | None:
     They can where all are fused and each program computes in one thread: they release the python
     turn while programs run.
     """
+    if training != "fit" and keras.backend.backend() == "tensorflow":
+        return "TensorFlow shares its threads among all trainings"
     if isinstance(training, Trainer):
         return f"the trainer {training.name} is asked first"
-    if training == "fit":
-        return "as asked for"
-    if keras.backend.backend() != "tensorflow":
-        return reasons.why_not_here()
-    if has_gpu():
-        return "TensorFlow shares the GPU among all trainings"
-    return reasons.why_not_here("tensorflow")
-
-
-def why_not_together(training: Mode | Trainer) -> str | None:
-    """Why several trainings cannot be one program, as far as that is known before any model."""
-    return why_not_fused(training) or reasons.why_not_here()
+    return "as asked for" if training == "fit" else reasons.why_not_here()

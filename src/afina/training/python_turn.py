@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from afina.training.session import read_session, write_session
-from afina.training.tensorflow_kernels import read_seed, write_seed
 
 
 class PythonTurn:
@@ -56,7 +55,6 @@ class PythonTurn:
             yield
             return
         streams, session = (random.getstate(), np.random.get_state()), read_session()
-        seed = read_seed()
         self._here.held = False
         self._lock.release()
         try:
@@ -68,7 +66,6 @@ class PythonTurn:
                 random.setstate(streams[0])
                 np.random.set_state(streams[1])
                 write_session(session)
-                write_seed(seed)
 
 
 python_turn = PythonTurn()

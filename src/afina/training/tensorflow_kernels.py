@@ -59,19 +59,6 @@ def kernels_kept() -> Iterator[None]:
         yield
 
 
-def read_seed() -> Any:
-    """TensorFlow's global seed and what was drawn from it; None where there is none to keep."""
-    context = _context()
-    return None if context is None else (context._seed, context._rng)
-
-
-def write_seed(found: Any) -> None:
-    """Puts back what `read_seed` returned."""
-    context = _context()
-    if context is not None and found is not None:
-        context._seed, context._rng = found
-
-
 def _context() -> Any:
     """TensorFlow's context; None if TensorFlow is not in use, or this one keeps seeds elsewhere."""
     if "tensorflow" not in sys.modules:

@@ -284,8 +284,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
     @contextmanager
     def _training_by(self, executor: TrialExecutor) -> Iterator[None]:
         """Within the block, trials are trained as this executor needs it."""
-        engine = self._trainer.engine
-        engine.one_thread = engine.side_by_side = runs_side_by_side(executor)
+        self._trainer.engine.one_thread = runs_side_by_side(executor)
         self._groups = executor if isinstance(executor, Groups) else None
         try:
             yield
@@ -298,8 +297,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         if self.executor is None and not self._folds:  # else the folds of a trial are grouped
             together = count_together(self.group_trials, self.workers, why_one=why_one)
             if together > 1:
-                forced = self.group_trials != "auto"
-                why_not = why_not_threads() or training.why_not_together(self.training)
+                forced, why_not = self.group_trials != "auto", why_not_threads()
                 return Groups(self._trainer, together, forced=forced, why_not=why_not)
         return choose_executor(
             self.executor, self.workers, why_one=why_one, why_not_threads=why_not_threads

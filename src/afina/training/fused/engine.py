@@ -48,9 +48,6 @@ class Engine:
         self, *, one_thread: bool = True, sparse: bool = True, memory: int | None = None
     ) -> None:
         self.one_thread = one_thread
-        self.side_by_side = False
-        """Whether trainings of this search run beside each other now."""
-
         self.memory = memory
         self.sparse = sparse
         self.data = data_cache(sparse=sparse)

@@ -7,14 +7,12 @@
         XLA or not       by what the model is made of                                    (xla)
           StandIns       variables of unknown lengths: one trace for many widths       (stand_ins)
             sibling_shapes which lengths follow the widths of layers                  (siblings)
-          OneThread      a function beside others, in a session with one thread      (sessions)
           updates by one operation of TensorFlow's for each variable                   (updates)
     take_apart           frees the graphs of functions that are gone                     (graphs)
 
 The variables of the model, its optimizer and its metrics are arguments of the function, and so are
 the data and their order. So one function serves all models of an equal key, each trained in its own
-variables. Nothing is copied at the ends of epochs, but for a function in a session, whose variables
-are its own.
+variables; nothing is copied at the ends of epochs.
 """
 
 from afina.training.on_tensorflow.trainer import TensorFlowTrainer

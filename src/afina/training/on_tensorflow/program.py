@@ -18,7 +18,6 @@ from afina.training.epochs.merging import validation_batch_size
 from afina.training.epochs.numbers import ModelNumbers
 from afina.training.epochs.partial import can_be_filled, filled
 from afina.training.on_tensorflow.graphs import free_with, take_apart
-from afina.training.on_tensorflow.sessions import OneThread, can_have_session
 from afina.training.on_tensorflow.siblings import sibling_shapes
 from afina.training.on_tensorflow.stand_ins import (
     Shapes,
@@ -80,8 +79,6 @@ class StepLoop:
         jit_compile: Whether XLA compiles the function.
         shapes: The shapes to trace the variables in; lengths that are None are those of any model.
         numbers: The numbers of the model that are inputs of the function.
-        one_thread: Whether the function computes in one thread, if that is possible: then it runs
-            beside others.
     """
 
     def __init__(
@@ -93,7 +90,6 @@ class StepLoop:
         jit_compile: bool,
         shapes: Shapes,
         numbers: ModelNumbers,
-        one_thread: bool = False,
     ) -> None:
         import tensorflow as tf
 
@@ -109,7 +105,6 @@ class StepLoop:
         number = tf.TensorSpec((), "int32")
         settings = tf.TensorSpec((len(numbers.values()),), "float64")
         function = tf.function(tracing.loop, jit_compile=jit_compile, autograph=False)
-        types = [value.dtype for value in values]
         try:
             self._concrete = function.get_concrete_function(
                 values, leaves, tf.TensorSpec((None,), "int32"), number, number, settings
@@ -118,9 +113,6 @@ class StepLoop:
             tracing.forget()
         if self._stand_ins is not None:
             self._stand_ins.use(self._concrete.graph)
-        self._session: OneThread | None = None
-        if one_thread and can_have_session(self._concrete):
-            self._session = OneThread(self._concrete, shapes, types)
         free_with(self, [self._concrete.graph])
 
     def __call__(
@@ -144,10 +136,6 @@ class StepLoop:
         """
         import tensorflow as tf
 
-        if self._session is not None:
-            rest = (*leaves, order, np.int32(size), np.int32(steps), settings)
-            with python_turn.released():
-                return self._session(values, rest)
         held: Any = contextlib.nullcontext(values)
         if self._stand_ins is not None:
             held = self._stand_ins.holding(values)
@@ -175,11 +163,6 @@ class StepLoop:
         import tensorflow as tf
 
         assert self._stand_ins is not None
-        if self._session is not None:
-            rest = (*leaves, order, np.int32(size), np.int32(1), settings)
-            with python_turn.released():
-                self._session.try_on(shapes, rest)
-            return
         with python_turn.released(), self._stand_ins.holding_zeros(values, shapes) as inputs:
             counts = tf.constant(size), tf.constant(1)
             self._concrete(list(inputs), tuple(leaves), order, *counts, settings)
@@ -317,19 +300,11 @@ class TensorFlowProgram:
         cache: The functions that trainings share.
         widths: What widths the models of the search have.
         account: Where to add the seconds that each part took.
-        one_thread: Whether the functions compute in one thread each.
     """
 
     def __init__(
-        self,
-        loop: ProgramLoop,
-        cache: ProgramCache[StepLoop],
-        widths: Widths,
-        account: Account,
-        *,
-        one_thread: bool = False,
+        self, loop: ProgramLoop, cache: ProgramCache[StepLoop], widths: Widths, account: Account
     ) -> None:
-        self.one_thread = one_thread
         self.model = loop.model
         self.train = loop.train
         self.validation = loop.validation
@@ -447,7 +422,7 @@ class TensorFlowProgram:
         for cut, length, first, last in cuts:
             known = None
             if key is not None:
-                known = key, *self._signature(samples, shapes), cut, self.uses_xla, self.one_thread
+                known = key, *self._signature(samples, shapes), cut, self.uses_xla
             make = functools.partial(self._made, samples, cut, shapes, last - first, length)
             found.append(Portion(self.cache.get(known, make), length, first, last))
         return found
@@ -470,7 +445,6 @@ class TensorFlowProgram:
                 jit_compile=self.uses_xla,
                 shapes=shapes,
                 numbers=self._numbers,
-                one_thread=self.one_thread,
             )
         if self._keys[True] is not None:  # other models will share it
             keep_kernels_of(made)

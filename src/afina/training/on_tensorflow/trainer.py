@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,17 +18,11 @@ FUNCTIONS = 16
 
 
 class TensorFlowTrainer:
-    """Trains each epoch in one call of a TensorFlow function; a `Trainer`.
-
-    Args:
-        one_thread: Says whether a training that begins now computes in one thread, as trainings
-            side by side do.
-    """
+    """Trains each epoch in one call of a TensorFlow function; a `Trainer`."""
 
     name = "fused"
 
-    def __init__(self, one_thread: Callable[[], bool] = lambda: False) -> None:
-        self.one_thread = one_thread
+    def __init__(self) -> None:
         self.data = DataCache(_place)
         self.programs: ProgramCache[StepLoop] = ProgramCache(FUNCTIONS)
         self.widths = Widths()
@@ -66,9 +60,7 @@ class TensorFlowTrainer:
         given = accepted_arguments(self, model, args, kwargs)
 
         def make(loop: ProgramLoop) -> TensorFlowProgram:
-            return TensorFlowProgram(
-                loop, self.programs, self.widths, account, one_thread=self.one_thread()
-            )
+            return TensorFlowProgram(loop, self.programs, self.widths, account)
 
         with preparing():
             training = ProgramLoop(self.data, model, given, make)
