@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,7 +53,7 @@ class Budget:
 
 
 class Part:
-    """Limits of one call of `optimize`.
+    """One call of `optimize`: its limits, and where it stands.
 
     Args:
         n_trials: How many trials the call begins at most; None for any number.
@@ -67,6 +68,10 @@ class Part:
         self.timeout = None if timeout is None else check_number("timeout", timeout, above=0)
         self.begun = 0
         """Trials that the call has begun."""
+        self.at_work: set[int] = set()
+        """Numbers of those that run now."""
+        self.ahead: list[Any] = []
+        """The answer to the next question for a trial, where it was asked before."""
         self._since = time.monotonic()
 
     def why_over(self) -> str | None:

@@ -392,8 +392,6 @@ class Study(SearchState):
 
         seconds, caught = check_trial_timeout(trial_timeout), check_caught(catch)
         part = Part(check_count("n_trials", n_trials), timeout)
-        at_work: set[int] = set()
-        asked: list[OpenTrial | Signal] = []  # for before the executor does
         self._stop_asked = False
         runner = create_executor(self._executor if executor is None else executor)
         # Nothing of the user's comes between the end of a trial and the start of the next one.
@@ -403,30 +401,7 @@ class Study(SearchState):
 
         def next_trial(place: int) -> OpenTrial | Signal:
             del place
-            return asked.pop() if asked else ask()
-
-        def ask() -> OpenTrial | Signal:
-            with self._lock:
-                over = "stop() was called" if self._stop_asked else part.why_over()
-                if over is not None:
-                    self.stop_rules.reason = over
-                    return Signal.STOP
-                if at_work and not self.hp.space:  # the first trial is to define the space
-                    return Signal.WAIT
-                trial = self.ask()
-                if trial is not None:
-                    at_work.add(trial.number)
-                    part.begun += 1
-                    return trial
-            return Signal.WAIT if self.stop_reason is None else Signal.STOP
-
-        def tell_and_ask(trial: OpenTrial, result: Any) -> Trial:
-            with self._lock, self._share.together():
-                told = self.tell(trial, result)
-                at_work.discard(trial.number)
-                if told.status is Status.COMPLETED:
-                    asked.append(ask())
-            return told
+            return part.ahead.pop() if part.ahead else self._ask_for(part)
 
         def work(trial: OpenTrial) -> None:
             try:
@@ -440,11 +415,11 @@ class Study(SearchState):
                     raise
             else:
                 if follows and self._share.crowded:
-                    told = tell_and_ask(trial, result)
+                    told = self._tell_and_ask(part, trial, result)
                 else:
                     told = self.tell(trial, result)
             finally:
-                at_work.discard(trial.number)
+                part.at_work.discard(trial.number)
             if told.status.finished:
                 for callback in callbacks:
                     callback(self, told)
@@ -456,6 +431,31 @@ class Study(SearchState):
                 Handout(next_trial, work).run(runner)
         finally:
             self._telling.close()
+
+    def _ask_for(self, part: Part) -> OpenTrial | Signal:
+        """The next trial of a call of `optimize`."""
+        with self._lock:
+            over = "stop() was called" if self._stop_asked else part.why_over()
+            if over is not None:
+                self.stop_rules.reason = over
+                return Signal.STOP
+            if part.at_work and not self.hp.space:  # the first trial is to define the space
+                return Signal.WAIT
+            trial = self.ask()
+            if trial is not None:
+                part.at_work.add(trial.number)
+                part.begun += 1
+                return trial
+        return Signal.WAIT if self.stop_reason is None else Signal.STOP
+
+    def _tell_and_ask(self, part: Part, trial: OpenTrial, result: Any) -> Trial:
+        """Ends a trial and asks for the next one, with one wait for the other workers."""
+        with self._lock, self._share.together():
+            told = self.tell(trial, result)
+            part.at_work.discard(trial.number)
+            if told.status is Status.COMPLETED:
+                part.ahead.append(self._ask_for(part))
+        return told
 
     def _tell_raised(self, trial: Trial, error: Exception) -> Trial:
         """Ends a trial whose function has raised."""

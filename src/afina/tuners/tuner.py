@@ -255,8 +255,8 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         return self._whose_training() is None
 
     def _next_trial(self, place: int) -> Trial | Signal:
-        """The next trial; the first one runs alone if the user's code may find the space in it."""
-        own = self._whose_training() or first_overridden(self.hypermodel, ("fit_arguments",))
+        """The next trial; the first one runs alone if the hypermodel may add to the space in it."""
+        own = first_overridden(self.hypermodel, ("fit", "fit_arguments"))
         if own and self.oracle.ongoing_trials and not self.oracle.search_state.ended:
             return Signal.WAIT
         return super()._next_trial(place)
