@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from afina.errors import (
     ArgumentError,
