@@ -190,7 +190,8 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The jaxprs of a training's programs, which are traced and no more."""
     seen: list[Any] = []
 
-    def end(traced: Sequence[Any]) -> Any:
+    def end(traced: Sequence[Any], device: Any) -> Any:
+        del device
         seen.extend(each.jaxpr for each in traced if each is not None)
         raise Traced
 

@@ -85,6 +85,21 @@ def pictures() -> keras.Model:
     )
 
 
+def tagger() -> keras.Model:
+    """A class for each word, so a sample has as many losses as words."""
+    model = keras.Sequential([keras.Input((6,), dtype="int32"), layers.Embedding(30, 4)])
+    model.add(layers.Dense(3, activation="softmax"))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def decoder() -> keras.Model:
+    """Its output is a picture."""
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(12), layers.Reshape((2, 3, 2))])
+    model.compile("adam", "mse", metrics=["mae"])
+    return model
+
+
 WEIGHTS = np.linspace(0.1, 2.0, 50).astype("float32")
 KINDS: dict[str, tuple[Callable[[], keras.Model], Any, Any, dict[str, Any]]] = {
     "sample weights": (dense, X, Y, {"sample_weight": WEIGHTS}),
@@ -107,6 +122,9 @@ KINDS: dict[str, tuple[Callable[[], keras.Model], Any, Any, dict[str, Any]]] = {
         Y,
         {},
     ),
+    "a class for each word": (tagger, WORDS, WORDS % 3, {}),
+    "weights of words": (tagger, WORDS, WORDS % 3, {"sample_weight": np.ones((50, 6), "float32")}),
+    "pictures as outputs": (decoder, X, np.zeros((50, 2, 3, 2), "float32"), {}),
     "nadam": (lambda: dense(optimizer=keras.optimizers.Nadam(0.01)), X, Y, {}),
     "regularizer": (lambda: sequential(layers.Dense(4, kernel_regularizer="l2")), X, Y, {}),
 }

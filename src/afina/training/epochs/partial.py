@@ -46,6 +46,8 @@ def can_be_filled(model: keras.Model, batch_size: int) -> bool:
     """
     if batch_size & (batch_size - 1) or not keras_parts.has_single_output(model):
         return False
+    if len(model.outputs[0].shape) > 2:
+        return False  # each sample has several losses, as with words that are tagged
     if not keras_parts.has_sample_means(model) or not keras_parts.has_mean_metrics(model):
         return False
     return all(map(_keeps_samples_apart, keras_parts.layers_of(model)))
