@@ -17,6 +17,17 @@ def begun(store: Any) -> None:
     store.put(Trial(number=0, values={}))
 
 
+def with_news_for_two(
+    store: Any, join: Callable[[Any], Any]
+) -> tuple[Any, Any, dict[Any, int | None]]:
+    """Two other workers of a search, and the revisions that they know: there is one trial since."""
+    begun(store)
+    other, third = join(store), join(store)
+    known = {each: each.turn(lambda changes: changes, None).revision for each in (other, third)}
+    store.put(Trial(number=1, values={}))
+    return other, third, known
+
+
 def check_the_others_write_while_a_worker_learns_ahead(
     store: Any, join: Callable[[Any], Any]
 ) -> None:
@@ -45,10 +56,7 @@ def check_the_next_in_line_learns_while_a_worker_has_its_turn(
     store: Any, join: Callable[[Any], Any]
 ) -> None:
     """And not before that: until then the line is the other worker's."""
-    begun(store)
-    other, third = join(store), join(store)
-    known = {each: each.turn(lambda changes: changes, None).revision for each in (other, third)}
-    store.put(Trial(number=1, values={}))
+    other, third, known = with_news_for_two(store, join)
     learns = threading.Event()
 
     def follow() -> None:
@@ -73,10 +81,7 @@ def check_an_error_while_learning_ahead_keeps_nobody_waiting(
     store: Any, join: Callable[[Any], Any]
 ) -> None:
     """The place in the line is free again, and nothing was written."""
-    begun(store)
-    other, third = join(store), join(store)
-    known = {each: each.turn(lambda changes: changes, None).revision for each in (other, third)}
-    store.put(Trial(number=1, values={}))
+    other, third, known = with_news_for_two(store, join)
 
     def broken(changes: Changes) -> None:
         raise ZeroDivisionError
@@ -101,10 +106,7 @@ def check_a_worker_keeps_its_place_from_one_turn_to_the_next(
     store: Any, join: Callable[[Any], Any]
 ) -> None:
     """Whoever waits behind it has its turn after both, and finds what both have written."""
-    begun(store)
-    other, third = join(store), join(store)
-    known = {each: each.turn(lambda changes: changes, None).revision for each in (other, third)}
-    store.put(Trial(number=1, values={}))
+    other, third, known = with_news_for_two(store, join)
     order: list[str] = []
 
     def follow() -> None:
@@ -136,10 +138,7 @@ def check_a_worker_that_keeps_its_place_gives_it_up_at_the_end(
     store: Any, join: Callable[[Any], Any]
 ) -> None:
     """After one turn, after none, and after an error in either; what was written before stays."""
-    begun(store)
-    other, third = join(store), join(store)
-    known = {each: each.turn(lambda changes: changes, None).revision for each in (other, third)}
-    store.put(Trial(number=1, values={}))
+    other, third, known = with_news_for_two(store, join)
 
     def write(each: Any, number: int) -> None:
         each.turn_after(

@@ -300,8 +300,8 @@ class Oracle:
             self._search_state = search_in(self, store, seed)
         except BegunElsewhereError:  # in this moment: the seed is theirs
             self._asked_seed = self._wished_seed
-            seed = choose_seed(store, self._asked_seed)
-            self._search_state = search_in(self, store, seed)
+            self.open(store)
+            return
         self._take_over(self._search_state, seed)
 
     def _take_over(self, state: SearchState, seed: int) -> None:
