@@ -95,7 +95,8 @@ class SqliteWriter:
         self._together = False
         self._place = contextlib.ExitStack()  # in the line, while transactions stay together
         self._unsynced = self._uncounted = False
-        self._has_place = False
+        self.has_place = False
+        """Whether it is this worker's turn already."""
         self._looking = False
         self._waiting: dict[tuple[int, int, int, int], Report] = {}
         self._oldest = 0.0
@@ -230,11 +231,6 @@ class SqliteWriter:
             self._place.close()
             self._settle()
 
-    @property
-    def has_place(self) -> bool:
-        """Whether it is this worker's turn already."""
-        return self._has_place
-
     def transact(
         self, write: Callable[[Transaction], R], begun: Callable[[], None] | None = None
     ) -> R:
@@ -362,19 +358,19 @@ class SqliteWriter:
 
     @contextlib.contextmanager
     def _in_line(self) -> Iterator[None]:
-        if self._has_place:
+        if self.has_place:
             yield
             return
         with contextlib.ExitStack() as place:
             place.enter_context(place_in_line(self._line, _PATIENCE / 2))
             if self._together:
-                self._has_place = True
+                self.has_place = True
                 self._place.callback(self._leave_line)
                 self._place.push(place.pop_all())
             yield
 
     def _leave_line(self) -> None:
-        self._has_place = False
+        self.has_place = False
 
     def _begin(self) -> None:
         """Waits until no other worker or program writes."""
