@@ -56,16 +56,19 @@ class Deduplicating(Plain):
 
 
 class Leaving(Plain):
-    """Returns while its last job still runs."""
+    """Returns while its last job still has to run, however slow the machine is."""
 
     def run(self, next_job, work):
-        threads = []
+        taken = []
 
         def begin(job):
-            threads.append(threading.Thread(target=work, args=(job,), daemon=True))
-            threads[-1].start()
-            if len(threads) % 3:
-                threads[-1].join()
+            taken.append(job)
+            if len(taken) % 3:
+                work(job)
+            else:
+                later = threading.Timer(5.0, work, (job,))
+                later.daemon = True
+                later.start()
 
         super().run(next_job, begin)
 
