@@ -12,6 +12,7 @@ import pytest
 from afina.training import fresh_session
 from afina.training.on_tensorflow import TensorFlowTrainer, xla
 from afina.training.on_tensorflow.quick_layers import RISING, layers_made_quick
+from afina.training.on_tensorflow.unused_edges import used_lengths
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("Keras runs on another backend", allow_module_level=True)
@@ -104,6 +105,22 @@ KINDS: dict[str, Callable[[], keras.Model]] = {
         IMAGES, *block(layers.Conv2D(4, 3, activation="relu"), layers.Dropout(0.3))
     ),
     "conv3d": lambda: classifier(VOLUMES, *block(layers.Conv3D(4, 3, activation="relu"))),
+    "average pooling": lambda: classifier(
+        IMAGES, layers.Conv2D(4, 3), layers.AveragePooling2D(2), layers.Conv2D(4, 2, 2)
+    ),
+    "unused edges": lambda: classifier(
+        (14, 23, 2),
+        layers.Rescaling(2.0),
+        layers.Conv2D(4, 3, (1, 2), activation="gelu"),
+        layers.MaxPooling2D(3, 2),
+        layers.Conv2D(4, 2, dilation_rate=(2, 1)),
+        layers.Activation("relu"),
+        layers.AveragePooling2D((2, 3)),
+    ),
+    "unused edges, 1d": lambda: classifier(
+        (15, 3), *block(layers.Conv1D(4, 2, 2, activation="relu")), layers.MaxPooling1D(2)
+    ),
+    "unused edges, 3d": lambda: classifier((8, 8, 9, 2), *block(layers.Conv3D(4, 2))),
     "transposed": lambda: classifier(
         IMAGES, *block(layers.Conv2DTranspose(4, 3, 2, activation="relu"))
     ),
@@ -274,3 +291,71 @@ def test_layers_are_keras_own_again_after_a_trace() -> None:
     model = KINDS["normalized"]()
     graph_of(model)
     assert not any("call" in vars(layer) for layer in model.layers)
+
+
+# -- what pooling leaves out ----------------------------------------------------------------------
+
+
+def test_edges_that_only_count_for_what_pooling_leaves_out_are_cut_off() -> None:
+    twice = [*block(layers.Conv2D(4, 3, activation="relu")), *block(layers.Conv2D(4, 3))]
+    model = classifier((28, 28, 1), layers.Rescaling(0.5), *twice)
+    assert used_lengths(model) == {id(model.layers[1]): ((28, 28), (26, 26))}
+    sizes = [each.outputs[0].shape[1:3].as_list() for each in graph_of(model).get_operations()
+             if each.type == "Conv2D"]  # fmt: skip
+    assert sizes == [[24, 24], [10, 10]]
+
+
+def _shared() -> keras.Model:
+    inputs = keras.Input(IMAGES)
+    shared = layers.Conv2D(4, 3)(inputs)
+    ends = [layers.Flatten()(each) for each in (shared, layers.MaxPooling2D()(shared))]
+    return keras.Model(inputs, layers.Dense(CLASSES)(layers.Concatenate()(ends)))
+
+
+def _called_twice() -> keras.Model:
+    first, second = keras.Input(IMAGES), keras.Input(IMAGES)
+    convolution = layers.Conv2D(4, 3)
+    nested = keras.Sequential([keras.Input(IMAGES), convolution, layers.Flatten()])
+    pooled = layers.Flatten()(layers.MaxPooling2D()(convolution(first)))
+    joined = layers.Concatenate()([pooled, nested(second)])
+    return keras.Model([first, second], layers.Dense(CLASSES)(joined))
+
+
+def _output() -> keras.Model:
+    inputs = keras.Input(IMAGES)
+    convolved = layers.Conv2D(4, 3)(inputs)
+    return keras.Model(inputs, [convolved, layers.MaxPooling2D()(convolved)])
+
+
+WHOLE: dict[str, Callable[[], keras.Model]] = {
+    "same": lambda: classifier(IMAGES, *block(layers.Conv2D(4, 3, padding="same"))),
+    "nothing is left out": lambda: classifier((8, 8, 1), *block(layers.Conv2D(4, 3))),
+    "too little to matter": lambda: classifier((103, 103, 1), *block(layers.Conv2D(4, 3))),
+    "dropout": lambda: classifier(IMAGES, *block(layers.Conv2D(4, 3), layers.Dropout(0.2))),
+    "normalized": lambda: classifier(IMAGES, *normalized()),
+    "activations that look around": lambda: classifier(
+        IMAGES, *block(layers.Conv2D(4, 3, activation="softmax"))
+    ),
+    "a function of the user's": lambda: classifier(
+        IMAGES, *block(layers.Conv2D(4, 3, activation=lambda x: x - keras.ops.mean(x)))
+    ),
+    "regularized": lambda: classifier(
+        IMAGES, *block(layers.Conv2D(4, 3, activity_regularizer="l2"))
+    ),
+    "behind weights": lambda: classifier(
+        IMAGES, layers.Dense(4), *block(layers.Conv2D(4, 3, activation="relu"))
+    ),
+    "any length": lambda: keras.Sequential(
+        [keras.Input((None, None, 2)), *block(layers.Conv2D(4, 3)), layers.GlobalMaxPooling2D()]
+    ),
+    "code of the user's": lambda: classifier(IMAGES, *block(Halved(5, 3))),
+    "own model": Own,
+    "shared": _shared,
+    "called twice": _called_twice,
+    "an output": _output,
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_where_edges_may_count_nothing_is_cut_off(name: str) -> None:
+    assert used_lengths(WHOLE[name]()) == {}

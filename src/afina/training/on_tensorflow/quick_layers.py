@@ -7,6 +7,7 @@ While a step is traced, the layers do the same by other operations:
     convolution: its bias by `bias_add`, which TensorFlow computes with the convolution
     max pooling: before the bias and the activation in front of it, which then have less to do
     batch normalization: by TensorFlow's one operation, forward and backward
+    edges of the data that only count for what pooling leaves out: cut off        (unused_edges)
 
 The largest of some numbers stays the largest one when a bias is added to all of them, and when a
 function that never falls is applied. Where it is flat, two numbers may become equal, and the
@@ -23,6 +24,7 @@ from typing import Any
 import keras
 
 from afina.training import keras_parts
+from afina.training.on_tensorflow.unused_edges import used_lengths
 from afina.training.replacing import replaced
 
 layers = keras.layers
@@ -55,16 +57,16 @@ def layers_made_quick(model: keras.Model) -> Iterator[None]:
     The numbers are those of Keras' layers, but for rounding. Layers with code of the user's stay as
     they are.
     """
-    outputs = _Outputs()
+    outputs, used = _Outputs(), used_lengths(model)
     with contextlib.ExitStack() as stack:
         for layer in keras_parts.layers_of(model):
-            call = _quick_call(layer, outputs)
+            call = _quick_call(layer, outputs, used.get(id(layer)))
             if call is not None:
                 stack.enter_context(replaced(layer, "call", call))
         yield
 
 
-def _quick_call(layer: Any, outputs: _Outputs) -> Callable[..., Any] | None:
+def _quick_call(layer: Any, outputs: _Outputs, used: Any) -> Callable[..., Any] | None:
     """What to call instead of a layer's `call`; None if that is quick enough."""
     if not keras_parts.is_kerass(type(layer)) or "call" in vars(layer):
         return None
@@ -76,7 +78,7 @@ def _quick_call(layer: Any, outputs: _Outputs) -> Callable[..., Any] | None:
         return _activation(layer, outputs) if _rises(layer) else None
     is_convolution = keras_parts.package_of(layer) == "convolutional"
     if is_convolution and getattr(layer, "data_format", None) == "channels_last":
-        return _convolution(layer, outputs)
+        return _convolution(layer, outputs, used)
     return None
 
 
@@ -147,12 +149,14 @@ def _activation(layer: Any, outputs: _Outputs) -> Callable[..., Any]:
     return call
 
 
-def _convolution(layer: Any, outputs: _Outputs) -> Callable[..., Any]:
+def _convolution(layer: Any, outputs: _Outputs, used: Any) -> Callable[..., Any]:
     by_keras = layer.call
 
     def call(inputs: Any) -> Any:
         import tensorflow as tf
 
+        if used is not None and tuple(inputs.shape[1:-1]) == used[0]:
+            inputs = inputs[(slice(None), *map(slice, used[1]))]
         with replaced(layer, "use_bias", False), replaced(layer, "activation", None):
             begin = by_keras(inputs)
         steps: list[Step] = []
