@@ -262,29 +262,59 @@ def graph_of(model: keras.Model, *, training: bool = True) -> Any:
         return function.get_concrete_function(spec).graph
 
 
-def behind(graph: Any, kind: str) -> list[str]:
-    """The kinds of operations that use the results of one kind."""
-    found = [each for each in graph.get_operations() if each.type == kind]
-    users = [user for each in found for output in each.outputs for user in output.consumers()]
-    return [each.type for each in users]
+def added_to(graph: Any) -> list[str]:
+    """The kinds of operations to whose images a bias is added."""
+    found = [each.inputs[0] for each in graph.get_operations() if each.type == "BiasAdd"]
+    return [_maker(tensor).type for tensor in found if len(tensor.shape) == 4]
+
+
+def _maker(tensor: Any) -> Any:
+    """The operation that made a tensor, leaving out those that only pass it on."""
+    while tensor.op.type in ("Identity", "IdentityN"):
+        tensor = tensor.op.inputs[tensor.value_index]
+    return tensor.op
 
 
 def test_pooling_comes_before_the_bias_and_the_activation() -> None:
     middle = block(layers.Conv2D(4, 3), layers.Activation("relu"))
     graph = graph_of(classifier(IMAGES, *middle))
-    assert behind(graph, "MaxPool") == ["BiasAdd"]
-    assert "AddV2" not in behind(graph, "Conv2D")
+    assert "MaxPool" in added_to(graph)
+    assert "AddV2" not in {each.type for each in graph.get_operations()}
 
 
 def test_pooling_comes_after_an_activation_that_falls() -> None:
     graph = graph_of(KINDS["conv2d, falling"]())
-    assert "BiasAdd" not in behind(graph, "MaxPool")
+    assert added_to(graph) == ["Conv2D"]
 
 
 def test_a_normalization_is_one_operation() -> None:
     kinds = {each.type for each in graph_of(KINDS["normalized"]()).get_operations()}
     assert "FusedBatchNormV3" in kinds
     assert "SquaredDifference" not in kinds
+
+
+def test_rows_are_normalized_by_keras_own_operations() -> None:
+    kinds = {each.type for each in graph_of(KINDS["normalized, rows"]()).get_operations()}
+    assert "FusedBatchNormV3" not in kinds
+
+
+def test_the_gradient_of_a_bias_is_a_plain_sum() -> None:
+    import tensorflow as tf
+
+    model = classifier(IMAGES, layers.Conv2D(4, 3))
+
+    @tf.function(autograph=False)
+    def gradients(x: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(model(x))
+        return tape.gradient(loss, [model.layers[0].bias.value])
+
+    with layers_made_quick(model):
+        graph = gradients.get_concrete_function(tf.TensorSpec((16, *IMAGES), "float32")).graph
+    kinds = [each.type for each in graph.get_operations()]
+    assert "BiasAdd" in kinds
+    convolved = [each for each in graph.get_operations() if each.type == "BiasAddGrad"]
+    assert all(len(each.inputs[0].shape) == 2 for each in convolved)  # only of Dense layers
 
 
 def test_layers_are_keras_own_again_after_a_trace() -> None:
