@@ -7,7 +7,8 @@
 XLA does not compile a loop's body as it compiles a program. On JAX the table tells what a step
 takes in a fused epoch and as a program of its own, as multiples of a step of plain `fit`; with
 `--as-traced` also a fused epoch whose convolutions are left as Keras traces them. On TensorFlow it
-tells what XLA (`jit_compile`) and 100 steps at once take, as multiples of a step of plain `fit`.
+tells what XLA (`jit_compile`), 100 steps at once and a fused epoch take, as multiples of a step of
+plain `fit`.
 
 With `--whole` it tells what whole short trainings of new models take, with tracing, compiling and a
 validation after each epoch: fused epochs compile in the place where `fit` compiles too.
@@ -203,6 +204,15 @@ def fused(kind: str, data: Any, batch: int, epochs: int) -> float:
     return clock.step(len(data[0]) // batch)
 
 
+def fused_on_tensorflow(kind: str, data: Any, batch: int, epochs: int) -> float:
+    from afina.training.on_tensorflow import TensorFlowTrainer
+
+    clock, model = Clock(), compiled(kind)
+    settings = {"batch_size": batch, "epochs": epochs, "verbose": 0, "callbacks": [clock]}
+    TensorFlowTrainer().fit(model, data, settings)
+    return clock.step(len(data[0]) // batch)
+
+
 def fused_as_traced(kind: str, data: Any, batch: int, epochs: int) -> float:
     with convolutions_left_alone():
         return fused(kind, data, batch, epochs)
@@ -284,6 +294,7 @@ def ways_here(as_traced: bool, wholly: bool) -> dict[str, Way]:
             "jit": by_fit(jit_compile=True),
             "100 steps": by_fit(jit_compile=False, steps_per_execution=100),
             "jit, 100 steps": by_fit(jit_compile=True, steps_per_execution=100),
+            "fused": fused_on_tensorflow,
         }
     raise SystemExit("Only JAX and TensorFlow have loops to look at.")
 

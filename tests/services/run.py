@@ -48,6 +48,7 @@ ON_TENSORFLOW = (
     "tests/training/fused/test_callbacks.py",
     "tests/training/fused/test_equality.py",
     "tests/training/test_on_tensorflow.py",
+    "tests/training/test_quick_layers_on_tensorflow.py",
     "tests/training/test_numbers_on_tensorflow.py",
     "tests/training/test_widths_on_tensorflow.py",
 )

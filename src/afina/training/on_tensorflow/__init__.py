@@ -8,6 +8,8 @@
           StandIns       variables of unknown lengths: one trace for many widths       (stand_ins)
             sibling_shapes which lengths follow the widths of layers                  (siblings)
           updates by one operation of TensorFlow's for each variable                   (updates)
+          layers by fewer passes over large arrays                                (quick_layers)
+            used_lengths what pooling leaves out of images                        (unused_edges)
     take_apart           frees the graphs of functions that are gone                     (graphs)
 
 The variables of the model, its optimizer and its metrics are arguments of the function, and so are

@@ -18,6 +18,7 @@ from afina.training.epochs.merging import validation_batch_size
 from afina.training.epochs.numbers import ModelNumbers
 from afina.training.epochs.partial import can_be_filled, filled
 from afina.training.on_tensorflow.graphs import free_with, take_apart
+from afina.training.on_tensorflow.quick_layers import layers_made_quick
 from afina.training.on_tensorflow.siblings import sibling_shapes
 from afina.training.on_tensorflow.stand_ins import (
     Shapes,
@@ -28,7 +29,7 @@ from afina.training.on_tensorflow.stand_ins import (
 )
 from afina.training.on_tensorflow.updates import updating_by_one_operation
 from afina.training.on_tensorflow.weak import WeakNumber
-from afina.training.on_tensorflow.xla import why_xla
+from afina.training.on_tensorflow.xla import has_gpu, why_xla
 from afina.training.python_turn import python_turn
 from afina.training.replacing import replaced
 from afina.training.tensorflow_kernels import keep_kernels_of
@@ -98,7 +99,7 @@ class StepLoop:
         self._stand_ins = StandIns(values, shapes) if any_shape else None
         if self._stand_ins is not None:
             values = self._stand_ins.among(values)
-        tracing = _Tracing(model, samples, cut, numbers, own_updates=not jit_compile)
+        tracing = _Tracing(model, samples, cut, numbers, jit_compile=jit_compile)
         leaves = tuple(
             tf.TensorSpec((None, *leaf.shape[1:]), leaf.dtype) for leaf in samples.arrays.leaves
         )
@@ -178,12 +179,13 @@ class _Tracing:
         cut: EpochCut,
         numbers: ModelNumbers,
         *,
-        own_updates: bool,
+        jit_compile: bool,
     ) -> None:
         self.model = model
         self.numbers = numbers
         self.cut = cut
-        self.own_updates = own_updates and cut.kind == "train"
+        self.own_updates = not jit_compile and cut.kind == "train"
+        self.quick_layers = not jit_compile and not has_gpu()
         self.structure = samples.arrays.structure
         names = ("compute_metrics", "train_step" if cut.kind == "train" else "test_step")
         # The logs of a step matter only if they may differ from the metrics' results.
@@ -208,6 +210,8 @@ class _Tracing:
                 stack.enter_context(leaving_lengths_open(self.model))
             if self.own_updates:
                 stack.enter_context(updating_by_one_operation(self.model))
+            if self.quick_layers:
+                stack.enter_context(layers_made_quick(self.model))
             rows = tf.shape(order)[0]
             if self.cut.last == "filled":  # with samples that exist; the step does not count them
                 order = tf.pad(order, [[0, size]])
