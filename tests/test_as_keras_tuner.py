@@ -36,6 +36,10 @@ def test_keras_tuner_and_kerastuner_mean_afina_with_all_their_modules() -> None:
         "assert keras_tuner_export('keras_tuner.X')(int) is int\n"
         "from kerastuner.engine.base_tuner import BaseTuner\n"
         "from keras_tuner.applications import HyperResNet\n"
+        "from keras_tuner.src.backend import keras, config\n"
+        "from keras_tuner.src.backend.keras import layers\n"
+        "from keras_tuner.src import utils\n"
+        "assert layers is keras.layers and utils.to_list(1) == [1]\n"
     )
 
 

@@ -23,6 +23,7 @@ RENAMED = {
     "tuners.gridsearch": "tuners.grid_search",
     "tuners.randomsearch": "tuners.random_search",
     "tuners.sklearn": "tuners.sklearn_tuner",
+    "utils": "tuners.copied_files",
 }
 
 
@@ -82,6 +83,9 @@ class Alias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                 rest = fullname.removeprefix(f"{package}.")
                 if rest == "src":
                     return "afina.src"
+                hidden = rest.startswith("src.") or package.endswith(".src")
                 rest = rest.removeprefix("src.")
+                if hidden and rest.partition(".")[0] == "backend":  # `afina.backend` is another
+                    return f"afina.src.{rest}"
                 return f"afina.{RENAMED.get(rest, rest)}"
         return None

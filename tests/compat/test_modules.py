@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from pathlib import Path
 from typing import Any
 
+import keras
 import pytest
 
 import afina as kt
@@ -171,3 +173,30 @@ def test_tuners_of_older_versions_are_found() -> None:
         "oracle",
         "hypermodel",
     ]
+
+
+def test_programs_may_import_keras_from_where_their_editor_found_it(tmp_path: Path) -> None:
+    backend = importlib.import_module("afina.src.backend")
+    assert backend.keras.layers.Dense is keras.layers.Dense
+    assert backend.ops.add is keras.ops.add
+    assert importlib.import_module("afina.src.backend.keras").layers.Dense is keras.layers.Dense
+    config = importlib.import_module("afina.src.backend.config")
+    assert config.backend() == keras.backend.backend()
+    assert config.multi_backend() is True
+    io = importlib.import_module("afina.src.backend.io")
+    io.makedirs(str(tmp_path / "made"))
+    io.makedirs(str(tmp_path / "made"))
+    assert io.glob(str(tmp_path / "*")) == [str(tmp_path / "made")]
+    io.rmtree(str(tmp_path / "made"))
+    assert not io.exists(str(tmp_path / "made"))
+    assert io.tf is None or io.tf.__name__ == "tensorflow"
+    assert importlib.import_module("afina.src.utils").to_list(1) == [1]
+
+
+@pytest.mark.afina_only
+def test_what_keras_tuner_hides_of_its_backend_hides_nothing_of_afina() -> None:
+    assert importlib.import_module("afina.backend").BACKENDS == ("jax", "tensorflow", "torch")
+    with pytest.raises(AttributeError, match="layers"):
+        importlib.import_module("afina.src.backend").layers  # noqa: B018
+    with pytest.raises(AttributeError, match="nothing"):
+        importlib.import_module("afina.src.backend.io").nothing  # noqa: B018

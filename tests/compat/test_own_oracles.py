@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
 import pytest
 
 import afina as kt
@@ -327,3 +330,55 @@ def test_a_state_that_holds_all_trials_is_still_read(tmp_path: Path) -> None:
     again = own(Remembering, tmp_path)
     assert len(again.trials or again.get_best_trials(3)) == 3
     assert again.remembered == ["0002"]
+
+
+class OneTrial(kt.oracles.RandomSearchOracle):
+    """Hands out one trial of given values, by a copy of what `create_trial` does in Keras Tuner."""
+
+    def create_trial(self, tuner_id: str) -> Any:
+        if tuner_id in self.ongoing_trials:
+            return self.ongoing_trials[tuner_id]
+        self.tuner_ids.add(tuner_id)
+        assert "mine" not in self._retry_queue
+        hp = self.hyperparameters.copy()
+        if self.end_order and self.end_order[-1] == "mine":
+            self.tuner_ids.remove(tuner_id)
+            return Trial(hp, trial_id="mine", status="STOPPED")
+        trial = Trial(hp, trial_id="mine", status="RUNNING")
+        self._record_values(trial)
+        self.ongoing_trials[tuner_id] = self.trials["mine"] = trial
+        self.start_order.append("mine")
+        self._save_trial(trial)
+        self.save()
+        self._display.on_trial_begin(trial)
+        return trial
+
+
+def test_a_copied_create_trial_hands_out_its_trial_once(tmp_path: Path) -> None:
+    def build(hp: Any) -> Any:
+        units = hp.Int("b", 1, 9)
+        model = keras.Sequential(
+            [keras.Input((2,)), keras.layers.Dense(units), keras.layers.Dense(1)]
+        )
+        model.compile("sgd", "mse")
+        return model
+
+    oracle = OneTrial("loss", hyperparameters=space(), tune_new_entries=False, max_trials=1)
+    tuner = kt.Tuner(oracle, build, directory=str(tmp_path), project_name="project")
+    x = np.ones((8, 2), "float32")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # the trial would end twice
+        tuner.search(x, x[:, :1], epochs=1, verbose=0)
+    assert [(trial.trial_id, trial.status) for trial in oracle.trials.values()] == [
+        ("mine", "COMPLETED")
+    ]
+    assert oracle.trials["mine"].hyperparameters.values == space().values
+
+
+@pytest.mark.afina_only  # 1.4.8 keeps these times only where it prints
+def test_an_oracle_knows_when_its_trials_began(tmp_path: Path) -> None:
+    oracle = own(kt.oracles.RandomSearchOracle, tmp_path, max_trials=2)
+    run(oracle)
+    begun = list(oracle._display.trial_start.values())
+    assert len(begun) == 2
+    assert begun[0] <= begun[1]

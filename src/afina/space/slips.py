@@ -53,6 +53,8 @@ def meant(name: str, known: Iterable[str], others: Mapping[str, str] | None = No
     Example:
         >>> meant("lnt", ["Int", "Float"]), meant("low", ["min_value"], ARGUMENTS)
         ('Int', 'min_value')
+        >>> meant("val_acc", ["val_auc", "val_accuracy"])  # an abbreviation
+        'val_accuracy'
         >>> meant("xyz", ["Int"])
         ''
     """
@@ -60,7 +62,9 @@ def meant(name: str, known: Iterable[str], others: Mapping[str, str] | None = No
     foreign = (others or {}).get(name, "")
     if foreign.lower() in by_case:
         return foreign
-    near = difflib.get_close_matches(name.lower(), by_case, n=1)
+    written = name.lower()
+    longer = [each for each in by_case if len(written) > 2 and each.startswith(written)]
+    near = longer if len(longer) == 1 else difflib.get_close_matches(written, by_case, n=1)
     return by_case[near[0]] if near else ""
 
 

@@ -103,14 +103,14 @@ def missing_objective(name: str, logged: Sequence[str]) -> str:
     """The message for an objective that is not among the metrics, with the likeliest reason.
 
     Example:
-        >>> missing_objective("val_acc", ["loss", "val_accuracy", "val_loss"])
-        "objective: 'val_acc' must be logged in training, but got ['loss', 'val_accuracy', \
+        >>> missing_objective("val_acc", ["val_accuracy", "val_auc", "val_loss"])
+        "objective: 'val_acc' must be logged in training, but got ['val_accuracy', 'val_auc', \
 'val_loss']. Did you mean 'val_accuracy'?"
     """
     validated = any(other.startswith("val_") for other in logged)
-    near = difflib.get_close_matches(name, logged, n=1) or [
-        other for other in logged if _same_metric(name, other)
-    ]
+    longer = [other for other in logged if other.startswith(name)]
+    same = [other for other in logged if _same_metric(name, other)]
+    near = longer or difflib.get_close_matches(name, logged, n=1) or same
     if name.startswith("val_") and not validated:
         advice = "Nothing was validated: give validation_data= or validation_split= to search()."
         if name.removeprefix("val_") not in logged:

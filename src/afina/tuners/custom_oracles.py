@@ -6,6 +6,7 @@ Afina's own oracles need none of this; `Oracle` offers it to subclasses.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import functools
 import hashlib
 import inspect
@@ -89,6 +90,41 @@ class TriedHashes:
             self.hashes.discard(old)
         self._of[trial.trial_id] = new
         self.hashes.add(new)
+
+
+class OracleDisplay:
+    """An oracle's `_display`, for code that reads or calls that of Keras Tuner; it prints nothing.
+
+    What Afina prints comes from a tuner's display, in `afina.progress`.
+
+    Attributes:
+        trial_start: When each trial was begun by this oracle, by its id.
+        search_start: When the first of them was; None before.
+        trial_number: Which place in their order each has, from 1, by its id.
+    """
+
+    def __init__(self) -> None:
+        self.verbose = 0
+        self.trial_start: dict[str, datetime.datetime] = {}
+        self.search_start: datetime.datetime | None = None
+        self.trial_number: dict[str, int] = {}
+
+    def on_trial_begin(self, trial: Trial) -> None:
+        """Keeps the time."""
+        now = datetime.datetime.now()
+        self.search_start = self.search_start or now
+        self.trial_start[trial.trial_id] = now
+        self.trial_number.setdefault(trial.trial_id, len(self.trial_number) + 1)
+
+    def on_trial_end(self, trial: Trial) -> None:
+        """Does nothing."""
+
+    def get_state(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Does nothing."""
 
 
 def warn_renamed(old: str, new: str) -> None:

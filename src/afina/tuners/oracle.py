@@ -17,6 +17,7 @@ from afina.trials import Trial as StoredTrial
 from afina.tuners import face_trials
 from afina.tuners.best_first import best_first
 from afina.tuners.custom_oracles import (
+    OracleDisplay,
     OwnState,
     Picture,
     TriedHashes,
@@ -128,6 +129,8 @@ class Oracle:
         self._with_curves: set[str] = set()
         self._tried: TriedHashes | None = None
         self._own_state = OwnState()
+        self._display = OracleDisplay()
+        self._retry_queue: list[str] = []  # for copied code: the search has a queue of its own
 
     @property
     def stop_reason(self) -> str:
@@ -416,6 +419,7 @@ class Oracle:
             vars(self.trials[trial.trial_id]).update(vars(trial))
             trial = self.trials[trial.trial_id]
         self.trials[trial.trial_id] = self.ongoing_trials[tuner_id] = trial
+        self._display.on_trial_begin(trial)
         if self._tried is not None:
             self._tried.record(trial)
         self.keep_own_state()

@@ -41,6 +41,10 @@ AROUND = (
 """Methods of a tuner that are called around a training. What they keep in the tuner belongs to one
 trial, and they expect the calls of one trial before those of the next."""
 
+ORACLE = ("create_trial", "update_trial", "end_trial")
+"""Methods of an oracle that hand trials out and take results in. Overrides expect one tuner that
+asks for the next trial when the last one has ended."""
+
 
 def is_overridden(owner: Any, name: str) -> bool:
     """Whether a method is not Afina's own.

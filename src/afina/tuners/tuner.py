@@ -44,7 +44,7 @@ from afina.tuners.groups import Groups, check_group_trials, count_together
 from afina.tuners.hypermodel import HyperModel
 from afina.tuners.options import TrainingOptions
 from afina.tuners.oracle import Oracle
-from afina.tuners.overrides import AROUND, TRAINING, first_overridden, is_overridden
+from afina.tuners.overrides import AROUND, ORACLE, TRAINING, first_overridden, is_overridden
 from afina.tuners.own_code import keeps_nothing
 from afina.tuners.populated import stage_length
 from afina.tuners.reserved_keys import segment_of, without_parent
@@ -308,6 +308,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         if self._folds:
             return "the folds of a trial are compared with those of the trials before it"
         reason = self._why_not_threads() or first_overridden(self, AROUND)
+        reason = reason or first_overridden(self.oracle, ORACLE)
         if reason is None and not self.oracle.search_state.algorithm.order_independent:
             return "each trial is chosen by what came of those before it"
         return reason
