@@ -1,12 +1,11 @@
 """Keras' layers for images and sequences by fewer passes over large arrays, on a CPU.
 
-Keras adds the bias of a convolution as it adds any two arrays, and normalizes a batch by a dozen
-operations. Each reads and writes the output of a convolution, which often is larger than the cache.
-While a step is traced, the layers do the same by other operations:
+Keras adds the bias of a convolution as it adds any two arrays, and applies the activation to all of
+it before pooling. Each reads and writes the output of a convolution, which often is larger than the
+cache. While a step is traced, the layers do the same by other operations:
 
     convolution: its bias by `bias_add`, which TensorFlow computes with the convolution
     max pooling: before the bias and the activation in front of it, which then have less to do
-    batch normalization: by TensorFlow's one operation, forward and backward
     edges of the data that only count for what pooling leaves out: cut off        (unused_edges)
 
 The largest of some numbers stays the largest one when a bias is added to all of them, and when a
@@ -72,8 +71,6 @@ def _quick_call(layer: Any, outputs: _Outputs, used: Any) -> Callable[..., Any] 
         return None
     if isinstance(layer, POOLINGS):
         return _pooling(layer, outputs)
-    if isinstance(layer, layers.BatchNormalization):
-        return _normalization(layer)
     if type(layer) in (layers.Activation, *RISING_LAYERS):
         return _activation(layer, outputs) if _rises(layer) else None
     is_convolution = keras_parts.package_of(layer) == "convolutional"
@@ -182,57 +179,3 @@ def _biased(value: Any, bias: Any) -> Any:
         return tf.nn.bias_add(value, bias), lambda slope: (slope, tf.reduce_sum(slope, axes))
 
     return biased(value, bias)
-
-
-# -- batch normalization --------------------------------------------------------------------------
-
-
-def _normalization(layer: Any) -> Callable[..., Any]:
-    by_keras = layer.call
-
-    def call(inputs: Any, training: Any = None, mask: Any = None) -> Any:
-        if training is not True or mask is not None or not _is_plain(layer, inputs):
-            return by_keras(inputs, training=training, mask=mask)
-        return _normalized(layer, inputs)
-
-    return call
-
-
-def _is_plain(layer: Any, inputs: Any) -> bool:
-    """Whether TensorFlow's operation computes what a layer of Keras' computes in training.
-
-    For rows it takes as long as Keras' operations do.
-    """
-    last = layer.axis in (-1, len(inputs.shape) - 1)
-    other = getattr(layer, "renorm", False) or getattr(layer, "synchronized", False)
-    large = len(inputs.shape) > 2 and inputs.dtype.name != "float64"
-    return bool(layer.trainable and last and not other and large)
-
-
-def _normalized(layer: Any, inputs: Any) -> Any:
-    """Normalizes a batch over all axes but the last, and updates the moving statistics."""
-    import tensorflow as tf
-
-    values = tf.cast(inputs, "float32")
-    shape = tf.shape(values)
-    channels = shape[-1]
-    count = tf.cast(tf.size(values) // channels, "float32")
-    if len(values.shape) != 4:  # the operation takes images; what they look like does not matter
-        values = tf.reshape(values, (shape[0], -1, 1, channels))
-    ones, zeros = tf.ones((channels,)), tf.zeros((channels,))
-    outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=values,
-        scale=tf.cast(layer.gamma, "float32") if layer.scale else ones,
-        offset=tf.cast(layer.beta, "float32") if layer.center else zeros,
-        mean=tf.constant([], "float32"),
-        variance=tf.constant([], "float32"),
-        epsilon=layer.epsilon,
-        is_training=True,
-    )
-    variance *= tf.maximum(count - 1.0, 1.0) / count  # TensorFlow's is of a sample, Keras' is not
-    for moving, new in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
-        before = keras.ops.cast(moving, "float32")
-        moving.assign(before * layer.momentum + new * (1.0 - layer.momentum))
-    outputs = tf.reshape(outputs, shape)
-    outputs.set_shape(inputs.shape)
-    return keras.ops.cast(outputs, layer.compute_dtype)
