@@ -214,6 +214,28 @@ def test_eight_processes_share_a_search_in_a_database(start: Start, server: Serv
     assert sorted(map(int, begun)) == list(range(40))
 
 
+@pytest.mark.parametrize("place", ["file", "database"])
+def test_cheap_trials_of_killed_processes_are_run_again_and_none_is_lost(
+    place: str, start: Start, server: Server, tmp_path: Path
+) -> None:
+    """Trials of a millisecond, of which a process begins several in one turn."""
+    storage = tmp_path / "p" if place == "file" else f"{server.url}&project=cheap"
+    workers = [start(storage, "random", 800, 0.001) for _ in range(6)]
+    ended: set[int] = set()
+    for victim in workers[:3]:
+        victim.stdout.readline()
+        time.sleep(0.3)
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+        now = {trial.number for trial in open_store(storage).trials() if trial.status.finished}
+        assert now >= ended
+        ended = now
+    finish(*workers[3:])
+    trials = open_store(storage).trials()
+    check_whole(trials, 800)
+    assert values(trials) == values(alone("random", 800))
+
+
 def test_a_restart_of_the_database_in_mid_search_loses_nothing(
     start: Start, server: Server
 ) -> None:

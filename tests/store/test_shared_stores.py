@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.store.learning_ahead import CHECKS
+from tests.store.learning_ahead import CHECKS, begun
 
 from afina.store import MemoryStore, SharedStore, SqliteStore, open_store
 from afina.testing import SHARED_STORE_CHECKS, check_shared_store
+from afina.trials import Trial
 
 _workers = itertools.count()
 
@@ -46,6 +47,27 @@ def test_a_shared_store_keeps_its_promises(
     store = make(tmp_path)
     check(store, join)
     store.close()
+
+
+def test_another_worker_is_looked_at_once_however_many_trials_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = in_folder(tmp_path)
+    begun(store)
+    other = beside_in_folder(store)
+    looks: list[str] = []
+    life_of = other._life_of
+    monkeypatch.setattr(other, "_life_of", lambda owner: looks.append(owner) or life_of(owner))
+    for number in range(1, 9):
+        store.put(Trial(number=number, values={}))
+    other.put(Trial(number=9, values={}))
+    claims = other.claims()
+    assert [claim.mine for claim in claims.values()] == [False] * 9 + [True]
+    assert not any(claim.lost for claim in claims.values())
+    assert looks == [store.worker]
+    store.close()
+    assert all(claim.lost for claim in other.claims().values() if not claim.mine)
+    other.close()
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

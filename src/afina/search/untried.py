@@ -250,9 +250,15 @@ def first_repaired(
 
 def running_keys(situation: Situation) -> set[Key]:
     """Keys of the configurations that are running."""
-    keys: set[Key] = set()
-    for trial in situation.running:
-        keys.update(_remembered_keys(trial, situation.space))
+    space, running = situation.space, situation.running
+    where, before, known = _LATEST[0]
+    if where is not space or running[: len(before)] != before:
+        before, known = (), frozenset()
+    # In one turn, several trials are chosen one after the other: then only the last one is new.
+    keys = set(known)
+    for trial in running[len(before) :]:
+        keys.update(_remembered_keys(trial, space))
+    _LATEST[0] = space, running, frozenset(keys)
     return keys
 
 
@@ -266,6 +272,9 @@ def _remembered_keys(trial: Trial, space: Space) -> list[Key]:
         _REMEMBERED[id(trial)] = trial, space, keys
     return keys
 
+
+# The latest answer of `running_keys`, and to what. It is replaced, never changed: threads share it.
+_LATEST: list[tuple[Space | None, tuple[Trial, ...], frozenset[Key]]] = [(None, (), frozenset())]
 
 _MOST_REMEMBERED = 4096
 

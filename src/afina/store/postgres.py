@@ -30,7 +30,7 @@ from afina.errors import ArgumentError, StoreError, check_number, wrong
 from afina.store import codec, rules
 from afina.store.base import Changes, Claim
 from afina.store.batches import BatchedTransaction, TurnStart
-from afina.store.presence import is_gone, process_mark
+from afina.store.presence import Life, is_gone, process_mark
 from afina.store.session import PATIENCE, Session, Wanted
 from afina.store.sql import TRIAL_COLUMNS, SqlStore, Transaction, leave, write_reports
 from afina.trials import Report, Status
@@ -127,7 +127,8 @@ class PostgresStore(SqlStore):
         """Who runs which trial, by number."""
         with self._guard:
             if (seen := self._seen()) is not None:
-                return {n: self._claim(row, row["now"]) for n, row in seen.claims.items()}
+                rows = list(seen.claims.values())  # all of them read at the same moment
+                return self._claims(rows, max((row["now"] for row in rows), default=0.0))
         return self._again(lambda: SqlStore.claims(self))
 
     def _seen(self) -> TurnStart | None:
@@ -245,7 +246,7 @@ class PostgresStore(SqlStore):
         number, status = row["number"], Status(row["status"])
         held = seen.claims.get(number)
         if held is not None and held["owner"] != self.worker:
-            claim = self._claim(held, held["now"])
+            claim = self._claim(held, held["now"], self._life_of)
             if not claim.lost:
                 raise rules.claimed(number, claim.owner)
         row = self._to_database({**row, "crc": codec.checksum(row, TRIAL_COLUMNS)})
@@ -266,11 +267,16 @@ class PostgresStore(SqlStore):
     def _now(self, connection: Connection) -> float:
         return float(connection.execute(_NOW).scalar_one())
 
-    def _claim(self, row: codec.Row, now: float) -> Claim:
+    def _life_of(self, owner: str) -> Life:
+        pid, mark, _ = owner.split(" ", 2)
+        return Life.DIED if is_gone(int(pid), mark) else Life.UNKNOWN
+
+    def _claim(self, row: codec.Row, now: float, life_of: Callable[[str], Life]) -> Claim:
         mine = row["owner"] == self.worker
-        pid, mark, _, host = row["owner"].split(" ", 3)
+        pid, _, _, host = row["owner"].split(" ", 3)
         # One of this machine that is dead is known at once; of the others their silence tells.
-        lost = not mine and (now - row["beat"] > self.lease or is_gone(int(pid), mark))
+        silent = now - row["beat"] > self.lease
+        lost = not mine and (silent or life_of(row["owner"]) is Life.DIED)
         who = f"process {pid} on {host}"
         return Claim(trial=row["trial"], owner=who, mine=mine, lost=lost, died=lost)
 

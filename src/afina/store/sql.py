@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sql
@@ -14,6 +15,7 @@ from sqlalchemy import Connection
 from afina.errors import StoreError
 from afina.store import codec, rules
 from afina.store.base import Changes, Claim, Header
+from afina.store.presence import Life
 from afina.store.statements import Statement
 from afina.store.tables import CLAIMS, COUNTER, META, NOTES, REPORTS, TRIALS, UNCHECKED
 from afina.trials import Report, Status, Trial
@@ -130,13 +132,23 @@ class SqlStore(ABC):
         """The sign of life to write for this worker."""
 
     @abstractmethod
-    def _claim(self, row: codec.Row, now: float) -> Claim:
+    def _life_of(self, owner: str) -> Life:
+        """What this machine knows of another worker."""
+
+    @abstractmethod
+    def _claim(self, row: codec.Row, now: float, life_of: Callable[[str], Life]) -> Claim:
         """Reads a row of the table of claims.
 
         Args:
             row: Its trial, owner and beat.
             now: `_now`.
+            life_of: `_life_of`, or what remembers its answers.
         """
+
+    def _claims(self, rows: Iterable[codec.Row], now: float) -> dict[int, Claim]:
+        """Reads rows of the table of claims; each worker is looked at once."""
+        life_of = functools.cache(self._life_of)
+        return {row["trial"]: self._claim(row, now, life_of) for row in rows}
 
     @abstractmethod
     def _damaged(self, reason: str) -> StoreError:
@@ -252,7 +264,7 @@ class SqlStore(ABC):
                 return {}
             rows = _CLAIMS.rows(connection)
             now = self._now(connection) if rows else 0.0
-        return {row["trial"]: self._claim(row, now) for row in rows}
+        return self._claims(rows, now)
 
     def _news(self, connection: Connection, since: int | None, revision: int) -> Changes:
         if since is not None and revision == since:
@@ -496,7 +508,7 @@ class SqlStore(ABC):
         owner = None if old is None else old["owner"]
         if old is not None and owner is not None and owner != self.worker:
             beat = {"trial": number, "owner": owner, "beat": old["beat"]}
-            claim = self._claim(beat, self._now(now.connection))
+            claim = self._claim(beat, self._now(now.connection), self._life_of)
             if not claim.lost:
                 raise rules.claimed(number, claim.owner)
         row["revision"] = now.count()

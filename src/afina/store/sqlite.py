@@ -134,11 +134,14 @@ class SqliteStore(SqlStore):
             self._lock.beats += 1
             return float(self._lock.beats)
 
-    def _claim(self, row: codec.Row, now: float) -> Claim:
+    def _life_of(self, owner: str) -> Life:
+        return self._lock.presence.life_of(owner)
+
+    def _claim(self, row: codec.Row, now: float, life_of: Callable[[str], Life]) -> Claim:
         del now
         trial, owner = row["trial"], row["owner"]
         mine = owner == self.worker
-        life = Life.ALIVE if mine else self._lock.presence.life_of(owner)
+        life = Life.ALIVE if mine else life_of(owner)
         stale = not mine and self._is_stale(trial, owner, row["beat"])
         return Claim(
             trial=trial,

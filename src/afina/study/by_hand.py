@@ -94,13 +94,13 @@ class ByHand:
         Args:
             number: Of the trial.
             space: The whole space.
-            running: The trials that have not ended.
+            running: The trials that have not ended, without boosted ones.
             max_trials: How many trials the search may run in all.
         """
         return Situation(
             number=number,
             space=self.narrowed(space, number),
-            running=tuple(trial for trial in running if not is_boosted(trial)),
+            running=tuple(running),
             max_trials=max_trials,
         )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from afina.errors import ArgumentError, wrong
+from afina.trials import Objective, Status, Trial
 
 LAST_STEP = 2**31 - 1
 """The greatest step that any store can hold."""
@@ -68,3 +70,37 @@ def read_number(what: str, name: str, value: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         advice = "Put non-numeric values in `notes`." if what == "tell" else ""
         raise ArgumentError(wrong(what, f"{name!r} must be a number", value, advice)) from None
+
+
+def completed(
+    trial: Trial, objective: Objective, score: float, metrics: Mapping[str, float]
+) -> Trial:
+    """A trial that has come to its end, with what its user gives.
+
+    Args:
+        trial: As it ran.
+        objective: Of the search.
+        score: The objective's value, which is finite.
+        metrics: All of them, at the best step.
+    """
+    return replace(
+        trial,
+        status=Status.COMPLETED,
+        score=score,
+        loss=objective.loss(score),
+        metrics=dict(metrics),
+        failure=None,
+    )
+
+
+def check_caught(catch: Any) -> tuple[type[Exception], ...]:
+    """The exceptions that `catch=` names.
+
+    Raises:
+        ArgumentError: It names something else.
+    """
+    found = tuple(catch) if isinstance(catch, Sequence) else (catch,)
+    for each in found:
+        if not isinstance(each, type) or not issubclass(each, Exception):
+            raise ArgumentError(wrong("catch", "must be exception classes", each))
+    return found

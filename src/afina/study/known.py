@@ -54,6 +54,7 @@ class KnownTrials:
         self._started: dict[int, float] = {}
         self._in_order = True
         self._boosted: set[int] = set()
+        self._running: tuple[Trial, ...] | None = None  # None where it has changed
 
     def best(self, count: int) -> list[Trial]:
         """The completed trials, best first."""
@@ -62,8 +63,17 @@ class KnownTrials:
     @property
     def running(self) -> tuple[Trial, ...]:
         """Those that were handed out, by any worker, and have not ended."""
-        known = (self.open[number] for number in sorted(self.open))
-        return tuple(trial for trial in known if not is_queued(trial))
+        if self._running is None:
+            known = (self.open[number] for number in sorted(self.open))
+            self._running = tuple(trial for trial in known if not is_queued(trial))
+        return self._running
+
+    @property
+    def running_by_plan(self) -> tuple[Trial, ...]:
+        """Those of `running` that do not train others for longer: what the algorithm knows of."""
+        if not self._boosted:
+            return self.running
+        return tuple(trial for trial in self.running if trial.number not in self._boosted)
 
     @property
     def others(self) -> dict[int, Trial]:
@@ -93,6 +103,11 @@ class KnownTrials:
             if last is None or number != last.number:
                 return self.all[number]
         return None
+
+    @property
+    def some_wait(self) -> bool:
+        """Whether trials wait, to be run again or for their first run."""
+        return bool(self._retry)
 
     @property
     def queued(self) -> list[Trial]:
@@ -193,13 +208,18 @@ class KnownTrials:
         self._leave_queue(trial.number)
         self.taken.discard(trial.number)
         self._mine.add(trial.number)
-        self._started[trial.number] = time.monotonic()
+        self.start_clock(trial.number)
         return self.write(trial)
+
+    def start_clock(self, number: int) -> None:
+        """Counts the seconds of a trial that runs here from now on."""
+        self._started[number] = time.monotonic()
 
     def write(self, trial: Trial) -> Trial:
         """Remembers an open trial in another form."""
         self._put(trial)
         self.open[trial.number] = trial
+        self._running = None
         return trial
 
     def _put(self, trial: Trial) -> None:
@@ -222,6 +242,7 @@ class KnownTrials:
         self._leave_queue(number)  # where its result has come from elsewhere
         self._put(trial)
         self.open.pop(number, None)
+        self._running = None
         self.ended.append(number)
         self.forget(number)
         if trial.loss is not None:

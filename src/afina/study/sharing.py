@@ -62,6 +62,8 @@ class WorkerShare:
         self._died: bool | None = None  # the last worker of a store for one alone
         self._heart: Heartbeat | None = None
         self._looked = -math.inf  # when it was seen last which workers have died
+        self.workers = 1
+        """How many run trials, this one among them, as of that look."""
         self._news = 0.0  # trials among the news of a turn; the mean of the latest turns
 
     def open(self) -> list[Trial]:
@@ -153,6 +155,8 @@ class WorkerShare:
             return
         self._looked = now
         claims = self._shared.claims()
+        alive = (each for each in claims.values() if not each.mine and not each.lost)
+        self.workers = 1 + len({each.owner for each in alive})
         for number, trial in sorted(running.items()):
             claim = claims.get(number)
             if claim is None:

@@ -25,7 +25,7 @@ from afina.store import Changes, Header, TrialStore, check_trials
 from afina.study.by_hand import ByHand, is_boosted, paused
 from afina.study.curves import Curves, as_they_ended
 from afina.study.discovery import found_by, grown_by, ranges_of
-from afina.study.given import read_metrics, read_step
+from afina.study.given import completed, read_metrics, read_step
 from afina.study.known import KnownTrials
 from afina.study.lost import settle_lost, write_missing
 from afina.study.queue import begin_queued, enqueue, join_queue
@@ -228,7 +228,11 @@ class SearchState:
 
     def situation(self) -> Situation:
         """What the algorithm may look at for the next new trial."""
-        return self.by_hand.situation(len(self.trials), self.space, self.running, self.max_trials)
+        return self._situation_after(())
+
+    def _situation_after(self, begun: Sequence[Trial]) -> Situation:
+        number, running = len(self.trials) + len(begun), (*self._known.running_by_plan, *begun)
+        return self.by_hand.situation(number, self.space, running, self.max_trials)
 
     # -- changing -----------------------------------------------------------------------------
 
@@ -320,20 +324,22 @@ class SearchState:
         self.store.put(again := run_again(waiting))
         return again
 
-    def _propose_new(self) -> Trial | Wait | Done:
+    def _propose_new(self, begun: Sequence[Trial] = ()) -> Trial | Wait | Done:
+        """A new trial, written; `begun` are those that the same turn has begun before."""
         stopped = self.stop_rules.is_stopped()
         if not stopped and (longer := self.by_hand.boosted(self.trials)) is not None:
             return self._put_new(*longer)
-        over = self.stop_rules.why_over(self._known.by_plan, self.running)
+        count, running = self._known.by_plan + len(begun), (*self.running, *begun)
+        over = self.stop_rules.why_over(count, running)
         if over is not None:
             return self._known.over(over, self.by_hand.paused)
-        answer = self.algorithm.ask(self.algorithm_state, self.situation())
+        answer = self.algorithm.ask(self.algorithm_state, self._situation_after(begun))
         if (asked := begin_queued(self, answer, len(self._told))) is not None:
             return asked
         if not isinstance(answer, Suggestion):
             return self._known.without_paused(answer, self.by_hand.paused)
         values = self.by_hand.values(answer, self.space)
-        return self._put_new(values, answer.schedule, dict(answer.notes))
+        return self._put_new(values, answer.schedule, dict(answer.notes), behind=len(begun))
 
     enqueue = enqueue
 
@@ -343,9 +349,9 @@ class SearchState:
             self._in_turn(lambda: None)
 
     def _put_new(
-        self, values: dict[str, Any], schedule: Schedule | None, notes: dict[str, str]
+        self, values: dict[str, Any], schedule: Any, notes: dict[str, str], behind: int = 0
     ) -> Trial:
-        number, known = len(self.trials), len(self._told)
+        number, known = len(self.trials) + behind, len(self._told)
         trial = Trial(number=number, values=values, schedule=schedule, notes=notes, known=known)
         self.store.put(trial)
         return trial
@@ -480,16 +486,9 @@ class SearchState:
         with self._lock:
             if self._is_taken(trial):
                 return self._drop(trial)
-            ended = replace(
-                self._resolved(trial, hp),
-                status=Status.COMPLETED,
-                score=value,
-                loss=self.objective.loss(value),
-                best_step=best_step,
-                metrics=dict(metrics),
-                failure=None,
-                notes={**dict(notes or {}), **kept_notes(self.trials[trial.number])},
-            )
+            kept = {**dict(notes or {}), **kept_notes(self.trials[trial.number])}
+            resolved = replace(self._resolved(trial, hp), notes=kept, best_step=best_step)
+            ended = completed(resolved, self.objective, value, metrics)
             return self._keep(ended) or self._drop(ended)
 
     def fail(
@@ -589,9 +588,9 @@ class SearchState:
             self._space = None
         return replace(now, values=dict(hp.values), ranges=ranges, seconds=seconds)
 
-    def _write_end(self, trial: Trial) -> Trial:
+    def _write_end(self, trial: Trial, behind: int = 0) -> Trial:
         curve, losses = self._curves.curve(trial), self.objective.losses(trial.metrics)
-        place, notes = len(self._known.ended), {**trial.notes, **self._known.ran(trial)}
+        place, notes = len(self._known.ended) + behind, {**self._known.ran(trial), **trial.notes}
         ended = replace(trial, ended=place, curve=curve, losses=losses, notes=notes)
         grown = grown_by(ended, self.hp, self.space, may_grow=self.may_grow)
         self.store.finish(ended, grown)

@@ -78,9 +78,16 @@ class Part:
         """Which limit ends the call, as a sentence's end; None if none does yet."""
         if self.n_trials is not None and self.begun >= self.n_trials:
             return f"n_trials={self.n_trials} trials have been run"
-        if self.timeout is not None and time.monotonic() - self._since >= self.timeout:
-            return f"timeout={self.timeout:g} seconds are over"
-        return None
+        return f"timeout={self.timeout:g} seconds are over" if self.seconds_left() <= 0 else None
+
+    def seconds_left(self) -> float:
+        """How long it may still begin trials."""
+        limit = math.inf if self.timeout is None else self.timeout
+        return limit - (time.monotonic() - self._since)
+
+    def left(self) -> float:
+        """How many trials it may still begin."""
+        return math.inf if self.n_trials is None else self.n_trials - self.begun
 
 
 MOST_UNSPENT = 500
@@ -168,10 +175,14 @@ class StopRules:
 
     def out_of_time(self) -> bool:
         """Whether the time is over."""
+        return self.seconds_left() <= 0
+
+    def seconds_left(self) -> float:
+        """How much of the time is left."""
         limit = self.budget.seconds
         if limit is None or self._began is None:
-            return False
-        return time.monotonic() - self._began >= limit
+            return math.inf
+        return limit - (time.monotonic() - self._began)
 
     def is_stopped(self) -> bool:
         """Whether nothing new begins, whatever somebody asks for."""

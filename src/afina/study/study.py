@@ -32,8 +32,9 @@ from afina.search.wrappers import check_points, reseeded
 from afina.space import HyperParameters, Value
 from afina.store import MemoryStore, TrialStore, open_store
 from afina.store.project import chosen_place, name_of_search
+from afina.study.chunks import TrialChunk
 from afina.study.discovery import discover
-from afina.study.given import read_metrics, read_number
+from afina.study.given import check_caught, read_metrics, read_number
 from afina.study.listeners import SearchInfo, SearchListener, Telling, describe_search
 from afina.study.open_trial import OpenTrial, attribute_text
 from afina.study.resume import choose_seed
@@ -357,6 +358,9 @@ class Study(SearchState):
     ) -> None:
         """Calls a function with one trial after the other until the search is over.
 
+        Where many processes share the search and trials take milliseconds, several trials begin at
+        once and their results are written together, if the algorithm is `order_independent`.
+
         Args:
             function: `function(trial)` returns what `tell` takes: the objective as a number, a
                 mapping of metrics, or None after it has reported epochs; `raise TrialPruned` means
@@ -399,8 +403,13 @@ class Study(SearchState):
             callbacks or self._telling.listeners or self._build
         )
 
+        chunk = TrialChunk(self, part, lambda: self._stop_asked, follows=follows)
+
         def next_trial(place: int) -> OpenTrial | Signal:
             del place
+            begun = None if part.ahead else chunk.next()
+            if begun is not None:
+                return OpenTrial.of(begun, self)
             return part.ahead.pop() if part.ahead else self._ask_for(part)
 
         def work(trial: OpenTrial) -> None:
@@ -410,24 +419,25 @@ class Study(SearchState):
                 if ends_the_search(error):
                     raise
                 raise_disk_trouble(error, trial=trial.number)
-                told = self._tell_raised(trial, error)
-                if told.status is not Status.COMPLETED and not isinstance(error, caught):
+                chunk.write()
+                told: Trial | None = self._tell_raised(trial, error)
+                if told and told.status is not Status.COMPLETED and not isinstance(error, caught):
                     raise
             else:
-                if follows and self._share.crowded:
-                    told = self._tell_and_ask(part, trial, result)
-                else:
-                    told = self.tell(trial, result)
+                told = self._end(chunk, part, trial, result)
             finally:
                 part.at_work.discard(trial.number)
+            if told is None:
+                return
             if told.status.finished:
                 for callback in callbacks:
                     callback(self, told)
             if told.status is Status.FAILED:
                 self.check_failures()
 
+        resumes = not isinstance(self.store, MemoryStore)
         try:
-            with stop_signals(lambda: False, resumes=not isinstance(self.store, MemoryStore)):
+            with stop_signals(lambda: False, resumes=resumes), chunk:
                 Handout(next_trial, work).run(runner)
         finally:
             self._telling.close()
@@ -447,6 +457,15 @@ class Study(SearchState):
                 part.begun += 1
                 return trial
         return Signal.WAIT if self.stop_reason is None else Signal.STOP
+
+    def _end(self, chunk: TrialChunk, part: Part, trial: OpenTrial, result: Any) -> Trial | None:
+        """Ends a trial that has run without an error; None where its chunk does so later."""
+        if chunk.takes(trial) and trial.number not in self._built:
+            return chunk.add(trial, *self._result(self.open_trial("tell", trial), result))
+        chunk.write()
+        if chunk.follows and self._share.crowded and not chunk.ahead:
+            return self._tell_and_ask(part, trial, result)
+        return self.tell(trial, result)
 
     def _tell_and_ask(self, part: Part, trial: OpenTrial, result: Any) -> Trial:
         """Ends a trial and asks for the next one, with one wait for the other workers."""
@@ -561,19 +580,6 @@ def default_algorithm(
         prior=prior,
         per_second=per_second,
     )
-
-
-def check_caught(catch: Any) -> tuple[type[Exception], ...]:
-    """The exceptions that `catch=` names.
-
-    Raises:
-        ArgumentError: It names something else.
-    """
-    found = tuple(catch) if isinstance(catch, Sequence) else (catch,)
-    for each in found:
-        if not isinstance(each, type) or not issubclass(each, Exception):
-            raise ArgumentError(wrong("catch", "must be exception classes", each))
-    return found
 
 
 def _seeded(algorithm: Any, seed: int | None, store: TrialStore) -> tuple[Algorithm[Any], int]:
