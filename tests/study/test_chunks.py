@@ -429,6 +429,42 @@ def test_ctrl_c_as_the_thread_starts_ends_the_search(tmp_path, monkeypatch):
         study(tmp_path / "project").optimize(square)
 
 
+@pytest.mark.parametrize("how", ["before", "within", "after"])
+def test_after_ctrl_c_as_results_are_taken_in_the_next_call_knows_them(tmp_path, monkeypatch, how):
+    many = study(tmp_path / "project")
+    take_in, learn = TrialChunk._take_in, many._learn
+    state = []
+
+    def interrupted(self, done, before):
+        if len(done.ended) < 3 or state:
+            return take_in(self, done, before)
+        state.append(how)
+        if how == "after":
+            take_in(self, done, before)
+        if how != "within":
+            raise KeyboardInterrupt
+        return take_in(self, done, before)
+
+    def learn_two(trial):
+        if state and state[-1] != "over" and how == "within":
+            state.append(trial.number)
+            if len(state) == 3:
+                state.append("over")
+                raise KeyboardInterrupt
+        learn(trial)
+
+    monkeypatch.setattr(TrialChunk, "_take_in", interrupted)
+    monkeypatch.setattr(many, "_learn", learn_two)
+    with pytest.raises(KeyboardInterrupt):
+        many.optimize(square)
+    many.optimize(square)
+    assert statuses(many.trials.values()) == [COMPLETED] * 64
+    assert sorted(many.ended) == list(range(64))
+    many.close()
+    again = study(tmp_path / "project")
+    assert [each[:4] for each in found(again)] == [each[:4] for each in found(many)]
+
+
 def test_trials_that_end_together_keep_the_notes_that_others_keep(tmp_path, monkeypatch):
     def notes(folder):
         noting = study(folder, max_trials=20)

@@ -195,12 +195,13 @@ class TrialChunk:
             return done
 
         try:
-            done = search._share.turn(step, search._catch_up)
+            with search._share.forgets_if_interrupted():
+                done = search._share.turn(step, search._catch_up)
+                self._ended, self.ahead = [], [] if back else self.ahead
+                self._take_in(done, [*ended, *ahead])
         except LostLeaseError:
             self._each_by_itself()
             return
-        self._ended, self.ahead = [], [] if back else self.ahead
-        self._take_in(done, [*ended, *ahead])
         self._resize(time.monotonic() - since, len(ended))
         if done.error is not None:
             raise done.error
