@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from afina.store import write_queue
 from afina.store.write_queue import place_in_line
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="nobody waits in line there")
@@ -68,3 +69,31 @@ def test_a_process_that_hangs_holds_the_others_up_for_a_while_only(file: Path) -
 def test_nobody_waits_where_there_is_no_file(tmp_path: Path) -> None:
     with place_in_line(tmp_path / "missing", 60.0):
         assert not (tmp_path / "missing").exists()
+
+
+def test_ctrl_c_in_the_wait_does_not_keep_the_place(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.ExitStack() as before:
+        before.enter_context(place_in_line(file, 60.0))
+
+        class Interrupted(write_queue._LockWait):
+            def __init__(self, descriptor: int) -> None:
+                super().__init__(descriptor)
+                self._over, self.over = self.over, self  # type: ignore[assignment]
+
+            def release(self) -> None:
+                self._over.release()
+
+            def acquire(self, timeout: float) -> None:
+                before.close()
+                assert self._over.acquire(timeout=timeout)
+                raise KeyboardInterrupt  # just as its turn has come
+
+        monkeypatch.setattr(write_queue, "_LockWait", Interrupted)
+        with pytest.raises(KeyboardInterrupt), place_in_line(file, 60.0):
+            pass
+        monkeypatch.undo()
+    began = time.monotonic()
+    with place_in_line(file, 10.0):
+        assert time.monotonic() - began < 9

@@ -12,9 +12,15 @@ import time
 import pytest
 
 import afina
-from afina.errors import FatalError, LostLeaseError, ObjectiveError, SearchFailedError
+from afina.errors import (
+    FatalError,
+    LostLeaseError,
+    ObjectiveError,
+    SearchFailedError,
+    StoreError,
+)
 from afina.search import TPE, Grid, QuasiRandom, Random
-from afina.store import open_store
+from afina.store import MemoryStore, open_store
 from afina.store.write_queue import place_in_line
 from afina.study.chunks import TrialChunk
 from afina.trials import Status
@@ -349,6 +355,131 @@ def test_a_trial_that_another_worker_has_taken_over_is_left_to_it(tmp_path, monk
     assert sorted(many.ended) == list(range(64))
     many.close()
     assert statuses(open_store(tmp_path / "project").trials()) == [COMPLETED] * 64
+
+
+def test_an_error_while_trials_are_ended_one_by_one_loses_none_and_ends_none_twice(
+    tmp_path, monkeypatch
+):
+    many = study(tmp_path / "project")
+    write, keep = many._write_end, many._keep
+    refused, kept = [], []
+
+    def taken(trial, behind=0):
+        if behind == 2 and not refused:
+            refused.append(trial.number)
+            raise LostLeaseError("taken")
+        return write(trial, behind)
+
+    def kept_once(trial):
+        if refused and kept == [1]:
+            kept.append(2)
+            raise StoreError("the disk is full")
+        kept[:] = [*kept, 1] if refused else kept
+        return keep(trial)
+
+    monkeypatch.setattr(many, "_write_end", taken)
+    monkeypatch.setattr(many, "_keep", kept_once)
+    with pytest.raises(StoreError, match="disk"):
+        many.optimize(square)
+    ended = statuses(open_store(tmp_path / "project").trials()).count(COMPLETED)
+    assert ended == len(many.ended) > refused[0]
+    many.optimize(square)
+    assert sorted(many.ended) == list(range(64))
+
+
+def test_a_trial_that_another_worker_has_taken_and_ended_does_not_end_the_search(monkeypatch):
+    """The thread learns of it while the trial is still running here."""
+    monkeypatch.setattr("afina.study.chunks.PAUSE", 0.01)
+    store = MemoryStore()
+    many, other = study(store), study(MemoryStore(beside=store))
+    taken = []
+
+    def hung(trial):
+        if trial.number == 20 and not taken:
+            for number, (owner, _) in list(store._kept.claims.items()):
+                store._kept.claims[number] = (owner, -1e9)
+            while not taken or taken[-1] != 20:
+                got = other.ask()
+                taken.append(got.number)
+                other.tell(got, 9.0)
+            until = time.monotonic() + 60
+            while many.trials[20].score is None and time.monotonic() < until:
+                time.sleep(0.01)
+            trial.set_user_attr("late", 1)
+        return square(trial)
+
+    with pytest.warns(UserWarning, match="was given to another worker|died while it ran"):
+        many.optimize(hung)
+    assert taken[-1] == 20, "no test"
+    assert many.trials[20].score == 9.0
+    assert statuses(many.trials.values()) == [COMPLETED] * 64
+    assert sorted(many.ended) == list(range(64))
+
+
+def test_ctrl_c_as_the_thread_starts_ends_the_search(tmp_path, monkeypatch):
+    start = threading.Thread.start
+
+    def interrupted(self):
+        if self.name == "afina-chunk":
+            raise KeyboardInterrupt
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        study(tmp_path / "project").optimize(square)
+
+
+@pytest.mark.parametrize("how", ["before", "within", "after"])
+def test_after_ctrl_c_as_results_are_taken_in_the_next_call_knows_them(tmp_path, monkeypatch, how):
+    many = study(tmp_path / "project")
+    take_in, learn = TrialChunk._take_in, many._learn
+    state = []
+
+    def interrupted(self, done, before):
+        if len(done.ended) < 3 or state:
+            return take_in(self, done, before)
+        state.append(how)
+        if how == "after":
+            take_in(self, done, before)
+        if how != "within":
+            raise KeyboardInterrupt
+        return take_in(self, done, before)
+
+    def learn_two(trial):
+        if state and state[-1] != "over" and how == "within":
+            state.append(trial.number)
+            if len(state) == 3:
+                state.append("over")
+                raise KeyboardInterrupt
+        learn(trial)
+
+    monkeypatch.setattr(TrialChunk, "_take_in", interrupted)
+    monkeypatch.setattr(many, "_learn", learn_two)
+    with pytest.raises(KeyboardInterrupt):
+        many.optimize(square)
+    many.optimize(square)
+    assert statuses(many.trials.values()) == [COMPLETED] * 64
+    assert sorted(many.ended) == list(range(64))
+    many.close()
+    again = study(tmp_path / "project")
+    assert [each[:4] for each in found(again)] == [each[:4] for each in found(many)]
+
+
+def test_trials_that_end_together_keep_the_notes_that_others_keep(tmp_path, monkeypatch):
+    def notes(folder):
+        noting = study(folder, max_trials=20)
+
+        def function(trial):
+            noting.note(trial, {"fact": "only while it runs"})
+            trial.set_user_attr("kept", trial.number)
+            return square(trial)
+
+        noting.optimize(function)
+        return [set(trial.notes) for trial in noting.trials.values()]
+
+    together = notes(tmp_path / "project")
+    monkeypatch.setattr("afina.study.sharing.CROWDED", math.inf)
+    assert together == notes(tmp_path / "other")
 
 
 KILLED = """

@@ -26,32 +26,34 @@ def place_in_line(file: str | Path, patience: float) -> Iterator[None]:
             line; without it nobody waits.
         patience: Seconds after which to go on all the same: whoever has the lock may hang.
     """
-    held = _take(file, patience) if CAN_SHARE else None
+    held: list[int] = []  # filled at once: Ctrl-C in the wait must not keep the others waiting
     try:
+        if CAN_SHARE:
+            _take(file, patience, held)
         yield
     finally:
-        if held is not None:
-            os.close(held)
+        for each in held:
+            os.close(each)
 
 
-def _take(path: str | Path, patience: float) -> int | None:
+def _take(path: str | Path, patience: float, held: list[int]) -> None:
     try:
         # Opened each time: a forked child must not keep its parent's lock.
-        file = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR)
+        held.append(os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR))
     except OSError:
-        return None
+        return
     try:
-        if try_lock(file, EXCLUSIVE) is not False:
-            return file
+        if try_lock(held[0], EXCLUSIVE) is not False:
+            return
     except OSError:
-        os.close(file)
-        return None
-    wait = _LockWait(file)
+        os.close(held.pop())
+        return
+    wait = _LockWait(held[0])
     try:
         wait.over.acquire(timeout=patience)
     finally:
-        got = wait.end()
-    return file if got else None
+        if not wait.end():
+            held.clear()  # the other thread closes it
 
 
 class _LockWait:

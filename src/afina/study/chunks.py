@@ -30,6 +30,7 @@ from types import TracebackType
 
 from afina.errors import AfinaError, LostLeaseError, SearchFailedError, StoreError
 from afina.study.given import completed
+from afina.study.retries import kept_notes
 from afina.study.state import SearchState
 from afina.study.stopping import Part
 from afina.trials import Status, Trial
@@ -137,7 +138,7 @@ class TrialChunk:
                 self.write()
                 return search.complete(trial, metrics, best_step=step)
             now = search._resolved(trial, None)
-            notes = {**now.notes, **search._known.ran(now)}
+            notes = {**kept_notes(now), **search._known.ran(now)}
             ended = replace(now, best_step=step, notes=notes)
             if not self._ended:
                 self._first = self._began
@@ -194,12 +195,13 @@ class TrialChunk:
             return done
 
         try:
-            done = search._share.turn(step, search._catch_up)
+            with search._share.forgets_if_interrupted():
+                done = search._share.turn(step, search._catch_up)
+                self._ended, self.ahead = [], [] if back else self.ahead
+                self._take_in(done, [*ended, *ahead])
         except LostLeaseError:
             self._each_by_itself()
             return
-        self._ended, self.ahead = [], [] if back else self.ahead
-        self._take_in(done, [*ended, *ahead])
         self._resize(time.monotonic() - since, len(ended))
         if done.error is not None:
             raise done.error
@@ -226,13 +228,14 @@ class TrialChunk:
     def _each_by_itself(self) -> None:
         """Ends and gives back each trial in a turn of its own: one is another worker's by now."""
         search = self._search
-        for trial in self._ended:
-            if search._keep(trial) is None:
-                search._drop(trial)
-        for trial in self.ahead:
-            search._put_back(trial)
-        self._part.begun -= len(self.ahead)
-        self._ended, self.ahead = [], []
+        while self._ended:
+            if search._keep(self._ended[0]) is None:
+                search._drop(self._ended[0])
+            del self._ended[0]  # not before: after an error here, what is left is tried again
+        while self.ahead:
+            search._put_back(self.ahead[0])
+            del self.ahead[0]
+            self._part.begun -= 1
 
     def _begin(self, wanted: int, begun: list[Trial]) -> None:
         """Begins up to so many trials, in a turn; more than one only of new ones."""
@@ -263,8 +266,9 @@ class TrialChunk:
         self._size = max(1, min(self._size, MOST, int(LONGEST / self._mean)))
         self._trained = 0.0
         if self.ahead and self._watch is None:
-            self._watch = threading.Thread(target=self._look, daemon=True, name="afina-chunk")
-            self._watch.start()
+            watch = threading.Thread(target=self._look, daemon=True, name="afina-chunk")
+            watch.start()  # Ctrl-C may come within
+            self._watch = watch
 
     # -- trials that take longer, and the end -----------------------------------------------------
 

@@ -54,7 +54,8 @@ class KnownTrials:
         self._started: dict[int, float] = {}
         self._in_order = True
         self._boosted: set[int] = set()
-        self._running: tuple[Trial, ...] | None = None  # None where it has changed
+        self._changes = 0  # of `open`
+        self._running: tuple[int, tuple[Trial, ...]] | None = None  # as of so many changes
 
     def best(self, count: int) -> list[Trial]:
         """The completed trials, best first."""
@@ -63,10 +64,13 @@ class KnownTrials:
     @property
     def running(self) -> tuple[Trial, ...]:
         """Those that were handed out, by any worker, and have not ended."""
-        if self._running is None:
-            known = (self.open[number] for number in sorted(self.open))
-            self._running = tuple(trial for trial in known if not is_queued(trial))
-        return self._running
+        # Whoever shows a search asks without its lock, so that it may change meanwhile.
+        changes, known = self._changes, self._running
+        if known is None or known[0] != changes:
+            trials = (self.open[number] for number in sorted(self.open))
+            known = changes, tuple(trial for trial in trials if not is_queued(trial))
+            self._running = known
+        return known[1]
 
     @property
     def running_by_plan(self) -> tuple[Trial, ...]:
@@ -219,7 +223,7 @@ class KnownTrials:
         """Remembers an open trial in another form."""
         self._put(trial)
         self.open[trial.number] = trial
-        self._running = None
+        self._changes += 1
         return trial
 
     def _put(self, trial: Trial) -> None:
@@ -242,7 +246,7 @@ class KnownTrials:
         self._leave_queue(number)  # where its result has come from elsewhere
         self._put(trial)
         self.open.pop(number, None)
-        self._running = None
+        self._changes += 1
         self.ended.append(number)
         self.forget(number)
         if trial.loss is not None:

@@ -108,6 +108,16 @@ class WorkerShare:
         self._news = (self._news + news) / 2
         return result
 
+    @contextlib.contextmanager
+    def forgets_if_interrupted(self) -> Iterator[None]:
+        """Where Ctrl-C comes within, what was written there is news for the next turn."""
+        since = self._since
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._since = since
+            raise
+
     @property
     def crowded(self) -> bool:
         """Whether many workers wait for their turns."""

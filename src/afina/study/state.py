@@ -444,12 +444,14 @@ class SearchState:
             return self.algorithm.stop_early(self._algorithm_state, now, curve)
 
     def open_trial(self, what: str, trial: Trial) -> Trial:
-        """The trial as it stands now; ArgumentError if it was not handed out or has ended.
+        """The trial as it stands now; ArgumentError if it was not handed out or has ended here.
 
         Args:
             what: The method that got it, for the message.
             trial: As `next` handed it out.
         """
+        if self._is_taken(trial):
+            return self.trials[trial.number]  # whoever took it may have ended it
         return self._known.open_trial(what, trial)
 
     def complete(
