@@ -169,7 +169,7 @@ def test_what_is_not_the_trial_s_fault_ends_the_search(error, raised):
     run = study()
     with pytest.raises(raised):
         run.optimize(fail)
-    assert [trial.status for trial in run.trials.values()] == [Status.RUNNING]
+    assert [trial.status for trial in run.trials.values()] == [Status.WAITING]
 
 
 def test_a_result_that_is_none_is_told_to_the_caller():

@@ -15,7 +15,8 @@
 state that opens a store with trials observes them again (`resume` checks that they fit), so there
 is nothing else to save. `queue` keeps the configurations that people ask for. `retries` decides
 whether a trial that failed, or whose process died, is run again; `discovery` finds the search space
-that a builder draws from. `sharing` and `chunks` are about several processes that share a search.
+that a builder draws from. `sharing` and `chunks` are about several processes that share a search,
+`interrupted` about a trial in which the whole loop came to its end.
 """
 
 from afina.study.curves import Curves

@@ -35,6 +35,7 @@ from afina.store.project import chosen_place, name_of_search
 from afina.study.chunks import TrialChunk
 from afina.study.discovery import discover
 from afina.study.given import check_caught, read_metrics, read_number
+from afina.study.interrupted import given_back_if_over
 from afina.study.listeners import SearchInfo, SearchListener, Telling, describe_search
 from afina.study.open_trial import OpenTrial, attribute_text
 from afina.study.resume import choose_seed
@@ -414,11 +415,13 @@ class Study(SearchState):
 
         def work(trial: OpenTrial) -> None:
             try:
-                result = call_within(seconds, f"Trial {trial.number}", function, trial)
+                with given_back_if_over(self, trial):
+                    result = call_within(seconds, f"Trial {trial.number}", function, trial)
             except Exception as error:
                 if ends_the_search(error):
                     raise
-                raise_disk_trouble(error, trial=trial.number)
+                with given_back_if_over(self, trial):
+                    raise_disk_trouble(error, trial=trial.number)
                 chunk.write()
                 told: Trial | None = self._tell_raised(trial, error)
                 if told and told.status is not Status.COMPLETED and not isinstance(error, caught):
@@ -427,12 +430,10 @@ class Study(SearchState):
                 told = self._end(chunk, part, trial, result)
             finally:
                 part.at_work.discard(trial.number)
-            if told is None:
-                return
-            if told.status.finished:
+            if told and told.status.finished:
                 for callback in callbacks:
                     callback(self, told)
-            if told.status is Status.FAILED:
+            if told and told.status is Status.FAILED:
                 self.check_failures()
 
         resumes = not isinstance(self.store, MemoryStore)
@@ -460,8 +461,10 @@ class Study(SearchState):
 
     def _end(self, chunk: TrialChunk, part: Part, trial: OpenTrial, result: Any) -> Trial | None:
         """Ends a trial that has run without an error; None where its chunk does so later."""
+        with given_back_if_over(self, trial, whatever=True):
+            read = self._result(self.open_trial("tell", trial), result)
         if chunk.takes(trial) and trial.number not in self._built:
-            return chunk.add(trial, *self._result(self.open_trial("tell", trial), result))
+            return chunk.add(trial, *read)
         chunk.write()
         if chunk.follows and self._share.crowded and not chunk.ahead:
             return self._tell_and_ask(part, trial, result)
