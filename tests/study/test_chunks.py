@@ -21,7 +21,6 @@ from afina.errors import (
 )
 from afina.search import TPE, Grid, QuasiRandom, Random
 from afina.store import MemoryStore, open_store
-from afina.store.write_queue import place_in_line
 from afina.study.chunks import TrialChunk
 from afina.trials import Status
 from afina.trials.trial import RAN
@@ -60,19 +59,6 @@ def crowd(monkeypatch):
     monkeypatch.setattr(
         TrialChunk, "_resize", lambda self, waited, count: resize(self, 999.0, count)
     )
-
-
-@pytest.fixture
-def waits(monkeypatch):
-    """The waits for other workers, in SQLite's line."""
-    seen = []
-
-    def counted(file, patience):
-        seen.append(file)
-        return place_in_line(file, patience)
-
-    monkeypatch.setattr("afina.store.writer.place_in_line", counted)
-    return seen
 
 
 @pytest.mark.parametrize("algorithm", [Random(seed=3), QuasiRandom(seed=3)], ids=lambda a: a.name)

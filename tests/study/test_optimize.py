@@ -11,7 +11,6 @@ import afina
 from afina.errors import ArgumentError, FatalError, ObjectiveError, SearchFailedError, StoreError
 from afina.run import Processes, Serial, Threads, call
 from afina.search import Hyperband, Random
-from afina.store.write_queue import place_in_line
 from afina.trials import FailureKind, Status
 
 LOSS = afina.Objective("loss", "min")
@@ -232,19 +231,6 @@ def test_the_executor_of_one_call_is_checked_too():
 def crowd(monkeypatch):
     """As where many workers wait for their turns."""
     monkeypatch.setattr("afina.study.sharing.CROWDED", 0.0)
-
-
-@pytest.fixture
-def waits(monkeypatch):
-    """The waits for other workers, in SQLite's line."""
-    seen = []
-
-    def counted(file, patience):
-        seen.append(file)
-        return place_in_line(file, patience)
-
-    monkeypatch.setattr("afina.store.writer.place_in_line", counted)
-    return seen
 
 
 def test_in_a_crowd_a_worker_waits_once_for_each_trial(tmp_path, monkeypatch, waits):
