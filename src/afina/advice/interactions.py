@@ -19,9 +19,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cho_solve
 from scipy.optimize import minimize
 
-from afina.surrogates.covariance import matern, rational
+from afina.surrogates.covariance import matern, matern_slope, rational
 
 Array = NDArray[np.float64]
 
@@ -85,33 +86,55 @@ class PairTest:
         known = [*bounds, *[LOGITS] * (len(start) - len(bounds))]
         begin = np.clip(start, *np.array(known).T)
         options = {"maxiter": STEPS}
-        found = minimize(self._loss, begin, method="L-BFGS-B", bounds=known, options=options)
+        found = minimize(self.loss, begin, jac=True, method="L-BFGS-B", bounds=known, options=options)
         return np.asarray(found.x), float(found.fun)
 
-    def _loss(self, some: Array) -> float:
-        """Minus the log-likelihood: of two lengthscales, noise, additive part, the weight of the
-        first function and, if it is given, the weight of the one that sees both."""
+    def loss(self, some: Array) -> tuple[float, Array]:
+        """Minus the log-likelihood, and its derivatives, by `some`: the logarithms of two
+        lengthscales and of the noise, the logits of the additive part, of the weight of the first
+        function and, if it is given, of the weight of the one that sees both."""
         own = self._distances[list(self._pair)] * np.exp(-2 * some[:2])[:, None, None]
-        count = len(self._distances)
-        weight = _share(some[4])
-        joint = weight * matern(self._others + own[0])
-        joint += (1 - weight) * matern(self._others + own[1])
+        count, noise = len(self._distances), math.exp(some[2])
+        additive, weight = _share(some[3]), _share(some[4])
+        alone = self._others + own
+        first, second = matern(alone[0].copy()), matern(alone[1].copy())
+        apart = weight * first + (1 - weight) * second
+        joint, both, third = apart, 0.0, apart
         if len(some) > 5:
-            both = _share(some[5])
-            joint = (1 - both) * joint + both * matern(self._others + own.sum(axis=0))
-        average = (self._additive + rational(own * count).sum(axis=0)) / count
-        additive = _share(some[3])
+            both, third = _share(some[5]), matern(alone[0] + own[1])
+            joint = (1 - both) * apart + both * third
+        effects = rational(own * count)
+        average = (self._additive + effects.sum(axis=0)) / count
         covariance = (1 - additive) * joint + additive * average
-        np.fill_diagonal(covariance, 1 + math.exp(some[2]))
+        np.fill_diagonal(covariance, 1 + noise)
         try:
             factor = np.linalg.cholesky(covariance)
         except np.linalg.LinAlgError:
-            return 1e10
-        both_sides = np.stack([self._targets, np.ones_like(self._targets)], 1)
-        left = np.linalg.solve(factor, both_sides)
-        mean = float(left[:, 1] @ left[:, 0]) / float(left[:, 1] @ left[:, 1])
-        rest = left[:, 0] - mean * left[:, 1]
-        return float(0.5 * rest @ rest + np.log(np.diagonal(factor)).sum())
+            return 1e10, np.zeros_like(some)
+        inverse = cho_solve((factor, True), np.eye(len(factor)))
+        sums = inverse.sum(axis=1)
+        centred = self._targets - float(sums @ self._targets) / float(sums.sum())
+        pull = inverse @ centred
+        value = float(0.5 * centred @ pull + np.log(np.diagonal(factor)).sum())
+
+        # Rasmussen & Williams, equation 5.9; the mean is the best one, so it has no slope.
+        by_entry = 0.5 * (inverse - np.outer(pull, pull))
+        slopes = [1.0, 1.0]
+        together = both * matern_slope(alone[0] + own[1]) if both else 0.0
+        for place, part in enumerate((weight, 1 - weight)):
+            inner = (1 - both) * part * matern_slope(alone[place].copy()) + together
+            by_square = (1 - additive) * inner - additive * np.square(effects[place])
+            slopes[place] = -2 * float(np.vdot(by_entry, by_square * own[place]))
+        slopes += [
+            noise * float(np.trace(by_entry)),
+            additive * (1 - additive) * float(np.vdot(by_entry, average - joint)),
+            (1 - additive) * (1 - both) * weight * (1 - weight)
+            * float(np.vdot(by_entry, first - second)),
+        ]  # fmt: skip
+        if len(some) > 5:
+            change = (1 - additive) * both * (1 - both)
+            slopes.append(change * float(np.vdot(by_entry, third - apart)))
+        return value, np.array(slopes)
 
 
 def _share(logit: float) -> float:
