@@ -19,7 +19,7 @@ from afina.report import read_facts, write_report
 from afina.report import snapshot as snapshots
 from afina.report.about import about, facts_of_watch
 from afina.search import Hyperband, Random
-from afina.store import MemoryStore, open_store
+from afina.store import MemoryStore, open_store, reader
 from afina.study import Study
 from afina.trials.trial import RAN, read_ran
 
@@ -84,6 +84,19 @@ def test_a_report_holds_what_the_live_page_is_told(folder, tmp_path):
         for name, (epochs, values) in told["curves"].items():
             assert kept["curves"][name] == [epochs, pytest.approx(values, rel=1e-5)]
     store.close()
+
+
+def test_a_file_is_opened_as_often_for_many_trials_as_for_few(tmp_path, monkeypatch):
+    opened = []
+    really = reader.open_to_read
+    monkeypatch.setattr(reader, "open_to_read", lambda file: opened.append(file) or really(file))
+    counts = []
+    for trials in (10, 60):
+        search(tmp_path / str(trials), trials, Random(seed=0)).close()
+        opened.clear()
+        assert len(data_of(tmp_path / str(trials), tmp_path)["trials"]) == trials
+        counts.append(len(opened))
+    assert counts[0] == counts[1] > 0
 
 
 def test_facts_without_curves_are_those_with_them(folder):

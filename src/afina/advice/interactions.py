@@ -86,7 +86,9 @@ class PairTest:
         known = [*bounds, *[LOGITS] * (len(start) - len(bounds))]
         begin = np.clip(start, *np.array(known).T)
         options = {"maxiter": STEPS}
-        found = minimize(self.loss, begin, jac=True, method="L-BFGS-B", bounds=known, options=options)
+        found = minimize(
+            self.loss, begin, jac=True, method="L-BFGS-B", bounds=known, options=options
+        )
         return np.asarray(found.x), float(found.fun)
 
     def loss(self, some: Array) -> tuple[float, Array]:

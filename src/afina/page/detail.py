@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from afina.page.curves import line_of, series_of, thinned
 from afina.page.ran import files_of, model_of, own_notes, ran_of
 from afina.page.rows import objective_of, plain
 from afina.page.watch import Watch
-from afina.trials import Objective
+from afina.trials import Objective, Report
 
 MOST_METRICS = 60
 """Metrics of which the curves are sent."""
 
 
 def detail_of(watch: Watch, number: int) -> dict[str, Any] | None:
-    """One trial: its values, curves, notes and failure; None if there is no such trial.
+    """One trial: its values, curves, notes, failure and files; None if there is no such trial.
 
     Args:
         watch: Of the search.
@@ -28,6 +29,24 @@ def detail_of(watch: Watch, number: int) -> dict[str, Any] | None:
             return None
         line = line_of(trial, watch.trials)
         reports = {each.number: watch.store.history(each.number) for each in line}
+        found = without_files(watch, number, reports)
+        return {**found, "files": files_of(watch.store, trial)}
+
+
+def without_files(
+    watch: Watch, number: int, reports: Mapping[int, Sequence[Report]]
+) -> dict[str, Any]:
+    """What `detail_of` says of a trial, but for its files.
+
+    Args:
+        watch: Of a search that has begun.
+        number: Of one of its trials.
+        reports: The histories of this trial and of those that it continues, by number.
+    """
+    with watch.lock:
+        trial = watch.trials[number]
+        line = line_of(trial, watch.trials)
+        assert watch.header is not None
         whole = objective_of(watch.header)
         names = list(dict.fromkeys(n for each in reports[number] for n in each.metrics))
         curves = {}
@@ -50,7 +69,6 @@ def detail_of(watch: Watch, number: int) -> dict[str, Any] | None:
             "notes": own_notes(trial.notes),
             "ran": ran_of(trial),
             "model": model_of(trial),
-            "files": files_of(watch.store, trial),
             "seconds": _seconds(trial.notes.get("seconds", ""), trial.seconds),
             "failure": None
             if trial.failure is None

@@ -12,17 +12,22 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from afina.page.detail import detail_of
+from afina.page.curves import line_of
+from afina.page.detail import without_files
 from afina.page.lessons import NO_LESSONS, lessons_of
 from afina.page.thinning import evenly
 from afina.page.watch import Watch, to_json
 from afina.report.about import about, rules_of
 from afina.report.facts import Facts
+from afina.store.reported import histories
 from afina.trials import Status
 from afina.trials.text import visible_json
 
 MOST_BYTES = 2_500_000
 """Of the curves, notes and tracebacks together."""
+
+AT_ONCE = 200
+"""Trials whose reports are read together: each read opens a project's file again."""
 
 MOST_POINTS = 100
 """Points of a curve."""
@@ -64,19 +69,21 @@ def _details(watch: Watch, facts: Facts) -> dict[str, Any]:
     """The details of trials by number, the most interesting ones first, until the room is full."""
     found: dict[str, Any] = {}
     left = MOST_BYTES
-    for number in dict.fromkeys(_order(facts)):
-        detail = detail_of(watch, number)
-        if detail is None:
-            continue
-        detail["files"] = None  # they are where the project is
-        if detail["ran"]:
-            detail["ran"]["where"] = ""
-        detail["curves"] = {name: _thinned(curve) for name, curve in detail["curves"].items()}
-        size = len(to_json(detail))
-        if size > left and found:
-            break
-        left -= size
-        found[str(number)] = detail
+    numbers = [each for each in dict.fromkeys(_order(facts)) if each in watch.trials]
+    for first in range(0, len(numbers), AT_ONCE):
+        block = numbers[first : first + AT_ONCE]
+        line = (each for number in block for each in line_of(watch.trials[number], watch.trials))
+        reports = histories(watch.store, (each.number for each in line))
+        for number in block:
+            detail = {**without_files(watch, number, reports), "files": None}  # they are elsewhere
+            if detail["ran"]:
+                detail["ran"]["where"] = ""
+            detail["curves"] = {name: _thinned(curve) for name, curve in detail["curves"].items()}
+            size = len(to_json(detail))
+            if size > left and found:
+                return found
+            left -= size
+            found[str(number)] = detail
     return found
 
 

@@ -162,6 +162,10 @@ class PostgresStore(SqlStore):
         """The last step that each trial has reported; see `SqlStore`."""
         return self._again(lambda: SqlStore.last_steps(self, numbers))
 
+    def histories(self, numbers: Sequence[int]) -> list[Report]:
+        """The reports of some trials; see `SqlStore`."""
+        return self._again(lambda: SqlStore.histories(self, numbers))
+
     def _again(self, read: Callable[[], R], *, patience: float | None = None) -> R:
         with self._guard:
             return self._check_process().again(read, patience=patience)

@@ -200,9 +200,18 @@ class SqlStore(ABC):
         # Those that wait first: they may be written before the others are read.
         waiting = self._waiting(number)
         rows = self._rows(query if number is None else query.where(REPORTS.c.trial == number))
-        reports = self._reports_of(rows)
-        # A waiting report replaces the written one of the same step.
-        latest = {(r.trial, r.attempt, r.execution, r.step): r for r in [*reports, *waiting]}
+        return self._latest(rows, waiting)
+
+    def histories(self, numbers: Sequence[int]) -> list[Report]:
+        """The reports of some trials, in one read; see `store.reported`."""
+        waiting = [each for each in self._waiting(None) if each.trial in set(numbers)]
+        query = sql.select(REPORTS).where(REPORTS.c.trial.in_(numbers))
+        return self._latest(self._rows(query), waiting)
+
+    def _latest(self, rows: Sequence[codec.Row], waiting: Sequence[Report]) -> list[Report]:
+        """Both, in order; a waiting report replaces the written one of the same step."""
+        reports = [*self._reports_of(rows), *waiting]
+        latest = {(r.trial, r.attempt, r.execution, r.step): r for r in reports}
         return [latest[place] for place in sorted(latest)]
 
     def last_steps(self, numbers: Sequence[int] | None) -> dict[int, int]:

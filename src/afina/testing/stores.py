@@ -21,6 +21,7 @@ import numpy as np
 
 from afina.errors import StoreError
 from afina.store import Header, TrialStore
+from afina.store.reported import histories
 from afina.trials import Failure, FailureKind, Report, Schedule, Status, Trial
 
 Check = Callable[[TrialStore], None]
@@ -198,6 +199,8 @@ def check_gives_reports_back_in_order(store: TrialStore) -> None:
     store.report(Report(trial=3, attempt=1, step=99, metrics={}))
     everything = [*store.history(3), *store.history(4)]
     _must_equal(repr(store.history()), repr(everything), "all histories at once, by trial")
+    some = {3: store.history(3), 4: store.history(4), 7: []}
+    _must_equal(repr(histories(store, [7, 4, 3])), repr(some), "some histories at once, by number")
 
 
 def check_replaces_a_report_of_the_same_step(store: TrialStore) -> None:
