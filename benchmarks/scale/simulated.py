@@ -32,7 +32,7 @@ ALGORITHMS: dict[str, Algorithm[Any]] = {
     "Random": Random(seed=0),
     "QuasiRandom": QuasiRandom(seed=0),
     "AsynchronousHalving": AsynchronousHalving(seed=0, max_epochs=81),
-    "Hyperband": Hyperband(seed=0, max_epochs=81),
+    "Hyperband": Hyperband(seed=0, max_epochs=81, iterations=20),  # one has 211 trials
     "TPE": TPE(seed=0),
     "Auto": Auto(seed=0),
 }
