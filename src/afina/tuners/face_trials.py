@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from afina.errors import ArgumentError, ObjectiveError, wrong
 from afina.space import HyperParameters
@@ -99,6 +99,60 @@ class TrialIds:
         if trial_id not in self._numbers:
             raise ArgumentError(wrong("trial_id", "must be the id of a trial", trial_id))
         return self._numbers[trial_id]
+
+
+class FaceTrials(dict[str, Trial]):
+    """`Oracle.trials`: a dict that knows what was put into it since the last call of `seen`.
+
+    Without this, each trial of a long search would look through all ids for new ones.
+
+    Example:
+        >>> trials = FaceTrials()
+        >>> trials["mine"] = None
+        >>> trials.entered()
+        ['mine']
+        >>> trials.seen()
+        >>> trials.entered()
+        []
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """An empty one."""
+        made = super().__new__(cls)
+        made._new = []  # here, as a pickle puts the entries in before it restores attributes
+        return made
+
+    _new: list[str]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._new.extend(self)
+
+    def entered(self) -> list[str]:
+        """The ids that came since then and are still there, in their order."""
+        return [each for each in dict.fromkeys(self._new) if each in self]
+
+    def seen(self) -> None:
+        """Forgets what came."""
+        self._new.clear()
+
+    def __setitem__(self, trial_id: str, trial: Trial) -> None:
+        super().__setitem__(trial_id, trial)
+        self._new.append(trial_id)
+
+    def setdefault(self, trial_id: str, trial: Trial) -> Trial:
+        """As of a dict."""
+        self._new.append(trial_id)
+        return super().setdefault(trial_id, trial)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """As of a dict."""
+        for trial_id, trial in dict(*args, **kwargs).items():
+            self[trial_id] = trial
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
+        self.update(other)
+        return self
 
 
 class Owner(Protocol):
@@ -237,8 +291,11 @@ def adopt(oracle: Owner) -> None:
     state = oracle.search_state  # begins, where nobody has asked for it yet
     if state.changed_elsewhere:
         _take_news(oracle, state)
-    for trial_id in oracle.ids.strangers(oracle.trials):
+    own = oracle.trials if isinstance(oracle.trials, FaceTrials) else None  # users replace it
+    for trial_id in oracle.ids.strangers(oracle.trials if own is None else own.entered()):
         _take_in(oracle, trial_id, oracle.trials[trial_id])
+    if own is not None:
+        own.seen()  # only now: a trial that was refused comes again
     if len(oracle.trials) < len(state.trials):
         for number, stored in state.trials.items():
             if oracle.ids.id_of(number) not in oracle.trials:

@@ -116,7 +116,7 @@ class Oracle:
 
     def _begin_anew(self) -> None:
         """Makes this an oracle that has not searched yet."""
-        self.trials: dict[str, Trial] = {}
+        self.trials: dict[str, Trial] = face_trials.FaceTrials()
         self.ongoing_trials: dict[str, Trial] = {}
         self.tuner_ids: set[str] = set()
         self._seed = self._asked_seed
