@@ -28,6 +28,7 @@ from afina.search import (
     CMAES,
     TPE,
     Algorithm,
+    Auto,
     BayesianOptimization,
     Hyperband,
     QuasiRandom,
@@ -44,9 +45,10 @@ MAKERS = {
     "tpe": lambda: TPE(seed=0),
     "cma-es": lambda: CMAES(seed=0),
     "bayesian": lambda: BayesianOptimization(seed=0),
+    "auto": lambda: Auto(seed=0),
     "hyperband": lambda: Hyperband(seed=0, iterations=None),
 }
-MARKS = (10, 30, 100, 300, 1000, 3000, 10_000)
+MARKS = (10, 30, 100, 200, 300, 1000, 3000, 10_000)
 # Beyond that some are too slow to wait for; their tables end there.
 LIMITS = {"bayesian": 1000, "optuna": 3000, "keras-tuner": 100}
 REPEATS = 5
