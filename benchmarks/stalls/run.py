@@ -3,12 +3,13 @@
     python benchmarks/stalls/run.py --kinds branches --numbers 0 2 4 6 8 --seeds 2
     python benchmarks/stalls/run.py --generated 0 39 --seeds 1
     python benchmarks/stalls/run.py --generated 0 15 --seeds 1 --curves
+    python benchmarks/stalls/run.py --generated 0 15 --seeds 1 --curves --crossing
 
 Regret as in `benchmarks/search_quality`. A run has stalled if its regret after 50 trials is above
 0.1, and less than 15 % below that after 25. Even numbers of `--kinds` may be looked at while
 defaults are chosen; odd ones are held out. Numbers of `--generated` are held out from 100 on. With
 `--curves` trainings have 27 epochs that may be paused, and the three points are 5, 10 and 20
-trainings' worth of epochs.
+trainings' worth of epochs. All losses then fall alike; with `--crossing` some fall faster.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import itertools
 from collections.abc import Iterable
 
 import numpy as np
-from curved import EPOCHS, curved
+from curved import EPOCHS, crossing, curved
 from generated import KINDS as GENERATED
 from generated import generated
 from stall_problems import KINDS, has_stalled
@@ -70,13 +71,15 @@ def main() -> None:
     parser.add_argument("--generated", nargs=2, type=int, metavar=("FIRST", "LAST"))
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--curves", action="store_true", help="with --generated")
+    parser.add_argument("--crossing", action="store_true", help="with --curves")
     options = parser.parse_args()
     if options.generated:
         first, last = options.generated
         for place, kind in enumerate(GENERATED):
             numbers = [n for n in range(first, last + 1) if n % len(GENERATED) == place]
             if numbers:
-                make = curved if options.curves else generated
+                falling = crossing if options.crossing else curved
+                make = falling if options.curves else generated
                 show(kind, map(make, numbers), options.seeds)
         return
     for kind in options.kinds:

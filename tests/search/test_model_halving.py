@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import math
 import statistics
@@ -15,10 +16,11 @@ from afina.search import (
     ModelBasedHalving,
     Situation,
     Suggestion,
+    model_halving,
 )
 from afina.search.fidelity.rung_model import RungModel, fidelity, warped
 from afina.search.fidelity.rungs import RungHistory
-from afina.space import Boolean, Space
+from afina.space import Boolean, Choice, Constraint, Float, Parent, Space
 from afina.testing import check_algorithm
 from afina.testing.algorithms import snapshot
 from afina.testing.toys import finite_space, run, sphere, sphere_space
@@ -68,6 +70,95 @@ def test_workers_that_ask_at_once_get_different_things():
         number += 1
     for one, other in itertools.combinations(running, 2):
         assert one.values != other.values
+
+
+def families():
+    """An easy family of three numbers, and one that is better where two numbers fit."""
+    easy, good = [Parent("kind", "easy")], [Parent("kind", "good")]
+    return Space(
+        (
+            Choice("kind", ["easy", "good"]),
+            *(Float(name, 0.0, 1.0, conditions=easy) for name in "abc"),
+            Float("depth", 0.0, 1.0, conditions=good),
+            Float("width", 0.0, 1.0, conditions=good),
+        )
+    )
+
+
+def hidden(values):
+    """Flat in the easy family; the other one is better in a tenth of it. All fall alike."""
+    if values["kind"] == "easy":
+        low = 0.2 + 0.01 * (values["a"] - 0.7) ** 2
+    else:
+        far = max(abs(values["depth"] - 0.3), abs(values["width"] - 0.8))
+        low = 0.1 + 0.15 * min(far / 0.15, 1.0) + 0.2 * far
+    return low + 0.5 * np.exp(-np.arange(1, EPOCHS + 1) / 6)
+
+
+def test_a_narrow_better_family_is_found_behind_a_flat_easy_one():
+    for seed in (0, 1):
+        search = ModelBasedHalving(max_epochs=EPOCHS, seed=seed)
+        done = train(search, hidden, families(), 8, workers=2)
+        assert_rungs_hold(done.trials, search.ends)
+        assert done.best[-1] < 0.18
+
+
+def test_an_explored_search_replays():
+    search, toy = ModelBasedHalving(max_epochs=EPOCHS, seed=3), families()
+    done = train(search, hidden, toy, 4)
+    state = search.init()
+    for trial in done.trials:
+        answer = search.ask(state, Situation(number=trial.number, space=toy))
+        assert (answer.values, answer.schedule) == (trial.values, trial.schedule)
+        state = search.tell(state, trial, toy)
+
+
+def test_a_family_is_explored_within_the_constraints_of_the_whole_space():
+    shallow = Constraint(lambda values: values["depth"] < 0.4)
+    toy = Space(tuple(families()), constraints=(shallow,))
+    done = train(ModelBasedHalving(max_epochs=EPOCHS, seed=0), hidden, toy, 5, workers=3)
+    assert all(trial.values.get("depth", 0.0) < 0.4 for trial in done.trials)
+
+
+def test_no_family_is_explored_once_half_of_the_epochs_are_those_of_new_trainings(monkeypatch):
+    search, toy, rng = (
+        ModelBasedHalving(max_epochs=EPOCHS, seed=1),
+        families(),
+        np.random.default_rng(0),
+    )
+    state, explored = RungHistory(), []
+    monkeypatch.setattr(model_halving, "explore", lambda *asked: explored.append(asked))
+    configurations = [toy.sample(rng) for _ in range(45)]
+    for number, values in enumerate(configurations):
+        state = told(search, state, toy, number, values, (1.0 - 0.02 * min(number, 9),))
+
+    def asks():
+        explored.clear()
+        for number in range(100, 106):
+            search.ask(state, Situation(number=number, space=toy))
+        return len(explored)
+
+    assert asks() == 0
+    for number in range(3):
+        schedule = Schedule(bracket=5, rung=5, start_epoch=1, end_epoch=EPOCHS, parent=number)
+        trial = Trial(
+            number=50 + number,
+            values=configurations[number],
+            schedule=schedule,
+            status=Status.COMPLETED,
+            loss=0.9,
+            curve=(0.9,) * (EPOCHS - 1),
+        )
+        state = search.tell(state, trial, toy)
+    assert asks() == 5
+
+
+def test_a_space_without_families_is_never_explored(monkeypatch):
+    monkeypatch.setattr(model_halving, "explore", None)
+    done = train(
+        ModelBasedHalving(max_epochs=EPOCHS, seed=0), lambda values: 0 * honest(values), space(), 4
+    )
+    assert len(done.trials) > 40
 
 
 @pytest.mark.parametrize(("curve", "trainings", "part"), [(honest, 4, 0.5), (misleading, 6, 1.3)])
@@ -275,6 +366,26 @@ def test_trainings_far_behind_are_stopped_and_late_bloomers_are_not():
     assert search.stop_early(state, going, falling) is Decision.CONTINUE
     state = full(state, 5, [0.9] * 12 + [0.04] * 8)
     assert search.stop_early(state, going, flat) is Decision.CONTINUE, "one has bloomed late"
+
+
+def test_a_training_is_not_stopped_for_the_speed_of_another_family():
+    search, toy = ModelBasedHalving(max_epochs=20, seed=0), families()
+    easy = {"kind": "easy", "a": 0.5, "b": 0.5, "c": 0.5}
+    good = {"kind": "good", "depth": 0.5, "width": 0.5}
+    flat = (1.0, 0.8, 0.7, 0.66, 0.65, 0.65, 0.65, 0.65)
+    quick = tuple(1 / epoch for epoch in range(1, 21))
+
+    def decided(values, full):
+        state = RungHistory()
+        for number in range(4):
+            trial = Trial(number=number, values=full, status=Status.COMPLETED, loss=0.05)
+            state = search.tell(state, dataclasses.replace(trial, curve=quick), toy)
+        schedule = Schedule(bracket=0, rung=4, start_epoch=0, end_epoch=20)
+        return search.stop_early(state, Trial(number=9, values=values, schedule=schedule), flat)
+
+    assert decided(good, easy) is Decision.CONTINUE
+    assert decided(easy, good) is Decision.CONTINUE
+    assert decided(good, good) is Decision.STOP
 
 
 def test_a_stopped_training_does_not_go_on():

@@ -9,16 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-
 from afina.errors import check_count, check_flag
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
 from afina.search.bayesian import BayesianOptimization, BayesianState, draws_every
 from afina.search.cma import CMAES
-from afina.search.explorer import explored, stalled_for
+from afina.search.explorer import explore, stalled_for
 from afina.search.model_halving import ModelBasedHalving
 from afina.search.tpe import TPE
-from afina.search.untried import answer, check_seed, first_new, without_priors
+from afina.search.untried import check_seed, without_priors
 from afina.space import Boolean, Choice, Space
 from afina.surrogates.geometry import geometry_of
 from afina.surrogates.prior import SEEN, PriorName, check_prior, prior_of
@@ -216,17 +214,10 @@ class Auto(Algorithm[AutoState]):
         return given
 
     def _explored(self, state: AutoState, situation: Situation) -> Suggestion | Wait | Done:
-        """What `explored` proposes, from the trials that the Gaussian process knows."""
+        """What the explorer proposes, from the trials that the Gaussian process knows."""
         known: BayesianState = state.inner[0]
         stalled = stalled_for(state.losses, situation.space)
-        found = explored(self._process, situation, known.observations, stalled)
-        # A branch knows nothing of the space's constraints, or of values that stand for others.
-        rng = np.random.default_rng([self.seed, situation.number])
-        wanted = [] if found is None else [dict(found.values)]
-        given = answer(first_new(situation, known.tried, wanted, rng), situation)
-        if found is None or not isinstance(given, Suggestion) or given.values != found.values:
-            return given
-        return found
+        return explore(self._process, situation, known.observations, known.tried, stalled)
 
     def stop_early(self, state: AutoState, trial: Trial, curve: tuple[float, ...]) -> Decision:
         """As the first of the algorithms decides."""

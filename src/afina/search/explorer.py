@@ -8,12 +8,15 @@ process of all branches is sure of too much, and in stalled searches the cause i
   tries it again and again for gains that do not matter, and expects nothing of a branch that is
   good in a narrow part only.
 
-So when the search has gained next to nothing for a while, every trial is proposed by
+So when the search has gained next to nothing for a while, trials are proposed by
 `BayesianOptimization` of one branch, which sees the trials of that branch alone and tries to
 improve on their best one. Some trials go to the branch with the best trial. The others, more of
 them the longer the stall lasts, go to the branch that has had fewest trials for its number of
 hyperparameters. A branch whose best trial is far behind counts as fuller than it is, and so does
 one that gains nothing any more. No branch is given up for good.
+
+`Auto` explores with full trainings. `ModelBasedHalving` explores with new trainings, which start
+short: it compares their first results, and decides as usual which of them continue.
 
 Source:
     Branches as arms that get few trials each: Audibert, Bubeck & Munos, "Best arm identification in
@@ -30,10 +33,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from afina.search.base import Situation, Suggestion
+from afina.search.base import Done, Situation, Suggestion, Wait
 from afina.search.bayesian import BayesianOptimization, BayesianState
 from afina.search.observation import Observation
-from afina.search.untried import TriedKeys, key_of, place
+from afina.search.untried import TriedKeys, answer, first_new, key_of, place
 from afina.space import Boolean, Choice, Fixed, HyperParameter, Space, Value
 from afina.surrogates.geometry import adapted
 from afina.trials import Trial
@@ -134,6 +137,34 @@ def spread(losses: Sequence[float]) -> float:
 def by_order(observation: Observation) -> int:
     """Sorts the earliest first."""
     return observation.order
+
+
+def explore(
+    process: BayesianOptimization,
+    situation: Situation,
+    observations: Sequence[Observation],
+    tried: TriedKeys,
+    stalled: int,
+) -> Suggestion | Wait | Done:
+    """A new configuration from the branch whose turn it is.
+
+    A branch knows nothing of the space's constraints, or of values that stand for others. So a
+    proposal that is not new and allowed in the whole space is repaired, or replaced by a draw.
+
+    Args:
+        process: Proposes within the branch.
+        situation: The question; its space has branches.
+        observations: The finished trials; at least two of them have a loss.
+        tried: Keys of everything that has been tried.
+        stalled: From `stalled_for`.
+    """
+    found = explored(process, situation, observations, stalled)
+    rng = np.random.default_rng([process.seed, situation.number])
+    wanted = [] if found is None else [dict(found.values)]
+    given = answer(first_new(situation, tried, wanted, rng), situation)
+    if found is None or not isinstance(given, Suggestion) or given.values != found.values:
+        return given
+    return found
 
 
 def explored(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from afina.errors import check_flag
 from afina.search.asha import ends_of, spread
 from afina.search.base import Algorithm, Done, Situation, Suggestion, Wait
+from afina.search.bayesian import BayesianOptimization
+from afina.search.explorer import dividing, explore, leaves_best, stalled_for
 from afina.search.fidelity.curves import is_hopeless
 from afina.search.fidelity.repeats import repeatable
 from afina.search.fidelity.rung_model import RungModel, margin
@@ -42,6 +44,9 @@ MOST_FIRST = 27
 # The part of new configurations that the model does not choose. They cost little, as they start
 # short, and find what a wrong model would never try.
 UNGUIDED = 0.2
+# No branch is explored while new trainings have had more than this part of all epochs. The rest is
+# for promising trainings to continue: early epochs may mislead.
+MOST_NEW = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +73,9 @@ class ModelBasedHalving(Algorithm[RungHistory]):
     - *Early stopping*: a running training is stopped if it will probably not become the best. Both
       its own curve and the gains of other trainings in as many epochs must say so.
     - *Failures*: a failed training is never continued, and its neighbourhood is avoided.
-
+    - *Branches*: if new trainings gain next to nothing in a space with branches, some of them come
+      from one branch at a time, as in `Auto`; see `afina.search.explorer`. A training is compared
+      with full trainings of its own branch before it is stopped.
     - *Repeats*, with `repeats=True`: if all neighbours of a good configuration have been tried, and
       it is more likely to become the best than anything that is left, it is trained once more. It
       starts from other initial weights, so that it may be luckier. There are never more repeats
@@ -170,7 +177,9 @@ class ModelBasedHalving(Algorithm[RungHistory]):
             if unguided is not None:
                 return unguided
         if ready:
-            answer = self._promising(state, situation, paused)
+            answer = self._explored(state, situation, lowest, first)
+            if answer is None:
+                answer = self._promising(state, situation, paused)
             if answer is not None:
                 return answer
         if situation.running:
@@ -184,11 +193,10 @@ class ModelBasedHalving(Algorithm[RungHistory]):
         whole = (*state.curve_of(trial.parent), *curve)
         if len(whole) != trial.start_epoch + len(curve):  # some epochs are missing
             return Decision.CONTINUE
-        top = self.ends[-1]
-        others = [
-            segment.curve for segment in state.segments if segment.whole and segment.epochs == top
-        ]
-        hopeless = is_hopeless(whole, top, state.best(), others)
+        top, best = self.ends[-1], state.best()
+        hopeless = all(
+            is_hopeless(whole, top, best, others) for others in state.full_curves(trial, top)
+        )
         return Decision.STOP if hopeless else Decision.CONTINUE
 
     def _promising(
@@ -226,6 +234,42 @@ class ModelBasedHalving(Algorithm[RungHistory]):
                 return unguided
         begun_now = begun(values, self.ends, model.lowest)
         return _noted(begun_now, prior, weight)
+
+    def _explored(
+        self, state: RungHistory, situation: Situation, lowest: int, first: int
+    ) -> Suggestion | None:
+        """A new training in a branch of its own, if it is time for one; see `explorer`.
+
+        Trainings are compared by their first results, as all of them have these. So what counts is
+        how many new trainings have gained nothing, not how often an old one continued.
+
+        Args:
+            state: All trainings.
+            situation: The question.
+            lowest: The lowest informative rung.
+            first: How many trainings reach it before the model decides.
+        """
+        if not dividing(situation.space):
+            return None
+        results = state.first_results(lowest)
+        losses = [each.loss for each in results.values() if each.loss is not None]
+        stalled = min(stalled_for(losses, situation.space), len(results) - first)
+        new = sum(segment.epochs for segment in state.segments if segment.parent is None)
+        spent = sum(segment.epochs for segment in state.latest())
+        if not leaves_best(stalled, situation.number) or new > MOST_NEW * spent:
+            return None
+        roots = {segment.number: segment.root for segment in state.segments}
+        running = tuple(
+            trial
+            for trial in situation.running
+            if trial.parent is None or roots.get(trial.parent) not in results
+        )
+        process = BayesianOptimization(seed=self.seed, prior=self.prior)
+        asked = replace(situation, running=running)
+        found = explore(process, asked, list(results.values()), state.tried, stalled)
+        if not isinstance(found, Suggestion):
+            return None
+        return replace(begun(dict(found.values), self.ends, lowest), notes=found.notes)
 
     def _unguided(
         self, state: RungHistory, situation: Situation, paused: Sequence[Segment], lowest: int

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from afina.search.base import Suggestion
+from afina.search.explorer import dividing
+from afina.search.observation import Observation
 from afina.search.untried import NOTHING_TRIED, TriedKeys, keys_of
 from afina.space import Space, Value
 from afina.surrogates.geometry import Values
@@ -73,6 +75,9 @@ class RungHistory:
     tried: TriedKeys = NOTHING_TRIED
     """Keys of their configurations."""
 
+    roots: tuple[str, ...] = ()
+    """Names of the choices whose values are branches; see `afina.search.explorer`."""
+
     def add(self, trial: Trial, space: Space, ends: Sequence[int]) -> RungHistory:
         """With one more finished trial.
 
@@ -104,7 +109,8 @@ class RungHistory:
             whole=trial.status is Status.COMPLETED and not stopped,
             seconds=trial.seconds,
         )
-        return RungHistory((*self.segments, segment), self.tried.add(keys_of(trial, space)))
+        tried, roots = self.tried.add(keys_of(trial, space)), dividing(space)
+        return RungHistory((*self.segments, segment), tried, tuple(root.name for root in roots))
 
     def _segment(self, number: int | None) -> Segment | None:
         if number is None:
@@ -122,6 +128,20 @@ class RungHistory:
         for segment in self.segments:
             last[segment.root] = segment
         return list(last.values())
+
+    def full_curves(self, trial: Trial, epochs: int) -> list[list[tuple[float, ...]]]:
+        """Curves of full trainings by which a trial's training may be judged.
+
+        Trainings of one branch may be faster than those of another. So there is a list for each
+        root, of the trainings in the trial's branch; a space without branches has one list of all.
+        """
+        full = [each for each in self.segments if each.whole and each.epochs == epochs]
+        if not self.roots:
+            return [[segment.curve for segment in full]]
+        return [
+            [each.curve for each in full if dict(each.values).get(root) == trial.values.get(root)]
+            for root in self.roots
+        ]
 
     def paused(self, running: Sequence[Trial], top: int) -> list[Segment]:
         """The trainings below rung `top` that can continue: not failed, stopped or running."""
@@ -173,6 +193,20 @@ class RungHistory:
                 break
             rung += 1
         return rung
+
+    def first_results(self, lowest: int) -> dict[int, Observation]:
+        """What each training showed first, by the number of the trial that started it.
+
+        Args:
+            lowest: From `lowest_telling`; what was trained less has not shown anything.
+        """
+        found: dict[int, Observation] = {}
+        for segment in self.segments:
+            if segment.root not in found and tells(segment, lowest):
+                found[segment.root] = Observation(
+                    segment.values, segment.loss, segment.losses, len(found)
+                )
+        return found
 
     def best(self) -> float:
         """The lowest loss of all; infinite if there is none."""
