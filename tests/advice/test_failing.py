@@ -40,7 +40,9 @@ def test_thousands_of_different_values_are_tested_and_the_guilty_range_is_found(
         )
     sample = sample_of(gather(trials, space))
     failed = np.array([trial.loss is None for trial in trials])
-    first, second = sorted(failing_regions(sample, failed), key=lambda each: each.name)
+    regions, pairs = failing_regions(sample, failed)
+    assert pairs == ()
+    first, second = sorted(regions, key=lambda each: each.name)
     assert (first.name, first.above, first.below) == ("kind", "b", "b")
     assert second.name == "rate"
     assert 0.89 < second.above < 0.91

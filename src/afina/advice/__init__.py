@@ -6,7 +6,7 @@
                                   |   (kernels, |
                                   |   functions)+--> box, claims --+
                                   |                                +--> ranges --> recommendation
-                                  +--> failing --------------------+
+                                  +--> failing, failing_pairs -----+
 
 `effects` explains, `ranges` cuts, and only what `effects` or `failing` shows clearly is cut.
 `advice` (advise.py) runs all of it and returns `Findings`: plain data. `sentences.py` and `code.py`
@@ -19,6 +19,7 @@ from afina.advice.advise import Advice, advice
 from afina.advice.carry import carry_over
 from afina.advice.effects import Effect, Effects, Interaction, Visibility
 from afina.advice.failing import FailingRegion
+from afina.advice.failing_pairs import FailingPair, FailingPart
 from afina.advice.findings import Aim
 from afina.advice.importance import Importances, Share, importance
 from afina.advice.narrowing import Narrowing
@@ -31,6 +32,8 @@ __all__ = [
     "Aim",
     "Effect",
     "Effects",
+    "FailingPair",
+    "FailingPart",
     "FailingRegion",
     "Importances",
     "Interaction",

@@ -18,6 +18,7 @@ from afina.advice.code import as_code
 from afina.advice.effects import Effects, effects_of
 from afina.advice.evidence import Evidence, gather
 from afina.advice.failing import FailingRegion, failing_regions
+from afina.advice.failing_pairs import FailingPair
 from afina.advice.findings import Aim, Findings
 from afina.advice.importance import Importances, Method, Share, importance_of
 from afina.advice.ranges import (
@@ -176,6 +177,7 @@ def advice(
         recommendation=learnt.recommendation,
         effects=learnt.effects,
         failing=learnt.failing,
+        failing_pairs=learnt.failing_pairs,
         top=evidence.top,
     )
 
@@ -188,6 +190,7 @@ class _Learnt:
     recommendation: Recommendation
     effects: Effects = field(default_factory=Effects)
     failing: tuple[FailingRegion, ...] = ()
+    failing_pairs: tuple[FailingPair, ...] = ()
 
 
 def _learn(
@@ -197,8 +200,9 @@ def _learn(
     if importances.shortage is not None:
         return _Learnt(untouched(evidence, sample), without_result(importances))
     failed = np.array([row.failed for row in evidence.rows], dtype=bool)
-    failing = failing_regions(sample, failed)
-    told, caused = unexplained(sample, failed, failing), explained(sample, failed, failing)
+    failing, pairs = failing_regions(sample, failed)
+    caused = explained(sample, failed, failing, pairs)
+    told = unexplained(failed, caused)
     known = without(evidence, told)
     if known is not evidence:
         sample = sample_of(known)
@@ -209,10 +213,10 @@ def _learn(
     else:
         apart = sample_of(clean)
         effects = effects_of(apart, believe(apart, seed), seed)
-    effects = with_failures(effects, failing)
+    effects = with_failures(effects, failing, pairs)
     ranges = ranges_of(Grounds(known, sample, belief, effects, failing, limits), seed)
-    advised = recommend(evidence, sample, belief, effects, failing, ranges, seed)
-    return _Learnt(ranges, advised, effects, failing)
+    advised = recommend(evidence, sample, belief, effects, failing, pairs, ranges, seed)
+    return _Learnt(ranges, advised, effects, failing, pairs)
 
 
 def _left_out(each: RangeAdvice, after: Space) -> RangeAdvice:

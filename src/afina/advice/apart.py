@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from afina.advice.effects import Effects, Visibility
 from afina.advice.evidence import Evidence
 from afina.advice.failing import FailingRegion
+from afina.advice.failing_pairs import FailingPair
 from afina.advice.sample import Sample
 
 Mask = NDArray[np.bool_]
@@ -25,18 +26,29 @@ PART = 0.2  # ... and they are such a part of all trials
 RESULTS = 8  # fewer results tell nothing of their own
 
 
-def explained(sample: Sample, failed: Mask, failing: Sequence[FailingRegion]) -> Mask:
+def explained(
+    sample: Sample,
+    failed: Mask,
+    failing: Sequence[FailingRegion],
+    pairs: Sequence[FailingPair] = (),
+) -> Mask:
     """Which rows failed in a region where trainings fail."""
     found = np.zeros(len(failed), dtype=bool)
     for region in failing:
         places = sample.places[:, region.column]
         found |= failed & (places >= region.low) & (places <= region.high)
+    for pair in pairs:
+        both = failed.copy()
+        for part in pair.parts:
+            places = sample.places[:, part.column]
+            both &= (places >= part.low) & (places <= part.high)
+        found |= both
     return found
 
 
-def unexplained(sample: Sample, failed: Mask, failing: Sequence[FailingRegion]) -> Mask:
+def unexplained(failed: Mask, caused: Mask) -> Mask:
     """Which rows failed for no visible reason, if these are many; otherwise none."""
-    left = failed & ~explained(sample, failed, failing)
+    left = failed & ~caused
     many = left.sum() >= max(LEAST, PART * len(failed))
     return left if many else np.zeros_like(left)
 
@@ -50,14 +62,17 @@ def without(evidence: Evidence, rows: Mask) -> Evidence:
     return replace(evidence, rows=kept)
 
 
-def with_failures(effects: Effects, failing: Sequence[FailingRegion]) -> Effects:
+def with_failures(
+    effects: Effects, failing: Sequence[FailingRegion], pairs: Sequence[FailingPair] = ()
+) -> Effects:
     """The effects, in which a hyperparameter that makes trainings fail matters in any case."""
-    guilty = {region.column: region for region in failing}
+    guilty = {part.column: pair.chance for pair in pairs for part in pair.parts}
+    guilty |= {region.column: region.chance for region in failing}
     single = tuple(
         replace(
             each,
             visibility=Visibility.MATTERS,
-            chance=min(each.chance, guilty[column].chance),
+            chance=min(each.chance, guilty[column]),
             failing=True,
         )
         if column in guilty

@@ -56,6 +56,7 @@ FAT = 20.0
 SMALL = 0.05  # a total effect below this share of the variance is not visible
 MOST_IN_PAIRS = 5
 PROBES = 256
+FEWEST_PROBES = 16  # fewer probes say too little of the variance in a branch
 CALM = 2.5  # how much longer the lengthscales of the second start of a fit are, as a logarithm
 INTERVAL = (0.05, 0.95)
 
@@ -163,7 +164,7 @@ def effects_of(sample: Sample, belief: Belief, seed: int) -> Effects:
         nothing = _tail(tests.gain, len(families))
         raw = [_tail(gain, len(family)) for gain, family in zip(tests.gains, families, strict=True)]
         chances = holm(raw)
-        totals, joint = _shares(sample, belief, rng)
+        totals, inside, joint = _shares(sample, belief, rng)
         clear = [place for place, chance in enumerate(chances) if chance <= LEVEL]
         order = sorted(clear, key=lambda place: -float(totals[place].mean()))
         leading = sorted(order[:MOST_IN_PAIRS])
@@ -175,9 +176,10 @@ def effects_of(sample: Sample, belief: Belief, seed: int) -> Effects:
         ]
         together = _together(sample, pairs)
         if pairs and min(together) <= LEVEL:
-            joint = _shares(sample.plainly(), believe(sample.plainly(), seed), rng)[1]
+            joint = _shares(sample.plainly(), believe(sample.plainly(), seed), rng)[2]
     single = [
-        _effect(sample, column, totals[column], chances[column]) for column in range(len(families))
+        _effect(sample, column, totals[column], inside[column], chances[column])
+        for column in range(len(families))
     ]
     entries = sample.entries
     found = []
@@ -199,14 +201,16 @@ def effects_of(sample: Sample, belief: Belief, seed: int) -> Effects:
     )
 
 
-def _effect(sample: Sample, column: int, shares: Array, chance: float) -> Effect:
+def _effect(sample: Sample, column: int, shares: Array, inside: Array, chance: float) -> Effect:
+    """One effect. What matters in a branch may have a small share of the variance of the space. So
+    "no visible effect" needs a small share of the variance within the branch, too."""
     entry = sample.entries[column]
     # Drawn functions are finite sums: a share of them can come out above all of the variance.
     low, high = np.quantile(np.clip(shares, 0.0, 1.0), INTERVAL)
     visibility = Visibility.UNDECIDED
     if chance <= LEVEL:
         visibility = Visibility.MATTERS
-    elif high < SMALL:
+    elif max(high, float(np.quantile(inside, INTERVAL[1]))) < SMALL:
         visibility = Visibility.NONE
     return Effect(
         name=entry.name,
@@ -355,9 +359,10 @@ class _Tests:
 
 def _shares(
     sample: Sample, belief: Belief, rng: np.random.Generator
-) -> tuple[list[Array], Callable[[int, int], Array]]:
-    """For each column, (functions,) shares of the variance that vanish if it is known; and a
-    function from two columns to the shares that only both explain."""
+) -> tuple[list[Array], list[Array], Callable[[int, int], Array]]:
+    """For each column, (functions,) shares of the variance that vanish if it is known; the same of
+    the variance where it is active; and a function from two columns to the shares that only both
+    explain."""
     geometry = sample.geometry
     units, others = rng.random((2, PROBES, len(geometry.tunable)))
 
@@ -371,9 +376,20 @@ def _shares(
     variance = np.maximum(base.var(axis=0), 1e-12)
     changed = [values([column]) for column in range(len(geometry.tunable))]
     totals = [np.square(base - each).mean(axis=0) / (2 * variance) for each in changed]
+    activity = geometry.active(geometry.place(units))
+
+    def within(column: int) -> Array:
+        active = activity[:, geometry.dimensions.index(geometry.tunable[column])]
+        if active.all() or active.sum() < FEWEST_PROBES:
+            return np.asarray(totals[column])
+        varying = np.maximum(base[active].var(axis=0), 1e-12)
+        gaps = np.square(base - changed[column])[active]
+        return np.asarray(gaps.mean(axis=0) / (2 * varying))
+
+    inside = [within(column) for column in range(len(changed))]
 
     def joint(a: int, b: int) -> Array:
         left = base - changed[a] - changed[b] + values([a, b])
         return np.asarray(np.square(left).mean(axis=0) / (4 * variance))
 
-    return totals, joint
+    return totals, inside, joint

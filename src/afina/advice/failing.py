@@ -2,7 +2,9 @@
 
 For each hyperparameter, every split of its range (or each value of a choice) is tested: do trials
 fail more often on one side? The clearest region is taken, its trials are left out, and the rest is
-tested again. So a hyperparameter that is only found together with the cause is not blamed.
+tested again. So a hyperparameter that is only found together with the cause is not blamed. Values
+of two hyperparameters that fail together are taken instead if they are clearer: see
+`afina.advice.failing_pairs`.
 
 Source:
     Fisher's exact test: R. A. Fisher, "Statistical Methods for Research Workers" (1934), section
@@ -17,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from afina.advice.failing_pairs import USELESS, FailingPair, clearest_pair
 from afina.advice.sample import Sample, described, is_ordered
 from afina.space import Value
 
@@ -25,7 +28,6 @@ Counted = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
 LEVEL = 0.01  # the largest corrected probability of such a region by chance
-USELESS = 0.8  # the share of failures from which on a region is not worth a trial
 MOST_REGIONS = 3
 
 
@@ -74,25 +76,34 @@ class FailingRegion:
         return self.failed >= USELESS * self.tried
 
 
-def failing_regions(sample: Sample, failed: Mask) -> tuple[FailingRegion, ...]:
-    """The regions, the clearest first.
+def failing_regions(
+    sample: Sample, failed: Mask
+) -> tuple[tuple[FailingRegion, ...], tuple[FailingPair, ...]]:
+    """The regions of one hyperparameter, and those of two; the clearest first.
 
     Args:
         sample: The trials.
         failed: (n,) which of them failed.
     """
     found: list[FailingRegion] = []
+    pairs: list[FailingPair] = []
     left = np.ones(len(failed), dtype=bool)
-    while len(found) < MOST_REGIONS and failed[left].any() and not failed[left].all():
-        region, inside = _clearest(sample, failed, left)
-        if region is None:
+    while len(found) + len(pairs) < MOST_REGIONS and failed[left].any() and not failed[left].all():
+        region, inside, tests = _clearest(sample, failed, left)
+        chance = LEVEL if region is None else region.chance
+        pair = clearest_pair(sample, failed, left, tests)
+        if pair is not None and pair[0].useless and pair[0].chance < chance:
+            pairs.append(pair[0])
+            inside = pair[1]
+        elif region is not None:
+            found.append(region)
+        else:
             break
-        found.append(region)
         left &= ~inside
-    return tuple(found)
+    return tuple(found), tuple(pairs)
 
 
-def _clearest(sample: Sample, failed: Mask, left: Mask) -> tuple[FailingRegion | None, Mask]:
+def _clearest(sample: Sample, failed: Mask, left: Mask) -> tuple[FailingRegion | None, Mask, int]:
     best, tests = _Split(math.inf), 0
     for column in range(sample.places.shape[1]):
         places = sample.places[:, column]
@@ -104,7 +115,7 @@ def _clearest(sample: Sample, failed: Mask, left: Mask) -> tuple[FailingRegion |
         if found.chance < best.chance:
             best = replace(found, column=column)
     if not best.chance * tests <= LEVEL:  # also where there is nothing to test
-        return None, np.zeros(len(failed), dtype=bool)
+        return None, np.zeros(len(failed), dtype=bool), tests
     column = best.column
     places = sample.places[:, column]
     where = left & (places >= best.low) & (places <= best.high)
@@ -126,7 +137,7 @@ def _clearest(sample: Sample, failed: Mask, left: Mask) -> tuple[FailingRegion |
         tried_elsewhere=int(known.sum()) - best.tried,
         chance=min(1.0, best.chance * tests),
     )
-    return region, where
+    return region, where, tests
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Literal
 from afina.advice.effects import Effects
 from afina.advice.evidence import Counts, Row
 from afina.advice.failing import FailingRegion
+from afina.advice.failing_pairs import FailingPair
 from afina.advice.importance import Importances
 from afina.advice.ranges import RangeAdvice, Verdict
 from afina.advice.recommendation import Recommendation
@@ -68,6 +69,9 @@ class Findings:
 
     failing: tuple[FailingRegion, ...] = ()
     """Values with which trainings fail."""
+
+    failing_pairs: tuple[FailingPair, ...] = ()
+    """Values of two hyperparameters with which trainings fail if both hold."""
 
     top: Row | None = None
     """The best result of all, as the search itself ranks them, after any number of epochs."""

@@ -13,6 +13,7 @@ from afina.advice.claims import better_inside
 from afina.advice.effects import LEVEL, Effects, Visibility
 from afina.advice.evidence import Evidence
 from afina.advice.failing import FailingRegion
+from afina.advice.failing_pairs import FailingPair
 from afina.advice.importance import Importances
 from afina.advice.ranges import RangeAdvice, Verdict
 from afina.advice.sample import Sample
@@ -70,11 +71,17 @@ class Recommendation:
     avoid: tuple[FailingRegion, ...] = ()
     """Values with which nearly all trainings fail."""
 
+    avoid_together: tuple[FailingPair, ...] = ()
+    """Values of two hyperparameters with which nearly all trainings fail if both hold."""
+
     unexplained: int = 0
     """How many trainings failed without a visible cause, if these are many."""
 
     tied: int = 0
     """How many trials share the best result, if so many that the search is on a plateau."""
+
+    unclear: bool = False
+    """Whether the trials are too few to tell effects from chance."""
 
     chance: float | None = None
     """The probability that the space holds a clearly better result, by the model; None where
@@ -87,6 +94,7 @@ def recommend(
     belief: Belief,
     effects: Effects,
     failing: Sequence[FailingRegion],
+    pairs: Sequence[FailingPair],
     ranges: Sequence[RangeAdvice],
     seed: int,
 ) -> Recommendation:
@@ -98,6 +106,7 @@ def recommend(
         belief: Functions that fit them.
         effects: What the hyperparameters do.
         failing: Where trainings fail.
+        pairs: Where two values together make them fail.
         ranges: The advice on each range.
         seed: Fixes the draws.
     """
@@ -108,8 +117,9 @@ def recommend(
     rows = evidence.rows
     chance = better_inside(sample, belief, np.random.default_rng([seed, 6]))
     scaled = tuple(dict.fromkeys(e.name for e in ranges if e.verdict is Verdict.RESCALE))
-    tied = _tied(evidence)
-    unexplained = evidence.counts.failed - sum(each.failed for each in failing)
+    tied, unclear = _tied(evidence), False
+    caused = sum(each.failed for each in failing) + sum(each.failed for each in pairs)
+    unexplained = evidence.counts.failed - caused
     if wider:
         action, names = Action.WIDEN, wider
     elif scaled:
@@ -120,6 +130,8 @@ def recommend(
         action, names = Action.FINISH, ()
     elif not mattering and effects.chance > LEVEL and len(rows) >= BY_CHANCE:
         action, names = Action.REPEAT, ()
+    elif not mattering and effects.chance > LEVEL:
+        action, names, unclear = Action.GO_ON, (), True
     elif chance < LITTLE_LEFT:
         action, names = Action.FINISH, ()
     else:
@@ -131,9 +143,11 @@ def recommend(
         names=names,
         idle=idle,
         avoid=avoid,
+        avoid_together=tuple(pairs),
         unexplained=unexplained if unexplained >= max(FEW, SOME * len(rows)) else 0,
         tied=tied if action is Action.FINISH else 0,
         chance=chance,
+        unclear=unclear,
     )
 
 

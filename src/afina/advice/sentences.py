@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from afina.advice.effects import Effects, Visibility
 from afina.advice.evidence import Counts, Row
 from afina.advice.failing import FailingRegion
+from afina.advice.failing_pairs import FailingPair, FailingPart
 from afina.advice.findings import Aim, Findings
 from afina.advice.importance import Importances, Share
 from afina.advice.ranges import INTERACTING, RangeAdvice, Verdict
@@ -44,10 +45,12 @@ def of_recommendation(found: Findings) -> str:
     advised = found.recommendation
     said = [_action(found, advised)]
     said += [_of_failing(each) for each in advised.avoid]
+    said += [_of_failing_pair(each) for each in advised.avoid_together]
     if advised.unexplained and advised.action is not Action.MEND:
+        more = "more " if advised.avoid or advised.avoid_together else ""
         said.append(
-            f"{advised.unexplained} of {found.counts.failed + found.counts.completed} trainings "
-            "failed, and no single hyperparameter explains it: read their error messages."
+            f"{advised.unexplained} {more}of {found.counts.failed + found.counts.completed} "
+            f"trainings failed, and the hyperparameters do not explain it. {_remedy(found.counts)}"
         )
     if advised.idle:
         said.append(_of_idle(found, advised.idle))
@@ -70,6 +73,11 @@ def _action(found: Findings, advised: Recommendation) -> str:
     counts, idea = found.counts, advised.action
     if idea in (Action.WIDEN, Action.RESCALE):
         return _of_new_ranges(found)
+    if idea is Action.GO_ON and advised.unclear:
+        return (
+            f"Go on with {SEARCH_AGAIN}: no hyperparameter shows an effect yet, and "
+            f"{counts.completed} results are too few to tell an effect from chance."
+        )
     if idea is Action.GO_ON:
         likely = "likely" if (advised.chance or 0.0) >= 0.5 else "possible"
         return f"Go on with {SEARCH_AGAIN}: clearly better results are {likely} in this space."
@@ -93,13 +101,13 @@ def _action(found: Findings, advised: Recommendation) -> str:
     if idea is Action.MEND and found.importances.shortage is None:
         return (
             f"Fix the failures first: {counts.failed} of {counts.failed + counts.completed} "
-            "trainings failed, and no single hyperparameter explains it. Read their error messages."
+            f"trainings failed, and the hyperparameters do not explain it. {_remedy(counts)}"
         )
     return {
-        Action.MEND: "Find out why the trials fail before you search on: read their messages.",
+        Action.MEND: f"Fix the failures before you search on. {_remedy(counts)}",
         Action.CHECK: "Check the objective before you search on: all results are equal.",
         Action.FINISH: "There is nothing to search: no hyperparameter has more than one value.",
-    }.get(idea, "Search on: the trials are too few for advice.")
+    }.get(idea, "Search on (tuner.search_again): the trials are too few for advice.")
 
 
 SEARCH_AGAIN = "a model-based search that knows these trials (tuner.search_again)"
@@ -125,19 +133,29 @@ def _of_new_ranges(found: Findings) -> str:
 
 
 def _of_failing(region: FailingRegion) -> str:
-    ends = (_text(region.above), _text(region.below))
-    if region.high >= 1 and region.low > 0:
-        where = f"from {ends[0]} up"
-    elif region.low <= 0 and region.high < 1:
-        where = f"up to {ends[1]}"
-    else:
-        where = f"= {ends[0]}"
-    name = f"{region.name} {where}"
+    name = _where(region)
     start = f"Avoid {name}" if region.useless else f"Trainings often fail with {name}"
     return (
         f"{start}: {region.failed} of {region.tried} trainings failed there, "
         f"{region.failed_elsewhere} of {region.tried_elsewhere} elsewhere."
     )
+
+
+def _of_failing_pair(pair: FailingPair) -> str:
+    first, second = pair.parts
+    return (
+        f"Avoid {_where(first)} together with {_where(second)}: {pair.failed} of {pair.tried} "
+        f"trainings failed there, {pair.failed_elsewhere} of {pair.tried_elsewhere} elsewhere."
+    )
+
+
+def _where(part: FailingRegion | FailingPart) -> str:
+    """The hyperparameter and its values, as in "rate from 0.1 up"."""
+    if part.high >= 1 and part.low > 0:
+        return f"{part.name} from {_text(part.above)} up"
+    if part.low <= 0 and part.high < 1:
+        return f"{part.name} up to {_text(part.below)}"
+    return f"{part.name} = {_text(part.above)}"
 
 
 def _of_several(found: Findings) -> str:
@@ -166,10 +184,13 @@ def _of_front_first(found: Findings) -> str:
     if not found.front:
         return _action(found, Recommendation(action=Action.MEND))
     if len(found.front) == 1:
-        return f"Take trial {found.front[0]}: no other trial is better in any objective."
+        return (
+            f"Take trial {found.front[0]}: no other trial is better in any objective. If it is not "
+            "good enough, search on (tuner.search_again)."
+        )
     return (
         "Choose a trial of the Pareto front: none of them is the best in every objective. If none "
-        "suits you, search on."
+        "suits you, search on (tuner.search_again)."
     )
 
 
@@ -214,6 +235,28 @@ _REASONS = {
     "refused": "a refusal by your code",
     "lost-worker": "a lost worker",
 }
+
+
+_READ = "Read their error messages."
+_SMALLER = "Search smaller models or batches, or limit the models by max_model_size."
+_REMEDIES = {
+    "not-a-number": (
+        "Their loss is not a number: try lower learning rates or clipnorm=1 in the optimizer, and "
+        "check the data for NaN."
+    ),
+    "out-of-memory": f"They ran out of memory. {_SMALLER}",
+    "device-out-of-memory": f"They ran out of memory of the GPU or TPU. {_SMALLER}",
+    "timeout": "They reached the time limit: raise trial_timeout, or search smaller models.",
+    "oversized": "Their models are too large: raise max_model_size, or search smaller models.",
+}
+
+
+def _remedy(counts: Counts) -> str:
+    """What to do about failures; most of them have the same reason, or it is not known."""
+    known = sum(count for _, count in counts.reasons)
+    if known and 2 * counts.reasons[0][1] > known:
+        return _REMEDIES.get(counts.reasons[0][0], _READ)
+    return _READ
 
 
 def _reasons(counts: Counts) -> str:
@@ -392,7 +435,8 @@ def _remarks(each: RangeAdvice) -> list[str]:
     if each.bound is not None:
         end = "upper" if each.bound == "high" else "lower"
         said.append(
-            f"The best trial lies at the {end} bound; something better lies beyond it with a "
+            f"The best trial lies {_near(each)} the {end} bound; something better lies beyond it "
+            "with a "
             f"probability of {_percent(each.beyond)}."
         )
     if each.verdict is not Verdict.RESCALE and spans_powers(each.before):
@@ -414,6 +458,16 @@ def _remarks(each: RangeAdvice) -> list[str]:
     if each.untried:
         said.append(f"Never tried: {', '.join(map(_text, each.untried))}.")
     return said
+
+
+def _near(each: RangeAdvice) -> str:
+    """ "at", or "near" where the best value is not the bound itself."""
+    ends = (
+        (each.before.min_value, each.before.max_value)
+        if isinstance(each.before, Numerical)
+        else (each.best,)
+    )
+    return "at" if each.best in ends else "near"
 
 
 def _listed(names: Sequence[str]) -> str:
