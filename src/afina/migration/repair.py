@@ -10,8 +10,9 @@ from pathlib import Path
 
 import h5py  # type: ignore[import-untyped]  # it has no types
 
-from afina.errors import AfinaError, StoreError, wrong
+from afina.errors import AfinaError, StoreError
 from afina.migration.project import write_project
+from afina.store.project import hide_password, is_postgres, no_search
 from afina.store.salvage import Readable, read_project
 from afina.study.resume import read_space
 from afina.trials import Trial
@@ -42,17 +43,15 @@ def diagnose(folder: Path | str) -> Diagnosis:
     """Looks at every part of a project; changes nothing.
 
     Args:
-        folder: `<directory>/<project_name>`.
+        folder: `<directory>/<project_name>`, or the URL of a database.
 
     Raises:
         ProjectVersionError: Another version of Afina made it.
         StoreError: There is no project, or nothing of it can be read.
     """
-    place = Path(folder)
-    found = read_project(place)
+    found = read_project(folder)
     if found.header is None and not found.trials:
-        rule, advice = "must hold a search", "Give the directory/project_name of a tuner."
-        raise StoreError(wrong("FOLDER", rule, str(folder), advice))
+        raise StoreError(no_search(folder))
     faults = list(found.faults)
     if found.header is None and not faults:
         faults.append("The search's header is missing.")
@@ -61,6 +60,9 @@ def diagnose(folder: Path | str) -> Diagnosis:
             read_space(found.header.space)
         except AfinaError:
             faults.append("The search space cannot be read.")
+    if is_postgres(folder):  # the models are in the tuner's folder
+        return Diagnosis(found, faults)
+    place = Path(folder)
     faults += _broken_checkpoints(place)
     parts = sorted(path.relative_to(place).as_posix() for path in place.rglob("*.part*"))
     left = [f"{name} was left half-written by a killed process." for name in parts]
@@ -83,7 +85,7 @@ def repair(folder: Path | str, output: Path | str) -> Diagnosis:
     if they can be read. The damaged project stays as it is.
 
     Args:
-        folder: The damaged project.
+        folder: The damaged project, a folder or the URL of a database.
         output: The new project's folder; it must hold no search yet.
 
     Returns:
@@ -93,13 +95,13 @@ def repair(folder: Path | str, output: Path | str) -> Diagnosis:
         StoreError: Nothing can be repaired, because the search's header is lost; or `output`
             holds a search.
     """
-    source, target = Path(folder), Path(output)
-    found = diagnose(source)
+    target = Path(output)
+    found = diagnose(folder)
     header = found.readable.header
     if header is None:
         raise StoreError(
             "Without its header, the project cannot be continued: nothing says what it searched. "
-            f"Its trials can still be written to a file: afina export {source}"
+            f"Its trials can still be written to a file: afina export {hide_password(str(folder))}"
         )
     numbers = {trial.number: place for place, trial in enumerate(found.readable.trials)}
     trials = _renumbered(found.readable.trials, numbers)
@@ -109,7 +111,8 @@ def repair(folder: Path | str, output: Path | str) -> Diagnosis:
         if report.trial in numbers
     ]
     write_project(target, header, trials, reports)
-    _copy_models(source, target, numbers)
+    if not is_postgres(folder):
+        _copy_models(Path(folder), target, numbers)
     return found
 
 

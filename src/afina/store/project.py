@@ -43,8 +43,14 @@ def hide_password(where: Any) -> Any:
     """
     if not isinstance(where, str):
         return where
-    shown = re.sub(r"(?<=://)([^:/@\s]*):[^@/\s]*(?=@)", r"\1:***", where)
-    return re.sub(r"(?i)([?&]password=)[^&\s]*", r"\1***", shown)
+    shown = _USER_AND_PASSWORD.sub(r"\1:***@", where)
+    return _PASSWORD_OPTION.sub(r"\1***", shown)
+
+
+# A password may hold "/", ":" and even "@", against the rules of URLs: all up to the last "@"
+# before the options is hidden.
+_USER_AND_PASSWORD = re.compile(r"([A-Za-z][\w+.-]*:/*[^:/@\s]*):[^@]*@(?:[^?]*@)?")
+_PASSWORD_OPTION = re.compile(r"(?i)(\b(?:ssl)?password\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^&\s]*)")
 
 
 def name_of_search(where: Path | str) -> str:
@@ -58,6 +64,24 @@ def name_of_search(where: Path | str) -> str:
         return Path(where).resolve().name
     named = re.search(r"[?&]project=([^&]+)", str(where))
     return named[1] if named else "afina"
+
+
+def no_search(place: Path | str) -> str:
+    """The message for a place that holds no search.
+
+    It names a folder below that holds one: users often forget the project_name.
+    """
+    return wrong("FOLDER", "must hold a search", hide_password(str(place)), _where_else(place))
+
+
+def _where_else(place: Path | str) -> str:
+    if is_postgres(place):
+        return 'Add "?project=" and the project_name of a tuner.'
+    if os.path.isdir(place):
+        for below in sorted(path for path in Path(place).iterdir() if path.is_dir()):
+            if open_store(below).header() is not None:
+                return f"Did you mean {str(below)!r}?"
+    return "Give the directory/project_name of a tuner."
 
 
 def open_store(where: TrialStore | Path | str | None, *, project: str | None = None) -> TrialStore:
@@ -87,7 +111,7 @@ def open_store(where: TrialStore | Path | str | None, *, project: str | None = N
             from afina.store.postgres import PostgresStore
 
             return PostgresStore(where, project=project)
-        where = _folder_of(where)
+        where = folder_of(where)
     if isinstance(where, Path):
         # SQLAlchemy takes 0.2 s to import: only searches that keep trials on disk pay for it.
         from afina.store.sqlite import SqliteStore
@@ -115,15 +139,41 @@ def is_postgres(where: Any) -> bool:
     return isinstance(where, str) and bool(re.match(r"(?i)postgres(ql)?(\+\w+)?://", where))
 
 
-def _folder_of(text: str) -> Path:
-    """The folder that a path or a URL names."""
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):(//|$)", text)  # "C:/folder" has none
+def folder_of(text: str) -> Path:
+    """The folder that a path or a URL names.
+
+    Raises:
+        ArgumentError: It is a URL of another kind.
+
+    Example:
+        >>> str(folder_of("sqlite:///searches/digits"))
+        'searches/digits'
+    """
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):(/*)", text)  # "C:/folder" has none
     if scheme is None:
+        if re.match(r"\s*\w+\s*=\s*\S+\s+\w+\s*=", text):
+            advice = f"Write these settings as a URL: {_EXAMPLE}."
+            raise _no_store(text, advice)
         return Path(text)
-    _, slashes, folder = text.partition(":///")
-    if scheme[1].lower() == "sqlite" and slashes and folder:
-        return Path(folder)
-    raise ArgumentError(wrong("store", f"must be a folder, or a URL: {_URLS}", hide_password(text)))
+    kind, folder = scheme[1].lower().partition("+")[0], text[scheme.end() :]
+    slashes = len(scheme[2])
+    if (kind == "sqlite" and folder == ":memory:") or text.lower() in ("sqlite://", "sqlite:///"):
+        raise _no_store(text, 'To keep the trials in memory, use "memory:".')
+    if kind == "sqlite" and slashes >= 3 and folder:
+        return Path(text[scheme.start(2) + 3 :])
+    if kind in ("postgres", "postgresql"):
+        raise _no_store(text, f"Two slashes follow the colon: {_EXAMPLE}.")
+    if slashes >= 2 or kind in ("sqlite", "memory") or not folder:
+        raise _no_store(text)
+    return Path(text)  # a folder with a colon in its name
+
+
+_EXAMPLE = "postgresql://user@host/database"
+
+
+def _no_store(text: str, advice: str = "") -> ArgumentError:
+    rule = f"must be a folder, or a URL: {_URLS}"
+    return ArgumentError(wrong("store", rule, hide_password(text), advice))
 
 
 def recover_project(folder: Path | str) -> int:
