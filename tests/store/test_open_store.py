@@ -9,7 +9,7 @@ import pytest
 
 from afina.errors import ArgumentError
 from afina.store import MemoryStore, SqliteStore, TrialStore, open_store
-from afina.store.project import hide_password
+from afina.store.places import hide_password
 
 
 @pytest.mark.parametrize("where", [None, "memory:", "memory://"])

@@ -30,7 +30,7 @@ def doctor(folder: Path | str, output: Path | None) -> None:
       afina doctor my_dir/my_project --repair my_dir/repaired
     """
     from afina.migration import diagnose, repair
-    from afina.store.project import hide_password
+    from afina.store.places import hide_password
 
     found = diagnose(folder) if output is None else repair(folder, output)
     for sentence in (*found.faults, *found.leftovers):

@@ -16,7 +16,7 @@ class _Place(click.ParamType):  # type: ignore[type-arg]
     name = "folder"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Path | str:
-        from afina.store.project import folder_of, is_postgres
+        from afina.store.places import folder_of, is_postgres
 
         if is_postgres(value):
             return str(value)

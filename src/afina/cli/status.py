@@ -37,7 +37,8 @@ def status(folder: Path | str, as_json: bool) -> None:
 
 def _facts(folder: Path | str) -> dict[str, Any]:
     from afina.store import open_store
-    from afina.store.project import name_of_search, no_search
+    from afina.store.places import name_of_search
+    from afina.store.project import no_search
 
     store = open_store(folder)
     try:

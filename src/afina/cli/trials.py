@@ -12,7 +12,8 @@ from afina.cli.exits import NOTHING_COMPLETED
 from afina.cli.places import PLACE
 from afina.cli.rows import best_rows, completed_rows, measured
 from afina.errors import ArgumentError, StoreError, wrong
-from afina.store.project import hide_password, no_search
+from afina.store.places import hide_password
+from afina.store.project import no_search
 from afina.trials import Failure, FailureKind, Status, why_none_completed
 from afina.trials.text import json_text, printable
 

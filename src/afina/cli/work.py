@@ -13,7 +13,7 @@ from types import FrameType
 import click
 
 from afina.errors import ArgumentError, wrong
-from afina.store.project import STORAGE, folder_of, is_postgres
+from afina.store.places import STORAGE, folder_of, is_postgres
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

@@ -11,7 +11,8 @@ from typing import Any
 from afina.errors import ArgumentError, StoreError, wrong
 from afina.space import HyperParameters, Space
 from afina.store import Header, open_store
-from afina.store.project import name_of_search, no_search
+from afina.store.places import name_of_search
+from afina.store.project import no_search
 from afina.trials import Report, Status, Trial
 
 STATES = {

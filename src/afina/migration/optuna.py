@@ -12,7 +12,7 @@ from afina.errors import ArgumentError, StoreError, wrong
 from afina.migration.project import Imported, in_order
 from afina.space import Choice, Float, HyperParameter, HyperParameters, Int, Value, serialize
 from afina.space.conditions import Parent, tag
-from afina.store.project import hide_password
+from afina.store.places import hide_password
 from afina.trials import (
     Failure,
     FailureKind,

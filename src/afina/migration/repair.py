@@ -12,7 +12,8 @@ import h5py  # type: ignore[import-untyped]  # it has no types
 
 from afina.errors import AfinaError, StoreError
 from afina.migration.project import write_project
-from afina.store.project import hide_password, is_postgres, no_search
+from afina.store.places import hide_password, is_postgres
+from afina.store.project import no_search
 from afina.store.salvage import Readable, read_project
 from afina.study.resume import read_space
 from afina.trials import Trial

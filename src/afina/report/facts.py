@@ -15,7 +15,8 @@ from afina.errors import StoreError
 from afina.page.thinning import evenly
 from afina.space import HyperParameters, Space
 from afina.store import Header, TrialStore, open_store
-from afina.store.project import name_of_search, no_search
+from afina.store.places import name_of_search
+from afina.store.project import no_search
 from afina.study import Curves
 from afina.trials import (
     Configuration,

@@ -20,7 +20,8 @@ from afina.report.about import best_rows, facts_of_watch
 from afina.report.facts import Facts
 from afina.report.snapshot import for_html, snapshot
 from afina.store import TrialStore, open_store
-from afina.store.project import name_of_search, no_search
+from afina.store.places import name_of_search
+from afina.store.project import no_search
 from afina.trials.text import printable
 
 Source = TrialStore | Facts | Path | str

@@ -30,8 +30,8 @@ from afina.errors import ArgumentError, StoreError, check_number, wrong
 from afina.store import codec, rules
 from afina.store.base import Changes, Claim
 from afina.store.batches import BatchedTransaction, TurnStart
+from afina.store.places import hide_password
 from afina.store.presence import Life, is_gone, process_mark
-from afina.store.project import hide_password
 from afina.store.session import PATIENCE, Session, Wanted
 from afina.store.sql import TRIAL_COLUMNS, SqlStore, Transaction, leave, write_reports
 from afina.trials import Report, Status

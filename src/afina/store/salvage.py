@@ -18,7 +18,8 @@ from afina.errors import StoreError
 from afina.store import codec
 from afina.store.base import Header
 from afina.store.completeness import check_file
-from afina.store.project import is_postgres, open_store
+from afina.store.places import is_postgres
+from afina.store.project import open_store
 from afina.store.reader import SqliteReader, open_to_read
 from afina.store.soundness import faults_of, gaps_in
 from afina.store.sql import META_COLUMNS, SqlStore
