@@ -16,9 +16,10 @@ from afina.store.places import hide_password, is_postgres
 from afina.store.project import no_search
 from afina.store.salvage import Readable, read_project
 from afina.study.resume import read_space
-from afina.trials import Trial
+from afina.trials import Status, Trial
 
 CHECKPOINT = "checkpoint.weights.h5"
+BUILD = "build_config.json"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def diagnose(folder: Path | str) -> Diagnosis:
     if is_postgres(folder):  # the models are in the tuner's folder
         return Diagnosis(found, faults)
     place = Path(folder)
-    faults += _broken_checkpoints(place)
+    faults += [*_broken_checkpoints(place), *_lost_checkpoints(place, found.trials)]
     parts = sorted(path.relative_to(place).as_posix() for path in place.rglob("*.part*"))
     left = [f"{name} was left half-written by a killed process." for name in parts]
     return Diagnosis(found, faults, left)
@@ -77,6 +78,27 @@ def _broken_checkpoints(folder: Path) -> Iterator[str]:
                 file.visit(lambda name: None)
         except (OSError, RuntimeError) as error:
             yield f"The model of {path.parent.name} cannot be read: {error!s:.120}."
+
+
+def _lost_checkpoints(folder: Path, trials: Sequence[Trial]) -> Iterator[str]:
+    """Names completed trials whose model is gone, where the project has models at all."""
+    places = {
+        int(path.name[len("trial_") :]): path
+        for path in folder.glob("trial_*")
+        if path.name[len("trial_") :].isdigit()
+    }
+    if not any((path / CHECKPOINT).exists() for path in places.values()):
+        return
+    lost = []
+    for trial in trials:
+        place = places.get(trial.number)
+        # A search leaves the folder of a model that it no longer needs, and empties it.
+        gone = place is None or ((place / BUILD).exists() and not (place / CHECKPOINT).exists())
+        if trial.status is Status.COMPLETED and gone:
+            lost.append(str(trial.number))
+    if lost:
+        some = "s" * (len(lost) != 1)
+        yield f"The model{some} of trial{some} {', '.join(lost)} cannot be found."
 
 
 def repair(folder: Path | str, output: Path | str) -> Diagnosis:
@@ -143,7 +165,8 @@ def _copy_models(source: Path, target: Path, numbers: dict[int, int]) -> None:
         if number is None or digits is None or not place.is_dir():
             continue
         name = f"trial_{number:0{len(digits[1])}d}"
-        skipped = (CHECKPOINT, "*.part*") if place.name in broken else ("*.part*",)
+        whole = (place / CHECKPOINT).exists() and place.name not in broken
+        skipped = ("*.part*",) if whole else (CHECKPOINT, BUILD, "*.part*")
         shutil.copytree(
             place, target / name, ignore=shutil.ignore_patterns(*skipped), dirs_exist_ok=True
         )

@@ -97,7 +97,10 @@ def read_project(folder: Path | str, *, count_reports: bool = False) -> Readable
         if type(error) is not StoreError:
             raise
         faults.append(str(error))
-    with readable_errors(file), contextlib.closing(open_to_read(file)) as connection:
+    with (
+        readable_errors(file),
+        contextlib.closing(open_to_read(file, truncated=True)) as connection,
+    ):
         # A text that is not Unicode must spoil only its own row.
         connection.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
         connection.row_factory = sqlite3.Row
