@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import keras
 
 from afina.errors import DivergedError, FatalValueError, wrong
+from afina.space.slips import meant
 
 
 def scalars(logs: Mapping[str, Any] | None) -> dict[str, float]:
@@ -108,21 +108,13 @@ def missing_objective(name: str, logged: Sequence[str]) -> str:
 'val_loss']. Did you mean 'val_accuracy'?"
     """
     validated = any(other.startswith("val_") for other in logged)
-    longer = [other for other in logged if other.startswith(name)]
-    same = [other for other in logged if _same_metric(name, other)]
-    near = longer or difflib.get_close_matches(name, logged, n=1) or same
+    near = meant(name, logged)
     if name.startswith("val_") and not validated:
         advice = "Nothing was validated: give validation_data= or validation_split= to search()."
         if name.removeprefix("val_") not in logged:
             advice += " compile(metrics=...) must name the metric too."
     elif near:
-        advice = f"Did you mean {near[0]!r}?"
+        advice = f"Did you mean {near!r}?"
     else:
         advice = "Name the metric in compile(metrics=...), or choose one of these."
     return wrong("objective", f"{name!r} must be logged in training", list(logged), advice)
-
-
-def _same_metric(name: str, other: str) -> bool:
-    """Whether one name is the beginning of the other, as `acc` is of `accuracy`."""
-    short, long = sorted((name, other), key=len)
-    return long.startswith(short)
