@@ -10,6 +10,7 @@ import keras
 
 from afina.errors import DivergedError, FatalValueError, wrong
 from afina.space.slips import meant
+from afina.training.keras_parts import is_array, overrides
 
 
 def scalars(logs: Mapping[str, Any] | None) -> dict[str, float]:
@@ -22,6 +23,28 @@ def scalars(logs: Mapping[str, Any] | None) -> dict[str, float]:
             except (TypeError, ValueError):
                 continue
     return numbers
+
+
+def check_targets(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raises FatalValueError where `fit` gets arrays without the targets that the loss needs.
+
+    Args:
+        model: Built and compiled.
+        args: As for `fit`.
+        kwargs: As for `fit`.
+    """
+    x = args[0] if args else kwargs.get("x")
+    y = args[1] if len(args) > 1 else kwargs.get("y")
+    if y is not None or not isinstance(model, keras.Model):
+        return
+    leaves = keras.tree.flatten(x) if isinstance(x, list | tuple | dict) else [x]
+    if not all(is_array(leaf) for leaf in leaves):
+        return  # a dataset holds its targets itself
+    own = any(overrides(model, name) for name in ("fit", "train_step", "compute_loss"))
+    losses = [] if own else keras.tree.flatten(getattr(model, "loss", None))
+    if any(loss is not None for loss in losses):
+        rule = "must be given, because the loss in compile() compares the model's output with it"
+        raise FatalValueError(wrong("y", rule, None, "Call search(x, y, ...)."))
 
 
 class DivergenceGuard(keras.callbacks.Callback):  # type: ignore[misc]
