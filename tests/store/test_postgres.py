@@ -223,6 +223,7 @@ REFUSALS = {
     "authentication failed": "password in the URL",
     'database "x" does not exist': "create them",
     "permission denied for database x": "GRANT CREATE",
+    "permission denied for schema x": "Another user of the database has made this search",
     'invalid connection option "projct"': "options after the [?]",
     "unsupported startup parameter: options": "pool_mode = session and ignore_startup",
     "server does not support SSL, but SSL was required": "sslmode",
@@ -236,7 +237,8 @@ REFUSALS = {
 def test_what_the_server_refuses_is_told_with_what_to_do(said: str) -> None:
     from afina.store.postgres_errors import refused
 
-    told = str(refused("afina_x", "postgresql://me@host/x", f"FATAL:  {said}\n"))
+    given = f"FATAL:  {said}\nLINE 2: FROM afina_x.meta\n             ^"
+    told = str(refused("afina_x", "postgresql://me@host/x", given))
     assert f"cannot be used: FATAL: {said}. Nothing was changed" in told
     assert re.search(REFUSALS[said], told)
 

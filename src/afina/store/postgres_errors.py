@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from afina.errors import StoreError
@@ -47,6 +48,13 @@ _CAUSES: Sequence[tuple[Sequence[str], str, bool]] = (
     ),
     (("invalid connection option",), "Check the options after the ? in the URL.", True),
     (
+        ("permission denied for schema", "permission denied for table"),
+        "Another user of the database has made this search. Connect as that user, or use another "
+        "project_name. To share it, that user runs: GRANT ALL ON SCHEMA name TO user; GRANT ALL ON "
+        "ALL TABLES IN SCHEMA name TO user.",
+        True,
+    ),
+    (
         ("permission denied",),
         "Ask the owner of the database to run: GRANT CREATE, CONNECT ON DATABASE name TO user.",
         True,
@@ -82,7 +90,7 @@ def refused(schema: str, place: str, said: str) -> StoreError:
         said: libpq's own words, which may name the host, but never the password.
     """
     advice = next((advice for texts, advice, _ in _CAUSES if _says(said, texts)), _OTHER)
-    words = " ".join(said.split()).rstrip(".")
+    words = " ".join(re.split(r"\s+LINE \d+:", said)[0].split()).rstrip(".")
     return StoreError(f"The search {schema!r} in {place} cannot be used: {words}. {_SAFE} {advice}")
 
 
