@@ -147,3 +147,15 @@ def test_the_database_is_opened_a_few_times_whatever_the_number_of_trials(
     monkeypatch.setattr(reader, "connect", counting)
     assert len(run("trials", project).output.splitlines()) == 4
     assert len(opened) <= 2
+
+
+@pytest.mark.parametrize("url", ["mysql://me:se/cret@host/db", "postgresql:/me:secret@host/db"])
+@pytest.mark.parametrize(
+    "command",
+    ["status", "best", "trials", "advice", "report", "doctor", "delete", "recover", "mcp"],
+)
+def test_a_place_that_is_no_store_is_named_without_its_password(command: str, url: str) -> None:
+    done = run(command, url)
+    assert done.exit_code != 0
+    assert "must be a folder" in done.output
+    assert "cret" not in done.output

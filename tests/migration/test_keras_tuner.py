@@ -100,7 +100,46 @@ def test_trials_that_had_not_finished_are_left_out_and_named(foreign: Path) -> N
     assert len(found.trials) == 10
     assert [trial.number for trial in found.trials] == list(range(10))
     assert "'05' cannot be read" in found.skipped[0]
-    assert found.skipped[1] == "1 trials had not finished: 03."
+    assert found.skipped[1] == "1 trial had not finished: 03."
+
+
+def with_several(foreign: Path) -> None:
+    """As Keras Tuner writes a search of several objectives: the score is their sum."""
+    for number, file in enumerate(sorted(foreign.glob("trial_*/trial.json"))):
+        state = json.loads(file.read_text())
+        if state["score"] is not None:
+            loss, accuracy = 0.1 * number + 0.3, 0.9 - 0.01 * number**2
+            score = loss - accuracy
+            metrics = {"loss": 2 * loss, "val_loss": loss, "val_accuracy": accuracy}
+            trackers = {
+                name: {
+                    "direction": "max" if "accuracy" in name else "min",
+                    "observations": [{"value": [value], "step": state["best_step"] or 0}],
+                }
+                for name, value in {**metrics, "multi_objective": score}.items()
+            }
+            file.write_text(json.dumps(state | {"score": score, "metrics": {"metrics": trackers}}))
+
+
+def test_several_objectives_are_those_whose_sum_is_the_score(foreign: Path, tmp_path: Path) -> None:
+    with_several(foreign)
+    found = read_keras_tuner(foreign)
+    assert found.objective.describe() == [
+        {"name": "val_loss", "direction": "min"},
+        {"name": "val_accuracy", "direction": "max"},
+    ]
+    assert run("import", "keras-tuner", foreign, "--output", tmp_path / "new").exit_code == 0
+    facts = read_facts(tmp_path / "new")
+    assert facts.several
+    assert facts.front
+
+
+def test_several_objectives_can_be_named(foreign: Path, tmp_path: Path) -> None:
+    with_several(foreign)
+    named = "val_loss,val_accuracy:max"
+    done = run("import", "keras-tuner", foreign, "--output", tmp_path / "new", "--objective", named)
+    assert done.exit_code == 0, done.output
+    assert read_facts(tmp_path / "new").several
 
 
 def test_an_objective_that_the_scores_do_not_show_must_be_named(foreign: Path) -> None:

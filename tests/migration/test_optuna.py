@@ -64,7 +64,7 @@ def test_every_finished_trial_is_there_with_its_score(storage: str, tmp_path: Pa
     output = tmp_path / "new"
     result = run("import", "optuna", storage, "--study", "one", "--output", output)
     assert result.exit_code == 0, result.output
-    assert "1 trials had not finished" in result.output
+    assert "1 trial had not finished" in result.output
     study = optuna.load_study(study_name="one", storage=storage)
     facts = read_facts(output)
     for mine, theirs in zip(facts.trials, study.trials, strict=False):
@@ -106,10 +106,25 @@ def test_several_values_become_several_objectives(storage: str) -> None:
 
 
 def test_several_studies_need_a_name(storage: str) -> None:
-    with pytest.raises(ArgumentError, match="must be the name of a study in the storage: one, two"):
+    with pytest.raises(
+        ArgumentError, match=r"several in the storage: one, two\. Pass --study NAME"
+    ):
         read_optuna(storage)
+    with pytest.raises(ArgumentError, match="must be one of those in the storage: one, two"):
+        read_optuna(storage, "three")
+
+
+def test_a_storage_can_be_given_as_the_path_of_its_file(storage: str) -> None:
+    assert len(read_optuna(storage.removeprefix("sqlite:///"), "two").trials)
 
 
 def test_a_storage_that_is_not_there_is_one_sentence() -> None:
     with pytest.raises(StoreError, match="The storage cannot be read by Optuna"):
-        read_optuna("sqlite:////nowhere/at/all.db")
+        read_optuna("postgres-with-a-typo://nowhere/at/all.db")
+
+
+@pytest.mark.parametrize("form", ["sqlite:///{}", "{}"])
+def test_a_file_that_is_not_there_is_not_made(form: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="There is no such file"):
+        read_optuna(form.format(tmp_path / "typo.db"))
+    assert not any(tmp_path.iterdir())

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -89,6 +93,41 @@ def test_models_move_with_their_trials_and_broken_ones_stay_behind(
     with h5py.File(tmp_path / "new" / "trial_1" / "checkpoint.weights.h5") as file:
         assert file.attrs["number"] == 2
     assert not (tmp_path / "new" / "trial_2" / "checkpoint.weights.h5").exists()
+
+
+def test_a_lost_model_is_named_and_one_that_the_search_has_deleted_is_not(
+    tmp_path: Path,
+) -> None:
+    """The search keeps the models of the ten best trials."""
+
+    def build(hp: kt.HyperParameters) -> keras.Model:
+        units = hp.Int("units", 1, 40)
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
+        model.compile("sgd", "mse")
+        return model
+
+    x = np.ones((8, 2), "float32")
+    search = kt.RandomSearch(build, "loss", max_trials=12, directory=tmp_path, project_name="m")
+    search.search(x, x[:, :1], epochs=1, verbose=0)
+    project = tmp_path / "m"
+    assert run("doctor", project).exit_code == 0
+    best, second = search.oracle.get_best_trials(2)
+    Path(project / f"trial_{best.trial_id}" / "checkpoint.weights.h5").unlink()
+    shutil.rmtree(project / f"trial_{second.trial_id}")
+    result = run("doctor", project, "--repair", tmp_path / "new")
+    numbers = sorted([int(best.trial_id), int(second.trial_id)])
+    assert f"The models of trials {numbers[0]}, {numbers[1]} cannot be found." in result.output
+    assert run("doctor", project).exit_code == 1
+
+
+def test_what_is_left_of_a_truncated_database_is_read_and_repaired(tmp_path: Path) -> None:
+    tuner(tmp_path, trials=400).search(verbose=0)
+    file = tmp_path / "mine" / "afina.sqlite3"
+    os.truncate(file, file.stat().st_size // 2)
+    assert run("doctor", tmp_path / "mine").exit_code == 1
+    result = run("doctor", tmp_path / "mine", "--repair", tmp_path / "new")
+    assert result.exit_code == 0, result.output
+    assert len(read_facts(tmp_path / "new").finished) > 50
 
 
 def test_a_project_without_its_header_cannot_be_repaired_but_exported(project: Path) -> None:

@@ -207,6 +207,16 @@ def test_a_search_on_a_cluster_gives_what_it_gives_here_though_a_node_is_killed(
     assert scores(tuner) == scores(searched(straight, rates))
 
 
+def test_a_tuner_runs_on_as_many_workers_as_the_cluster_has_room_for(
+    cluster: Any, tmp_path: Path
+) -> None:
+    tuner = searched(random_search(tmp_path, executor="ray"))
+    assert {trial.status for trial in tuner.oracle.search_state.trials.values()} == {
+        Status.COMPLETED
+    }
+    assert tuner.get_best_models(1)
+
+
 def test_a_cross_validated_search_on_a_cluster_gives_what_it_gives_here(
     cluster: Any, tmp_path: Path
 ) -> None:

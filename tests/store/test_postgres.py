@@ -189,13 +189,67 @@ def test_the_server_reads_the_statements_of_turns_once(make: Callable[..., Any])
         store.put(Trial(number=0, values={}))
     counts = {name: count - before[name] for name, count in runs().items()}
     assert {name for name, count in counts.items() if count == 3} >= {"afina_lock", "afina_claim"}
-    with store._look() as connection:  # as a proxy between does
-        connection.connection.driver_connection.execute("DEALLOCATE ALL", prepare=False)
-    for number in (1, 2, 3):
-        store.put(Trial(number=number, values={}))
-    assert [trial.number for trial in store.trials()] == [0, 1, 2, 3]
-    assert "afina_claim" in runs()  # prepared anew
     store.close()
+
+
+def unknown(connection: Any) -> None:
+    connection.connection.driver_connection.execute("DEALLOCATE ALL", prepare=False)
+
+
+def of_another_search(connection: Any) -> None:
+    connection.info["afina_server"] -= 1
+
+
+def prepared_by_another_worker(connection: Any) -> None:
+    del connection.info["afina_server"]
+
+
+@pytest.mark.parametrize("how", [unknown, of_another_search, prepared_by_another_worker])
+def test_a_pooler_that_shares_connections_is_noticed_before_anything_is_written(
+    how: Callable[[Any], None], make: Callable[..., Any]
+) -> None:
+    store = make()
+    store.put(Trial(number=0, values={}))
+    store.put(Trial(number=1, values={}))
+    with store._look() as connection:
+        how(connection)
+    told = r"a connection pooler .* Nothing was changed.* pool_mode = session\.$"
+    with pytest.raises(StoreError, match=told):
+        store.put(Trial(number=2, values={}))
+    assert [trial.number for trial in store.trials()] == [0, 1]
+
+
+REFUSALS = {
+    "authentication failed": "password in the URL",
+    'database "x" does not exist': "create them",
+    "permission denied for database x": "GRANT CREATE",
+    "permission denied for schema x": "Another user of the database has made this search",
+    'invalid connection option "projct"': "options after the [?]",
+    "unsupported startup parameter: options": "pool_mode = session and ignore_startup",
+    "server does not support SSL, but SSL was required": "sslmode",
+    "failed to resolve host 'x'": "host and the port",
+    "sorry, too many clients already": "fewer workers",
+    "something else": "Check that the server runs",
+}
+
+
+@pytest.mark.parametrize("said", REFUSALS)
+def test_what_the_server_refuses_is_told_with_what_to_do(said: str) -> None:
+    from afina.store.postgres_errors import refused
+
+    given = f"FATAL:  {said}\nLINE 2: FROM afina_x.meta\n             ^"
+    told = str(refused("afina_x", "postgresql://me@host/x", given))
+    assert f"cannot be used: FATAL: {said}. Nothing was changed" in told
+    assert re.search(REFUSALS[said], told)
+
+
+def test_a_connection_that_breaks_off_is_worth_another_try_and_a_wrong_password_is_none() -> None:
+    from afina.store.postgres_errors import is_hopeless
+
+    for said in ("SSL SYSCALL error: EOF detected", "connection refused", "too many clients"):
+        assert not is_hopeless(said)
+    for said in ("password authentication failed", "fe_sendauth: no password supplied"):
+        assert is_hopeless(said)
 
 
 def test_the_news_of_a_long_search_is_found_without_reading_all_of_it(
@@ -249,13 +303,25 @@ def test_a_database_that_is_not_there_is_an_error_without_the_password(tmp_path:
     told = "".join(map(str, (refused.value, refused.value.__cause__, store.url, vars(store))))
     assert "me:***@" in told
     assert "secret" not in told.replace(repr(store._place), "")
+    store = PostgresStore(f"postgresql:///db?host={tmp_path}&password=secret", patience=0.1)
+    with pytest.raises(StoreError, match=r"password=\*\*\*") as refused:
+        store.trials()
+    assert "secret" not in str(refused.value)
 
 
-def test_a_url_that_cannot_be_read_is_refused_without_the_password() -> None:
-    for url in ("postgresql://me:secret@host:port/db", "mysql://me:secret@host/db"):
-        with pytest.raises(ArgumentError) as refused:
-            open_store(url)
-        assert "secret" not in str(refused.value)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:secret@host:port/db",
+        "postgresql://me:half@secret@host/db",
+        "postgresql://me:half@se/cret@host/db",
+    ],
+)
+def test_a_url_that_cannot_be_read_is_refused_without_the_password(url: str) -> None:
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    with pytest.raises(ArgumentError, match="write %40 for @") as refused:
+        open_store(url)
+    assert "cret" not in str(refused.value)
 
 
 def test_a_search_of_another_format_is_named_and_left_alone(
@@ -370,20 +436,24 @@ def test_a_postgres_store_can_be_shared(make: Callable[..., Any]) -> None:
     assert isinstance(make(), SharedStore)
 
 
-def test_the_command_line_reads_a_search_by_its_url(server: Server) -> None:
+def test_the_command_line_reads_a_search_by_its_url(server: Server, tmp_path: Path) -> None:
     hp = afina.HyperParameters()
     hp.Float("x", 0.0, 1.0)
     url = f"{server.url}&project=read"
     study = afina.Study(hp, objective=Objective("loss", "min"), max_trials=12, storage=url)
     study.optimize(lambda trial: trial.values["x"])
     study.close()
-    for command in (["trials"], ["best"], ["advice"], ["export"]):
+    for command in (["trials"], ["best"], ["advice"], ["export"], ["doctor"]):
         ran = CliRunner().invoke(main, [*command, url])
         assert ran.exit_code == 0, ran.output
-        assert "x" in ran.output
+        assert "x" in ran.output or "healthy" in ran.output
     assert len(read_facts(url).finished) == 12
-    nothing = CliRunner().invoke(main, ["trials", server.url])
-    assert "?project=" in nothing.output
+    for command in ("trials", "report", "doctor", "advice"):
+        nothing = CliRunner().invoke(main, [command, server.url])
+        assert 'Add "?project="' in nothing.output
+    repaired = tmp_path / "copy"
+    assert CliRunner().invoke(main, ["doctor", url, "--repair", str(repaired)]).exit_code == 0
+    assert len(read_facts(repaired).finished) == 12
 
 
 def test_a_result_waits_for_the_disk_in_its_transaction_and_a_start_after_it(

@@ -438,3 +438,38 @@ def test_how_many_results_are_asked_for_is_a_number(tmp_path: Path, bad: Any) ->
     ):
         with pytest.raises(ArgumentError, match=r"^num_(trials|models): must be a whole number"):
             ask(bad)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"), [((X,), {}), ((), {"x": X}), ((X, None), {})], ids=["x", "x=", "None"]
+)
+def test_missing_targets_end_the_search_with_one_sentence(
+    tmp_path: Path, args: Any, kwargs: Any
+) -> None:
+    tuner = kt.RandomSearch(build, "val_loss", max_trials=2, directory=tmp_path)
+    told = r"^y: must be given, .* Call search\(x, y, \.\.\.\)\.$"
+    with pytest.raises(FatalValueError, match=told):
+        tuner.search(*args, **kwargs, validation_split=0.2, verbose=0)
+
+
+def test_a_model_whose_loss_needs_no_targets_is_searched_without(tmp_path: Path) -> None:
+    class Reconstructs(keras.Model):
+        def __init__(self, units: int) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(units)
+            self.back = keras.layers.Dense(4)
+
+        def call(self, x: Any) -> Any:
+            return self.back(self.dense(x))
+
+        def compute_loss(self, x: Any, y: Any, y_pred: Any, *args: Any, **kwargs: Any) -> Any:
+            return keras.ops.mean((x - y_pred) ** 2)
+
+    def reconstructs(hp: Any) -> Any:
+        model = Reconstructs(hp.Int("units", 1, 3))
+        model.compile("sgd", "mse")
+        return model
+
+    tuner = kt.RandomSearch(reconstructs, "loss", max_trials=2, directory=tmp_path)
+    tuner.search(np.ones((40, 4), "float32"), epochs=1, verbose=0)
+    assert {trial.status for trial in tuner.oracle.trials.values()} == {"COMPLETED"}

@@ -120,3 +120,13 @@ def test_a_tuner_without_training_does_not_advise_options_of_training(tmp_path: 
 
     with pytest.raises(ArgumentError, match=r"Unrecognized arguments \['workers'\]\.$"):
         Own(kt.Oracle("loss"), directory=tmp_path, workers=2)
+
+
+def test_hyperband_says_what_limits_it_instead_of_max_trials(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match=r"no max_trials: hyperband_iterations and max_epochs"):
+        kt.Hyperband(lambda hp: None, "val_loss", max_trials=4, directory=tmp_path)
+
+
+def test_an_argument_of_search_is_sent_there(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match=r"\['epochs', 'max_epochs'\]\. Pass epochs= to search"):
+        kt.GridSearch(lambda hp: None, "val_loss", epochs=3, max_epochs=3, directory=tmp_path)

@@ -26,7 +26,8 @@ def delete(folder: Path | str, yes: bool) -> None:
     """
     from afina.errors import StoreError
     from afina.store import open_store
-    from afina.store.project import delete_search, hide_password
+    from afina.store.places import hide_password
+    from afina.store.project import delete_search
 
     store, shown = open_store(folder), hide_password(str(folder))
     if store.header() is None:

@@ -9,7 +9,7 @@ import click
 
 from afina.cli.places import PLACE
 from afina.errors import ArgumentError, wrong
-from afina.store.project import hide_password
+from afina.store.places import hide_password
 from afina.trials import Trial
 
 

@@ -30,7 +30,11 @@ def importing() -> None:
 @importing.command("keras-tuner")
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, path_type=Path))
 @OUTPUT
-@click.option("--objective", help="Name of the objective, if the project does not show it.")
+@click.option(
+    "--objective",
+    help="The objective, if the project does not show it: a metric such as val_accuracy; several, "
+    "separated by commas. Add :min or :max if the name does not tell the direction.",
+)
 @click.option("--direction", type=click.Choice(["min", "max"]), help="Direction of --objective.")
 def keras_tuner(folder: Path, output: Path, objective: str | None, direction: str | None) -> None:
     """Import the search that Keras Tuner has kept in DIR.
@@ -42,7 +46,11 @@ def keras_tuner(folder: Path, output: Path, objective: str | None, direction: st
 
     if direction is not None and objective is None:
         raise click.UsageError("--direction needs --objective.")
-    given = Objective(objective, direction) if objective and direction else objective
+    given = Objective(objective, direction) if objective and direction else None
+    if objective and given is None:
+        from afina.tuners.from_names import objective_of
+
+        given = objective_of(objective)
     _write(read_keras_tuner(folder, given), output)
 
 

@@ -16,12 +16,12 @@ class _Place(click.ParamType):  # type: ignore[type-arg]
     name = "folder"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Path | str:
-        from afina.store.project import is_postgres
+        from afina.store.places import folder_of, is_postgres
 
         if is_postgres(value):
             return str(value)
-        if isinstance(value, str) and value.lower().startswith("sqlite:///"):
-            value = value.partition(":///")[2]
+        if isinstance(value, str):
+            value = str(folder_of(value))
         return Path(str(_FOLDER.convert(value, param, ctx)))
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from afina.trials import MultiObjective, Objective, Trial, configurations
+from afina.trials import MultiObjective, Trial, configurations
+from afina.trials.objective import objective_described
 from afina.trials.pareto import front_of
 
 Row = dict[str, Any]
@@ -30,7 +31,8 @@ def completed_rows(rows: Sequence[Row], trials: Sequence[Trial], described: Any)
     found = [{**row, "configuration": home[trial.number]} for row, trial in pairs]
     if isinstance(described, Mapping):
         return found
-    whole = MultiObjective([Objective(part["name"], part["direction"]) for part in described])
+    whole = objective_described(described)
+    assert isinstance(whole, MultiObjective)
     known = [replace(trial, losses=whole.losses(trial.metrics)) for trial in trials]
     front = {trial.number for trial in front_of(trial for trial in known if trial.losses)}
     for row, trial in zip(found, known, strict=True):
@@ -51,7 +53,7 @@ def best_rows(rows: Sequence[Row], described: Any) -> list[Row]:
     that of its best trial, with the epochs and seconds of all, and their numbers as `parts`.
     """
     if not isinstance(described, Mapping):
-        first = Objective(described[0]["name"], described[0]["direction"])
+        first = objective_described(described[0])
         front = [row for row in rows if row["front"]]
         return sorted(front, key=lambda r: (first.loss(r["objectives"][first.name]), r["number"]))
     groups: dict[int, list[Row]] = {}

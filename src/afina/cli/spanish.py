@@ -150,7 +150,8 @@ HELP: dict[str, dict[str, str]] = {
         DIR es `directory/project_name` de un tuner y contiene oracle.json.
         """,
         "--output": _NEW,
-        "--objective": "Nombre del objetivo, si no se deduce del proyecto.",
+        "--objective": "El objetivo, si no se deduce del proyecto: una métrica, como val_accuracy; "
+        "si son varias, separadas por comas. Añade :min o :max si el nombre no lo dice.",
         "--direction": "Si --objective se minimiza (min) o se maximiza (max).",
     },
     "import optuna": {
@@ -164,8 +165,9 @@ HELP: dict[str, dict[str, str]] = {
     "doctor": {
         "help": """Dice qué está dañado en el proyecto de FOLDER.
 
-        FOLDER es la carpeta `directory/project_name` de un tuner. La orden no cambia nada en ella.
-        Termina con el código 1 si hay algo dañado.
+        FOLDER es la carpeta `directory/project_name` de un tuner, o
+        "postgresql://user@host/database?project=name". La orden no cambia nada allí. Termina con
+        el código 1 si hay algo dañado.
 
         \b
         Ejemplos:

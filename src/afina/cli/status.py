@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from afina.cli.places import PLACE
-from afina.cli.trials import no_search
 from afina.errors import StoreError
 from afina.store import TrialStore
 from afina.trials import MultiObjective, Objective, Status, Trial
@@ -38,7 +37,8 @@ def status(folder: Path | str, as_json: bool) -> None:
 
 def _facts(folder: Path | str) -> dict[str, Any]:
     from afina.store import open_store
-    from afina.store.project import name_of_search
+    from afina.store.places import name_of_search
+    from afina.store.project import no_search
 
     store = open_store(folder)
     try:

@@ -11,12 +11,11 @@ import click
 from afina.cli.exits import NOTHING_COMPLETED
 from afina.cli.places import PLACE
 from afina.cli.rows import best_rows, completed_rows, measured
-from afina.errors import StoreError, wrong
-from afina.store.project import hide_password, is_postgres
+from afina.errors import ArgumentError, StoreError, wrong
+from afina.store.places import hide_password
+from afina.store.project import no_search
 from afina.trials import Failure, FailureKind, Status, why_none_completed
 from afina.trials.text import json_text, printable
-
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command()
@@ -63,8 +62,8 @@ def trials(folder: Path | str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("folder", type=FOLDER)
-def recover(folder: Path) -> None:
+@click.argument("folder", type=PLACE)
+def recover(folder: Path | str) -> None:
     """Let the search in FOLDER continue without its missing trials.
 
     FOLDER is a tuner's `directory/project_name` in which trials are missing, as an error says. If
@@ -72,6 +71,9 @@ def recover(folder: Path) -> None:
     """
     from afina.store import recover_project
 
+    if isinstance(folder, str):
+        rule = "must be a folder: a database server looks after its files itself"
+        raise ArgumentError(wrong("FOLDER", rule, hide_password(folder)))
     count = recover_project(folder)
     click.echo(f"The search can continue with {count} finished trial{'s' * (count != 1)}.")
 
@@ -115,23 +117,6 @@ def _why_none(trials: Sequence[Mapping[str, Any]]) -> str:
     failed = [trial["failure"] for trial in trials if trial["status"] == Status.FAILED.value]
     failures = [Failure(FailureKind.ERROR, message or "") for message in failed]
     return why_none_completed(failures, unfinished=len(trials) - len(failed))
-
-
-def no_search(folder: Path | str) -> str:
-    """The message for a place without a search."""
-    return wrong("FOLDER", "must hold a search", hide_password(str(folder)), _advice(folder))
-
-
-def _advice(folder: Path | str) -> str:
-    """Names a folder below that contains a search: users often forget the project_name."""
-    from afina.store import open_store
-
-    if is_postgres(folder):
-        return 'Add "?project=" and the project_name of a tuner.'
-    for below in sorted(path for path in Path(folder).iterdir() if path.is_dir()):
-        if open_store(below).header() is not None:
-            return f"Did you mean {str(below)!r}?"
-    return "Give the directory/project_name of a tuner."
 
 
 def _print(trials: Sequence[Mapping[str, Any]], as_json: bool) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import click
 
 from afina.cli.exits import NOTHING_COMPLETED
+from afina.store.places import STORAGE, hide_password, is_postgres
 from afina.trials.text import json_text, printable
 
 KINDS = ("auto", "bayesian", "hyperband", "random", "grid")
@@ -76,18 +79,36 @@ def tune(target: str, data: str, span: str | None, as_json: bool, **options: Any
         click.echo(json_text(found.as_dict()))
     else:
         click.echo(f"Ended: {printable(found.stop_reason)}.")
-        for line in _lines(found):
+        for line in _lines(found, options.get("store") or os.environ.get(STORAGE)):
             click.echo(line)
     if not found.completed:
         raise click.exceptions.Exit(NOTHING_COMPLETED)
 
 
-def _lines(found: Any) -> list[str]:
+def _lines(found: Any, store: str | None) -> list[str]:
     if found.values is None:
         return ["No trial was completed."]
     what = "On the front" if found.score is None else f"Best {found.objective}: {found.score:.6g}"
     values = ", ".join(f"{name}={value}" for name, value in found.values.items())
+    place = shlex.quote(_place(found.folder, store))
     return [
         printable(f"{what} with {values}"),
-        printable(f"Next: afina advice {found.folder}; afina report {found.folder}"),
+        printable(f"Next: afina advice {place}; afina report {place}"),
     ]
+
+
+def _place(folder: str, store: str | None) -> str:
+    """What other commands take to show this search.
+
+    Example:
+        >>> _place("searches/digits", "postgresql://me:secret@host/tuning")
+        'postgresql://me:***@host/tuning?project=digits'
+        >>> _place("searches/digits", None)
+        'searches/digits'
+    """
+    if not store:
+        return folder
+    shown = str(hide_password(store))
+    if not is_postgres(store) or "project=" in store:
+        return shown
+    return f"{shown}{'&' if '?' in store else '?'}project={Path(folder).name}"

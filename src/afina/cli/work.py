@@ -13,7 +13,7 @@ from types import FrameType
 import click
 
 from afina.errors import ArgumentError, wrong
-from afina.store.project import STORAGE
+from afina.store.places import STORAGE, folder_of, is_postgres
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -48,7 +48,10 @@ def work(storage: str, script: Path | None, workers: int, arguments: Sequence[st
         rule = "must name the script that builds and trains the models"
         advice = "A store keeps trials, not code: pass --script train.py."
         raise ArgumentError(wrong("--script", rule, "none", advice))
-    place = storage if "://" in storage else str(Path(storage).resolve())
+    if storage.lower().startswith("memory:"):
+        rule = "must be a folder or a database, which several processes can share"
+        raise ArgumentError(wrong("STORAGE", rule, storage))
+    place = storage if is_postgres(storage) else str(folder_of(storage).resolve())
     code = run_workers([sys.executable, str(script), *arguments], workers, {STORAGE: place})
     if code:
         raise click.exceptions.Exit(code)

@@ -12,7 +12,7 @@ from afina.errors import StoreError, wrong
 from afina.page.lessons import Lessons
 from afina.page.watch import Watch
 from afina.store import TrialStore, open_store
-from afina.store.project import hide_password, is_postgres, name_of_search
+from afina.store.places import hide_password, is_postgres, name_of_search
 
 STORE_FILE = "afina.sqlite3"
 """The file that makes a folder a project."""

@@ -13,7 +13,7 @@ from afina.advice import advice as advise
 from afina.errors import ArgumentError, wrong
 from afina.integrations.searches import needed
 from afina.report import read_facts
-from afina.store.project import hide_password
+from afina.store.places import hide_password
 from afina.trials.records import record_of
 from afina.trials.text import printable
 

@@ -11,7 +11,8 @@ from typing import Any
 from afina.errors import ArgumentError, StoreError, wrong
 from afina.space import HyperParameters, Space
 from afina.store import Header, open_store
-from afina.store.project import name_of_search
+from afina.store.places import name_of_search
+from afina.store.project import no_search
 from afina.trials import Report, Status, Trial
 
 STATES = {
@@ -76,7 +77,7 @@ def read_search(search: Any, name: str | None = None) -> Searched:
         try:
             header = store.header()
             if header is None:
-                raise StoreError(wrong("search", "must hold a search", str(search)))
+                raise StoreError(no_search(search))
             known = store.space() or header.space
             space = HyperParameters.from_config(known).to_space()
             given = name or name_of_search(search)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -27,16 +28,22 @@ _BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, OSError)
 
 State = Mapping[str, Any]
 
+SEVERAL = "multi_objective"
+"""Keras Tuner's name for the sum of several objectives, of which those to maximize are negated."""
+
+MOST_OBJECTIVES = 4
+"""A search with more objectives needs `--objective`."""
+
 
 def read_keras_tuner(folder: Path | str, objective: Any = None) -> Imported:
     """Reads the finished trials of a project that Keras Tuner has made; changes nothing.
 
     Keras Tuner does not keep the objective. It is the metric whose best value equals the score in
-    every trial, if there is exactly one.
+    every trial, if there is exactly one. Several objectives are the metrics whose sum is the score.
 
     Args:
         folder: `<directory>/<project_name>`, which holds `oracle.json`.
-        objective: A name or an `Objective`, for projects that do not show it.
+        objective: What a tuner takes as `objective=`, for projects that do not show it.
 
     Raises:
         StoreError: There is no such project, or it cannot be read.
@@ -54,7 +61,8 @@ def read_keras_tuner(folder: Path | str, objective: Any = None) -> Imported:
     done = {"COMPLETED", "INVALID", "FAILED", "STOPPED"}
     unfinished = [name for name, state in states.items() if state["status"] not in done]
     if unfinished:
-        skipped.append(f"{len(unfinished)} trials had not finished: {', '.join(unfinished)}.")
+        count = f"{len(unfinished)} trial{'s' * (len(unfinished) != 1)} had not finished"
+        skipped.append(f"{count}: {', '.join(unfinished)}.")
     finished = {name: each for name, each in states.items() if name not in unfinished}
     goal = _objective(list(finished.values()), objective)
     numbers = {name: number for number, name in enumerate(finished)}
@@ -142,6 +150,9 @@ def _objective(states: Sequence[State], given: Any) -> Objective:
     if not scored:
         raise ObjectiveError(wrong("objective", rule, "no completed trial", advice))
     fitting = [name for name in _metrics(scored[0]) if all(_fits(s, name) for s in scored)]
+    if SEVERAL in fitting:
+        parts = _several(scored)
+        return MultiObjective(parts) if parts else create_objective(Objective(SEVERAL, "min"))
     if len(fitting) > 1:  # accuracy and val_accuracy rarely tie; a copy of a metric may
         fitting = [name for name in fitting if name.startswith("val_")] or fitting
     if len(fitting) != 1:
@@ -151,6 +162,43 @@ def _objective(states: Sequence[State], given: Any) -> Objective:
     if direction not in ("min", "max"):
         return create_objective(fitting[0])
     return Objective(fitting[0], direction)
+
+
+def _several(scored: Sequence[State]) -> Sequence[Objective]:
+    """The objectives whose sum is the score in every trial; empty if that is not clear."""
+    directions = {name: each.get("direction") for name, each in _metrics(scored[0]).items()}
+    known = [n for n, way in directions.items() if n != SEVERAL and way in ("min", "max")]
+    tables = [
+        {
+            name: _at(tracker, state.get("best_step") or 0)
+            for name, tracker in _metrics(state).items()
+        }
+        for state in scored
+    ]
+    signed = [
+        [
+            math.nan
+            if (value := table.get(name)) is None
+            else value
+            if directions[name] == "min"
+            else -value
+            for name in known
+        ]
+        for table in tables
+    ]
+    scores = [float(state["score"]) for state in scored]
+    fitting = [
+        chosen
+        for count in range(2, min(len(known), MOST_OBJECTIVES) + 1)
+        for chosen in itertools.combinations(range(len(known)), count)
+        if all(
+            math.isclose(math.fsum(row[n] for n in chosen), score, rel_tol=1e-6, abs_tol=1e-9)
+            for row, score in zip(signed, scores, strict=True)
+        )
+    ]
+    if len(fitting) != 1:
+        return ()
+    return [Objective(known[n], directions[known[n]]) for n in fitting[0]]
 
 
 def _fits(state: State, name: str) -> bool:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from afina.errors import ArgumentError, StoreError, wrong
 from afina.migration.project import Imported, in_order
 from afina.space import Choice, Float, HyperParameter, HyperParameters, Int, Value, serialize
 from afina.space.conditions import Parent, tag
+from afina.store.places import hide_password
 from afina.trials import (
     Failure,
     FailureKind,
@@ -33,7 +36,8 @@ def read_optuna(storage: str, study: str | None = None) -> Imported:
     as completed, with its last intermediate value.
 
     Args:
-        storage: What Optuna's `load_study` takes: a URL such as "sqlite:///study.db".
+        storage: What Optuna's `load_study` takes: a URL such as "sqlite:///study.db". Or the path
+            of an SQLite file.
         study: The study's name; None if the storage holds a single one.
 
     Raises:
@@ -44,18 +48,38 @@ def read_optuna(storage: str, study: str | None = None) -> Imported:
         import optuna
     except ImportError:
         raise ArgumentError("To read its studies, Optuna is needed: pip install optuna") from None
+    storage = _checked(storage)
     names = _names(optuna, storage)
     if study is None and len(names) == 1:
         study = names[0]
     if study not in names:
-        rule = "must be the name of a study in the storage: " + (", ".join(names) or "it is empty")
-        raise ArgumentError(wrong("study", rule, study))
+        if not names:
+            raise StoreError(f"There is no study in {hide_password(storage)}.")
+        shown = ", ".join(names)
+        if study is None:
+            raise ArgumentError(
+                f"study: must be given, as there are several in the storage: {shown}. "
+                "Pass --study NAME."
+            )
+        raise ArgumentError(wrong("study", f"must be one of those in the storage: {shown}", study))
     try:
         loaded = optuna.load_study(study_name=study, storage=storage)
         frozen = loaded.get_trials(deepcopy=False)
     except Exception as error:
         raise _unreadable(error) from error
     return convert(loaded, frozen)
+
+
+def _checked(storage: str) -> str:
+    """The storage's URL; a file's path becomes one. Optuna would make a file that is not there."""
+    file = re.match(r"(?i)sqlite(\+\w+)?:///([^?]+)", storage)
+    place = file[2] if file else storage if "://" not in storage else None
+    if place is None:
+        return storage
+    if not Path(place).is_file():
+        rule = "must be the file of Optuna's storage, or its URL"
+        raise StoreError(wrong("URL", rule, hide_password(storage), "There is no such file."))
+    return storage if file else f"sqlite:///{place}"
 
 
 def _names(optuna: Any, storage: str) -> list[str]:
@@ -79,7 +103,8 @@ def convert(study: Any, frozen: Sequence[Any]) -> Imported:
     ready = [each for each in frozen if each.state.is_finished()]
     skipped = []
     if len(ready) < len(frozen):
-        skipped.append(f"{len(frozen) - len(ready)} trials had not finished.")
+        count = len(frozen) - len(ready)
+        skipped.append(f"{count} trial{'s' * (count != 1)} had not finished.")
     objective = _objective(study)
     kinds = _kinds(ready)
     shown = [{name: kinds[name].read(each.params[name]) for name in each.params} for each in ready]

@@ -10,13 +10,16 @@ from pathlib import Path
 
 import h5py  # type: ignore[import-untyped]  # it has no types
 
-from afina.errors import AfinaError, StoreError, wrong
+from afina.errors import AfinaError, StoreError
 from afina.migration.project import write_project
+from afina.store.places import hide_password, is_postgres
+from afina.store.project import no_search
 from afina.store.salvage import Readable, read_project
 from afina.study.resume import read_space
-from afina.trials import Trial
+from afina.trials import Status, Trial
 
 CHECKPOINT = "checkpoint.weights.h5"
+BUILD = "build_config.json"
 
 
 @dataclass(frozen=True)
@@ -42,17 +45,15 @@ def diagnose(folder: Path | str) -> Diagnosis:
     """Looks at every part of a project; changes nothing.
 
     Args:
-        folder: `<directory>/<project_name>`.
+        folder: `<directory>/<project_name>`, or the URL of a database.
 
     Raises:
         ProjectVersionError: Another version of Afina made it.
         StoreError: There is no project, or nothing of it can be read.
     """
-    place = Path(folder)
-    found = read_project(place)
+    found = read_project(folder)
     if found.header is None and not found.trials:
-        rule, advice = "must hold a search", "Give the directory/project_name of a tuner."
-        raise StoreError(wrong("FOLDER", rule, str(folder), advice))
+        raise StoreError(no_search(folder))
     faults = list(found.faults)
     if found.header is None and not faults:
         faults.append("The search's header is missing.")
@@ -61,7 +62,10 @@ def diagnose(folder: Path | str) -> Diagnosis:
             read_space(found.header.space)
         except AfinaError:
             faults.append("The search space cannot be read.")
-    faults += _broken_checkpoints(place)
+    if is_postgres(folder):  # the models are in the tuner's folder
+        return Diagnosis(found, faults)
+    place = Path(folder)
+    faults += [*_broken_checkpoints(place), *_lost_checkpoints(place, found.trials)]
     parts = sorted(path.relative_to(place).as_posix() for path in place.rglob("*.part*"))
     left = [f"{name} was left half-written by a killed process." for name in parts]
     return Diagnosis(found, faults, left)
@@ -76,6 +80,27 @@ def _broken_checkpoints(folder: Path) -> Iterator[str]:
             yield f"The model of {path.parent.name} cannot be read: {error!s:.120}."
 
 
+def _lost_checkpoints(folder: Path, trials: Sequence[Trial]) -> Iterator[str]:
+    """Names completed trials whose model is gone, where the project has models at all."""
+    places = {
+        int(path.name[len("trial_") :]): path
+        for path in folder.glob("trial_*")
+        if path.name[len("trial_") :].isdigit()
+    }
+    if not any((path / CHECKPOINT).exists() for path in places.values()):
+        return
+    lost = []
+    for trial in trials:
+        place = places.get(trial.number)
+        # A search leaves the folder of a model that it no longer needs, and empties it.
+        gone = place is None or ((place / BUILD).exists() and not (place / CHECKPOINT).exists())
+        if trial.status is Status.COMPLETED and gone:
+            lost.append(str(trial.number))
+    if lost:
+        some = "s" * (len(lost) != 1)
+        yield f"The model{some} of trial{some} {', '.join(lost)} cannot be found."
+
+
 def repair(folder: Path | str, output: Path | str) -> Diagnosis:
     """Writes what can be read of a project as a new project, which a tuner can continue.
 
@@ -83,7 +108,7 @@ def repair(folder: Path | str, output: Path | str) -> Diagnosis:
     if they can be read. The damaged project stays as it is.
 
     Args:
-        folder: The damaged project.
+        folder: The damaged project, a folder or the URL of a database.
         output: The new project's folder; it must hold no search yet.
 
     Returns:
@@ -93,13 +118,13 @@ def repair(folder: Path | str, output: Path | str) -> Diagnosis:
         StoreError: Nothing can be repaired, because the search's header is lost; or `output`
             holds a search.
     """
-    source, target = Path(folder), Path(output)
-    found = diagnose(source)
+    target = Path(output)
+    found = diagnose(folder)
     header = found.readable.header
     if header is None:
         raise StoreError(
             "Without its header, the project cannot be continued: nothing says what it searched. "
-            f"Its trials can still be written to a file: afina export {source}"
+            f"Its trials can still be written to a file: afina export {hide_password(str(folder))}"
         )
     numbers = {trial.number: place for place, trial in enumerate(found.readable.trials)}
     trials = _renumbered(found.readable.trials, numbers)
@@ -109,7 +134,8 @@ def repair(folder: Path | str, output: Path | str) -> Diagnosis:
         if report.trial in numbers
     ]
     write_project(target, header, trials, reports)
-    _copy_models(source, target, numbers)
+    if not is_postgres(folder):
+        _copy_models(Path(folder), target, numbers)
     return found
 
 
@@ -139,7 +165,8 @@ def _copy_models(source: Path, target: Path, numbers: dict[int, int]) -> None:
         if number is None or digits is None or not place.is_dir():
             continue
         name = f"trial_{number:0{len(digits[1])}d}"
-        skipped = (CHECKPOINT, "*.part*") if place.name in broken else ("*.part*",)
+        whole = (place / CHECKPOINT).exists() and place.name not in broken
+        skipped = ("*.part*",) if whole else (CHECKPOINT, BUILD, "*.part*")
         shutil.copytree(
             place, target / name, ignore=shutil.ignore_patterns(*skipped), dirs_exist_ok=True
         )

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from afina.advice.judgement import Judgement
-from afina.errors import StoreError, wrong
+from afina.errors import StoreError
 from afina.page.thinning import evenly
 from afina.space import HyperParameters, Space
 from afina.store import Header, TrialStore, open_store
-from afina.store.project import hide_password, name_of_search
+from afina.store.places import name_of_search
+from afina.store.project import no_search
 from afina.study import Curves
 from afina.trials import (
     Configuration,
@@ -293,9 +294,7 @@ def read_facts(folder: Path | str, *, judgement: Judgement | None = None) -> Fac
     store = open_store(folder)
     try:
         if store.header() is None:
-            advice = "Give the directory/project_name of a tuner."
-            shown = hide_password(str(folder))
-            raise StoreError(wrong("FOLDER", "must hold a search", shown, advice))
+            raise StoreError(no_search(folder))
         found = facts_of(store, name_of_search(folder), judgement=judgement)
         return replace(found, source=folder)
     finally:

@@ -20,7 +20,8 @@ from afina.report.about import best_rows, facts_of_watch
 from afina.report.facts import Facts
 from afina.report.snapshot import for_html, snapshot
 from afina.store import TrialStore, open_store
-from afina.store.project import hide_password, name_of_search
+from afina.store.places import name_of_search
+from afina.store.project import no_search
 from afina.trials.text import printable
 
 Source = TrialStore | Facts | Path | str
@@ -76,15 +77,10 @@ def render(
     store = open_store(source)
     try:
         if store.header() is None:
-            advice = "Give the directory/project_name of a tuner."
-            raise StoreError(wrong("FOLDER", "must hold a search", _shown(source), advice))
+            raise StoreError(no_search(source))
         return _render(store, name or name_of_search(source), seed, judgement)
     finally:
         store.close()
-
-
-def _shown(place: Path | str) -> str:
-    return str(hide_password(str(place)))
 
 
 def _render(store: TrialStore, name: str, seed: int | None, judgement: Judgement | None) -> str:

@@ -55,6 +55,8 @@ def meant(name: str, known: Iterable[str], others: Mapping[str, str] | None = No
         ('Int', 'min_value')
         >>> meant("val_acc", ["val_auc", "val_accuracy"])  # an abbreviation
         'val_accuracy'
+        >>> meant("val_accuracy", ["val_acc", "val_loss"])  # what it is short for
+        'val_acc'
         >>> meant("xyz", ["Int"])
         ''
     """
@@ -64,7 +66,9 @@ def meant(name: str, known: Iterable[str], others: Mapping[str, str] | None = No
         return foreign
     written = name.lower()
     longer = [each for each in by_case if len(written) > 2 and each.startswith(written)]
+    shorter = [each for each in by_case if len(each) > 2 and written.startswith(each)]
     near = longer if len(longer) == 1 else difflib.get_close_matches(written, by_case, n=1)
+    near = near or longer or sorted(shorter, key=len, reverse=True)
     return by_case[near[0]] if near else ""
 
 

@@ -39,16 +39,24 @@ _LINE = 20203
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
-_PREPARED = "afina_prepared"
+_SERVER = "afina_server"
+"""Under which a connection keeps the server's process that it has prepared its statements in."""
 
-_FORGOTTEN = ("26000", "42P05", "0A000")
-"""Of statements that the server does not know, knows already, or has planned for other columns."""
+_OTHERS = ("26000", "42P05")
+"""Of statements that the server does not know, or knows already: another connection's."""
+
+_FORGOTTEN = "0A000"
+"""Of statements that the server has planned for other columns."""
 
 _NOW = "extract(epoch FROM clock_timestamp())::float8"
 
 
 class RefusedError(Exception):
     """The database has refused a statement: something is not as it was assumed."""
+
+
+class PooledError(Exception):
+    """The server's connection is not the one that this worker has prepared: a pooler shares it."""
 
 
 @dataclass(slots=True)
@@ -93,7 +101,10 @@ class Texts:
         line = f"{_LINE}, hashtext('{schema}')"  # letters, digits and underscores; see `schema_of`
         self.line = f"SELECT pg_advisory_lock({line})"
         self.leave_line = f"SELECT pg_advisory_unlock({line})"
-        counter = f"SELECT revision, tableoid::bigint AS tables FROM {table(COUNTER)}"
+        counter = (
+            "SELECT revision, tableoid::bigint AS tables, pg_backend_pid() AS server FROM "
+            f"{table(COUNTER)}"
+        )
         self.counter = prepared("afina_counter", counter)
         self.lock = prepared("afina_lock", f"{counter} FOR UPDATE")
         self.meta = prepared(
@@ -265,9 +276,11 @@ def prepare(connection: Connection, texts: Texts) -> None:
         connection: Open; the search has its tables.
         texts: The statements of the search.
     """
-    if _PREPARED not in connection.info:
-        _begin(connection, [(text, {}) for text in texts.prepare])
-        connection.info[_PREPARED] = True
+    if _SERVER not in connection.info:
+        asked: list[_Asked] = [
+            (text, {}) for text in [*texts.prepare, "SELECT pg_backend_pid() AS server"]
+        ]
+        connection.info[_SERVER] = _begin(connection, asked)[-1][0]["server"]
 
 
 def read_ahead(connection: Connection, texts: Texts, since: int) -> TurnStart:
@@ -287,6 +300,7 @@ def read_ahead(connection: Connection, texts: Texts, since: int) -> TurnStart:
         (texts.meta, {"keys": []}),
     ]
     _, counter, meta, *news = _begin(connection, [*asked, *texts.since(since)])
+    _check_server(connection, counter)
     return _start(counter, meta, [], news)
 
 
@@ -318,7 +332,13 @@ def read(
     if leave_line:
         del results[1]
     counter, meta, claims, *news = results
+    _check_server(connection, counter)
     return _start(counter, meta, claims, news)
+
+
+def _check_server(connection: Connection, counter: Sequence[Row]) -> None:
+    if counter and counter[0]["server"] != connection.info.get(_SERVER):
+        raise PooledError
 
 
 def _begin(connection: Connection, asked: Sequence[_Asked]) -> list[list[Row]]:
@@ -378,6 +398,7 @@ def _driver(connection: Connection) -> Iterator[Driver[Any]]:
 
     Raises:
         sqlalchemy.exc.OperationalError: The connection is lost, as SQLAlchemy's own would say.
+        PooledError: A pooler has put another connection in its place.
         RefusedError: The database has refused something.
     """
     import psycopg
@@ -390,7 +411,9 @@ def _driver(connection: Connection) -> Iterator[Driver[Any]]:
             connection.invalidate(error)
         raise sql.exc.OperationalError("batch", {}, error, hide_parameters=True) from error
     except psycopg.Error as error:
-        if error.sqlstate in _FORGOTTEN:
+        if error.sqlstate in _OTHERS:
+            raise PooledError from error
+        if error.sqlstate == _FORGOTTEN:
             connection.invalidate(error)  # the next connection prepares them anew
         raise RefusedError from error
 

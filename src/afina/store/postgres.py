@@ -30,6 +30,7 @@ from afina.errors import ArgumentError, StoreError, check_number, wrong
 from afina.store import codec, rules
 from afina.store.base import Changes, Claim
 from afina.store.batches import BatchedTransaction, TurnStart
+from afina.store.places import hide_password
 from afina.store.presence import Life, is_gone, process_mark
 from afina.store.session import PATIENCE, Session, Wanted
 from afina.store.sql import TRIAL_COLUMNS, SqlStore, Transaction, leave, write_reports
@@ -75,7 +76,8 @@ class PostgresStore(SqlStore):
         self.lease = check_number("lease", lease, above=0.0)
         self.report_delay = report_delay
         self._place = place
-        self.url = place.render_as_string(hide_password=True)
+        shown = place.set(drivername="postgresql").render_as_string(hide_password=True)
+        self.url: str = hide_password(shown)
         """Where the trials are kept, without the password."""
         self.schema = schema_of(own or project or "afina")
         """The schema of this search."""
@@ -368,17 +370,25 @@ def read_url(url: str) -> tuple[URL, str | None]:
     try:
         place = sql.make_url(url)
     except (sql.exc.ArgumentError, ValueError):
-        rule = "must be a URL such as postgresql://user@host/database"
-        raise ArgumentError(wrong("store", rule, "one that cannot be read")) from None
+        raise _unreadable(url) from None
+    if "@" in (place.host or "") or "@" in (place.database or ""):
+        raise _unreadable(url)
     try:
         import psycopg  # noqa: F401
     except ImportError:
-        rule = "needs the package psycopg for a PostgreSQL database"
-        advice = "Install it: pip install 'afina[postgres]'."
-        raise ArgumentError(wrong("store", rule, "none", advice)) from None
+        raise ArgumentError(
+            "store: a PostgreSQL database needs the package psycopg, which is not installed. "
+            "Install it: pip install 'afina[postgres]'."
+        ) from None
     project = place.query.get("project")
     place = place.difference_update_query(["project"]).set(drivername="postgresql+psycopg")
     return place, project if isinstance(project, str) else None
+
+
+def _unreadable(url: str) -> ArgumentError:
+    rule = "must be a URL such as postgresql://user@host:5432/database"
+    advice = "In a password, write %40 for @, %2F for / and %3A for :, or put it in PGPASSWORD."
+    return ArgumentError(wrong("store", rule, hide_password(url), advice))
 
 
 def schema_of(project: str) -> str:

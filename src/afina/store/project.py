@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,52 +11,26 @@ from afina.errors import ArgumentError, StoreError, wrong
 from afina.store.base import TrialStore
 from afina.store.lock import LOCK_FILE
 from afina.store.memory import MemoryStore
+from afina.store.places import URLS, folder_of, hide_password, is_postgres
 from afina.store.writer_lock import writer_lock_of
 
-STORAGE = "AFINA_STORAGE"
-"""The environment variable that names the storage of searches to which none is given."""
 
+def no_search(place: Path | str) -> str:
+    """The message for a place that holds no search.
 
-def chosen_place(store: Any, storage: Any) -> Any:
-    """What a user has given as `store=` or `storage=`, which mean the same.
-
-    Returns:
-        None if neither is given, and the environment names none.
-
-    Raises:
-        ArgumentError: Both are given.
+    It names a folder below that holds one: users often forget the project_name.
     """
-    if store is not None and storage is not None:
-        rule = "must be None where store is given: the two mean the same"
-        raise ArgumentError(wrong("storage", rule, hide_password(storage)))
-    given = storage if store is None else store
-    return os.environ.get(STORAGE) or None if given is None else given
+    return wrong("FOLDER", "must hold a search", hide_password(str(place)), _where_else(place))
 
 
-def hide_password(where: Any) -> Any:
-    """A URL as messages may show it; anything else as it is.
-
-    Example:
-        >>> hide_password("postgresql://me:secret@host/db")
-        'postgresql://me:***@host/db'
-    """
-    if not isinstance(where, str):
-        return where
-    shown = re.sub(r"(?<=://)([^:/@\s]*):[^@/\s]*(?=@)", r"\1:***", where)
-    return re.sub(r"(?i)([?&]password=)[^&\s]*", r"\1***", shown)
-
-
-def name_of_search(where: Path | str) -> str:
-    """What to call the search in a folder or a database.
-
-    Example:
-        >>> name_of_search("postgresql://host/db?project=digits")
-        'digits'
-    """
-    if not is_postgres(where):
-        return Path(where).resolve().name
-    named = re.search(r"[?&]project=([^&]+)", str(where))
-    return named[1] if named else "afina"
+def _where_else(place: Path | str) -> str:
+    if is_postgres(place):
+        return 'Add "?project=" and the project_name of a tuner.'
+    if os.path.isdir(place):
+        for below in sorted(path for path in Path(place).iterdir() if path.is_dir()):
+            if open_store(below).header() is not None:
+                return f"Did you mean {str(below)!r}?"
+    return "Give the directory/project_name of a tuner."
 
 
 def open_store(where: TrialStore | Path | str | None, *, project: str | None = None) -> TrialStore:
@@ -87,7 +60,7 @@ def open_store(where: TrialStore | Path | str | None, *, project: str | None = N
             from afina.store.postgres import PostgresStore
 
             return PostgresStore(where, project=project)
-        where = _folder_of(where)
+        where = folder_of(where)
     if isinstance(where, Path):
         # SQLAlchemy takes 0.2 s to import: only searches that keep trials on disk pay for it.
         from afina.store.sqlite import SqliteStore
@@ -100,30 +73,11 @@ def check_store_like(store: Any) -> TrialStore:
     """Returns the store; raises ArgumentError if it lacks methods of a `TrialStore`."""
     if isinstance(store, TrialStore) and not isinstance(store, type):
         return store
-    rule = "must be a TrialStore, a folder, or a URL: " + _URLS
+    rule = "must be a TrialStore, a folder, or a URL: " + URLS
     advice = "Your own store needs all methods of afina.store.TrialStore."
     if isinstance(store, type):
         advice = f"Pass an instance: {store.__name__}(...)."
     raise ArgumentError(wrong("store", rule, hide_password(store), advice))
-
-
-_URLS = '"memory:", "sqlite:///folder" or "postgresql://user@host/database"'
-
-
-def is_postgres(where: Any) -> bool:
-    """Whether this is the URL of a PostgreSQL database."""
-    return isinstance(where, str) and bool(re.match(r"(?i)postgres(ql)?(\+\w+)?://", where))
-
-
-def _folder_of(text: str) -> Path:
-    """The folder that a path or a URL names."""
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):(//|$)", text)  # "C:/folder" has none
-    if scheme is None:
-        return Path(text)
-    _, slashes, folder = text.partition(":///")
-    if scheme[1].lower() == "sqlite" and slashes and folder:
-        return Path(folder)
-    raise ArgumentError(wrong("store", f"must be a folder, or a URL: {_URLS}", hide_password(text)))
 
 
 def recover_project(folder: Path | str) -> int:

@@ -106,13 +106,20 @@ def _complete(connection: Connection) -> None:
             connection.exec_driver_sql(f"CREATE TEMP VIEW {new.name} AS SELECT {columns} {some}")
 
 
-def open_to_read(file: Path) -> sqlite3.Connection:
-    """Opens a connection that changes nothing, not even what a crash left behind."""
+def open_to_read(file: Path, *, truncated: bool = False) -> sqlite3.Connection:
+    """Opens a connection that changes nothing, not even what a crash left behind.
+
+    Args:
+        file: The database.
+        truncated: Whether to read what is left of a file whose end is missing.
+    """
     # A log means that another process writes, or that one crashed: open read-only. Without a log,
     # SQLite creates an empty one, and only a connection with write access deletes it again.
     in_use = any(file.with_name(file.name + suffix).exists() for suffix in _LOGS)
     mode = "ro" if in_use else "rw"
     connection = connect(f"{file.absolute().as_uri()}?mode={mode}", uri=True)
+    if truncated:  # else SQLite reads nothing of a file that is shorter than its header says
+        connection.execute("PRAGMA writable_schema = ON")
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError as error:

@@ -18,7 +18,8 @@ from afina.errors import StoreError
 from afina.store import codec
 from afina.store.base import Header
 from afina.store.completeness import check_file
-from afina.store.project import is_postgres, open_store
+from afina.store.places import is_postgres
+from afina.store.project import open_store
 from afina.store.reader import SqliteReader, open_to_read
 from afina.store.soundness import faults_of, gaps_in
 from afina.store.sql import META_COLUMNS, SqlStore
@@ -96,7 +97,10 @@ def read_project(folder: Path | str, *, count_reports: bool = False) -> Readable
         if type(error) is not StoreError:
             raise
         faults.append(str(error))
-    with readable_errors(file), contextlib.closing(open_to_read(file)) as connection:
+    with (
+        readable_errors(file),
+        contextlib.closing(open_to_read(file, truncated=True)) as connection,
+    ):
         # A text that is not Unicode must spoil only its own row.
         connection.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
         connection.row_factory = sqlite3.Row

@@ -18,6 +18,7 @@ from sqlalchemy.engine import URL
 from afina.errors import ProjectLockedError, StoreError
 from afina.store.batches import (
     BatchedTransaction,
+    PooledError,
     RefusedError,
     Texts,
     TurnStart,
@@ -28,6 +29,7 @@ from afina.store.batches import (
 )
 from afina.store.membership import check_same, delete_schema, join, was_deleted
 from afina.store.migrations import prepare_schema
+from afina.store.postgres_errors import is_hopeless, pooled, refused
 from afina.store.sql import Transaction
 from afina.store.tables import COUNTER
 
@@ -156,6 +158,8 @@ class Session:
                     return self._once(write, wanted, again=False)
                 except RefusedError:
                     careful = True  # to learn why; nothing has been written
+                except PooledError:
+                    raise pooled(self.schema, self.shown) from None
             return self._once(write, None, again=tries > 1)
 
         return self.again(once, patience=patience)
@@ -321,13 +325,7 @@ class Session:
     def _error(self, error: sql.exc.DBAPIError) -> StoreError:
         if self._ready and getattr(error.orig, "sqlstate", None) in _GONE:
             return was_deleted(self.schema, self.shown)
-        # libpq's own words may name the host, but never the password.
-        said = " ".join(str(error.orig).split())
-        return StoreError(
-            f"The search {self.schema!r} in {self.shown} cannot be used: {said} Nothing was "
-            "changed: the trials finished so far are kept. See that the server runs and that this "
-            "user may create a schema and tables in the database, and search again."
-        )
+        return refused(self.schema, self.shown, str(error.orig))
 
     def drop(self) -> None:
         """Closes the connections."""
@@ -344,8 +342,6 @@ def _is_lost(error: sql.exc.DBAPIError) -> bool:
     """Whether the connection is lost or cannot be made now, so that a later try may succeed."""
     state = getattr(error.orig, "sqlstate", None)
     if state is None:
-        # No answer of a server; but a wrong password or database name is not worth waiting for.
-        said = str(error.orig)
-        return not any(f"{what} " in said for what in ("authentication failed", "does not exist"))
+        return not is_hopeless(str(error.orig))  # no server has answered
     # Connection lost, too many of them, shutting down or starting up; ended for idling; a deadlock.
     return state[:2] in ("08", "53", "57") or state in ("25P03", "40001", "40P01")

@@ -31,7 +31,7 @@ from afina.search.base import check_algorithm
 from afina.search.wrappers import check_points, reseeded
 from afina.space import HyperParameters, Value
 from afina.store import MemoryStore, TrialStore, open_store
-from afina.store.project import chosen_place, name_of_search
+from afina.store.places import chosen_place, name_of_search
 from afina.study.chunks import TrialChunk
 from afina.study.discovery import discover
 from afina.study.given import check_caught, read_metrics, read_number

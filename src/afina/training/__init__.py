@@ -40,7 +40,7 @@ from afina.training.copying import copy_callbacks
 from afina.training.data import are_arrays, by_name, check_data, check_reusable
 from afina.training.fit import ExecutionWatch, watch_execution
 from afina.training.fused import Engine, FusedTrainer
-from afina.training.guards import scalars
+from afina.training.guards import check_targets, scalars
 from afina.training.memory import release, resident_bytes
 from afina.training.plain import PlainTrainer, without_progress_bar
 from afina.training.python_turn import python_turn
@@ -73,6 +73,7 @@ __all__ = [
     "BestEpoch",
     "NO_VARIABLES",
     "EpochReporter",
+    "check_targets",
     "scalars",
     "copy_callbacks",
     "take_snapshot",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import keras
 
 from afina.errors import DivergedError, FatalValueError, wrong
+from afina.space.slips import meant
+from afina.training.keras_parts import is_array, overrides
 
 
 def scalars(logs: Mapping[str, Any] | None) -> dict[str, float]:
@@ -22,6 +23,28 @@ def scalars(logs: Mapping[str, Any] | None) -> dict[str, float]:
             except (TypeError, ValueError):
                 continue
     return numbers
+
+
+def check_targets(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raises FatalValueError where `fit` gets arrays without the targets that the loss needs.
+
+    Args:
+        model: Built and compiled.
+        args: As for `fit`.
+        kwargs: As for `fit`.
+    """
+    x = args[0] if args else kwargs.get("x")
+    y = args[1] if len(args) > 1 else kwargs.get("y")
+    if y is not None or not isinstance(model, keras.Model):
+        return
+    leaves = keras.tree.flatten(x) if isinstance(x, list | tuple | dict) else [x]
+    if not all(is_array(leaf) for leaf in leaves):
+        return  # a dataset holds its targets itself
+    own = any(overrides(model, name) for name in ("fit", "train_step", "compute_loss"))
+    losses = [] if own else keras.tree.flatten(getattr(model, "loss", None))
+    if any(loss is not None for loss in losses):
+        rule = "must be given, because the loss in compile() compares the model's output with it"
+        raise FatalValueError(wrong("y", rule, None, "Call search(x, y, ...)."))
 
 
 class DivergenceGuard(keras.callbacks.Callback):  # type: ignore[misc]
@@ -108,21 +131,13 @@ def missing_objective(name: str, logged: Sequence[str]) -> str:
 'val_loss']. Did you mean 'val_accuracy'?"
     """
     validated = any(other.startswith("val_") for other in logged)
-    longer = [other for other in logged if other.startswith(name)]
-    same = [other for other in logged if _same_metric(name, other)]
-    near = longer or difflib.get_close_matches(name, logged, n=1) or same
+    near = meant(name, logged)
     if name.startswith("val_") and not validated:
         advice = "Nothing was validated: give validation_data= or validation_split= to search()."
         if name.removeprefix("val_") not in logged:
             advice += " compile(metrics=...) must name the metric too."
     elif near:
-        advice = f"Did you mean {near[0]!r}?"
+        advice = f"Did you mean {near!r}?"
     else:
         advice = "Name the metric in compile(metrics=...), or choose one of these."
     return wrong("objective", f"{name!r} must be logged in training", list(logged), advice)
-
-
-def _same_metric(name: str, other: str) -> bool:
-    """Whether one name is the beginning of the other, as `acc` is of `accuracy`."""
-    short, long = sorted((name, other), key=len)
-    return long.startswith(short)

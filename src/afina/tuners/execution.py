@@ -109,7 +109,7 @@ def choose_executor(
 
 def runs_side_by_side(executor: TrialExecutor) -> bool:
     """Whether several trials may be running at the same time."""
-    return not isinstance(executor, Serial | Groups) and getattr(executor, "workers", 2) > 1
+    return not isinstance(executor, Serial | Groups) and getattr(executor, "workers", 2) != 1
 
 
 @contextmanager

@@ -58,8 +58,12 @@ def fit_arguments(
         args: Positional arguments of `search`.
         kwargs: Keyword arguments of `search`.
         trial: None for a training that belongs to no trial.
+
+    Raises:
+        FatalValueError: The model's loss needs targets, and there are none.
     """
     kwargs = join_arguments(kwargs, tuner.hypermodel.fit_arguments(hp))
+    training.check_targets(model, args, kwargs)
     if trial is not None:
         args, kwargs = half_batch.applied(trial, args, kwargs)
         kwargs = continued(tuner, trial, model, kwargs)

@@ -16,7 +16,8 @@ from afina.errors import ArgumentError, check_flag, wrong
 from afina.progress import OthersEnded
 from afina.search import Done, Wait
 from afina.store import TrialStore, open_store
-from afina.store.project import chosen_place, delete_search
+from afina.store.places import chosen_place
+from afina.store.project import delete_search
 from afina.study import BegunElsewhereError, SearchState
 from afina.trials import Trial as StoredTrial
 from afina.tuners.face_trials import TrialIds

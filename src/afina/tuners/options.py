@@ -8,13 +8,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from afina.run import ExecutorLike
+from afina.space.slips import meant
 from afina.store import TrialStore
 from afina.study import SearchListener
 from afina.training import Trainer
@@ -157,6 +157,27 @@ def unrecognized(names: Iterable[str], tuner: type) -> str:
     known -= {"self", "args", "kwargs"}
     if "executions_per_trial" in known:
         known |= set(TunerOptions.__annotations__)
-    near = [difflib.get_close_matches(name, sorted(known), n=1) for name in names]
-    advice = " and ".join(match[0] for match in near if match)
-    return f"Unrecognized arguments {names}." + (f" Did you mean {advice}?" if advice else "")
+    others = {**_INSTEAD}
+    if "hyperband_iterations" in known:
+        others["max_trials"] = _NO_MAX_TRIALS
+    instead = dict.fromkeys(others[name] for name in names if name in others)
+    near = [meant(name, sorted(known)) for name in names if name not in others]
+    advice = " and ".join(match for match in near if match)
+    asked = [f"Did you mean {advice}?"] if advice else []
+    return " ".join([f"Unrecognized arguments {names}.", *instead, *asked])
+
+
+_NO_MAX_TRIALS = (
+    "Hyperband has no max_trials: hyperband_iterations and max_epochs say how much it trains, and "
+    "max_total_epochs or time_budget limit it."
+)
+
+_INSTEAD = {
+    "max_epochs": "Pass epochs= to search().",
+    "epochs": "Pass epochs= to search().",
+    "batch_size": "Pass batch_size= to search().",
+    "validation_split": "Pass validation_split= to search().",
+    "validation_data": "Pass validation_data= to search().",
+    "callbacks": "Pass callbacks= to search().",
+}
+"""What to do instead of an argument that other tuners have, or `search`."""
