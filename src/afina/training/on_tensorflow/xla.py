@@ -51,12 +51,13 @@ def uses_xla(model: keras.Model, steps: int) -> bool:
     return why_xla(model, steps)[0]
 
 
-def why_xla(model: keras.Model, steps: int | None) -> tuple[bool, str]:
+def why_xla(model: keras.Model, steps: float | None) -> tuple[bool, str]:
     """Whether to compile the steps of a model with XLA, and why.
 
     Args:
         model: Compiled, and built if that is possible without data.
-        steps: How many steps are planned; None if that is unknown, which counts as many.
+        steps: How many steps are planned, perhaps infinitely many; None if that is unknown, which
+            means that XLA pays.
     """
     if model.jit_compile:  # as asked for, or by Keras' own choice on a GPU
         return True, "jit_compile is True"
@@ -71,9 +72,10 @@ def why_xla(model: keras.Model, steps: int | None) -> tuple[bool, str]:
         return False, "TensorFlow convolves faster by itself"
     if steps is None or has_gpu():
         return True, "many steps are planned"
+    planned = "many" if steps == math.inf else f"the {steps}"
     if steps * _saved(model) > _cost(model):
-        return True, f"the {steps} steps planned pay for compiling"
-    return False, f"the {steps} steps planned do not pay for compiling"
+        return True, f"{planned} steps planned pay for compiling"
+    return False, f"{planned} steps planned do not pay for compiling"
 
 
 def _cost(model: keras.Model) -> float:
