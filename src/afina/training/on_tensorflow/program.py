@@ -20,7 +20,7 @@ from afina.training.on_tensorflow.graphs import free_with
 from afina.training.on_tensorflow.siblings import sibling_shapes
 from afina.training.on_tensorflow.stand_ins import Shapes, StandIns, Widths, structure_key
 from afina.training.on_tensorflow.tracing import ArrayTracing, EpochCut, Kind, Tracing, values_of
-from afina.training.on_tensorflow.xla import why_xla
+from afina.training.on_tensorflow.xla import gains_on_jax, why_xla
 from afina.training.python_turn import python_turn
 from afina.training.tensorflow_kernels import keep_kernels_of
 from afina.training.trainer import Account, CannotTrainError
@@ -137,6 +137,7 @@ class TensorFlowProgram:
         import tensorflow as tf
 
         self.uses_xla, self._why = why_xla(self.model, self._steps)
+        self.account.gains_on_jax = gains_on_jax(self.model, self._steps)
         self._numbers = ModelNumbers.of(self.model) if self.widths.takes_numbers else ModelNumbers()
         self._keys = self._new_keys()
         if None in self._keys.values():  # code of the user's may read the numbers
