@@ -30,7 +30,9 @@ def main(settings: dict[str, Any]) -> None:
     with np.load(settings["data"]) as file:
         data = {name: file[name] for name in file.files if name != "source"}
     begun = time.perf_counter()
-    tuner = jobs.create_tuner(kt, settings["job"], settings["folder"], settings["max_epochs"])
+    more = {"train_on": settings["train_on"]} if settings["train_on"] else {}
+    job, folder, most = settings["job"], settings["folder"], settings["max_epochs"]
+    tuner = jobs.create_tuner(kt, job, folder, most, **more)
     replay = None
     if settings["recorded"] is not None:
         recorded = json.loads(Path(settings["recorded"]).read_text(encoding="utf-8"))["trials"]
@@ -64,7 +66,8 @@ def let_as_many_run(tuner: Any) -> None:
     import keras
 
     state = getattr(tuner.oracle, "search_state", None)
-    if keras.backend.backend() == "jax" and state and state.algorithm.order_independent:
+    backend = getattr(tuner, "train_on", None) or keras.backend.backend()
+    if backend == "jax" and state and state.algorithm.order_independent:
         tuner.workers = len(os.sched_getaffinity(0))
 
 

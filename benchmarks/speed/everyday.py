@@ -56,7 +56,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="data-", dir=WORKSHOP) as folder:
             search = prepared(job, Path(folder), options)
             for backend in options.backends:
-                rivals = rivals_on(backend, pythons, options.before)
+                rivals = rivals_on(backend, pythons, options)
                 runs = runs_of(rivals, search, options, Path(folder))
                 for row in rows(job, backend, runs):
                     table.add_row(*row)
@@ -87,6 +87,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--before", type=Path, help="`src` of another Afina, measured too")
     parser.add_argument("--alone", action="store_true", help="without Keras Tuner")
+    parser.add_argument("--train-on", choices=("jax",), help="measure Afina with it too")
     parser.add_argument("--output", type=Path, help="JSON file for all that was measured")
     return parser.parse_args()
 
@@ -108,8 +109,8 @@ def prepared(job: str, folder: Path, options: argparse.Namespace) -> Search:
     return Search(job=job, data=data, recorded=recorded, batch=JOBS[job].batch)
 
 
-def rivals_on(backend: str, pythons: Mapping[str, str], before: Path | None) -> list[Rival]:
-    """Both packages on a backend, Keras Tuner last; a second version of Afina if there is one."""
+def rivals_on(backend: str, pythons: Mapping[str, str], options: argparse.Namespace) -> list[Rival]:
+    """Both packages on a backend, Keras Tuner last; between them the other Afinas asked for."""
 
     def python(name: str) -> Path:
         given = pythons.get(name) or pythons.get(backend)
@@ -121,9 +122,14 @@ def rivals_on(backend: str, pythons: Mapping[str, str], before: Path | None) -> 
 
     ours = Rival(f"{OURS}-{backend}", OURS, backend, python(f"{OURS}-{backend}"))
     stock = Rival(f"{STOCK}-{backend}", "keras_tuner", backend, python(f"{STOCK}-{backend}"))
-    if before is None:
-        return [ours, stock]
-    return [ours, replace(ours, name=f"{ours.name}, before", source=before.resolve()), stock]
+    others = []
+    if options.before is not None:
+        source = options.before.resolve()
+        others.append(replace(ours, name=f"{ours.name}, before", source=source))
+    if options.train_on is not None:
+        name = f"{ours.name}, train_on={options.train_on}"
+        others.append(replace(ours, name=name, train_on=options.train_on))
+    return [ours, *others, stock]
 
 
 def runs_of(

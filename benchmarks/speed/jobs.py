@@ -163,9 +163,10 @@ JOBS = {
 }
 
 
-def create_tuner(kt: Any, job: str, folder: str, max_epochs: int) -> Any:
-    """The tuner, its project in `folder`."""
+def create_tuner(kt: Any, job: str, folder: str, max_epochs: int, **more: Any) -> Any:
+    """The tuner, its project in `folder`; `more` are further options of Afina's."""
     settings = {
+        **more,
         "objective": OBJECTIVE,
         "seed": SEED,
         "directory": folder,

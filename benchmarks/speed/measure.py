@@ -74,6 +74,7 @@ def measure(
         "folder": str(folder / "project"),
         "result": str(folder / "result.json"),
         "breakdown": breakdown,
+        "train_on": rival.train_on,
     }
     command = [str(rival.python), str(HERE / "child.py"), json.dumps(settings)]
     try:

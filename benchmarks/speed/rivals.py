@@ -42,6 +42,9 @@ class Rival:
     source: Path = SOURCE
     """Where Afina's package is; other packages are installed."""
 
+    train_on: str | None = None
+    """The option `train_on=` of Afina's tuners."""
+
     @property
     def ours(self) -> bool:
         return self.package == OURS

@@ -50,6 +50,7 @@ ON_TENSORFLOW = (
     "tests/training/test_on_tensorflow.py",
     "tests/training/test_quick_layers_on_tensorflow.py",
     "tests/training/test_numbers_on_tensorflow.py",
+    "tests/training/test_streams_on_tensorflow.py",
     "tests/training/test_widths_on_tensorflow.py",
 )
 """Fused epochs on TensorFlow."""

@@ -12,6 +12,7 @@ from afina.errors import ArgumentError, FatalValueError
 from afina.training import Account, choice, why_not_fused
 from afina.training.choice import TrainerChooser
 from afina.training.fused import Engine, FusedTrainer
+from afina.training.on_tensorflow import xla
 from afina.training.plain import STEPS_AT_ONCE, hasten
 
 from .conftest import Data, MakeModel
@@ -268,3 +269,19 @@ def test_building_draws_weights_without_a_compilation_for_each_shape(
     with choice.building():
         quick = make_model(7).get_weights()
     assert all((a == b).all() for a, b in zip(plain, quick, strict=True))
+
+
+def test_long_trainings_of_dense_networks_gain_on_jax_and_others_do_not() -> None:
+    layers = keras.layers
+
+    def network(*middle: keras.Layer) -> keras.Model:
+        model = keras.Sequential([keras.Input((6,)), *middle, layers.Dense(1)])
+        model.compile("adam", "mse")
+        return model
+
+    dense = network(layers.Dense(4, "relu"), layers.Dropout(0.1))
+    assert xla.gains_on_jax(dense, xla.PAYS_ON_JAX)
+    assert not xla.gains_on_jax(dense, xla.PAYS_ON_JAX - 1)
+    assert not xla.gains_on_jax(network(layers.Reshape((6, 1)), layers.Conv1D(2, 3)), 10**6)
+    assert not xla.gains_on_jax(network(layers.Reshape((6, 1)), layers.GRU(2)), 10**6)
+    assert not xla.gains_on_jax(network(layers.Lambda(lambda x: x)), 10**6)

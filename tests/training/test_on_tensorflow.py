@@ -507,3 +507,12 @@ def test_dropout_goes_on_drawing_where_fit_would() -> None:
         trained(model, trainer)
         states.append([v.numpy().tolist() for v in model.non_trainable_variables])
     assert states[0] == states[1]
+
+
+def test_a_training_says_whether_it_would_gain_on_jax(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xla, "PAYS_ON_JAX", 6)
+    for epochs, gains in ((1, False), (2, True)):
+        account = Account()
+        given = {**TRAINING, "epochs": epochs}
+        TensorFlowTrainer().fit(network(layers.Dense(4)), (X, Y), given, account)
+        assert account.gains_on_jax is gains

@@ -86,7 +86,7 @@ ON_JAX = pytest.mark.skipif(keras.backend.backend() != "jax", reason="chunks are
 @pytest.fixture(autouse=True)
 def any_training_is_worth_chunks(monkeypatch):
     """As short ones would be left to `fit`."""
-    monkeypatch.setattr("afina.training.streams.trainer.WORTH", 0)
+    monkeypatch.setattr("afina.training.fused.FusedTrainer.least_stream_steps", 0)
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +246,7 @@ def test_a_stream_in_chunks_trains_as_by_fit(engine, name):
 
 @ON_JAX
 def test_few_steps_of_a_stream_are_left_to_fit_unless_fused_is_asked_for(engine, monkeypatch):
-    monkeypatch.setattr("afina.training.streams.trainer.WORTH", 10)
+    monkeypatch.setattr("afina.training.fused.FusedTrainer.least_stream_steps", 10)
     for mode, epochs, steps, path in (
         ("auto", 3, 9, "fit: x is a Noisy, and two passes over it differ, and 9 steps do not pay"),
         ("auto", 4, 12, "fused (in chunks"),

@@ -16,7 +16,7 @@ Y = (X[:, :1] > 0).astype("float32")
 @pytest.fixture(autouse=True)
 def any_training_is_worth_chunks(monkeypatch):
     """As short ones would be left to `fit`."""
-    monkeypatch.setattr("afina.training.streams.trainer.WORTH", 0)
+    monkeypatch.setattr("afina.training.fused.FusedTrainer.least_stream_steps", 0)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 
 import afina as kt
 from afina.errors import ArgumentError, FailedTrialError
+from afina.training import Account
 from afina.tuners import remote_search, train_on
-from afina.tuners import tuner as tuner_module
 from afina.tuners.hypermodel import as_hypermodel
 from tests.tuners import models
 
@@ -22,7 +22,7 @@ def on_torch(monkeypatch):
     """As if the script ran on PyTorch; nothing is trained."""
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     monkeypatch.setattr(train_on, "_hinted", [])
-    monkeypatch.setattr(tuner_module, "start_early", lambda *args, **options: None)
+    monkeypatch.setattr(train_on, "start_early", lambda *args, **options: None)
 
 
 def tuner(place, **options):
@@ -101,6 +101,54 @@ def test_training_on_jax_is_not_offered_where_it_cannot_help(place, on_torch, mo
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     monkeypatch.setattr(train_on, "is_installed", lambda name: True)
     assert train_on.hint(quiet(place), (x, y), {}) is None
+
+
+class Listening:
+    """A display that keeps what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def handle(self, event):
+        self.told.append(event.text)
+
+
+def told_after(tuner, **facts):
+    """What a user of TensorFlow is told once a trial was trained."""
+    tuner._display = Listening()
+    account = Account(**{"path": "fused", "gains_on_jax": True, **facts})
+    train_on.offer_after(tuner, account)
+    return tuner._display.told
+
+
+@pytest.fixture
+def on_tensorflow(on_torch, monkeypatch):
+    """As if the script ran on TensorFlow, on two processors."""
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    monkeypatch.setattr(train_on, "processors", lambda: 2)
+
+
+def test_on_tensorflow_training_on_jax_is_offered_once_after_a_training_that_gains(
+    place, on_tensorflow
+):
+    assert train_on.hint(quiet(place), models.data(), {}) is None
+    assert told_after(quiet(place), gains_on_jax=False) == []
+    [told] = told_after(quiet(place))
+    assert 'train_on="jax"' in told
+    assert "TensorFlow" in told
+    assert told_after(quiet(place)) == []
+
+
+def test_on_tensorflow_training_on_jax_is_not_offered_where_trials_run_one_by_one(
+    place, on_tensorflow, monkeypatch
+):
+    one_by_one = kt.BayesianOptimization(models.build, "val_loss", **place)
+    assert told_after(one_by_one) == []
+    assert told_after(quiet(place, workers=1)) == []
+    assert told_after(quiet(place), data="batch by batch, as x is a generator") == []
+    assert told_after(quiet(place, training="fit")) == []
+    monkeypatch.setattr(train_on, "processors", lambda: 1)
+    assert told_after(quiet(place)) == []
 
 
 def test_training_on_jax_is_not_offered_to_a_silent_search(place, on_torch):

@@ -50,6 +50,9 @@ class Account:
     choices: list[str] = field(default_factory=list)
     """What the trainer has chosen besides, each with its reason."""
 
+    gains_on_jax: bool = False
+    """Whether several such trainings side by side take less time on JAX than here."""
+
     build: float = 0.0
     """Building the model."""
 

@@ -14,6 +14,7 @@ from afina.backend import NAMES, is_installed
 from afina.errors import ArgumentError, DataError, wrong
 from afina.progress import Message
 from afina.run import Processes, WorkerProcesses
+from afina.run.processes import processors
 from afina.tuners.remote import keras_processes
 from afina.tuners.remote_search import RemoteSearch, SearchingTuner
 
@@ -22,14 +23,18 @@ BACKENDS = ("jax",)
 
 HELPED = ("torch",)
 """Backends on which Afina trains some arrays more slowly than on JAX. On PyTorch, 8 dense networks
-of many steps took 2.8 times the processor time of JAX, but 30 short trials half of it. Not
-TensorFlow: a search of new widths took 1.7 times the processor time on JAX, most of it to compile.
-"""
+of many steps took 2.8 times the processor time of JAX, but 30 short trials half of it. On
+TensorFlow it depends on the models: see `offer_after`."""
 
 HINT = (
     "Long trainings of small dense networks take about a third of the time on JAX, which is "
     'installed: pass train_on="jax". Short ones are faster on {name}. The script stays on {name}, '
     "and so do the models that it gets."
+)
+
+HINT_AFTER = (
+    "Many trainings like this one take less time on JAX, which is installed and trains several at "
+    'once: pass train_on="jax". The script stays on {name}, and so do the models that it gets.'
 )
 
 _hinted: list[str] = []  # once in the life of a process
@@ -172,13 +177,36 @@ def hint(tuner: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | 
     """What to tell a user who could train on JAX instead; None where it would not help, and after
     the first time."""
     backend = keras.backend.backend()
-    if backend not in HELPED or _hinted or tuner.train_on is not None or not is_installed("jax"):
-        return None
-    if tuner.training != "auto" or tuner._whose_training() is not None:
-        return None
-    if tuner.distribution_strategy is not None or tuner.executor is not None:
+    if backend not in HELPED or not _may_go_elsewhere(tuner):
         return None
     if not training.are_arrays(training.by_name(args, kwargs).get("x")):
         return None
     _hinted.append(backend)
     return HINT.format(name=NAMES[backend])
+
+
+def offer_after(tuner: Any, account: training.Account) -> None:
+    """Tells a user who could train on JAX so, once a trial was trained for which that pays.
+
+    Args:
+        tuner: Whose trial.
+        account: How it was trained.
+    """
+    if not account.gains_on_jax or account.data or not _may_go_elsewhere(tuner):
+        return
+    if tuner.workers == 1 or processors() == 1 or tuner._folds:
+        return
+    if not tuner.oracle.search_state.algorithm.order_independent:  # then one at a time there too
+        return
+    backend = keras.backend.backend()
+    _hinted.append(backend)
+    tuner._show(Message(HINT_AFTER.format(name=NAMES[backend])))
+
+
+def _may_go_elsewhere(tuner: Any) -> bool:
+    """Whether the trials could be trained on JAX, and the user has neither said nor heard that."""
+    if _hinted or tuner.train_on is not None or not is_installed("jax"):
+        return False
+    if tuner.training != "auto" or tuner._whose_training() is not None:
+        return False
+    return tuner.distribution_strategy is None and tuner.executor is None

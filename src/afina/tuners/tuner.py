@@ -26,6 +26,7 @@ from afina.training.build import recompile
 from afina.training.interim import InterimCheckpoint, Interval
 from afina.training.structure import note_structure
 from afina.tuners import checkpoints, copied_code, half_batch
+from afina.tuners import train_on as elsewhere
 from afina.tuners.base_tuner import BaseTuner, check_oracle
 from afina.tuners.by_hand import clean_up, tell_abilities
 from afina.tuners.copied_code import EpochHooks, TunerCallback, maybe_distribute
@@ -48,7 +49,6 @@ from afina.tuners.overrides import AROUND, ORACLE, TRAINING, first_overridden, i
 from afina.tuners.own_code import keeps_nothing
 from afina.tuners.populated import stage_length
 from afina.tuners.reserved_keys import segment_of, without_parent
-from afina.tuners.train_on import check_train_on, is_elsewhere, offer, run_elsewhere, start_early
 from afina.tuners.trial import Trial
 from afina.tuners.trial_run import forget, give_back, train_trial, why_not_saved
 from afina.tuners.winner import Final, Winner, validation_size
@@ -140,7 +140,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         self.distribution_strategy = distribution_strategy
         self.executions_per_trial = executions_per_trial
         self._take_options(kwargs)
-        self._process = start_early(
+        self._process = elsewhere.start_early(
             self, self.train_on, directory, project_name, overwrite=overwrite
         )
         oracle.narrow_every = stage_length(kwargs.pop("narrow", None), oracle)
@@ -179,7 +179,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         self._folds = folds_of(options.pop("cv", None), self.executions_per_trial)
         self._fold_groups = FoldGroups()
         self.train_on = self._backend = options.pop("train_on", None)
-        check_train_on(self.train_on, options.get("executor"), self.distribution_strategy)
+        elsewhere.check_train_on(self.train_on, options.get("executor"), self.distribution_strategy)
         sparse = check_flag("sparse_inputs", options.pop("sparse_inputs", True))
         self.materialize = options.pop("materialize", "auto")
         streams = training.Streams(self.materialize)
@@ -270,9 +270,9 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         """Runs the trials, and lets go of the data: the next search may find others in them."""
         tell_abilities(self, why_not_saved(self, kwargs.get("callbacks") or [], args))
         try:
-            offer(self, args, kwargs)
-            if is_elsewhere(self.train_on):
-                run_elsewhere(self, self.train_on, args, kwargs)
+            elsewhere.offer(self, args, kwargs)
+            if elsewhere.is_elsewhere(self.train_on):
+                elsewhere.run_elsewhere(self, self.train_on, args, kwargs)
                 return
             executor = self._choose_executor()
             with self._training_by(executor):
@@ -403,6 +403,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         told = account.path
         if told.startswith("fit: ") and self.training not in ("fit", "fused"):
             self._show_once(f"Trained by plain {told}.")
+        elsewhere.offer_after(self, account)
         if trial.segment and (why := self._from_scratch.get(trial.segment.parent or "")):
             reason = f"from scratch: trial {trial.segment.parent} has left no model: {why}"
             trial.notes[checkpoints.PROMOTION] = reason

@@ -4,6 +4,8 @@
       ProgramLoop        the loop of `epochs` around
         TensorFlowProgram  calls of the functions of one model                           (program)
           StepLoop       `model.train_step` in a `tf.while_loop`, compiled by XLA or not (program)
+            Tracing      what one call does: steps on samples of arrays             (tracing)
+        StreamProgram    the same for data that come batch by batch               (streaming)
         XLA or not       by what the model is made of                                    (xla)
           StandIns       variables of unknown lengths: one trace for many widths       (stand_ins)
             sibling_shapes which lengths follow the widths of layers                  (siblings)

@@ -4,52 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.training import keras_parts
 from afina.training.epochs import ProgramCache, ProgramLoop, Samples, program_key
 from afina.training.epochs.merging import validation_batch_size
 from afina.training.epochs.numbers import ModelNumbers
-from afina.training.epochs.partial import can_be_filled, filled
-from afina.training.on_tensorflow.graphs import free_with, take_apart
-from afina.training.on_tensorflow.quick_layers import layers_made_quick
+from afina.training.epochs.partial import can_be_filled
+from afina.training.on_tensorflow.graphs import free_with
 from afina.training.on_tensorflow.siblings import sibling_shapes
-from afina.training.on_tensorflow.stand_ins import (
-    Shapes,
-    StandIns,
-    Widths,
-    leaving_lengths_open,
-    structure_key,
-)
-from afina.training.on_tensorflow.updates import updating_by_one_operation
-from afina.training.on_tensorflow.weak import WeakNumber
-from afina.training.on_tensorflow.xla import has_gpu, why_xla
+from afina.training.on_tensorflow.stand_ins import Shapes, StandIns, Widths, structure_key
+from afina.training.on_tensorflow.tracing import ArrayTracing, EpochCut, Kind, Tracing, values_of
+from afina.training.on_tensorflow.xla import gains_on_jax, why_xla
 from afina.training.python_turn import python_turn
-from afina.training.replacing import replaced
 from afina.training.tensorflow_kernels import keep_kernels_of
 from afina.training.trainer import Account, CannotTrainError
 from afina.trials import first_line
-
-Kind = Literal["train", "validate"]
-
-
-@dataclass(frozen=True)
-class EpochCut:
-    """How a function cuts the samples of one call into batches."""
-
-    kind: Kind
-    batch_size: int | None
-    """Samples in a batch; None if each call says it."""
-
-    last: Literal["equal", "smaller", "filled"]
-    """The last batch: as large as the others, smaller, or filled up with samples that count for
-    nothing."""
 
 
 @dataclass(frozen=True)
@@ -75,22 +50,13 @@ class StepLoop:
 
     Args:
         model: Compiled and built.
-        samples: The samples; only their structure and types matter.
-        cut: How they are cut into batches.
-        jit_compile: Whether XLA compiles the function.
+        tracing: What one call does; it forgets the model afterwards.
+        jit_compile: Whether XLA compiles the whole function.
         shapes: The shapes to trace the variables in; lengths that are None are those of any model.
-        numbers: The numbers of the model that are inputs of the function.
     """
 
     def __init__(
-        self,
-        model: keras.Model,
-        samples: Samples,
-        cut: EpochCut,
-        *,
-        jit_compile: bool,
-        shapes: Shapes,
-        numbers: ModelNumbers,
+        self, model: keras.Model, tracing: Tracing, *, jit_compile: bool, shapes: Shapes
     ) -> None:
         import tensorflow as tf
 
@@ -99,17 +65,10 @@ class StepLoop:
         self._stand_ins = StandIns(values, shapes) if any_shape else None
         if self._stand_ins is not None:
             values = self._stand_ins.among(values)
-        tracing = _Tracing(model, samples, cut, numbers, jit_compile=jit_compile)
-        leaves = tuple(
-            tf.TensorSpec((None, *leaf.shape[1:]), leaf.dtype) for leaf in samples.arrays.leaves
-        )
-        number = tf.TensorSpec((), "int32")
-        settings = tf.TensorSpec((len(numbers.values()),), "float64")
+        settings = tf.TensorSpec((len(tracing.numbers.values()),), "float64")
         function = tf.function(tracing.loop, jit_compile=jit_compile, autograph=False)
         try:
-            self._concrete = function.get_concrete_function(
-                values, leaves, tf.TensorSpec((None,), "int32"), number, number, settings
-            )
+            self._concrete = function.get_concrete_function(values, tracing.inputs, settings)
         finally:
             tracing.forget()
         if self._stand_ins is not None:
@@ -117,183 +76,32 @@ class StepLoop:
         free_with(self, [self._concrete.graph])
 
     def __call__(
-        self,
-        values: Sequence[Any],
-        leaves: Sequence[Any],
-        order: Any,
-        size: int,
-        steps: int,
-        settings: Any,
-    ) -> dict[str, Any]:
-        """Runs the loop, which changes the variables; returns the logs.
+        self, values: Sequence[Any], inputs: Any, settings: Any
+    ) -> tuple[int, dict[str, Any]]:
+        """Runs the loop, which changes the variables; returns the number of steps and the logs.
 
         Args:
             values: The model's variables, of TensorFlow's own type.
-            leaves: The data.
-            order: Sample numbers in the order in which they are taken.
-            size: Samples in a batch; only a function of any batch size looks at it.
-            steps: How many batches are taken; 0 only compiles.
+            inputs: As in `Tracing.inputs`.
             settings: The model's `ModelNumbers.values`, in double precision.
         """
-        import tensorflow as tf
-
         held: Any = contextlib.nullcontext(values)
         if self._stand_ins is not None:
             held = self._stand_ins.holding(values)
-        with python_turn.released(), held as inputs:
-            counts = tf.constant(size), tf.constant(steps)
-            logs: dict[str, Any] = self._concrete(
-                list(inputs), tuple(leaves), order, *counts, settings
-            )
-            return keras.tree.map_structure(lambda log: log.numpy(), logs)  # type: ignore[no-any-return]
+        with python_turn.released(), held as variables:
+            taken, logs = self._concrete(list(variables), inputs, settings)
+            found: dict[str, Any] = keras.tree.map_structure(lambda log: log.numpy(), logs)
+            return int(taken), found
 
-    def try_on(
-        self,
-        values: Sequence[Any],
-        shapes: Shapes,
-        leaves: Sequence[Any],
-        order: Any,
-        size: int,
-        settings: Any,
-    ) -> None:
-        """Runs a step on zeros in place of a model of these shapes; no variable changes.
+    def try_on(self, values: Sequence[Any], shapes: Shapes, inputs: Any, settings: Any) -> None:
+        """Runs on zeros in place of a model of these shapes; no variable changes.
 
         Raises:
             Exception: The trace holds a length of the model that it was traced from.
         """
-        import tensorflow as tf
-
         assert self._stand_ins is not None
-        with python_turn.released(), self._stand_ins.holding_zeros(values, shapes) as inputs:
-            counts = tf.constant(size), tf.constant(1)
-            self._concrete(list(inputs), tuple(leaves), order, *counts, settings)
-
-
-class _Tracing:
-    """What `StepLoop` is traced from."""
-
-    def __init__(
-        self,
-        model: keras.Model,
-        samples: Samples,
-        cut: EpochCut,
-        numbers: ModelNumbers,
-        *,
-        jit_compile: bool,
-    ) -> None:
-        self.model = model
-        self.numbers = numbers
-        self.cut = cut
-        self.own_updates = not jit_compile and cut.kind == "train"
-        self.quick_layers = not jit_compile and not has_gpu()
-        self.structure = samples.arrays.structure
-        names = ("compute_metrics", "train_step" if cut.kind == "train" else "test_step")
-        # The logs of a step matter only if they may differ from the metrics' results.
-        self.logs_own = any(keras_parts.overrides(model, name) for name in names)
-
-    def forget(self) -> None:
-        """Forgets the model: TensorFlow may keep the function that it has traced."""
-        vars(self).clear()
-
-    def loop(
-        self, values: Any, leaves: Any, order: Any, size: Any, steps: Any, settings: Any
-    ) -> Any:
-        """The function that TensorFlow traces; see `StepLoop` for arguments and result."""
-        import tensorflow as tf
-
-        size = self.cut.batch_size or size
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(_standing_in(self.model, values))
-            given = tf.unstack(settings)
-            stack.enter_context(self.numbers.fed(given, stand_in=WeakNumber))
-            if any(None in value.shape for value in values):
-                stack.enter_context(leaving_lengths_open(self.model))
-            if self.own_updates:
-                stack.enter_context(updating_by_one_operation(self.model))
-            if self.quick_layers:
-                stack.enter_context(layers_made_quick(self.model))
-            rows = tf.shape(order)[0]
-            if self.cut.last == "filled":  # with samples that exist; the step does not count them
-                order = tf.pad(order, [[0, size]])
-            blank = self._blank_logs(leaves) if self.logs_own else {}
-
-            def body(number: Any, before: Any) -> Any:
-                del before
-                logs = self._step(leaves, order, number * size, size, rows)
-                return number + 1, _flat(logs) if self.logs_own else []
-
-            begin = tf.constant(0), _flat(blank)
-            _, logs = tf.while_loop(
-                lambda number, _: number < steps, body, begin, parallel_iterations=1
-            )
-            if self.logs_own:
-                own = keras.tree.pack_sequence_as(blank, logs)
-                result = dict(keras_parts.epoch_logs(self.model, own))
-            else:
-                result = dict(self.model.get_metrics_result())
-            # A metric may return its variable, whose value would be looked up later.
-            return keras.tree.map_structure(tf.convert_to_tensor, result)
-
-    def _step(self, leaves: Any, order: Any, start: Any, size: Any, rows: Any) -> Any:
-        """One step on the samples that stand in the order from `start` on."""
-        import tensorflow as tf
-
-        if self.cut.last == "smaller":
-            places = order[start : start + size]
-        else:
-            places = tf.slice(order, [start], [size])  # XLA needs to know the size
-        taken = [tf.gather(leaf, places) for leaf in leaves]
-        data = keras.tree.map_structure(
-            lambda place: None if place is None else taken[place], self.structure
-        )
-        run = self.model.train_step if self.cut.kind == "train" else self.model.test_step
-        if self.cut.last != "filled":
-            return run(data)
-        with filled(self.model, tf.minimum(rows - start, size), size):
-            return run(data)
-
-    def _blank_logs(self, leaves: Any) -> Any:
-        """Zeros of the shapes of a step's logs, found by tracing a step that is thrown away."""
-        import tensorflow as tf
-
-        blanks = [tf.TensorSpec((1, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
-        data = keras.tree.map_structure(
-            lambda place: None if place is None else blanks[place], self.structure
-        )
-        run = self.model.train_step if self.cut.kind == "train" else self.model.test_step
-        traced = tf.function(run, autograph=False).get_concrete_function(data)
-        shapes = [(log.shape, log.dtype) for log in keras.tree.flatten(traced.structured_outputs)]
-        zeros = [tf.zeros(shape, dtype) for shape, dtype in shapes]
-        blank = keras.tree.pack_sequence_as(traced.structured_outputs, zeros)
-        take_apart([traced.graph])
-        return blank
-
-
-def _flat(logs: Any) -> list[Any]:
-    import tensorflow as tf
-
-    return [tf.convert_to_tensor(log) for log in keras.tree.flatten(logs)]
-
-
-def variables_of(model: keras.Model) -> list[Any]:
-    """Every variable of a built model, its optimizer and metrics, once each."""
-    lists = (model.variables, model.optimizer.variables, model.metrics_variables)
-    return list({id(each): each for part in lists for each in part}.values())
-
-
-def values_of(model: keras.Model) -> list[Any]:
-    """The variables of TensorFlow's own type behind `variables_of`."""
-    return [variable.value for variable in variables_of(model)]
-
-
-@contextlib.contextmanager
-def _standing_in(model: keras.Model, values: Sequence[Any]) -> Iterator[None]:
-    """Within the block, the model reads and writes these variables in place of its own."""
-    with contextlib.ExitStack() as stack:
-        for variable, value in zip(variables_of(model), values, strict=True):
-            stack.enter_context(replaced(variable, keras_parts.VALUE, value))
-            stack.enter_context(replaced(variable, keras_parts.SHAPE, tuple(value.shape)))
-        yield
+        with python_turn.released(), self._stand_ins.holding_zeros(values, shapes) as variables:
+            self._concrete(list(variables), inputs, settings)
 
 
 class TensorFlowProgram:
@@ -315,16 +123,21 @@ class TensorFlowProgram:
         self.cache = cache
         self.widths = widths
         self.account = account
-        epochs = loop.given["epochs"] - loop.first_epoch
-        self._steps = epochs * self.train.batches.steps
+        self._steps = self.planned_steps(loop)
         self._values = values_of(self.model)
         self._plan()
+
+    def planned_steps(self, loop: ProgramLoop) -> float:
+        """The steps of the whole training."""
+        epochs: int = loop.given["epochs"] - loop.first_epoch
+        return epochs * loop.train.batches.steps
 
     def _plan(self) -> None:
         """Decides what becomes an input of the functions, and whether XLA compiles them."""
         import tensorflow as tf
 
         self.uses_xla, self._why = why_xla(self.model, self._steps)
+        self.account.gains_on_jax = gains_on_jax(self.model, self._steps)
         self._numbers = ModelNumbers.of(self.model) if self.widths.takes_numbers else ModelNumbers()
         self._keys = self._new_keys()
         if None in self._keys.values():  # code of the user's may read the numbers
@@ -396,12 +209,20 @@ class TensorFlowProgram:
         """
         self._others = others
         key = self._keys[shapes == self._shapes()]
-        size = self.train.batches.batch_size
-        self._train = self._portions(key, shapes, "train", self.train, size)
-        self._validate: list[Portion] = []
+        self._train = self.training(key, shapes)
+        self._validate = None
         if self.validation is not None:
-            size = validation_batch_size(self.model, self.validation)
-            self._validate = self._portions(key, shapes, "validate", self.validation, size)
+            self._validate = self.validating(key, shapes, self.validation)
+
+    def training(self, key: Any, shapes: Shapes) -> Any:
+        """The functions that take the samples of an epoch."""
+        size = self.train.batches.batch_size
+        return self._portions(key, shapes, "train", self.train, size)
+
+    def validating(self, key: Any, shapes: Shapes, validation: Samples) -> Any:
+        """The functions that take the samples of a validation."""
+        size = validation_batch_size(self.model, validation)
+        return self._portions(key, shapes, "validate", validation, size)
 
     def _portions(
         self, key: Any, shapes: Shapes, kind: Kind, samples: Samples, size: int
@@ -435,29 +256,47 @@ class TensorFlowProgram:
         structure, leaves = samples.arrays.signature()
         data = tuple((shape[1:], dtype) for shape, dtype in leaves)
         rows = samples.size if self.uses_xla else None
-        variables = tuple((value.dtype.name, value.trainable) for value in self._values)
-        return structure, data, rows, shapes, variables
+        return structure, data, rows, *self.variables(shapes)
+
+    def variables(self, shapes: Shapes) -> tuple[Any, ...]:
+        """What a function depends on of the variables, if they are traced in these shapes."""
+        return shapes, tuple((value.dtype.name, value.trainable) for value in self._values)
 
     def _made(
         self, samples: Samples, cut: EpochCut, shapes: Shapes, rows: int, size: int
     ) -> StepLoop:
+        tracing = ArrayTracing(self.model, samples, cut, self._numbers, jit_compile=self.uses_xla)
+        order = np.arange(rows, dtype=np.int32)
+
+        def inputs(steps: int) -> Any:
+            return _inputs(samples, order, size, steps)
+
+        return self.step_loop(tracing, shapes, inputs, jit_compile=self.uses_xla)
+
+    def step_loop(
+        self,
+        tracing: Tracing,
+        shapes: Shapes,
+        inputs: Callable[[int], Any],
+        *,
+        jit_compile: bool,
+    ) -> StepLoop:
+        """Traces a function and compiles it.
+
+        Args:
+            tracing: What one call does.
+            shapes: The shapes to trace the variables in.
+            inputs: The inputs of a call of so many steps: none, or one on any data.
+            jit_compile: Whether XLA compiles the whole function.
+        """
         with self.account.counted("trace"):
-            made = StepLoop(
-                self.model,
-                samples,
-                cut,
-                jit_compile=self.uses_xla,
-                shapes=shapes,
-                numbers=self._numbers,
-            )
+            made = StepLoop(self.model, tracing, jit_compile=jit_compile, shapes=shapes)
         if self._keys[True] is not None:  # other models will share it
             keep_kernels_of(made)
         with self.account.counted("compile"):
-            order = np.arange(rows, dtype=np.int32)
-            leaves = samples.arrays.on(None)
             for other in self._others:
-                made.try_on(self._values, other, leaves, order, size, self._settings)
-            made(self._values, leaves, order, size, 0, self._settings)
+                made.try_on(self._values, other, inputs(1), self._settings)
+            made(self._values, inputs(0), self._settings)
         return made
 
     def read_state(self) -> None:
@@ -467,24 +306,36 @@ class TensorFlowProgram:
     def run_epoch(self, order: NDArray[np.int32]) -> Mapping[str, Any]:
         """Trains one epoch in the model's variables."""
         with self.account.counted("train"):
-            return self._run(self._train, self.train, order)
+            return self.run(self._train, self.train, order)
 
     def validate(self) -> Mapping[str, Any]:
         """Validates once."""
         assert self.validation is not None
         with self.account.counted("validate"):
             self.model.reset_metrics()
-            order = np.arange(self.validation.size, dtype=np.int32)
-            return self._run(self._validate, self.validation, order)
+            return self.run(self._validate, self.validation, self.validation.batches.order())
 
-    def _run(self, portions: Sequence[Portion], samples: Samples, order: Any) -> Mapping[str, Any]:
+    def run(self, way: Any, samples: Samples, order: NDArray[np.int32]) -> Mapping[str, Any]:
+        """Takes the samples of an epoch or a validation in this order; returns the logs.
+
+        Args:
+            way: What `training` or `validating` has returned.
+            samples: All samples.
+            order: Their numbers in the order in which they are taken.
+        """
         logs: Mapping[str, Any] = {}
-        for portion in portions:
+        for portion in way:
             places = order[portion.start : portion.end]
-            leaves = samples.arrays.on(None)
-            counts = portion.batch_size, portion.steps
-            logs = portion.function(self._values, leaves, places, *counts, self._settings)
+            inputs = _inputs(samples, places, portion.batch_size, portion.steps)
+            _, logs = portion.function(self._values, inputs, self._settings)
         return logs
 
     def write_back(self) -> None:
         """Nothing: the variables are the model's own."""
+
+
+def _inputs(samples: Samples, order: Any, size: int, steps: int) -> Any:
+    """What `ArrayTracing.inputs` asks for."""
+    import tensorflow as tf
+
+    return tuple(samples.arrays.on(None)), tf.constant(order), tf.constant(size), tf.constant(steps)

@@ -11,7 +11,8 @@ from afina.training.epochs import DataCache, ProgramCache, ProgramLoop, reasons
 from afina.training.epochs.accepting import accepted_arguments, check_room, preparing
 from afina.training.on_tensorflow.program import StepLoop, TensorFlowProgram
 from afina.training.on_tensorflow.stand_ins import Widths
-from afina.training.trainer import Account
+from afina.training.on_tensorflow.streaming import StreamData, StreamProgram
+from afina.training.trainer import Account, CannotTrainError
 
 FUNCTIONS = 16
 """How many functions are kept, the most recently used ones; a training needs two."""
@@ -21,6 +22,9 @@ class TensorFlowTrainer:
     """Trains each epoch in one call of a TensorFlow function; a `Trainer`."""
 
     name = "fused"
+    validates_on_streams = True
+    stream_way = "batch by batch"
+    least_stream_steps = 0
 
     def __init__(self) -> None:
         self.data = DataCache(_place)
@@ -65,6 +69,26 @@ class TensorFlowTrainer:
         with preparing():
             training = ProgramLoop(self.data, model, given, make)
         check_room(training)
+        return training.run()
+
+    def fit_stream(
+        self, model: keras.Model, given: Mapping[str, Any], account: Account
+    ) -> keras.callbacks.History:
+        """Does what `model.fit(**given)` does, where `x` is a stream and `validation_data` arrays.
+
+        Raises:
+            CannotTrainError: The train step cannot be traced, or the batches are not dense arrays
+                of numbers.
+        """
+        if model.steps_per_execution != 1:
+            raise CannotTrainError("the model is compiled with steps_per_execution")
+
+        def make(loop: ProgramLoop) -> TensorFlowProgram:
+            return StreamProgram(loop, self.programs, self.widths, account)
+
+        with preparing():
+            data: Any = StreamData(self.data, given)
+            training = ProgramLoop(data, model, given, make)
         return training.run()
 
 

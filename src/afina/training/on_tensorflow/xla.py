@@ -37,6 +37,15 @@ A_TIME = 2.5e-4
 USUAL = 6
 """Trainable variables of a model that is not built yet, by assumption."""
 
+PAYS_ON_JAX = 3_000
+"""Steps of a dense network that pay for compiling it on JAX."""
+
+DENSE = (
+    *(keras_parts.Functional, keras.Sequential, keras.layers.InputLayer, keras.layers.Dense),
+    *(keras.layers.Flatten, keras.layers.Activation, keras.layers.ReLU, keras.layers.Dropout),
+)
+"""Kinds of layers that dense networks consist of."""
+
 TIMES = 30
 """Length that is assumed for sequences of varied lengths."""
 
@@ -51,12 +60,13 @@ def uses_xla(model: keras.Model, steps: int) -> bool:
     return why_xla(model, steps)[0]
 
 
-def why_xla(model: keras.Model, steps: int | None) -> tuple[bool, str]:
+def why_xla(model: keras.Model, steps: float | None) -> tuple[bool, str]:
     """Whether to compile the steps of a model with XLA, and why.
 
     Args:
         model: Compiled, and built if that is possible without data.
-        steps: How many steps are planned; None if that is unknown, which counts as many.
+        steps: How many steps are planned, perhaps infinitely many; None if that is unknown, which
+            means that XLA pays.
     """
     if model.jit_compile:  # as asked for, or by Keras' own choice on a GPU
         return True, "jit_compile is True"
@@ -71,9 +81,10 @@ def why_xla(model: keras.Model, steps: int | None) -> tuple[bool, str]:
         return False, "TensorFlow convolves faster by itself"
     if steps is None or has_gpu():
         return True, "many steps are planned"
+    planned = "many" if steps == math.inf else f"the {steps}"
     if steps * _saved(model) > _cost(model):
-        return True, f"the {steps} steps planned pay for compiling"
-    return False, f"the {steps} steps planned do not pay for compiling"
+        return True, f"{planned} steps planned pay for compiling"
+    return False, f"{planned} steps planned do not pay for compiling"
 
 
 def _cost(model: keras.Model) -> float:
@@ -124,6 +135,20 @@ def _is_tensorflows_strength(operation: Any) -> bool:
         return False
     # A function does not say how many dimensions it has.
     return not isinstance(operation, keras.Layer) or getattr(operation, "rank", 2) > 1
+
+
+def gains_on_jax(model: keras.Model, steps: float) -> bool:
+    """Whether several such trainings side by side take less time on JAX than on TensorFlow.
+
+    JAX compiles each width anew, but trains several models at once on a CPU, each in a thread.
+
+    Args:
+        model: Compiled and built.
+        steps: How many steps are planned.
+    """
+    if steps < PAYS_ON_JAX or has_gpu() or not is_all_kerass(model):
+        return False
+    return all(type(layer) in DENSE for layer in keras_parts.layers_of(model))
 
 
 def has_gpu() -> bool:

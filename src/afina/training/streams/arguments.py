@@ -19,7 +19,7 @@ from afina.training.streams.kinds import (
     is_stream,
     kind_of,
 )
-from afina.training.streams.reading import Reading, read
+from afina.training.streams.reading import LONGER, Reading, read
 
 Materialize = bool | Literal["auto"]
 
@@ -65,7 +65,9 @@ class Streams:
     def __post_init__(self) -> None:
         check_materialize(self.materialize)
 
-    _known: dict[int, tuple[Any, Reading | str]] = field(default_factory=dict, init=False)
+    _known: dict[tuple[int, int | None], tuple[Any, Reading | str]] = field(
+        default_factory=dict, init=False
+    )
 
     def forget(self) -> None:
         """Forgets all data; they are read again when they are needed."""
@@ -109,8 +111,9 @@ class Streams:
             data = given[name]
             if not is_stream(data):
                 continue
-            found = self._read(data)
-            if isinstance(found, Reading) and given[STEPS[name]] not in (None, found.steps):
+            steps = given[STEPS[name]]
+            found = self._read(data, steps)
+            if found == LONGER or (isinstance(found, Reading) and steps not in (None, found.steps)):
                 found = f"{STEPS[name]} is given"
             if isinstance(found, str):
                 return f"{name} is a {type(data).__name__}, and {found}"
@@ -118,13 +121,15 @@ class Streams:
             notes.append(f"{name} read into arrays" + (", shuffled anew" if shuffle else ""))
         return Rewritten(new, "; ".join(notes))
 
-    def _read(self, data: Any) -> Reading | str:
+    def _read(self, data: Any, steps: int | None) -> Reading | str:
         if self.materialize is False:
             return "materialize is False"
-        known = self._known.get(id(data))
+        key = id(data), steps
+        known = self._known.get(key)
         if known is None:  # the stream is kept: otherwise another could get its identity
-            known = data, read(data, most=_most_bytes(), asked=self.materialize is True)
-            self._known[id(data)] = known
+            asked = self.materialize is True
+            known = data, read(data, most=_most_bytes(), steps=steps, asked=asked)
+            self._known[key] = known
         return known[1]
 
     def _put(self, new: dict[str, Any], name: str, found: Reading) -> bool:

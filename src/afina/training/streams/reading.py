@@ -57,12 +57,17 @@ class Reading:
         return -(-self.size // self.batch_size)
 
 
-def read(data: Any, *, most: int, asked: bool = False) -> Reading | str:
+LONGER = "it has more batches than an epoch takes"
+"""Why a stream is not read of which each epoch takes a part; it may have no end."""
+
+
+def read(data: Any, *, most: int, steps: int | None = None, asked: bool = False) -> Reading | str:
     """Reads a stream from its beginning to its end, twice; the process' random streams stay.
 
     Args:
         data: The stream.
         most: Bytes that the arrays may take.
+        steps: Batches that an epoch takes; None takes all.
         asked: Whether the user has said that one pass stands for all; what is random in the stream
             is then drawn once.
 
@@ -74,7 +79,7 @@ def read(data: Any, *, most: int, asked: bool = False) -> Reading | str:
         return reason
     try:
         with streams_kept(sys.modules.get("torch")):
-            batches = _all_batches(data, most)
+            batches = _all_batches(data, most, steps)
             if isinstance(batches, str):
                 return batches
             arrays = _joined(batches)
@@ -97,11 +102,13 @@ def batches_of(data: Any) -> Iterator[tuple[Any, ...]]:
             yield tuple(batch) if isinstance(batch, list | tuple) else (batch,)
 
 
-def _all_batches(data: Any, most: int) -> list[tuple[Any, ...]] | str:
+def _all_batches(data: Any, most: int, steps: int | None) -> list[tuple[Any, ...]] | str:
     batches: list[tuple[Any, ...]] = []
     length = kind_of(data) == PY_DATASET and data.num_batches
     size = 0
     for batch in batches_of(data):
+        if len(batches) == steps:
+            return LONGER
         reason = _why_odd(batch) or (_why_unlike(batch, batches) if batches else None)
         if reason is not None:
             return reason

@@ -7,24 +7,28 @@ from typing import Any, Protocol, runtime_checkable
 
 import keras
 
-from afina.training.streams.arguments import Streams
+from afina.training.streams.arguments import STEPS, Streams
 from afina.training.streams.kinds import is_stream, planned_steps
 from afina.training.trainer import Account, CannotTrainError, Trainer
-
-WORTH = 2_000
-"""Fewest planned steps of a training in chunks. A new architecture takes up to three programs, some
-4 s of processor time, and a step saves about 0.2 ms: an estimate for architectures that about ten
-trials share."""
 
 
 @runtime_checkable
 class StreamTrainer(Trainer, Protocol):
     """A trainer that can also train on a stream as it comes."""
 
+    stream_way: str
+    """How it takes the batches, for the trial's record."""
+
+    least_stream_steps: int
+    """Fewest planned steps of a training on a stream for which that pays."""
+
+    validates_on_streams: bool
+    """Whether `validation_data` may be a stream too, and `x` arrays."""
+
     def fit_stream(
         self, model: keras.Model, given: Mapping[str, Any], account: Account
     ) -> keras.callbacks.History:
-        """Does what `model.fit(**given)` does; `x` is a stream, `validation_data` are arrays."""
+        """Does what `model.fit(**given)` does, with streams among the data."""
         ...
 
 
@@ -72,14 +76,25 @@ class FromStreams:
             history = self.trainer.fit(model, (), found.given, account)
             account.data = found.note
             return history
-        tested = self.streams.rewrite(given, ["validation_data"])
-        if not isinstance(self.trainer, StreamTrainer) or not is_stream(given["x"]):
+        if not isinstance(self.trainer, StreamTrainer):
             raise CannotTrainError(found)
-        if isinstance(tested, str):
-            raise CannotTrainError(tested)
+        left, notes = dict(given), []
+        for name in STEPS:
+            if not is_stream(given[name]):
+                continue
+            part = self.streams.rewrite(left, [name])
+            if not isinstance(part, str):
+                left = part.given
+                notes.append(part.note)
+            elif name == "x" or self.trainer.validates_on_streams:
+                notes.append(f"{self.trainer.stream_way}, as {part}")
+            else:
+                raise CannotTrainError(part)
+        if not is_stream(left["x"]) and not self.trainer.validates_on_streams:
+            raise CannotTrainError(found)
         steps = planned_steps(given)
-        if steps is not None and steps < WORTH and not self.always:
+        if steps is not None and steps < self.trainer.least_stream_steps and not self.always:
             raise CannotTrainError(f"{found}, and {steps} steps do not pay for compiling chunks")
-        history = self.trainer.fit_stream(model, tested.given, account)
-        account.data = "; ".join(filter(None, [f"in chunks, as {found}", tested.note]))
+        history = self.trainer.fit_stream(model, left, account)
+        account.data = "; ".join(notes)
         return history
