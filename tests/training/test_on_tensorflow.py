@@ -402,14 +402,22 @@ STEPS_PLANNED: dict[str, tuple[Callable[[], keras.Model], int, bool]] = {
     "many steps": (lambda: network(layers.Dense(4)), 10_000, True),
     "few steps over sequences": (lambda: recurrent(), 1_000, True),
     "very few steps over sequences": (lambda: recurrent(), 10, False),
+    "150 steps both ways": (lambda: recurrent(layers.Bidirectional(layers.LSTM(4))), 150, False),
+    "1,000 steps both ways": (lambda: recurrent(layers.Bidirectional(layers.LSTM(4))), 1_000, True),
+    "200 steps of an LSTM": (lambda: recurrent(layers.LSTM(4)), 200, False),
+    "long sequences both ways": (
+        lambda: recurrent(layers.Bidirectional(layers.LSTM(4)), 80),
+        150,
+        True,
+    ),
     "convolutions": (lambda: convolution(), 10_000, False),
     "code of the user's": (lambda: network(Text()), 10_000, False),
     "XLA, as asked": (lambda: network(layers.Dense(4), jit_compile=True), 10, True),
 }
 
 
-def recurrent() -> keras.Model:
-    model = keras.Sequential([keras.Input((20, 3)), layers.GRU(4), layers.Dense(1)])
+def recurrent(layer: Any = None, times: int = 20) -> keras.Model:
+    model = keras.Sequential([keras.Input((times, 3)), layer or layers.GRU(4), layers.Dense(1)])
     model.compile("adam", "mse")
     return model
 
