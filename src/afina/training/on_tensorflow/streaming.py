@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,12 +24,19 @@ from afina.training.epochs.numbers import ModelNumbers
 from afina.training.on_tensorflow.program import StepLoop, TensorFlowProgram
 from afina.training.on_tensorflow.stand_ins import Shapes
 from afina.training.on_tensorflow.tracing import Kind, Tracing, flat
+from afina.training.on_tensorflow.xla import why_xla
 from afina.training.streams.kinds import is_stream
 from afina.training.trainer import CannotTrainError
 from afina.trials import first_line
 
 AT_ONCE = 1_000
-"""Most steps of one call: Ctrl-C and time limits wait for its end."""
+"""Most steps of one call."""
+
+FIRST = 16
+"""Steps of the first call of a training, before it is known how long a step takes."""
+
+SECONDS = 0.5
+"""About the longest time of one call: Ctrl-C and time limits wait for its end."""
 
 _NOTHING = np.zeros((1, 1))
 
@@ -130,6 +138,8 @@ class StreamBatches:
         self._batches._get_iterator = lambda: dataset  # as `fit` does on TensorFlow
         self._epoch = self._batches._enumerate_iterator
         self._is_new = True
+        self._at_once = FIRST
+        self._before: Mapping[str, Any] | None = None
 
     @property
     def steps(self) -> int | None:
@@ -161,19 +171,38 @@ class StreamBatches:
     def begin_anew(self) -> None:
         """Begins the stream anew, as `fit` does before each validation."""
         self._batches.reset()
+        self._before = None
 
     def epoch(self, take: Take) -> Mapping[str, Any]:
-        """Takes the batches of an epoch, and returns the logs of the last."""
+        """Takes the batches of an epoch, and returns the logs of the last.
+
+        An epoch without batches has logs if an earlier one had, as by `fit`.
+        """
         left, taken, logs = self.steps or math.inf, 0, None
         with self._batches.catch_stop_iteration():
             for _, _, iterator in self._epoch():  # Keras counts each batch
                 if not taken:
-                    taken, found = take(iterator, int(min(left, AT_ONCE)))
+                    taken, found = self._taken(take, iterator, left)
                     if not taken:
+                        if logs is None and self._before is not None:
+                            logs = found
                         raise StopIteration
                     left, logs = left - taken, found
                 taken -= 1
+        self._before = logs
         return {} if logs is None else logs
+
+    def _taken(self, take: Take, iterator: Any, left: float) -> tuple[int, Mapping[str, Any]]:
+        """Takes some of the batches that are left, in about `SECONDS` at most."""
+        steps = int(min(left, self._at_once, AT_ONCE))
+        begin = time.monotonic()
+        taken, logs = take(iterator, steps)
+        spent = time.monotonic() - begin
+        if spent > SECONDS:
+            self._at_once = max(1, int(taken * SECONDS / spent))
+        elif spent < SECONDS / 4 and taken == self._at_once:
+            self._at_once = min(AT_ONCE, 2 * taken)
+        return taken, logs
 
 
 def _is_dense(form: Any) -> bool:
@@ -232,6 +261,12 @@ def _samples(data: Any, shuffle: Any, class_weight: Any, steps: int | None) -> S
     return Samples(batches, arrays)
 
 
+def _stream(samples: Samples | None) -> StreamBatches | None:
+    """The batches of samples that come batch by batch; None for other samples."""
+    batches: Any = None if samples is None else samples.batches
+    return batches if isinstance(batches, StreamBatches) else None
+
+
 class StreamProgram(TensorFlowProgram):
     """The epochs and validations of one model with streams among its data; an `EpochProgram`."""
 
@@ -240,22 +275,33 @@ class StreamProgram(TensorFlowProgram):
         steps = loop.train.batches.steps
         return math.inf if steps is None else super().planned_steps(loop)
 
+    def why_xla(self, steps: float) -> tuple[bool, str]:
+        """Whether XLA compiles the steps, and why: it compiles them for each shape of a batch."""
+        streams = filter(None, map(_stream, (self.train, self.validation)))
+        shapes = [leaf.shape for each in streams for leaf in keras.tree.flatten(each.form)]
+        if not self.model.jit_compile and any(None in shape[1:] for shape in shapes):
+            return False, "the batches vary in shape"
+        smaller = any(shape[0] is None for shape in shapes)  # the last one of an epoch, perhaps
+        return why_xla(self.model, steps, shapes=1 + smaller)
+
     def training(self, key: Any, shapes: Shapes) -> Any:
         """What takes the samples of an epoch."""
-        if isinstance(self.train.batches, StreamBatches):
-            return self._taking(key, shapes, "train", self.train.batches)
+        batches = _stream(self.train)
+        if batches is not None:
+            return self._taking(key, shapes, "train", batches)
         return super().training(key, shapes)
 
     def validating(self, key: Any, shapes: Shapes, validation: Samples) -> Any:
         """What takes the samples of a validation."""
-        if isinstance(validation.batches, StreamBatches):
-            return self._taking(key, shapes, "validate", validation.batches)
+        batches = _stream(validation)
+        if batches is not None:
+            return self._taking(key, shapes, "validate", batches)
         return super().validating(key, shapes, validation)
 
     def run(self, way: Any, samples: Samples, order: NDArray[np.int32]) -> Mapping[str, Any]:
         """Takes the samples of an epoch or a validation; returns the logs."""
-        batches: Any = samples.batches
-        if not isinstance(batches, StreamBatches):
+        batches = _stream(samples)
+        if batches is None:
             return super().run(way, samples, order)
         import tensorflow as tf
 
