@@ -228,6 +228,31 @@ def test_logs_of_a_train_step_of_the_users_own_are_those_of_the_last_batch(
         assert note.startswith("fused (batch by batch")
 
 
+class Counting(OwnLogs):
+    """Counts how often its train step is traced; the first of its logs is a count of one batch."""
+
+    traced = 0
+
+    def train_step(self, data: Any) -> Any:
+        type(self).traced += 1
+        rows = keras.ops.cast(keras.ops.sum(data[1]), "int32")
+        return {"rows": rows, "of each": {"loss": super().train_step(data)["loss"]}}
+
+
+def counting() -> keras.Model:
+    keras.utils.set_random_seed(1)
+    model = Counting()
+    model.compile("sgd", "binary_crossentropy")
+    return model
+
+
+def test_a_train_step_with_logs_of_its_own_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Counting, "traced", 0)
+    trained(model=counting(), x=slices().batch(8), materialize=False)
+    assert Counting.traced == 1
+    assert_trained_as_by_fit(lambda: {"x": slices().batch(8)}, build=counting)
+
+
 def test_named_inputs_and_sequences_of_varied_lengths_are_trained_as_by_fit() -> None:
     def build() -> keras.Model:
         keras.utils.set_random_seed(1)

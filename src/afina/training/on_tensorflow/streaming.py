@@ -75,11 +75,12 @@ class StreamTracing(Tracing):
 
         return tf.data.IteratorSpec(self.form), tf.TensorSpec((), "int32")
 
-    def steps(self, inputs: Any, blank: list[Any]) -> tuple[Any, list[Any]]:
+    def steps(self, inputs: Any) -> tuple[Any, Any]:
         """Takes the steps of one call; reads no more batches than it takes."""
         import tensorflow as tf
 
         iterator, steps = inputs
+        packed = Packed(steps * 0)
         run = self.run
         if self.jit_compile:
             run = tf.function(run, jit_compile=True, autograph=False)
@@ -92,21 +93,52 @@ class StreamTracing(Tracing):
             logs = run(batch.get_value())
             # It is read while the step computes.
             following = batch_after(number + 1, batch)
-            return number + 1, following, flat(logs) if self.logs_own else []
+            return number + 1, following, packed.of(logs) if self.logs_own else packed.empty
 
         zero = tf.constant(0)
         first = batch_after(zero, tf.experimental.Optional.empty(self.form))
         taken, _, logs = tf.while_loop(
             lambda number, batch, _: tf.logical_and(number < steps, batch.has_value()),
             body,
-            (zero, first, blank),
+            (zero, first, packed.empty),
             parallel_iterations=1,
         )
-        return taken, logs
+        return taken, packed.logs(logs) if self.logs_own else {}
 
-    def blank_data(self) -> Any:
-        """The specification of a batch."""
-        return self.form
+
+class Packed:
+    """The logs of a step as one vector, which a loop can carry before the step has been traced.
+
+    Args:
+        nothing: The number 0, of which TensorFlow does not know that it is 0.
+    """
+
+    def __init__(self, nothing: Any) -> None:
+        import tensorflow as tf
+
+        self.empty = tf.zeros(tf.reshape(nothing, [1]), "float64")
+        self._structure: Any = None
+        self._forms: list[Any] = []
+
+    def of(self, logs: Any) -> Any:
+        """The vector of these logs."""
+        import tensorflow as tf
+
+        leaves = flat(logs)
+        self._structure = keras.tree.map_structure(lambda _: 0, logs)
+        self._forms = [(log.shape, log.dtype) for log in leaves]
+        parts = [tf.reshape(tf.cast(log, "float64"), [-1]) for log in leaves]
+        return tf.concat(parts, 0) if parts else self.empty
+
+    def logs(self, vector: Any) -> Any:
+        """The logs of this vector; zeros if no step was taken."""
+        import tensorflow as tf
+
+        sizes = [shape.num_elements() for shape, _ in self._forms]  # TensorFlow refuses None
+        whole = tf.concat([vector, tf.zeros(sum(sizes), "float64")], 0)[: sum(sizes)]
+        parts = zip(tf.split(whole, sizes) if sizes else [], self._forms, strict=True)
+        leaves = [tf.cast(tf.reshape(part, shape), dtype) for part, (shape, dtype) in parts]
+        return keras.tree.pack_sequence_as(self._structure, leaves)
 
 
 class StreamBatches:
