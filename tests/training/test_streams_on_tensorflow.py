@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -227,6 +228,31 @@ def test_logs_of_a_train_step_of_the_users_own_are_those_of_the_last_batch(
         assert note.startswith("fused (batch by batch")
 
 
+class Counting(OwnLogs):
+    """Counts how often its train step is traced; the first of its logs is a count of one batch."""
+
+    traced = 0
+
+    def train_step(self, data: Any) -> Any:
+        type(self).traced += 1
+        rows = keras.ops.cast(keras.ops.sum(data[1]), "int32")
+        return {"rows": rows, "of each": {"loss": super().train_step(data)["loss"]}}
+
+
+def counting() -> keras.Model:
+    keras.utils.set_random_seed(1)
+    model = Counting()
+    model.compile("sgd", "binary_crossentropy")
+    return model
+
+
+def test_a_train_step_with_logs_of_its_own_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Counting, "traced", 0)
+    trained(model=counting(), x=slices().batch(8), materialize=False)
+    assert Counting.traced == 1
+    assert_trained_as_by_fit(lambda: {"x": slices().batch(8)}, build=counting)
+
+
 def test_named_inputs_and_sequences_of_varied_lengths_are_trained_as_by_fit() -> None:
     def build() -> keras.Model:
         keras.utils.set_random_seed(1)
@@ -316,3 +342,92 @@ def test_what_cannot_be_taken_batch_by_batch_is_left_to_fit(name: str) -> None:
     *_, note = trained(model=model, x=make(), steps_per_epoch=2)
     assert note.startswith("fit: ")
     assert reason in note
+
+
+def test_batches_that_a_refused_generator_has_given_are_trained_by_fit() -> None:
+    def sparse(count: int) -> Iterator[Any]:
+        for x, y in generator(count):
+            yield tf.sparse.from_dense(x), y
+
+    given = {"steps_per_epoch": 3, "epochs": 2, "validation_data": None}
+    model, *_, note = trained(model=network(layers.Dense(3)), x=sparse(6), **given)
+    assert note.startswith("fit: ")
+    assert int(model.optimizer.iterations) == 6
+
+
+def test_a_generator_stays_open_for_the_next_trial() -> None:
+    batches = generator()
+    for steps in (3, 4):
+        model, *_, note = trained(x=batches, steps_per_epoch=steps, validation_data=None)
+        assert note.startswith("fused (batch by batch")
+        assert int(model.optimizer.iterations) == 3 * steps
+
+
+def test_an_epoch_without_batches_has_logs_as_by_fit() -> None:
+    given: dict[str, Any] = {"steps_per_epoch": 3, "validation_data": None}
+    _, found, _ = trained(x=generator(6), **given)
+    _, expected, _ = trained("fit", x=generator(6), **given)
+    assert found["loss"][2] == expected["loss"][2] == 0
+    assert list(found) == list(expected)
+
+
+def varied_lengths() -> Iterator[Any]:
+    for number, (x, y) in enumerate(generator()):
+        yield np.repeat(x[:, :, None], 2, 2)[:, : 2 + number % 3], y
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_xla_compiles_no_steps_of_streams_of_unknown_length_or_of_varied_shapes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(xla, "COMPILE", 0.0)
+
+    def recurrent() -> keras.Model:
+        model = keras.Sequential([keras.Input((None, 2)), layers.GRU(2), layers.Dense(1)])
+        model.compile("sgd", "mse")
+        return model
+
+    for make, given, data, choice in (
+        (network, {}, of_unknown_length, "no XLA: the number of steps is unknown"),
+        (
+            recurrent,
+            {"steps_per_epoch": 3},
+            varied_lengths,
+            "no XLA: the batches vary in shape",
+        ),
+    ):
+        account = Account()
+        given = {"x": data(), "verbose": 0, "shuffle": False, **given}
+        chooser = TrainerChooser("auto", Engine(), Streams(materialize=False))
+        chooser.fit(make(), (), given, account)
+        assert account.choices == [choice]
+
+
+def test_a_smaller_last_batch_is_a_second_program_of_xla(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network()
+    steps = 40
+    monkeypatch.setattr(xla, "COMPILE", 0.75 * steps * xla._saved(model) / 4)
+    assert xla.why_xla(model, steps, shapes=1)[0]
+    assert not xla.why_xla(model, steps, shapes=2)[0]
+
+
+def test_slow_steps_are_taken_in_short_calls_and_quick_ones_in_long_calls() -> None:
+    def calls(seconds: float) -> list[int]:
+        taken: list[int] = []
+        now = [0.0]
+
+        def take(iterator: Any, steps: int) -> tuple[int, dict[str, Any]]:
+            taken.append(steps)
+            now[0] += seconds * steps
+            return steps, {}
+
+        batches = streaming.StreamBatches(generator(), shuffle=False, class_weight=None, steps=5000)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(time, "monotonic", lambda: now[0])
+            batches.epoch(take)
+        assert sum(taken) == 5000
+        return taken
+
+    assert max(calls(1.0)[1:]) == 1
+    assert max(calls(0.1)[1:]) <= 5
+    assert len(calls(1e-6)) <= 12

@@ -97,6 +97,8 @@ class TrainerChooser:
                         result = trainer.fit(model, args, kwargs, account)
                 except CannotTrainError as error:
                     reason = str(error)
+                    if error.given is not None:
+                        args, kwargs = (), error.given
                 else:
                     account.path = self._path(trainer, refused)
                     return result

@@ -35,6 +35,10 @@ class CannotTrainError(Exception):
     The model is as it was, and no callback has been called, so another trainer can take over.
     """
 
+    given: Mapping[str, Any] | None = None
+    """All arguments of `fit` by name, for that trainer, if a generator among those that were given
+    has been read from."""
+
 
 @dataclass
 class Account:

@@ -132,11 +132,15 @@ class TensorFlowProgram:
         epochs: int = loop.given["epochs"] - loop.first_epoch
         return epochs * loop.train.batches.steps
 
+    def why_xla(self, steps: float) -> tuple[bool, str]:
+        """Whether XLA compiles the steps, of which so many are planned, and why."""
+        return why_xla(self.model, steps)
+
     def _plan(self) -> None:
         """Decides what becomes an input of the functions, and whether XLA compiles them."""
         import tensorflow as tf
 
-        self.uses_xla, self._why = why_xla(self.model, self._steps)
+        self.uses_xla, self._why = self.why_xla(self._steps)
         self.account.gains_on_jax = gains_on_jax(self.model, self._steps)
         self._numbers = ModelNumbers.of(self.model) if self.widths.takes_numbers else ModelNumbers()
         self._keys = self._new_keys()

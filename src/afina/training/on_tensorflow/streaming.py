@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,12 +24,19 @@ from afina.training.epochs.numbers import ModelNumbers
 from afina.training.on_tensorflow.program import StepLoop, TensorFlowProgram
 from afina.training.on_tensorflow.stand_ins import Shapes
 from afina.training.on_tensorflow.tracing import Kind, Tracing, flat
+from afina.training.on_tensorflow.xla import why_xla
 from afina.training.streams.kinds import is_stream
 from afina.training.trainer import CannotTrainError
 from afina.trials import first_line
 
 AT_ONCE = 1_000
-"""Most steps of one call: Ctrl-C and time limits wait for its end."""
+"""Most steps of one call."""
+
+FIRST = 16
+"""Steps of the first call of a training, before it is known how long a step takes."""
+
+SECONDS = 0.5
+"""About the longest time of one call: Ctrl-C and time limits wait for its end."""
 
 _NOTHING = np.zeros((1, 1))
 
@@ -67,11 +75,12 @@ class StreamTracing(Tracing):
 
         return tf.data.IteratorSpec(self.form), tf.TensorSpec((), "int32")
 
-    def steps(self, inputs: Any, blank: list[Any]) -> tuple[Any, list[Any]]:
+    def steps(self, inputs: Any) -> tuple[Any, Any]:
         """Takes the steps of one call; reads no more batches than it takes."""
         import tensorflow as tf
 
         iterator, steps = inputs
+        packed = Packed(steps * 0)
         run = self.run
         if self.jit_compile:
             run = tf.function(run, jit_compile=True, autograph=False)
@@ -84,21 +93,52 @@ class StreamTracing(Tracing):
             logs = run(batch.get_value())
             # It is read while the step computes.
             following = batch_after(number + 1, batch)
-            return number + 1, following, flat(logs) if self.logs_own else []
+            return number + 1, following, packed.of(logs) if self.logs_own else packed.empty
 
         zero = tf.constant(0)
         first = batch_after(zero, tf.experimental.Optional.empty(self.form))
         taken, _, logs = tf.while_loop(
             lambda number, batch, _: tf.logical_and(number < steps, batch.has_value()),
             body,
-            (zero, first, blank),
+            (zero, first, packed.empty),
             parallel_iterations=1,
         )
-        return taken, logs
+        return taken, packed.logs(logs) if self.logs_own else {}
 
-    def blank_data(self) -> Any:
-        """The specification of a batch."""
-        return self.form
+
+class Packed:
+    """The logs of a step as one vector, which a loop can carry before the step has been traced.
+
+    Args:
+        nothing: The number 0, of which TensorFlow does not know that it is 0.
+    """
+
+    def __init__(self, nothing: Any) -> None:
+        import tensorflow as tf
+
+        self.empty = tf.zeros(tf.reshape(nothing, [1]), "float64")
+        self._structure: Any = None
+        self._forms: list[Any] = []
+
+    def of(self, logs: Any) -> Any:
+        """The vector of these logs."""
+        import tensorflow as tf
+
+        leaves = flat(logs)
+        self._structure = keras.tree.map_structure(lambda _: 0, logs)
+        self._forms = [(log.shape, log.dtype) for log in leaves]
+        parts = [tf.reshape(tf.cast(log, "float64"), [-1]) for log in leaves]
+        return tf.concat(parts, 0) if parts else self.empty
+
+    def logs(self, vector: Any) -> Any:
+        """The logs of this vector; zeros if no step was taken."""
+        import tensorflow as tf
+
+        sizes = [shape.num_elements() for shape, _ in self._forms]  # TensorFlow refuses None
+        whole = tf.concat([vector, tf.zeros(sum(sizes), "float64")], 0)[: sum(sizes)]
+        parts = zip(tf.split(whole, sizes) if sizes else [], self._forms, strict=True)
+        leaves = [tf.cast(tf.reshape(part, shape), dtype) for part, (shape, dtype) in parts]
+        return keras.tree.pack_sequence_as(self._structure, leaves)
 
 
 class StreamBatches:
@@ -130,6 +170,8 @@ class StreamBatches:
         self._batches._get_iterator = lambda: dataset  # as `fit` does on TensorFlow
         self._epoch = self._batches._enumerate_iterator
         self._is_new = True
+        self._at_once = FIRST
+        self._before: Mapping[str, Any] | None = None
 
     @property
     def steps(self) -> int | None:
@@ -161,19 +203,38 @@ class StreamBatches:
     def begin_anew(self) -> None:
         """Begins the stream anew, as `fit` does before each validation."""
         self._batches.reset()
+        self._before = None
 
     def epoch(self, take: Take) -> Mapping[str, Any]:
-        """Takes the batches of an epoch, and returns the logs of the last."""
+        """Takes the batches of an epoch, and returns the logs of the last.
+
+        An epoch without batches has logs if an earlier one had, as by `fit`.
+        """
         left, taken, logs = self.steps or math.inf, 0, None
         with self._batches.catch_stop_iteration():
             for _, _, iterator in self._epoch():  # Keras counts each batch
                 if not taken:
-                    taken, found = take(iterator, int(min(left, AT_ONCE)))
+                    taken, found = self._taken(take, iterator, left)
                     if not taken:
+                        if logs is None and self._before is not None:
+                            logs = found
                         raise StopIteration
                     left, logs = left - taken, found
                 taken -= 1
+        self._before = logs
         return {} if logs is None else logs
+
+    def _taken(self, take: Take, iterator: Any, left: float) -> tuple[int, Mapping[str, Any]]:
+        """Takes some of the batches that are left, in about `SECONDS` at most."""
+        steps = int(min(left, self._at_once, AT_ONCE))
+        begin = time.monotonic()
+        taken, logs = take(iterator, steps)
+        spent = time.monotonic() - begin
+        if spent > SECONDS:
+            self._at_once = max(1, int(taken * SECONDS / spent))
+        elif spent < SECONDS / 4 and taken == self._at_once:
+            self._at_once = min(AT_ONCE, 2 * taken)
+        return taken, logs
 
 
 def _is_dense(form: Any) -> bool:
@@ -232,6 +293,12 @@ def _samples(data: Any, shuffle: Any, class_weight: Any, steps: int | None) -> S
     return Samples(batches, arrays)
 
 
+def _stream(samples: Samples | None) -> StreamBatches | None:
+    """The batches of samples that come batch by batch; None for other samples."""
+    batches: Any = None if samples is None else samples.batches
+    return batches if isinstance(batches, StreamBatches) else None
+
+
 class StreamProgram(TensorFlowProgram):
     """The epochs and validations of one model with streams among its data; an `EpochProgram`."""
 
@@ -240,22 +307,33 @@ class StreamProgram(TensorFlowProgram):
         steps = loop.train.batches.steps
         return math.inf if steps is None else super().planned_steps(loop)
 
+    def why_xla(self, steps: float) -> tuple[bool, str]:
+        """Whether XLA compiles the steps, and why: it compiles them for each shape of a batch."""
+        streams = filter(None, map(_stream, (self.train, self.validation)))
+        shapes = [leaf.shape for each in streams for leaf in keras.tree.flatten(each.form)]
+        if not self.model.jit_compile and any(None in shape[1:] for shape in shapes):
+            return False, "the batches vary in shape"
+        smaller = any(shape[0] is None for shape in shapes)  # the last one of an epoch, perhaps
+        return why_xla(self.model, steps, shapes=1 + smaller)
+
     def training(self, key: Any, shapes: Shapes) -> Any:
         """What takes the samples of an epoch."""
-        if isinstance(self.train.batches, StreamBatches):
-            return self._taking(key, shapes, "train", self.train.batches)
+        batches = _stream(self.train)
+        if batches is not None:
+            return self._taking(key, shapes, "train", batches)
         return super().training(key, shapes)
 
     def validating(self, key: Any, shapes: Shapes, validation: Samples) -> Any:
         """What takes the samples of a validation."""
-        if isinstance(validation.batches, StreamBatches):
-            return self._taking(key, shapes, "validate", validation.batches)
+        batches = _stream(validation)
+        if batches is not None:
+            return self._taking(key, shapes, "validate", batches)
         return super().validating(key, shapes, validation)
 
     def run(self, way: Any, samples: Samples, order: NDArray[np.int32]) -> Mapping[str, Any]:
         """Takes the samples of an epoch or a validation; returns the logs."""
-        batches: Any = samples.batches
-        if not isinstance(batches, StreamBatches):
+        batches = _stream(samples)
+        if batches is None:
             return super().run(way, samples, order)
         import tensorflow as tf
 

@@ -66,20 +66,15 @@ class Tracing(ABC):
         """The specifications of what each call gives, besides variables and numbers."""
 
     @abstractmethod
-    def steps(self, inputs: Any, blank: list[Any]) -> tuple[Any, list[Any]]:
+    def steps(self, inputs: Any) -> tuple[Any, Any]:
         """Takes the steps of one call.
 
         Args:
             inputs: As in `inputs`.
-            blank: Zeros of the shapes of a step's logs, if those matter.
 
         Returns:
-            How many steps were taken, and the logs of the last one.
+            How many steps were taken, and the logs of the last one if those matter.
         """
-
-    @abstractmethod
-    def blank_data(self) -> Any:
-        """The specification of a batch, as the step of the model gets it."""
 
     def forget(self) -> None:
         """Forgets the model: TensorFlow may keep the function that it has traced."""
@@ -99,11 +94,9 @@ class Tracing(ABC):
                 stack.enter_context(updating_by_one_operation(self.model))
             if self.quick_layers:
                 stack.enter_context(layers_made_quick(self.model))
-            blank = self._blank_logs() if self.logs_own else {}
-            taken, logs = self.steps(inputs, flat(blank))
+            taken, logs = self.steps(inputs)
             if self.logs_own:
-                own = keras.tree.pack_sequence_as(blank, logs)
-                result = dict(keras_parts.epoch_logs(self.model, own))
+                result = dict(keras_parts.epoch_logs(self.model, logs))
             else:
                 result = dict(self.model.get_metrics_result())
             # A metric may return its variable, whose value would be looked up later.
@@ -112,17 +105,6 @@ class Tracing(ABC):
     def run(self, data: Any) -> Any:
         """The model's step on a batch."""
         return (self.model.train_step if self.kind == "train" else self.model.test_step)(data)
-
-    def _blank_logs(self) -> Any:
-        """Zeros of the shapes of a step's logs, found by tracing a step that is thrown away."""
-        import tensorflow as tf
-
-        traced = tf.function(self.run, autograph=False).get_concrete_function(self.blank_data())
-        shapes = [(log.shape, log.dtype) for log in keras.tree.flatten(traced.structured_outputs)]
-        zeros = [tf.zeros(shape, dtype) for shape, dtype in shapes]
-        blank = keras.tree.pack_sequence_as(traced.structured_outputs, zeros)
-        take_apart([traced.graph])
-        return blank
 
 
 class ArrayTracing(Tracing):
@@ -160,10 +142,11 @@ class ArrayTracing(Tracing):
         number = tf.TensorSpec((), "int32")
         return leaves, tf.TensorSpec((None,), "int32"), number, number
 
-    def steps(self, inputs: Any, blank: list[Any]) -> tuple[Any, list[Any]]:
+    def steps(self, inputs: Any) -> tuple[Any, Any]:
         """Takes the steps of one call."""
         import tensorflow as tf
 
+        blank = self._blank_logs() if self.logs_own else {}
         leaves, order, size, steps = inputs
         size = self.cut.batch_size or size
         rows = tf.shape(order)[0]
@@ -175,17 +158,24 @@ class ArrayTracing(Tracing):
             logs = self._step(leaves, order, number * size, size, rows)
             return number + 1, flat(logs) if self.logs_own else []
 
-        begin = tf.constant(0), blank
+        begin = tf.constant(0), flat(blank)
         taken, logs = tf.while_loop(
             lambda number, _: number < steps, body, begin, parallel_iterations=1
         )
-        return taken, logs
+        return taken, keras.tree.pack_sequence_as(blank, logs)
 
-    def blank_data(self) -> Any:
-        """The specification of a batch of one sample."""
+    def _blank_logs(self) -> Any:
+        """Zeros of the shapes of a step's logs, found by tracing a step that is thrown away."""
         import tensorflow as tf
 
-        return self._structured([tf.TensorSpec((1, *shape), dtype) for shape, dtype in self.leaves])
+        specs = [tf.TensorSpec((1, *shape), dtype) for shape, dtype in self.leaves]
+        data = self._structured(specs)
+        traced = tf.function(self.run, autograph=False).get_concrete_function(data)
+        shapes = [(log.shape, log.dtype) for log in keras.tree.flatten(traced.structured_outputs)]
+        zeros = [tf.zeros(shape, dtype) for shape, dtype in shapes]
+        blank = keras.tree.pack_sequence_as(traced.structured_outputs, zeros)
+        take_apart([traced.graph])
+        return blank
 
     def _step(self, leaves: Any, order: Any, start: Any, size: Any, rows: Any) -> Any:
         """One step on the samples that stand in the order from `start` on."""

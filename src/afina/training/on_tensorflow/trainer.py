@@ -74,7 +74,7 @@ class TensorFlowTrainer:
     def fit_stream(
         self, model: keras.Model, given: Mapping[str, Any], account: Account
     ) -> keras.callbacks.History:
-        """Does what `model.fit(**given)` does, where `x` is a stream and `validation_data` arrays.
+        """Does what `model.fit(**given)` does, where `x` or `validation_data` is a stream, or both.
 
         Raises:
             CannotTrainError: The train step cannot be traced, or the batches are not dense arrays

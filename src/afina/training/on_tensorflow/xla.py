@@ -64,13 +64,14 @@ def uses_xla(model: keras.Model, steps: int) -> bool:
     return why_xla(model, steps)[0]
 
 
-def why_xla(model: keras.Model, steps: float | None) -> tuple[bool, str]:
+def why_xla(model: keras.Model, steps: float | None, *, shapes: int = 1) -> tuple[bool, str]:
     """Whether to compile the steps of a model with XLA, and why.
 
     Args:
         model: Compiled, and built if that is possible without data.
-        steps: How many steps are planned, perhaps infinitely many; None if that is unknown, which
-            means that XLA pays.
+        steps: How many steps are planned; None if that is unknown, which means that XLA pays.
+            Infinity means that it is unknown, and that XLA does not pay.
+        shapes: How many shapes the batches have; XLA compiles the steps for each.
     """
     if model.jit_compile:  # as asked for, or by Keras' own choice on a GPU
         return True, "jit_compile is True"
@@ -85,10 +86,11 @@ def why_xla(model: keras.Model, steps: float | None) -> tuple[bool, str]:
         return False, "TensorFlow convolves faster by itself"
     if steps is None or has_gpu():
         return True, "many steps are planned"
-    planned = "many" if steps == math.inf else f"the {steps}"
-    if steps * _saved(model) > _cost(model):
-        return True, f"{planned} steps planned pay for compiling"
-    return False, f"{planned} steps planned do not pay for compiling"
+    if steps == math.inf:
+        return False, "the number of steps is unknown"
+    if steps * _saved(model) > shapes * _cost(model):
+        return True, f"the {steps} steps planned pay for compiling"
+    return False, f"the {steps} steps planned do not pay for compiling"
 
 
 def _cost(model: keras.Model) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import keras
 
 from afina.training.streams.arguments import STEPS, Streams
-from afina.training.streams.kinds import is_stream, planned_steps
+from afina.training.streams.kinds import GENERATOR, is_stream, kind_of, planned_steps
 from afina.training.trainer import Account, CannotTrainError, Trainer
 
 
@@ -30,6 +31,38 @@ class StreamTrainer(Trainer, Protocol):
     ) -> keras.callbacks.History:
         """Does what `model.fit(**given)` does, with streams among the data."""
         ...
+
+
+class Begun:
+    """A generator whose first batches are remembered: a trainer that refuses has read some.
+
+    Args:
+        data: The generator.
+    """
+
+    MOST = 2
+    """Batches that are remembered: Keras reads so many to learn their form."""
+
+    def __init__(self, data: Iterator[Any]) -> None:
+        self._data = data
+        self._first: list[Any] = []
+
+    def batches(self) -> Iterator[Any]:
+        """The generator's batches, the first of which are remembered."""
+        for batch in itertools.islice(self._data, self.MOST):
+            self._first.append(batch)
+            yield batch
+        self._first.clear()  # the training has begun
+        yield from self._rest()
+
+    def restored(self) -> Iterator[Any]:
+        """All batches, those that were read included."""
+        yield from self._first
+        yield from self._rest()
+
+    def _rest(self) -> Iterator[Any]:
+        """The batches that follow; the generator stays open where this ends early."""
+        return itertools.chain(self._data)
 
 
 class FromStreams:
@@ -95,6 +128,12 @@ class FromStreams:
         steps = planned_steps(given)
         if steps is not None and steps < self.trainer.least_stream_steps and not self.always:
             raise CannotTrainError(f"{found}, and {steps} steps do not pay for compiling chunks")
-        history = self.trainer.fit_stream(model, left, account)
+        begun = {name: Begun(left[name]) for name in STEPS if kind_of(left[name]) == GENERATOR}
+        left.update({name: each.batches() for name, each in begun.items()})
+        try:
+            history = self.trainer.fit_stream(model, left, account)
+        except CannotTrainError as error:
+            error.given = {**given, **{name: each.restored() for name, each in begun.items()}}
+            raise
         account.data = "; ".join(notes)
         return history
