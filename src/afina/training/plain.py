@@ -59,7 +59,9 @@ class PlainTrainer:
             with giving_back_graphs(model):
                 return model.fit(*args, **kwargs)
         limits = given["steps_per_epoch"], given["validation_steps"]
-        is_changed = hasten(model, given["callbacks"], limits, planned_steps(given), account)
+        steps = planned_steps(given)
+        planned = math.inf if steps is None else steps
+        is_changed = hasten(model, given["callbacks"], limits, planned, account)
         try:
             with fitting_threads(model, kwargs), giving_back_graphs(model):
                 return model.fit(*args, **kwargs)
@@ -92,7 +94,7 @@ def hasten(
     model: keras.Model,
     callbacks: Any = None,
     limits: Sequence[int | None] = (),
-    planned: int | None = None,
+    planned: float | None = None,
     account: Account | None = None,
 ) -> bool:
     """On TensorFlow: compiles the train step with XLA if that is quicker, and runs many at once.
@@ -105,7 +107,8 @@ def hasten(
         model: Compiled, not trained yet.
         callbacks: The callbacks that `fit` will be given.
         limits: The steps of an epoch and of a validation that `fit` will be given.
-        planned: The steps of the whole training; None if unknown, which counts as many.
+        planned: The steps of the whole training; infinitely many if their number is unknown, which
+            does not pay for XLA; None does.
         account: Where to note what was chosen.
 
     Returns:
