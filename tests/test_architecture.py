@@ -50,6 +50,7 @@ PACKAGE = "tuners"
 
 HEAVY = {
     "IPython",
+    "fsspec",
     "jax",
     "keras",
     "matplotlib",

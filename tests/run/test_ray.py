@@ -19,6 +19,7 @@ from afina.errors import ArgumentError
 from afina.run import RayExecutor
 from afina.testing import check_executor
 from afina.trials import FailureKind, Status
+from afina.tuners.bucket import open_bucket
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'afina[ray]'")
 
@@ -165,8 +166,9 @@ def scores(tuner: afina.RandomSearch) -> Any:
     return sorted((str(t.values), t.score, t.curve, len(t.losses)) for t in trials)
 
 
+@pytest.mark.parametrize("scheme", ["", "file://"])
 def test_a_search_on_a_cluster_gives_what_it_gives_here_though_a_node_is_killed(
-    cluster: Any, tmp_path: Path
+    cluster: Any, tmp_path: Path, scheme: str
 ) -> None:
     straight = random_search(tmp_path / "here", executor="processes", workers=1)
     node = cluster.add_node(**NODE)
@@ -189,7 +191,7 @@ def test_a_search_on_a_cluster_gives_what_it_gives_here_though_a_node_is_killed(
 
     killer = threading.Thread(target=kill)
     killer.start()
-    executor = RayExecutor(workers=3, checkpoint_dir=tmp_path / "models")
+    executor = RayExecutor(workers=3, checkpoint_dir=f"{scheme}{tmp_path / 'models'}")
     tuner = searched(
         random_search(tmp_path / "ray", executor=executor),
         keras.callbacks.LearningRateScheduler(wait_on_the_node),
@@ -238,3 +240,42 @@ def test_a_cross_validated_search_on_a_cluster_gives_what_it_gives_here(
         assert tuner.get_best_models(1)
         found.append(scores(tuner))
     assert found[0] == found[1]
+
+
+def halving(folder: str, **options: Any) -> afina.Hyperband:
+    settings = {"max_epochs": 4, "factor": 2, "seed": 3, "keep_checkpoints": 2}
+    return afina.Hyperband(models.build, "val_loss", directory=folder, **{**settings, **options})
+
+
+def test_machines_that_share_only_a_url_continue_each_others_trials(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")  # no actor is in this folder
+    place = tmp_path / "bucket"
+    executor = RayExecutor(workers=2, checkpoint_dir=place.as_uri())
+    tuner = searched(halving("searches", executor=executor))
+    trials = list(tuner.oracle.search_state.trials.values())
+    assert {trial.status for trial in trials} == {Status.COMPLETED}
+    promoted = [trial for trial in trials if trial.schedule and trial.schedule.parent is not None]
+    assert promoted
+    assert not [trial for trial in promoted if "promotion" in trial.notes], "all have their parent"
+    assert not list((tmp_path / "mine").rglob("*.h5")), "models are at the URL only"
+    kept = sorted(file.parent.name for file in place.rglob("checkpoint.weights.h5"))
+    assert kept == sorted(f"trial_{tuner.oracle.id_of(t.number)}" for t in best(tuner))
+    assert not list(place.rglob("interim*"))
+    straight = searched(halving("here", executor="processes", workers=1))
+    assert scores(tuner) == scores(straight)
+    open_bucket.cache_clear()  # as in a process that is started later
+    again = halving("searches", executor=executor, overwrite=False)
+    assert [weights(model) for model in again.get_best_models(2)] == [
+        weights(model) for model in straight.get_best_models(2)
+    ]
+
+
+def best(tuner: Any) -> list[Any]:
+    return list(tuner.oracle.search_state.best_trials(2))
+
+
+def weights(model: Any) -> list[bytes]:
+    return [np.asarray(each).tobytes() for each in model.get_weights()]

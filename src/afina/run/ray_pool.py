@@ -17,6 +17,7 @@ import contextlib
 import importlib
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -24,7 +25,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -81,11 +82,13 @@ class RayExecutor:
         gpus: GPUs for each trial; a part of one, such as 0.5, is allowed.
         workers: How many trials run at a time. "auto" is as many as there is room for on the
             cluster when the search begins; a number above that waits for machines that join.
-        checkpoint_dir: A folder that all machines share, where trials keep their models. None is
-            the project's folder, which all must share then.
+        checkpoint_dir: Where trials keep their models: a folder that all machines share, or a URL
+            that all can read and write, such as "s3://bucket/models". fsspec opens the URL, with
+            the credentials that the package of its protocol finds on each machine. None is the
+            project's folder, which all must share then.
 
     Raises:
-        ArgumentError: A number is out of range, or `checkpoint_dir` is a URL.
+        ArgumentError: A number is out of range, or fsspec cannot open such a URL.
 
     Example:
         >>> RayExecutor(cpus=2, gpus=0.5).workers
@@ -96,17 +99,15 @@ class RayExecutor:
     cpus: float = 1
     gpus: float = 0
     workers: int | Literal["auto"] = "auto"
-    checkpoint_dir: str | Path | None = None
+    checkpoint_dir: str | Path | None = field(default=None, repr=False)  # may hold a password
 
     def __post_init__(self) -> None:
         check_number("cpus", self.cpus, above=0)
         check_number("gpus", self.gpus, least=0)
         if self.workers != "auto":
             check_whole("workers", self.workers, rule='must be "auto" or a whole number from 1 up')
-        if self.checkpoint_dir is not None and "://" in str(self.checkpoint_dir):
-            rule = "must be a folder that all machines share"
-            advice = "Mount the bucket as a folder, and pass that."
-            raise ArgumentError(wrong("checkpoint_dir", rule, self.checkpoint_dir, advice))
+        if is_url(self.checkpoint_dir):
+            _check_protocol(str(self.checkpoint_dir))
 
     def run(self, next_job: Callable[[], Job | Signal], work: Callable[[Job], None]) -> None:
         """Returns when `next_job` answers `Signal.STOP` and every job has ended."""
@@ -133,6 +134,30 @@ class RayExecutor:
         finally:
             if not was_connected:
                 ray.shutdown()
+
+
+def is_url(place: object) -> bool:
+    """Whether `checkpoint_dir` is a URL rather than a folder."""
+    return isinstance(place, str) and "://" in place
+
+
+def _check_protocol(url: str) -> None:
+    """Raises ArgumentError unless fsspec, and the package of the URL's protocol, are there."""
+    protocol = re.split("::|://", url)[0]
+    try:
+        importlib.import_module("fsspec").get_filesystem_class(protocol)
+    except ModuleNotFoundError as error:
+        raise ArgumentError(
+            "checkpoint_dir: a URL needs fsspec, which is not installed. Install it: "
+            "pip install 'afina[ray]'."
+        ) from error
+    except ImportError as error:
+        rule = "must be a URL whose protocol is installed"
+        raise ArgumentError(wrong("checkpoint_dir", rule, f"{protocol}://", f"{error}.")) from error
+    except ValueError as error:
+        rule = "must be a folder, or a URL of a protocol that fsspec knows"
+        advice = 'Such as "s3://bucket/models" or "gs://bucket/models".'
+        raise ArgumentError(wrong("checkpoint_dir", rule, f"{protocol}://", advice)) from error
 
 
 def is_ray_name(executor: object) -> bool:

@@ -173,6 +173,7 @@ class InterimCheckpoint(keras.callbacks.Callback):  # type: ignore[misc]
         best: The best epoch so far, saved and restored too.
         is_stopping: Says whether the search is to stop after this epoch, which is then saved.
         on_trouble: Called with a sentence if the file cannot be written or read.
+        written: Called when the file is written.
     """
 
     def __init__(
@@ -184,6 +185,7 @@ class InterimCheckpoint(keras.callbacks.Callback):  # type: ignore[misc]
         *,
         is_stopping: Callable[[], bool],
         on_trouble: Callable[[str], None],
+        written: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
         self.path = path
@@ -192,6 +194,7 @@ class InterimCheckpoint(keras.callbacks.Callback):  # type: ignore[misc]
         self.best = best
         self.is_stopping = is_stopping
         self.on_trouble = on_trouble
+        self.written = written
         self.resumed = self._read()
         """What this training continues from; None for one from its beginning, or continued."""
 
@@ -294,6 +297,7 @@ class InterimCheckpoint(keras.callbacks.Callback):  # type: ignore[misc]
                 streams=_read_streams(),
                 callbacks=[_state_of(each) for each in self._others],
             ).write(self.path)
+            self.written()
         except (MemoryError, TrialTimeoutError):
             raise
         except Exception as error:

@@ -34,6 +34,7 @@ from afina.training.memory import cheap_collections
 from afina.trials import Decision, Status, ends_the_search, failure_of, is_retried, why_no_best
 from afina.trials.disk import raise_disk_trouble
 from afina.trials.records import as_frame
+from afina.tuners import trial_files
 from afina.tuners.again import prepared_again
 from afina.tuners.best_first import best_first
 from afina.tuners.documented import documented
@@ -135,6 +136,7 @@ class BaseTuner:
         folder = Path(self.project_dir)
         if overwrite is not None and check_flag("overwrite", overwrite):
             delete_project(folder)
+            trial_files.delete_all(self)
         make_project_folder(folder)  # others keep files of their own in it
         self._populate_initial_space()
         if learn_from is not None:
@@ -307,7 +309,8 @@ class BaseTuner:
 
     def _run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
         trial.hyperparameters.enforce_constraints()
-        result = self.run_trial(trial, *args, **kwargs)
+        with trial_files.around_run(self, trial.trial_id):
+            result = self.run_trial(trial, *args, **kwargs)
         if trial.metrics.exists(self.oracle.objective.name):
             warnings.warn(
                 "Calling oracle.update_trial() in run_trial() is deprecated: return the metrics "
@@ -552,14 +555,7 @@ class BaseTuner:
 
     def get_trial_dir(self, trial_id: str) -> str:
         """The folder of one trial's files; made if it is not there."""
-        folder = self._trial_folder(trial_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        return str(folder)
-
-    def _trial_folder(self, trial_id: str) -> Path:
-        shared = getattr(self.executor, "checkpoint_dir", None)  # of all machines of a cluster
-        root = Path(self.project_dir) if shared is None else Path(shared) / self.project_name
-        return root / f"trial_{trial_id}"
+        return trial_files.get_trial_dir(self, trial_id)
 
     def get_state(self) -> dict[str, Any]:
         """For subclasses: what to keep with the project, as JSON values."""

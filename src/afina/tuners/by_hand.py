@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from afina import training
@@ -16,7 +15,7 @@ from afina.errors import TrialPausedError
 from afina.study import SearchState
 from afina.trials import Decision
 from afina.trials import Trial as StoredTrial
-from afina.tuners import checkpoints
+from afina.tuners import checkpoints, trial_files
 from afina.tuners.overrides import is_overridden
 from afina.tuners.trial import Trial
 
@@ -47,13 +46,14 @@ def tell_abilities(tuner: Any, why_not_saved: str | None) -> None:
             cannot[name] = reason
         elif name != "ranges":
             cannot.pop(name, None)
-    state.by_hand.requests.folder = str(_folder_of(tuner, 0).parent.absolute())
+    state.by_hand.requests.folder = trial_files.shown_root(tuner)
     state.by_hand.can_continue = lambda trial: _why_not_continued(tuner, trial)
 
 
 def _why_not_continued(tuner: Any, trial: StoredTrial) -> str | None:
     """Why a trial has no checkpoint; None if it has one."""
-    if (_folder_of(tuner, trial.number) / training.CHECKPOINT).is_file():
+    folder = trial_files.fetched(tuner, tuner.oracle.id_of(trial.number))
+    if (folder / training.CHECKPOINT).is_file():
         return None
     why = trial.notes.get(checkpoints.NO_CHECKPOINT, "").removeprefix("none: ")
     kept = tuner.keep_checkpoints
@@ -90,10 +90,8 @@ def clean_up(tuner: Any) -> None:
     state: SearchState = tuner.oracle.search_state
     needed = tuner.oracle.needed_trials() | state.by_hand.needed(state.running)
     tuner._cleaner.clean(
-        tuner.keep_checkpoints, state, needed, lambda number: _folder_of(tuner, number)
+        tuner.keep_checkpoints,
+        state,
+        needed,
+        lambda number: trial_files.remove_models(tuner, tuner.oracle.id_of(number)),
     )
-
-
-def _folder_of(tuner: Any, number: int) -> Path:
-    folder: Path = tuner._trial_folder(tuner.oracle.id_of(number))
-    return folder

@@ -114,7 +114,7 @@ class Cleaner:
         keep: int | None,
         state: SearchState,
         needed: set[int],
-        folder_of: Callable[[int], Path],
+        remove: Callable[[int], None],
     ) -> None:
         """Removes the checkpoints of all finished trials but the best and the needed ones.
 
@@ -122,7 +122,7 @@ class Cleaner:
             keep: Of how many trials, best first, the models stay; None keeps all.
             state: The search.
             needed: Numbers of the trials that others may continue.
-            folder_of: The folder of a trial's files, by its number.
+            remove: Removes the files of a trial, by its number.
         """
         if keep is None:
             return
@@ -130,8 +130,5 @@ class Cleaner:
         self._there |= set(state.ended[self._looked_at :])
         self._looked_at = len(state.ended)
         for number in self._there - kept:
-            path = folder_of(number) / training.CHECKPOINT
-            training.remove_checkpoint(path)
-            for fold in path.parent.glob(f"fold_*.{path.name}"):
-                fold.unlink(missing_ok=True)
+            remove(number)
         self._there &= kept

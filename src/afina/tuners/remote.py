@@ -22,7 +22,7 @@ from afina.run.processes import WorkerPool
 from afina.study import SearchState
 from afina.study.retries import LOST
 from afina.trials import Failure, FailureKind, classify_failure
-from afina.tuners import half_batch, remote_parts
+from afina.tuners import half_batch, remote_parts, trial_files
 from afina.tuners.remote_parts import (
     Path,
     RemoteDisplay,
@@ -132,6 +132,7 @@ class RemoteTrials:
         self._tuner = tuner
         self._fit_args = fit_args
         self._fit_kwargs = dict(fit_kwargs or {})
+        trial_files.check(tuner)
         shared = getattr(getattr(tuner, "executor", None), "checkpoint_dir", None)
         self._settings = Settings.read(with_folder=shared is None)
         self._home = Home(tuner)

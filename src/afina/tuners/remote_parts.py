@@ -13,6 +13,7 @@ from afina.run.limited import BEGUN
 from afina.run.worker import remote
 from afina.study.known import this_process
 from afina.trials.trial import WORKER
+from afina.tuners import trial_files
 from afina.tuners.settings import Settings
 from afina.tuners.trial import Trial
 
@@ -58,6 +59,7 @@ def run_here(
             tuner._attempt(trial, *fit_args, **fit_kwargs)
     finally:
         training.release()
+        trial_files.let_go(tuner)
     return trial
 
 

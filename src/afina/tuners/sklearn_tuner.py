@@ -13,6 +13,7 @@ import numpy as np
 from afina.errors import ArgumentError, wrong
 from afina.space import HyperParameters
 from afina.store import make_project_folder
+from afina.tuners import trial_files
 from afina.tuners.base_tuner import BaseTuner
 from afina.tuners.cross_validation import check_samples, cross_validate, fit_rows
 from afina.tuners.documented import documented
@@ -230,6 +231,7 @@ class SklearnTuner(BaseTuner):
         path = Path(self.get_trial_dir(trial_id)) / MODEL
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(pickle.dumps(model))
+        trial_files.send(self, trial_id)
 
     def load_model(self, trial: Trial) -> Any:
         """The estimator that was fitted on the trial's last fold. Open only projects of your own:

@@ -23,15 +23,13 @@ from afina.progress import Message
 from afina.run import stopping
 from afina.training.data import by_name
 from afina.training.interim import (
-    INTERIM,
     InterimCheckpoint,
     Interval,
     past_history,
-    remove_interim,
     why_not_continued,
 )
 from afina.trials import Decision, FailureKind
-from afina.tuners import checkpoints
+from afina.tuners import checkpoints, trial_files
 from afina.tuners.by_hand import paused_or
 from afina.tuners.half_batch import HALVED
 from afina.tuners.overrides import AROUND, first_overridden, is_overridden, named_override
@@ -58,7 +56,6 @@ class RunningTuner(Protocol):
     _accounts: dict[str, training.Account]
     _interims: dict[str, InterimCheckpoint]
 
-    def _trial_folder(self, trial_id: str) -> Path: ...
     def _get_checkpoint_fname(self, trial_id: str) -> str: ...
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any: ...
     def _deepcopy_callbacks(self, callbacks: list[Any]) -> list[Any]: ...
@@ -198,12 +195,13 @@ def _interim(
         [repr(given.get(name)) for name in _ARGUMENTS],
     ]
     interim = tuner._interims[trial.trial_id] = InterimCheckpoint(
-        tuner._trial_folder(trial.trial_id) / INTERIM,
+        trial_files.interim_path(tuner, trial.trial_id),
         json.dumps(key),
         tuner.checkpoint_every,
         best,
         is_stopping=stopping,
         on_trouble=tuner._warn_once,
+        written=functools.partial(trial_files.send, tuner, trial.trial_id),
     )
     return interim
 
@@ -244,7 +242,7 @@ def forget(tuner: RunningTuner, trial: Trial) -> None:
         return  # it is paused
     # A lost worker's trial is continued by another one.
     if stored.failure is None or stored.failure.kind is not FailureKind.LOST_WORKER:
-        remove_interim(tuner._trial_folder(trial.trial_id) / INTERIM)
+        trial_files.forget_interim(tuner, trial.trial_id)
 
 
 def give_back(trial: Trial) -> None:

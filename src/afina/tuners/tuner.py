@@ -25,7 +25,7 @@ from afina.space import HyperParameters
 from afina.training.build import recompile
 from afina.training.interim import InterimCheckpoint, Interval
 from afina.training.structure import note_structure
-from afina.tuners import checkpoints, copied_code, half_batch
+from afina.tuners import checkpoints, copied_code, half_batch, trial_files
 from afina.tuners import train_on as elsewhere
 from afina.tuners.base_tuner import BaseTuner, check_oracle
 from afina.tuners.by_hand import clean_up, tell_abilities
@@ -400,9 +400,8 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         if not account.path and (reason := self._whose_training()) is not None:
             account.path = f"fit: {reason}"
         trial.notes.update(account.notes())
-        told = account.path
-        if told.startswith("fit: ") and self.training not in ("fit", "fused"):
-            self._show_once(f"Trained by plain {told}.")
+        if account.path.startswith("fit: ") and self.training not in ("fit", "fused"):
+            self._show_once(f"Trained by plain {account.path}.")
         elsewhere.offer_after(self, account)
         if trial.segment and (why := self._from_scratch.get(trial.segment.parent or "")):
             reason = f"from scratch: trial {trial.segment.parent} has left no model: {why}"
@@ -582,6 +581,7 @@ class Tuner(copied_code.CopiedNames, BaseTuner):
         """Saves the model's weights and its optimizer's state as the trial's checkpoint."""
         del step
         training.save_state(model, Path(self._get_checkpoint_fname(trial_id)))
+        trial_files.send(self, trial_id)
 
     # -- names that copied code calls -------------------------------------------------------------
 
