@@ -322,7 +322,6 @@ def test_what_cannot_travel_is_said_before_the_first_trial(place, pool):
 def elsewhere(monkeypatch):
     """On JAX, too, trials are trained in another process."""
     monkeypatch.setattr("afina.tuners.train_on.is_elsewhere", lambda name: name is not None)
-    monkeypatch.setattr("afina.tuners.tuner.is_elsewhere", lambda name: name is not None)
 
 
 def children():
