@@ -64,6 +64,7 @@ def test_a_tuner_on_ray_gets_as_far_as_the_missing_package(
         {"workers": 0},
         {"workers": "many"},
         {"checkpoint_dir": "bucket9://bucket/models"},
+        {"checkpoint_dir": Path("s3://bucket/models")},
     ],
 )
 def test_what_no_cluster_can_do_is_refused_at_once(options: dict[str, object]) -> None:

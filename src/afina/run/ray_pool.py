@@ -108,6 +108,11 @@ class RayExecutor:
             check_whole("workers", self.workers, rule='must be "auto" or a whole number from 1 up')
         if is_url(self.checkpoint_dir):
             _check_protocol(str(self.checkpoint_dir))
+        elif isinstance(self.checkpoint_dir, Path) and re.match(
+            r"\w\w+:", str(self.checkpoint_dir)
+        ):
+            rule, advice = "must be a text where it is a URL", "Pass it without Path."
+            raise ArgumentError(wrong("checkpoint_dir", rule, str(self.checkpoint_dir), advice))
 
     def run(self, next_job: Callable[[], Job | Signal], work: Callable[[Job], None]) -> None:
         """Returns when `next_job` answers `Signal.STOP` and every job has ended."""

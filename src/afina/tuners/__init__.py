@@ -18,7 +18,8 @@ One trial, from `search` to the store:
 `BaseTuner` is the loop around any oracle; `Tuner` trains Keras models; the other tuners add an
 oracle with an algorithm. `face_trials` translates between stored trials and the `Trial` of users,
 `reserved_keys` between `Schedule` and the names `tuner/...`; `winner` trains and judges the final
-model. `custom_oracles` and `copied_code` hold what only code written for Keras Tuner calls.
+model. `trial_files` says where a trial's files are, which may be at a URL (`bucket`).
+`custom_oracles` and `copied_code` hold what only code written for Keras Tuner calls.
 """
 
 from afina.tuners.auto_tuner import AutoTuner
