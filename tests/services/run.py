@@ -158,7 +158,7 @@ SERVICES = {
     ),
     "ray": Service(
         "jax",
-        ("ray", "jax", "psycopg[binary]", "optuna==5.0.0"),
+        ("ray", "fsspec", "jax", "psycopg[binary]", "optuna==5.0.0"),
         ("tests/run/test_ray.py",),
         at_once=0,  # one cluster
     ),
