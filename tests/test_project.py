@@ -55,6 +55,11 @@ def test_no_file_names(what: str) -> None:
     assert not found
 
 
+def test_no_search_and_no_model_is_part_of_the_project() -> None:
+    kinds = {".sqlite3", ".h5", ".keras", ".npz", ".lock", ".db"}
+    assert not [file for file in tracked_files() if file.suffix in kinds]
+
+
 def test_the_version_is_one_everywhere() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     newest = re.search(r"^## \[?(\d+\.\d+\.\d+)", changelog, re.MULTILINE)
