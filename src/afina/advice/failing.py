@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from afina.advice.failing_pairs import USELESS, FailingPair, clearest_pair
+from afina.advice.failing_pairs import FailingPair, clearest_pair
+from afina.advice.failures import Failures, ends_of
 from afina.advice.sample import Sample, described, is_ordered
 from afina.space import Value
 
@@ -32,7 +33,7 @@ MOST_REGIONS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FailingRegion:
+class FailingRegion(Failures):
     """Values of one hyperparameter with which trainings fail more often than with others."""
 
     name: str
@@ -54,26 +55,6 @@ class FailingRegion:
 
     below: Value
     """The largest one; the same for a value of a choice."""
-
-    failed: int
-    """Failed trials in the region."""
-
-    tried: int
-    """All trials in the region."""
-
-    failed_elsewhere: int
-    """Failed trials outside of it (and outside of the regions before)."""
-
-    tried_elsewhere: int
-    """All trials outside of it."""
-
-    chance: float
-    """The probability of such a region by chance, corrected for the number of tests."""
-
-    @property
-    def useless(self) -> bool:
-        """Whether so many trainings fail there that it is worth no trial."""
-        return self.failed >= USELESS * self.tried
 
 
 def failing_regions(
@@ -119,9 +100,8 @@ def _clearest(sample: Sample, failed: Mask, left: Mask) -> tuple[FailingRegion |
     column = best.column
     places = sample.places[:, column]
     where = left & (places >= best.low) & (places <= best.high)
-    entry, inside = sample.entries[column], places[where]
-    ends = [entry.prob_to_value(min(float(each), math.nextafter(1, 0)))
-            for each in (inside.min(), inside.max())]  # fmt: skip
+    entry = sample.entries[column]
+    above, below = ends_of(entry, places[where])
     known = left & ~np.isnan(places)
     region = FailingRegion(
         name=entry.name,
@@ -129,8 +109,8 @@ def _clearest(sample: Sample, failed: Mask, left: Mask) -> tuple[FailingRegion |
         column=column,
         low=best.low,
         high=best.high,
-        above=ends[0],
-        below=ends[1],
+        above=above,
+        below=below,
         failed=best.failed,
         tried=best.tried,
         failed_elsewhere=int(failed[known].sum()) - best.failed,

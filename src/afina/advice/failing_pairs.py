@@ -7,20 +7,17 @@ range. Every part of one is tested with every part of another, by the same test 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from afina.advice.failures import Failures, ends_of
 from afina.advice.sample import Sample, is_ordered
 from afina.space import Value
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-
-USELESS = 0.8
-"""The share of failures from which on a region is not worth a trial."""
 
 SPLITS = 8
 """At most so many splits of a range are tested: each more makes all tests count for less."""
@@ -49,30 +46,10 @@ class FailingPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FailingPair:
+class FailingPair(Failures):
     """Values of two hyperparameters with which trainings fail if both hold."""
 
     parts: tuple[FailingPart, FailingPart]
-
-    failed: int
-    """Failed trials with both."""
-
-    tried: int
-    """All trials with both."""
-
-    failed_elsewhere: int
-    """Failed trials with at most one of them."""
-
-    tried_elsewhere: int
-    """All trials with at most one of them."""
-
-    chance: float
-    """The probability of such a pair by chance, corrected for the number of tests."""
-
-    @property
-    def useless(self) -> bool:
-        """Whether so many trainings fail there that it is worth no trial."""
-        return self.failed >= USELESS * self.tried
 
 
 @dataclass(frozen=True)
@@ -175,16 +152,13 @@ def _by_chance(
 
 
 def _part(sample: Sample, half: _Half, where: Mask) -> FailingPart:
-    entry, inside = sample.entries[half.column], sample.places[where, half.column]
-    ends = [
-        entry.prob_to_value(min(float(each), math.nextafter(1, 0)))
-        for each in (inside.min(), inside.max())
-    ]
+    entry = sample.entries[half.column]
+    above, below = ends_of(entry, sample.places[where, half.column])
     return FailingPart(
         name=entry.name,
         column=half.column,
         low=half.low,
         high=half.high,
-        above=ends[0],
-        below=ends[1],
+        above=above,
+        below=below,
     )
