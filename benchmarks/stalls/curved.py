@@ -82,26 +82,21 @@ def crossing(number: int) -> Crossing:
             choices[entry.name] = {value: SPREAD * rng.normal() for value in entry.values}
         else:  # the variance of an even draw from a range of length 1 is 1 / 12
             slopes[entry.name] = SPREAD * math.sqrt(12) * rng.normal()
-    return Crossing(
-        name=planted.name,
-        tuning=planted.tuning,
-        space=planted.space,
-        epochs=EPOCHS,
-        curves_only=True,
-        planted=planted,
-        choices=choices,
-        slopes=slopes,
-    )
+    return Crossing(**_around(planted), choices=choices, slopes=slopes)
 
 
 def curved(number: int) -> Curved:
     """The problem of a number, see `generated`."""
-    planted = generated(number)
-    return Curved(
-        name=planted.name,
-        tuning=planted.tuning,
-        space=planted.space,
-        epochs=EPOCHS,
-        curves_only=True,
-        planted=planted,
-    )
+    return Curved(**_around(generated(number)))
+
+
+def _around(planted: Any) -> dict[str, Any]:
+    """What a problem with curves takes from the planted one."""
+    return {
+        "name": planted.name,
+        "tuning": planted.tuning,
+        "space": planted.space,
+        "epochs": EPOCHS,
+        "curves_only": True,
+        "planted": planted,
+    }
