@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import math
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,6 +24,7 @@ from afina.training.on_tensorflow.program import StepLoop, TensorFlowProgram
 from afina.training.on_tensorflow.stand_ins import Shapes
 from afina.training.on_tensorflow.tracing import Kind, Tracing, flat
 from afina.training.on_tensorflow.xla import why_xla
+from afina.training.streams.feed import stream_batches
 from afina.training.streams.kinds import is_stream
 from afina.training.trainer import CannotTrainError
 from afina.trials import first_line
@@ -156,11 +156,7 @@ class StreamBatches:
     """
 
     def __init__(self, data: Any, *, shuffle: Any, class_weight: Any, steps: int | None) -> None:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`shuffle=True` was passed")  # by `fit`, by default
-            self._batches = keras_parts.stream_batches(
-                data, shuffle=shuffle, class_weight=class_weight, steps_per_epoch=steps
-            )
+        self._batches = stream_batches(data, shuffle, class_weight, steps)
         dataset = self._batches.data_adapter.get_tf_dataset()
         self.form = dataset.element_spec
         """The specification of a batch."""

@@ -38,6 +38,15 @@ class Chunk:
     """Samples in a batch."""
 
 
+def stream_batches(data: Any, shuffle: Any, class_weight: Any, steps: int | None) -> Any:
+    """`keras_parts.stream_batches` for arguments of `fit`, without a warning of its defaults."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`shuffle=True` was passed")  # by `fit`, by default
+        return keras_parts.stream_batches(
+            data, shuffle=shuffle, class_weight=class_weight, steps_per_epoch=steps
+        )
+
+
 class Feed:
     """The batches of one training.
 
@@ -52,11 +61,7 @@ class Feed:
     """
 
     def __init__(self, data: Any, *, shuffle: Any, class_weight: Any, steps: int | None) -> None:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`shuffle=True` was passed")  # by `fit`, by default
-            self._batches = keras_parts.stream_batches(
-                data, shuffle=shuffle, class_weight=class_weight, steps_per_epoch=steps
-            )
+        self._batches = stream_batches(data, shuffle, class_weight, steps)
         self._largest = 0  # samples of a batch so far
         self._shuffles = bool(shuffle) and kind_of(data) == PY_DATASET
         self.first: tuple[Any, ...] = ()
